@@ -1,0 +1,40 @@
+# Every target sets up what it needs; `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
+
+.PHONY: help setup run test check generate lock
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/run.stamp: pyproject.toml requirements.lock
+	@echo "Setting up $(VENV): Plimsoll and the SLO service (once; about a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) -e '.[service,build]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	@echo "Setting up $(VENV): tools for the tests (once)"
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/dev.stamp ## Install Plimsoll and its development tools into .venv
+
+run: $(VENV)/run.stamp ## Start the whole stack on loopback: ENGINES="http://host:8000 ..." for real engines, else the demo fleet
+	@# On a terminal the stack gets a process group of its own, so that Ctrl-C ends it alone and make can say how it ended.
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/plimsoll up $(foreach url,$(ENGINES),--engine $(url))
+
+test: $(VENV)/dev.stamp ## Run every test, real Prometheus, Alertmanager and vLLM included
+	@sh tests/prepare.sh
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/dev.stamp ## Lint, types and the fast tests, in under two minutes
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy
+	@$(BIN)/python -m pytest -q -m "not slow and not engine and not browser"
+
+generate: $(VENV)/run.stamp ## Write alerts/generated and dashboards/generated from the objectives
+	@$(BIN)/plimsoll build
+
+lock: ## Renew requirements.lock (needs uv)
+	@uv pip compile pyproject.toml --all-extras --no-header --no-annotate --python-version 3.11 --upgrade --quiet -o requirements.lock

@@ -1,0 +1,1 @@
+"""Objectives to Prometheus rules, Alertmanager routing and runbooks."""

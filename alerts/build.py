@@ -1,0 +1,49 @@
+"""Every file of `alerts/generated`, from the objectives alone: the same input gives the same bytes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from alerts.burning import burn_alerts
+from alerts.hardware import gpu_alerts
+from alerts.health import health_alerts
+from alerts.recording import recordings
+from alerts.routing import Receivers, config
+from alerts.rules import Alert, Group, Recording, Sites, to_yaml
+from alerts.watching import watching_alerts
+from slo.spec import Objective, Spec
+
+# Seconds between evaluations. Nothing recorded depends on it; it bounds how late an alert can be.
+OBJECTIVES_EVERY = 30
+HEALTH_EVERY = 15
+
+
+def render(spec: Spec, sites: Sites | None = None, receivers: Receivers | None = None) -> dict[str, str]:
+    """Write every generated file as name -> text. `sites` begin the links, `receivers` say where alerts go."""
+    sites, receivers = sites or Sites(), receivers or Receivers()
+    objectives = [_objective_group(spec, objective).as_group(sites) for objective in spec.objectives]
+    parts = {"health": health_alerts(spec), "gpu": gpu_alerts(spec), "watching": watching_alerts()}
+    health = [Group(name, HEALTH_EVERY, alerts).as_group(sites) for name, alerts in parts.items()]
+    return {
+        "objectives.rules.yml": to_yaml({"groups": objectives}, "Recorded series and burn-rate alerts."),
+        "health.rules.yml": to_yaml({"groups": health}, "Saturation and health alerts."),
+        "alertmanager.yml": to_yaml(config(receivers, sites), "For Alertmanager 0.25 and later."),
+        "kubernetes/objectives.yaml": _prometheus_rule("plimsoll-objectives", objectives),
+        "kubernetes/health.yaml": _prometheus_rule("plimsoll-health", health),
+    }
+
+
+def _objective_group(spec: Spec, objective: Objective) -> Group:
+    """Return one group per objective, so that they are evaluated side by side and one that fails hurts no other."""
+    rules: list[Recording | Alert] = [*recordings(objective, spec.pool(objective.pool)), *burn_alerts(objective)]
+    return Group(f"objective-{objective.id}", OBJECTIVES_EVERY, rules)
+
+
+def _prometheus_rule(name: str, groups: Sequence[dict[str, Any]]) -> str:
+    """Wrap the same groups for the Prometheus operator."""
+    document = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "plimsoll"}},
+        "spec": {"groups": list(groups)},
+    }
+    return to_yaml(document, "For the Prometheus operator.")

@@ -1,0 +1,53 @@
+"""Alerts on spending an error budget: one per objective and tier, firing while two windows burn faster than the tier's factor.
+
+No rule has a `for`: the long window is the patience and the short one the proof that it still burns.
+"""
+
+from alerts.recording import of
+from alerts.rules import Alert
+from alerts.wording import answer
+from slo import burn, catalogue, links, series
+from slo.quantities import duration_text, percent_text
+from slo.spec import Objective
+
+NAME = "ObjectiveBurn"
+
+
+def burn_alerts(objective: Objective) -> list[Alert]:
+    """List an objective's burn alerts, fastest tier first."""
+    return [_alert(objective, tier) for tier in burn.tiers(objective.window.seconds, objective.budget_ratio)]
+
+
+def _alert(objective: Objective, tier: burn.Tier) -> Alert:
+    long, short = (of(series.burn_rate(window), objective) for window in (tier.long, tier.short))
+    bad = of(series.bad_requests(tier.long), objective)
+    factor = f"{tier.factor:.10g}"
+    enough = burn.MIN_BAD[tier.severity] - 0.5  # rates extrapolate: a count of ten may come out as 9.98
+    return Alert(
+        name=NAME,
+        severity=tier.severity,
+        expr=f"{long} > {factor}\nand {short} > {factor}\nand {bad} > {enough}",
+        summary=f"{objective.id}: error budget burns {{{{ $value | humanize }}}} times too fast",
+        description=_description(objective, tier, bad, long),
+        panel=links.BURN,
+        path=links.objective_url(objective.id, ""),
+        pool=objective.pool,
+        labels={"objective": objective.id, "tier": tier.tier},
+        variables={"objective": objective.id},
+    )
+
+
+def _description(objective: Objective, tier: burn.Tier, bad: str, long: str) -> str:
+    """Say what is promised, what happened in the long window, what is left and for how long."""
+    left = f'min by (objective) ({catalogue.BUDGET_LEFT}{{objective="{objective.id}"}})'
+    lasts = f"({left} > 0) * {objective.window.seconds:.0f} / on (objective) {long}"
+    window, span = duration_text(tier.long), objective.window
+    return " ".join(
+        (
+            f"Promised: {objective.indicator}, {percent_text(objective.target)} over {span}.",
+            f"In the last {window}: {answer(bad)} bad requests,",
+            f"burning {{{{ $value | humanize }}}} times as fast as the budget allows (alarm above {tier.factor:.3g}).",
+            f"Budget left: {answer(left, 'humanizePercentage')};",
+            f"at this rate it lasts {answer(lasts, 'humanizeDuration')}.",
+        )
+    )

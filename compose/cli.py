@@ -1,0 +1,76 @@
+"""The `plimsoll` command. A command is a module in compose/commands; it is imported only when it is asked for."""
+
+import argparse
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+from compose.inputs import UserError
+
+# Command -> its module and the extra that it needs installed (None: what every GPU node has).
+COMMANDS: dict[str, tuple[str, str | None]] = {
+    "up": ("compose.commands.up", "service"),
+    "export": ("compose.commands.export", None),
+    "serve": ("compose.commands.serve", "service"),
+    "build": ("compose.commands.build", "build"),
+    "check": ("compose.commands.check", None),
+    "vllm-args": ("compose.commands.vllm_args", None),
+    "backtest": ("compose.commands.backtest", None),
+    "probe": ("compose.commands.probe", None),
+    "demo": ("compose.commands.demo", "service"),
+}
+SUMMARIES = {
+    "up": "start the whole stack on this machine: demo fleet or real engines, exporter, SLO service",
+    "export": "serve one node's engine and GPU metrics as one normalised page",
+    "serve": "run the SLO service: ledger, budgets, recommendations, API and pages",
+    "build": "write alert rules, Alertmanager configuration and dashboards from the objectives",
+    "check": "say what is wrong with an objectives file",
+    "vllm-args": "print the vLLM arguments that make every limit exact",
+    "backtest": "replay recorded traffic under a scaling policy: latencies, goodput, node-hours, cost",
+    "probe": "ask an OpenAI-compatible server once and say what a client sees",
+    "demo": "run the simulated fleet alone",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns its exit status. Bad input is one line on stderr and status 2."""
+    try:
+        options = parse(sys.argv[1:] if argv is None else argv)
+        status: int = options.run(options)
+        return status
+    except UserError as error:
+        print(f"plimsoll: {error}", file=sys.stderr)
+        return 2
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Read a command line; its `run` does the command. Only the chosen command's module is imported."""
+    parser = argparse.ArgumentParser(
+        prog="plimsoll",
+        description="The load line for self-hosted LLM fleets: how much more can it carry, and for how long.",
+    )
+    parser.add_argument("--version", action="version", version=f"plimsoll {version('plimsoll-slo')}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    chosen = next((word for word in arguments if word in COMMANDS), None)
+    for name, (module, extra) in COMMANDS.items():
+        if name == chosen:
+            _load(module, extra).add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=SUMMARIES[name])
+    return parser.parse_args(arguments)
+
+
+def _load(module: str, extra: str | None) -> Any:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if extra is None or (error.name or "").split(".")[0] in ("compose", "slo", "exporters", "alerts", "dashboards"):
+            raise
+        raise UserError(
+            f"this command needs the package {error.name!r}: install Plimsoll with its extra '{extra}'"
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""`plimsoll export`: one node's engine and GPU numbers as one normalised metrics page."""
+
+import argparse
+import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from compose.inputs import UserError, read_address, read_objectives
+from compose.listen import EXPORTER_TOKEN, PROBE_TOKEN, open_socket, read_token
+from exporters.collector import Collector
+from exporters.engine import EngineCollector
+from exporters.nvml import NvmlCollector
+from exporters.nvml_memory import Memory, StateError
+from exporters.probing import ProbeCollector
+from exporters.runner import Runner
+from exporters.server import create_app, serve
+from slo.quantities import Duration
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "export", help="serve one node's engine and GPU metrics as one normalised page", description=__doc__
+    )
+    parser.add_argument(
+        "--engine",
+        action="append",
+        default=[],
+        metavar="[NAME=]URL",
+        help="an engine on this node, such as http://127.0.0.1:8000; NAME becomes the label replica (repeatable)",
+    )
+    parser.add_argument("--no-gpu", action="store_true", help="this node has no NVIDIA GPU to watch")
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="folder that keeps expected GPUs, XID counts and counts of clients that left across restarts; without it they begin anew",
+    )
+    parser.add_argument(
+        "--probe",
+        action="append",
+        default=[],
+        metavar="[NAME=]URL",
+        help=f"an OpenAI-compatible server to probe with short chats; {PROBE_TOKEN} or {PROBE_TOKEN}_FILE may give a token (repeatable)",
+    )
+    parser.add_argument("--probe-model", metavar="NAME", help="the model that probes ask")
+    parser.add_argument("--probe-every", default="30s", metavar="TIME", help="(%(default)s)")
+    parser.add_argument("--otlp", metavar="URL", help="push the same numbers to an OTLP receiver (HTTP), too")
+    parser.add_argument("--otlp-every", default="15s", metavar="TIME", help="(%(default)s)")
+    parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: the packaged one)")
+    parser.add_argument(
+        "--listen",
+        default="127.0.0.1:9800",
+        metavar="HOST:PORT",
+        help=f"address (default: %(default)s); beyond loopback {EXPORTER_TOKEN} or {EXPORTER_TOKEN}_FILE must give a bearer token",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until interrupted; raises UserError."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    read_objectives(args.objectives)
+    every = _seconds("--otlp-every", args.otlp_every)
+    if args.state:
+        _make(args.state)
+    memory = None if args.no_gpu else _memory(args.state)
+    runner = Runner(collectors(args.engine, _probes(args), memory, args.state))
+    host, port = read_address(args.listen)
+    token = read_token(os.environ, EXPORTER_TOKEN)
+    listening = open_socket(host, port, token, EXPORTER_TOKEN)
+    port = listening.getsockname()[1]
+    logging.getLogger("plimsoll").info("metrics on http://%s:%d/metrics", f"[{host}]" if ":" in host else host, port)
+    if args.otlp:
+        _push(runner, args.otlp, every)
+    serve(create_app(runner, token), listening)
+    return 0
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--state {folder}: {error.strerror}; choose a folder that can be written to") from error
+
+
+def _push(runner: Runner, url: str, every: float) -> None:
+    try:
+        from exporters.otlp import Pusher  # noqa: PLC0415 - needs the extra, which most nodes have not
+    except ModuleNotFoundError as error:
+        raise UserError(f"--otlp needs the package {error.name!r}: pip install 'plimsoll-slo[otel]'") from error
+    Pusher(runner, url, every).start()
+
+
+def _probes(args: argparse.Namespace) -> list[Collector]:
+    if args.probe and not args.probe_model:
+        raise UserError("--probe: which model shall it ask? give --probe-model NAME")
+    token, every = read_token(os.environ, PROBE_TOKEN), _seconds("--probe-every", args.probe_every)
+    try:
+        return [ProbeCollector(target, args.probe_model, every, token) for target in args.probe]
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _memory(folder: Path | None) -> Memory:
+    try:
+        return Memory(folder)
+    except StateError as error:
+        raise UserError(str(error)) from error
+
+
+def _seconds(option: str, text: str) -> float:
+    try:
+        return Duration.parse(text)
+    except ValueError as error:
+        raise UserError(f"{option}: {error}") from error
+
+
+def collectors(
+    engines: Sequence[str], probes: Sequence[Collector], memory: Memory | None, state: Path | None
+) -> list[Collector]:
+    """Return what there is to watch, GPUs only with a memory for them; raises UserError for an address that is none, for a name used twice and for nothing."""
+    try:
+        found: list[Collector] = [*(EngineCollector(engine, state) for engine in engines), *probes]
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    for name, uses in Counter(collector.name for collector in found).items():
+        if uses > 1:
+            option, _, given = name.partition(":")
+            raise UserError(f"--{option}: {given} is given {uses} times; give each its own NAME=")
+    if memory is not None:
+        found.append(NvmlCollector(memory))
+    if not found:
+        raise UserError("nothing to export: give --engine http://HOST:PORT, or leave out --no-gpu")
+    return found

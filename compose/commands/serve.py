@@ -1,0 +1,107 @@
+"""`plimsoll serve`: the SLO service."""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+import uvicorn
+from sqlalchemy import Engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+import alerts
+from compose.inputs import UserError, read_address, read_objectives
+from compose.listen import SERVICE_TOKEN, open_socket, read_token
+from slo import catalogue
+from slo.capacity import signals
+from slo.indicators import Selector, countings
+from slo.ledger.store import Ledger
+from slo.ledger.tables import open_database
+from slo.service.app import create_app
+from slo.service.state import Service
+from slo.sources import Source
+from slo.sources.prometheus import PrometheusSource
+from slo.sources.scrape import ScrapeSource
+from slo.spec import Spec
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser("serve", help="run the SLO service", description=__doc__)
+    parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: the packaged one)")
+    parser.add_argument(
+        "--source",
+        required=True,
+        metavar="SOURCE",
+        help="prometheus:URL to read a Prometheus, or scrape:URL[,URL...] to scrape exporters directly",
+    )
+    parser.add_argument(
+        "--db",
+        default="sqlite:///plimsoll.db",
+        metavar="URL",
+        help="SQLAlchemy URL of the ledger (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--listen",
+        default="127.0.0.1:8080",
+        metavar="HOST:PORT",
+        help=f"address (default: %(default)s); beyond loopback {SERVICE_TOKEN} or {SERVICE_TOKEN}_FILE must give a bearer token",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until interrupted."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    spec, (host, port) = read_objectives(args.objectives), read_address(args.listen)
+    token = read_token(os.environ, SERVICE_TOKEN)
+    engine = _open_database(args.db)
+    source = _source(args.source, spec, engine)
+    listening = open_socket(host, port, token, SERVICE_TOKEN)
+    runbooks = (Path(alerts.__file__).parent / "runbooks.md").read_text(encoding="utf-8")
+    app = create_app(Service(spec, source, Ledger(engine)), token, runbooks)
+    address = ":".join(map(str, listening.getsockname()[:2]))
+    logging.getLogger("plimsoll").info("SLO service on http://%s, counting from %s", address, source.name)
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, server_header=False)
+    uvicorn.Server(config).run(sockets=[listening])
+    return 0
+
+
+def _open_database(url: str) -> Engine:
+    try:
+        return open_database(url)
+    except ModuleNotFoundError as error:
+        fix = f"this database needs the package {error.name!r}: pip install 'plimsoll-slo[postgresql]'"
+        raise UserError(f"--db {_without_password(url)}: {fix}") from error
+    except SQLAlchemyError as error:
+        reason = " ".join(str(error.args[0]).split())
+        raise UserError(f"--db {_without_password(url)}: cannot be opened: {reason}") from error
+
+
+def _without_password(url: str) -> str:
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return url.rpartition("@")[2]
+
+
+def _source(text: str, spec: Spec, engine: Engine) -> Source:
+    kind, _, rest = text.partition(":")
+    if kind == "prometheus" and rest.startswith("http"):
+        return PrometheusSource(rest)
+    if kind == "scrape" and rest.startswith("http"):
+        return ScrapeSource(rest.split(","), engine, wanted(spec))
+    raise UserError(f"--source {text!r}: write prometheus:http://HOST:9090 or scrape:http://HOST:9800[,...]")
+
+
+def wanted(spec: Spec) -> list[Selector]:
+    """Return every selector that ledger and recommender read: what the embedded source keeps of a page."""
+    found = [Selector(metric.name, ()) for metric in (catalogue.REPLICA_START, catalogue.REPLICA_INFO)]
+    for pool in spec.pools:
+        found += signals.selectors(pool)
+    for objective in spec.objectives:
+        for counting in countings(objective, spec.pool(objective.pool)):
+            found += counting.selectors
+    return list(dict.fromkeys(found))

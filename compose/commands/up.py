@@ -1,0 +1,128 @@
+"""`plimsoll up`: the whole stack on this machine, on loopback, until Ctrl-C."""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from compose.commands.build import rendered
+from compose.inputs import UserError, read_objectives
+from compose.local import Part, Ports, configure_alertmanager, configure_prometheus, free_port, supervise
+from slo.spec import Spec
+
+# -P: a folder named compose or slo where the user stands must not hide ours.
+PLIMSOLL = [sys.executable, "-P", "-m", "compose.cli"]
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser("up", help="start the whole stack on this machine", description=__doc__)
+    parser.add_argument(
+        "--engine",
+        action="append",
+        default=[],
+        metavar="[NAME=]URL",
+        help="a real engine, such as http://127.0.0.1:8000; repeat for more (default: the simulated demo fleet)",
+    )
+    parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: the packaged one)")
+    parser.add_argument(
+        "--data", default="data", metavar="DIR", help="folder for ledger, logs and metrics (default: %(default)s)"
+    )
+    for name, port in vars(Ports()).items():
+        parser.add_argument(f"--{name}-port", type=int, default=port, metavar="PORT", help=f"default: {port}")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Start every part, say where to look, wait, and end every part."""
+    spec = read_objectives(args.objectives)
+    ports = Ports(**{name: getattr(args, f"{name}_port") for name in vars(Ports())})
+    data = Path(args.data).resolve()
+    try:
+        (data / "logs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--data {data}: cannot be written: {error.strerror}") from error
+    for name in ("exporter", "service"):
+        if not free_port(getattr(ports, name)):
+            raise UserError(
+                f"port {getattr(ports, name)} is in use: stop what listens there or give another --{name}-port"
+            )
+    parts = [*_engines(args, spec, ports), *_own_parts(args, ports, data), *_optional_parts(spec, ports, data)]
+    return supervise(parts, data / "logs", _where(args, ports, parts))
+
+
+def _engines(args: argparse.Namespace, spec: Spec, ports: Ports) -> list[Part]:
+    """Return the demo fleet where no real engine is given."""
+    if args.engine:
+        return []
+    objectives = ["--objectives", args.objectives] if args.objectives else []
+    return [
+        Part(
+            "demo",
+            [*PLIMSOLL, "demo", "--port", str(ports.demo), "--replicas", str(_demo_replicas(spec)), *objectives],
+            f"http://127.0.0.1:{ports.demo}/health",
+        )
+    ]
+
+
+def _demo_replicas(spec: Spec) -> int:
+    return spec.pools[0].nodes.min * spec.pools[0].node.replicas
+
+
+def _own_parts(args: argparse.Namespace, ports: Ports, data: Path) -> list[Part]:
+    """Return exporter and service."""
+    count = 0 if args.engine else _demo_replicas(read_objectives(args.objectives))
+    engines = args.engine or [f"demo-{index}=http://127.0.0.1:{ports.demo + index}" for index in range(count)]
+    objectives = ["--objectives", args.objectives] if args.objectives else []
+    exporter, service = f"127.0.0.1:{ports.exporter}", f"127.0.0.1:{ports.service}"
+    flags = [flag for engine in engines for flag in ("--engine", engine)]
+    gpu = [] if shutil.which("nvidia-smi") else ["--no-gpu"]
+    source = f"scrape:http://{exporter}"
+    database = f"sqlite:///{data / 'ledger.db'}"
+    return [
+        Part(
+            "exporter",
+            [*PLIMSOLL, "export", "--listen", exporter, *flags, *gpu, *objectives],
+            f"http://{exporter}/-/healthy",
+        ),
+        Part(
+            "service",
+            [*PLIMSOLL, "serve", "--listen", service, "--source", source, "--db", database, *objectives],
+            f"http://{service}/-/ready",
+        ),
+    ]
+
+
+def _optional_parts(spec: Spec, ports: Ports, data: Path) -> list[Part]:
+    """Return Prometheus and Alertmanager where their programs are found and their ports are free."""
+    parts = []
+    files = rendered(spec)["alerts"]
+    for name, program in (("prometheus", "prometheus"), ("alertmanager", "prometheus-alertmanager")):
+        path = shutil.which(program) or shutil.which(name)
+        port = getattr(ports, name)
+        if path is None:
+            print(f"{name}: not found on this machine, left out (Debian: apt-get install {program})")
+        elif not free_port(port):
+            print(f"{name}: port {port} is in use, left out (give another --{name}-port)")
+        else:
+            configure = configure_prometheus if name == "prometheus" else configure_alertmanager
+            parts.append(
+                Part(name, configure(path, data, ports, files), f"http://127.0.0.1:{port}/-/ready", required=False)
+            )
+    return parts
+
+
+def _where(args: argparse.Namespace, ports: Ports, parts: list[Part]) -> list[str]:
+    started = {part.name for part in parts}
+    lines = [
+        f"budgets and capacity  http://127.0.0.1:{ports.service}/",
+        f"API                   http://127.0.0.1:{ports.service}/api/v1/slos",
+        f"metrics page          http://127.0.0.1:{ports.exporter}/metrics",
+    ]
+    if "prometheus" in started:
+        lines.append(f"Prometheus            http://127.0.0.1:{ports.prometheus}/alerts")
+    if "alertmanager" in started:
+        lines.append(f"Alertmanager          http://127.0.0.1:{ports.alertmanager}/")
+    if not args.engine:
+        lines.append('The fleet is SIMULATED; for real engines: make run ENGINES="http://host:8000 ..."')
+    return lines

@@ -1,0 +1,30 @@
+"""What users give us: objectives files and addresses, with errors that they can mend."""
+
+from pathlib import Path
+
+from slo.spec import Spec, SpecError, load
+
+DEFAULT_OBJECTIVES = Path(__file__).parent.parent / "slo" / "objectives.yaml"
+
+
+class UserError(Exception):
+    """Bad input; the message says what, where and what to do instead."""
+
+
+def read_objectives(path: str | None) -> Spec:
+    """Read an objectives file (None: the packaged default); raises UserError that names file, field and fix."""
+    file = DEFAULT_OBJECTIVES if path is None else Path(path)
+    try:
+        return load(file.read_text(encoding="utf-8"))
+    except SpecError as error:
+        raise UserError(f"{file}: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def read_address(text: str) -> tuple[str, int]:
+    """Split HOST:PORT; raises UserError."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise UserError(f"--listen {text!r}: write HOST:PORT, such as 127.0.0.1:9800")
+    return host.strip("[]"), int(port)

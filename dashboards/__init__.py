@@ -1,0 +1,1 @@
+"""Objectives and catalogue to Grafana dashboards."""

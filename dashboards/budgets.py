@@ -1,0 +1,230 @@
+"""All objectives side by side: what is left, how fast it goes, which tier that wakes, and how much of it was observed."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from dashboards import common, panels, queries
+from dashboards.panels import BAD, GOOD, WARN, Query, Section, Step, Text
+from slo import burn, catalogue, links, series
+from slo.quantities import duration_text, percent_text
+from slo.spec import Objective, Spec
+
+_DASHES = ((), (12, 6), (6, 6), (2, 4))  # solid for the fastest window, ever shorter dashes for slower ones
+_RANK = {"page": 2, "ticket": 1}
+
+
+def dashboard(spec: Spec) -> dict[str, Any]:
+    """Build the dashboard of budgets."""
+    burns = common.long_windows(spec)
+    return panels.page(
+        links.BUDGETS,
+        "Plimsoll: budgets",
+        "Every objective's error budget: what is left by the ledger, how fast it burns, which alert that wakes, and coverage.",
+        variables=[*common.scope(spec), common.objective_variable()],
+        annotations=common.annotations(),
+        links=common.LINKS,
+        sections=[
+            Section("", [(4, [*common.vital_signs(), common.reality()])]),
+            Section("What is left?", [(8, [_glance(spec)]), (9, [_left(spec), _coverage(spec)])]),
+            *([Section("How fast does it go?", [(10, [_burn(spec)]), (7, [_due(spec), _bad(spec)])])] if burns else []),
+            Section("What was counted?", [(8, [_good(spec), _total(spec), _lag()])]),
+        ],
+    )
+
+
+def _recorded(name: str, **labels: str) -> str:
+    return queries.judged(name, "objective", **labels)
+
+
+def _glance(spec: Spec) -> Any:
+    good, total = _recorded(series.GOOD_RATE), _recorded(series.TOTAL_RATE)
+    columns = {
+        "Target": f"max by (objective) ({_recorded(series.TARGET)})",
+        "Good, last 5 min": f"min by (objective) ({queries.ratio(good, total)})",
+        "Budget left": queries.ledger(catalogue.BUDGET_LEFT),
+        "Coverage": queries.ledger(catalogue.COVERAGE),
+    }
+    burns = {
+        f"Burn, {duration_text(window)}": f"max by (objective) ({_recorded(series.burn_rate(window))})"
+        for window in common.long_windows(spec)
+    }
+    times: dict[str, Any] = {heading: {"unit": "suffix: ×", "decimals": 2} for heading in burns}
+    ratios: dict[str, Any] = {heading: {"unit": "percentunit", "decimals": 2} for heading in columns}
+    colour = {"type": "color-text"}
+    left: dict[str, Any] = ratios.pop("Budget left") | {
+        "thresholds": panels.steps_of([Step(0, WARN), Step(common.ticket_spend(spec), GOOD)], BAD),
+        "custom.cellOptions": colour,
+    }
+    burning: dict[str, Any] = {"thresholds": panels.steps_of([Step(1, WARN)]), "custom.cellOptions": colour}
+    return panels.table(
+        "Objectives at a glance",
+        "One row per objective. Target and good ratio are shares of requests; budget and coverage are the ledger's, over the "
+        "objective's whole window; a burn rate of 1 spends exactly the budget. A click opens the ledger's numbers.",
+        columns | burns,
+        by="objective",
+        unit="none",
+        no_data="unknown: no ledger, or rules do not run",
+        links=[panels.link("The ledger's numbers", links.objective_url("${__data.fields.Objective}"))],
+        overrides=[
+            panels.override("Budget left", **left),
+            *(panels.override(heading, **look) for heading, look in ratios.items()),
+            *(panels.override(heading, **look, **burning) for heading, look in times.items()),
+        ],
+    )
+
+
+def _left(spec: Spec) -> Any:
+    return panels.graph(
+        links.BUDGET.title,
+        "Share of the error budget left in each objective's window, by the ledger. Dashed at zero: below it the objective is "
+        f"missed. Source: {catalogue.BUDGET_LEFT}.",
+        [Query(queries.ledger(catalogue.BUDGET_LEFT), "{{objective}}")],
+        unit="percentunit",
+        min=None,
+        max=1,
+        no_data="unknown: no ledger",
+        limits=[0],
+        low=True,
+        **_common(spec),
+    )
+
+
+def _common(spec: Spec) -> dict[str, Any]:
+    return {
+        "many": True,
+        "colours": common.objective_colours(spec),
+        "links": [common.TO_API],
+    }
+
+
+def _due(spec: Spec) -> Any:
+    alike: dict[tuple[burn.Tier, ...], list[Objective]] = {}
+    for one in spec.objectives:
+        alike.setdefault(common.tiers(one), []).append(one)
+    ranked = [_crossed(same, tiers) for tiers, same in alike.items()]
+    return panels.timeline(
+        "Burn alerts due",
+        "Which severity each objective's burn asks for: both windows of a tier are above its factor. The alert itself also "
+        "waits for a minimum of bad requests. Factors: " + "; ".join(_factors(spec)) + ".",
+        [Query(expr, "{{objective}}") for expr in ranked],
+        unit="none",
+        no_data="unknown: no requests, or rules do not run",
+        texts={2: Text("page", BAD), 1: Text("ticket", WARN), 0: Text("quiet", GOOD)},
+    )
+
+
+def _crossed(objectives: Iterable[Objective], tiers: tuple[burn.Tier, ...]) -> str:
+    """Highest rank of the tiers whose two windows are both above the factor, per objective."""
+    ids = "|".join(one.id for one in objectives)
+    ranks = [
+        f"label_replace({_RANK[tier.severity]} * ({_recorded(series.burn_rate(tier.long), objective=ids)} > bool {tier.factor:.6g})"
+        f' * ({_recorded(series.burn_rate(tier.short), objective=ids)} > bool {tier.factor:.6g}), "tier", "{tier.tier}", "", "")'
+        for tier in tiers
+    ]
+    return f"max by (objective) ({' or '.join(ranks)})"
+
+
+def _factors(spec: Spec) -> list[str]:
+    """Each different set of tiers in words, such as `99.9% over 30d: page above 14.4 in 1h and 5m, ...`."""
+    return [
+        f"{percent_text(one.target)} over {one.window}: "
+        + ", ".join(
+            f"{tier.severity} above {tier.factor:.3g} in {duration_text(tier.long)} and {duration_text(tier.short)}"
+            for tier in common.tiers(one)
+        )
+        for one in {(float(one.target), str(one.window)): one for one in spec.objectives}.values()
+    ]
+
+
+def _burn(spec: Spec) -> Any:
+    windows = common.long_windows(spec)
+    return panels.graph(
+        links.BURN.title,
+        "How fast each objective's budget is spent, over the long window of every tier: solid the shortest, dotted the "
+        "longest. Dashed at 1: exactly the whole budget by the window's end. Choose one objective above to see it alone.",
+        [
+            Query(_recorded(series.burn_rate(window)), f"{{{{objective}}}} {duration_text(window)}")
+            for window in windows
+        ],
+        unit="suffix: ×",
+        no_data="unknown: no requests, or rules do not run",
+        limits=[1],
+        many="wide",
+        colours={
+            f"{name} {duration_text(window)}": colour
+            for name, colour in common.objective_colours(spec).items()
+            for window in windows
+        },
+        overrides=[
+            panels.override(
+                chr(65 + index),
+                "byFrameRefID",
+                custom__lineStyle={"fill": "dash" if dash else "solid", "dash": list(dash)},
+            )
+            for index, dash in enumerate(_DASHES[: len(windows)])
+        ],
+        links=[common.TO_API],
+    )
+
+
+def _good(spec: Spec) -> Any:
+    return panels.graph(
+        "Good requests, share over 5 minutes",
+        f"Good over all judged requests. Dashed: the targets. Source: {series.GOOD_RATE}, {series.TOTAL_RATE}.",
+        [Query(queries.ratio(_recorded(series.GOOD_RATE), _recorded(series.TOTAL_RATE)), "{{objective}}")],
+        unit="percentunit",
+        min=None,
+        max=1,
+        no_data="no request was judged in this time",
+        limits=sorted({float(one.target) for one in spec.objectives}),
+        low=True,
+        **_common(spec),
+    )
+
+
+def _total(spec: Spec) -> Any:
+    return panels.graph(
+        "Judged requests per second",
+        f"Requests that count for each objective. Lines that part: some have no evidence. Source: {series.TOTAL_RATE}.",
+        [Query(_recorded(series.TOTAL_RATE), "{{objective}}")],
+        unit="reqps",
+        no_data="no request was judged in this time",
+        **_common(spec),
+    )
+
+
+def _bad(spec: Spec) -> Any:
+    window = common.long_windows(spec)[0]
+    return panels.graph(
+        f"Bad requests in {duration_text(window)}",
+        f"How many requests were bad: with few of them a high burn rate says little. Source: {series.bad_requests(window)}.",
+        [Query(_recorded(series.bad_requests(window)), "{{objective}}")],
+        unit="short",
+        no_data="no request was judged in this time",
+        **_common(spec),
+    )
+
+
+def _coverage(spec: Spec) -> Any:
+    return panels.graph(
+        "Coverage",
+        "Share of each objective's window that was observed. What was not is unknown, neither good nor bad: the budget is "
+        f"only as sure as this is high. Source: {catalogue.COVERAGE}.",
+        [Query(queries.ledger(catalogue.COVERAGE), "{{objective}}")],
+        unit="percentunit",
+        max=1,
+        low=True,
+        no_data="unknown: no ledger",
+        **_common(spec),
+    )
+
+
+def _lag() -> Any:
+    return panels.graph(
+        "Ledger behind by",
+        f"Time since the ledger last booked from its source. Rising: the numbers above stand still. Source: {catalogue.INGEST_LAG}.",
+        [Query(f"max by (instance) ({catalogue.INGEST_LAG})", "{{instance}}")],
+        unit="s",
+        no_data="unknown: no SLO service",
+        many=True,
+    )

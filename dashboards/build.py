@@ -1,0 +1,25 @@
+"""All dashboards of an objectives file, as files."""
+
+from dashboards import budgets, capacity, gpu, oncall, pool, replica
+from dashboards.normal import to_json
+from slo import links
+from slo.spec import Spec
+
+DASHBOARDS = {
+    "oncall.json": oncall.dashboard,
+    "budgets.json": budgets.dashboard,
+    "pool.json": pool.dashboard,
+    "replica.json": replica.dashboard,
+    "gpu.json": gpu.dashboard,
+    "capacity.json": capacity.dashboard,
+}
+
+
+def render(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
+    """Texts of the dashboard files by name; `service` is where a browser reaches the SLO service.
+
+    Pure: the same input gives the same bytes. Links inside Grafana have no host, so nothing else depends on the site.
+    """
+    return {
+        name: to_json(build(spec)).replace(links.SERVICE_URL, service.rstrip("/")) for name, build in DASHBOARDS.items()
+    }

@@ -1,0 +1,147 @@
+"""How much more each pool can carry, what the recommender asks for, and what a token costs."""
+
+from collections.abc import Callable
+from typing import Any
+
+from dashboards import common, engine_panels, panels, queries
+from dashboards.panels import BAD, GOOD, GREY, WARN, Query, Section, Step
+from slo import catalogue, links
+from slo.catalogue import Metric
+from slo.spec import Pool, Spec
+
+_HOUR = 3600
+_MILLION = 1_000_000
+
+
+def dashboard(spec: Spec) -> dict[str, Any]:
+    """Build the dashboard of capacity and cost."""
+    priced = [pool for pool in spec.pools if pool.node.hourly_usd]
+    return panels.page(
+        links.CAPACITY,
+        "Plimsoll: capacity and cost",
+        "Nodes that serve against nodes recommended, the signals behind it, and dollars per million tokens.",
+        variables=common.scope(spec),
+        annotations=common.annotations(),
+        links=common.LINKS,
+        sections=[
+            Section("", [(4, [*_headlines(spec), common.reality()])]),
+            Section("Are there enough nodes?", [(9, [_nodes(spec), _waiting(spec)])]),
+            Section("What is the load?", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
+            *([Section("What does it cost?", [(9, _cost(priced))])] if priced else []),
+        ],
+    )
+
+
+def _per_pool(pools: Any, write: Callable[[Pool], str]) -> list[Query]:
+    return [Query(write(pool), pool.name) for pool in pools]
+
+
+def _sum(metric: Metric, pool: Pool) -> str:
+    return f"sum({queries.select(metric, model=pool.model)})"
+
+
+def _serving(pool: Pool) -> str:
+    """Nodes of a pool that serve: its replicas that say what they serve, over the replicas of a node."""
+    return f"{queries.replicas_known(model=pool.model)} / {pool.node.replicas}"
+
+
+def _tokens(pool: Pool) -> str:
+    return (
+        queries.rate(catalogue.PROMPT_TOKENS, model=pool.model)
+        + " + "
+        + queries.rate(catalogue.GENERATION_TOKENS, model=pool.model)
+    )
+
+
+def _headlines(spec: Spec) -> list[Any]:
+    to_api = [panels.link("Reasons and evidence", links.recommendation_url(pool.name)) for pool in spec.pools]
+    missing = [
+        Query(f'max({catalogue.RECOMMENDED_NODES}{{pool="{pool.name}",pool=~"$pool"}}) - {_serving(pool)}', pool.name)
+        for pool in spec.pools
+    ]
+    return [
+        panels.stat(
+            "Nodes to add or release",
+            "Recommended nodes less those that serve: above zero add, below zero release. The reasons are in the SLO "
+            f"service. Source: {catalogue.RECOMMENDED_NODES}, {catalogue.REPLICA_INFO}.",
+            missing,
+            unit="none",
+            no_data="unknown: no recommendation",
+            base=GREY,
+            steps=[Step(0, GOOD), Step(1, WARN)],
+            links=to_api,
+        ),
+        panels.stat(
+            "Nodes that serve",
+            f"Replicas that answer, over the replicas of a node. Source: {catalogue.REPLICA_INFO}.",
+            _per_pool(spec.pools, _serving),
+            unit="none",
+            no_data="no replica reports",
+            overrides=[
+                panels.override(pool.name, thresholds=panels.steps_of([Step(pool.nodes.min, GOOD)], BAD))
+                for pool in spec.pools
+            ],
+            links=to_api,
+        ),
+    ]
+
+
+def _nodes(spec: Spec) -> Any:
+    bounds = sorted({float(count) for pool in spec.pools for count in (pool.nodes.min, pool.nodes.max)})
+    return panels.graph(
+        "Nodes serving and recommended",
+        "Dashed: the smallest and the largest pool allowed. Recommended above serving for longer than a start takes: nodes "
+        f"do not arrive. Source: {catalogue.RECOMMENDED_NODES}, {catalogue.REPLICA_INFO}.",
+        [
+            Query(f'max by (pool) ({catalogue.RECOMMENDED_NODES}{{pool=~"$pool"}})', "recommended {{pool}}"),
+            *(Query(_serving(pool), f"serving {pool.name}") for pool in spec.pools),
+        ],
+        unit="short",
+        decimals=0,
+        no_data="unknown: no replica and no recommendation",
+        limits=bounds,
+        many=True,
+    )
+
+
+def _waiting(spec: Spec) -> Any:
+    return panels.graph(
+        "Waiting requests per node",
+        "The signal on which the pool grows. Dashed: its limit. "
+        f"Source: {catalogue.REQUESTS_WAITING}, {catalogue.REPLICA_INFO}.",
+        _per_pool(spec.pools, lambda pool: queries.ratio(_sum(catalogue.REQUESTS_WAITING, pool), _serving(pool))),
+        unit="short",
+        no_data="no engine reports",
+        limits=sorted({float(pool.queue_per_node) for pool in spec.pools}),
+        many=True,
+    )
+
+
+def _cost(pools: list[Pool]) -> list[Any]:
+    def hourly(pool: Pool) -> str:
+        return f"{pool.node.hourly_usd:g} * ({_serving(pool)})"
+
+    def per_million(pool: Pool) -> str:
+        return f"{_MILLION} / {_HOUR} * {queries.ratio(hourly(pool), _tokens(pool))}"
+
+    return [
+        panels.graph(
+            "Cost per million tokens",
+            "Price of the serving nodes over all tokens, prompt and generated. It falls as nodes are used better. "
+            f"Source: the objectives file's prices, {catalogue.PROMPT_TOKENS}, {catalogue.GENERATION_TOKENS}.",
+            _per_pool(pools, per_million),
+            unit="currencyUSD",
+            decimals=2,
+            no_data="no token in this time",
+            many=True,
+        ),
+        panels.graph(
+            "Cost per hour",
+            f"Price of the nodes that serve, warm spares not included. Source: the objectives file's prices, {catalogue.REPLICA_INFO}.",
+            _per_pool(pools, hourly),
+            unit="currencyUSD",
+            decimals=2,
+            no_data="no replica reports",
+            many=True,
+        ),
+    ]

@@ -1,0 +1,165 @@
+"""What every dashboard shares: variables that narrow it, marks on its graphs, links, and the tile that says what is simulated."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dashboards import panels, queries
+from dashboards.panels import BAD, GOOD, NEUTRAL, WARN, Query, Step, Text
+from slo import burn, catalogue, links, series
+from slo.spec import Objective, Spec
+
+# Labels that tell two alerts apart, for those that have them.
+ALERT_LABELS = "alertname, severity, tier, objective, pool, replica, instance, collector, uuid"
+_TITLES = {
+    "On-call": links.ONCALL,
+    "Budgets": links.BUDGETS,
+    "Pool": links.POOL,
+    "Replica": links.REPLICA,
+    "GPU node": links.GPU,
+    "Capacity and cost": links.CAPACITY,
+}
+LINKS = (
+    *(panels.link(title, links.dashboard_url(uid, base="")) for title, uid in _TITLES.items()),
+    panels.link("Runbooks", links.runbooks_url()),
+    panels.link("SLO service", links.SERVICE_URL),
+)
+_OBJECTIVE = "${__field.labels.objective}"
+TO_BUDGET = panels.link("This objective's budget", links.panel_url(links.BUDGET, base="", objective=_OBJECTIVE))
+TO_BURN = panels.link("This objective's burn rate", links.panel_url(links.BURN, base="", objective=_OBJECTIVE))
+TO_REPLICA = panels.link(
+    "This replica in depth", f"{links.dashboard_url(links.REPLICA, base='')}?var-replica=${{__field.labels.replica}}"
+)
+TO_API = panels.link("The ledger's numbers", links.objective_url(_OBJECTIVE))
+
+
+def pool_variable(spec: Spec) -> Any:
+    """The pools of the objectives file: known without asking Prometheus, so that it works while that is down."""
+    return panels.choice("pool", "Pool", [pool.name for pool in spec.pools])
+
+
+def model_variable(spec: Spec) -> Any:
+    """Models that replicas serve, less those that belong to pools which are not chosen.
+
+    Engine metrics carry a model and no pool; the objectives file says which belongs to which. Models of no pool stay.
+    """
+    pairs = " or ".join(
+        f'label_replace(label_replace(vector(1), "pool", "{pool.name}", "", ""), "model", "{pool.model}", "", "")'
+        for pool in spec.pools
+    )
+    chosen = 'label_replace(vector(1), "chosen", "yes", "", "")'
+    others = f'label_replace({pairs}, "chosen", "yes", "pool", "$pool") unless on (chosen) {chosen}'
+    served = f"group by (model) (last_over_time({catalogue.REPLICA_INFO}[1d]))"
+    query = f"query_result({served} unless on (model) ({others}))"
+    return panels.variable("model", "Model", query, regex='/model="([^"]*)"/')
+
+
+def replica_variable() -> Any:
+    """Replicas of the chosen models."""
+    query = f'label_values({catalogue.REPLICA_INFO}{{model=~"$model"}}, replica)'
+    return panels.variable("replica", "Replica", query, allValue=".*")
+
+
+def scope(spec: Spec) -> list[Any]:
+    """The variables that narrow every engine metric: pool, model, replica."""
+    return [pool_variable(spec), model_variable(spec), replica_variable()]
+
+
+def objective_variable() -> Any:
+    """Objectives of the chosen pools."""
+    return panels.variable("objective", "Objective", f"label_values({queries.judged(series.TARGET)}, objective)")
+
+
+def annotations() -> list[dict[str, Any]]:
+    """Firing alerts and engine starts, by query: they need no Grafana API and survive with the data."""
+    return [
+        panels.annotation("Alerts", firing("page|ticket"), BAD, "{{alertname}}", "severity,objective,replica"),
+        panels.annotation("Starts", queries.started(), NEUTRAL, "{{replica}} started", "replica,model"),
+    ]
+
+
+def firing(severities: str) -> str:
+    """Alerts that fire in the chosen pools, and those that belong to no pool."""
+    return f'max by ({ALERT_LABELS}) (ALERTS{{alertstate="firing",severity=~"{severities}",pool=~"$pool|"}})'
+
+
+def vital_signs() -> list[Any]:
+    """Tiles that tell at a glance whether anything is wrong."""
+    up, gpus = queries.replicas_up(), queries.gpus_up()
+    rules_run = f"0 * count({series.TARGET})"
+    return [
+        panels.stat(
+            "Alerts firing",
+            "Pages and tickets that fire now in the chosen pools, and those of no pool. Each has a runbook (link above).",
+            [Query(f"count({firing('page|ticket')}) or {rules_run}")],
+            unit="none",
+            no_data="unknown: rules do not run",
+            base=GOOD,
+            steps=[Step(1, BAD)],
+            links=[panels.link("Which, and since when", links.panel_url(links.ALERTS, base=""))],
+        ),
+        panels.stat(
+            "Replicas down",
+            f"Replicas whose metrics page cannot be read ({catalogue.REPLICA_UP} is 0).",
+            [Query(f"count({up} == 0) or 0 * count({up})")],
+            unit="none",
+            no_data="no exporter reports",
+            base=GOOD,
+            steps=[Step(1, BAD)],
+            links=[panels.link("Which", links.panel_url(links.REPLICAS, base=""))],
+        ),
+        panels.stat(
+            "GPUs lost",
+            f"Expected GPUs that do not answer ({catalogue.GPU_UP} is 0), on the chosen replicas' nodes.",
+            [Query(f"count({gpus} == 0) or 0 * count({gpus})")],
+            unit="none",
+            no_data="no GPU expected",
+            base=GOOD,
+            steps=[Step(1, BAD)],
+            links=[panels.link("Which", links.panel_url(links.GPUS, base=""))],
+        ),
+    ]
+
+
+def reality() -> Any:
+    """The tile that says whether the numbers are real. It stands in the first row of every dashboard."""
+    return panels.stat(
+        "Simulated replicas",
+        "Replicas of Plimsoll's demo fleet among those shown: their numbers come from a model, not from an engine. "
+        f"Real: every replica is an engine. Source: {catalogue.REPLICA_INFO}.",
+        [Query(f"{queries.replicas_known(simulated='true')} or 0 * {queries.replicas_known()}")],
+        unit="suffix: SIMULATED",
+        no_data="no replica reports",
+        texts={0: Text("none, all real", NEUTRAL)},
+        steps=[Step(1, WARN)],
+        links=[panels.link("Replicas up", links.panel_url(links.REPLICAS, base=""))],
+    )
+
+
+def objective_colours(spec: Spec) -> dict[str, str]:
+    """One colour per objective, the same on every panel."""
+    return {one.id: panels.SERIES[index % len(panels.SERIES)] for index, one in enumerate(spec.objectives)}
+
+
+def limits(spec: Spec, latency: str) -> Sequence[float]:
+    """Limits in seconds that the objectives set on a latency, each once."""
+    return sorted({float(one.indicator.limits[latency]) for one in spec.objectives if latency in one.indicator.limits})
+
+
+def of_model(spec: Spec) -> str:
+    """End of a legend that tells models apart, where there are several."""
+    return " {{model}}" if len(spec.pools) > 1 else ""
+
+
+def tiers(objective: Objective) -> tuple[burn.Tier, ...]:
+    """Burn-rate tiers of an objective, fastest first."""
+    return burn.tiers(objective.window.seconds, objective.budget_ratio)
+
+
+def long_windows(spec: Spec) -> list[float]:
+    """The long windows of all tiers in seconds, shortest first; none where every objective is too short for a tier."""
+    return sorted({tier.long for one in spec.objectives for tier in tiers(one)})
+
+
+def ticket_spend(spec: Spec) -> float:
+    """The largest share of a budget that any tier lets go before it fires: with less than this left, look."""
+    return max((tier.fraction for one in spec.objectives for tier in tiers(one)), default=0.0)

@@ -1,0 +1,111 @@
+"""The final JSON: only keys that Grafana's schema knows today, so that no migration guesses at what grafanalib left behind.
+
+grafanalib writes schema version 12 and keys of the Angular panels. What Grafana 10.4 to 13 read is listed here; all else,
+and every null but a threshold's open base, is dropped.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+SCHEMA_VERSION = 39  # what Grafana 10.4 exports; later versions migrate from it without guessing
+
+_DASHBOARD = [
+    "uid",
+    "title",
+    "description",
+    "tags",
+    "editable",
+    "graphTooltip",
+    "links",
+    "panels",
+    "refresh",
+    "schemaVersion",
+    "templating",
+    "annotations",
+    "time",
+    "timepicker",
+    "timezone",
+    "version",
+]
+_PANEL = [
+    "id",
+    "type",
+    "title",
+    "description",
+    "datasource",
+    "gridPos",
+    "targets",
+    "fieldConfig",
+    "options",
+    "links",
+    "transformations",
+    "collapsed",
+    "panels",
+]
+_ROW = ["id", "type", "title", "gridPos", "collapsed", "panels"]
+_TARGET = ["refId", "expr", "legendFormat", "format", "instant", "range", "datasource"]
+_VARIABLE = [
+    "name",
+    "label",
+    "description",
+    "type",
+    "query",
+    "datasource",
+    "regex",
+    "refresh",
+    "sort",
+    "multi",
+    "includeAll",
+    "allValue",
+    "current",
+    "options",
+    "hide",
+]
+
+
+def normalise(dashboard: dict[str, Any]) -> dict[str, Any]:
+    """Return grafanalib's dashboard (already plain JSON data) in today's schema."""
+    kept = _keep(dashboard, _DASHBOARD)
+    kept["schemaVersion"] = SCHEMA_VERSION
+    kept["timepicker"] = {"refresh_intervals": dashboard["timepicker"]["refresh_intervals"]}
+    kept["panels"] = [_panel(panel) for panel in dashboard["panels"]]
+    kept["templating"] = {"list": [_variable(one) for one in dashboard["templating"]["list"]]}
+    pruned: dict[str, Any] = _prune(kept)
+    return pruned
+
+
+def to_json(data: dict[str, Any]) -> str:
+    """Write a dashboard as the file's text."""
+    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _keep(data: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    return {key: data[key] for key in keys if key in data}
+
+
+def _panel(panel: dict[str, Any]) -> dict[str, Any]:
+    if panel["type"] == "row":
+        return _keep(panel, _ROW)
+    kept = _keep(panel, _PANEL)
+    kept["targets"] = [_keep(target | {"range": not target["instant"]}, _TARGET) for target in panel["targets"]]
+    return kept
+
+
+def _variable(variable: dict[str, Any]) -> dict[str, Any]:
+    kept = _keep(variable, _VARIABLE)
+    if variable["type"] == "datasource":
+        return _keep(kept, ("name", "label", "type", "query", "hide"))
+    if variable["includeAll"]:
+        kept["current"] = {"text": ["All"], "value": ["$__all"]}
+    return kept
+
+
+def _prune(value: Any) -> Any:
+    """Drop nulls everywhere but in a threshold's base, whose null means minus infinity."""
+    if isinstance(value, list):
+        return [_prune(item) for item in value]
+    if isinstance(value, dict):
+        base = "color" in value and "value" in value
+        return {key: _prune(item) for key, item in value.items() if item is not None or (base and key == "value")}
+    return value

@@ -1,0 +1,180 @@
+"""The dashboard that a page opens: from what users feel down to the cause, in the order in which one asks at 3 am."""
+
+from typing import Any
+
+from dashboards import common, engine_panels, gpu_panels, panels, queries
+from dashboards.panels import BAD, GOOD, GREY, NEUTRAL, ORANGE, PINK, SKY, VERMILLION, WARN, Query, Section, Step, Text
+from slo import catalogue, indicators, links, series
+from slo.spec import Spec
+
+
+def dashboard(spec: Spec) -> dict[str, Any]:
+    """Build the on-call dashboard."""
+    return panels.page(
+        links.ONCALL,
+        "Plimsoll: on-call",
+        "Read from top to bottom: are users hurt, which pool and replica, which phase is slow, which resource is short, what changed.",
+        variables=common.scope(spec),
+        annotations=common.annotations(),
+        links=common.LINKS,
+        sections=[
+            Section("", [(4, [*common.vital_signs(), *_traffic(), common.reality()])]),
+            Section("Are users hurt?", [(5, _budgets(spec)), (7, [_alerts()]), (8, _outcomes())]),
+            Section("Which pool, which replica?", [(9, _replicas(spec))]),
+            Section("Which phase is slow?", [(8, engine_panels.latencies(spec)), (8, engine_panels.phases(spec))]),
+            Section("Which resource is short?", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
+            Section("Are the GPUs well?", [(8, gpu_panels.state()), (8, gpu_panels.load())]),
+            Section("What changed?", [(8, _changes(spec))]),
+        ],
+    )
+
+
+def _traffic() -> list[Any]:
+    return [
+        panels.stat(
+            "Requests per second",
+            f"Requests that ended, whatever their outcome. Source: {catalogue.FINISHED}.",
+            [Query(queries.rate(catalogue.FINISHED))],
+            unit="reqps",
+            no_data="no engine reports",
+            links=[_to(links.SERVED)],
+        ),
+        panels.stat(
+            "Tokens generated",
+            f"What the shown replicas give their users. Source: {catalogue.GENERATION_TOKENS}.",
+            [Query(queries.rate(catalogue.GENERATION_TOKENS))],
+            unit="suffix: tok/s",
+            no_data="no engine reports",
+            links=[_to(links.TOKENS)],
+        ),
+    ]
+
+
+def _to(panel: links.Panel) -> dict[str, Any]:
+    return panels.link(panel.title, links.panel_url(panel, base=""))
+
+
+def _budgets(spec: Spec) -> list[Any]:
+    spend = common.ticket_spend(spec)
+    left = panels.stat(
+        "Budget left",
+        "Share of each objective's error budget that is left in its window, by the ledger, worst first. Below zero the "
+        f"objective is missed. Amber: less is left than one ticket's worth of spending ({spend:.0%}). "
+        f"Source: {catalogue.BUDGET_LEFT}.",
+        [Query(f"sort({queries.ledger_of_pool(catalogue.BUDGET_LEFT)})", "{{objective}}")],
+        unit="percentunit",
+        decimals=1,
+        no_data="unknown: no ledger",
+        base=BAD,
+        steps=[Step(0, WARN), Step(spend, GOOD)],
+        links=[common.TO_BUDGET, common.TO_API],
+    )
+    return [left, _burn(spec)] if common.long_windows(spec) else [left]
+
+
+def _burn(spec: Spec) -> Any:
+    fastest = {one.id: tiers[0] for one in spec.objectives if (tiers := common.tiers(one))}
+    by_window: dict[float, list[str]] = {}
+    for name, tier in fastest.items():
+        by_window.setdefault(tier.long, []).append(name)
+    return panels.stat(
+        "Burn rate now",
+        "How fast the budget is spent, over the shortest window that pages, worst first: 1 spends exactly the whole budget "
+        "by the window's end. Red: fast enough to page at once.",
+        [
+            Query(f"sort_desc({queries.judged(series.burn_rate(window), objective='|'.join(names))})", "{{objective}}")
+            for window, names in by_window.items()
+        ],
+        unit="suffix: ×",
+        decimals=1,
+        no_data="unknown: no requests, or rules do not run",
+        base=GOOD,
+        steps=[Step(1, WARN)],
+        overrides=[
+            panels.override(name, thresholds=panels.steps_of([Step(1, WARN), Step(round(tier.factor, 3), BAD)]))
+            for name, tier in fastest.items()
+        ],
+        links=[common.TO_BURN, common.TO_API],
+    )
+
+
+def _alerts() -> Any:
+    ranked = " or ".join((f"2 * {common.firing('page')}", common.firing("ticket"), f"0 * {common.firing('info')}"))
+    return panels.timeline(
+        links.ALERTS.title,
+        "Which alert fires since when: the first one is often the cause, the others its consequences.",
+        [Query(ranked, "{{alertname}} {{objective}} {{replica}} {{collector}} {{instance}} {{uuid}}")],
+        unit="none",
+        no_data="no alert has fired in this time",
+        texts={2: Text("page", BAD), 1: Text("ticket", WARN), 0: Text("info", NEUTRAL)},
+    )
+
+
+def _outcomes() -> list[Any]:
+    finished, gone = catalogue.FINISHED, catalogue.ABANDONED
+    return [
+        panels.graph(
+            links.LOST.title,
+            "Requests that ended badly. Engines do not count clients that give up while queued; those are derived from what "
+            f"the server accepted. Source: {finished}, {catalogue.REJECTED}, {gone}.",
+            [
+                Query(queries.rate(finished, reason="|".join(indicators.FAILED)), "failed"),
+                Query(queries.rate(catalogue.REJECTED), "refused"),
+                Query(queries.rate(gone, stage="queued"), "gave up in the queue"),
+            ],
+            unit="reqps",
+            no_data="no engine reports",
+            colours={"failed": VERMILLION, "refused": ORANGE, "gave up in the queue": PINK},
+        ),
+        panels.graph(
+            links.SERVED.title,
+            "Requests that were answered, and those whose client left while the answer streamed (a user's stop, or a broken "
+            f"connection: neither good nor bad). Source: {finished}, {gone}.",
+            [
+                Query(queries.rate(finished, reason="|".join(indicators.SERVED)), "served"),
+                Query(queries.rate(gone, stage="streaming"), "left while streaming"),
+            ],
+            unit="reqps",
+            no_data="no engine reports",
+            colours={"served": SKY, "left while streaming": GREY},
+        ),
+    ]
+
+
+def _replicas(spec: Spec) -> list[Any]:
+    return [
+        engine_panels.replicas_up(),
+        engine_panels.by_replica(
+            "Time to first token by replica, p95",
+            "One line far above the others is one sick replica; all of them high is a pool that is too small.",
+            catalogue.TTFT,
+            limits=common.limits(spec, "time_to_first_token"),
+        ),
+        engine_panels.tokens_by_replica(),
+    ]
+
+
+def _changes(spec: Spec) -> list[Any]:
+    failed = f"1 - min by (collector, instance) ({catalogue.COLLECTOR_SUCCESS})"
+    return [
+        engine_panels.uptime(),
+        engine_panels.versions(spec),
+        panels.graph(
+            "Recommended nodes",
+            f"What the capacity recommender asks for; its reasons are in the SLO service. Source: {catalogue.RECOMMENDED_NODES}.",
+            [Query(f'max by (pool) ({catalogue.RECOMMENDED_NODES}{{pool=~"$pool"}})', "{{pool}}")],
+            unit="short",
+            decimals=0,
+            no_data="unknown: no SLO service",
+            many=True,
+        ),
+        panels.timeline(
+            links.COLLECTORS.title,
+            "A collector that fails makes its numbers disappear: what is missing elsewhere may be explained here. "
+            f"Source: {catalogue.COLLECTOR_SUCCESS}.",
+            [Query(failed, "{{collector}} {{instance}}")],
+            unit="none",
+            no_data="no exporter reports",
+            texts={0: Text("ok", GOOD), 1: Text("failed", BAD)},
+        ),
+    ]

@@ -1,0 +1,294 @@
+"""House style: the few kinds of panel that the dashboards use, with defaults that hold at 3 am.
+
+The only importer of grafanalib, whose defaults mislead (a stat shows the mean of the range, a missing number reads `none`).
+Colours are Okabe and Ito's colour-blind-safe palette ("Color Universal Design", 2008) and mean the same everywhere.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from grafanalib import core
+from grafanalib._gen import DashboardEncoder
+
+from dashboards.normal import normalise
+from slo.links import panel_id
+
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
+SKY, VERMILLION, YELLOW = "#56B4E9", "#D55E00", "#F0E442"
+GREY = "#8E8E8E"
+GOOD, WARN, BAD, NEUTRAL = GREEN, ORANGE, VERMILLION, SKY
+SERIES = (SKY, ORANGE, PINK, GREEN, YELLOW, BLUE, VERMILLION)
+
+DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+# What a link carries along, so that nobody loses the time and the pool that they were looking at. A link that sets a
+# variable itself carries only those that every dashboard has, else the variable would have both values.
+_KEEP_ALL = "${__url_time_range}&${__all_variables}"
+_KEEP_POOL = "${__url_time_range}&${datasource:queryparam}&${pool:queryparam}"
+
+
+class Query(NamedTuple):
+    """One query of a panel and the name of its series."""
+
+    expr: str
+    legend: str = ""
+
+
+class Step(NamedTuple):
+    """From `value` upwards the colour applies."""
+
+    value: float
+    colour: str
+
+
+class Text(NamedTuple):
+    """What a number is shown as."""
+
+    text: str
+    colour: str
+
+
+class Section(NamedTuple):
+    """A titled part of a dashboard: rows of equally wide panels, each row with its height in grid units of 30 px."""
+
+    title: str
+    rows: Sequence[tuple[int, Sequence[core.Panel]]]
+
+
+def link(title: str, url: str) -> dict[str, Any]:
+    """Make a link; into Grafana (a path) it keeps time and variables, to other sites it opens a new tab."""
+    inside = url.startswith("/")
+    keep = _KEEP_POOL if "var-" in url else _KEEP_ALL
+    kept = f"{url}{'&' if '?' in url else '?'}{keep}" if inside else url
+    return {"title": title, "url": kept, "targetBlank": not inside}
+
+
+def stat(title: str, description: str, queries: Sequence[Query], **look: Any) -> core.Panel:
+    """Show each query's value now, large; coloured by `steps` or `texts`.
+
+    The query is instant: the last value of a range would go on showing a number that stopped an hour ago.
+    """
+    return core.Stat(
+        **_panel(title, description, queries, instant="time_series"),
+        reduceCalc="lastNotNull",
+        colorMode=look.pop("fill", "value"),
+        graphMode="none",
+        textMode="value_and_name" if any(query.legend for query in queries) else "value",
+        thresholds=_steps(look.pop("steps", ()), look.pop("base", NEUTRAL)),
+        extraJson=_field({"color": {"mode": "thresholds"}}, look),
+    )
+
+
+def graph(title: str, description: str, queries: Sequence[Query], **look: Any) -> core.Panel:
+    """Draw lines over time. Gaps stay gaps; `limits` are dashed lines from the objectives.
+
+    `many` lines are named in a table whose first row is the worst, by the highest value or, where `low` is bad, the lowest.
+    `log` suits what spans decades: a burst to 8 s must not flatten the difference between 0.5 s and a limit of 0.6 s.
+    """
+    limits = sorted(look.pop("limits", ()))
+    many, worst, log = look.pop("many", False), "min" if look.pop("low", False) else "max", look.pop("log", False)
+    custom: dict[str, Any] = {
+        "lineWidth": 1 if many else 2,
+        "fillOpacity": look.pop("fill", 0),
+        "showPoints": "never",
+        "axisBorderShow": False,
+        "thresholdsStyle": {"mode": "dashed" if limits else "off"},
+    }
+    if limits:
+        custom["axisSoftMax"] = limits[-1] * 1.1
+    return core.TimeSeries(
+        **_panel(title, description, queries),
+        drawStyle="bars" if look.pop("bars", False) else "line",
+        stacking={"mode": "normal" if look.pop("stack", False) else "none", "group": "A"},
+        thresholds=_steps([Step(limit, BAD) for limit in limits], "transparent"),
+        tooltipMode="multi",
+        tooltipSort="desc",
+        legendDisplayMode="table" if many else "list",
+        legendPlacement="right" if many == "wide" else "bottom",
+        legendCalcs=["lastNotNull", worst] if many else [],
+        scaleDistributionType="log" if log else "linear",
+        extraJson=_field({"color": {"mode": "palette-classic"}, "min": None if log else 0, "custom": custom}, look)
+        | ({"options": {"legend": {"sortBy": worst.capitalize(), "sortDesc": worst == "max"}}} if many else {}),
+    )
+
+
+def timeline(title: str, description: str, queries: Sequence[Query], **look: Any) -> core.Panel:
+    """Show one bar per series whose colour is its state, named by `texts`."""
+    options = {"options": {"showValue": "auto", "tooltip": {"mode": "single"}, "legend": {"showLegend": False}}}
+    return core.StateTimeline(
+        **_panel(title, description, queries),
+        rowHeight=0.8,
+        thresholds=_steps((), NEUTRAL),
+        extraJson=_field({"color": {"mode": "thresholds"}}, look) | options,
+    )
+
+
+def table(title: str, description: str, columns: Mapping[str, str], by: str, **look: Any) -> core.Panel:
+    """Show one row per value of the label `by`, one column per query: `columns` maps headings to queries."""
+    names = {f"Value #{chr(65 + index)}": heading for index, heading in enumerate(columns)}
+    organize = {
+        "excludeByName": {"Time": True},
+        "renameByName": names | {by: by.capitalize()},
+        "indexByName": {name: index for index, name in enumerate((by, *names))},
+    }
+    return core.Table(
+        **_panel(title, description, [Query(expr) for expr in columns.values()], instant="table"),
+        transformations=[{"id": "merge", "options": {}}, {"id": "organize", "options": organize}],
+        thresholds=_steps((), NEUTRAL),
+        extraJson=_field({"color": {"mode": "thresholds"}}, look),
+    )
+
+
+def override(name: str, matcher: str = "byName", **properties: Any) -> dict[str, Any]:
+    """Set properties of the series or column of that name, or of the query of that letter (`byFrameRefID`)."""
+    listed = [{"id": key.replace("__", "."), "value": value} for key, value in properties.items()]
+    return {"matcher": {"id": matcher, "options": name}, "properties": listed}
+
+
+def steps_of(steps: Sequence[Step], base: str = GOOD) -> dict[str, Any]:
+    """Write thresholds for an override."""
+    return {"mode": "absolute", "steps": _steps(steps, base)}
+
+
+def variable(name: str, label: str, query: str, **rest: Any) -> core.Template:
+    """A query variable with several choices and All, renewed when the time range changes."""
+    settings = {"includeAll": True, "multi": True, "refresh": 2, "sort": 1, "dataSource": DATASOURCE}
+    return core.Template(name=name, label=label, query=query, **(settings | rest))
+
+
+def choice(name: str, label: str, values: Sequence[str]) -> core.Template:
+    """A variable whose values are known beforehand."""
+    template = core.Template(
+        name=name, label=label, query=",".join(values), type="custom", includeAll=True, multi=True, allValue=".*"
+    )
+    template.options = [{"selected": False, "text": value, "value": value} for value in values]
+    return template
+
+
+def annotation(name: str, expr: str, colour: str, title: str, tags: str) -> dict[str, Any]:
+    """Mark the times at which a query is above zero on every graph."""
+    return {
+        "name": name,
+        "datasource": DATASOURCE,
+        "enable": True,
+        "hide": False,
+        "iconColor": colour,
+        "expr": expr,
+        "step": "30s",
+        "titleFormat": title,
+        "tagKeys": tags,
+    }
+
+
+def page(uid: str, title: str, description: str, **parts: Any) -> dict[str, Any]:
+    """Lay out a dashboard's `sections` and return its final JSON data; `variables`, `annotations` and `links` as made here."""
+    dashboard = core.Dashboard(
+        uid=uid,
+        title=title,
+        description=description,
+        tags=["plimsoll"],
+        editable=False,
+        graphTooltip=core.GRAPH_TOOLTIP_MODE_SHARED_CROSSHAIR,
+        refresh="30s",
+        time=core.Time("now-3h", "now"),
+        timezone="browser",
+        version=1,
+        templating=core.Templating([_datasource(), *parts["variables"]]),
+        annotations=core.Annotations(parts["annotations"]),
+        links=[_dashboard_link(one) for one in parts["links"]],
+        panels=_place(parts["sections"]),
+    )
+    return normalise(json.loads(json.dumps(dashboard, cls=DashboardEncoder)))
+
+
+def _datasource() -> core.Template:
+    return core.Template(name="datasource", label="Data source", type="datasource", query="prometheus")
+
+
+def _dashboard_link(one: dict[str, Any]) -> core.DashboardLink:
+    inside = one["url"].startswith("/")
+    return core.DashboardLink(
+        type="link",
+        title=one["title"],
+        uri=one["url"].partition("?")[0] if inside else one["url"],
+        icon="dashboard" if inside else "external link",
+        keepTime=inside,
+        includeVars=inside,
+        targetBlank=not inside,
+    )
+
+
+def _panel(title: str, description: str, queries: Sequence[Query], instant: str = "") -> dict[str, Any]:
+    targets = [
+        core.Target(
+            expr=query.expr,
+            legendFormat=query.legend or "__auto",
+            refId=chr(65 + index),
+            instant=bool(instant),
+            format=instant or "time_series",
+            datasource=DATASOURCE,
+        )
+        for index, query in enumerate(queries)
+    ]
+    return {
+        "title": title,
+        "description": description,
+        "id": panel_id(title),
+        "dataSource": DATASOURCE,
+        "targets": targets,
+    }
+
+
+def _field(defaults: dict[str, Any], look: dict[str, Any]) -> dict[str, Any]:
+    """Field settings that every panel has: unit, text for no data, links; and colours fixed by series name."""
+    defaults |= {
+        "unit": look.pop("unit"),
+        "noValue": look.pop("no_data"),
+        "links": look.pop("links", []),
+        "mappings": _mappings(look.pop("texts", {})),
+    }
+    defaults |= {key: look.pop(key) for key in ("min", "max", "decimals") if key in look}
+    colours: Mapping[str, str] = look.pop("colours", {})
+    fixed = [override(name, color=_fixed(colour)) for name, colour in colours.items()]
+    fixed += [
+        override(chr(65 + index), "byFrameRefID", color=_fixed(colour))
+        for index, colour in enumerate(look.pop("query_colours", ()))
+    ]
+    overrides = [*fixed, *look.pop("overrides", ())]
+    if look:
+        raise TypeError(f"unknown settings {sorted(look)}")
+    return {"fieldConfig": {"defaults": defaults, "overrides": overrides}}
+
+
+def _fixed(colour: str) -> dict[str, str]:
+    return {"mode": "fixed", "fixedColor": colour}
+
+
+def _mappings(texts: Mapping[float, Text]) -> list[dict[str, Any]]:
+    options = {
+        f"{value:g}": {"text": text.text, "color": text.colour, "index": index}
+        for index, (value, text) in enumerate(texts.items())
+    }
+    return [{"type": "value", "options": options}] if options else []
+
+
+def _steps(steps: Sequence[Step], base: str) -> list[dict[str, Any]]:
+    return [{"color": base, "value": None}, *({"color": step.colour, "value": step.value} for step in sorted(steps))]
+
+
+def _place(sections: Sequence[Section]) -> list[core.Panel]:
+    """Give every panel its place, top to bottom; a section without title has no heading."""
+    placed: list[core.Panel] = []
+    y = 0
+    for section in sections:
+        if section.title:
+            grid = core.GridPos(h=1, w=24, x=0, y=y)
+            placed.append(core.RowPanel(title=section.title, id=panel_id(section.title), gridPos=grid))
+            y += 1
+        for height, panels in section.rows:
+            width = 24 // len(panels)
+            for index, panel in enumerate(panels):
+                panel.gridPos = core.GridPos(h=height, w=width, x=index * width, y=y)
+                placed.append(panel)
+            y += height
+    return placed

@@ -1,0 +1,108 @@
+"""One pool: are its replicas alike, and is one version worse than the other?"""
+
+from typing import Any
+
+from dashboards import common, engine_panels, panels, queries
+from dashboards.panels import Query, Section
+from slo import catalogue, indicators, links
+from slo.catalogue import Metric
+from slo.spec import Spec
+
+
+def dashboard(spec: Spec) -> dict[str, Any]:
+    """Build the pool's dashboard."""
+    return panels.page(
+        links.POOL,
+        "Plimsoll: pool",
+        "The replicas of a pool side by side, worst first, and its versions against each other.",
+        variables=common.scope(spec),
+        annotations=common.annotations(),
+        links=common.LINKS,
+        sections=[
+            Section("", [(4, [*common.vital_signs(), common.reality()])]),
+            Section("Is one replica slower?", [(9, _latencies(spec))]),
+            Section("Does one replica carry more?", [(9, _load()), (9, engine_panels.scheduler(spec))]),
+            Section("Is one version worse?", [(9, _versions(spec))]),
+        ],
+    )
+
+
+def _latencies(spec: Spec) -> list[Any]:
+    return [
+        engine_panels.by_replica(
+            f"{title}, p95",
+            description,
+            histogram,
+            limits=common.limits(spec, latency),
+        )
+        for title, description, histogram, latency in (
+            (
+                "Time to first token",
+                "One line apart: its queue or its prefill; look at the waiting requests.",
+                catalogue.TTFT,
+                "time_to_first_token",
+            ),
+            (
+                "Time per output token",
+                "One line apart under the same load: a GPU that lost its clocks or a neighbour that takes them.",
+                catalogue.TPOT,
+                "time_per_output_token",
+            ),
+            (
+                "Whole request",
+                "Longer answers make it longer without any fault; compare with the time per token.",
+                catalogue.DURATION,
+                "request_duration",
+            ),
+        )
+    ]
+
+
+def _load() -> list[Any]:
+    in_hand = f"sum by (model, {queries.REPLICA}) ({queries.select(catalogue.REQUESTS_RUNNING)})"
+    even = f"(sum by (model) ({in_hand}) / count by (model) ({in_hand}))"
+    return [
+        engine_panels.replicas_up(),
+        engine_panels.tokens_by_replica(),
+        panels.graph(
+            "Busiest replica against an even share",
+            "Running requests of the busiest replica over what each would run if they were spread evenly: 1 is even, 2 is "
+            f"twice its share. High: the router sends too much to one. Source: {catalogue.REQUESTS_RUNNING}.",
+            [Query(queries.ratio(f"max by (model) ({in_hand})", even), "{{model}}")],
+            unit="suffix: ×",
+            no_data="no request runs",
+            many=True,
+        ),
+    ]
+
+
+def _versions(spec: Spec) -> list[Any]:
+    finished = queries.rate_by_version(catalogue.FINISHED)
+    failed = queries.rate_by_version(catalogue.FINISHED, reason="|".join(indicators.FAILED))
+    return [
+        engine_panels.versions(spec),
+        _version(spec, "Time to first token by version, p95", catalogue.TTFT, "time_to_first_token"),
+        _version(spec, "Time per output token by version, p95", catalogue.TPOT, "time_per_output_token"),
+        panels.graph(
+            "Failed requests by version",
+            f"Share of finished requests that ended in an error. Source: {catalogue.FINISHED}.",
+            [Query(queries.ratio(failed, finished), f"{{{{version}}}}{common.of_model(spec)}")],
+            unit="percentunit",
+            no_data="no request in this time",
+            many=True,
+        ),
+    ]
+
+
+def _version(spec: Spec, title: str, histogram: Metric, latency: str) -> Any:
+    return panels.graph(
+        title,
+        "Requests of replicas of the same version together: blue and green side by side while both run. "
+        f"Dashed: the objective's limit. Source: {histogram}.",
+        [Query(queries.quantile_by_version(0.95, histogram), f"{{{{version}}}}{common.of_model(spec)}")],
+        unit="s",
+        log=True,
+        no_data="no request in this time",
+        limits=common.limits(spec, latency),
+        many=True,
+    )

@@ -1,0 +1,132 @@
+"""PromQL of the dashboards. Every selector carries the dashboard's variables; names come from the catalogue and slo.series.
+
+Three habits hold throughout: a quantile is taken from summed buckets, a ratio is a ratio of sums, and both vanish where
+there was no traffic instead of showing NaN or a good-looking zero.
+"""
+
+from slo import catalogue, series
+from slo.catalogue import Metric
+
+# Dashboard variables that narrow an engine metric, where it has the label.
+_SCOPE = ("model", "replica")
+_RATE = "[$__rate_interval]"
+# Every node may call its replica 127.0.0.1:8000, so the exporter's address tells them apart.
+REPLICA = "instance, replica"
+REPLICA_NAME = "{{replica}} @ {{instance}}"
+
+
+def select(metric: Metric, name: str = "", **labels: str) -> str:
+    """Select a metric's series (or `name`, one of its parts) within the chosen models and replicas."""
+    scope = [f'{label}=~"${label}"' for label in _SCOPE if label in metric.labels]
+    fixed = [f'{label}{"=~" if "|" in value else "="}"{value}"' for label, value in labels.items()]
+    return _braces(name or metric.name, scope + fixed)
+
+
+def judged(recorded: str, *variables: str, **labels: str) -> str:
+    """Select a recorded series within the chosen pools; `variables` names further ones, such as objective."""
+    scope = [f'{name}=~"${name}"' for name in ("pool", *variables)]
+    return _braces(recorded, scope + [f'{label}=~"{value}"' for label, value in labels.items()])
+
+
+def _braces(name: str, matchers: list[str]) -> str:
+    return f"{name}{{{','.join(matchers)}}}" if matchers else name
+
+
+def rate(metric: Metric, by: str = "", **labels: str) -> str:
+    """Events a second of a counter, summed."""
+    return f"{_sum(by)}(rate({select(metric, **labels)}{_RATE}))"
+
+
+def gauge(metric: Metric, by: str, how: str = "sum") -> str:
+    """Aggregate a gauge: a sum of counts, or the max of shares (never an average)."""
+    return f"{how} by ({by}) ({select(metric)})"
+
+
+def quantile(share: float, histogram: Metric, by: str = "model") -> str:
+    """Quantile over the merged buckets of the series that share `by`. Different models are never merged."""
+    buckets = f"sum by (le, {by}) (rate({select(histogram, histogram.bucket)}{_RATE}))"
+    return f"histogram_quantile({share}, {buckets}) >= 0"
+
+
+def quantile_by_version(share: float, histogram: Metric) -> str:
+    """Quantile per version of the engine, so that a rollout can be judged while both run."""
+    buckets = f"sum by (le, model, version) ({_versioned(select(histogram, histogram.bucket))})"
+    return f"histogram_quantile({share}, {buckets}) >= 0"
+
+
+def rate_by_version(metric: Metric, **labels: str) -> str:
+    """Events a second of a counter, per version of the engine."""
+    return f"sum by (model, version) ({_versioned(select(metric, **labels))})"
+
+
+def _versioned(counter: str) -> str:
+    return f"rate({counter}{_RATE}) {_join(REPLICA, 'version', select(catalogue.REPLICA_INFO))}"
+
+
+def _join(on: str, label: str, info: str) -> str:
+    """Add a label from an info metric. For a moment after a change there may be two of them, which would end the query."""
+    return f"* on ({on}) group_left ({label}) topk by ({on}) (1, {info})"
+
+
+def ratio(part: str, whole: str) -> str:
+    """Ratio of two sums, absent while the whole is zero."""
+    return f"{part} / ({whole} > 0)"
+
+
+def replicas_up() -> str:
+    """Each replica's llm_replica_up."""
+    return f"min by ({REPLICA}) ({_chosen(select(catalogue.REPLICA_UP), REPLICA)})"
+
+
+def replicas_known(**labels: str) -> str:
+    """How many replicas say what they serve. Each counts once, also in the moment in which it changes its version."""
+    return f"count(group by ({REPLICA}) ({select(catalogue.REPLICA_INFO, **labels)}))"
+
+
+def gpus_up() -> str:
+    """Each expected GPU's gpu_up, on the nodes of the chosen replicas."""
+    return f"min by (instance, uuid) ({of_nodes(catalogue.GPU_UP.name)})"
+
+
+def of_nodes(vector: str) -> str:
+    """Keep what belongs to the nodes of the chosen replicas."""
+    return _chosen(vector, "instance")
+
+
+def per_gpu(vector: str) -> str:
+    """A GPU's number with the index that nvidia-smi shows, on the nodes of the chosen replicas."""
+    return f"{of_nodes(vector)} {_join('instance, uuid', 'index', catalogue.GPU_INFO.name)}"
+
+
+def started() -> str:
+    """Replicas whose process differs from the one seen two minutes ago, or that were not seen before: restarted or added.
+
+    `changes` would miss them: while an engine loads its model there is a gap longer than any short window.
+    """
+    start = select(catalogue.REPLICA_START)
+    before = f"last_over_time({start}[1d] offset 2m)"
+    return f"({start} > {before}) or ({start} unless {before})"
+
+
+def _chosen(vector: str, on: str) -> str:
+    """Leave out what is known to belong to replicas that are not chosen; `on` names the labels that they share.
+
+    What is down says no model any more, so what it last said within a day decides. What never said is shown whatever is
+    chosen: a replica that cannot start must not hide.
+    """
+    known, chosen = (f"last_over_time({info}[1d])" for info in (catalogue.REPLICA_INFO, select(catalogue.REPLICA_INFO)))
+    return f"({vector} unless on ({on}) ({known} unless on ({on}) {chosen}))"
+
+
+def ledger(metric: Metric) -> str:
+    """The ledger's number for the chosen objectives (it carries no pool)."""
+    return f'min by (objective) ({metric}{{objective=~"$objective"}})'
+
+
+def ledger_of_pool(metric: Metric) -> str:
+    """The ledger's number for the objectives of the chosen pools, joined through the recorded target."""
+    return f"min by (objective) ({metric} and on (objective) {judged(series.TARGET)})"
+
+
+def _sum(by: str) -> str:
+    return f"sum by ({by}) " if by else "sum"

@@ -1,0 +1,82 @@
+"""One replica in depth: what it was asked, where its time went, what it holds, and the GPUs of its node."""
+
+from typing import Any
+
+from dashboards import common, engine_panels, gpu_panels, panels, queries
+from dashboards.panels import Query, Section
+from slo import catalogue, links
+from slo.spec import Spec
+
+
+def dashboard(spec: Spec) -> dict[str, Any]:
+    """Build the replica's dashboard."""
+    return panels.page(
+        links.REPLICA,
+        "Plimsoll: replica",
+        "One engine in depth; choose it above. With All chosen, quantiles are taken over the requests of all of them.",
+        variables=common.scope(spec),
+        annotations=common.annotations(),
+        links=common.LINKS,
+        sections=[
+            Section("", [(4, [*common.vital_signs(), common.reality()])]),
+            Section("What is it asked?", [(8, _asked(spec))]),
+            Section("Where does its time go?", [(8, engine_panels.latencies(spec)), (8, engine_panels.phases(spec))]),
+            Section("What does it hold?", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
+            Section("How does it end?", [(9, [_tokens_held(), _reasons(), engine_panels.uptime()])]),
+            Section("Are the GPUs of its node well?", [(8, gpu_panels.state()), (8, gpu_panels.load())]),
+        ],
+    )
+
+
+def _asked(spec: Spec) -> list[Any]:
+    return [
+        engine_panels.quantiles(
+            spec,
+            "Prompt length",
+            "Tokens in a prompt. A wider gap between p50 and p99 means short requests wait behind long prefills.",
+            catalogue.PROMPT_LENGTH,
+            unit="suffix: tok",
+        ),
+        engine_panels.quantiles(
+            spec,
+            "Answer length",
+            "Tokens in an answer. Longer answers lengthen the whole request and hold the KV cache, without any fault.",
+            catalogue.GENERATION_LENGTH,
+            unit="suffix: tok",
+        ),
+        engine_panels.quantiles(
+            spec,
+            "Gap between two tokens",
+            "What a reader feels as stutter: every single gap, not a request's mean. High p99 with a calm p50: prefills of "
+            "others interrupt the decoding.",
+            catalogue.ITL,
+        ),
+    ]
+
+
+def _tokens_held() -> Any:
+    held = f"sum by ({queries.REPLICA}) ({queries.select(catalogue.KV_CACHE_USAGE)} * {queries.select(catalogue.KV_CACHE_CAPACITY)})"
+    return panels.graph(
+        "Tokens in the KV cache",
+        "Context that the engine holds for running requests; its capacity is fixed at start. "
+        f"Source: {catalogue.KV_CACHE_USAGE}, {catalogue.KV_CACHE_CAPACITY}.",
+        [
+            Query(held, f"held {queries.REPLICA_NAME}"),
+            Query(queries.gauge(catalogue.KV_CACHE_CAPACITY, queries.REPLICA), f"capacity {queries.REPLICA_NAME}"),
+        ],
+        unit="suffix: tok",
+        no_data="no engine reports",
+        many=True,
+    )
+
+
+def _reasons() -> Any:
+    return panels.graph(
+        "Finished requests by reason",
+        "stop: the model ended; length: the limit was reached; abort: the client left; error and repetition: the engine's. "
+        f"Source: {catalogue.FINISHED}.",
+        [Query(queries.rate(catalogue.FINISHED, "reason"), "{{reason}}")],
+        unit="reqps",
+        no_data="no engine reports",
+        many=True,
+    )

@@ -1,0 +1,1 @@
+"""Engine and GPU numbers of one node, as one normalised metrics page."""

@@ -1,0 +1,170 @@
+"""Collector of one engine server: its metrics page as points of the catalogue."""
+
+import contextlib
+import json
+import logging
+import re
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from exporters.collector import CollectorError, Point
+from exporters.derived import Derivations, counts
+from exporters.engines import ENGINES, PATHS, recognise
+from exporters.engines.mapping import EngineMapping, Lookup
+from exporters.kept import Kept
+from exporters.normalise import missing, model_of, named_first, normalise
+from exporters.page import Page, Parser
+from exporters.reader import Reader
+from slo import catalogue
+
+_NAMED = re.compile(r"([A-Za-z0-9._-]+)=(.*)")
+_PORTS = {"http": 80, "https": 443}
+UNKNOWN = "unknown"
+logger = logging.getLogger(__name__)
+
+
+class EngineCollector:
+    """Reads one engine. `engine` is URL or NAME=URL; the replica's name is host:port of the URL unless given.
+
+    In the folder `state` it keeps what the derived counters need to go on when the exporter is started anew under load.
+    """
+
+    def __init__(self, engine: str, state: Path | None = None) -> None:
+        """Raise ValueError where `engine` is not the address of a server."""
+        named = _NAMED.fullmatch(engine)
+        self._url, address = address_of(named[2] if named else engine, "--engine")
+        self.replica = named[1] if named else address
+        self.name = f"engine:{self.replica}"
+        self._reader = Reader(self._url)
+        self._parser = Parser()
+        self._paths: tuple[str, ...] = PATHS
+        self._kept = Kept(state, self.name)
+        self._derivations = Derivations.restored(self._kept.read())
+        self._started = 0.0
+        self._facts: dict[Lookup, str] = {}
+        self._missing: set[str] = set()
+
+    @property
+    def fallback(self) -> Iterable[Point]:
+        """The replica is down."""
+        return (self._up(0.0),)
+
+    def collect(self, deadline: float) -> Iterable[Point]:
+        """Read the page within the deadline (a time.monotonic() value); raises CollectorError."""
+        url, page, mapping = self._find(deadline)
+        started = page.series.get("process_start_time_seconds", {}).get((), 0.0)
+        if started != self._started:
+            self._started, self._facts = started, {}
+        try:
+            # Labels tell the model, unless the page has none: then it is asked for.
+            model = self._ask(mapping.model, deadline) if mapping.model or mapping.gateway else model_of(page, mapping)
+            points = normalise(page, mapping, self.replica, model)
+        except ValueError as error:
+            raise _not_a_page(url, error) from error
+        identity = {"replica": self.replica, "model": model, "engine": mapping.engine}
+        version = self._ask(mapping.version, deadline)
+        return [
+            self._up(1.0),
+            *points,
+            *self._derived(points, page, mapping, identity),
+            *self._about(page, mapping, identity, version),
+            *self._absent(missing(page, mapping, version), mapping, version),
+        ]
+
+    def _find(self, deadline: float) -> tuple[str, Page, EngineMapping]:
+        """Read the page where it was the last time, or else at each place where an engine may have it."""
+        problem: CollectorError | None = None
+        for path in self._paths:
+            url = self._url + path
+            try:
+                page, mapping = self._understand(self._reader.get(url, deadline))
+            except CollectorError as error:
+                problem = problem or error
+            except ValueError as error:
+                problem = problem or _not_a_page(url, error)
+            else:
+                self._paths = (path,)
+                return url, page, mapping
+        self._paths, self._facts = PATHS, {}
+        raise problem or AssertionError("there is at least one path")
+
+    def _understand(self, text: str) -> tuple[Page, EngineMapping]:
+        """Parse a page and recognise its engine; raises ValueError that shows how the page begins."""
+        try:
+            page = self._parser.parse(text)
+        except ValueError as error:
+            raise ValueError(f"{error}, {_first_line(text)}") from error
+        mapping = recognise(page.series)
+        if mapping is None:
+            raise ValueError(_first_line(text))
+        return named_first(page, mapping), mapping
+
+    def _up(self, value: float) -> Point:
+        return Point(catalogue.REPLICA_UP, {"replica": self.replica}, value)
+
+    def _derived(
+        self, points: list[Point], page: Page, mapping: EngineMapping, identity: dict[str, str]
+    ) -> Iterator[Point]:
+        if mapping.http is None:
+            return
+        for metric, kind, value in self._derivations.see(counts(points, page, mapping), self._started):
+            yield Point(metric, {**identity, metric.labels[-1]: kind}, value)
+        self._kept.write(self._derivations.state)
+
+    def _about(self, page: Page, mapping: EngineMapping, identity: dict[str, str], version: str) -> Iterator[Point]:
+        if mapping.gateway:
+            return
+        simulated = str(1.0 in page.series.get(catalogue.SIMULATED.name, {}).values()).lower()
+        yield Point(catalogue.REPLICA_INFO, {**identity, "version": version, "simulated": simulated}, 1.0)
+        if self._started:
+            yield Point(catalogue.REPLICA_START, identity, self._started)
+
+    def _absent(self, names: list[str], mapping: EngineMapping, version: str) -> Iterator[Point]:
+        """Say once for each name that the page should have it; the metric says so as long as it is true."""
+        for name in names:
+            if name not in self._missing:
+                logger.warning(
+                    "%s: its page has no %s, which %s %s should have; what is made of it is absent",
+                    *(self.name, name, mapping.title, version),
+                )
+            yield Point(catalogue.METRIC_MISSING, {"collector": self.name, "metric": name}, 1.0)
+        self._missing.update(names)
+
+    def _ask(self, lookup: Lookup | None, deadline: float) -> str:
+        """Ask the server for a fact, once, with at most half of the time that is left: its numbers matter more."""
+        if lookup is None:
+            return UNKNOWN
+        if lookup not in self._facts:
+            now = time.monotonic()
+            with contextlib.suppress(CollectorError, ValueError, LookupError, TypeError):
+                answer: Any = json.loads(self._reader.get(self._url + lookup.path, now + (deadline - now) / 2))
+                for key in lookup.keys:
+                    answer = answer[key]
+                self._facts[lookup] = str(answer)
+        return self._facts.get(lookup, UNKNOWN)
+
+
+def address_of(text: str, option: str) -> tuple[str, str]:
+    """Return a server's root without a trailing slash or /metrics, and host:port; raises ValueError that names the option."""
+    with contextlib.suppress(httpx.InvalidURL):
+        url = httpx.URL(text)
+        port = url.port or _PORTS.get(url.scheme, 0)
+        if 0 < port < 65536 and url.scheme in _PORTS and url.host and not (url.userinfo or url.query or url.fragment):
+            host = f"[{url.host}]" if ":" in url.host else url.host
+            return str(url).rstrip("/").removesuffix("/metrics").removesuffix("/prometheus"), f"{host}:{port}"
+    shown = re.sub("//.*@", "//...@", text)
+    raise ValueError(f"{option} {shown}: not the address of a server; write http://HOST:PORT or NAME=http://HOST:PORT")
+
+
+def _not_a_page(url: str, error: ValueError) -> CollectorError:
+    engines = ", ".join(engine.title for engine in ENGINES)
+    return CollectorError(f"{url}: not a metrics page of {engines}: {error}; check --engine")
+
+
+def _first_line(text: str) -> str:
+    line = text.strip().split("\n", 1)[0]
+    return f"first line is {line[:60]!a}{'…' if len(line) > 60 else ''}" if line else "it is empty"

@@ -1,0 +1,30 @@
+"""LiteLLM's metrics page (callback `prometheus`), 1.60 and later: from its source (litellm/integrations/prometheus.py and
+types/integrations/prometheus.py). A gateway: one page is about many models; its teams are our tenants.
+
+Its latencies are in seconds; the one of the whole request includes the gateway's own work, the one to the first token counts
+from the call to the engine and exists for streams only. Users, keys and engines are added up.
+"""
+
+from exporters.engines.mapping import EngineMapping, Source
+from slo import catalogue
+
+LITELLM = EngineMapping(
+    engine="litellm",
+    title="LiteLLM",
+    prefixes=("litellm_",),
+    sources=(
+        Source(catalogue.GATEWAY_REQUESTS, ("litellm_proxy_total_requests_metric_total",)),
+        Source(catalogue.GATEWAY_FAILURES, ("litellm_proxy_failed_requests_metric_total",), optional=True),
+        Source(catalogue.GATEWAY_PROMPT_TOKENS, ("litellm_input_tokens_metric_total",)),
+        Source(catalogue.GATEWAY_GENERATION_TOKENS, ("litellm_output_tokens_metric_total",)),
+        Source(catalogue.GATEWAY_TTFT, ("litellm_llm_api_time_to_first_token_metric",), optional=True),
+        Source(catalogue.GATEWAY_DURATION, ("litellm_request_total_latency_metric",)),
+    ),
+    labels={
+        **{"litellm_model_name": "model", "model": "model", "requested_model": "model"},
+        **{"team": "tenant", "team_alias": "tenant", "exception_status": "reason"},
+    },
+    path="/metrics/",
+    served="litellm_proxy_total_requests_metric_total",
+    gateway=True,
+)

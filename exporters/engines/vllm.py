@@ -1,0 +1,64 @@
+"""vLLM's metrics page, 0.6 to 0.32: names, newest first. Checked on real pages of 0.27.1 and 0.32.0; older names from
+vLLM's changelog and source (a deprecated name is hidden one minor version later and removed after two).
+
+Ray wraps the names: `:` becomes `_`, `ray_` goes before, and each replica on the node has its own `ReplicaId`.
+"""
+
+from exporters.engines.mapping import CapacityInfo, EngineMapping, HttpRequests, Lookup, Source
+from slo import catalogue
+
+VLLM = EngineMapping(
+    engine="vllm",
+    title="vLLM",
+    prefixes=("vllm:", "ray_vllm_"),
+    sources=(
+        Source(catalogue.REQUESTS_RUNNING, ("vllm:num_requests_running",)),
+        Source(catalogue.REQUESTS_WAITING, ("vllm:num_requests_waiting",)),
+        # gpu_* until 0.9.2 (vllm-project/vllm#18354), removed in 0.12 (#29330).
+        Source(catalogue.KV_CACHE_USAGE, ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")),
+        Source(
+            catalogue.PREFIX_QUERIED,
+            ("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total"),
+            since="0.8",
+        ),
+        Source(catalogue.PREFIX_HIT, ("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"), since="0.8"),
+        Source(catalogue.PREEMPTIONS, ("vllm:num_preemptions_total",)),
+        Source(catalogue.PROMPT_TOKENS, ("vllm:prompt_tokens_total",)),
+        Source(catalogue.GENERATION_TOKENS, ("vllm:generation_tokens_total",)),
+        Source(catalogue.FINISHED, ("vllm:request_success_total",)),
+        # Each of these was answered with HTTP 503.
+        Source(catalogue.REJECTED, ("vllm:admission_rejections_total",), since="0.32"),
+        Source(catalogue.TTFT, ("vllm:time_to_first_token_seconds",)),
+        # time_per_output_token held the gaps between tokens: deprecated in 0.11 (#24110), removed in 0.14 (#32661).
+        Source(catalogue.ITL, ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds")),
+        Source(catalogue.TPOT, ("vllm:request_time_per_output_token_seconds",), since="0.11"),
+        Source(catalogue.DURATION, ("vllm:e2e_request_latency_seconds",)),
+        Source(catalogue.QUEUE, ("vllm:request_queue_time_seconds", "vllm:time_in_queue_requests"), since="0.7"),
+        Source(catalogue.PREFILL, ("vllm:request_prefill_time_seconds",), since="0.7"),
+        Source(catalogue.DECODE, ("vllm:request_decode_time_seconds",), since="0.7"),
+        Source(catalogue.PROMPT_LENGTH, ("vllm:request_prompt_tokens",)),
+        Source(catalogue.GENERATION_LENGTH, ("vllm:request_generation_tokens",)),
+        # Written by exporters/vllm_plugin.py on the engine's own page.
+        Source(catalogue.OBJECTIVE_REQUESTS, (catalogue.OBJECTIVE_REQUESTS.name,), optional=True),
+    ),
+    labels={"engine": "rank", "ReplicaId": "rank", "model_name": "model", "finished_reason": "reason"},
+    # num_gpu_blocks is the sum over all ranks, written on every rank's row; kv_cache_size_tokens (by 0.27) is one rank's.
+    capacity=CapacityInfo("vllm:cache_config_info", "kv_cache_size_tokens", "num_gpu_blocks", "block_size"),
+    # Handlers that are left out (batch, scoring, audio) ask for several generations a request or for none.
+    http=HttpRequests(
+        "http_requests_total",
+        frozenset(
+            {
+                "/v1/chat/completions",
+                "/v1/completions",
+                "/v1/messages",
+                "/v1/responses",
+                "/cohere/v2/chat",
+                "/inference/v1/generate",
+                "/generate",
+            }
+        ),
+    ),
+    choices="vllm:request_params_n",
+    version=Lookup("/version", ("version",)),
+)

@@ -1,0 +1,44 @@
+"""Who uses a GPU: MIG instances and compute processes."""
+
+from collections.abc import Iterator
+
+import pynvml
+
+from exporters.nvml_abi import Handle
+from slo import catalogue as c
+from slo.catalogue import Metric
+
+Values = Iterator[tuple[Metric, dict[str, str], float]]
+
+
+def mig(handle: Handle) -> Values:
+    """Whether the GPU is split, and into what; places without an instance are NOT_FOUND."""
+    enabled = pynvml.nvmlDeviceGetMigMode(handle)[0] == pynvml.NVML_DEVICE_MIG_ENABLE
+    yield c.GPU_MIG_ENABLED, {}, int(enabled)
+    for place in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle) if enabled else 0):
+        try:
+            instance = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
+        except pynvml.NVMLError as error:
+            if error.value != pynvml.NVML_ERROR_NOT_FOUND:
+                raise
+            continue
+        labels = {
+            "mig_uuid": text(pynvml.nvmlDeviceGetUUID(instance)),
+            "gpu_instance": str(pynvml.nvmlDeviceGetGpuInstanceId(instance)),
+            "name": text(pynvml.nvmlDeviceGetName(instance)),
+        }
+        yield c.GPU_MIG_INFO, labels, 1
+
+
+def processes(handle: Handle) -> Values:
+    """How many processes compute, and their memory; in a container without the host's pids the driver may hide some."""
+    found = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    yield c.GPU_PROCESSES, {}, len(found)
+    sizes = [process.usedGpuMemory for process in found]
+    if None not in sizes:
+        yield c.GPU_PROCESS_MEMORY, {}, sum(sizes)
+
+
+def text(value: object) -> str:
+    """What NVML answered as text: bytes or str, by the binding's version."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

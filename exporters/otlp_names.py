@@ -1,0 +1,65 @@
+"""OpenTelemetry's names for our metrics, as data. Sources: semantic conventions 1.41, docs/gen-ai/gen-ai-metrics.md and
+docs/hardware/gpu.md. What they have no name for goes under `plimsoll.` and our own name without its unit.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from slo import catalogue
+from slo.catalogue import Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A metric's name and unit there, attributes that it always has, and whether a gauge of ours is a sum there (adds up)."""
+
+    name: str
+    unit: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    adds_up: bool = False
+
+
+_GPU = {"hw.type": "gpu", "hw.vendor": "NVIDIA"}
+NAMES: dict[Metric, Name] = {
+    catalogue.DURATION: Name("gen_ai.server.request.duration", "s"),
+    catalogue.TTFT: Name("gen_ai.server.time_to_first_token", "s"),
+    catalogue.TPOT: Name("gen_ai.server.time_per_output_token", "s"),
+    catalogue.GPU_BUSY: Name("hw.gpu.utilization", "1", {**_GPU, "hw.gpu.task": "general"}),
+    catalogue.GPU_MEMORY_USED: Name("hw.gpu.memory.usage", "By", _GPU, adds_up=True),
+    catalogue.GPU_MEMORY_TOTAL: Name("hw.gpu.memory.limit", "By", _GPU, adds_up=True),
+    catalogue.GPU_PCIE_TRANSMITTED: Name("hw.gpu.io", "By", {**_GPU, "network.io.direction": "transmit"}),
+    catalogue.GPU_PCIE_RECEIVED: Name("hw.gpu.io", "By", {**_GPU, "network.io.direction": "receive"}),
+    catalogue.GPU_POWER: Name("hw.power", "W", _GPU),
+    catalogue.GPU_ENERGY: Name("hw.energy", "J", _GPU),
+    catalogue.GPU_TEMPERATURE: Name("hw.temperature", "Cel", _GPU),
+    catalogue.GPU_XID_ERRORS: Name("hw.errors", "{error}", _GPU),
+    catalogue.GPU_CLOCK_LIMITED_SECONDS: Name("plimsoll.gpu_clock_limited_time", "s"),
+    catalogue.GPU_UP: Name("hw.status", "1", {**_GPU, "hw.state": "ok"}, adds_up=True),
+}
+# Label of ours -> attribute there. An engine does not tell chat from completion; the operation is named after its common use.
+ATTRIBUTES: dict[str, str] = {
+    "model": "gen_ai.request.model",
+    "engine": "gen_ai.provider.name",
+    "replica": "server.address",
+    "uuid": "hw.id",
+    "xid": "error.type",
+}
+OPERATION = {"gen_ai.operation.name": "chat"}
+_UNITS = {"seconds": "s", "bytes": "By", "joules": "J", "watts": "W", "ratio": "1", "celsius": "Cel", "hertz": "Hz"}
+
+
+@cache
+def name_of(metric: Metric) -> Name:
+    """Return a metric's name there, its own where the conventions have none."""
+    if metric in NAMES:
+        found = NAMES[metric]
+        return Name(
+            found.name,
+            found.unit,
+            {**found.attributes, **(OPERATION if "gen_ai." in found.name else {})},
+            found.adds_up,
+        )
+    base = metric.name.removeprefix("plimsoll_").removesuffix("_total")
+    stem, _, last = base.rpartition("_")
+    return Name(f"plimsoll.{stem if last in _UNITS else base}", _UNITS.get(last, "1"))

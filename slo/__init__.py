@@ -1,0 +1,1 @@
+"""Objectives, error budgets, ledger, capacity and the service that answers for them."""

@@ -1,0 +1,131 @@
+"""A backtest: recorded traffic, a fleet, a policy by name; and what users and budget would have felt, as one object."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from slo.capacity import fleet
+from slo.capacity.demand import Promise
+from slo.capacity.fleet import Outcome, Setup
+from slo.capacity.policies import Policy
+from slo.capacity.policies.apa import Apa
+from slo.capacity.policies.clairvoyant import Schedule, search
+from slo.capacity.policies.fixed import Fixed
+from slo.capacity.policies.hpa import HpaQueue, HpaUtilisation
+from slo.capacity.policies.keda import Keda
+from slo.capacity.policies.plimsoll import Plimsoll
+from slo.capacity.policies.wva import Wva
+from slo.capacity.simulate import percentile
+from slo.capacity.traces import Arrival
+from slo.quantities import Duration
+from slo.spec import Node, Nodes, Pool, Timing
+
+OTHERS: dict[str, Callable[[], Policy]] = {
+    "keda": Keda,
+    "hpa-queue": HpaQueue,
+    "hpa-util": HpaUtilisation,
+    "wva": Wva,
+    "apa": Apa,
+}
+POLICIES = ("fixed:N", "plimsoll", *OTHERS, "clairvoyant")
+LIMITS = ((2000, 200), (1000, 100), (600, 40), (450, 40))  # milliseconds to first token and per further token
+SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+MILLISECONDS = 1000
+HOLD = 300.0  # seconds until scale-in, as in the source documents
+ENOUGH = 0.99  # of the goodput of the largest pool: what the clairvoyant schedule has to reach
+PERIOD = 150.0  # seconds: its resolution
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """What all policies of a comparison share. `node_usd` is the price of a node per hour."""
+
+    arrivals: Sequence[Arrival]
+    setup: Setup
+    promise: Promise
+    node_usd: float
+
+    def run(self, name: str, progress: Progress = lambda _: None) -> dict[str, Any]:
+        """Replay under a policy; raises ValueError for a name that is none."""
+        check(name)
+        end = self.arrivals[-1].time
+        setup, policy = self._policy(name, progress)
+        outcome = fleet.run(self.arrivals, policy, setup, lambda now: progress(f"{min(1.0, now / (end or 1.0)):.0%}"))
+        return report(name, len(self.arrivals), outcome, self.node_usd)
+
+    def _policy(self, name: str, progress: Progress) -> tuple[Setup, Policy]:
+        kind, _, number = name.partition(":")
+        if kind == "fixed":
+            return replace(self.setup, least=int(number), most=int(number)), Fixed(int(number))
+        if kind == "plimsoll":
+            return self.setup, Plimsoll(self._pool(), self.promise)
+        return self.setup, self._clairvoyant(progress) if kind == "clairvoyant" else OTHERS[kind]()
+
+    def _pool(self) -> Pool:
+        setup = self.setup
+        return Pool(
+            "backtest",
+            "recorded",
+            Node("recorded", 1, 1, self.node_usd),
+            Nodes(setup.least, setup.most, setup.warm_spares),
+            Timing(Duration(setup.cold_start), Duration(setup.warm_start), Duration(HOLD)),
+        )
+
+    def _clairvoyant(self, progress: Progress) -> Schedule:
+        """Search for the cheapest schedule that serves nearly as many requests well as the largest pool would."""
+        tries = 0
+
+        def goodput(policy: Policy) -> float:
+            nonlocal tries
+            tries += 1
+            progress(f"searching, {tries} schedules tried")
+            return fleet.run(self.arrivals, policy, self.setup).result.goodput(self.promise.ttft, self.promise.tpot)
+
+        enough = ENOUGH * goodput(Fixed(self.setup.most))
+        return search(
+            self.arrivals[-1].time,
+            PERIOD,
+            self.setup.cold_start,
+            range(self.setup.least, self.setup.most + 1),
+            lambda schedule: goodput(schedule) >= enough,
+        )
+
+
+def check(name: str) -> None:
+    """Raise ValueError unless there is a policy of that name."""
+    kind, _, number = name.partition(":")
+    fixed = kind == "fixed" and number.isdecimal() and int(number) > 0
+    if not fixed and name not in POLICIES[1:]:
+        raise ValueError(f"policy {name!r}: known are {', '.join(POLICIES)}")
+
+
+def report(name: str, requests: int, outcome: Outcome, node_usd: float) -> dict[str, Any]:
+    """Write an outcome as one object: latencies in milliseconds, of requests that have one; goodput of all requests."""
+    result = outcome.result
+
+    def quantiles(values: list[float]) -> dict[str, float | None]:
+        found = {key: percentile(values, share) for key, share in SHARES.items()}
+        return {key: None if value is None else round(value * MILLISECONDS, 3) for key, value in found.items()}
+
+    return {
+        "policy": name,
+        "requests": requests,
+        "ttft_ms": quantiles(result.ttft),
+        "tpot_ms": quantiles(result.tpot),
+        "goodput": {
+            f"{ttft}/{tpot}": round(result.goodput(ttft / MILLISECONDS, tpot / MILLISECONDS), 6)
+            for ttft, tpot in LIMITS
+        },
+        "preemptions": result.preemptions,
+        "node_hours": round(outcome.node_hours, 4),
+        "cost_usd": round(outcome.node_hours * node_usd, 2),
+        "scale_events": outcome.scale_events,
+        "flaps": outcome.flaps,
+        "most_nodes": outcome.most_nodes,
+        "max_queue": result.max_queue,
+        "seconds_under_water": outcome.seconds_under_water,
+        "rejected": outcome.rejected,
+        "lost": outcome.lost,
+    }

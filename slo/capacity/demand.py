@@ -1,0 +1,154 @@
+"""What a pool was asked to do and what a replica of it can do, in tokens, from counters alone.
+
+Requests that arrived = finished + growth of those waiting and running. A replica's capacity is what it did while requests
+waited for it all the time, so that it could not have done more: measured, not assumed, and unknown until it happened.
+How long requests would have waited on another number of replicas follows from replaying the arrivals through a queue
+that is served at that capacity.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+from statistics import median
+
+from slo.capacity.signals import MEMORY, ReplicaSignals
+
+SLOT = 15.0  # seconds: arrivals are summed over these
+FULL = 0.9  # share of its measured capacity that a replica is planned with, as in a queue that is to stay short
+SATURATED = (
+    5  # requests that wait at a replica which works at its limit; fewer are between two steps (as in llm-d's WVA)
+)
+RECENT = 60.0  # seconds over which "now" is averaged
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What capacity is planned for: `target` of the requests get their first token within `ttft` seconds, and further
+    ones every `tpot` seconds (inf: nothing is promised)."""
+
+    ttft: float
+    tpot: float
+    target: float
+
+    @property
+    def wait(self) -> float:
+        """Seconds of work that may be ahead of a request.
+
+        A queue longer than `ttft` makes its first token late; one longer than `tpot` fills a step for longer than that
+        with the prompts in it, which makes the next token late of everybody who is in the batch.
+        """
+        return min(self.ttft, self.tpot)
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Demand of a pool in tokens, prompt and generated; `capacity` is one replica's tokens per second, None if unknown."""
+
+    arrived: tuple[float, ...]  # tokens by SLOT, oldest first
+    backlog: float  # tokens of the requests that wait now
+    rate: float  # tokens per second that arrived in the last minute
+    capacity: float | None
+    saturated_seconds: float  # of replica time that capacity was measured over
+
+    def late(self, replicas: int, limit: float) -> float:
+        """Share of the arrivals that would have met more than `limit` seconds of work ahead on so many replicas."""
+        served = replicas * FULL * (self.capacity or 0.0) * SLOT
+        allowed = served * limit / SLOT
+        backlog = late = 0.0
+        for tokens in self.arrived:
+            after = max(0.0, backlog + tokens - served)
+            late += tokens * _share_above(allowed, backlog, after)
+            backlog = after
+        return late / (sum(self.arrived) or 1.0)
+
+    def keeping(self, promise: Promise, most: int) -> int:
+        """Return the fewest replicas, up to `most`, that would have kept the promise on all that arrived."""
+        return next((n for n in range(1, most) if self.late(n, promise.wait) <= 1 - promise.target), most)
+
+    def draining(self, replicas: int, seconds: float) -> int:
+        """Return the replicas that clear the backlog within `seconds`, once they are there.
+
+        That takes `seconds` too, in which `replicas` go on serving and requests go on coming as in the last minute.
+        """
+        backlog = max(0.0, self.backlog + seconds * (self.rate - replicas * (self.capacity or 0.0)))
+        return self.replicas_for(self.rate + backlog / seconds)
+
+    def replicas_for(self, rate: float) -> int:
+        """Return the replicas that serve so many tokens per second."""
+        return ceil(rate / (FULL * self.capacity)) if self.capacity else 0
+
+    def busiest(self, seconds: float) -> float:
+        """Tokens per second that arrived in the busiest minute of the last `seconds`."""
+        recent = self.arrived[-max(1, int(seconds / SLOT)) :]
+        width = min(len(recent), int(RECENT / SLOT))
+        return max(sum(recent[i : i + width]) for i in range(len(recent) - width + 1)) / (width * SLOT)
+
+
+def _share_above(level: float, start: float, end: float) -> float:
+    """Share of the way from `start` to `end` that is above `level`."""
+    low, high = sorted((start, end))
+    if high <= level:
+        return 0.0
+    return 1.0 if low >= level else (high - level) / (high - low)
+
+
+def demand(replicas: Sequence[ReplicaSignals], now: float, known: float | None = None) -> Demand | None:
+    """Measure the demand of a pool; None where the counters are missing.
+
+    `known` is the capacity measured before: it stands until a replica is full again. A replica that filled up only
+    towards the end of an interval could do at least what it did in it.
+    """
+    slots: dict[int, float] = defaultdict(float)
+    finished = tokens = full_seconds = 0.0
+    full: list[float] = []
+    partly: list[float] = []
+    intervals = [interval for replica in replicas for interval in _intervals(replica, now - MEMORY)]
+    for interval in intervals:
+        finished += interval.finished
+        tokens += interval.tokens
+        if interval.waited[1] >= SATURATED:
+            (full if interval.waited[0] >= SATURATED else partly).append(interval.tokens / interval.seconds)
+            full_seconds += interval.seconds if interval.waited[0] >= SATURATED else 0.0
+    if not finished:
+        return None
+    size = tokens / finished
+    for interval in intervals:
+        slots[int(interval.end // SLOT)] += interval.arrived * size
+    arrived = tuple(slots[index] for index in range(min(slots), max(slots) + 1))
+    last = arrived[-max(1, int(RECENT / SLOT)) :]
+    waiting = sum(replica.waiting[-1][1] for replica in replicas if replica.seen)
+    capacity = median(full) if full else max([*partly, *([known] if known else [])], default=None)
+    return Demand(arrived, waiting * size, sum(last) / (len(last) * SLOT), capacity, full_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Interval:
+    """What a replica did between two scrapes."""
+
+    end: float
+    seconds: float
+    arrived: float
+    finished: float
+    tokens: float
+    waited: tuple[float, float]  # requests that waited at its start and at its end
+
+
+def _intervals(replica: ReplicaSignals, since: float) -> list[_Interval]:
+    running, finished = dict(replica.running), dict(replica.finished)
+    prompt, generated = dict(replica.prompt_tokens), dict(replica.generation_tokens)
+    found = []
+    for (before, waited), (at, waiting) in pairwise(replica.waiting):
+        if before < since or not all(before in d and at in d for d in (running, finished, prompt, generated)):
+            continue
+        done = _growth(finished[before], finished[at])
+        inside = waiting + running[at] - waited - running[before]
+        tokens = _growth(prompt[before], prompt[at]) + _growth(generated[before], generated[at])
+        found.append(_Interval(at, at - before, max(0.0, done + inside), done, tokens, (waited, waiting)))
+    return found
+
+
+def _growth(before: float, after: float) -> float:
+    """Growth of a counter that may have begun again at 0."""
+    return after - before if after >= before else after

@@ -1,0 +1,91 @@
+"""Nodes that measured demand asks for, in sentences and numbers: what arrives, what waits, what a replica can do."""
+
+from dataclasses import dataclass
+from math import ceil, inf
+from typing import Any
+
+from slo.capacity.demand import SLOT, Demand, Promise, demand
+from slo.capacity.signals import ReplicaSignals
+from slo.quantities import duration_text, percent_text
+from slo.spec import LIMITS, Pool, Spec
+
+CAPACITY = "capacity_tokens_per_second_per_replica"
+TTFT, TPOT = LIMITS["ttft"], LIMITS["tpot"]
+
+
+def promise(spec: Spec, pool: Pool) -> Promise | None:
+    """Return what a pool's objectives promise together: the tightest limits and the highest target; None without latency."""
+    limits: dict[str, float] = {}
+    targets = []
+    for objective in spec.objectives:
+        if objective.pool != pool.name or not objective.indicator.limits.keys() & {TTFT, TPOT}:
+            continue
+        targets.append(objective.target)
+        for latency, limit in objective.indicator.limits.items():
+            limits[latency] = min(limit, limits.get(latency, inf))
+    return Promise(limits.get(TTFT, inf), limits.get(TPOT, inf), max(targets)) if targets else None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`nodes` are needed now; `keep` nodes carry the busiest minute of the hold time too, and must not be released."""
+
+    nodes: int
+    keep: int
+    reasons: list[str]
+    evidence: dict[str, Any]
+
+
+def plan(
+    pool: Pool,
+    replicas: tuple[ReplicaSignals, ...],
+    promised: Promise,
+    serving: int,
+    now: float,
+    known: float | None = None,
+) -> Plan | None:
+    """Plan for the demand of the last half hour on `serving` replicas.
+
+    None as long as the capacity of a replica (`known`: as measured before, in tokens per second) is not known.
+    """
+    found = demand(replicas, now, known)
+    if found is None or not found.capacity:
+        return None
+    each = pool.node.replicas
+    lead = pool.timing.cold_start
+    draining = ceil(found.draining(serving, lead) / each)
+    keeping = ceil(found.keeping(promised, pool.nodes.max * each) / each)
+    nodes = max(draining, keeping)
+    reasons = [
+        f"a replica did {found.capacity:,.0f} tokens/s when it was full; {found.rate:,.0f} tokens/s arrived in the last "
+        f"minute and {found.backlog:,.0f} tokens wait: to catch up {duration_text(lead)} after a cold node was ordered and "
+        f"served takes {draining} node{'s' * (draining > 1)}",
+        _kept(found, promised, keeping, each),
+    ]
+    evidence = {
+        CAPACITY: round(found.capacity, 1),
+        "capacity_measured_seconds": round(found.saturated_seconds),
+        "arriving_tokens_per_second": round(found.rate, 1),
+        "backlog_tokens": round(found.backlog),
+        "nodes_to_drain": draining,
+        "nodes_to_keep_objective": keeping,
+        "late_share_by_nodes": {
+            str(count): round(found.late(count * each, promised.wait), 4)
+            for count in range(max(1, keeping - 1), keeping + 2)
+        },
+    }
+    busiest = ceil(found.replicas_for(found.busiest(pool.timing.scale_in_hold)) / each)
+    return Plan(nodes, max(nodes, busiest), reasons, evidence)
+
+
+def _kept(found: Demand, promise: Promise, keeping: int, each: int) -> str:
+    """Say what fewer nodes would have meant."""
+    span = duration_text(60 * round(max(60.0, len(found.arrived) * SLOT) / 60))
+    in_time = 1 - found.late(keeping * each, promise.wait)
+    text = (
+        f"on the traffic of the last {span}, {keeping} node{'s' * (keeping > 1)} would have had at most "
+        f"{duration_text(promise.wait)} of work waiting for {in_time:.1%} of it (promised: {percent_text(promise.target)})"
+    )
+    if keeping == 1:
+        return text
+    return f"{text}, {keeping - 1} only {1 - found.late((keeping - 1) * each, promise.wait):.1%}"

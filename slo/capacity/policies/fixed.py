@@ -1,0 +1,16 @@
+"""Always the same number of nodes."""
+
+from slo.capacity.policies import View
+
+
+class Fixed:
+    """`nodes` nodes, whatever happens."""
+
+    interval = 15.0
+
+    def __init__(self, nodes: int) -> None:
+        self.nodes = nodes
+
+    def decide(self, view: View) -> int:
+        """Return the same number always; a lost node is replaced."""
+        return self.nodes

@@ -1,0 +1,23 @@
+"""The source documents' KEDA rule: average waiting requests per node above 20, 300 s until scale-in."""
+
+from math import ceil
+
+from slo.capacity.policies import View
+from slo.capacity.policies.hpa import Behaviour
+
+
+class Keda:
+    """A ScaledObject with an AverageValue of 20 waiting requests, polled every 30 s; HPA follows with its defaults.
+
+    A query without a result is 0 to KEDA (`ignoreNullValues` is true by default): blind, it scales in.
+    """
+
+    interval = 30.0
+    threshold = 20.0
+
+    def __init__(self) -> None:
+        self._behaviour = Behaviour()
+
+    def decide(self, view: View) -> int:
+        """Return ceil(total waiting / threshold), followed as HPA follows it."""
+        return self._behaviour.follow(view.now, view.nodes, max(1, ceil(view.waiting / self.threshold)))

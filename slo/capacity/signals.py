@@ -1,0 +1,89 @@
+"""What a pool looks like right now: live signals of its replicas, with their ages. Unknown stays unknown."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+
+from slo import catalogue
+from slo.indicators import Selector
+from slo.ledger.booking import Unit, unit
+from slo.sources import Series
+from slo.spec import Pool
+
+STALE = 60.0  # seconds without a sample after which a replica counts as unseen
+GONE = 360.0  # seconds without a sample after which an unseen replica is taken for one that was stopped
+MEMORY = 1800.0  # seconds: how far back demand is looked at; the bursts of half an hour are expected to come again
+SUSTAINED = 300.0  # seconds: what "KV cache > 85 % sustained" is judged over (documents P and C give no figure)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSignals:
+    """One replica: its name, whether it was seen within STALE, and its samples [(time, value)] of the last minutes.
+
+    Ranks of one replica are joined at each moment: cache use by maximum (ratio 0 to 1), everything else by sum. The last
+    three are counters; they are empty where the engine does not publish them.
+    """
+
+    replica: str
+    seen: bool
+    simulated: bool
+    waiting: list[tuple[float, float]]
+    running: list[tuple[float, float]]
+    kv_usage: list[tuple[float, float]]
+    prompt_tokens: list[tuple[float, float]] = field(default_factory=list)
+    generation_tokens: list[tuple[float, float]] = field(default_factory=list)
+    finished: list[tuple[float, float]] = field(default_factory=list)
+
+    def missing(self, now: float) -> bool:
+        """Whether it ought to be seen and is not; one that was stopped long ago is not missed."""
+        newest = max(
+            (samples[-1][0] for samples in (self.waiting, self.running, self.kv_usage) if samples), default=now
+        )
+        return not self.seen and newest > now - GONE
+
+
+SIGNALS = {
+    "waiting": catalogue.REQUESTS_WAITING,
+    "running": catalogue.REQUESTS_RUNNING,
+    "kv_usage": catalogue.KV_CACHE_USAGE,
+    "prompt_tokens": catalogue.PROMPT_TOKENS,
+    "generation_tokens": catalogue.GENERATION_TOKENS,
+    "finished": catalogue.FINISHED,
+}
+
+
+def selectors(pool: Pool) -> list[Selector]:
+    """Return what has to be read for a pool's signals."""
+    metrics = (*SIGNALS.values(), catalogue.REPLICA_INFO)
+    return [Selector(metric.name, (("model", (pool.model,)),)) for metric in metrics]
+
+
+def read(series: Sequence[Series], now: float) -> tuple[ReplicaSignals, ...]:
+    """Order raw series by replica. A replica whose newest sample is older than STALE is unseen, not idle.
+
+    A value that is no finite number (engines divide zero by zero) is as good as none.
+    """
+    joined: dict[Unit, dict[str, dict[float, float]]] = defaultdict(lambda: defaultdict(dict))
+    names: dict[Unit, str] = {}
+    simulated: set[Unit] = set()
+    for name, labels, samples in series:
+        key = unit(labels)
+        names[key] = labels["replica"]
+        if labels.get("simulated") == "true":
+            simulated.add(key)
+        moments = joined[key][name]
+        for at, value in samples:
+            if not isfinite(value):
+                continue
+            old = moments.get(at)
+            if old is None:
+                moments[at] = value
+            else:
+                moments[at] = max(old, value) if name == catalogue.KV_CACHE_USAGE.name else old + value
+    found = []
+    for key, by_name in joined.items():
+        ordered = {signal: sorted(by_name[metric.name].items()) for signal, metric in SIGNALS.items()}
+        seen = bool(ordered["waiting"]) and now - ordered["waiting"][-1][0] <= STALE
+        found.append(ReplicaSignals(names[key], seen, key in simulated, **ordered))
+    return tuple(sorted(found, key=lambda item: item.replica))

@@ -1,0 +1,48 @@
+"""The exporter's and the SLO service's own numbers."""
+
+from slo.catalogue.metric import Metric
+
+# The exporter's own -----------------------------------------------------------------------------------------
+COLLECTOR_SUCCESS = Metric(
+    "plimsoll_collector_success", "gauge", ("collector",), "1 if the collector answered within its deadline, else 0."
+)
+COLLECTOR_DURATION = Metric(
+    "plimsoll_collector_duration_seconds", "gauge", ("collector",), "How long the collector's last run took."
+)
+COLLECTOR_AGE = Metric(
+    "plimsoll_collector_age_seconds",
+    "gauge",
+    ("collector",),
+    "Seconds since the collector last answered; absent before its first answer.",
+)
+NVML_RESTARTS = Metric(
+    "plimsoll_nvml_restarts_total",
+    "counter",
+    ("cause",),
+    "How often the process that holds the driver's library ended and was replaced, by cause: a signal, NVML's code, stuck.",
+)
+METRIC_MISSING = Metric(
+    "plimsoll_metric_missing",
+    "gauge",
+    ("collector", "metric"),
+    "1 for each name that the engine's page should have, by its engine and version, and has not.",
+)
+BUILD_INFO = Metric("plimsoll_build_info", "gauge", ("version",), "Version of this exporter, always 1.")
+
+# The SLO service's own --------------------------------------------------------------------------------------
+RECOMMENDED_NODES = Metric(
+    "plimsoll_recommended_nodes", "gauge", ("pool",), "Nodes that the pool should have, by the last recommendation."
+)
+BUDGET_LEFT = Metric(
+    "plimsoll_budget_left_ratio",
+    "gauge",
+    ("objective",),
+    "Share of the error budget left in the objective's window, by the ledger; negative when overspent.",
+)
+COVERAGE = Metric(
+    "plimsoll_coverage_ratio",
+    "gauge",
+    ("objective",),
+    "Share of the objective's window that was observed, by the ledger.",
+)
+INGEST_LAG = Metric("plimsoll_ingest_lag_seconds", "gauge", (), "Seconds since the ledger last booked from its source.")

@@ -1,0 +1,1 @@
+"""The truth: good and total per objective and five-minute slot."""

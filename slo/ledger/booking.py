@@ -1,0 +1,193 @@
+"""From raw samples to one slot: pure functions. Every source goes through here, so every source gives the same ledger.
+
+How a request comes into a slot: a replica is *observed* whenever its page was read (its start time has a sample). Between
+two observations no more than MAX_GAP apart each counter has grown by an exact number of requests, and that number is
+booked in the slot of the later observation. Resets, restarts and series that are born with a value are counted in full;
+what a replica did in a longer gap, or between its last observation and a crash, nobody saw: it is not covered, and it is
+neither good nor bad nor zero.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from slo import catalogue
+from slo.catalogue import REPLICA_INFO, REPLICA_START
+from slo.indicators import Counting, Selector
+from slo.sources import Series
+from slo.windows import SLOT, slot_of
+
+MAX_GAP = 300.0  # seconds; Prometheus' own look-back for a missed scrape (--query.lookback-delta)
+SIMULATED = "simulated"
+SAME_START = 1.0  # seconds; start times of one process may differ by a rounding, those of two processes do not
+
+# Labels that our own metrics carry beside `replica`; what else a series has (instance, region, ...) says where it was read.
+OWN_LABELS = {label for metric in catalogue.ALL for label in metric.labels} - {"replica"} | {"le"}
+
+Interval = tuple[float, float]
+Unit = frozenset[tuple[str, str]]  # one replica as read through one target
+
+
+@dataclass(frozen=True, slots=True)
+class SlotCount:
+    """What a slot holds for one objective: requests, seconds observed (0 to 300), kinds of evidence joined by `+`.
+
+    SIMULATED among them marks a slot with requests of the demo fleet: it stays labelled as long as it is kept.
+    """
+
+    slot: int
+    good: int
+    total: int
+    covered_seconds: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One replica's observations: [(time, start of its process)], in order of time; and whether its numbers are a model's."""
+
+    observed: list[tuple[float, float]]
+    simulated: bool = False
+
+    def stretches(self) -> Iterator[tuple[Interval, Interval]]:
+        """Yield, per observation, the time it makes known and the part of that in which the counters were watched.
+
+        A replica is known between two observations no more than MAX_GAP apart, and a young one since its process began.
+        After a restart only the new process was watched: what the old one did last died with it.
+        """
+        previous: tuple[float, float] | None = None
+        for at, start in self.observed:
+            if previous is not None and at - previous[0] <= MAX_GAP:
+                before, same = previous[0], abs(start - previous[1]) <= SAME_START
+                yield (before, at), (before if same else min(max(start, before), at), at)
+            elif at - start <= MAX_GAP:
+                yield (start, at), (start, at)
+            previous = (at, start)
+
+
+def unit(labels: Mapping[str, str]) -> Unit:
+    """Return what tells one watched replica from another: its name, and the target labels of the page it was read from.
+
+    The name alone would not do: every node may call its engine 127.0.0.1:8000.
+    """
+    return frozenset((label, value) for label, value in labels.items() if label not in OWN_LABELS)
+
+
+def replicas(series: Iterable[Series]) -> dict[Unit, Replica]:
+    """Collect the observations of every replica from the series REPLICA_START and REPLICA_INFO."""
+    observed: dict[Unit, dict[float, float]] = defaultdict(dict)
+    simulated: set[Unit] = set()
+    for name, labels, samples in series:
+        if name == REPLICA_START.name:
+            observed[unit(labels)].update(samples)
+        elif name == REPLICA_INFO.name and labels.get("simulated") == "true":
+            simulated.add(unit(labels))
+    return {key: Replica(sorted(times.items()), key in simulated) for key, times in observed.items()}
+
+
+def covered_seconds(fleet: Iterable[tuple[Replica, bool]], slot: int) -> float:
+    """Return the slot's observed time: the integral of (replicas watched / replicas known) over its 300 seconds.
+
+    The flag says whether a replica offers the evidence that is needed; one that does not is known, but never watched.
+    """
+    low, high = float(slot), float(slot + SLOT)
+    changes: list[tuple[float, int, int]] = []
+    for replica, offers in fleet:
+        for known, watched in replica.stretches():
+            changes += _steps(known, low, high, 0, 1)
+            changes += _steps(watched, low, high, 1, 0) if offers else []
+    changes.sort()
+    total, watching, knowing = 0.0, 0, 0
+    for (at, watched_step, known_step), (until, _, _) in pairwise(changes):
+        watching, knowing = watching + watched_step, knowing + known_step
+        total += (until - at) * watching / knowing if knowing else 0.0
+    return round(total, 3)
+
+
+def _steps(stretch: Interval, low: float, high: float, watched: int, known: int) -> list[tuple[float, int, int]]:
+    begin, end = max(stretch[0], low), min(stretch[1], high)
+    return [(begin, watched, known), (end, -watched, -known)] if begin < end else []
+
+
+def increments(samples: Sequence[tuple[float, float]], replica: Replica) -> list[tuple[float, float]]:
+    """Return (time, growth) of one counter series of a replica, one entry per observation that saw growth."""
+    values = dict(samples)
+    grown = []
+    previous: tuple[float, float] | None = None
+    for at, start in replica.observed:
+        value = values.get(at)
+        if value:
+            growth = _growth(value, values, at, start, previous)
+            if growth:
+                grown.append((at, growth))
+        previous = (at, start)
+    return grown
+
+
+def _growth(
+    value: float, values: dict[float, float], at: float, start: float, previous: tuple[float, float] | None
+) -> float:
+    if previous is None or at - previous[0] > MAX_GAP:
+        return value if at - start <= MAX_GAP else 0.0  # a newborn replica; an old one only sets the baseline
+    before, start_before = previous
+    if abs(start - start_before) > SAME_START:
+        return value  # restarted: everything on the page is new
+    base = values.get(before, 0.0)  # a series without a sample at `before` was born since, with this value
+    return value - base if value >= base else value
+
+
+def count_slots(
+    countings: Sequence[Counting], fleet: Mapping[Unit, Replica], series: Sequence[Series], slots: Sequence[int]
+) -> list[SlotCount]:
+    """Count an objective's good and total requests in each slot, each replica by the best evidence that it offers.
+
+    `series` must reach MAX_GAP beyond the slots on both sides. A slot in which no replica was watched has 0 of 0 requests
+    and 0 seconds covered: unknown.
+    """
+    good: dict[int, float] = defaultdict(float)
+    total: dict[int, float] = defaultdict(float)
+    used: dict[int, set[str]] = defaultdict(set)
+    by_replica: dict[Unit, list[Series]] = defaultdict(list)
+    for item in series:
+        by_replica[unit(item.labels)].append(item)
+    watched: list[tuple[Replica, bool]] = []
+    for key, replica in fleet.items():
+        counting = next((c for c in countings if _offers(c, by_replica[key])), None)
+        watched.append((replica, counting is not None))
+        if counting is None:
+            continue
+        for sums, selectors, sign in (
+            (good, counting.good, 1),
+            (total, counting.total, 1),
+            (good, counting.without, -1),
+            (total, counting.without, -1),
+        ):
+            _add(sums, selectors, by_replica[key], replica, sign)
+        for at, _ in replica.observed:
+            used[slot_of(at)] |= {counting.source, SIMULATED} if replica.simulated else {counting.source}
+    return [
+        SlotCount(
+            slot, round(good[slot]), round(total[slot]), covered_seconds(watched, slot), "+".join(sorted(used[slot]))
+        )
+        for slot in slots
+    ]
+
+
+def _offers(counting: Counting, series: Sequence[Series]) -> bool:
+    """Whether a replica has every part of `good` and some part of `total`; a missing bucket bound offers nothing."""
+    return all(any(s.matches(i.name, i.labels) for i in series) for s in counting.good)
+
+
+def _add(
+    sums: dict[int, float], selectors: Sequence[Selector], series: Sequence[Series], replica: Replica, sign: int
+) -> None:
+    for item in series:
+        if any(selector.matches(item.name, item.labels) for selector in selectors):
+            for at, growth in increments(item.samples, replica):
+                sums[slot_of(at)] += sign * growth
+
+
+def pad(slots: Sequence[int]) -> Interval:
+    """Return the time span of samples that the slots need."""
+    return slots[0] - MAX_GAP, slots[-1] + SLOT + MAX_GAP

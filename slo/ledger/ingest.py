@@ -1,0 +1,43 @@
+"""Booking from a source into the ledger, up to now. Safe to interrupt and to repeat at any point."""
+
+from slo.catalogue import REPLICA_INFO, REPLICA_START
+from slo.indicators import Selector, countings
+from slo.ledger.booking import MAX_GAP, count_slots, pad, replicas
+from slo.ledger.store import Ledger
+from slo.sources import Source
+from slo.spec import Objective, Pool, Spec
+from slo.windows import SLOT, slot_of
+
+CHUNK_SLOTS = 12  # an hour at a time, so that a long backfill holds little memory and each step of it is kept
+LATE = 900  # seconds: slots this young are booked again each time, for samples that arrive late
+
+
+def ingest(spec: Spec, source: Source, ledger: Ledger, now: float) -> None:
+    """Book every slot from where each objective stopped until `now`; raises SourceError when the source fails."""
+    done = ledger.booked_until()
+    for pool in spec.pools:
+        objectives = [objective for objective in spec.objectives if objective.pool == pool.name]
+        since = min((done.get(objective.id, 0) for objective in objectives), default=now)
+        oldest = max((objective.window.seconds for objective in objectives), default=0.0)
+        if since < now - 2 * LATE - MAX_GAP:  # more than the usual look back: find out where the source begins
+            since = source.earliest(max(since, now - oldest), now)
+        _ingest_pool(pool, objectives, source, ledger, since, now)
+
+
+def _ingest_pool(
+    pool: Pool, objectives: list[Objective], source: Source, ledger: Ledger, since: float, now: float
+) -> None:
+    first, last = slot_of(since), slot_of(now)
+    slots = list(range(first, last + SLOT, SLOT))
+    ways = {objective.id: countings(objective, pool) for objective in objectives}
+    watch = [Selector(metric.name, (("model", (pool.model,)),)) for metric in (REPLICA_START, REPLICA_INFO)]
+    selectors = dict.fromkeys([*watch, *(s for counting in ways.values() for c in counting for s in c.selectors)])
+    for begin in range(0, len(slots), CHUNK_SLOTS):
+        chunk = slots[begin : begin + CHUNK_SLOTS]
+        start, end = pad(chunk)
+        series = source.series(list(selectors), start, min(end, now))
+        fleet = replicas(series)
+        final = min(chunk[-1] + SLOT, slot_of(now - LATE - MAX_GAP))
+        for objective in objectives:
+            counts = count_slots(ways[objective.id], fleet, series, chunk)
+            ledger.book(objective.id, objective.spec_hash, counts, final)

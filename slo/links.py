@@ -1,0 +1,92 @@
+"""Where alerts, dashboards, runbooks and the service find each other. Panel ids come from titles, so they stay stable."""
+
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+from zlib import crc32
+
+GRAFANA_URL = "http://127.0.0.1:3000"
+SERVICE_URL = "http://127.0.0.1:8080"
+ONCALL = "plimsoll-oncall"
+BUDGETS = "plimsoll-budgets"
+POOL = "plimsoll-pool"
+REPLICA = "plimsoll-replica"
+GPU = "plimsoll-gpu"
+CAPACITY = "plimsoll-capacity"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A panel that an alert points at: the dashboard's uid and the panel's title, which a test looks up."""
+
+    dashboard: str
+    title: str
+
+    @property
+    def id(self) -> int:
+        """Panel id, from the title alone."""
+        return panel_id(self.title)
+
+
+BURN = Panel(BUDGETS, "Burn rate by objective")
+BUDGET = Panel(BUDGETS, "Budget left by objective")
+TTFT = Panel(ONCALL, "Time to first token")
+TPOT = Panel(ONCALL, "Time per output token")
+E2E = Panel(ONCALL, "Whole request")
+SERVED = Panel(ONCALL, "Requests served")
+LOST = Panel(ONCALL, "Requests lost")
+TOKENS = Panel(ONCALL, "Tokens per second")
+QUEUE = Panel(ONCALL, "Waiting requests")
+KV_CACHE = Panel(ONCALL, "KV-cache usage")
+REPLICAS = Panel(ONCALL, "Replicas up")
+GPUS = Panel(ONCALL, "GPUs up")
+COLLECTORS = Panel(ONCALL, "Collectors that failed")
+ALERTS = Panel(ONCALL, "Firing alerts")
+PREEMPTIONS = Panel(ONCALL, "Preemptions")
+PREFIX_CACHE = Panel(ONCALL, "Prefix-cache hits")
+TTFT_BY_REPLICA = Panel(ONCALL, "Time to first token by replica, p95")
+UPTIME = Panel(ONCALL, "Time since the engine started")
+COVERAGE = Panel(BUDGETS, "Coverage")
+NODES = Panel(CAPACITY, "Nodes serving and recommended")
+GPU_HEALTH = Panel(GPU, "Health")
+GPU_XIDS = Panel(GPU, "Time since an XID error")
+GPU_CLOCKS = Panel(GPU, "Clocks held down, by reason")
+GPU_NVLINKS = Panel(GPU, "NVLinks down")
+
+
+def panel_id(title: str) -> int:
+    """Positive 31-bit id that depends on the title alone."""
+    return (crc32(title.encode()) & 0x7FFFFFFF) or 1
+
+
+def dashboard_url(uid: str, base: str = GRAFANA_URL) -> str:
+    """Address of a whole dashboard. An empty base gives the path, for links inside Grafana."""
+    return f"{base}/d/{uid}"
+
+
+def panel_url(panel: Panel, base: str = GRAFANA_URL, **variables: str) -> str:
+    """Address of one panel, opened alone, with dashboard variables set. A value may be a Prometheus template.
+
+    The plain number is understood by Grafana 10.4 to 13; 10.4 knows no `panel-<id>`, and later ones still take the number.
+    """
+    values = {f"var-{name}": value.replace(" ", "") for name, value in variables.items()}
+    return f"{dashboard_url(panel.dashboard, base)}?{urlencode({'viewPanel': panel.id, **values}, safe='{}$.')}"
+
+
+def runbook_url(alert: str, base: str = SERVICE_URL) -> str:
+    """Address of an alert's runbook, served by the SLO service: no other host is needed at 3 am."""
+    return f"{runbooks_url(base)}#{quote(alert.lower())}"
+
+
+def runbooks_url(base: str = SERVICE_URL) -> str:
+    """Address of the page with all runbooks."""
+    return f"{base}/runbooks"
+
+
+def objective_url(objective: str, base: str = SERVICE_URL) -> str:
+    """Address of an objective in the service's API. The id may be a Prometheus template."""
+    return f"{base}/api/v1/slos/{objective}"
+
+
+def recommendation_url(pool: str, base: str = SERVICE_URL) -> str:
+    """Address of a pool's recommendation in the service's API."""
+    return f"{base}/api/v1/pools/{pool}/recommendation"

@@ -1,0 +1,53 @@
+"""Durations and percentages as people write them in YAML: `600ms`, `5m`, `28d`, `99.9%`."""
+
+import re
+from decimal import Decimal, InvalidOperation
+
+_UNIT_SECONDS = {"ms": "0.001", "s": "1", "m": "60", "h": "3600", "d": "86400", "w": "604800"}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+
+
+class Duration(float):
+    """Seconds, read from one number and one unit."""
+
+    @classmethod
+    def parse(cls, value: object) -> "Duration":
+        """Read `600ms`, `4s`, `5m`, `6h`, `28d` or `4w`; raises ValueError with the fix."""
+        match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+        if match is None or float(match[1]) == 0:
+            raise ValueError(
+                f"{value!r} is not a duration above zero; write a number and a unit, such as 600ms, 4s, 5m or 28d"
+            )
+        return cls(Decimal(match[1]) * Decimal(_UNIT_SECONDS[match[2]]))
+
+    def __str__(self) -> str:
+        return duration_text(self)
+
+
+class Target(float):
+    """Share of events that must be good, above 0 and below 1."""
+
+    @classmethod
+    def parse(cls, value: object) -> "Target":
+        """Read `99.9%`; raises ValueError with the fix."""
+        try:
+            percent = Decimal(value.removesuffix("%")) if isinstance(value, str) and value.endswith("%") else None
+        except InvalidOperation:
+            percent = None
+        if percent is None or not 0 < percent < 100:
+            raise ValueError(f"{value!r} is not a target; write a percentage above 0% and below 100%, such as 99.9%")
+        return cls(percent / 100)
+
+
+def duration_text(seconds: float) -> str:
+    """Write seconds in the largest unit that gives a whole number: 604800 -> `7d`, 0.6 -> `600ms`."""
+    for unit in ("d", "h", "m", "s"):
+        count = seconds / float(_UNIT_SECONDS[unit])
+        if count >= 1 and count == int(count):
+            return f"{int(count)}{unit}"
+    return f"{seconds * 1000:g}ms"
+
+
+def percent_text(ratio: float) -> str:
+    """Write a ratio as a percentage without float noise: 0.999 -> `99.9%`."""
+    return f"{Decimal(repr(float(ratio))) * 100:f}".rstrip("0").rstrip(".") + "%"

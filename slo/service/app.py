@@ -1,0 +1,53 @@
+"""The SLO service as an ASGI application: API, pages, metrics, health. Everything is wired here and nowhere else."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from slo.service import api, jobs, metrics, pages, problems
+from slo.service.security import Guard
+from slo.service.state import Service
+
+HERE = Path(__file__).parent
+
+
+def create_app(service: Service, token: str | None = None, runbooks: str = "") -> FastAPI:
+    """Build the application. `token` is asked of every caller when set; `runbooks` is Markdown for the page /runbooks."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        scheduler = jobs.scheduler(service)
+        scheduler.start()
+        yield
+        scheduler.shutdown(wait=False)
+
+    app = FastAPI(title="Plimsoll SLO service", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(Guard, token=token)
+    problems.install(app)
+    app.include_router(api.router(service))
+    app.include_router(pages.router(service, runbooks))
+    app.mount("/static", StaticFiles(directory=HERE / "static"))
+    _operations(app, service)
+    return app
+
+
+def _operations(app: FastAPI, service: Service) -> None:
+    own = metrics.registry(service)
+
+    @app.get("/metrics", include_in_schema=False)
+    def metrics_page() -> Response:
+        return Response(generate_latest(own), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/-/healthy", include_in_schema=False)
+    def healthy() -> PlainTextResponse:
+        return PlainTextResponse("healthy\n")
+
+    @app.get("/-/ready", include_in_schema=False)
+    def ready(request: Request) -> JSONResponse:
+        reasons = service.not_ready()
+        return problems.problem(request, 503, "; ".join(reasons)) if reasons else JSONResponse({"status": "ready"})

@@ -1,0 +1,81 @@
+"""Pages for people: all budgets, and the runbooks. Everything they load is served from here, so they work air-gapped."""
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from fastapi.templating import Jinja2Templates
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from slo.quantities import duration_text, percent_text
+from slo.service.state import Service
+
+STATUS_SIGNS = {"ok": "✓", "burning": "▲", "exhausted": "✕", "unknown": "?"}
+STATUS_WORDS = {
+    "ok": "within budget",
+    "burning": "burning too fast",
+    "exhausted": "budget spent",
+    "unknown": "unknown: no requests seen",
+}
+
+
+def router(service: Service, runbooks: str) -> APIRouter:
+    """Build the pages' routes."""
+    pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+    templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
+    templates.env.filters |= {
+        "percent": _percent,
+        "exact_percent": percent_text,
+        "span": duration_text,
+        "about": _about,
+        "plain": lambda text: str(text).replace("_", " ").replace("<=", "≤"),
+    }
+    templates.env.globals |= {"signs": STATUS_SIGNS, "words": STATUS_WORDS}
+
+    @pages.get("/")
+    def budgets(request: Request) -> HTMLResponse:
+        found = service.budgets()
+        advice = [service.recommendation(pool.name) for pool in service.spec.pools]
+        context = {
+            "budgets": found,
+            "recommendations": advice,
+            "simulated": any(item.counted.simulated for item in found) or any(item.simulated for item in advice),
+            "trouble": service.not_ready(),
+            "source": service.source.name,
+        }
+        return templates.TemplateResponse(request, "budgets.html", context)
+
+    @pages.get("/runbooks")
+    def runbook_page(request: Request) -> HTMLResponse:
+        return templates.TemplateResponse(request, "runbooks.html", {"content": render_runbooks(runbooks)})
+
+    return pages
+
+
+def _percent(ratio: float) -> str:
+    """Write a ratio with a true minus sign, which no line break parts from its number."""
+    return f"{ratio:.1%}".replace("-", "−")
+
+
+def _about(seconds: float) -> str:
+    """Write a span as a person says it: 3.4 min, 2.1 h, 12.0 d."""
+    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def render_runbooks(text: str) -> str:
+    """Turn the runbooks' Markdown into HTML whose headings can be linked to by their lower-case text."""
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = markdown.parse(text)
+    for index, token in enumerate(tokens):
+        if token.type == "heading_open":
+            token.attrSet("id", _anchor(tokens[index + 1]))
+    rendered: str = markdown.renderer.render(tokens, markdown.options, {})
+    return rendered
+
+
+def _anchor(heading: Token) -> str:
+    return heading.content.strip().lower().replace(" ", "-")

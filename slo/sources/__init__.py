@@ -1,0 +1,33 @@
+"""Where raw counters come from: Prometheus' HTTP API, or the service's own scrapes. Both give the same thing.
+
+A source hands out raw samples, never rates: the ledger counts, so it needs every sample with its own time.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from slo.indicators import Selector
+
+
+class Series(NamedTuple):
+    """One series: sample name, labels, and (Unix seconds, value) in order of time."""
+
+    name: str
+    labels: dict[str, str]
+    samples: list[tuple[float, float]]
+
+
+class SourceError(Exception):
+    """The source cannot answer now; the message names it and says why."""
+
+
+class Source(Protocol):
+    """Raw samples of the recent past."""
+
+    name: str
+
+    def series(self, selectors: Sequence[Selector], start: float, end: float) -> list[Series]:
+        """Return the samples with start < time <= end (Unix seconds) of all selected series; raises SourceError."""
+
+    def earliest(self, since: float, now: float) -> float:
+        """Return a Unix time from `since` to `now` before which the source holds nothing of use; raises SourceError."""

@@ -1,0 +1,62 @@
+"""Raw samples from anything that speaks Prometheus' HTTP API: Prometheus, Thanos, Mimir, VictoriaMetrics."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+
+from slo.catalogue import REPLICA_START
+from slo.indicators import Selector
+from slo.sources import Series, SourceError
+
+TIMEOUT_SECONDS = 30.0
+GRID_SECONDS = 3600.0
+
+
+class PrometheusSource:
+    """Reads `selector[range]` by instant queries, which return samples as they were scraped, not interpolated ones."""
+
+    def __init__(self, url: str, client: httpx.Client | None = None) -> None:
+        """`url` is the server's root, such as http://127.0.0.1:9090."""
+        self.name = f"prometheus:{url}"
+        self._url = url.rstrip("/")
+        self._client = client or httpx.Client(timeout=TIMEOUT_SECONDS)
+
+    def series(self, selectors: Sequence[Selector], start: float, end: float) -> list[Series]:
+        """Return the samples with start < time <= end of all selected series; raises SourceError."""
+        # Whole milliseconds, and one more than asked: Prometheus 2 includes a range's start, Prometheus 3 does not.
+        range_ms = max(1, round((end - start) * 1000)) + 1
+        found: dict[tuple[str, ...], Series] = {}
+        for selector in selectors:
+            for item in self._query(f"{selector}[{range_ms}ms]", end):
+                labels = dict(item["metric"])
+                name = labels.pop("__name__")
+                samples = [(float(at), float(value)) for at, value in item["values"] if start < float(at) <= end]
+                if samples:
+                    found[(name, *sorted(f"{key}={value}" for key, value in labels.items()))] = Series(
+                        name, labels, samples
+                    )
+        return list(found.values())
+
+    def earliest(self, since: float, now: float) -> float:
+        """Return a time before which no replica has a sample, at most an hour early; raises SourceError.
+
+        Asked on a grid of an hour, because reading every sample of a long retention only to find the first would be dear.
+        """
+        expression = f"min(min_over_time(timestamp({REPLICA_START})[{max(1, round(now - since))}s:1h]))"
+        result = self._query(expression, now)
+        return max(since, (float(result[0]["value"][1]) if result else now) - GRID_SECONDS)
+
+    def _query(self, expression: str, at: float) -> list[dict[str, Any]]:
+        try:
+            answer = self._client.post(f"{self._url}/api/v1/query", data={"query": expression, "time": f"{at:.3f}"})
+            body = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise SourceError(
+                f"{self._url}: no answer from Prometheus' API: {error or type(error).__name__}"
+            ) from error
+        if not isinstance(body, dict) or body.get("status") != "success":
+            reason = body.get("error") if isinstance(body, dict) else None
+            raise SourceError(f"{self._url}: query refused ({answer.status_code}): {reason or answer.text[:200]}")
+        result: list[dict[str, Any]] = body["data"]["result"]
+        return result

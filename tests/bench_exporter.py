@@ -1,0 +1,172 @@
+"""What the exporter costs: `python tests/bench_exporter.py [scrapes]`. Prints figures; judges nothing.
+
+Eight fake GPUs and four engine pages behind a real `plimsoll export`; beside it nvitop-exporter, installed into a temporary
+virtual environment, on the same fake driver. CPU is user and system time of all processes of an exporter; memory is PSS (shared
+pages divided among their users) and RSS, both summed over the processes.
+"""
+
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from os import sysconf
+from pathlib import Path
+
+import httpx
+
+from fakenvml import FakeNvml
+from stack import free_port
+
+FIXTURE = Path(__file__).parent / "fixtures" / "vllm-0.32.0-load.prom"
+OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"  # as Prometheus asks
+TICK = sysconf("SC_CLK_TCK")
+ENGINES, WARM_UP, PACED, DEADLINE = 4, 20, 15, 2.0
+
+
+class Page(BaseHTTPRequestHandler):
+    """A vLLM server's metrics page."""
+
+    protocol_version = "HTTP/1.1"
+    body = FIXTURE.read_bytes()
+
+    def do_GET(self) -> None:
+        body = self.body if self.path == "/metrics" else b'{"version": "0.32.0"}'
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Stay silent."""
+
+
+class Exporter:
+    """An exporter's processes."""
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
+        self.pid = process.pid
+        self.url = url
+        self.client = httpx.Client(trust_env=False, timeout=60, headers={"Accept": OPENMETRICS})
+
+    def scrape(self, timeout: float = 10) -> tuple[float, str]:
+        """Milliseconds until the page is here, and the page."""
+        start = time.perf_counter()
+        answer = self.client.get(self.url, headers={"X-Prometheus-Scrape-Timeout-Seconds": str(timeout)})
+        return (time.perf_counter() - start) * 1000, answer.raise_for_status().text
+
+    def pids(self) -> list[int]:
+        children = subprocess.run(
+            ["ps", "--ppid", str(self.pid), "-o", "pid="], capture_output=True, text=True, check=False
+        )
+        return [self.pid, *map(int, children.stdout.split())]
+
+    def cpu_ms(self) -> float:
+        times = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13] for pid in self.pids()]
+        return sum(int(part) for pair in times for part in pair) / TICK * 1000
+
+    def memory(self) -> str:
+        totals = {"Rss": 0, "Pss": 0}
+        for pid in self.pids():
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            for name in totals:
+                totals[name] += sum(map(int, re.findall(rf"^{name}:\s+(\d+)", rollup, re.MULTILINE)))
+        return ", ".join(f"{name.upper()} {size / 1024:.1f} MiB" for name, size in totals.items())
+
+
+def series(page: str) -> int:
+    return sum(1 for line in page.splitlines() if line and not line.startswith("#"))
+
+
+@contextmanager
+def running(command: list[str], port: int, env: dict[str, str]) -> Iterator[Exporter]:
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+        try:
+            exporter = Exporter(process, f"http://127.0.0.1:{port}/metrics")
+            for _ in range(300):
+                try:
+                    exporter.scrape()
+                    break
+                except httpx.TransportError:
+                    time.sleep(0.1)
+            else:
+                log.seek(0)
+                sys.exit(log.read().decode())
+            yield exporter
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def measure(title: str, exporter: Exporter, scrapes: int) -> None:
+    """Latency, CPU and memory over that many scrapes in a row."""
+    for _ in range(WARM_UP):
+        _, page = exporter.scrape()
+    before, cpu = exporter.memory(), exporter.cpu_ms()
+    took = sorted(exporter.scrape()[0] for _ in range(scrapes))
+    spent, count = (exporter.cpu_ms() - cpu) / scrapes, series(page)
+    print(f"{title}: {count} series, {len(page) // 1024} KiB")
+    print(f"  scrape p50 {statistics.median(took):.1f} ms, p99 {took[int(len(took) * 0.99)]:.1f} ms")
+    print(f"  CPU {spent:.1f} ms a scrape, {spent / count * 1000:.1f} us a series, scrapes back to back")
+    cpu = exporter.cpu_ms()
+    for _ in range(PACED):
+        time.sleep(1)
+        exporter.scrape()
+    spent = (exporter.cpu_ms() - cpu) / PACED
+    print(f"  CPU {spent:.1f} ms a scrape, {spent / count * 1000:.1f} us a series, one scrape a second")
+    print(f"  memory after {WARM_UP} scrapes: {before}")
+    print(f"  memory after {WARM_UP + scrapes} scrapes: {exporter.memory()}")
+
+
+def wedge(exporter: Exporter, fake: FakeNvml) -> None:
+    """One GPU hangs: the first scrape against its deadline, and the later ones."""
+    fake.wedge(3)
+    first, page = exporter.scrape(DEADLINE)
+    up = re.findall(r"^gpu_up\{.*\} (\S+)$", page, re.MULTILINE)
+    later = [exporter.scrape(DEADLINE)[0] for _ in range(20)]
+    deadline = (DEADLINE - 0.5) * 1000  # the exporter keeps half a second for the way back
+    print(f"one GPU wedged: {up.count('1.0')} of {len(up)} up")
+    print(
+        f"  first scrape {first:.0f} ms at a deadline of {deadline:.0f} ms, later ones p50 {statistics.median(later):.1f} ms"
+    )
+    fake.restore(3)
+
+
+def nvitop(folder: Path) -> str:
+    """Install nvitop-exporter into a folder; returns its command."""
+    venv.create(folder, with_pip=True)
+    command = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "nvitop-exporter"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return str(folder / "bin" / "nvitop-exporter")
+
+
+def main(scrapes: int) -> None:
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), Page) for _ in range(ENGINES)]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    engines = [part for server in servers for part in ("--engine", f"http://127.0.0.1:{server.server_address[1]}")]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        fake = FakeNvml(folder)
+        port = free_port()
+        export = [sys.executable, "-m", "compose.cli", "export", "--listen", f"127.0.0.1:{port}"]
+        with running([*export, *engines], port, fake.env) as exporter:
+            measure("plimsoll export, 8 GPUs and 4 engines", exporter, scrapes)
+            wedge(exporter, fake)
+        with running(export, port, fake.env) as exporter:
+            measure("plimsoll export, 8 GPUs", exporter, scrapes)
+        command = [nvitop(folder / "nvitop"), "-B", "127.0.0.1", "-p", str(port)]
+        with running(command, port, fake.env) as exporter:
+            measure("nvitop-exporter, 8 GPUs", exporter, scrapes)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)

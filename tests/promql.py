@@ -1,0 +1,106 @@
+"""Queries of a dashboard as Prometheus sees them: variables filled in, one entry per panel query, variable and annotation.
+
+Used by the dashboards' own tests and by the end-to-end test, which runs every one of them against a real Prometheus.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import promql_parser
+
+Dashboard = Mapping[str, Any]
+RATE_INTERVAL = "8m"  # no dashboard would type it, so that it can be told apart
+_VARIABLE = re.compile(r"\$\{?(\w+)\}?")
+_LABEL_VALUES = re.compile(r"label_values\((.*), *(\w+)\)")
+_QUERY_RESULT = re.compile(r"query_result\((.*)\)")
+
+
+class Query(NamedTuple):
+    """One query: the title of its panel (or name of its variable or annotation), its letter, and its PromQL."""
+
+    panel: str
+    ref: str
+    expr: str
+
+
+class Answers(Protocol):
+    """What `tests.stack.Prometheus` offers."""
+
+    def query_range(self, promql: str, start: float, end: float, step: float) -> list[Any]:
+        """Series with `labels` and `points`."""
+
+
+def substitute(text: str, **values: str) -> str:
+    """Fill in variables; one that is not given takes any value."""
+    chosen = {"__rate_interval": RATE_INTERVAL, **values}
+    return _VARIABLE.sub(lambda match: chosen.get(match[1], ".*"), text)
+
+
+def panels(dashboard: Dashboard) -> list[Mapping[str, Any]]:
+    """Every panel that shows data, those in collapsed rows included."""
+    nested = [inner for panel in dashboard["panels"] for inner in panel.get("panels", ())]
+    return [panel for panel in (*dashboard["panels"], *nested) if panel["type"] != "row"]
+
+
+def panel_queries(dashboard: Dashboard, **values: str) -> list[Query]:
+    """Queries of all panels. `values` chooses variables, such as `__rate_interval="10s"` or `pool="chat-70b"`."""
+    return [
+        Query(panel["title"], target["refId"], substitute(target["expr"], **values))
+        for panel in panels(dashboard)
+        for target in panel["targets"]
+    ]
+
+
+def variable_queries(dashboard: Dashboard, **values: str) -> list[Query]:
+    """Queries of all query variables, written so that each series is one choice."""
+    return [
+        Query(f"${variable['name']}", "", _choices(substitute(variable["query"], **values)))
+        for variable in dashboard["templating"]["list"]
+        if variable["type"] == "query"
+    ]
+
+
+def annotation_queries(dashboard: Dashboard, **values: str) -> list[Query]:
+    """Queries of all annotations. Where nothing happened they have no series."""
+    return [Query(one["name"], "", substitute(one["expr"], **values)) for one in dashboard["annotations"]["list"]]
+
+
+def complaints(prometheus: Answers, queries: list[Query], start: float, end: float, step: float = 1) -> list[str]:
+    """Run queries over a time range and list those that give no series or a value that is no number."""
+    found = []
+    for query in queries:
+        series = prometheus.query_range(query.expr, start, end, step)
+        values = [value for one in series for _, value in one.points]
+        if not values:
+            found.append(f"{query.panel} {query.ref}: no series for {query.expr}")
+        elif not all(map(math.isfinite, values)):
+            found.append(f"{query.panel} {query.ref}: not finite: {query.expr}")
+    return found
+
+
+def nodes(expr: str) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """Every node of an expression with its ancestors, outermost first; raises ValueError where it does not parse."""
+    path: list[Any] = []
+    found: list[tuple[Any, tuple[Any, ...]]] = []
+
+    def enter(node: Any) -> bool:
+        found.append((node, tuple(path)))
+        path.append(node)
+        return True
+
+    def leave(_: Any) -> bool:
+        path.pop()
+        return True
+
+    promql_parser.walk(promql_parser.parse(expr), enter, leave)
+    return iter(found)
+
+
+def _choices(query: str) -> str:
+    if match := _LABEL_VALUES.fullmatch(query):
+        return f"group by ({match[2]}) ({match[1]})"
+    if match := _QUERY_RESULT.fullmatch(query):
+        return match[1]
+    raise ValueError(f"{query!r} is neither label_values(selector, label) nor query_result(query)")

@@ -1,0 +1,152 @@
+"""Alertmanager's configuration, judged by amtool and in a real Alertmanager that pages a local PagerDuty."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from alerts.build import render
+from alerts.routing import Receivers
+from page import Page
+from slo import links
+from slo.spec import load
+from stack import Alertmanager, PagerDuty, Prometheus, scrape, tool, versions, wait_for
+
+SPEC = load((Path(__file__).parents[1] / "slo" / "objectives.yaml").read_text())
+MODEL = SPEC.pools[0].model
+
+pytestmark = pytest.mark.prometheus
+
+
+def config(folder: Path, pagerduty: str) -> str:
+    """The generated configuration with waits of a second instead of minutes, and a routing key in a file."""
+    (folder / "key").write_text("k" * 32)
+    receivers = Receivers(routing_key_file=str(folder / "key"), pagerduty_url=pagerduty)
+    document = yaml.safe_load(render(SPEC, receivers=receivers)["alertmanager.yml"])
+    route = document["route"]
+    for one in (route, *route["routes"]):
+        one |= {wait: "1s" for wait in ("group_wait", "group_interval") if wait in one}
+    return yaml.safe_dump(document)
+
+
+def waiting(*requests: int) -> str:
+    """A page of replicas with that many waiting requests."""
+    labels = f'model="{MODEL}",engine="vllm",rank="0"'
+    return "# TYPE llm_requests_waiting gauge\n" + "".join(
+        f'llm_requests_waiting{{replica="r{index}",{labels}}} {number}\n' for index, number in enumerate(requests)
+    )
+
+
+def test_amtool_accepts_the_configuration(tmp_path: Path) -> None:
+    for receivers in (Receivers(), Receivers(ticket_url="http://127.0.0.1:1/t", watchdog_url="http://127.0.0.1:1/w")):
+        (tmp_path / "alertmanager.yml").write_text(render(SPEC, receivers=receivers)["alertmanager.yml"])
+        for amtool in versions("amtool"):
+            command = [amtool, "check-config", str(tmp_path / "alertmanager.yml")]
+            answer = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("receiver", "labels"),
+    [
+        ("pagerduty", ("alertname=ObjectiveBurn", "severity=page", "pool=chat-70b")),
+        ("pagerduty", ("alertname=GpuLost", "severity=page")),
+        ("ticket", ("alertname=KvCacheHigh", "severity=ticket", "pool=chat-70b")),
+        ("ticket", ("alertname=LedgerLagging", "severity=ticket")),
+        ("ticket", ("alertname=SomebodyElses", "severity=critical")),
+        ("watchdog", ("alertname=Watchdog", "severity=info")),
+        ("nobody", ("alertname=Any", "severity=info", "pool=chat-70b")),
+    ],
+)
+def test_each_severity_goes_where_it_belongs(receiver: str, labels: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "alertmanager.yml").write_text(render(SPEC)["alertmanager.yml"])
+    file = f"--config.file={tmp_path / 'alertmanager.yml'}"
+    answer = tool("amtool", "config", "routes", "test", file, f"--verify.receivers={receiver}", *labels)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_no_secret_is_written_into_the_configuration(tmp_path: Path) -> None:
+    text = config(tmp_path, links.SERVICE_URL)
+    assert "routing_key_file" in text
+    assert "k" * 32 not in text
+
+
+def test_a_long_queue_pages_once_with_links_and_resolves_under_the_same_key(tmp_path: Path) -> None:
+    rules = tmp_path / "health.rules.yml"
+    rules.write_text(render(SPEC)["health.rules.yml"].replace("interval: 15s", "interval: 1s"))
+    page = Page()
+    page.text = waiting(0, 0)
+    with (
+        PagerDuty() as pagerduty,
+        page.served() as address,
+        Alertmanager(config(tmp_path, pagerduty.url)) as alertmanager,
+        Prometheus(scrape("plimsoll", address), rules=[rules], alertmanager=alertmanager.url) as prometheus,
+    ):
+        wait_for(lambda: prometheus.query(f'llm_requests_waiting{{model="{MODEL}"}}'), "the first scrape")
+        page.text = waiting(60, 0)
+        wait_for(lambda: pagerduty.events, "the page")
+        trigger = pagerduty.events[0]
+        page.text = waiting(0, 0)
+        wait_for(lambda: len(pagerduty.events) > 1, "the all-clear", 115)
+        assert [event["event_action"] for event in pagerduty.events] == ["trigger", "resolve"]
+        assert {event["dedup_key"] for event in pagerduty.events} == {trigger["dedup_key"]}
+        assert pagerduty.rejected == []
+        [rule] = [
+            rule for group in prometheus.rule_groups() for rule in group["rules"] if rule["name"] == "QueueTooLong"
+        ]
+        assert rule["health"] == "ok"
+    payload = trigger["payload"]
+    assert payload["summary"].startswith("chat-70b: ")
+    assert payload["summary"].endswith(" requests wait per node")
+    assert (payload["severity"], payload["class"], payload["component"]) == ("critical", "QueueTooLong", "chat-70b")
+    assert "limit 20, 2 to 8 nodes" in payload["custom_details"]["firing"]
+    assert [link["href"] for link in trigger["links"]] == [
+        links.runbook_url("QueueTooLong"),
+        links.panel_url(links.QUEUE, pool="chat-70b"),
+        links.recommendation_url("chat-70b"),
+    ]
+
+
+def alert(name: str, severity: str, **labels: str) -> dict[str, Any]:
+    texts = {"summary": f"summary of {name} {labels.get('tier', severity)}", "description": "Numbers."}
+    return {"labels": {"alertname": name, "severity": severity, **labels}, "annotations": texts}
+
+
+def test_one_cause_is_one_page_that_says_what_users_feel(tmp_path: Path) -> None:
+    pool, replica = {"pool": "chat-70b"}, {"pool": "chat-70b", "instance": "a:9800", "replica": "r1"}
+    tiers = {"page-fast": "page", "page-slow": "page", "ticket-fast": "ticket", "ticket-slow": "ticket"}
+    burns = [alert("ObjectiveBurn", severity, objective="o", tier=tier, **pool) for tier, severity in tiers.items()]
+    others = [alert("KvCacheHigh", severity, **replica | {"replica": "r2"}) for severity in ("page", "ticket")]
+    down = [alert("ReplicaDown", "page", **replica), alert("ReplicaStalled", "page", rank="0", **replica)]
+    with PagerDuty() as pagerduty, Alertmanager(config(tmp_path, pagerduty.url)) as alertmanager:
+        sent = [*burns, *others, *down, alert("LedgerLagging", "ticket")]
+        httpx.post(f"{alertmanager.url}/api/v2/alerts", json=sent).raise_for_status()
+        wait_for(lambda: pagerduty.events, "the page")
+        active = wait_for(
+            lambda: [one["labels"] for one in alertmanager.alerts() if one["status"]["state"] == "active"], "alerts"
+        )
+    shown = sorted((one["alertname"], one.get("tier", one["severity"])) for one in active)
+    assert shown == [
+        ("KvCacheHigh", "page"),
+        ("LedgerLagging", "ticket"),
+        ("ObjectiveBurn", "page-fast"),
+        ("ReplicaDown", "page"),
+    ]
+    assert [event["payload"]["summary"] for event in pagerduty.events] == [
+        "chat-70b: summary of ObjectiveBurn page-fast (3 alerts)"
+    ]
+
+
+def test_blindness_hides_what_it_makes_unknown_and_pages_apart_from_the_pool(tmp_path: Path) -> None:
+    with PagerDuty() as pagerduty, Alertmanager(config(tmp_path, pagerduty.url)) as alertmanager:
+        sent = [alert("AllExportersAbsent", "page"), alert("ReplicasMissing", "page", pool="chat-70b")]
+        httpx.post(f"{alertmanager.url}/api/v2/alerts", json=sent).raise_for_status()
+        wait_for(lambda: pagerduty.events, "the page")
+        hidden = wait_for(
+            lambda: [one["labels"] for one in alertmanager.alerts() if one["status"]["inhibitedBy"]], "inhibition"
+        )
+    assert [one["alertname"] for one in hidden] == ["ReplicasMissing"]
+    assert [event["payload"]["class"] for event in pagerduty.events] == ["AllExportersAbsent"]

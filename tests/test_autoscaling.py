@@ -1,0 +1,38 @@
+"""What an autoscaler is told to read is what we publish, and an outage never reads as zero load."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from slo import catalogue, links, spec
+from slo.service.models import RecommendationOut
+
+ROOT = Path(__file__).parent.parent
+POOL = spec.load((ROOT / "slo" / "objectives.yaml").read_text()).pools[0]
+MANIFESTS = [
+    yaml.safe_load(text)
+    for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "autoscaling.md").read_text(), re.DOTALL)
+]
+
+
+def test_the_manifests_read_what_we_publish_within_the_pools_limits() -> None:
+    by_prometheus, by_api = (manifest["spec"]["triggers"][0] for manifest in MANIFESTS)
+    query = f'max({catalogue.RECOMMENDED_NODES}{{pool="{POOL.name}"}})'
+    assert (by_prometheus["type"], by_prometheus["metadata"]["query"]) == ("prometheus", query)
+    assert by_api["metadata"]["url"].endswith(links.recommendation_url(POOL.name, ""))
+    assert by_api["metadata"]["valueLocation"] in RecommendationOut.model_fields
+    for manifest in MANIFESTS:
+        limits = (manifest["spec"]["minReplicaCount"], manifest["spec"]["maxReplicaCount"])
+        assert limits == (POOL.nodes.min, POOL.nodes.max)
+
+
+def test_an_outage_is_an_error_that_keeps_the_replicas() -> None:
+    assert MANIFESTS[0]["spec"]["triggers"][0]["metadata"]["ignoreNullValues"] == "false"
+    assert [manifest["spec"]["fallback"]["behavior"] for manifest in MANIFESTS] == ["currentReplicas"] * 2
+
+
+def test_the_autoscaler_adds_no_delay_of_its_own() -> None:
+    for manifest in MANIFESTS:
+        behaviour = manifest["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+        assert [behaviour[way]["stabilizationWindowSeconds"] for way in ("scaleUp", "scaleDown")] == [0, 0]

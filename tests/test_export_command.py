@@ -1,0 +1,187 @@
+"""`plimsoll export` as its users meet it: a process, its page and its errors."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from fakenvml import FakeNvml
+from stack import require, wait_for
+
+EXPORT = [sys.executable, "-m", "compose.cli", "export"]
+DEAD_ENGINE = "http://127.0.0.1:9"  # the discard port: nobody listens
+# What a GPU node does not have: the extras' packages.
+FOREIGN = {
+    "alerts",
+    "apscheduler",
+    "dashboards",
+    "fastapi",
+    "grafanalib",
+    "jinja2",
+    "markdown_it",
+    "numpy",
+    "pandas",
+    "sqlalchemy",
+}
+
+
+class Exporter:
+    """A running exporter and its log file."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self.log = log
+        (self.url,) = wait_for(lambda: re.findall(r"metrics on (http://\S+)", self.said()), "the exporter to start")
+
+    def said(self) -> str:
+        assert self.process.poll() is None, self.log.read_text()
+        return self.log.read_text()
+
+    def get(self, **headers: str) -> httpx.Response:
+        return httpx.get(self.url, headers=headers, trust_env=False, timeout=30)
+
+    def values(self, **headers: str) -> dict[tuple[str, str], float]:
+        """The page's values by metric and the label that tells its series apart."""
+        families = text_string_to_metric_families(self.get(**headers).raise_for_status().text)
+        return {
+            (
+                sample.name,
+                sample.labels.get("uuid") or sample.labels.get("collector") or sample.labels.get("replica", ""),
+            ): sample.value
+            for family in families
+            for sample in family.samples
+            if "domain" not in sample.labels
+        }
+
+
+@contextmanager
+def exporting(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> Iterator[Exporter]:
+    """Run the command on a free port until the end of the block."""
+    log = folder / "exporter.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*EXPORT, "--listen", "127.0.0.1:0", *arguments], env=env, stdout=output, stderr=output
+        )
+    try:
+        yield Exporter(process, log)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def refused(*arguments: str, env: dict[str, str] | None = None) -> str:
+    """The one line with which the command refuses; its exit status is 2."""
+    done = subprocess.run([*EXPORT, *arguments], env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_gpus_and_a_dead_engine_share_a_page(tmp_path: Path) -> None:
+    fake = FakeNvml(tmp_path)
+    with exporting(tmp_path, "--engine", f"chat={DEAD_ENGINE}", env=fake.env) as exporter:
+        values = exporter.values()
+        assert values["gpu_power_watts", fake.uuid(3)] == 612.345
+        assert values["llm_replica_up", "chat"] == 0
+        assert values["plimsoll_collector_success", "engine:chat"] == 0
+        assert values["plimsoll_collector_success", "nvml"] == 1
+        exporter.values()
+        assert exporter.said().count("engine:chat") == 1
+
+
+def test_gpus_are_lost_wedged_and_found_again_while_it_runs(tmp_path: Path) -> None:
+    fake = FakeNvml(tmp_path)
+    with exporting(tmp_path, env=fake.env) as exporter:
+
+        def up() -> list[float]:
+            values = exporter.values(**{"X-Prometheus-Scrape-Timeout-Seconds": "4"})
+            return [values["gpu_up", fake.uuid(index)] for index in range(8)]
+
+        assert up() == [1] * 8
+        fake.lose(5)
+        fake.wedge(6)
+        fake.set(0, power_mw=99_000)
+        assert up() == [1, 1, 1, 1, 1, 0, 0, 1]
+        assert exporter.values()["gpu_power_watts", fake.uuid(0)] == 99
+        fake.restore(5)
+        fake.restore(6)
+        wait_for(lambda: up() == [1] * 8, "all GPUs to come back")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_cleanly_also_with_a_wedged_gpu(tmp_path: Path, number: signal.Signals) -> None:
+    fake = FakeNvml(tmp_path, 2)
+    with exporting(tmp_path, env=fake.env) as exporter:
+        fake.wedge(1)
+        exporter.values(**{"X-Prometheus-Scrape-Timeout-Seconds": "1"})
+        exporter.process.send_signal(number)
+        assert exporter.process.wait(30) == 0
+        assert "Traceback" not in exporter.log.read_text()
+
+
+def test_a_node_without_nvml_says_so_once_and_goes_on(tmp_path: Path) -> None:
+    broken = tmp_path / "libnvidia-ml.so.1"
+    broken.write_text("not a library")
+    with exporting(tmp_path, env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}) as exporter:
+        for _ in range(2):
+            assert exporter.values()["plimsoll_collector_success", "nvml"] == 0
+        assert exporter.said().count("install the NVIDIA driver or start with --no-gpu") == 1
+
+
+def test_without_gpus_it_leaves_nvml_alone(tmp_path: Path) -> None:
+    with exporting(tmp_path, "--no-gpu", "--engine", DEAD_ENGINE) as exporter:
+        assert ("plimsoll_collector_success", "nvml") not in exporter.values()
+
+
+def test_a_token_in_the_environment_is_asked_for(tmp_path: Path) -> None:
+    fake = FakeNvml(tmp_path, 1)
+    with exporting(tmp_path, env=fake.env | {"PLIMSOLL_EXPORTER_TOKEN": "s3cret"}) as exporter:
+        assert exporter.get().status_code == 401
+        assert exporter.get(authorization="Bearer s3cret").status_code == 200
+        assert "s3cret" not in exporter.said()
+
+
+def test_bad_input_is_refused_in_one_line_with_the_fix(tmp_path: Path) -> None:
+    wrong = tmp_path / "objectives.yaml"
+    wrong.write_text("version: plimsoll/v2\npools: []\nobjectives: []\n")
+    bare = {key: value for key, value in os.environ.items() if not key.startswith("PLIMSOLL_EXPORTER")}
+    assert "version" in refused("--objectives", str(wrong))
+    assert "--listen '9800'" in refused("--listen", "9800")
+    assert "PLIMSOLL_EXPORTER_TOKEN" in refused("--listen", "0.0.0.0:0", env=bare)
+    assert "--engine" in refused("--engine", "ftp://host")
+    assert "a is given 2 times" in refused("--engine", "a=http://h:1", "--engine", "a=http://h:2")
+    assert "nothing to export" in refused("--no-gpu")
+
+
+def test_a_taken_port_is_refused_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"127.0.0.1:{port}: Address already in use" in refused("--listen", f"127.0.0.1:{port}")
+
+
+def test_it_loads_only_what_a_gpu_node_has(tmp_path: Path) -> None:
+    env = FakeNvml(tmp_path).env | {"PYTHONPROFILEIMPORTTIME": "1"}  # Python logs each import
+    with exporting(tmp_path, "--engine", DEAD_ENGINE, env=env) as exporter:
+        exporter.values()
+        imports = re.findall(r"^import time:.*\| +(\w+)", exporter.said(), re.MULTILINE)
+    assert {"exporters", "uvicorn", "pynvml", "httpx"} <= set(imports)
+    assert not FOREIGN & set(imports)
+
+
+@pytest.mark.prometheus
+def test_promtool_finds_nothing_to_complain_about(tmp_path: Path) -> None:
+    with exporting(tmp_path, "--engine", DEAD_ENGINE, env=FakeNvml(tmp_path).env) as exporter:
+        page = exporter.get().text
+    checked = subprocess.run(
+        [require("promtool"), "check", "metrics"], input=page, capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")

@@ -1,0 +1,92 @@
+"""`plimsoll up` as a person runs it: everything starts, answers, and ends with Ctrl-C."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from process import PLIMSOLL
+from stack import free_port, wait_for
+
+DEFAULT_OBJECTIVES = {"chat-ttft", "chat-tpot", "chat-e2e", "chat-availability", "chat-goodput"}
+
+
+def children_of(data: Path) -> list[str]:
+    """Command lines of living processes that mention the data folder or were started by `plimsoll up`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if str(data) in line:
+                found.append(line)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_stack_comes_up_answers_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    data, log = tmp_path / "data", tmp_path / "up.log"
+    names = ("exporter", "service", "prometheus", "alertmanager", "demo")
+    ports = {name: free_port() for name in names}
+    flags = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
+    with log.open("wb") as output:
+        up = subprocess.Popen([*PLIMSOLL, "up", "--data", str(data), *flags], stdout=output, stderr=output)
+    try:
+        wait_for(lambda: "Ctrl-C ends everything" in log.read_text() or up.poll() is not None, "the stack", 150)
+        assert up.poll() is None, log.read_text()
+        assert "SIMULATED" in log.read_text()
+        service = f"http://127.0.0.1:{ports['service']}"
+        assert httpx.get(f"{service}/-/ready", trust_env=False).status_code == 200
+
+        def counted() -> list[dict[str, object]]:
+            slos = httpx.get(f"{service}/api/v1/slos", trust_env=False).json()["slos"]
+            return slos if all(slo["total"] for slo in slos) else []
+
+        slos = wait_for(counted, "requests in every objective", 90)
+        assert {slo["id"] for slo in slos} == DEFAULT_OBJECTIVES
+        for slo in slos:
+            assert {"good", "total", "coverage", "budget_left", "burn_rates", "status"} <= set(slo)
+            assert slo["simulated"] is True
+        found = httpx.get(f"{service}/api/v1/pools/chat-70b/recommendation", trust_env=False).json()
+        assert found["reasons"]
+        assert "Simulated fleet" in httpx.get(service, trust_env=False).text
+        up.send_signal(signal.SIGINT)
+        assert up.wait(30) == 0, log.read_text()
+    finally:
+        up.send_signal(signal.SIGTERM)  # it ends its children itself
+        up.wait(30)
+    assert children_of(data) == []
+    assert all(is_free(port) for port in ports.values())
+
+
+def is_free(port: int) -> bool:
+    try:
+        httpx.get(f"http://127.0.0.1:{port}/", timeout=1, trust_env=False)
+    except httpx.TransportError:
+        return True
+    return False
+
+
+@pytest.mark.slow
+def test_a_required_part_that_ends_by_itself_ends_everything_and_says_where_to_look(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "ledger.db").write_text("this is no database, but it is not small either" * 100)
+    ports = {name: free_port() for name in ("exporter", "service", "prometheus", "alertmanager", "demo")}
+    flags = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
+    done = subprocess.run(
+        [*PLIMSOLL, "up", "--data", str(data), *flags], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert "service ended by itself (status 2): see" in done.stdout
+    assert (
+        "cannot be opened: (sqlite3.DatabaseError) file is not a database"
+        in (data / "logs" / "service.log").read_text()
+    )
+    assert children_of(data) == []
