@@ -43,6 +43,7 @@ def fetch() -> None:
         apt = ["apt-get", "-qq", *(f"-o{key}={value}" for key, value in settings.items())]
         _run(*apt, "update", cwd=folder)
         _run(*apt, "download", *(f"{package}/{SUITE}" for package in PACKAGES), cwd=folder)
+        (HOME / "root").mkdir(parents=True, exist_ok=True)  # dpkg-deb makes the last folder of a path alone
         for package in folder.glob("*.deb"):
             _run("dpkg-deb", "-x", str(package), str(HOME / "root"))
 

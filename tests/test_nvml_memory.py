@@ -117,17 +117,10 @@ def test_a_file_cut_short_by_a_crash_never_replaces_the_whole_one(tmp_path: Path
 def test_a_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="writable folder"):
         Memory(tmp_path / "absent")
-    command = [
-        sys.executable,
-        "-m",
-        "compose.cli",
-        "export",
-        "--state",
-        str(tmp_path / "absent"),
-        "--listen",
-        "127.0.0.1:0",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    file = tmp_path / "file"
+    file.touch()
+    command = [sys.executable, "-m", "compose.cli", "export", "--state", str(file / "below"), "--listen", "127.0.0.1:0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "--state" in done.stderr
