@@ -133,6 +133,17 @@ def test_a_burst_is_answered_at_once_with_the_nodes_that_measured_capacity_asks_
     assert "start 2 cold nodes: serving in about 150s" in drowning.reasons
 
 
+@pytest.mark.parametrize(("waiting", "action", "nodes"), [(20, "hold", 1), (21, "add", 2), (45, "add", 2)])
+def test_a_warm_spare_helps_with_a_queue_that_is_gone_before_a_cold_node_comes(
+    waiting: int, action: str, nodes: int
+) -> None:
+    found = planned(served("a", [10] * 100 + [45 + waiting]), promise=EASY)
+    assert (found.evidence["nodes_to_drain"], found.evidence["nodes_to_keep_objective"]) == (1, 1)
+    assert (found.action, found.recommended_nodes) == (action, nodes)
+    said = any(f"{waiting} requests wait" in reason for reason in found.reasons)
+    assert said == ("activate 1 warm spare first: serving in about 5s" in found.reasons) == (action == "add")
+
+
 def test_nodes_on_their_way_are_counted() -> None:
     found = planned(served("a", [30] * 30 + [90] * 4), pending=3)
     assert (found.action, found.nodes, found.recommended_nodes) == ("hold", 0, 4)

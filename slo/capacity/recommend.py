@@ -4,7 +4,8 @@ The largest of three answers, never GPU utilisation, which is near 100 % for hea
 
 - the queue. Once a replica was seen working at its limit, its capacity is known: nodes are as many as serve what arrives
   and the backlog within the time a cold node takes, and as many as would have kept the objective on the traffic of the
-  last half hour. Before that, the source documents' rule: average waiting per node above the pool's limit.
+  last half hour. Before that, the source documents' rule: average waiting per node above the pool's limit. Warm spares
+  are asked for by that rule at any time: they serve in seconds, long before a cold node would.
 - a KV cache above the pool's limit for minutes (85 %, source documents).
 - nodes on their way count as if they were there. Warm spares are used first and replaced behind. A release needs the
   whole hold time observed, and one node fewer must have been enough over all of it.
@@ -73,7 +74,10 @@ def recommend(
     known = None if last is None else last.evidence.get(CAPACITY)
     planned = None if promise is None else plan(pool, replicas, promise, len(seen), now, known)
     evidence |= {"nodes_pending": pending, **(planned.evidence if planned else {})}
-    by_queue, reasons = (planned.nodes, planned.reasons) if planned else _by_queue(pool, evidence, held)
+    by_queue, reasons = _by_queue(pool, evidence, held)
+    if planned:
+        spares = min(by_queue, held + pool.nodes.warm_spares)
+        by_queue, reasons = max(planned.nodes, spares), [*planned.reasons, *(reasons if spares > held else [])]
     by_kv, why = _by_kv(pool, evidence, held)
     wanted = max(by_queue, by_kv)
     reasons = [*reasons, *why]
@@ -129,7 +133,7 @@ def _evidence(pool: Pool, seen: list[ReplicaSignals], unseen: list[str], current
 
 
 def _by_queue(pool: Pool, evidence: dict[str, Any], current: int) -> tuple[int, list[str]]:
-    """Return the nodes that the queue asks for by the documents' rule, as long as no capacity is known."""
+    """Return the nodes that the queue asks for by the documents' rule, whatever a replica can do."""
     waiting, per_node = sum(evidence["waiting_requests"].values()), evidence["waiting_per_node"]
     nodes = ceil(waiting / pool.queue_per_node) if per_node > pool.queue_per_node else current
     word = "above" if per_node > pool.queue_per_node else "within"
