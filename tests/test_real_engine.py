@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from random import Random
+from statistics import mean
 
 import httpx
 import pytest
@@ -21,6 +22,8 @@ LIMITS = {"chat-ttft": 0.6, "chat-tpot": 0.04, "chat-e2e": 4.0}
 # A client's clock starts before the engine's and stops after it: what is in time for the client is in time for the engine.
 # The other way round, so much is spent on the way at most.
 ON_THE_WAY = 1.5
+SEQUENCES = 16  # that the engine serves at once
+TOKENS = (1, 5, 100, 600)  # of clients that may leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +164,10 @@ async def give_up(engine: Engine) -> None:
     """Thirteen clients stay to the end and three leave mid-stream; of five that queue behind them, four leave."""
     leave = asyncio.Event()
     async with client() as session, asyncio.TaskGroup() as tasks:
-        for _ in range(13):
-            tasks.create_task(ask(session, engine, 1900))
+        for _ in range(
+            13
+        ):  # not streamed: thousands of chunks would keep server and client too busy to look at the queue
+            tasks.create_task(ask_whole(session, engine, 1900))
         for _ in range(3):
             tasks.create_task(leave_after_first_token(session, engine, leave))
         await until(engine, running=16, waiting=0)
@@ -217,14 +222,24 @@ class Leaver:
                     self.whole = self.whole or line == "data: [DONE]"
 
 
-async def come_and_go(engine: Engine, clients: int) -> list[Leaver]:
-    """Clients that come at random moments, three of four of which leave at random moments after."""
+async def pace(engine: Engine) -> float:
+    """Seconds that the engine takes for one token of each sequence in a full batch."""
+    began = time.monotonic()
+    async with client() as session, asyncio.TaskGroup() as tasks:
+        for _ in range(SEQUENCES):
+            tasks.create_task(ask_whole(session, engine, 200))
+    return (time.monotonic() - began) / 200
+
+
+async def come_and_go(engine: Engine, clients: int, step: float) -> list[Leaver]:
+    """Clients that come faster than the engine serves; three of four leave at a random moment of the time that it needs for all."""
     random = Random(7)  # noqa: S311 - moments, not secrets
-    leavers = [Leaver(random.uniform(0.05, 8) if random.random() < 0.75 else None) for _ in range(clients)]
+    work = clients * mean(TOKENS) / SEQUENCES * step
+    leavers = [Leaver(random.uniform(0.05, work) if random.random() < 0.75 else None) for _ in range(clients)]
     async with client() as session, asyncio.TaskGroup() as tasks:
         for leaver in leavers:
-            tasks.create_task(leaver.ask(session, engine, random.choice((1, 5, 50, 200))))
-            await asyncio.sleep(random.uniform(0, 0.05))
+            tasks.create_task(leaver.ask(session, engine, random.choice(TOKENS)))
+            await asyncio.sleep(random.uniform(0, work / clients / 2))
     return leavers
 
 
@@ -235,10 +250,11 @@ def test_two_hundred_clients_that_leave_at_random_moments_are_all_accounted_for(
     def scrape() -> list[Point]:
         return list(collector.collect(time.monotonic() + 10))
 
+    step = asyncio.run(pace(engine))
     wait_for(lambda: in_flight(engine) == (0, 0), "the engine to be at rest")
     scrape()
     before = scrape()
-    leavers = asyncio.run(come_and_go(engine, 200))
+    leavers = asyncio.run(come_and_go(engine, 200, step))
     sent = [leaver for leaver in leavers if leaver.sent]
 
     def gone(stage: str) -> int:
