@@ -33,6 +33,7 @@ from stack import Alertmanager, PagerDuty, Prometheus, free_port, require, scrap
 
 pytestmark = [pytest.mark.engine, pytest.mark.prometheus, pytest.mark.slow, pytest.mark.timeout(1500)]
 
+SCRAPE_INTERVAL = "5s"  # long enough that a busy machine is not late for a scrape, which the rates would feel
 LIMIT = 1.0  # seconds: short requests take a fraction of it, long ones a multiple; the client checks both
 OBJECTIVES = f"""
 version: plimsoll/v1
@@ -109,7 +110,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
         with (
             Alertmanager(files["alertmanager.yml"]) as alertmanager,
             Prometheus(
-                scrape("exporter", exporter), scrape("service", service), rules=rules, alertmanager=alertmanager.url
+                *(scrape("exporter", exporter), scrape("service", service)),
+                rules=rules,
+                alertmanager=alertmanager.url,
+                interval=SCRAPE_INTERVAL,
             ) as prometheus,
         ):
             sources = {"from-prometheus": f"prometheus:{prometheus.url}", "from-scrapes": f"scrape:http://{exporter}"}
@@ -300,10 +304,6 @@ def test_those_who_gave_up_in_the_queue_are_bad_in_every_count(whole: Whole) -> 
     assert outcomes(whole, "from-prometheus") == outcomes(whole, "from-scrapes")
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="Seen once, on a busy machine: 485.3 for 498 requests (2.6 %), where scrapes were seconds late. Open in issue 2.",
-)
 def test_recorded_rates_add_up_to_the_requests_within_two_percent(whole: Whole) -> None:
     """Each request is in the 5-minute rate for 5 minutes, so the rate's integral over the whole run is the number of requests."""
     idle = f'sum({series.TOTAL_RATE}{{objective="whole"}}) == 0'
@@ -340,10 +340,6 @@ def test_promtool_and_amtool_accept_what_ran(whole: Whole, tmp_path: Path) -> No
     assert tool("amtool", "check-config", tmp_path / "alerts" / "alertmanager.yml").returncode == 0
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="Seen once: the 40 s burst of 200 left no 'add' in the history. Not yet understood; open in issue 2.",
-)
 def test_the_recommendation_asked_for_nodes_in_the_burst_and_always_gives_reasons(whole: Whole) -> None:
     found = whole.api("from-prometheus", "pools/chat/recommendation")
     assert (found["current_nodes"], found["simulated"]) == (1, False)
