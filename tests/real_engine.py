@@ -107,7 +107,9 @@ def start(
         command: list[str | Path] = [
             *(installation.python, "-m", "vllm.entrypoints.openai.api_server", "--model", installation.model),
             *("--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port), "--load-format", "dummy"),
-            *("--max-model-len", "2048", "--max-num-seqs", str(sequences), "--enforce-eager", *arguments),
+            *("--max-model-len", "2048", "--max-num-seqs", str(sequences), "--enforce-eager"),
+            # A chunk for every 20 tokens: thousands a second keep server and client, both Python, busier than the engine.
+            *("--stream-interval", "20", *arguments),
         ]
         settings = {
             "PYTHONPATH": os.pathsep.join((str(_plugin(Path(folder))), str(TESTS.parent))),
