@@ -50,7 +50,8 @@ class Budget:
     """An objective's state in its window.
 
     budget_left is the share of the allowed bad requests that is not spent yet (negative when overspent), None without a
-    single request; elapsed_seconds is the window's past, coverage the share of it that was observed.
+    single request; elapsed_seconds is the window's past, coverage the share of it that was observed, once the excluded
+    time is taken off both. `excluded` is what the exclusions take out of `counted`.
     """
 
     objective: Objective
@@ -60,6 +61,14 @@ class Budget:
     budget_left: float | None
     burns: tuple[TierBurn, ...]
     status: Status
+    excluded: Counted = NOTHING
+    excluded_seconds: float = 0.0
+
+    @property
+    def budget_left_with_excluded(self) -> float | None:
+        """What would be left of the budget if nothing were excluded."""
+        good, total = self.counted.good + self.excluded.good, self.counted.total + self.excluded.total
+        return _left(self.objective, good, total)
 
     @property
     def bad(self) -> int:
@@ -73,11 +82,19 @@ def burn_windows(objective: Objective) -> tuple[float, ...]:
     return tuple(sorted({length for tier in found for length in (tier.long, tier.short)}))
 
 
-def budget(objective: Objective, counted: Counted, elapsed_seconds: float, recent: Mapping[float, Counted]) -> Budget:
-    """Judge an objective: `counted` and `elapsed_seconds` for its window so far, `recent` for each of burn_windows."""
-    left = None
-    if counted.total > 0:
-        left = 1 - counted.bad / (objective.budget_ratio * counted.total)
+def budget(
+    objective: Objective,
+    counted: Counted,
+    elapsed_seconds: float,
+    recent: Mapping[float, Counted],
+    excluded: Counted = NOTHING,
+    excluded_seconds: float = 0.0,
+) -> Budget:
+    """Judge an objective: `counted` and `elapsed_seconds` for its window so far, `recent` for each of burn_windows.
+
+    `excluded` and `excluded_seconds` are what of the window's requests and elapsed time is not counted.
+    """
+    left = _left(objective, counted.good, counted.total)
     burns = tuple(
         TierBurn(
             tier,
@@ -87,8 +104,14 @@ def budget(objective: Objective, counted: Counted, elapsed_seconds: float, recen
         )
         for tier in tiers(objective.window.seconds, objective.budget_ratio)
     )
-    coverage = min(1.0, counted.covered_seconds / elapsed_seconds) if elapsed_seconds > 0 else 0.0
-    return Budget(objective, counted, elapsed_seconds, coverage, left, burns, _status(left, burns))
+    countable = elapsed_seconds - excluded_seconds
+    coverage = min(1.0, counted.covered_seconds / countable) if countable > 0 else 0.0
+    status = _status(left, burns)
+    return Budget(objective, counted, elapsed_seconds, coverage, left, burns, status, excluded, excluded_seconds)
+
+
+def _left(objective: Objective, good: int, total: int) -> float | None:
+    return 1 - (total - good) / (objective.budget_ratio * total) if total > 0 else None
 
 
 def _burn(objective: Objective, recent: Mapping[float, Counted], length: float) -> float | None:

@@ -4,6 +4,7 @@ Every error names the path of the bad field and what to write instead. The model
 """
 
 from collections import Counter
+from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,6 +18,8 @@ from slo.quantities import Duration, Target
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+Said = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Usd = Annotated[float, msgspec.Meta(ge=0)]
 OffBucket = Literal["refuse", "conservative", "bracket"]
 LATENCIES = ("time_to_first_token", "time_per_output_token", "request_duration")
@@ -128,6 +131,8 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `kv_cache_limit` (default 85 %): sustained use of the KV cache above it means that requests are about to queue or to
     be preempted. Source: requirement R10 of the source documents, which call it the north-star gauge.
+    `owner` is the team whose on-call is paged for it (none: the common one).
+    `max_usd_per_million_tokens` (prompt and generated together) is what they may cost in nodes; above it a ticket is raised.
     """
 
     name: Name
@@ -137,6 +142,8 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timing: Timing
     queue_per_node: Positive = 20
     kv_cache_limit: Target = Target(0.85)
+    max_usd_per_million_tokens: Usd | None = None
+    owner: Name | None = None
 
 
 class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,12 +167,32 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return sha256(msgspec.json.encode(self, enc_hook=str, order="deterministic")).hexdigest()[:12]
 
 
+class Exclusion(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}, kw_only=True
+):
+    """Time that is not counted, by whom and why: of one objective, of one pool, or (neither given) of all."""
+
+    start: Moment
+    end: Moment
+    who: Said
+    why: Said
+    objective: Name | None = None
+    pool: Name | None = None
+
+    def __post_init__(self) -> None:
+        if self.end <= self.start:
+            raise ValueError(f"to {self.end.isoformat()} is not after from {self.start.isoformat()}; exchange them")
+        if self.objective and self.pool:
+            raise ValueError("names an objective and a pool; name one of them, or neither for everything")
+
+
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole objectives file."""
 
     version: Literal["plimsoll/v1"]
     pools: tuple[Pool, ...]
     objectives: tuple[Objective, ...]
+    exclusions: tuple[Exclusion, ...] = ()
 
     def pool(self, name: str) -> Pool:
         """Return the pool of that name; raises KeyError."""
@@ -206,7 +233,13 @@ def _check_names(spec: Spec) -> None:
         for name, uses in Counter(names).items():
             if uses > 1:
                 raise SpecError(f"{path} {name!r} is used {uses} times; each must be its own")
-    pools = {pool.name for pool in spec.pools}
+    pools, objectives = {pool.name for pool in spec.pools}, {objective.id for objective in spec.objectives}
+    for index, item in enumerate(spec.exclusions):
+        for field, named, known in (("objective", item.objective, objectives), ("pool", item.pool, pools)):
+            if named is not None and named not in known:
+                raise SpecError(
+                    f"exclusions[{index}].{field}: there is no {named!r}; there are {', '.join(sorted(known))}"
+                )
     for index, objective in enumerate(spec.objectives):
         if objective.pool not in pools:
             raise SpecError(

@@ -1,7 +1,7 @@
 """Slots and windows on the time line. All times are Unix seconds; a slot is known by its start."""
 
 from datetime import datetime, timedelta
-from math import ceil
+from math import ceil, floor
 from zoneinfo import ZoneInfo
 
 from slo.spec import Window
@@ -12,6 +12,13 @@ SLOT = 300  # seconds: design, "one fixed 5-minute piece of time"
 def slot_of(at: float) -> int:
     """Return the start of the slot that holds a moment. A slot holds its end and not its start: (start, start + 300]."""
     return ceil(at / SLOT) * SLOT - SLOT
+
+
+def first_slot(start: float) -> int:
+    """Return the first slot of a window that begins at a moment: the slot that goes on then. A month that begins at
+    midnight begins with the slot (00:00, 00:05]; a rolling window that begins within a slot takes in the whole slot.
+    """
+    return floor(start / SLOT) * SLOT
 
 
 def bounds(window: Window, now: float) -> tuple[float, float]:

@@ -1,11 +1,14 @@
 """Fixtures that several test modules share."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 import real_engine
+from postgresql import PostgreSQL
+from slo.ledger.database import open_database
+from slo.ledger.store import Ledger
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -39,3 +42,39 @@ def engine(engine_installation: real_engine.Installation) -> Iterator[real_engin
     """A real vLLM with our plugin, shared by all tests: compare counters before and after."""
     with real_engine.start(arguments=("--custom-histogram-buckets", json.dumps(BUCKETS))) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A private PostgreSQL, shared by all tests: each makes a database of its own. It need not survive a power cut."""
+    with PostgreSQL("fsync=off") as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """Gives the URL of a new, empty database of each kind that a ledger may stand on."""
+    if request.param == "postgresql":
+        running: PostgreSQL = request.getfixturevalue("postgresql")
+        return running.database
+    return lambda: f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.db"
+
+
+@pytest.fixture
+def open_ledger() -> Iterator[Callable[[str], Ledger]]:
+    """Opens ledgers by URL, and closes them at the end of the test."""
+    opened = []
+
+    def open_one(url: str) -> Ledger:
+        opened.append(open_database(url))
+        return Ledger(opened[-1])
+
+    yield open_one
+    for engine in opened:
+        engine.dispose()
+
+
+@pytest.fixture
+def database(new_database: Callable[[], str]) -> str:
+    """The URL of one new, empty database."""
+    return new_database()

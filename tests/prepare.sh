@@ -13,6 +13,9 @@ need prometheus prometheus "the tests marked prometheus"
 need promtool prometheus "the tests marked prometheus"
 need prometheus-alertmanager prometheus-alertmanager "the tests marked prometheus that send alerts"
 need amtool prometheus-alertmanager "the tests marked prometheus that send alerts"
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="${missing}postgresql|the tests marked postgresql
+"
+need victoria-metrics victoria-metrics "the tests that read a VictoriaMetrics"
 need chromium chromium "the tests marked browser"
 need gcc gcc "the NVML tests (their library is compiled)"
 echo '#include <stdio.h>' | gcc -E - >/dev/null 2>&1 || missing="${missing}libc6-dev|the NVML tests (their library is compiled)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slo.ledger.booking import SlotCount
+from slo.ledger.database import open_database
 from slo.ledger.ingest import LATE, ingest
+from slo.ledger.rollup import DAY, HOUR
 from slo.ledger.store import Ledger
-from slo.ledger.tables import open_database
 from slo.sources import SourceError
 from slo.windows import SLOT
 from world import Process, World, spec
 
+Opener = Callable[[str], Ledger]
+FAST = ("fast", "hash")
 T0 = 1_700_000_100.0
 END = T0 + 7200
 
@@ -31,17 +35,23 @@ def busy_world() -> World:
     return World({"a": [first, second], "b": [born]}, {"a": scrapes, "b": holed})
 
 
-def open_ledger(path: Path) -> Ledger:
-    return Ledger(open_database(f"sqlite:///{path}"))
-
-
 def rows(ledger: Ledger) -> list[tuple[object, ...]]:
     return [tuple(row) for row in ledger.slots("fast", 0, 1e12)]
 
 
+def assert_rollups_are_sums_of_slots(ledger: Ledger) -> None:
+    slots = ledger.rows("fast", SLOT, 0, 10**12)
+    for size in (HOUR, DAY):
+        expected: dict[int, list[int]] = {}
+        for slot, *values in slots:
+            sums = expected.setdefault(slot // size * size, [0, 0, 0])
+            sums[:] = [a + b for a, b in zip(sums, values, strict=True)]
+        assert {start: values for start, *values in ledger.rows("fast", size, 0, 10**12)} == expected
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
-    ledger = open_ledger(tmp_path_factory.mktemp("ledger") / "truth.db")
+    ledger = Ledger(open_database(f"sqlite:///{tmp_path_factory.mktemp('ledger')}/truth.db"))
     world = busy_world()
     for now in range(int(T0), int(END) + 1, 60):
         ingest(spec(), world, ledger, now)
@@ -49,7 +59,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, 
 
 
 def test_the_undisturbed_ledger_holds_every_request_that_was_watched(undisturbed: list[tuple[object, ...]]) -> None:
-    good, total = sum(int(str(row[2])) for row in undisturbed), sum(int(str(row[3])) for row in undisturbed)
+    good, total = sum(int(str(row[1])) for row in undisturbed), sum(int(str(row[2])) for row in undisturbed)
     world = busy_world()
     pages = {replica: [page for page in world.pages() if page[1] == replica and page[0] <= END] for replica in "ab"}
     last_of_first = max(page for page in pages["a"] if page[2] < T0)
@@ -65,22 +75,25 @@ def test_the_undisturbed_ledger_holds_every_request_that_was_watched(undisturbed
     )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+WORLD = busy_world()
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     events=st.lists(
         st.sampled_from(["ingest", "twice", "restart", "outage", "skip", "skip-long"]), min_size=5, max_size=40
     )
 )
 def test_any_interleaving_of_ingest_restart_outage_and_backfill_gives_one_ledger(
-    events: list[str], undisturbed: list[tuple[object, ...]], tmp_path_factory: pytest.TempPathFactory
+    events: list[str], undisturbed: list[tuple[object, ...]], new_database: Callable[[], str], open_ledger: Opener
 ) -> None:
-    path = tmp_path_factory.mktemp("ledger") / "disturbed.db"
-    ledger, world, now = open_ledger(path), busy_world(), T0
+    url = new_database()
+    ledger, world, now = open_ledger(url), WORLD, T0
     ingest(spec(), world, ledger, now)
     for event in events:
         now = min(END, now + {"skip": 400, "skip-long": 3700}.get(event, 97))
         if event == "restart":
-            ledger = open_ledger(path)
+            ledger = open_ledger(url)
         world.down = event == "outage"
         if world.down:
             with pytest.raises(SourceError):
@@ -92,10 +105,13 @@ def test_any_interleaving_of_ingest_restart_outage_and_backfill_gives_one_ledger
                 ingest(spec(), world, ledger, now)
     ingest(spec(), world, ledger, END)
     assert rows(ledger) == undisturbed
+    assert_rollups_are_sums_of_slots(ledger)
 
 
-def test_late_samples_are_booked_when_they_arrive(tmp_path: Path, undisturbed: list[tuple[object, ...]]) -> None:
-    ledger, world = open_ledger(tmp_path / "late.db"), busy_world()
+def test_late_samples_are_booked_when_they_arrive(
+    database: str, open_ledger: Opener, undisturbed: list[tuple[object, ...]]
+) -> None:
+    ledger, world = open_ledger(database), busy_world()
     full = world.scrapes["b"]
     world.scrapes["b"] = [at for at in full if at < END - LATE + 60]
     for now in range(int(T0), int(END) + 1, 60):
@@ -106,17 +122,17 @@ def test_late_samples_are_booked_when_they_arrive(tmp_path: Path, undisturbed: l
     assert rows(ledger) == undisturbed
 
 
-def test_a_source_that_has_begun_to_forget_does_not_overwrite_what_is_known(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path / "ledger.db")
-    ledger.book("fast", "hash", [SlotCount(300, 90, 100, 300.0, "request")], 0)
-    ledger.book("fast", "hash", [SlotCount(300, 3, 5, 40.0, "request")], 0)
+def test_a_source_that_has_begun_to_forget_does_not_overwrite_what_is_known(database: str, open_ledger: Opener) -> None:
+    ledger = open_ledger(database)
+    ledger.book({FAST: [SlotCount(300, 90, 100, 300.0, "request")]}, 0)
+    ledger.book({FAST: [SlotCount(300, 3, 5, 40.0, "request")]}, 0)
     assert (row := ledger.slots("fast", 0, 1e9)[0]).total == 100
-    ledger.book("fast", "hash", [SlotCount(300, 95, 101, 300.0, "request")], 0)
+    ledger.book({FAST: [SlotCount(300, 95, 101, 300.0, "request")]}, 0)
     assert (row := ledger.slots("fast", 0, 1e9)[0]).total == 101, row
 
 
-def test_unobserved_slots_are_absent_not_zero(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path / "ledger.db")
+def test_unobserved_slots_are_absent_not_zero(database: str, open_ledger: Opener) -> None:
+    ledger = open_ledger(database)
     world = World(
         {"a": [Process(T0 - 86400, [])]},
         {"a": [T0 + 15 * i for i in range(40)] + [T0 + 5000 + 15 * i for i in range(40)]},
@@ -127,8 +143,8 @@ def test_unobserved_slots_are_absent_not_zero(tmp_path: Path) -> None:
     assert int(T0) + 5 * SLOT not in booked
 
 
-def test_progress_does_not_go_back_and_old_slots_are_not_read_again(tmp_path: Path) -> None:
-    ledger, world = open_ledger(tmp_path / "ledger.db"), busy_world()
+def test_progress_does_not_go_back_and_old_slots_are_not_read_again(database: str, open_ledger: Opener) -> None:
+    ledger, world = open_ledger(database), busy_world()
     ingest(spec(), world, ledger, END)
     first = ledger.booked_until()["fast"]
     world.reads = 0
@@ -140,12 +156,11 @@ def test_progress_does_not_go_back_and_old_slots_are_not_read_again(tmp_path: Pa
 KILLED = """
 import sys, os, signal
 sys.path.insert(0, {root!r})
-from test_ledger import busy_world, open_ledger, T0
+from test_ledger import WORLD, Ledger, open_database, T0
 from world import spec
 from slo.ledger.ingest import ingest
 import slo.ledger.store as store
-from pathlib import Path
-ledger = open_ledger(Path({path!r}))
+ledger = Ledger(open_database({url!r}))
 left = [{commits}]
 book = store.Ledger.book
 def dying(self, *args):
@@ -155,15 +170,16 @@ def dying(self, *args):
     book(self, *args)
 store.Ledger.book = dying
 for now in range(int(T0), int(T0) + 7201, 60):
-    ingest(spec(), busy_world(), ledger, now)
+    ingest(spec(), WORLD, ledger, now)
 """
 
 
 @pytest.mark.parametrize("commits", [0, 1, 37])
-def test_a_killed_service_loses_nothing(commits: int, tmp_path: Path, undisturbed: list[tuple[object, ...]]) -> None:
-    path, root = tmp_path / "killed.db", str(Path(__file__).parent)
-    script = KILLED.format(root=root, path=str(path), commits=commits)
+def test_a_killed_service_loses_nothing(
+    commits: int, database: str, open_ledger: Opener, undisturbed: list[tuple[object, ...]]
+) -> None:
+    script = KILLED.format(root=str(Path(__file__).parent), url=database, commits=commits)
     assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == -9
-    ledger = open_ledger(path)
-    ingest(spec(), busy_world(), ledger, END)
+    ledger = open_ledger(database)
+    ingest(spec(), WORLD, ledger, END)
     assert rows(ledger) == undisturbed

@@ -1,16 +1,15 @@
 """The SLO service as its callers see it, over a world of known truth."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 from fastapi.testclient import TestClient
 
 from slo.ledger.store import Ledger
-from slo.ledger.tables import open_database
 from slo.service.app import create_app
 from slo.service.pages import render_runbooks
 from slo.service.state import Service
+from slo.service.tokens import token
 from world import Process, World, spec
 
 T0 = 1_700_000_100.0
@@ -24,8 +23,8 @@ def world() -> World:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Service:
-    return Service(spec(), world(), Ledger(open_database(f"sqlite:///{tmp_path}/ledger.db")), clock=lambda: NOW)
+def service(database: str, open_ledger: Callable[[str], Ledger]) -> Service:
+    return Service(spec(), world(), open_ledger(database), clock=lambda: NOW)
 
 
 @pytest.fixture
@@ -58,7 +57,7 @@ def test_slots_add_up_to_the_budget(client: TestClient) -> None:
     assert [slot["start"] for slot in slots] == sorted(slot["start"] for slot in slots)
     assert slots[1]["start"] == "2023-11-14T22:15:00Z"
     none = client.get("/api/v1/slos/fast/slots", params={"from": "2023-11-15T00:00:00Z", "to": "2023-11-15T01:00:00Z"})
-    assert none.json() == {"slots": []}
+    assert none.json() == {"slots": [], "next": None}
 
 
 def test_the_budgets_history_ends_where_the_budget_stands_and_shows_the_incident(client: TestClient) -> None:
@@ -115,8 +114,8 @@ def test_a_dead_source_makes_the_service_not_ready_and_the_recommendation_blind(
 
 def test_the_metrics_page_carries_what_the_ledger_says_and_leaves_out_what_is_unknown(client: TestClient) -> None:
     lines = client.get("/metrics").text.splitlines()
-    assert 'plimsoll_budget_left_ratio{objective="fast"} 0.19999999999999996' in lines
-    assert any(line.startswith('plimsoll_coverage_ratio{objective="fast"} 0.0015') for line in lines)
+    assert 'plimsoll_budget_left_ratio{objective="fast",pool="pool"} 0.19999999999999996' in lines
+    assert any(line.startswith('plimsoll_coverage_ratio{objective="fast",pool="pool"} 0.0015') for line in lines)
     assert not any(line.startswith("plimsoll_recommended_nodes{") for line in lines)
 
 
@@ -140,7 +139,7 @@ def test_runbooks_are_served_with_anchors_and_without_their_html(client: TestCli
 
 
 def test_with_a_token_only_its_holder_and_the_health_checks_are_answered(service: Service) -> None:
-    guarded = TestClient(create_app(service, token="s3cret"))
+    guarded = TestClient(create_app(service, [token("someone", "read", "s3cret")]))
     refused = guarded.get("/api/v1/slos")
     assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
     assert guarded.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401

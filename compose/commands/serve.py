@@ -15,10 +15,11 @@ from compose.listen import SERVICE_TOKEN, open_socket, read_token
 from slo import catalogue
 from slo.capacity import signals
 from slo.indicators import Selector, countings
+from slo.ledger.database import open_database, reason
 from slo.ledger.store import Ledger
-from slo.ledger.tables import open_database
 from slo.service.app import create_app
 from slo.service.state import Service
+from slo.service.tokens import Token, read_tokens, token
 from slo.sources import Source
 from slo.sources.prometheus import PrometheusSource
 from slo.sources.scrape import ScrapeSource
@@ -47,6 +48,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="HOST:PORT",
         help=f"address (default: %(default)s); beyond loopback {SERVICE_TOKEN} or {SERVICE_TOKEN}_FILE must give a bearer token",
     )
+    parser.add_argument(
+        "--tokens", metavar="FILE", help="file of tokens that may read or write, as `plimsoll token` prints them"
+    )
     parser.set_defaults(run=run)
 
 
@@ -55,18 +59,34 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     spec, (host, port) = read_objectives(args.objectives), read_address(args.listen)
-    token = read_token(os.environ, SERVICE_TOKEN)
+    tokens = _tokens(args.tokens)
     engine = _open_database(args.db)
     source = _source(args.source, spec, engine)
-    listening = open_socket(host, port, token, SERVICE_TOKEN)
+    listening = open_socket(host, port, tokens[0].name if tokens else None, SERVICE_TOKEN)
     runbooks = (Path(alerts.__file__).parent / "runbooks.md").read_text(encoding="utf-8")
-    app = create_app(Service(spec, source, Ledger(engine)), token, runbooks)
+    app = create_app(Service(spec, source, Ledger(engine)), tokens, runbooks)
     address = ":".join(map(str, listening.getsockname()[:2]))
     logging.getLogger("plimsoll").info("SLO service on http://%s, counting from %s", address, source.name)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, server_header=False)
     uvicorn.Server(config).run(sockets=[listening])
     return 0
+
+
+def _tokens(file: str | None) -> list[Token]:
+    """Return the tokens of the file, and the one of the environment, which may do everything."""
+    text = read_token(os.environ, SERVICE_TOKEN)
+    found = [token("environment", "write", text)] if text else []
+    if file is None:
+        return found
+    try:
+        listed = read_tokens(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"--tokens {file}: {error}") from error
+    if not listed:
+        raise UserError(f"--tokens {file}: has no token; make one with `plimsoll token NAME read`")
+    return found + listed
 
 
 def _open_database(url: str) -> Engine:
@@ -76,8 +96,7 @@ def _open_database(url: str) -> Engine:
         fix = f"this database needs the package {error.name!r}: pip install 'plimsoll-slo[postgresql]'"
         raise UserError(f"--db {_without_password(url)}: {fix}") from error
     except SQLAlchemyError as error:
-        reason = " ".join(str(error.args[0]).split())
-        raise UserError(f"--db {_without_password(url)}: cannot be opened: {reason}") from error
+        raise UserError(f"--db {_without_password(url)}: cannot be opened: {reason(error)}") from error
 
 
 def _without_password(url: str) -> str:

@@ -18,6 +18,9 @@ def ingest(spec: Spec, source: Source, ledger: Ledger, now: float) -> None:
     for pool in spec.pools:
         objectives = [objective for objective in spec.objectives if objective.pool == pool.name]
         since = min((done.get(objective.id, 0) for objective in objectives), default=now)
+        if since > now:  # a clock that was ahead said what is final: go on from what is stored
+            last = ledger.last([objective.id for objective in objectives], now)
+            since = min(last or 0, now - LATE - MAX_GAP)
         oldest = max((objective.window.seconds for objective in objectives), default=0.0)
         if since < now - 2 * LATE - MAX_GAP:  # more than the usual look back: find out where the source begins
             since = source.earliest(max(since, now - oldest), now)
@@ -38,6 +41,8 @@ def _ingest_pool(
         series = source.series(list(selectors), start, min(end, now))
         fleet = replicas(series)
         final = min(chunk[-1] + SLOT, slot_of(now - LATE - MAX_GAP))
-        for objective in objectives:
-            counts = count_slots(ways[objective.id], fleet, series, chunk)
-            ledger.book(objective.id, objective.spec_hash, counts, final)
+        counts = {
+            (objective.id, objective.spec_hash): count_slots(ways[objective.id], fleet, series, chunk)
+            for objective in objectives
+        }
+        ledger.book(counts, final)

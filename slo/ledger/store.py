@@ -1,98 +1,167 @@
 """Reading and writing the ledger. Writes are idempotent: booking a slot twice is booking it once."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, case, func, or_, select
+from sqlalchemy import Connection, Engine, and_, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from slo.ledger.booking import SIMULATED, SlotCount
-from slo.ledger.tables import progress, recommendations, slots
+from slo.ledger.database import writing
+from slo.ledger.rollup import Sums, add_up, renew
+from slo.ledger.tables import audit, progress, recommendations, rollups, slots
+from slo.windows import SLOT
+
+CORRECTED = "corrected"  # source of a slot that a person set: no source overwrites it
 
 
-class Sums(NamedTuple):
-    """Sums over some slots of one objective: requests, seconds observed, and whether any of them is the demo fleet's."""
+class Slot(NamedTuple):
+    """A stored slot: its start, requests, seconds observed, the spec it was counted under, and its kinds of evidence."""
 
+    slot: int
     good: int
     total: int
     covered_seconds: float
-    simulated: bool
+    spec_hash: str
+    source: str
 
 
 class Ledger:
     """The slots of all objectives, in one database."""
 
     def __init__(self, engine: Engine) -> None:
-        """`engine` comes from slo.ledger.tables.open_database."""
-        self._engine = engine
+        """`engine` comes from slo.ledger.database.open_database."""
+        self.engine = engine
         self._insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
 
-    def book(self, objective: str, spec_hash: str, counts: Sequence[SlotCount], booked_until: int) -> None:
-        """Store slots and progress in one transaction.
+    def book(self, counts: Mapping[tuple[str, str], Sequence[SlotCount]], booked_until: int) -> None:
+        """Store the slots of (objective, spec hash) and how far they are final, in one transaction.
 
         A slot that is there already gives way only to one that saw at least as much of the same time, or more requests: a
-        source that has begun to forget, or that is half back after an outage, never overwrites better knowledge.
+        source that has begun to forget, or that is half back after an outage, never overwrites better knowledge; nor does
+        any source overwrite a correction.
         """
         rows = [
-            {"objective": objective, "spec_hash": spec_hash, **{name: getattr(c, name) for name in SlotCount.__slots__}}
-            for c in counts
-            if c.covered_seconds > 0 or c.total > 0
+            _row(objective, spec_hash, count)
+            for (objective, spec_hash), found in counts.items()
+            for count in found
+            if count.covered_seconds > 0 or count.total > 0
         ]
-        with self._engine.begin() as connection:
+        objectives = [objective for objective, _ in counts]
+        with writing(self.engine) as connection:
             if rows:
-                insert = self._insert(slots)
-                new = insert.excluded
-                update = insert.on_conflict_do_update(
-                    index_elements=[slots.c.objective, slots.c.slot],
-                    set_={name: new[name] for name in ("good", "total", "covered_seconds", "spec_hash", "source")},
-                    where=or_(new.covered_seconds >= slots.c.covered_seconds - 0.001, new.total > slots.c.total),
-                )
-                connection.execute(update, rows)
-            mark = self._insert(progress).values(objective=objective, booked_until=booked_until)
-            connection.execute(
-                mark.on_conflict_do_update(
-                    index_elements=[progress.c.objective],
-                    set_={"booked_until": mark.excluded.booked_until},
-                    where=mark.excluded.booked_until > progress.c.booked_until,
-                )
-            )
+                self._upsert(connection, rows, kept_if_better=True)
+            if objectives:
+                self._mark(connection, objectives, booked_until)
+
+    def _upsert(self, connection: Connection, rows: list[dict[str, Any]], kept_if_better: bool) -> None:
+        insert = self._insert(slots)
+        new = insert.excluded
+        better = or_(new.covered_ms >= slots.c.covered_ms, new.total > slots.c.total)
+        update = insert.on_conflict_do_update(
+            index_elements=[slots.c.objective, slots.c.slot],
+            set_={name: new[name] for name in ("good", "total", "covered_ms", "spec_hash", "source")},
+            where=and_(better, slots.c.source.not_like(f"{CORRECTED}%")) if kept_if_better else None,
+        )
+        connection.execute(update, rows)
+        starts = [row["slot"] for row in rows]
+        renew(connection, {row["objective"] for row in rows}, min(starts), max(starts))
+
+    def _mark(self, connection: Connection, objectives: Collection[str], booked_until: int) -> None:
+        mark = self._insert(progress)
+        forward = mark.on_conflict_do_update(
+            index_elements=[progress.c.objective],
+            set_={"booked_until": mark.excluded.booked_until},
+            where=mark.excluded.booked_until > progress.c.booked_until,
+        )
+        connection.execute(forward, [{"objective": name, "booked_until": booked_until} for name in objectives])
 
     def booked_until(self) -> dict[str, int]:
         """Return per objective the time before which every slot is final."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             return {row.objective: row.booked_until for row in connection.execute(select(progress))}
 
-    def slots(self, objective: str, start: float, end: float) -> list[Any]:
-        """Return the rows of slots that begin within [start, end), in order."""
+    def slots(self, objective: str, start: float, end: float, limit: int | None = None) -> list[Slot]:
+        """Return the slots that begin within [start, end), in order; the first `limit` of them."""
         query = select(slots).where(slots.c.objective == objective, slots.c.slot >= start, slots.c.slot < end)
-        with self._engine.connect() as connection:
-            return list(connection.execute(query.order_by(slots.c.slot)))
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(slots.c.slot).limit(limit))
+            return [Slot(r.slot, r.good, r.total, r.covered_ms / 1000, r.spec_hash, r.source) for r in rows]
 
-    def sums(self, start: float, end: float, objective: str | None = None) -> dict[str, Sums]:
-        """Sum the slots that begin within [start, end), per objective (or of one); an objective without slots is left out."""
-        query = select(
-            slots.c.objective,
-            func.sum(slots.c.good),
-            func.sum(slots.c.total),
-            func.sum(slots.c.covered_seconds),
-            func.max(case((slots.c.source.contains(SIMULATED), 1), else_=0)),
-        ).where(slots.c.slot >= start, slots.c.slot < end)
-        if objective is not None:
-            query = query.where(slots.c.objective == objective)
-        with self._engine.connect() as connection:
-            rows = connection.execute(query.group_by(slots.c.objective))
-            return {row[0]: Sums(int(row[1]), int(row[2]), float(row[3]), bool(row[4])) for row in rows}
+    def rows(self, objective: str, size: int, start: int, end: int) -> list[tuple[int, int, int, int]]:
+        """Return (start, good, total, milliseconds observed) of slots, hours or days (`size` in seconds) in [start, end)."""
+        at, table = (slots.c.slot, slots) if size == SLOT else (rollups.c.start, rollups)
+        query = select(at, table.c.good, table.c.total, table.c.covered_ms)
+        query = query.where(table.c.objective == objective, at >= start, at < end)
+        if size != SLOT:
+            query = query.where(rollups.c.size == size)
+        with self.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
+    def first(self, objective: str, since: float) -> int | None:
+        """Return the first slot of an objective that does not begin before `since`; None where there is none."""
+        query = select(func.min(slots.c.slot)).where(slots.c.objective == objective, slots.c.slot >= since)
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalar()
+
+    def last(self, objectives: Collection[str], before: float) -> int | None:
+        """Return the last slot that begins before a moment and that is stored for some of the objectives."""
+        query = select(func.max(slots.c.slot)).where(slots.c.objective.in_(objectives), slots.c.slot < before)
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalar()
+
+    def segments(self, edges: Sequence[int], objectives: Collection[str]) -> dict[str, list[Sums]]:
+        """Sum the slots between each edge and the next, per objective; edges are slots in order of time."""
+        with self.engine.connect() as connection:
+            return add_up(connection, edges, objectives)
+
+    def correct(self, objective: str, count: SlotCount, who: str, why: str, at: float) -> None:
+        """Set a slot by hand, with an audit row that keeps what it held. What was simulated stays labelled."""
+        same = and_(slots.c.objective == objective, slots.c.slot == count.slot)
+        with writing(self.engine) as connection:
+            before = connection.execute(select(slots).where(same)).mappings().first()
+            simulated = SIMULATED in (before["source"] if before else count.source)
+            source = f"{CORRECTED}+{SIMULATED}" if simulated else CORRECTED
+            row = _row(objective, before["spec_hash"] if before else "", count) | {"source": source}
+            self._upsert(connection, [row], kept_if_better=False)
+            note(connection, at, (who, why), ("slot corrected", f"{objective} {count.slot}"), dict(before or {}), row)
 
     def remember(self, pool: str, at: float, body: dict[str, Any]) -> None:
         """Keep a recommendation."""
         insert = self._insert(recommendations).values(pool=pool, at=round(at), body=json.dumps(body))
-        with self._engine.begin() as connection:
+        with writing(self.engine) as connection:
             connection.execute(insert.on_conflict_do_nothing())
 
     def recommendations(self, pool: str, limit: int) -> list[dict[str, Any]]:
         """Return the newest recommendations of a pool, newest first."""
         query = select(recommendations.c.body).where(recommendations.c.pool == pool)
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(recommendations.c.at.desc()).limit(limit))
             return [json.loads(row.body) for row in rows]
+
+
+def note(
+    connection: Connection,
+    at: float,
+    author: tuple[str, str],
+    change: tuple[str, str],
+    before: dict[str, Any] | None,
+    after: dict[str, Any] | None,
+) -> None:
+    """Write an audit row: (who, why), (action, subject), and what was and is now."""
+    row = dict(zip(("who", "why", "action", "subject"), (*author, *change), strict=True))
+    texts = {name: json.dumps(body) if body else None for name, body in (("before", before), ("after", after))}
+    connection.execute(audit.insert().values(at=at, **row, **texts))
+
+
+def _row(objective: str, spec_hash: str, count: SlotCount) -> dict[str, Any]:
+    return {
+        "objective": objective,
+        "slot": count.slot,
+        "good": count.good,
+        "total": count.total,
+        "covered_ms": round(count.covered_seconds * 1000),
+        "spec_hash": spec_hash,
+        "source": count.source,
+    }

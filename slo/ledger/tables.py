@@ -1,21 +1,9 @@
-"""The ledger's tables. SQLite by default (WAL, so that readers never wait), PostgreSQL for several service replicas."""
+"""The ledger's tables as they are now; how they came to be is in migrations/, and a test compares the two.
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Engine,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    create_engine,
-    event,
-    make_url,
-)
-from sqlalchemy.pool import ConnectionPoolEntry
+Whatever is summed is a whole number (requests, milliseconds), so sums are exact in any order and by any roll-up.
+"""
+
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -27,9 +15,25 @@ slots = Table(
     Column("slot", BigInteger, primary_key=True),
     Column("good", BigInteger, nullable=False),
     Column("total", BigInteger, nullable=False),
-    Column("covered_seconds", Float, nullable=False),
+    Column("covered_ms", BigInteger, nullable=False),
     Column("spec_hash", String(12), nullable=False),
     Column("source", String(63), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Sums of slots over whole hours and days of UTC (`size` in seconds), renewed in the transaction that changes a slot of
+# theirs; `simulated` is 1 where any slot is. They make long windows cheap and stay when old slots are thinned out.
+rollups = Table(
+    "rollups",
+    metadata,
+    Column("objective", String(63), primary_key=True),
+    Column("size", Integer, primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("good", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("covered_ms", BigInteger, nullable=False),
+    Column("simulated", Integer, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # How far each objective has been booked: every slot before this time is final.
@@ -38,6 +42,36 @@ progress = Table(
     metadata,
     Column("objective", String(63), primary_key=True),
     Column("booked_until", BigInteger, nullable=False),
+)
+
+# Time that is not to be counted, for one objective, one pool or (both empty) everything. A row is never changed but for
+# its withdrawal; each of both steps has a row in `audit`.
+exclusions = Table(
+    "exclusions",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("objective", String(63)),
+    Column("pool", String(63)),
+    Column("start", Float, nullable=False),
+    Column("end", Float, nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("withdrawn_at", Float),
+)
+
+# Who changed what by hand, and why. The database itself refuses to change or delete a row.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("action", String(63), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("before", Text),
+    Column("after", Text),
 )
 
 # Every recommendation that said something new: the record of what was advised, when and why.
@@ -66,20 +100,3 @@ scraped_samples = Table(
     Column("value", Float, nullable=False),
     Index("scraped_samples_time", "at_ms"),
 )
-
-
-def open_database(url: str) -> Engine:
-    """Connect to a database by SQLAlchemy URL and create what is missing; raises sqlalchemy.exc.SQLAlchemyError."""
-    engine = create_engine(url)
-    if make_url(url).get_backend_name() == "sqlite":
-        event.listen(engine, "connect", _configure_sqlite)
-    metadata.create_all(engine)
-    return engine
-
-
-def _configure_sqlite(connection: object, _: ConnectionPoolEntry) -> None:
-    """Write ahead, flush each commit to disk (a SIGKILL or power cut loses nothing booked), wait for another writer."""
-    cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()

@@ -1,117 +1,127 @@
-"""The API's routes under /api/v1."""
+"""The API's routes under /api/v1 that read objectives and their budgets."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query
 
 from slo.budget import Budget
-from slo.service import models
+from slo.exclusions import stretches
+from slo.service import api_changes, api_pools, models
 from slo.service.history import budget_history, rfc3339
-from slo.service.state import Service
-from slo.windows import bounds, slot_of
+from slo.service.problems import READING
+from slo.service.state import Judged, Service
 
 DAY = 86400.0
-NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": models.Problem}}
+At = Annotated[
+    datetime | None,
+    Query(
+        description="RFC 3339: the budget as it stood then, by what the ledger holds today. Default: as last judged."
+    ),
+]
+SLOT_FIELDS = ("good", "total", "covered_seconds", "spec_hash", "source")
 
 
 def router(service: Service) -> APIRouter:
     """Build the routes over one service."""
     api = APIRouter(prefix="/api/v1")
+    _objective_routes(api, service)
+    _history_routes(api, service)
+    api_pools.add(api, service)
+    api_changes.add(api, service)
+    return api
 
-    def one(objective: str) -> Budget:
-        found = service.budgets(objective)
-        if not found:
-            known = ", ".join(item.id for item in service.spec.objectives)
-            raise HTTPException(404, f"no objective {objective!r}; objectives are {known}")
-        return found[0]
 
-    @api.get("/slos")
-    def slos() -> models.Slos:
-        return models.Slos(slos=[models.Slo.of(item) for item in service.budgets()])
+def unix(moment: datetime) -> float:
+    """Return Unix seconds; a time without an offset is UTC."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
-    @api.get("/slos/{objective}", responses=NOT_FOUND)
-    def slo(objective: str) -> models.Slo:
-        return models.Slo.of(one(objective))
 
-    @api.get("/slos/{objective}/budget", responses=NOT_FOUND)
-    def budget(objective: str) -> models.BudgetHistory:
-        state, now = one(objective), service.clock()
-        start, _ = bounds(state.objective.window, now)
-        rows = service.ledger.slots(objective, slot_of(start - (now - start)), now)
+def _judged(service: Service, at: datetime | None) -> Judged:
+    """Return the budgets at a moment that the ledger can know in full; refuse another with 422."""
+    if at is None:
+        return service.judged()
+    moment = unix(at)
+    if not 0 < moment <= service.clock():
+        raise HTTPException(422, f"at: {at.isoformat()} is not between 1970 and now")
+    if moment % 3600 and moment < service.thinned_until:
+        since = rfc3339(service.thinned_until)
+        raise HTTPException(422, f"at: before {since} only whole hours are kept; ask for a whole hour of UTC")
+    return service.judged(moment)
+
+
+def _one(service: Service, objective: str, judged: Judged) -> Budget:
+    if objective not in judged.budgets:
+        known = ", ".join(judged.budgets)
+        raise HTTPException(404, f"no objective {objective!r}; objectives are {known}")
+    return judged.budgets[objective]
+
+
+def _objective_routes(api: APIRouter, service: Service) -> None:
+    @api.get("/slos", responses=READING)
+    def slos(
+        after: Annotated[str, Query(description="Go on after this id.", max_length=63)] = "",
+        limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+        at: At = None,
+    ) -> models.Slos:
+        judged = _judged(service, at)
+        ids = list(judged.budgets)
+        if after and after not in judged.budgets:
+            raise HTTPException(422, f"after: no objective {after!r}")
+        begin = ids.index(after) + 1 if after else 0
+        chosen = ids[begin : begin + limit]
+        more = begin + limit < len(ids)
+        return models.Slos(
+            slos=[models.Slo.of(judged.budgets[name]) for name in chosen],
+            at=rfc3339(judged.at),
+            next=models.link("/api/v1/slos", after=chosen[-1], limit=limit, at=at and at.isoformat()) if more else None,
+        )
+
+    @api.get("/slos/{objective}", responses=READING)
+    def slo(objective: str, at: At = None) -> models.Slo:
+        return models.Slo.of(_one(service, objective, _judged(service, at)))
+
+
+def _history_routes(api: APIRouter, service: Service) -> None:
+    @api.get("/slos/{objective}/budget", responses=READING)
+    def budget(objective: str, at: At = None) -> models.BudgetHistory:
+        judged = _judged(service, at)
+        state = _one(service, objective, judged)
+        excluded = stretches(service.exclusions(), state.objective)
         return models.BudgetHistory(
             id=objective,
             budget_left=state.budget_left,
+            budget_left_with_excluded=state.budget_left_with_excluded,
             allowed_bad=state.objective.budget_ratio * state.counted.total,
             bad=state.bad,
             total=state.counted.total,
             coverage=state.coverage,
-            history=budget_history(state.objective, rows, start, now),
+            history=budget_history(service.ledger, state, excluded, judged.at),
             simulated=state.counted.simulated,
+            at=rfc3339(judged.at),
         )
 
-    @api.get("/slos/{objective}/slots", responses=NOT_FOUND)
+    @api.get("/slos/{objective}/slots", responses=READING)
     def slots(
         objective: str,
         since: Annotated[datetime | None, Query(alias="from", description="RFC 3339; default: a day ago")] = None,
         until: Annotated[datetime | None, Query(alias="to", description="RFC 3339; default: now")] = None,
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     ) -> models.Slots:
-        one(objective)
-        end = service.clock() if until is None else _unix(until)
-        start = end - DAY if since is None else _unix(since)
+        state = _one(service, objective, service.judged())
+        end = service.clock() if until is None else unix(until)
+        start = end - DAY if since is None else unix(since)
+        rows = service.ledger.slots(objective, start, end, limit + 1)
+        excluded = stretches(service.exclusions(), state.objective)
+        more = {"from": rfc3339(rows[-1].slot), "to": rfc3339(end), "limit": limit} if len(rows) > limit else None
         return models.Slots(
             slots=[
-                models.Slot(start=rfc3339(row.slot), **{name: getattr(row, name) for name in SLOT_FIELDS})
-                for row in service.ledger.slots(objective, start, end)
-            ]
-        )
-
-    _pool_routes(api, service)
-    return api
-
-
-SLOT_FIELDS = ("good", "total", "covered_seconds", "spec_hash", "source")
-
-
-def _pool_routes(api: APIRouter, service: Service) -> None:
-    def known(pool: str) -> None:
-        names = [item.name for item in service.spec.pools]
-        if pool not in names:
-            raise HTTPException(404, f"no pool {pool!r}; pools are {', '.join(names)}")
-
-    @api.get("/pools")
-    def pools() -> models.Pools:
-        return models.Pools(
-            pools=[
-                models.PoolOut(
-                    name=pool.name,
-                    model=pool.model,
-                    min_nodes=pool.nodes.min,
-                    max_nodes=pool.nodes.max,
-                    warm_spares=pool.nodes.warm_spares,
-                    objectives=[item.id for item in service.spec.objectives if item.pool == pool.name],
+                models.Slot(
+                    start=rfc3339(row.slot),
+                    excluded=any(low <= row.slot < high for low, high in excluded),
+                    **{name: getattr(row, name) for name in SLOT_FIELDS},
                 )
-                for pool in service.spec.pools
-            ]
+                for row in rows[:limit]
+            ],
+            next=models.link(f"/api/v1/slos/{objective}/slots", **more) if more else None,
         )
-
-    @api.get("/pools/{pool}/recommendation", responses=NOT_FOUND)
-    def recommendation(pool: str) -> models.RecommendationOut:
-        known(pool)
-        return _recommendation(asdict(service.recommendation(pool)))
-
-    @api.get("/pools/{pool}/recommendation/history", responses=NOT_FOUND)
-    def history(pool: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> models.RecommendationHistory:
-        known(pool)
-        found = service.ledger.recommendations(pool, limit)
-        return models.RecommendationHistory(recommendations=[_recommendation(item) for item in found])
-
-
-def _recommendation(body: dict[str, Any]) -> models.RecommendationOut:
-    return models.RecommendationOut(**{**body, "at": rfc3339(body["at"])})
-
-
-def _unix(moment: datetime) -> float:
-    """Return Unix seconds; a time without an offset is UTC."""
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

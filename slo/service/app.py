@@ -1,6 +1,6 @@
 """The SLO service as an ASGI application: API, pages, metrics, health. Everything is wired here and nowhere else."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,14 +10,20 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from slo.service import api, jobs, metrics, pages, problems
+from slo.service.etag import Etag
 from slo.service.security import Guard
 from slo.service.state import Service
+from slo.service.tokens import Token
 
 HERE = Path(__file__).parent
 
 
-def create_app(service: Service, token: str | None = None, runbooks: str = "") -> FastAPI:
-    """Build the application. `token` is asked of every caller when set; `runbooks` is Markdown for the page /runbooks."""
+def create_app(
+    service: Service, tokens: Sequence[Token] = (), runbooks: str = "", limits: Mapping[str, str] | None = None
+) -> FastAPI:
+    """Build the application. One of `tokens` is asked of every caller where there are any; `runbooks` is Markdown for the
+    page /runbooks; `limits` are rates other than security.Guard's own.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -27,7 +33,8 @@ def create_app(service: Service, token: str | None = None, runbooks: str = "") -
         scheduler.shutdown(wait=False)
 
     app = FastAPI(title="Plimsoll SLO service", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(Guard, token=token)
+    app.add_middleware(Etag, prefix="/api/")
+    app.add_middleware(Guard, tokens=tokens, **(limits or {}))
     problems.install(app)
     app.include_router(api.router(service))
     app.include_router(pages.router(service, runbooks))
@@ -50,4 +57,8 @@ def _operations(app: FastAPI, service: Service) -> None:
     @app.get("/-/ready", include_in_schema=False)
     def ready(request: Request) -> JSONResponse:
         reasons = service.not_ready()
-        return problems.problem(request, 503, "; ".join(reasons)) if reasons else JSONResponse({"status": "ready"})
+        return (
+            problems.problem(request.url.path, 503, "; ".join(reasons))
+            if reasons
+            else JSONResponse({"status": "ready"})
+        )

@@ -1,15 +1,21 @@
-"""How a budget came to be: the objective's window, moved along the ledger's slots, by pandas."""
+"""How a budget came to be: the objective's window, moved along the ledger's sums."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
-import pandas as pd
+import numpy as np
+from numpy.typing import NDArray
 
+from slo.budget import Budget
+from slo.exclusions import Stretch, clipped
+from slo.ledger.rollup import HOUR
+from slo.ledger.store import Ledger
 from slo.service.models import BudgetPoint
 from slo.spec import Objective
-from slo.windows import SLOT, bounds, slot_of
+from slo.windows import SLOT, bounds, first_slot, slot_of
 
 POINTS = 288  # what a chart can show: a day in slots
+DAY = 86400
 
 
 def rfc3339(at: float) -> str:
@@ -17,23 +23,60 @@ def rfc3339(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 
-def budget_history(objective: Objective, rows: list[Any], since: float, now: float) -> list[BudgetPoint]:
-    """Judge the budget at up to POINTS moments from `since` to `now`; `rows` are the ledger's slots of window and span."""
-    if not rows:
+def budget_history(ledger: Ledger, budget: Budget, excluded: Sequence[Stretch], now: float) -> list[BudgetPoint]:
+    """Judge the budget at up to POINTS moments of its window so far, the last of them now, without what is excluded.
+
+    A long span goes by hours where every window that is looked at begins with one (a zone may be half an hour off UTC).
+    """
+    objective = budget.objective
+    since = first_slot(bounds(objective.window, now)[0])
+    first = ledger.first(objective.id, since)
+    if first is None or first >= now:
         return []
-    frame = pd.DataFrame(rows, columns=list(rows[0]._fields)).set_index("slot")[["good", "total", "covered_seconds"]]
-    first = min(int(frame.index[0]), slot_of(since))
-    frame = frame.reindex(range(first, slot_of(now) + SLOT, SLOT)).fillna(0.0)
-    sums = frame.cumsum()
-    shown = [slot for slot in frame.index if slot >= slot_of(max(since, rows[0].slot))]
-    step = max(1, -(-len(shown) // POINTS))
+    size = SLOT
+    if now - first > DAY and all(start % HOUR == 0 for _, start in _moments(objective, first, now, HOUR)):
+        size = HOUR
+    moments = _moments(objective, first, now, size)
+    low = min(first, *(start for _, start in moments)) // size * size if moments else first // size * size
+    high = slot_of(now) // size * size + size
+    sums = _sums(ledger, objective.id, size, (low, high), excluded)
+    index = [((end - low) // size, (max(start, low) - low) // size) for end, start in moments]
+    covered: NDArray[np.int64] = (
+        np.diff(sums[[end for end, _ in index], 2], prepend=sums[index[0][1], 2]) if index else np.zeros(0, np.int64)
+    )
+    step = (moments[1][0] - moments[0][0]) if len(moments) > 1 else size
     points = []
-    for slot in reversed(shown[::-1][::step]):
-        end = min(slot + SLOT, now)
-        before = slot_of(bounds(objective.window, end)[0]) - SLOT
-        window = sums.loc[slot] - (sums.loc[before] if before >= first else 0.0)
-        covered = frame.loc[slot - (step - 1) * SLOT : slot, "covered_seconds"].sum() / (step * SLOT)
-        bad, total = round(window["total"] - window["good"]), round(window["total"])
-        left = 1 - bad / (objective.budget_ratio * total) if total else None
-        points.append(BudgetPoint(at=rfc3339(end), budget_left=left, bad=bad, total=total, covered=min(1.0, covered)))
-    return points
+    for (end, _), (upper, lower), seen in zip(moments, index, covered, strict=True):
+        good, total, _ = (int(value) for value in sums[upper] - sums[lower])
+        points.append(_point(objective, end, good, total, min(1.0, float(seen) / 1000 / step)))
+    before = moments[-1][0] if moments else first
+    tail = float(sums[-1, 2] - sums[(before - low) // size, 2]) / 1000
+    share = min(1.0, tail / (now - before)) if now > before else 0.0
+    return [*points, _point(objective, now, budget.counted.good, budget.counted.total, share)]
+
+
+def _moments(objective: Objective, first: int, now: float, size: int) -> list[tuple[int, int]]:
+    """Return up to POINTS - 1 ends of a slot or hour before now, each with the start of the window that ends there."""
+    low, high = first // size + 1, -(-int(now) // size)
+    step = max(1, -(-(high - low) // (POINTS - 1)))
+    ends = [number * size for number in range(high - 1, low - 1, -step)][::-1]
+    return [(end, first_slot(bounds(objective.window, end)[0])) for end in ends]
+
+
+def _sums(
+    ledger: Ledger, objective: str, size: int, span: tuple[int, int], excluded: Sequence[Stretch]
+) -> NDArray[np.int64]:
+    """Return good, total and covered milliseconds from the span's start to each multiple of `size` within it."""
+    low, high = span
+    sums = np.zeros(((high - low) // size + 1, 3), np.int64)
+    for start, *values in ledger.rows(objective, size, low, high):
+        sums[(start - low) // size + 1] += values
+    for begin, end in clipped(excluded, low, high):
+        for start, *values in ledger.rows(objective, SLOT, int(begin), int(end)):
+            sums[(start - low) // size + 1] -= values
+    return np.cumsum(sums, axis=0)
+
+
+def _point(objective: Objective, at: float, good: int, total: int, covered: float) -> BudgetPoint:
+    left = 1 - (total - good) / (objective.budget_ratio * total) if total else None
+    return BudgetPoint(at=rfc3339(at), budget_left=left, bad=total - good, total=total, covered=covered)

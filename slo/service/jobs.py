@@ -24,6 +24,8 @@ def scheduler(service: Service) -> BackgroundScheduler:
     jobs.add_job(
         service.ingest, "interval", seconds=INGEST_SECONDS, next_run_time=first + timedelta(seconds=1), id="ingest"
     )
+    jobs.add_job(service.thin, "interval", days=1, next_run_time=first + timedelta(minutes=10), id="thin")
+    jobs.add_job(service.renew, "interval", seconds=INGEST_SECONDS, next_run_time=first, id="judge")
     jobs.add_job(
         service.recommend,
         "interval",

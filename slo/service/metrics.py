@@ -19,10 +19,11 @@ class ServiceCollector:
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield one family per metric."""
         left, coverage = _family(catalogue.BUDGET_LEFT), _family(catalogue.COVERAGE)
-        for budget in self._service.budgets():
-            coverage.add_metric([budget.objective.id], budget.coverage)
+        for budget in self._service.judged().budgets.values():
+            labels = [budget.objective.id, budget.objective.pool]
+            coverage.add_metric(labels, budget.coverage)
             if budget.budget_left is not None:
-                left.add_metric([budget.objective.id], budget.budget_left)
+                left.add_metric(labels, budget.budget_left)
         nodes, lag = _family(catalogue.RECOMMENDED_NODES), _family(catalogue.INGEST_LAG)
         for pool in self._service.spec.pools:
             recommended = self._service.recommendation(pool.name).recommended_nodes

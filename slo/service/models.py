@@ -1,8 +1,9 @@
 """What the API answers: one model per JSON object."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from slo.budget import Budget
 
@@ -37,6 +38,10 @@ class Slo(BaseModel):
     burn_rates: list[BurnRate]
     status: Literal["ok", "burning", "exhausted", "unknown"]
     simulated: bool
+    excluded_good: int = Field(description="Good requests of excluded slots. They are not in `good` and `total`.")
+    excluded_total: int
+    excluded_seconds: float = Field(description="Time of the window so far that is excluded; coverage is of the rest.")
+    budget_left_with_excluded: float | None = Field(description="budget_left, if nothing were excluded.")
 
     @classmethod
     def of(cls, budget: Budget) -> "Slo":
@@ -67,13 +72,22 @@ class Slo(BaseModel):
             ],
             status=budget.status,
             simulated=budget.counted.simulated,
+            excluded_good=budget.excluded.good,
+            excluded_total=budget.excluded.total,
+            excluded_seconds=budget.excluded_seconds,
+            budget_left_with_excluded=budget.budget_left_with_excluded,
         )
 
 
+NEXT = Field(description="Path of the next page; null on the last one.")
+
+
 class Slos(BaseModel):
-    """All objectives."""
+    """Objectives in the order of their file, as they stood at one moment."""
 
     slos: list[Slo]
+    at: str
+    next: str | None = NEXT
 
 
 class BudgetPoint(BaseModel):
@@ -91,12 +105,14 @@ class BudgetHistory(BaseModel):
 
     id: str
     budget_left: float | None
+    budget_left_with_excluded: float | None
     allowed_bad: float = Field(description="Bad requests that the target allows for the requests counted so far.")
     bad: int
     total: int
     coverage: float
     history: list[BudgetPoint]
     simulated: bool
+    at: str
 
 
 class Slot(BaseModel):
@@ -107,13 +123,15 @@ class Slot(BaseModel):
     total: int
     covered_seconds: float
     spec_hash: str
-    source: str
+    source: str = Field(description="Kinds of evidence; `corrected` where a person set the slot.")
+    excluded: bool = False
 
 
 class Slots(BaseModel):
     """Slots in order of time."""
 
     slots: list[Slot]
+    next: str | None = NEXT
 
 
 class PoolOut(BaseModel):
@@ -152,6 +170,83 @@ class RecommendationHistory(BaseModel):
     """Recommendations that said something new, newest first."""
 
     recommendations: list[RecommendationOut]
+
+
+# What a person says: no control characters, which no reader needs and not every database can keep.
+Said = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Reason(BaseModel):
+    """Who does it and why; both are kept in the audit."""
+
+    model_config = ConfigDict(extra="forbid")
+    who: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    why: Said
+
+
+class NewExclusion(Reason):
+    """Time not to be counted. Every slot that it touches is taken out whole."""
+
+    since: AwareDatetime = Field(alias="from")
+    until: AwareDatetime = Field(alias="to")
+    objective: str | None = Field(None, description="Only this objective; give it or `pool` or neither (everything).")
+    pool: str | None = None
+
+
+class ExclusionOut(BaseModel):
+    """An exclusion; one of the objectives file has no id and is withdrawn there."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+    id: str | None
+    origin: Literal["file", "api"]
+    since: str = Field(alias="from")
+    until: str = Field(alias="to")
+    objective: str | None
+    pool: str | None
+    who: str
+    why: str
+    created_at: str | None
+    withdrawn_at: str | None
+
+
+class Exclusions(BaseModel):
+    """Exclusions: the objectives file's, then those of the API, newest first; withdrawn ones stay listed."""
+
+    exclusions: list[ExclusionOut]
+
+
+class Correction(Reason):
+    """A slot set by hand. What was counted stays in the audit."""
+
+    start: AwareDatetime
+    good: Count
+    total: Count
+    covered_seconds: float = Field(ge=0, le=300)
+
+
+class AuditRow(BaseModel):
+    """Who changed what by hand; `before` and `after` are JSON."""
+
+    id: int
+    at: str
+    who: str
+    why: str
+    action: str
+    subject: str
+    before: str | None
+    after: str | None
+
+
+class Audit(BaseModel):
+    """Audit rows, newest first."""
+
+    audit: list[AuditRow]
+
+
+def link(path: str, **parameters: object) -> str:
+    """Write the path of a next page; parameters that are None are left out."""
+    return f"{path}?{urlencode({name: value for name, value in parameters.items() if value is not None})}"
 
 
 class Problem(BaseModel):

@@ -35,7 +35,7 @@ def router(service: Service, runbooks: str) -> APIRouter:
 
     @pages.get("/")
     def budgets(request: Request) -> HTMLResponse:
-        found = service.budgets()
+        found = list(service.judged().budgets.values())
         advice = [service.recommendation(pool.name) for pool in service.spec.pools]
         context = {
             "budgets": found,

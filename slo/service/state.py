@@ -3,27 +3,43 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from threading import Lock
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from slo.budget import NOTHING, Budget, Counted, budget, burn_windows
+from slo.budget import Budget
 from slo.capacity import plan, signals
 from slo.capacity.recommend import Recommendation, recommend
+from slo.exclusions import Exclusion, of_file
+from slo.ledger.by_hand import kept_exclusions
+from slo.ledger.database import reason
 from slo.ledger.ingest import ingest
-from slo.ledger.store import Ledger, Sums
+from slo.ledger.judging import judge
+from slo.ledger.retention import thin, thinned_until
+from slo.ledger.store import Ledger
 from slo.sources import Source, SourceError
 from slo.sources.scrape import ScrapeSource
-from slo.spec import Objective, Pool, Spec
-from slo.windows import bounds, slot_of
+from slo.spec import Pool, Spec
 
 log = logging.getLogger("plimsoll.service")
+RENEW = 10.0  # seconds after which budgets are judged again
+WEEK = 7 * 86400.0
 READY_LAG = 120.0  # seconds without a successful ingest after which the service calls itself not ready
+
+
+@dataclass(frozen=True)
+class Judged:
+    """All budgets by objective id, in the objectives file's order, as they stood at a moment (Unix seconds)."""
+
+    at: float
+    budgets: dict[str, Budget]
 
 
 class Service:
     """Books, judges and recommends; every method may be called from any thread."""
+
+    keep_slots = 400 * 86400.0  # seconds: a year, and time to look at it
 
     def __init__(self, spec: Spec, source: Source, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
         """`clock` gives Unix seconds; tests pass their own."""
@@ -31,6 +47,7 @@ class Service:
         self.booked_at: float | None = None
         self.trouble: dict[str, str] = {}
         self._recommendations: dict[str, Recommendation] = {}
+        self._judged: Judged | None = None
         self._booking = Lock()
 
     def scrape(self) -> None:
@@ -44,6 +61,7 @@ class Service:
             now = self.clock()
             if self._try("ingest", lambda: ingest(self.spec, self.source, self.ledger, now)):
                 self.booked_at = now
+            self._try("judge", self.judge)
 
     def recommend(self) -> None:
         """Job: decide for every pool, and keep what is new."""
@@ -73,24 +91,37 @@ class Service:
         empty = Recommendation(pool, "insufficient_data", 0, None, None, nothing, {}, 0.0, self.clock())
         return self._recommendations.get(pool, empty)
 
-    def budgets(self, only: str | None = None) -> list[Budget]:
-        """Judge all objectives, or one, from the ledger as it stands now."""
+    def thin(self) -> None:
+        """Job: drop slots that no window reaches any more; their sums over hours and days stay."""
+        longest = max((objective.window.seconds for objective in self.spec.objectives), default=0.0)
         now = self.clock()
-        chosen = [objective for objective in self.spec.objectives if only in (None, objective.id)]
-        sums: dict[float, dict[str, Sums]] = {}
+        self._try("thin", lambda: thin(self.ledger.engine, now - max(self.keep_slots, longest + WEEK), now))
 
-        def since(start: float, objective: Objective) -> Counted:
-            if start not in sums:
-                sums[start] = self.ledger.sums(slot_of(start), now, only)
-            found = sums[start].get(objective.id)
-            return NOTHING if found is None else Counted(*found)
+    def exclusions(self) -> list[Exclusion]:
+        """Return every exclusion: of the objectives file, then those made through the API, newest first."""
+        return [*of_file(self.spec), *kept_exclusions(self.ledger.engine)]
 
-        judged = []
-        for objective in chosen:
-            start, _ = bounds(objective.window, now)
-            recent = {length: since(now - length, objective) for length in burn_windows(objective)}
-            judged.append(budget(objective, since(start, objective), now - start, recent))
-        return judged
+    def judge(self) -> Judged:
+        """Judge all objectives, once for everybody who asks until the next time."""
+        self._judged = self.judged(self.clock())
+        return self._judged
+
+    def renew(self) -> None:
+        """Job: judge again where no booking did so for a while, as during a long backfill."""
+        if self._judged is None or abs(self.clock() - self._judged.at) >= RENEW:
+            self._try("judge", self.judge)
+
+    def judged(self, at: float | None = None) -> Judged:
+        """Return all budgets as they stood last time, or at a moment by what the ledger holds today."""
+        if at is None:
+            return self._judged or self.judge()
+        found = judge(self.ledger, self.spec.objectives, self.exclusions(), at)
+        return Judged(at, {budget.objective.id: budget for budget in found})
+
+    @property
+    def thinned_until(self) -> float:
+        """Unix time before which only sums over hours and days are kept."""
+        return thinned_until(self.ledger.engine)
 
     @property
     def embedded(self) -> bool:
@@ -102,16 +133,20 @@ class Service:
         reasons = [f"{job}: {message}" for job, message in self.trouble.items()]
         if self.booked_at is None:
             reasons.append("ingest: nothing has been booked since the start")
+        elif self.booked_at - self.clock() > READY_LAG:
+            reasons.append(
+                f"clock: it went back by {self.booked_at - self.clock():.0f} s or more since the last booking"
+            )
         elif self.clock() - self.booked_at > READY_LAG:
             reasons.append(f"ingest: the last booking was {self.clock() - self.booked_at:.0f} s ago")
         return reasons
 
-    def _try(self, job: str, work: Callable[[], None]) -> bool:
+    def _try(self, job: str, work: Callable[[], object]) -> bool:
         """Run a job alone: its failure is kept, logged once per message, and cleared by its next success."""
         try:
             work()
         except (SourceError, SQLAlchemyError) as error:
-            message = " ".join(str(error).split())
+            message = reason(error) if isinstance(error, SQLAlchemyError) else " ".join(str(error).split())
             if self.trouble.get(job) != message:
                 log.error("%s failed: %s", job, message)
             self.trouble[job] = message

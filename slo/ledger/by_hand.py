@@ -1,0 +1,55 @@
+"""What people change: exclusions, each with an audit row that says who, when and why."""
+
+from dataclasses import asdict, replace
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Engine, select
+
+from slo.exclusions import Exclusion
+from slo.ledger.database import writing
+from slo.ledger.store import note
+from slo.ledger.tables import audit, exclusions
+
+
+class AlreadyWithdrawn(Exception):
+    """The exclusion does not count any more."""
+
+
+def exclude(engine: Engine, exclusion: Exclusion, at: float) -> Exclusion:
+    """Keep an exclusion, and return it with its id; whether it concerns the past or the future, there is an audit row."""
+    kept = replace(exclusion, id=str(uuid4()), created_at=at)
+    with writing(engine) as connection:
+        connection.execute(exclusions.insert().values(asdict(kept)))
+        note(connection, at, (kept.who, kept.why), ("exclusion added", kept.id or ""), None, asdict(kept))
+    return kept
+
+
+def withdraw(engine: Engine, name: str, who: str, why: str, at: float) -> Exclusion:
+    """Let an exclusion count no more; it stays on record. Raises KeyError (no such id) or AlreadyWithdrawn."""
+    with writing(engine) as connection:
+        row = connection.execute(select(exclusions).where(exclusions.c.id == name)).mappings().first()
+        if row is None:
+            raise KeyError(name)
+        before = Exclusion(**row)
+        if before.withdrawn_at is not None:
+            raise AlreadyWithdrawn(name)
+        after = replace(before, withdrawn_at=at)
+        connection.execute(exclusions.update().where(exclusions.c.id == name).values(withdrawn_at=at))
+        note(connection, at, (who, why), ("exclusion withdrawn", name), asdict(before), asdict(after))
+    return after
+
+
+def kept_exclusions(engine: Engine) -> list[Exclusion]:
+    """Return every exclusion that was ever made through the API, the withdrawn ones too, newest first."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(exclusions).order_by(exclusions.c.created_at.desc(), exclusions.c.id))
+        return [Exclusion(**row) for row in rows.mappings()]
+
+
+def audit_rows(engine: Engine, before: int | None, limit: int) -> list[dict[str, Any]]:
+    """Return the newest audit rows, newest first; only those with an id below `before`, where it is given."""
+    query = select(audit).order_by(audit.c.id.desc()).limit(limit)
+    with engine.connect() as connection:
+        rows = connection.execute(query if before is None else query.where(audit.c.id < before))
+        return [dict(row) for row in rows.mappings()]

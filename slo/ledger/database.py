@@ -1,0 +1,104 @@
+"""Opening the ledger's database and bringing its tables up to date. SQLite by default, PostgreSQL for several replicas."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+WRITING = "plimsoll_writing"  # execution option of a transaction that will write
+PATIENCE = 10  # seconds to wait for another writer
+LOCK = 0x504C494D  # PostgreSQL's advisory lock of whoever writes slots or migrates; any constant does
+
+
+class DatabaseError(SQLAlchemyError):
+    """The database is not one that this version can use; the message says what to do."""
+
+
+def open_database(url: str) -> Engine:
+    """Connect to a database by SQLAlchemy URL and bring it up to date; raises SQLAlchemyError (DatabaseError among them)."""
+    place = make_url(url)
+    if place.drivername == "postgresql":
+        place = place.set(drivername="postgresql+psycopg")
+    engine = create_engine(place, pool_pre_ping=place.get_backend_name() == "postgresql")
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    elif engine.dialect.name != "postgresql":
+        raise DatabaseError(f"{engine.dialect.name} is not supported: write sqlite:///FILE or postgresql://HOST/NAME")
+    try:
+        _migrate(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Begin a transaction that writes to the ledger; it is committed at the end of the block, or rolled back by an error.
+
+    Only one is open at a time (the next one waits), because roll-ups are sums over what all writers wrote.
+    """
+    with engine.execution_options(**{WRITING: True}).begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        yield connection
+
+
+def reason(error: SQLAlchemyError) -> str:
+    """Say in one line what the database said, without the statement and its values."""
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return " ".join(str(said).split())
+
+
+def _migrate(engine: Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    script = ScriptDirectory.from_config(config)
+    with engine.connect() as connection:
+        version = MigrationContext.configure(connection).get_current_revision()
+    if version == script.get_current_head():
+        return
+    if version is not None and version not in {step.revision for step in script.walk_revisions()}:
+        raise DatabaseError(
+            f"its tables have version {version}, which this Plimsoll does not know; use a newer Plimsoll"
+        )
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _configure_sqlite(connection: Any, _: object) -> None:
+    """Write ahead, flush each commit to disk (a SIGKILL or power cut loses nothing booked), wait for another writer."""
+    connection.isolation_level = None  # Python's sqlite3 would begin transactions by itself, and none for DDL
+    cursor = connection.cursor()
+    for pragma in (f"busy_timeout={PATIENCE * 1000}", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    _write_ahead(cursor)
+    cursor.close()
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Switch to write-ahead once. SQLite does not wait for another that is doing the same, whatever its busy_timeout."""
+    end = time.monotonic() + PATIENCE
+    while cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A transaction that will write says so at once: one that reads first may find that another has written since."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITING) else "BEGIN")

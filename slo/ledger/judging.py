@@ -1,0 +1,67 @@
+"""Budgets from the ledger: which slots belong to which window, with what is excluded taken out."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from slo.budget import Budget, Counted, budget, burn_windows
+from slo.exclusions import Exclusion, Stretch, clipped, stretches
+from slo.ledger.rollup import NONE, Sums
+from slo.ledger.store import Ledger
+from slo.spec import Objective
+from slo.windows import SLOT, bounds, first_slot, slot_of
+
+
+def judge(ledger: Ledger, objectives: Sequence[Objective], exclusions: Sequence[Exclusion], now: float) -> list[Budget]:
+    """Judge objectives at a moment, by the slots that the ledger holds today; in their order."""
+    groups: dict[tuple[Stretch, ...], list[Objective]] = defaultdict(list)
+    for objective in objectives:
+        groups[stretches(exclusions, objective)].append(objective)
+    judged = {}
+    for excluded, group in groups.items():
+        edges = _edges(group, excluded, now)
+        for name, sums in ledger.segments(edges, [objective.id for objective in group]).items():
+            judged[name] = _Segments(edges, sums, excluded)
+    return [_budget(objective, judged[objective.id], now) for objective in objectives]
+
+
+def _edges(objectives: Iterable[Objective], excluded: Sequence[Stretch], now: float) -> list[int]:
+    """Where some window of the objectives begins, where what is excluded begins and ends, and the end of it all."""
+    starts = {first_slot(bounds(objective.window, now)[0]) for objective in objectives}
+    starts |= {first_slot(now - length) for objective in objectives for length in burn_windows(objective)}
+    end = slot_of(now) + SLOT
+    rims = {int(edge) for stretch in clipped(excluded, min(starts), end) for edge in stretch}
+    return sorted({*starts, *rims, end})
+
+
+@dataclass(frozen=True, slots=True)
+class _Segments:
+    """An objective's sums between each of `edges` and the next."""
+
+    edges: Sequence[int]
+    sums: Sequence[Sums]
+    excluded: Sequence[Stretch]
+
+    def since(self, start: int, excluded: bool) -> Counted:
+        """Sum from a slot to the end what is excluded, or what is not."""
+        total = NONE
+        for edge, sums in zip(self.edges, self.sums, strict=False):
+            if edge >= start and sums.total + sums.covered_ms and self._is_excluded(edge) == excluded:
+                total = total.plus(sums)
+        return Counted(total.good, total.total, total.covered_ms / 1000, total.simulated)
+
+    def _is_excluded(self, edge: int) -> bool:
+        return any(low <= edge < high for low, high in self.excluded)
+
+
+def _budget(objective: Objective, segments: _Segments, now: float) -> Budget:
+    start = first_slot(bounds(objective.window, now)[0])
+    recent = {length: segments.since(first_slot(now - length), excluded=False) for length in burn_windows(objective)}
+    return budget(
+        objective,
+        segments.since(start, excluded=False),
+        now - start,
+        recent,
+        segments.since(start, excluded=True),
+        sum(high - low for low, high in clipped(segments.excluded, start, now)),
+    )

@@ -1,0 +1,34 @@
+"""Thinning out old slots. Their sums over hours and days stay, so every window that begins with a whole hour is unchanged."""
+
+import json
+
+from sqlalchemy import Engine, delete, select
+
+from slo.ledger.database import writing
+from slo.ledger.rollup import DAY
+from slo.ledger.store import note
+from slo.ledger.tables import audit, progress, slots
+
+ACTION = "slots thinned"
+
+
+def thin(engine: Engine, before: float, now: float) -> None:
+    """Drop the slots of the whole days before a moment, one objective at a time; the audit keeps the moment."""
+    limit = before // DAY * DAY
+    if limit <= thinned_until(engine):
+        return
+    with writing(engine) as connection:
+        author = ("plimsoll", "no window reaches these slots any more; their hours and days stay")
+        note(connection, now, author, (ACTION, "all objectives"), None, {"until": limit})
+        names = list(connection.execute(select(progress.c.objective)).scalars())
+    for name in names:
+        with writing(engine) as connection:
+            connection.execute(delete(slots).where(slots.c.objective == name, slots.c.slot < limit))
+
+
+def thinned_until(engine: Engine) -> float:
+    """Return the Unix time before which slots may be gone; 0 where none is."""
+    query = select(audit.c.after).where(audit.c.action == ACTION).order_by(audit.c.id.desc()).limit(1)
+    with engine.connect() as connection:
+        text = connection.execute(query).scalar()
+    return float(json.loads(text)["until"]) if text else 0.0

@@ -1,0 +1,100 @@
+"""Sums over hours and days beside the slots: exact, because they are whole numbers, and renewed with every slot of theirs."""
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, case, func, literal, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from slo.ledger.booking import SIMULATED
+from slo.ledger.tables import rollups, slots
+from slo.windows import SLOT
+
+HOUR = 3600
+DAY = 86400
+SIZES = (DAY, HOUR)
+
+
+class Sums(NamedTuple):
+    """Sums over some slots of one objective: requests, milliseconds observed, and whether any of them is the demo fleet's."""
+
+    good: int
+    total: int
+    covered_ms: int
+    simulated: bool
+
+    def plus(self, other: "Sums") -> "Sums":
+        """Add up both."""
+        return Sums(
+            self.good + other.good,
+            self.total + other.total,
+            self.covered_ms + other.covered_ms,
+            self.simulated or other.simulated,
+        )
+
+
+NONE = Sums(0, 0, 0, False)
+
+
+def parts(start: int, end: int, sizes: Sequence[int] = SIZES) -> Iterator[tuple[int, int, int]]:
+    """Cut [start, end) into (size, from, to): whole days, then the whole hours around them, then the slots at the rims."""
+    if not sizes or start >= end:
+        if start < end:
+            yield SLOT, start, end
+        return
+    size, smaller = sizes[0], sizes[1:]
+    low, high = -(-start // size) * size, end // size * size
+    if low >= high:
+        yield from parts(start, end, smaller)
+        return
+    yield size, low, high
+    yield from parts(start, low, smaller)
+    yield from parts(high, end, smaller)
+
+
+def add_up(connection: Connection, edges: Sequence[int], objectives: Collection[str]) -> dict[str, list[Sums]]:
+    """Sum the slots between each edge and the next, per objective, from the largest sums that fit."""
+    found: dict[str, list[Sums]] = {objective: [NONE] * (len(edges) - 1) for objective in objectives}
+    for index, (start, end) in enumerate(pairwise(edges)):
+        for size, low, high in parts(start, end):
+            if size == SLOT:
+                table, at, kind = slots, slots.c.slot, _simulated()
+                chosen = [at >= low, at < high]
+            else:
+                table, at, kind = rollups, rollups.c.start, rollups.c.simulated
+                chosen = [rollups.c.size == size, at >= low, at < high]
+            sums = (func.sum(table.c.good), func.sum(table.c.total), func.sum(table.c.covered_ms), func.max(kind))
+            query = select(table.c.objective, *sums).where(table.c.objective.in_(objectives), *chosen)
+            for name, good, total, covered, simulated in connection.execute(query.group_by(table.c.objective)):
+                new = Sums(int(good), int(total), int(covered), bool(simulated))
+                found[name][index] = found[name][index].plus(new)
+    return found
+
+
+def renew(connection: Connection, objectives: Collection[str], first: int, last: int) -> None:
+    """Sum again the hours and days that hold the slots from `first` to `last`."""
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    for size, table, at, kind in (
+        (HOUR, slots, slots.c.slot, _simulated()),
+        (DAY, rollups, rollups.c.start, rollups.c.simulated),
+    ):
+        low, high = first - first % size, last - last % size + size
+        begin = (at - at % size).label("begin")
+        sums = [func.sum(table.c[name]).label(name) for name in ("good", "total", "covered_ms")]
+        query = select(table.c.objective, literal(size), begin, *sums, func.max(kind))
+        query = query.where(table.c.objective.in_(objectives), at >= low, at < high)
+        if size == DAY:
+            query = query.where(rollups.c.size == HOUR)
+        columns = ["objective", "size", "start", "good", "total", "covered_ms", "simulated"]
+        new = insert(rollups).from_select(columns, query.group_by(table.c.objective, begin))
+        connection.execute(
+            new.on_conflict_do_update(
+                index_elements=["objective", "size", "start"],
+                set_={name: new.excluded[name] for name in columns[3:]},
+            )
+        )
+
+
+def _simulated() -> ColumnElement[int]:
+    return case((slots.c.source.contains(SIMULATED), 1), else_=0)

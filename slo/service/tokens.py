@@ -1,0 +1,61 @@
+"""Bearer tokens: who may read, who may also write. Only hashes are kept; a token itself is shown once, when it is made.
+
+A token is 256 random bits, so a plain SHA-256 hides it: there is nothing to guess that a slow hash would protect.
+"""
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Literal
+
+Scope = Literal["read", "write"]
+_LINE = re.compile(r"([a-z0-9][a-z0-9-]{0,62})\s+(read|write)\s+([0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token's name, what it allows (`write` allows reading too), and the SHA-256 of its text."""
+
+    name: str
+    scope: Scope
+    digest: str
+
+    def __str__(self) -> str:
+        """Write the line of a token file."""
+        return f"{self.name} {self.scope} {self.digest}"
+
+
+def token(name: str, scope: Scope, text: str) -> Token:
+    """Return the token with this text."""
+    return Token(name, scope, sha256(text.encode()).hexdigest())
+
+
+def new_token(name: str, scope: Scope) -> tuple[str, Token]:
+    """Make a token: its text, to be given to its holder, and what is kept of it. Raises ValueError for a bad name."""
+    text = f"plimsoll_{secrets.token_urlsafe(32)}"
+    made = token(name, scope, text)
+    read_tokens(str(made))
+    return text, made
+
+
+def read_tokens(text: str) -> list[Token]:
+    """Read a token file: one `NAME read|write SHA256` a line, `#` begins a comment. Raises ValueError that names the line."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        content = line.partition("#")[0].strip()
+        match = _LINE.fullmatch(content)
+        if content and match is None:
+            raise ValueError(f"line {number}: write NAME read|write SHA256, as `plimsoll token` prints it")
+        if match:
+            found.append(Token(match[1], "write" if match[2] == "write" else "read", match[3]))
+    return found
+
+
+def holder(tokens: Sequence[Token], authorization: str) -> Token | None:
+    """Return the token of an Authorization header, compared with all of them in constant time; None where it is none."""
+    digest = sha256(authorization.removeprefix("Bearer ").encode()).hexdigest()
+    held = [token for token in tokens if compare_digest(token.digest, digest)]
+    return held[0] if held and authorization.startswith("Bearer ") else None
