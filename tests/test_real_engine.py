@@ -235,8 +235,9 @@ async def come_and_go(engine: Engine, clients: int, step: float) -> list[Leaver]
     """Clients that come faster than the engine serves; three of four leave at a random moment of the time that it needs for all."""
     random = Random(7)  # noqa: S311 - moments, not secrets
     work = clients * mean(TOKENS) / SEQUENCES * step
-    # Squared: many leave early, so that some do whether the engine turns out faster or slower than it was.
-    leavers = [Leaver(0.05 + work * random.random() ** 2 if random.random() < 0.75 else None) for _ in range(clients)]
+    # Squared: many leave early, so that some do whether the engine turns out faster or slower than it was; but none before
+    # a busy server has read the request, which nothing on its page would tell of.
+    leavers = [Leaver(0.5 + work * random.random() ** 2 if random.random() < 0.75 else None) for _ in range(clients)]
     async with client() as session, asyncio.TaskGroup() as tasks:
         for leaver in leavers:
             tasks.create_task(leaver.ask(session, engine, random.choice(TOKENS)))
