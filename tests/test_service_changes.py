@@ -127,14 +127,9 @@ def test_a_wrong_exclusion_is_refused_with_what_is_wrong_and_leaves_no_trace(
 def test_a_correction_stands_against_every_source_and_keeps_what_it_replaced(
     service: Service, client: TestClient
 ) -> None:
-    body = {
-        "start": rfc3339(T0 + 2400),
-        "good": 80,
-        "total": 83,
-        "covered_seconds": 300,
-        "who": "ann",
-        "why": "see log",
-    }
+    (slot,) = service.ledger.slots("fast", T0 + 2400, T0 + 2401)
+    counts = {"good": slot.total - 3, "total": slot.total, "covered_seconds": 300}
+    body = {"start": rfc3339(T0 + 2400), "who": "ann", "why": "see log", **counts}
     made = client.post("/api/v1/slos/fast/corrections", json=body)
     assert (made.status_code, made.json()["source"]) == (201, "corrected")
     for _ in range(2):
