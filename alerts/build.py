@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from alerts.burning import burn_alerts
+from alerts.fingerprints import fingerprint_recordings
+from alerts.fleet import fleet_recordings, memory_recordings
 from alerts.hardware import gpu_alerts
 from alerts.health import health_alerts
 from alerts.recording import recordings
@@ -15,6 +17,8 @@ from slo.spec import Objective, Spec
 # Seconds between evaluations. Nothing recorded depends on it; it bounds how late an alert can be.
 OBJECTIVES_EVERY = 30
 HEALTH_EVERY = 15
+FLEET_EVERY = 30
+MEMORY_EVERY = 60
 
 
 def render(spec: Spec, sites: Sites | None = None, receivers: Receivers | None = None) -> dict[str, str]:
@@ -23,12 +27,15 @@ def render(spec: Spec, sites: Sites | None = None, receivers: Receivers | None =
     objectives = [_objective_group(spec, objective).as_group(sites) for objective in spec.objectives]
     parts = {"health": health_alerts(spec), "gpu": gpu_alerts(spec), "watching": watching_alerts()}
     health = [Group(name, HEALTH_EVERY, alerts).as_group(sites) for name, alerts in parts.items()]
+    fleet = [group.as_group(sites) for group in _fleet_groups(spec)]
     return {
         "objectives.rules.yml": to_yaml({"groups": objectives}, "Recorded series and burn-rate alerts."),
         "health.rules.yml": to_yaml({"groups": health}, "Saturation and health alerts."),
+        "fleet.rules.yml": to_yaml({"groups": fleet}, "Recorded series for dashboards, and the fingerprints."),
         "alertmanager.yml": to_yaml(config(receivers, sites), "For Alertmanager 0.25 and later."),
         "kubernetes/objectives.yaml": _prometheus_rule("plimsoll-objectives", objectives),
         "kubernetes/health.yaml": _prometheus_rule("plimsoll-health", health),
+        "kubernetes/fleet.yaml": _prometheus_rule("plimsoll-fleet", fleet),
     }
 
 
@@ -36,6 +43,15 @@ def _objective_group(spec: Spec, objective: Objective) -> Group:
     """Return one group per objective, so that they are evaluated side by side and one that fails hurts no other."""
     rules: list[Recording | Alert] = [*recordings(objective, spec.pool(objective.pool)), *burn_alerts(objective)]
     return Group(f"objective-{objective.id}", OBJECTIVES_EVERY, rules)
+
+
+def _fleet_groups(spec: Spec) -> list[Group]:
+    """Return the fleet's series and what reads them in one group, in order; what changes slowly in another."""
+    fingerprints = [one for pool in spec.pools for one in fingerprint_recordings(pool)]
+    return [
+        Group("fleet-memory", MEMORY_EVERY, memory_recordings()),
+        Group("fleet", FLEET_EVERY, [*fleet_recordings(), *fingerprints]),
+    ]
 
 
 def _prometheus_rule(name: str, groups: Sequence[dict[str, Any]]) -> str:

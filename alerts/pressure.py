@@ -176,7 +176,7 @@ def _slow(pool: Pool) -> Alert:
             f"Over 10 minutes the p95 of the time per token of {REPLICA} was {SECONDS}, more than twice that of the pool's "
             "fastest replica: a sick GPU, or more than its share of the traffic."
         ),
-        panel=links.TPOT,
+        panel=links.TPOT_BY_REPLICA,
         pool=pool.name,
         variables={"replica": REPLICA},
     )

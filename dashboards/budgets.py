@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from dashboards import common, panels, queries
+from dashboards import common, drill, panels, queries
 from dashboards.panels import BAD, GOOD, WARN, Query, Section, Step, Text
 from slo import burn, catalogue, links, series
 from slo.quantities import duration_text, percent_text
@@ -20,9 +20,10 @@ def dashboard(spec: Spec) -> dict[str, Any]:
         links.BUDGETS,
         "Plimsoll: budgets",
         "Every objective's error budget: what is left by the ledger, how fast it burns, which alert that wakes, and coverage.",
-        variables=[*common.scope(spec), common.objective_variable()],
+        variables=common.scope(spec, common.objective_variable()),
         annotations=common.annotations(),
         links=common.LINKS,
+        down=[drill.down("Why: the on-call dashboard", links.ONCALL)],
         sections=[
             Section("", [(4, [*common.vital_signs(), common.reality()])]),
             Section("What is left?", [(8, [_glance(spec)]), (9, [_left(spec), _coverage(spec)])]),
@@ -41,8 +42,8 @@ def _glance(spec: Spec) -> Any:
     columns = {
         "Target": f"max by (objective) ({_recorded(series.TARGET)})",
         "Good, last 5 min": f"min by (objective) ({queries.ratio(good, total)})",
-        "Budget left": queries.ledger(catalogue.BUDGET_LEFT),
-        "Coverage": queries.ledger(catalogue.COVERAGE),
+        "Budget left": queries.ledger(catalogue.BUDGET_LEFT, "objective"),
+        "Coverage": queries.ledger(catalogue.COVERAGE, "objective"),
     }
     burns = {
         f"Burn, {duration_text(window)}": f"max by (objective) ({_recorded(series.burn_rate(window))})"
@@ -64,7 +65,7 @@ def _glance(spec: Spec) -> Any:
         by="objective",
         unit="none",
         no_data="unknown: no ledger, or rules do not run",
-        links=[panels.link("The ledger's numbers", links.objective_url("${__data.fields.Objective}"))],
+        links=[drill.link("The ledger's numbers", links.objective_url("${__data.fields.Objective}"))],
         overrides=[
             panels.override("Budget left", **left),
             *(panels.override(heading, **look) for heading, look in ratios.items()),
@@ -78,7 +79,7 @@ def _left(spec: Spec) -> Any:
         links.BUDGET.title,
         "Share of the error budget left in each objective's window, by the ledger. Dashed at zero: below it the objective is "
         f"missed. Source: {catalogue.BUDGET_LEFT}.",
-        [Query(queries.ledger(catalogue.BUDGET_LEFT), "{{objective}}")],
+        [Query(queries.ledger(catalogue.BUDGET_LEFT, "objective"), "{{objective}}")],
         unit="percentunit",
         min=None,
         max=1,
@@ -210,7 +211,7 @@ def _coverage(spec: Spec) -> Any:
         "Coverage",
         "Share of each objective's window that was observed. What was not is unknown, neither good nor bad: the budget is "
         f"only as sure as this is high. Source: {catalogue.COVERAGE}.",
-        [Query(queries.ledger(catalogue.COVERAGE), "{{objective}}")],
+        [Query(queries.ledger(catalogue.COVERAGE, "objective"), "{{objective}}")],
         unit="percentunit",
         max=1,
         low=True,

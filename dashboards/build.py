@@ -1,6 +1,6 @@
 """All dashboards of an objectives file, as files."""
 
-from dashboards import budgets, capacity, gpu, oncall, pool, replica
+from dashboards import budgets, capacity, gpu, oncall, pool, provisioning, replica
 from dashboards.normal import to_json
 from slo import links
 from slo.spec import Spec
@@ -15,11 +15,17 @@ DASHBOARDS = {
 }
 
 
-def render(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
-    """Texts of the dashboard files by name; `service` is where a browser reaches the SLO service.
+def boards(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
+    """Texts of the dashboards by file name; `service` is where a browser reaches the SLO service.
 
     Pure: the same input gives the same bytes. Links inside Grafana have no host, so nothing else depends on the site.
     """
     return {
         name: to_json(build(spec)).replace(links.SERVICE_URL, service.rstrip("/")) for name, build in DASHBOARDS.items()
     }
+
+
+def render(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
+    """Texts of all files by name: the dashboards, and what provisions them."""
+    found = boards(spec, service)
+    return {**found, **provisioning.files(found)}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from dashboards import common, engine_panels, panels, queries
+from dashboards import common, drill, engine_panels, panels, queries
 from dashboards.panels import BAD, GOOD, GREY, WARN, Query, Section, Step
 from slo import catalogue, links
 from slo.catalogue import Metric
@@ -23,9 +23,10 @@ def dashboard(spec: Spec) -> dict[str, Any]:
         variables=common.scope(spec),
         annotations=common.annotations(),
         links=common.LINKS,
+        down=[drill.down("The replicas of this pool", links.POOL)],
         sections=[
             Section("", [(4, [*_headlines(spec), common.reality()])]),
-            Section("Are there enough nodes?", [(9, [_nodes(spec), _waiting(spec)])]),
+            Section("Are there enough nodes?", [(9, [_nodes(spec), _waiting(spec), _headroom(spec)])]),
             Section("What is the load?", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
             *([Section("What does it cost?", [(9, _cost(priced))])] if priced else []),
         ],
@@ -54,7 +55,7 @@ def _tokens(pool: Pool) -> str:
 
 
 def _headlines(spec: Spec) -> list[Any]:
-    to_api = [panels.link("Reasons and evidence", links.recommendation_url(pool.name)) for pool in spec.pools]
+    to_api = [drill.link("Reasons and evidence", links.recommendation_url(pool.name)) for pool in spec.pools]
     missing = [
         Query(f'max({catalogue.RECOMMENDED_NODES}{{pool="{pool.name}",pool=~"$pool"}}) - {_serving(pool)}', pool.name)
         for pool in spec.pools
@@ -113,6 +114,33 @@ def _waiting(spec: Spec) -> Any:
         unit="short",
         no_data="no engine reports",
         limits=sorted({float(pool.queue_per_node) for pool in spec.pools}),
+        many=True,
+    )
+
+
+def _headroom(spec: Spec) -> Any:
+    """Demand against what the pool can do, and against that without one node (N-1)."""
+
+    def capacity(pool: Pool, fewer: int = 0) -> str:
+        nodes = f"clamp_min({_serving(pool)} - {fewer}, 0)" if fewer else _serving(pool)
+        return f'{pool.node.replicas} * {nodes} * max({catalogue.REPLICA_CAPACITY}{{pool="{pool.name}",pool=~"$pool"}})'
+
+    return panels.graph(
+        "Demand against capacity",
+        "Tokens a second, prompt and generated, that the pool does; what its serving nodes can do, measured while requests "
+        "waited; and what is left without one of them. Demand above that last line: the loss of a node would hurt. "
+        f"Source: {catalogue.PROMPT_TOKENS}, {catalogue.GENERATION_TOKENS}, {catalogue.REPLICA_CAPACITY}.",
+        [
+            query
+            for pool in spec.pools
+            for query in (
+                Query(_tokens(pool), f"demand {pool.name}"),
+                Query(capacity(pool), f"capacity {pool.name}"),
+                Query(capacity(pool, fewer=1), f"without one node {pool.name}"),
+            )
+        ],
+        unit="suffix: tok/s",
+        no_data="no engine reports",
         many=True,
     )
 

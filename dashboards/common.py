@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dashboards import panels, queries
-from dashboards.panels import BAD, GOOD, NEUTRAL, WARN, Query, Step, Text
+from dashboards import drill, panels, queries
+from dashboards.panels import BAD, GOOD, GREY, NEUTRAL, PINK, WARN, Query, Step, Text
 from slo import burn, catalogue, links, series
 from slo.spec import Objective, Spec
 
@@ -19,17 +19,19 @@ _TITLES = {
     "Capacity and cost": links.CAPACITY,
 }
 LINKS = (
-    *(panels.link(title, links.dashboard_url(uid, base="")) for title, uid in _TITLES.items()),
-    panels.link("Runbooks", links.runbooks_url()),
-    panels.link("SLO service", links.SERVICE_URL),
+    *(drill.down(title, uid) for title, uid in _TITLES.items()),
+    drill.link("Runbooks", links.runbooks_url()),
+    drill.link("SLO service", links.SERVICE_URL),
 )
 _OBJECTIVE = "${__field.labels.objective}"
-TO_BUDGET = panels.link("This objective's budget", links.panel_url(links.BUDGET, base="", objective=_OBJECTIVE))
-TO_BURN = panels.link("This objective's burn rate", links.panel_url(links.BURN, base="", objective=_OBJECTIVE))
-TO_REPLICA = panels.link(
+TO_BUDGET = drill.link("This objective's budget", links.panel_url(links.BUDGET, base="", objective=_OBJECTIVE))
+TO_BURN = drill.link("This objective's burn rate", links.panel_url(links.BURN, base="", objective=_OBJECTIVE))
+TO_REPLICA = drill.link(
     "This replica in depth", f"{links.dashboard_url(links.REPLICA, base='')}?var-replica=${{__field.labels.replica}}"
 )
-TO_API = panels.link("The ledger's numbers", links.objective_url(_OBJECTIVE))
+TO_POOL = drill.down("Its replicas side by side", links.POOL)
+TO_GPU = drill.down("Its GPUs in depth", links.GPU)
+TO_API = drill.link("The ledger's numbers", links.objective_url(_OBJECTIVE))
 
 
 def pool_variable(spec: Spec) -> Any:
@@ -48,20 +50,29 @@ def model_variable(spec: Spec) -> Any:
     )
     chosen = 'label_replace(vector(1), "chosen", "yes", "", "")'
     others = f'label_replace({pairs}, "chosen", "yes", "pool", "$pool") unless on (chosen) {chosen}'
-    served = f"group by (model) (last_over_time({catalogue.REPLICA_INFO}[1d]))"
-    query = f"query_result({served} unless on (model) ({others}))"
+    query = f"query_result(group by (model) ({series.SERVED}) unless on (model) ({others}))"
     return panels.variable("model", "Model", query, regex='/model="([^"]*)"/')
 
 
-def replica_variable() -> Any:
-    """Replicas of the chosen models."""
-    query = f'label_values({catalogue.REPLICA_INFO}{{model=~"$model"}}, replica)'
-    return panels.variable("replica", "Replica", query, allValue=".*")
+def scope(spec: Spec, *further: Any) -> list[Any]:
+    """The data sources, and the variables that narrow every engine metric: region, pool, model, node, replica; then `further`."""
+    seen = f'{series.SERVED}{{model=~"$model",region=~"$region"'
+    return [
+        panels.datasource("datasource", "Data source", "prometheus"),
+        panels.datasource("traces", "Traces", "tempo"),
+        panels.variable("region", "Region", f"label_values({series.SERVED}, region)", allValue=".*"),
+        pool_variable(spec),
+        model_variable(spec),
+        panels.variable("node", "Node", f"label_values({seen}}}, node)", allValue=".*"),
+        *further,
+        panels.variable("replica", "Replica", f'label_values({seen},node=~"$node"}}, replica)', allValue=".*"),
+    ]
 
 
-def scope(spec: Spec) -> list[Any]:
-    """The variables that narrow every engine metric: pool, model, replica."""
-    return [pool_variable(spec), model_variable(spec), replica_variable()]
+def version_variable() -> Any:
+    """Versions of the chosen models; it narrows the panels by version."""
+    query = f'label_values({catalogue.REPLICA_INFO}{{model=~"$model",region=~"$region"}}, version)'
+    return panels.variable("version", "Version", query, allValue=".*")
 
 
 def objective_variable() -> Any:
@@ -70,10 +81,14 @@ def objective_variable() -> Any:
 
 
 def annotations() -> list[dict[str, Any]]:
-    """Firing alerts and engine starts, by query: they need no Grafana API and survive with the data."""
+    """Firing alerts, starts, new versions and exclusions, by query: they need no Grafana API and survive with the data."""
     return [
         panels.annotation("Alerts", firing("page|ticket"), BAD, "{{alertname}}", "severity,objective,replica"),
         panels.annotation("Starts", queries.started(), NEUTRAL, "{{replica}} started", "replica,model"),
+        panels.annotation(
+            "Exclusions", f"max by (objective) ({catalogue.EXCLUDED}) > 0", GREY, "{{objective}} excluded", "objective"
+        ),
+        panels.annotation("Versions", queries.begun(), PINK, "version {{version}} begins", "model,version"),
     ]
 
 
@@ -95,7 +110,7 @@ def vital_signs() -> list[Any]:
             no_data="unknown: rules do not run",
             base=GOOD,
             steps=[Step(1, BAD)],
-            links=[panels.link("Which, and since when", links.panel_url(links.ALERTS, base=""))],
+            links=[drill.link("Which, and since when", links.panel_url(links.ALERTS, base=""))],
         ),
         panels.stat(
             "Replicas down",
@@ -105,7 +120,7 @@ def vital_signs() -> list[Any]:
             no_data="no exporter reports",
             base=GOOD,
             steps=[Step(1, BAD)],
-            links=[panels.link("Which", links.panel_url(links.REPLICAS, base=""))],
+            links=[drill.link("Which", links.panel_url(links.REPLICAS, base=""))],
         ),
         panels.stat(
             "GPUs lost",
@@ -115,7 +130,7 @@ def vital_signs() -> list[Any]:
             no_data="no GPU expected",
             base=GOOD,
             steps=[Step(1, BAD)],
-            links=[panels.link("Which", links.panel_url(links.GPUS, base=""))],
+            links=[drill.link("Which", links.panel_url(links.GPUS, base=""))],
         ),
     ]
 
@@ -131,7 +146,7 @@ def reality() -> Any:
         no_data="no replica reports",
         texts={0: Text("none, all real", NEUTRAL)},
         steps=[Step(1, WARN)],
-        links=[panels.link("Replicas up", links.panel_url(links.REPLICAS, base=""))],
+        links=[drill.link("Replicas up", links.panel_url(links.REPLICAS, base=""))],
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dashboards import common, panels, queries
+from dashboards import common, drill, panels, queries
 from dashboards.panels import BAD, BLUE, GOOD, ORANGE, SKY, VERMILLION, Query, Text
 from slo import catalogue, links
 from slo.catalogue import Metric
@@ -11,8 +11,8 @@ from slo.spec import Spec
 QUANTILES = {"p50": (0.5, SKY), "p95": (0.95, ORANGE), "p99": (0.99, VERMILLION)}
 
 
-def latencies(spec: Spec) -> list[Any]:
-    """What users feel: first token, time per token, whole request."""
+def latencies(spec: Spec, of_pool: bool = False) -> list[Any]:
+    """What users feel: first token, time per token, whole request. See `quantiles`."""
     return [
         quantiles(
             spec,
@@ -20,6 +20,7 @@ def latencies(spec: Spec) -> list[Any]:
             "Arrival to first token, of requests that got one: a stalled engine adds nothing here, so look at the waiting "
             "requests too. High with a short queue: long prompts; high with a long queue: too little capacity.",
             catalogue.TTFT,
+            of_pool=of_pool,
             limits=common.limits(spec, "time_to_first_token"),
         ),
         quantiles(
@@ -28,6 +29,7 @@ def latencies(spec: Spec) -> list[Any]:
             "A request's mean time per token after its first. It degrades before the time to first token does: a full batch, "
             "preemptions, or a GPU that lost its clocks.",
             catalogue.TPOT,
+            of_pool=of_pool,
             limits=common.limits(spec, "time_per_output_token"),
         ),
         quantiles(
@@ -35,49 +37,57 @@ def latencies(spec: Spec) -> list[Any]:
             links.E2E.title,
             "Arrival to last token, of finished requests. It follows from the two before it and from answer lengths.",
             catalogue.DURATION,
+            of_pool=of_pool,
             limits=common.limits(spec, "request_duration"),
         ),
     ]
 
 
-def phases(spec: Spec) -> list[Any]:
-    """Where the time of a request goes."""
+def phases(spec: Spec, of_pool: bool = False) -> list[Any]:
+    """Where the time of a request goes. See `quantiles`."""
     return [
         quantiles(
             spec,
             "Phase 1: queue",
             "Arrival to first scheduling. High: the pool has no room; more nodes help.",
             catalogue.QUEUE,
+            of_pool=of_pool,
         ),
         quantiles(
             spec,
             "Phase 2: prefill",
             "First scheduling to first token. High: long prompts, or cold prefix caches after a restart.",
             catalogue.PREFILL,
+            of_pool=of_pool,
         ),
         quantiles(
             spec,
             "Phase 3: decode",
             "First to last token. High: a large batch, preemptions, long answers or a slow GPU.",
             catalogue.DECODE,
+            of_pool=of_pool,
         ),
     ]
 
 
 def quantiles(spec: Spec, title: str, description: str, histogram: Metric, **look: Any) -> Any:
-    """Three quantiles of a histogram; where there are several pools, each model's apart and named."""
+    """Three quantiles of a histogram; where there are several pools, each model's apart and named.
+
+    `of_pool` takes all replicas of a model, over two minutes, as the rules have summed them; else those that are chosen count.
+    """
+    of_pool = look.pop("of_pool", False)
+    whole = " All replicas of the pool; one alone: the Replica dashboard." if of_pool else ""
     dashed = " Dashed: the objective's limit." if "limits" in look else ""
+    quantile = queries.recorded_quantile if of_pool else queries.quantile
     return panels.graph(
         title,
-        f"{description}{dashed} Source: {histogram}.",
-        [
-            Query(queries.quantile(share, histogram), f"{name}{common.of_model(spec)}")
-            for name, (share, _) in QUANTILES.items()
-        ],
+        f"{description}{whole}{dashed} Source: {histogram}.",
+        [Query(quantile(share, histogram), f"{name}{common.of_model(spec)}") for name, (share, _) in QUANTILES.items()],
         unit=look.pop("unit", "s"),
         log=True,
         no_data="no request in this time",
         query_colours=[colour for _, colour in QUANTILES.values()],
+        links=[*([common.TO_POOL] if of_pool else []), *drill.traces(of_replica=not of_pool)],
         **look,
     )
 
@@ -97,17 +107,17 @@ def replicas_up() -> Any:
 
 
 def by_replica(title: str, description: str, histogram: Metric, **look: Any) -> Any:
-    """The 95th percentile of each replica, worst first."""
+    """The 95th percentile of each replica, worst first, as the rules have worked it out."""
     dashed = " Dashed: the objective's limit." if "limits" in look else ""
     return panels.graph(
         title,
         f"{description}{dashed} Source: {histogram}.",
-        [Query(queries.quantile(0.95, histogram, queries.REPLICA), queries.REPLICA_NAME)],
+        [Query(queries.recorded_p95(histogram), queries.REPLICA_NAME)],
         unit="s",
         log=True,
         no_data="no request in this time",
         many=True,
-        links=[common.TO_REPLICA],
+        links=[common.TO_REPLICA, *drill.traces()],
         **look,
     )
 
@@ -154,6 +164,7 @@ def uptime() -> Any:
         unit="s",
         no_data="no engine reports",
         many=True,
+        links=[common.TO_REPLICA],
         low=True,
     )
 
@@ -172,6 +183,7 @@ def scheduler(spec: Spec) -> list[Any]:
             no_data="no engine reports",
             limits=queue_limits,
             many=True,
+            links=[common.TO_REPLICA],
         ),
         panels.graph(
             "Running requests",
@@ -180,6 +192,7 @@ def scheduler(spec: Spec) -> list[Any]:
             unit="short",
             no_data="no engine reports",
             many=True,
+            links=[common.TO_REPLICA],
         ),
         panels.graph(
             links.KV_CACHE.title,
@@ -191,6 +204,7 @@ def scheduler(spec: Spec) -> list[Any]:
             no_data="no engine reports",
             limits=kv_limits,
             many=True,
+            links=[common.TO_REPLICA],
         ),
     ]
 
@@ -210,6 +224,7 @@ def memory() -> list[Any]:
             unit="suffix: /s",
             no_data="no engine reports",
             many=True,
+            links=[common.TO_REPLICA],
         ),
         panels.graph(
             links.TOKENS.title,
@@ -233,5 +248,6 @@ def memory() -> list[Any]:
             low=True,
             no_data="no prompt in this time",
             many=True,
+            links=[common.TO_REPLICA],
         ),
     ]

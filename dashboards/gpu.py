@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dashboards import common, gpu_panels, panels, queries
+from dashboards import common, drill, gpu_panels, panels, queries
 from dashboards.panels import BAD, GOOD, WARN, Query, Section, Text
 from slo import catalogue, links
 from slo.catalogue import Metric
@@ -24,6 +24,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
         variables=common.scope(spec),
         annotations=common.annotations(),
         links=common.LINKS,
+        down=[drill.down("The replicas on these nodes", links.REPLICA)],
         sections=[
             Section("", [(4, [*common.vital_signs(), common.reality()])]),
             Section("Are they well?", [(8, [_verdict(), _xid()]), (9, gpu_panels.state())]),
@@ -37,8 +38,10 @@ def dashboard(spec: Spec) -> dict[str, Any]:
 
 
 def _verdict() -> Any:
-    checks = [(3, f"{catalogue.GPU_UP} == bool 0", catalogue.GPU_UP)]
-    checks += [(rank, f"{metric} > bool 0", metric) for rank, metrics in _VERDICTS for metric in metrics]
+    checks = [(3, f"{queries.select(catalogue.GPU_UP)} == bool 0", catalogue.GPU_UP)]
+    checks += [
+        (rank, f"{queries.select(metric)} > bool 0", metric) for rank, metrics in _VERDICTS for metric in metrics
+    ]
     ranked = " or ".join(f'label_replace({rank} * ({test}), "check", "{name}", "", "")' for rank, test, name in checks)
     return panels.timeline(
         "Health",
@@ -58,7 +61,7 @@ def _verdict() -> Any:
 
 
 def _xid() -> Any:
-    age = f"time() - {queries.of_nodes(catalogue.GPU_XID_LAST.name)}"
+    age = f"time() - {queries.of_nodes(queries.select(catalogue.GPU_XID_LAST))}"
     return panels.graph(
         "Time since an XID error",
         "An error that the driver reported, by its XID; a fall to zero is a new one. 79: off the bus; 48, 63, 64, 94, 95: "
@@ -72,7 +75,7 @@ def _xid() -> Any:
 
 
 def _held_down() -> Any:
-    held = f"rate({catalogue.GPU_CLOCK_LIMITED_SECONDS}[$__rate_interval])"
+    held = f"rate({queries.select(catalogue.GPU_CLOCK_LIMITED_SECONDS)}[$__rate_interval])"
     return panels.graph(
         "Clocks held down, by reason",
         "Share of time for which a reason held the clocks of a node's most affected GPU down. Heat and power brakes cost "
@@ -121,8 +124,9 @@ def _memory() -> list[Any]:
 
 
 def _connections() -> list[Any]:
-    down = f"count by (instance, uuid) ({queries.of_nodes(f'{catalogue.GPU_NVLINK_UP} == 0')})"
-    none = f"0 * count by (instance, uuid) ({queries.of_nodes(catalogue.GPU_NVLINK_UP.name)})"
+    links_up = queries.select(catalogue.GPU_NVLINK_UP)
+    down = f"count by (instance, uuid) ({queries.of_nodes(f'{links_up} == 0')})"
+    none = f"0 * count by (instance, uuid) ({queries.of_nodes(links_up)})"
     return [
         panels.graph(
             "NVLinks down",
@@ -139,7 +143,7 @@ def _connections() -> list[Any]:
 
 
 def _errors(title: str, description: str, counter: Metric, kind: str = "") -> Any:
-    rate = queries.of_nodes(f"rate({counter}[$__rate_interval])")
+    rate = queries.of_nodes(f"rate({queries.select(counter)}[$__rate_interval])")
     return panels.graph(
         title,
         f"{description} Source: {counter}.",

@@ -2,35 +2,44 @@
 
 from typing import Any
 
-from dashboards import panels, queries
+from dashboards import common, panels, queries
 from dashboards.panels import BAD, GOOD, Query, Text
 from slo import catalogue, links
 from slo.catalogue import Metric
 
 LEGEND = "{{instance}} GPU {{index}}"
 _NONE = "no GPU reports"
+_CLOCK = (
+    "SM clock over its maximum. Below the others under the same load: heat or a power cap takes its clocks, and time per "
+    f"token rises. Source: {catalogue.GPU_CLOCK}, {catalogue.GPU_CLOCK_MAX}."
+)
+
+
+def gpus_up() -> Any:
+    """Which expected GPUs answer."""
+    return panels.timeline(
+        links.GPUS.title,
+        "Every expected GPU of the chosen replicas' nodes over time. Lost: it fell off the bus or its driver hangs. "
+        f"Source: {catalogue.GPU_UP}.",
+        [Query(queries.gpus_up(), "{{instance}} {{uuid}}")],
+        unit="none",
+        no_data=_NONE,
+        texts={1: Text("up", GOOD), 0: Text("lost", BAD)},
+        links=[common.TO_GPU],
+    )
 
 
 def state() -> list[Any]:
     """Which GPUs answer, how hot they are and whether they keep their clocks."""
     return [
-        panels.timeline(
-            links.GPUS.title,
-            "Every expected GPU of the chosen replicas' nodes over time. Lost: it fell off the bus or its driver hangs. "
-            f"Source: {catalogue.GPU_UP}.",
-            [Query(queries.gpus_up(), "{{instance}} {{uuid}}")],
-            unit="none",
-            no_data=_NONE,
-            texts={1: Text("up", GOOD), 0: Text("lost", BAD)},
-        ),
+        gpus_up(),
         per_gpu(
             "GPU temperature", "Core temperature. A hot GPU loses its clocks.", catalogue.GPU_TEMPERATURE, "celsius"
         ),
         panels.graph(
             "GPU clock, share of highest",
-            "SM clock over its maximum. Below the others under the same load: heat or a power cap takes its clocks, and "
-            f"time per token rises. Source: {catalogue.GPU_CLOCK}, {catalogue.GPU_CLOCK_MAX}.",
-            [Query(clock_share("sm"), LEGEND)],
+            _CLOCK,
+            [Query(queries.per_gpu(f"{_domain(catalogue.GPU_CLOCK)} / {_domain(catalogue.GPU_CLOCK_MAX)}"), LEGEND)],
             unit="percentunit",
             max=1,
             no_data=_NONE,
@@ -38,6 +47,41 @@ def state() -> list[Any]:
             low=True,
         ),
     ]
+
+
+def worst() -> list[Any]:
+    """Which GPUs answer, and of each node the slowest and the hottest: few lines where there are many GPUs."""
+    clock = f"{_domain(catalogue.GPU_CLOCK)} / {_domain(catalogue.GPU_CLOCK_MAX)}"
+    return [
+        gpus_up(),
+        _of_node(
+            "GPU clock, slowest of each node",
+            _CLOCK,
+            f"min by (instance) ({queries.of_nodes(clock)})",
+            "percentunit",
+            low=True,
+            max=1,
+        ),
+        _of_node(
+            "GPU temperature, hottest of each node",
+            f"Core temperature. A hot GPU loses its clocks. Source: {catalogue.GPU_TEMPERATURE}.",
+            f"max by (instance) ({queries.of_nodes(queries.select(catalogue.GPU_TEMPERATURE))})",
+            "celsius",
+        ),
+    ]
+
+
+def _of_node(title: str, description: str, query: str, unit: str, **look: Any) -> Any:
+    return panels.graph(
+        title,
+        description,
+        [Query(query, "{{instance}}")],
+        unit=unit,
+        no_data=_NONE,
+        many=True,
+        links=[common.TO_GPU],
+        **look,
+    )
 
 
 def load() -> list[Any]:
@@ -71,7 +115,7 @@ def per_gpu(title: str, description: str, metric: Metric, unit: str, **look: Any
     return panels.graph(
         title,
         f"{description} Source: {metric}.",
-        [Query(queries.per_gpu(metric.name), LEGEND)],
+        [Query(queries.per_gpu(queries.select(metric)), LEGEND)],
         unit=unit,
         no_data=_NONE,
         many=True,
@@ -79,17 +123,15 @@ def per_gpu(title: str, description: str, metric: Metric, unit: str, **look: Any
     )
 
 
-def clock_share(domain: str) -> str:
-    """A clock over the highest that it could have."""
-    now, highest = (queries.select(metric, domain=domain) for metric in (catalogue.GPU_CLOCK, catalogue.GPU_CLOCK_MAX))
-    return queries.per_gpu(f"{now} / {highest}")
+def _domain(clock: Metric) -> str:
+    return queries.select(clock, domain="sm")
 
 
 def _share(title: str, description: str, part: Metric, whole: Metric) -> Any:
     return panels.graph(
         title,
         f"{description} Source: {part}, {whole}.",
-        [Query(queries.per_gpu(f"{part} / {whole}"), LEGEND)],
+        [Query(queries.per_gpu(f"{queries.select(part)} / {queries.select(whole)}"), LEGEND)],
         unit="percentunit",
         max=1,
         no_data=_NONE,

@@ -44,7 +44,7 @@ _PANEL = [
     "panels",
 ]
 _ROW = ["id", "type", "title", "gridPos", "collapsed", "panels"]
-_TARGET = ["refId", "expr", "legendFormat", "format", "instant", "range", "datasource"]
+_TARGET = ["refId", "expr", "legendFormat", "format", "instant", "range", "exemplar", "datasource"]
 _VARIABLE = [
     "name",
     "label",
@@ -88,8 +88,17 @@ def _panel(panel: dict[str, Any]) -> dict[str, Any]:
     if panel["type"] == "row":
         return _keep(panel, _ROW)
     kept = _keep(panel, _PANEL)
-    kept["targets"] = [_keep(target | {"range": not target["instant"]}, _TARGET) for target in panel["targets"]]
+    kept["targets"] = [_target(target) for target in panel["targets"]]
     return kept
+
+
+def _target(target: dict[str, Any]) -> dict[str, Any]:
+    """Ask for a range or for an instant, never both; and for exemplars where they hang: on the buckets of scraped histograms."""
+    instant = target["instant"]
+    exemplars = (
+        {"exemplar": True} if not instant and "(rate(" in target["expr"] and "_bucket{" in target["expr"] else {}
+    )
+    return _keep({**target, "range": not instant, **exemplars}, _TARGET)
 
 
 def _variable(variable: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dashboards import common, engine_panels, gpu_panels, panels, queries
+from dashboards import common, drill, engine_panels, gpu_panels, panels, queries
 from dashboards.panels import BAD, GOOD, GREY, NEUTRAL, ORANGE, PINK, SKY, VERMILLION, WARN, Query, Section, Step, Text
 from slo import catalogue, indicators, links, series
 from slo.spec import Spec
@@ -17,13 +17,17 @@ def dashboard(spec: Spec) -> dict[str, Any]:
         variables=common.scope(spec),
         annotations=common.annotations(),
         links=common.LINKS,
+        down=[common.TO_POOL],
         sections=[
             Section("", [(4, [*common.vital_signs(), *_traffic(), common.reality()])]),
-            Section("Are users hurt?", [(5, _budgets(spec)), (7, [_alerts()]), (8, _outcomes())]),
+            Section("Are users hurt?", [(5, _budgets(spec)), (7, [_alerts(), _fingerprints(spec)]), (8, _outcomes())]),
             Section("Which pool, which replica?", [(9, _replicas(spec))]),
-            Section("Which phase is slow?", [(8, engine_panels.latencies(spec)), (8, engine_panels.phases(spec))]),
+            Section(
+                "Which phase is slow?",
+                [(8, engine_panels.latencies(spec, True)), (8, engine_panels.phases(spec, True))],
+            ),
             Section("Which resource is short?", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
-            Section("Are the GPUs well?", [(8, gpu_panels.state()), (8, gpu_panels.load())]),
+            Section("Are the GPUs well?", [(8, gpu_panels.worst())]),
             Section("What changed?", [(8, _changes(spec))]),
         ],
     )
@@ -51,7 +55,7 @@ def _traffic() -> list[Any]:
 
 
 def _to(panel: links.Panel) -> dict[str, Any]:
-    return panels.link(panel.title, links.panel_url(panel, base=""))
+    return drill.link(panel.title, links.panel_url(panel, base=""))
 
 
 def _budgets(spec: Spec) -> list[Any]:
@@ -61,7 +65,7 @@ def _budgets(spec: Spec) -> list[Any]:
         "Share of each objective's error budget that is left in its window, by the ledger, worst first. Below zero the "
         f"objective is missed. Amber: less is left than one ticket's worth of spending ({spend:.0%}). "
         f"Source: {catalogue.BUDGET_LEFT}.",
-        [Query(f"sort({queries.ledger_of_pool(catalogue.BUDGET_LEFT)})", "{{objective}}")],
+        [Query(f"sort({queries.ledger(catalogue.BUDGET_LEFT)})", "{{objective}}")],
         unit="percentunit",
         decimals=1,
         no_data="unknown: no ledger",
@@ -110,6 +114,20 @@ def _alerts() -> Any:
     )
 
 
+def _fingerprints(spec: Spec) -> Any:
+    pool = " {{pool}}" if len(spec.pools) > 1 else ""
+    return panels.timeline(
+        links.FINGERPRINTS.title,
+        "What it looks like, by comparing the pool with itself an hour ago and its replicas with each other; a click opens "
+        f"what helps. Grey: without requests, or without an hour to compare with, nobody can tell. Source: {series.FINGERPRINT}.",
+        [Query(f"max by (pool, fingerprint) ({queries.judged(series.FINGERPRINT)})", f"{{{{fingerprint}}}}{pool}")],
+        unit="none",
+        no_data="unknown: no requests, or rules do not run",
+        texts={1: Text("seen", BAD), 0: Text("no", GOOD)},
+        links=[drill.link("What helps", f"{links.runbooks_url()}#${{__field.labels.fingerprint}}"), common.TO_POOL],
+    )
+
+
 def _outcomes() -> list[Any]:
     finished, gone = catalogue.FINISHED, catalogue.ABANDONED
     return [
@@ -155,7 +173,7 @@ def _replicas(spec: Spec) -> list[Any]:
 
 
 def _changes(spec: Spec) -> list[Any]:
-    failed = f"1 - min by (collector, instance) ({catalogue.COLLECTOR_SUCCESS})"
+    failed = f"1 - min by (collector, instance) ({queries.select(catalogue.COLLECTOR_SUCCESS)})"
     return [
         engine_panels.uptime(),
         engine_panels.versions(spec),

@@ -21,10 +21,6 @@ GOOD, WARN, BAD, NEUTRAL = GREEN, ORANGE, VERMILLION, SKY
 SERIES = (SKY, ORANGE, PINK, GREEN, YELLOW, BLUE, VERMILLION)
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-# What a link carries along, so that nobody loses the time and the pool that they were looking at. A link that sets a
-# variable itself carries only those that every dashboard has, else the variable would have both values.
-_KEEP_ALL = "${__url_time_range}&${__all_variables}"
-_KEEP_POOL = "${__url_time_range}&${datasource:queryparam}&${pool:queryparam}"
 
 
 class Query(NamedTuple):
@@ -53,14 +49,6 @@ class Section(NamedTuple):
 
     title: str
     rows: Sequence[tuple[int, Sequence[core.Panel]]]
-
-
-def link(title: str, url: str) -> dict[str, Any]:
-    """Make a link; into Grafana (a path) it keeps time and variables, to other sites it opens a new tab."""
-    inside = url.startswith("/")
-    keep = _KEEP_POOL if "var-" in url else _KEEP_ALL
-    kept = f"{url}{'&' if '?' in url else '?'}{keep}" if inside else url
-    return {"title": title, "url": kept, "targetBlank": not inside}
 
 
 def stat(title: str, description: str, queries: Sequence[Query], **look: Any) -> core.Panel:
@@ -156,6 +144,11 @@ def variable(name: str, label: str, query: str, **rest: Any) -> core.Template:
     return core.Template(name=name, label=label, query=query, **(settings | rest))
 
 
+def datasource(name: str, label: str, kind: str) -> core.Template:
+    """A variable that chooses among the data sources of a kind."""
+    return core.Template(name=name, label=label, type="datasource", query=kind)
+
+
 def choice(name: str, label: str, values: Sequence[str]) -> core.Template:
     """A variable whose values are known beforehand."""
     template = core.Template(
@@ -181,7 +174,10 @@ def annotation(name: str, expr: str, colour: str, title: str, tags: str) -> dict
 
 
 def page(uid: str, title: str, description: str, **parts: Any) -> dict[str, Any]:
-    """Lay out a dashboard's `sections` and return its final JSON data; `variables`, `annotations` and `links` as made here."""
+    """Lay out a dashboard's `sections` and return its final JSON data; `variables`, `annotations` and `links` as made here.
+
+    A panel without a link of its own gets `down`: the way to the next finer view.
+    """
     dashboard = core.Dashboard(
         uid=uid,
         title=title,
@@ -193,16 +189,20 @@ def page(uid: str, title: str, description: str, **parts: Any) -> dict[str, Any]
         time=core.Time("now-3h", "now"),
         timezone="browser",
         version=1,
-        templating=core.Templating([_datasource(), *parts["variables"]]),
+        templating=core.Templating(parts["variables"]),
         annotations=core.Annotations(parts["annotations"]),
         links=[_dashboard_link(one) for one in parts["links"]],
-        panels=_place(parts["sections"]),
+        panels=_linked(_place(parts["sections"]), parts["down"]),
     )
     return normalise(json.loads(json.dumps(dashboard, cls=DashboardEncoder)))
 
 
-def _datasource() -> core.Template:
-    return core.Template(name="datasource", label="Data source", type="datasource", query="prometheus")
+def _linked(placed: list[core.Panel], down: Sequence[dict[str, Any]]) -> list[core.Panel]:
+    for panel in placed:
+        if not isinstance(panel, core.RowPanel):
+            defaults = panel.extraJson["fieldConfig"]["defaults"]
+            defaults["links"] = defaults["links"] or list(down)
+    return placed
 
 
 def _dashboard_link(one: dict[str, Any]) -> core.DashboardLink:

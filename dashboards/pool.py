@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dashboards import common, engine_panels, panels, queries
+from dashboards import common, drill, engine_panels, panels, queries
 from dashboards.panels import Query, Section
 from slo import catalogue, indicators, links
 from slo.catalogue import Metric
@@ -15,14 +15,16 @@ def dashboard(spec: Spec) -> dict[str, Any]:
         links.POOL,
         "Plimsoll: pool",
         "The replicas of a pool side by side, worst first, and its versions against each other.",
-        variables=common.scope(spec),
+        variables=common.scope(spec, common.version_variable()),
         annotations=common.annotations(),
         links=common.LINKS,
+        down=[drill.down("One replica in depth", links.REPLICA)],
         sections=[
             Section("", [(4, [*common.vital_signs(), common.reality()])]),
             Section("Is one replica slower?", [(9, _latencies(spec))]),
             Section("Does one replica carry more?", [(9, _load()), (9, engine_panels.scheduler(spec))]),
             Section("Is one version worse?", [(9, _versions(spec))]),
+            Section("Is one tenant the cause?", [(9, _tenants())]),
         ],
     )
 
@@ -105,4 +107,55 @@ def _version(spec: Spec, title: str, histogram: Metric, latency: str) -> Any:
         no_data="no request in this time",
         limits=common.limits(spec, latency),
         many=True,
+    )
+
+
+def _tenants() -> list[Any]:
+    requests, failures = (
+        queries.rate(metric, "tenant") for metric in (catalogue.GATEWAY_REQUESTS, catalogue.GATEWAY_FAILURES)
+    )
+    prompt = queries.rate(catalogue.GATEWAY_PROMPT_TOKENS, "tenant")
+    return [
+        _tenant(
+            "Requests by tenant",
+            "Who sends them. A line that rises alone is where a surge comes from.",
+            catalogue.GATEWAY_REQUESTS,
+            requests,
+            "reqps",
+        ),
+        _tenant(
+            "Tokens in a prompt by tenant",
+            "Prompt tokens over requests, of those that ended. The tenant whose prompts grew is the cause of a prefill burst.",
+            catalogue.GATEWAY_PROMPT_TOKENS,
+            queries.ratio(prompt, requests),
+            "suffix: tok",
+        ),
+        _tenant(
+            "Time to first token by tenant, p95",
+            "As the gateway sees it: with its own time, and for each tenant's own prompts.",
+            catalogue.GATEWAY_TTFT,
+            queries.quantile(0.95, catalogue.GATEWAY_TTFT, "tenant"),
+            "s",
+            log=True,
+        ),
+        _tenant(
+            "Failed requests by tenant",
+            "Share of a tenant's requests that failed, were refused or whose client left.",
+            catalogue.GATEWAY_FAILURES,
+            queries.ratio(failures, requests),
+            "percentunit",
+        ),
+    ]
+
+
+def _tenant(title: str, description: str, metric: Metric, query: str, unit: str, **look: Any) -> Any:
+    return panels.graph(
+        title,
+        f"{description} Source: {metric}, at the gateway.",
+        [Query(query, "{{tenant}}")],
+        unit=unit,
+        no_data="no gateway reports",
+        many=True,
+        links=drill.traces(),
+        **look,
     )

@@ -7,6 +7,8 @@ there was no traffic instead of showing NaN or a good-looking zero.
 from slo import catalogue, series
 from slo.catalogue import Metric
 
+# Labels that Prometheus gives to targets, each a dashboard variable; where it gives none, `.*` matches that too.
+TARGETS = ("region", "node")
 # Dashboard variables that narrow an engine metric, where it has the label.
 _SCOPE = ("model", "replica")
 _RATE = "[$__rate_interval]"
@@ -16,16 +18,30 @@ REPLICA_NAME = "{{replica}} @ {{instance}}"
 
 
 def select(metric: Metric, name: str = "", **labels: str) -> str:
-    """Select a metric's series (or `name`, one of its parts) within the chosen models and replicas."""
-    scope = [f'{label}=~"${label}"' for label in _SCOPE if label in metric.labels]
+    """Select a metric's series (or `name`, one of its parts) within the chosen regions, nodes, models and replicas."""
+    scope = _matching(*(label for label in _SCOPE if label in metric.labels), *TARGETS)
     fixed = [f'{label}{"=~" if "|" in value else "="}"{value}"' for label, value in labels.items()]
     return _braces(name or metric.name, scope + fixed)
 
 
+def of_models(recorded: str) -> str:
+    """Select a recorded series of whole models within the chosen models and regions."""
+    return _braces(recorded, _matching("model", "region"))
+
+
+def of_replicas(recorded: str) -> str:
+    """Select a recorded series of single replicas within what is chosen."""
+    return _braces(recorded, _matching("model", "replica", *TARGETS))
+
+
 def judged(recorded: str, *variables: str, **labels: str) -> str:
     """Select a recorded series within the chosen pools; `variables` names further ones, such as objective."""
-    scope = [f'{name}=~"${name}"' for name in ("pool", *variables)]
+    scope = _matching("pool", *variables)
     return _braces(recorded, scope + [f'{label}=~"{value}"' for label, value in labels.items()])
+
+
+def _matching(*names: str) -> list[str]:
+    return [f'{name}=~"${name}"' for name in names]
 
 
 def _braces(name: str, matchers: list[str]) -> str:
@@ -48,6 +64,17 @@ def quantile(share: float, histogram: Metric, by: str = "model") -> str:
     return f"histogram_quantile({share}, {buckets}) >= 0"
 
 
+def recorded_quantile(share: float, histogram: Metric) -> str:
+    """The same of all replicas of each chosen model, from the buckets that the rules have summed: it costs next to nothing."""
+    buckets = f"sum by (le, model) ({of_models(series.bucket_rate(histogram))})"
+    return f"histogram_quantile({share}, {buckets}) >= 0"
+
+
+def recorded_p95(histogram: Metric) -> str:
+    """The 95th percentile of each replica, as the rules have worked it out."""
+    return f"max by ({REPLICA}) ({of_replicas(series.replica_p95(histogram))})"
+
+
 def quantile_by_version(share: float, histogram: Metric) -> str:
     """Quantile per version of the engine, so that a rollout can be judged while both run."""
     buckets = f"sum by (le, model, version) ({_versioned(select(histogram, histogram.bucket))})"
@@ -60,7 +87,12 @@ def rate_by_version(metric: Metric, **labels: str) -> str:
 
 
 def _versioned(counter: str) -> str:
-    return f"rate({counter}{_RATE}) {_join(REPLICA, 'version', select(catalogue.REPLICA_INFO))}"
+    return f"rate({counter}{_RATE}) {_join(REPLICA, 'version', of_version())}"
+
+
+def of_version() -> str:
+    """What the chosen replicas of the chosen versions serve."""
+    return _braces(catalogue.REPLICA_INFO.name, _matching(*_SCOPE, *TARGETS, "version"))
 
 
 def _join(on: str, label: str, info: str) -> str:
@@ -85,7 +117,7 @@ def replicas_known(**labels: str) -> str:
 
 def gpus_up() -> str:
     """Each expected GPU's gpu_up, on the nodes of the chosen replicas."""
-    return f"min by (instance, uuid) ({of_nodes(catalogue.GPU_UP.name)})"
+    return f"min by (instance, uuid) ({of_nodes(select(catalogue.GPU_UP))})"
 
 
 def of_nodes(vector: str) -> str:
@@ -95,7 +127,7 @@ def of_nodes(vector: str) -> str:
 
 def per_gpu(vector: str) -> str:
     """A GPU's number with the index that nvidia-smi shows, on the nodes of the chosen replicas."""
-    return f"{of_nodes(vector)} {_join('instance, uuid', 'index', catalogue.GPU_INFO.name)}"
+    return f"{of_nodes(vector)} {_join('instance, uuid', 'index', select(catalogue.GPU_INFO))}"
 
 
 def started() -> str:
@@ -103,9 +135,14 @@ def started() -> str:
 
     `changes` would miss them: while an engine loads its model there is a gap longer than any short window.
     """
-    start = select(catalogue.REPLICA_START)
-    before = f"last_over_time({start}[1d] offset 2m)"
-    return f"({start} > {before}) or ({start} unless {before})"
+    now = of_replicas(series.STARTED)
+    return f"({now} > {now} offset 2m) or ({now} unless {now} offset 2m)"
+
+
+def begun() -> str:
+    """Versions that serve and did not five minutes ago."""
+    serving = select(catalogue.REPLICA_INFO)
+    return f"group by (model, version) ({serving}) unless group by (model, version) ({serving} offset 5m)"
 
 
 def _chosen(vector: str, on: str) -> str:
@@ -114,18 +151,12 @@ def _chosen(vector: str, on: str) -> str:
     What is down says no model any more, so what it last said within a day decides. What never said is shown whatever is
     chosen: a replica that cannot start must not hide.
     """
-    known, chosen = (f"last_over_time({info}[1d])" for info in (catalogue.REPLICA_INFO, select(catalogue.REPLICA_INFO)))
-    return f"({vector} unless on ({on}) ({known} unless on ({on}) {chosen}))"
+    return f"({vector} unless on ({on}) ({series.SERVED} unless on ({on}) {of_replicas(series.SERVED)}))"
 
 
-def ledger(metric: Metric) -> str:
-    """The ledger's number for the chosen objectives (it carries no pool)."""
-    return f'min by (objective) ({metric}{{objective=~"$objective"}})'
-
-
-def ledger_of_pool(metric: Metric) -> str:
-    """The ledger's number for the objectives of the chosen pools, joined through the recorded target."""
-    return f"min by (objective) ({metric} and on (objective) {judged(series.TARGET)})"
+def ledger(metric: Metric, *variables: str) -> str:
+    """The ledger's number for the objectives of the chosen pools; `variables` narrows them further, such as objective."""
+    return f"min by (objective) ({judged(metric.name, *variables)})"
 
 
 def _sum(by: str) -> str:

@@ -14,9 +14,10 @@ def dashboard(spec: Spec) -> dict[str, Any]:
         links.REPLICA,
         "Plimsoll: replica",
         "One engine in depth; choose it above. With All chosen, quantiles are taken over the requests of all of them.",
-        variables=common.scope(spec),
+        variables=common.scope(spec, common.version_variable()),
         annotations=common.annotations(),
         links=common.LINKS,
+        down=[common.TO_GPU],
         sections=[
             Section("", [(4, [*common.vital_signs(), common.reality()])]),
             Section("What is it asked?", [(8, _asked(spec))]),

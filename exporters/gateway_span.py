@@ -7,10 +7,9 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from starlette.types import Scope
 
 from exporters.gateway_counts import Ended
+from slo import spans
 
 _tracer = trace.get_tracer("plimsoll.gateway")
-# Upper bounds of prompt-length classes, in tokens.
-CLASSES = (128, 512, 2048, 8192, 32768)
 
 
 def opened(scope: Scope) -> tuple[Span, list[tuple[bytes, bytes]]]:
@@ -32,15 +31,15 @@ def described(span: Span, ended: Ended, state: dict[str, Any]) -> None:
     """Say what the request was. `state` is the app's: its `replica` and `model_version` are told where it has them."""
     answer = ended.answer
     about = {
-        "gen_ai.request.model": ended.model,
-        "gen_ai.usage.input_tokens": answer.prompt_tokens,
-        "gen_ai.usage.output_tokens": answer.tokens,
+        spans.MODEL: ended.model,
+        spans.PROMPT_TOKENS: answer.prompt_tokens,
+        spans.OUTPUT_TOKENS: answer.tokens,
         "http.response.status_code": answer.status,
-        "plimsoll.tenant": ended.tenant,
-        "plimsoll.prompt_class": length_class(answer.prompt_tokens),
-        "plimsoll.replica": state.get("replica"),
-        "plimsoll.model_version": state.get("model_version"),
-        "plimsoll.time_to_first_token": answer.first,
+        spans.TENANT: ended.tenant,
+        spans.PROMPT_CLASS: length_class(answer.prompt_tokens),
+        spans.REPLICA: state.get("replica"),
+        spans.VERSION: state.get("model_version"),
+        spans.FIRST_TOKEN: answer.first,
         "error.type": ended.reason,
     }
     span.set_attributes({key: value for key, value in about.items() if value is not None})
@@ -52,4 +51,4 @@ def length_class(tokens: int | None) -> str | None:
     """Return a prompt's class by its length in tokens: `<=128` ... `>32768`; None where it is unknown."""
     if tokens is None:
         return None
-    return next((f"<={bound}" for bound in CLASSES if tokens <= bound), f">{CLASSES[-1]}")
+    return next((f"<={bound}" for bound in spans.PROMPT_CLASSES if tokens <= bound), f">{spans.PROMPT_CLASSES[-1]}")

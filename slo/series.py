@@ -1,5 +1,6 @@
 """Names and labels of the recorded series: written by `alerts`, read by `dashboards` and the service."""
 
+from slo.catalogue import Metric
 from slo.quantities import duration_text
 
 # Per objective, labels objective and pool. Good and total stay apart: a longer window is a ratio of sums of these.
@@ -7,6 +8,25 @@ GOOD_RATE = "objective:requests_good:rate5m"
 TOTAL_RATE = "objective:requests_total:rate5m"
 TARGET = "objective:target:ratio"
 # The ledger's answers, as exported by the SLO service, are catalogue.BUDGET_LEFT and catalogue.COVERAGE.
+
+# Of the whole fleet, for dashboards and fingerprints. Each also has the target labels that Prometheus gives, if any.
+# What a replica served when it was last seen within a day (always 1), and when its engine started: instance, replica, model.
+SERVED = "replica:served:last1d"
+STARTED = "replica:start_time_seconds:last1d"
+# 1 while a pool looks like one of the fingerprints of the runbooks, 0 while it does not: pool, fingerprint.
+FINGERPRINT = "pool:fingerprint:active"
+# Values of its label fingerprint (requirements R21 to R24); each is the anchor of its runbook.
+FINGERPRINTS = ("prefill-burst", "kv-cache-full", "cold-start", "slow-or-lost")
+
+
+def bucket_rate(histogram: Metric) -> str:
+    """Name of the series with the rates of a histogram's buckets over two minutes, all replicas of a model together: model, le."""
+    return f"model:{histogram.bucket}:rate2m"
+
+
+def replica_p95(histogram: Metric) -> str:
+    """Name of the series with the 95th percentile of one replica's requests over two minutes: instance, replica, model."""
+    return f"replica:{histogram}:p95_2m"
 
 
 def burn_rate(window: float) -> str:

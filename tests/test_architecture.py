@@ -10,7 +10,7 @@ from slo import catalogue, series
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("exporters", "slo", "alerts", "dashboards", "compose")
-VOCABULARY = {"slo.spec", "slo.catalogue", "slo.quantities", "slo.xids"}
+VOCABULARY = {"slo.spec", "slo.catalogue", "slo.quantities", "slo.spans", "slo.xids"}
 MATHEMATICS = {"slo.burn", "slo.indicators", "slo.series", "slo.links"}
 MAY_IMPORT = {
     "slo": set(),

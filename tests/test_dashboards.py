@@ -1,79 +1,40 @@
-"""Dashboards as an engineer meets them: a whole layout, links that lead somewhere, numbers that come from the objectives.
+"""Dashboards as an engineer meets them: a whole layout, panels that say what they show, numbers that come from the objectives.
 
-The rules of Grafana's own dashboard linter (grafana/dashboard-linter, 17 of them) are here too, re-stated for normalised
-metrics: where it asks for `job` and `instance`, these dashboards narrow by model, replica and pool.
+The rules of Grafana's own dashboard linter (grafana/dashboard-linter, 17 of them) are here and in the tests of links and queries,
+re-stated for normalised metrics: where it asks for `job` and `instance`, these dashboards narrow by region, node, model and replica.
 """
 
 import itertools
 import json
-import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlparse
 
 import pytest
-import yaml
 
-from alerts.build import render as render_alerts
-from dashboards.build import render
+from boards import OBJECTIVES, RENDERED, ROOT, SPEC, each_board, each_panel
+from compose.commands.build import rendered
+from dashboards import drill
+from dashboards.build import boards
 from dashboards.panels import GREY, SERIES
-from promql import Dashboard, annotation_queries, nodes, panel_queries, panels, variable_queries
-from slo import burn, catalogue, links, series
+from promql import Dashboard, panels
+from slo import burn, links
 from slo.spec import Spec, load
 
-ROOT = Path(__file__).parents[1]
-OBJECTIVES = (ROOT / "slo" / "objectives.yaml").read_text()
-SPEC = load(OBJECTIVES)
-RENDERED = render(SPEC)
-BOARDS: Mapping[str, Dashboard] = {name: json.loads(text) for name, text in RENDERED.items()}
-BY_UID = {board["uid"]: board for board in BOARDS.values()}
-PANELS = [
-    pytest.param(panel, id=f"{name}:{panel['title']}") for name, board in BOARDS.items() for panel in panels(board)
-]
-QUERIES = [
-    pytest.param(query.expr, id=f"{name}:{query.panel}:{query.ref}")
-    for name, board in BOARDS.items()
-    for query in (*panel_queries(board), *variable_queries(board))
-]
-RULES = [
-    rule
-    for name, text in render_alerts(SPEC).items()
-    if name.endswith(".rules.yml")
-    for group in yaml.safe_load(text)["groups"]
-    for rule in group["rules"]
-    if "alert" in rule
-]
-RATES = ("rate", "irate", "increase")
-WINDOWS = {
-    window
-    for one in SPEC.objectives
-    for tier in burn.tiers(one.window.seconds, one.budget_ratio)
-    for window in (tier.long, tier.short)
-}
-RECORDED = {
-    series.GOOD_RATE,
-    series.TOTAL_RATE,
-    series.TARGET,
-    *(name(window) for name in (series.burn_rate, series.bad_requests) for window in WINDOWS),
-}
 UNITS = {"none", "short", "percentunit", "s", "reqps", "celsius", "bytes", "watt", "joule", "currencyUSD"}
-
-each_board = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS.keys())
-each_panel = pytest.mark.parametrize("panel", PANELS)
-each_query = pytest.mark.parametrize("expr", QUERIES)
 
 
 # Files ------------------------------------------------------------------------------------------------------
 def test_the_committed_files_are_what_the_objectives_give() -> None:
     folder = ROOT / "dashboards" / "generated"
     on_disk = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
-    assert on_disk.keys() == RENDERED.keys(), "run `make generate`: a dashboard is missing or nobody writes it any more"
-    assert {name for name, text in RENDERED.items() if on_disk[name] != text} == set(), "run `make generate`"
+    written = rendered(SPEC)["dashboards"]
+    assert RENDERED.items() <= written.items()
+    assert on_disk.keys() == written.keys(), "run `make generate`: a file is missing or nobody writes it any more"
+    assert {name for name, text in written.items() if on_disk[name] != text} == set(), "run `make generate`"
 
 
 def test_the_same_objectives_give_the_same_bytes() -> None:
-    assert render(load(OBJECTIVES)) == RENDERED
+    assert boards(load(OBJECTIVES)) == RENDERED
 
 
 # Layout -----------------------------------------------------------------------------------------------------
@@ -157,15 +118,13 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 # Variables --------------------------------------------------------------------------------------------------
 @each_board
-def test_variables_begin_with_the_data_source_and_follow_the_time_range(board: Dashboard) -> None:
-    first, *rest = board["templating"]["list"]
-    assert (first["type"], first["name"], first["query"], first["label"]) == (
-        "datasource",
-        "datasource",
-        "prometheus",
-        "Data source",
-    )
-    assert [one["name"] for one in rest][:1] == ["pool"]
+def test_variables_begin_with_the_data_sources_and_follow_the_time_range(board: Dashboard) -> None:
+    sources, rest = board["templating"]["list"][:2], board["templating"]["list"][2:]
+    assert [(one["type"], one["name"], one["query"], one["label"]) for one in sources] == [
+        ("datasource", "datasource", "prometheus", "Data source"),
+        ("datasource", "traces", "tempo", "Traces"),
+    ]
+    assert [one["name"] for one in rest if one["name"] not in ("version", "objective")] == list(drill.SHARED[2:])
     for variable in rest:
         assert variable["multi"] and variable["includeAll"]
         assert variable["current"] == {"text": ["All"], "value": ["$__all"]}
@@ -176,62 +135,6 @@ def test_variables_begin_with_the_data_source_and_follow_the_time_range(board: D
 
 def first_datasource() -> dict[str, str]:
     return {"type": "prometheus", "uid": "${datasource}"}
-
-
-# Links ------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("panel", [value for value in vars(links).values() if isinstance(value, links.Panel)], ids=str)
-def test_every_panel_that_an_alert_may_name_exists(panel: links.Panel) -> None:
-    titles = {found["title"]: found["id"] for found in panels(BY_UID[panel.dashboard])}
-    assert titles[panel.title] == panel.id
-
-
-@pytest.mark.parametrize("uid", BY_UID)
-def test_every_link_leads_somewhere_and_keeps_time_and_variables(uid: str) -> None:
-    board = BY_UID[uid]
-    urls = [link["url"] for panel in panels(board) for link in panel["fieldConfig"]["defaults"]["links"]]
-    assert urls
-    for url in urls:
-        if url.startswith("/"):
-            _check_inner(board, url)
-        else:
-            assert url.startswith((links.objective_url("${__"), links.recommendation_url(SPEC.pools[0].name)))
-
-
-def _check_inner(board: Dashboard, url: str) -> None:
-    parts = urlparse(url)
-    target = BY_UID[parts.path.removeprefix("/d/")]
-    known = {variable["name"] for variable in target["templating"]["list"]}
-    asked = parse_qs(parts.query, keep_blank_values=True)
-    assert {int(one) for one in asked.get("viewPanel", ())} <= {panel["id"] for panel in panels(target)}
-    assert {name.removeprefix("var-") for name in asked if name.startswith("var-")} <= known
-    assert "${__url_time_range}" in url
-    carried = set(re.findall(r"\$\{(\w+):queryparam\}", url))
-    assert carried <= {variable["name"] for variable in board["templating"]["list"]}
-    assert "${__all_variables}" in url or {"datasource", "pool"} <= carried
-
-
-@each_board
-def test_every_dashboard_leads_to_the_others_the_runbooks_and_the_service(board: Dashboard) -> None:
-    found = {link["url"]: (link["keepTime"], link["includeVars"]) for link in board["links"]}
-    assert {f"/d/{uid}" for uid in BY_UID} <= found.keys()
-    assert all(found[f"/d/{uid}"] == (True, True) for uid in BY_UID)
-    assert {links.runbooks_url(), links.SERVICE_URL} <= found.keys()
-
-
-def test_links_to_the_service_follow_its_address() -> None:
-    elsewhere = "".join(render(SPEC, "https://slo.example.org/").values())
-    assert "https://slo.example.org/api/v1/slos/" in elsewhere
-    assert "https://slo.example.org/runbooks" in elsewhere
-    assert links.SERVICE_URL not in elsewhere
-
-
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
-def test_an_alerts_link_opens_a_panel_and_sets_variables_that_it_has(rule: Mapping[str, Any]) -> None:
-    parts = urlparse(rule["annotations"]["dashboard_url"])
-    board = BY_UID[parts.path.removeprefix("/d/")]
-    asked = parse_qs(parts.query)
-    assert int(asked.pop("viewPanel")[0]) in {panel["id"] for panel in panels(board)}
-    assert asked.keys() <= {f"var-{variable['name']}" for variable in board["templating"]["list"]}
 
 
 # Objectives -------------------------------------------------------------------------------------------------
@@ -272,7 +175,7 @@ def _lines(spec: Spec, title: str) -> list[float]:
 
 def _panel(spec: Spec, title: str) -> Mapping[str, Any]:
     return next(
-        panel for text in render(spec).values() for panel in panels(json.loads(text)) if panel["title"] == title
+        panel for text in boards(spec).values() for panel in panels(json.loads(text)) if panel["title"] == title
     )
 
 
@@ -305,95 +208,6 @@ def test_objectives_too_short_for_any_burn_alert_still_have_dashboards() -> None
             "window: {calendar: month, timezone: UTC}", "window: 1h"
         )
     )
-    titles = {panel["title"] for text in render(spec).values() for panel in panels(json.loads(text))}
+    titles = {panel["title"] for text in boards(spec).values() for panel in panels(json.loads(text))}
     assert {"Budget left", "Coverage"} <= titles
     assert not titles & {"Burn rate now", "Burn rate by objective", "Burn alerts due"}
-
-
-# Queries ----------------------------------------------------------------------------------------------------
-@each_query
-def test_a_query_names_only_known_metrics_and_their_labels(expr: str) -> None:
-    for selector in _selectors(expr):
-        if selector.name == "ALERTS":
-            continue
-        if selector.name in RECORDED:
-            known = {"objective", "pool"}
-        else:
-            metric, part = _metric(selector.name)
-            assert part in (("",) if metric.kind != "histogram" else ("_bucket", "_sum", "_count")), selector.name
-            known = {*metric.labels, "instance", "le"}
-        assert {matcher.name for matcher in selector.matchers.matchers} <= known, selector.name
-
-
-@each_query
-def test_counters_are_read_only_as_rates_and_gauges_never(expr: str) -> None:
-    for node, path in nodes(expr):
-        if type(node).__name__ != "VectorSelector" or node.name in (*RECORDED, "ALERTS"):
-            continue
-        rated = any(type(outer).__name__ == "Call" and outer.func.name in RATES for outer in path)
-        assert rated == (_metric(node.name)[0].kind != "gauge"), node.name
-
-
-@each_query
-def test_nothing_is_averaged(expr: str) -> None:
-    """An average of quantiles or of ratios is a number about no request at all."""
-    for node, _ in nodes(expr):
-        kind = type(node).__name__
-        assert not (kind == "AggregateExpr" and str(node.op) in ("avg", "quantile", "stddev", "stdvar"))
-        assert not (
-            kind == "Call" and node.func.name in ("avg_over_time", "quantile_over_time", "irate", "delta", "deriv")
-        )
-
-
-@each_query
-def test_a_quantile_is_taken_from_summed_bucket_rates_by_le(expr: str) -> None:
-    for node, path in nodes(expr):
-        if type(node).__name__ == "Call" and node.func.name == "histogram_quantile":
-            summed = node.args[1]
-            assert type(summed).__name__ == "AggregateExpr"
-            assert str(summed.op) == "sum"
-            assert "le" in summed.modifier.labels
-            rated = summed.expr.lhs if type(summed.expr).__name__ == "BinaryExpr" else summed.expr
-            assert rated.func.name == "rate"
-            assert not any(type(outer).__name__ == "AggregateExpr" for outer in path), "a quantile of quantiles"
-
-
-@each_query
-def test_a_rate_looks_back_as_far_as_the_scrape_interval_asks(expr: str) -> None:
-    """`$__rate_interval` stands for 8 minutes here, which nobody would type."""
-    for node, path in nodes(expr):
-        if type(node).__name__ == "MatrixSelector" and path[-1].func.name in (*RATES, "changes"):
-            assert node.range.total_seconds() == 480
-
-
-@pytest.mark.parametrize(("name", "board"), BOARDS.items())
-def test_every_engine_query_is_narrowed_by_the_variables(name: str, board: Dashboard) -> None:
-    for query in panel_queries(board, model="M", replica="R", pool="P", objective="O"):
-        if query.panel == "Alerts firing" or "last_over_time" in query.expr:
-            continue
-        for selector in _selectors(query.expr):
-            given = {(matcher.name, matcher.value) for matcher in selector.matchers.matchers}
-            if selector.name in RECORDED:
-                assert ("pool", "P") in given, query
-            elif selector.name in catalogue.BY_NAME or selector.name.endswith("_bucket"):
-                wanted = {"model": "M", "replica": "R", "pool": "P"}
-                labels = _metric(selector.name)[0].labels
-                assert {(name, value) for name, value in wanted.items() if name in labels} <= given, query
-
-
-@each_board
-def test_annotations_mark_alerts_and_starts(board: Dashboard) -> None:
-    names = {selector.name for query in annotation_queries(board) for selector in _selectors(query.expr)}
-    assert names == {"ALERTS", catalogue.REPLICA_START.name}
-
-
-def _selectors(expr: str) -> list[Any]:
-    return [node for node, _ in nodes(expr) if type(node).__name__ == "VectorSelector"]
-
-
-def _metric(name: str) -> tuple[catalogue.Metric, str]:
-    for part in ("", "_bucket", "_sum", "_count"):
-        metric = catalogue.BY_NAME.get(name.removesuffix(part))
-        if metric is not None and name.endswith(part):
-            return metric, part
-    raise AssertionError(f"{name} is neither in the catalogue nor a recorded series")

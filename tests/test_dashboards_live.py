@@ -12,7 +12,7 @@ import yaml
 
 from alerts.build import render as render_alerts
 from dashboards import queries
-from dashboards.build import render
+from dashboards.build import boards
 from moving_fleet import FOREIGN, LOST, MODEL, OTHER, SPEC, STEADY, UNBORN, Fleet, serve
 from promql import Query, annotation_queries, complaints, panel_queries, panels, substitute, variable_queries
 from stack import Prometheus, scrape, wait_for
@@ -20,7 +20,7 @@ from stack import Prometheus, scrape, wait_for
 # The burn-rate rules add up on whole minutes, so the first answer of some takes one.
 pytestmark = [pytest.mark.prometheus, pytest.mark.slow, pytest.mark.timeout(240)]
 
-BOARDS = {name: json.loads(text) for name, text in render(SPEC).items()}
+BOARDS = {name: json.loads(text) for name, text in boards(SPEC).items()}
 RATE = "5s"
 
 

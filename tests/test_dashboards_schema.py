@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dashboards.build import render
+from dashboards.build import boards
 from slo.spec import load
 
 with warnings.catch_warnings():
@@ -23,7 +23,7 @@ with warnings.catch_warnings():
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
 register_default_plugins()
-RENDERED = render(load((Path(__file__).parents[1] / "slo" / "objectives.yaml").read_text()))
+RENDERED = boards(load((Path(__file__).parents[1] / "slo" / "objectives.yaml").read_text()))
 
 
 @pytest.mark.parametrize("name", RENDERED)

@@ -21,7 +21,7 @@ import real_engine
 from alerts.build import render
 from alerts.routing import Receivers
 from alerts.rules import Sites
-from dashboards.build import render as render_dashboards
+from dashboards.build import boards as render_dashboards
 from exporters.engines.vllm_buckets import with_limits
 from fakenvml import FakeNvml
 from process import PLIMSOLL, Command, environment

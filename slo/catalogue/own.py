@@ -36,13 +36,25 @@ RECOMMENDED_NODES = Metric(
 BUDGET_LEFT = Metric(
     "plimsoll_budget_left_ratio",
     "gauge",
-    ("objective",),
+    ("objective", "pool"),
     "Share of the error budget left in the objective's window, by the ledger; negative when overspent.",
 )
 COVERAGE = Metric(
     "plimsoll_coverage_ratio",
     "gauge",
-    ("objective",),
+    ("objective", "pool"),
     "Share of the objective's window that was observed, by the ledger.",
+)
+REPLICA_CAPACITY = Metric(
+    "plimsoll_replica_capacity_tokens_per_second",
+    "gauge",
+    ("pool",),
+    "Tokens, prompt and generated, that one replica did while requests waited for it all the time; absent until that happened.",
+)
+EXCLUDED = Metric(
+    "plimsoll_excluded",
+    "gauge",
+    ("objective",),
+    "1 while an exclusion (maintenance, load test) covers the objective, 0 while none does.",
 )
 INGEST_LAG = Metric("plimsoll_ingest_lag_seconds", "gauge", (), "Seconds since the ledger last booked from its source.")

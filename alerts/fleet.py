@@ -1,0 +1,44 @@
+"""Recorded series of the whole fleet: what a dashboard over hours would otherwise work out anew from every bucket of every replica.
+
+With 100 replicas the quantiles of one on-call dashboard read some 12,000 bucket series; summed over replicas as they come in,
+they read some 120. Buckets stay buckets, so that any quantile can be taken from them; a quantile is recorded for single
+replicas only, where nobody will sum it. The target labels region and node stay where Prometheus has them.
+"""
+
+from alerts.rules import Recording
+from slo import catalogue as c
+from slo import series
+from slo.catalogue import Metric
+from slo.quantities import duration_text
+
+RATE = 120.0  # seconds that these rates look back: a burst shows within two minutes, and four scrapes of 30 s fit in it
+RATES = (c.TTFT, c.TPOT, c.DURATION, c.QUEUE, c.PREFILL, c.DECODE)
+BY_REPLICA = (c.TTFT, c.TPOT, c.DURATION)
+MODEL, REPLICA = "model, region", "instance, replica, model, region, node"
+
+
+def fleet_recordings() -> list[Recording]:
+    """List the rates and quantiles, all models in one series each: a pool is found by its model."""
+    return [*(_rates(metric) for metric in RATES), *(_p95(metric) for metric in BY_REPLICA)]
+
+
+def memory_recordings() -> list[Recording]:
+    """List what was seen of a replica within a day: a replica that is down says no model any more."""
+    return [
+        Recording(series.SERVED, f"group by ({REPLICA}) (last_over_time({c.REPLICA_INFO}[1d]))", {}),
+        Recording(series.STARTED, f"max by ({REPLICA}) (last_over_time({c.REPLICA_START}[1d]))", {}),
+    ]
+
+
+def _rate(name: str, by: str) -> str:
+    return f"sum by ({by}) (rate({name}[{duration_text(RATE)}]))"
+
+
+def _rates(histogram: Metric) -> Recording:
+    return Recording(series.bucket_rate(histogram), _rate(histogram.bucket, f"le, {MODEL}"), {})
+
+
+def _p95(histogram: Metric) -> Recording:
+    """The 95th percentile of each replica; a replica without requests has none (NaN would hide in comparisons)."""
+    quantile = f"histogram_quantile(0.95, {_rate(histogram.bucket, f'le, {REPLICA}')})"
+    return Recording(series.replica_p95(histogram), f"{quantile} >= 0", {})
