@@ -8,20 +8,20 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-
-import httpx
+from urllib.parse import urlsplit
 
 from exporters.collector import CollectorError, Point
 from exporters.derived import Derivations, counts
 from exporters.engines import ENGINES, PATHS, recognise
 from exporters.engines.mapping import EngineMapping, Lookup
 from exporters.kept import Kept
-from exporters.normalise import missing, model_of, named_first, normalise
-from exporters.page import Page, Parser
+from exporters.normalise import Planned, capacity, follow, missing, model_of, named_first, plan
+from exporters.page import Page, Parser, Shape
 from exporters.reader import Reader
 from slo import catalogue
 
 _NAMED = re.compile(r"([A-Za-z0-9._-]+)=(.*)")
+_VISIBLE = re.compile(r"[!-~]+")
 _PORTS = {"http": 80, "https": 443}
 UNKNOWN = "unknown"
 logger = logging.getLogger(__name__)
@@ -41,6 +41,10 @@ class EngineCollector:
         self.name = f"engine:{self.replica}"
         self._reader = Reader(self._url)
         self._parser = Parser()
+        # What was made of the last page's shape: itself with the engine's own names, and the plan for the model asked for.
+        self._shape: Shape | None = None
+        self._named: tuple[Shape, EngineMapping]
+        self._plan: tuple[str, str, list[Planned]] | None = None
         self._paths: tuple[str, ...] = PATHS
         self._kept = Kept(state, self.name)
         self._derivations = Derivations.restored(self._kept.read())
@@ -61,10 +65,11 @@ class EngineCollector:
             self._started, self._facts = started, {}
         try:
             # Labels tell the model, unless the page has none: then it is asked for.
-            model = self._ask(mapping.model, deadline) if mapping.model or mapping.gateway else model_of(page, mapping)
-            points = normalise(page, mapping, self.replica, model)
+            model = self._ask(mapping.model, deadline) if mapping.model or mapping.gateway else ""
+            model, planned = self._planned(model)
+            points = [*follow(planned, page.numbers), *capacity(page, mapping, self.replica, model)]
         except ValueError as error:
-            raise _not_a_page(url, error) from error
+            raise _not_a_page(url, error) from None
         identity = {"replica": self.replica, "model": model, "engine": mapping.engine}
         version = self._ask(mapping.version, deadline)
         return [
@@ -83,25 +88,40 @@ class EngineCollector:
             try:
                 page, mapping = self._understand(self._reader.get(url, deadline))
             except CollectorError as error:
-                problem = problem or error
+                problem = problem or CollectorError(
+                    str(error)
+                )  # a new one: an error's traceback holds on to what was read
             except ValueError as error:
                 problem = problem or _not_a_page(url, error)
             else:
                 self._paths = (path,)
                 return url, page, mapping
+            self._parser, self._shape = Parser(), None  # a refused page leaves nothing behind
         self._paths, self._facts = PATHS, {}
         raise problem or AssertionError("there is at least one path")
 
-    def _understand(self, text: str) -> tuple[Page, EngineMapping]:
+    def _understand(self, body: bytes) -> tuple[Page, EngineMapping]:
         """Parse a page and recognise its engine; raises ValueError that shows how the page begins."""
         try:
-            page = self._parser.parse(text)
+            page = self._parser.parse(body)
+        except UnicodeDecodeError:
+            raise ValueError("it is not text") from None
         except ValueError as error:
-            raise ValueError(f"{error}, {_first_line(text)}") from error
-        mapping = recognise(page.series)
-        if mapping is None:
-            raise ValueError(_first_line(text))
-        return named_first(page, mapping), mapping
+            raise ValueError(f"{str(error)[:100]}, {_first_line(body)}") from None  # no error holds on to a page
+        if page.shape is not self._shape:
+            mapping = recognise(page.shape.places)
+            if mapping is None:
+                raise ValueError(_first_line(body))
+            self._shape, self._named, self._plan = page.shape, (named_first(page.shape, mapping), mapping), None
+        shape, mapping = self._named
+        return Page(shape, page.numbers), mapping
+
+    def _planned(self, asked: str) -> tuple[str, list[Planned]]:
+        """Return the model, by the page where it is not asked for, and the plan; raises ValueError."""
+        if self._plan is None or self._plan[0] != asked:
+            model = asked or model_of(*self._named)
+            self._plan = asked, model, plan(*self._named, self.replica, model)
+        return self._plan[1:]
 
     def _up(self, value: float) -> Point:
         return Point(catalogue.REPLICA_UP, {"replica": self.replica}, value)
@@ -150,12 +170,14 @@ class EngineCollector:
 
 def address_of(text: str, option: str) -> tuple[str, str]:
     """Return a server's root without a trailing slash or /metrics, and host:port; raises ValueError that names the option."""
-    with contextlib.suppress(httpx.InvalidURL):
-        url = httpx.URL(text)
-        port = url.port or _PORTS.get(url.scheme, 0)
-        if 0 < port < 65536 and url.scheme in _PORTS and url.host and not (url.userinfo or url.query or url.fragment):
-            host = f"[{url.host}]" if ":" in url.host else url.host
-            return str(url).rstrip("/").removesuffix("/metrics").removesuffix("/prometheus"), f"{host}:{port}"
+    with contextlib.suppress(ValueError):
+        url = urlsplit(text)
+        host, port = url.hostname or "", url.port or _PORTS.get(url.scheme, 0)
+        bare = not (url.username or url.password or url.query or url.fragment)
+        if host and port and bare and url.scheme in _PORTS and _VISIBLE.fullmatch(text):
+            root = f"{url.scheme}://{url.netloc.lower()}{url.path}"
+            shown = f"[{host}]" if ":" in host else host
+            return root.rstrip("/").removesuffix("/metrics").removesuffix("/prometheus"), f"{shown}:{port}"
     shown = re.sub("//.*@", "//...@", text)
     raise ValueError(f"{option} {shown}: not the address of a server; write http://HOST:PORT or NAME=http://HOST:PORT")
 
@@ -165,6 +187,6 @@ def _not_a_page(url: str, error: ValueError) -> CollectorError:
     return CollectorError(f"{url}: not a metrics page of {engines}: {error}; check --engine")
 
 
-def _first_line(text: str) -> str:
-    line = text.strip().split("\n", 1)[0]
+def _first_line(body: bytes) -> str:
+    line = body.strip().split(b"\n", 1)[0].decode(errors="replace")
     return f"first line is {line[:60]!a}{'…' if len(line) > 60 else ''}" if line else "it is empty"

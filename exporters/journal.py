@@ -5,6 +5,7 @@ import threading
 
 # Trouble that never reads the same twice (an offset, an address) is cut off here until it is over.
 MOST_MESSAGES = 20
+MOST_CHARACTERS = 1000
 
 
 class Journal:
@@ -17,7 +18,7 @@ class Journal:
 
     def failed(self, subject: str, message: str) -> None:
         """Log `message`, folded to one line, unless the subject's present trouble has said it before."""
-        line = " ".join(message.split())
+        line = " ".join(message[:MOST_CHARACTERS].split())
         with self._lock:
             said = self._said.setdefault(subject, set())
             if line in said or len(said) >= MOST_MESSAGES:

@@ -2,34 +2,46 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from exporters.collector import Point
 from exporters.engines.mapping import CapacityInfo, CapacityProduct, EngineMapping, Source
-from exporters.page import Labels, Page
+from exporters.page import Labels, Page, Shape
 from slo import catalogue
-from slo.catalogue import bucket_bound
+from slo.catalogue import Metric, bucket_bound
 
+# More than 64 ranks of vLLM 0.32 give: what a page that only looks like one may cost.
+LIMIT_PLANNED = 15_000
 SUFFIXES = {"gauge": ("",), "counter": ("",), "histogram": ("_bucket", "_sum", "_count")}
 
 
-def named_first(page: Page, mapping: EngineMapping) -> Page:
-    """Return the page with the engine's own names, where another program has wrapped them."""
+class Planned(NamedTuple):
+    """A series of ours, and the places on the page of the numbers that it is the sum of."""
+
+    metric: Metric
+    labels: Mapping[str, str]
+    suffix: str
+    places: tuple[int, ...]
+
+
+def named_first(shape: Shape, mapping: EngineMapping) -> Shape:
+    """Return the shape with the engine's own names, where another program has wrapped them."""
     own, *others = mapping.prefixes
-    renamed = {_first(name, own, others): rows for name, rows in page.series.items()}
-    return page if renamed.keys() == page.series.keys() else Page(page.families, renamed)
+    renamed = {_first(name, own, others): rows for name, rows in shape.places.items()}
+    return shape if renamed.keys() == shape.places.keys() else Shape(shape.families, renamed)
 
 
 def _first(name: str, own: str, others: Iterable[str]) -> str:
     return next((own + name.removeprefix(other) for other in others if name.startswith(other)), name)
 
 
-def model_of(page: Page, mapping: EngineMapping) -> str:
+def model_of(shape: Shape, mapping: EngineMapping) -> str:
     """Return the one model that the page is about; raises ValueError where it names none or several, as a router's does."""
     theirs = {label for label, ours in mapping.labels.items() if ours == "model"}
     models = {
         value
-        for name, rows in page.series.items()
+        for name, rows in shape.places.items()
         if name.startswith(mapping.prefixes)
         for labels in rows
         for key, value in labels
@@ -42,19 +54,48 @@ def model_of(page: Page, mapping: EngineMapping) -> str:
     return models.pop()
 
 
+def plan(shape: Shape, mapping: EngineMapping, replica: str, model: str) -> list[Planned]:
+    """Map every metric that such pages have; raises ValueError for too many, and where two series would become one of ours."""
+    planned: dict[tuple[str, str, frozenset[tuple[str, str]]], Planned] = {}
+    for one in _mapped(shape, mapping, _identity(mapping, replica, model)):
+        key = (one.metric.name, one.suffix, frozenset(one.labels.items()))
+        if key not in planned:
+            planned[key] = one
+            if len(planned) > LIMIT_PLANNED:
+                raise ValueError(f"it has more than {LIMIT_PLANNED} series that are to be shown")
+        elif mapping.gateway:
+            planned[key] = one._replace(places=planned[key].places + one.places)
+        else:
+            raise ValueError(f"two series for {one.metric}{one.suffix}{dict(one.labels)}; is it a router's page?")
+    return list(planned.values())
+
+
+def follow(planned: Iterable[Planned], numbers: Sequence[float]) -> list[Point]:
+    """Points of a page by its plan. Their labels are the same objects each time, by which a renderer knows them again."""
+    return [
+        Point(metric, labels, numbers[places[0]] if len(places) == 1 else sum(numbers[at] for at in places), suffix)
+        for metric, labels, suffix, places in planned
+    ]
+
+
+def capacity(page: Page, mapping: EngineMapping, replica: str, model: str) -> list[Point]:
+    """What the KV cache can hold, where it is not a series of its own; raises ValueError where two rows say it of one rank."""
+    points = list(_capacity(page, mapping, _identity(mapping, replica, model)))
+    if len({frozenset(point.labels.items()) for point in points}) < len(points):
+        raise ValueError(f"two series for {catalogue.KV_CACHE_CAPACITY}; is it a router's page?")
+    return points
+
+
 def normalise(page: Page, mapping: EngineMapping, replica: str, model: str) -> list[Point]:
-    """Map every metric that the page has; raises ValueError where two of its series would become one of ours."""
-    identity = {"replica": replica, "model": model, "engine": mapping.engine, "rank": "0"}
+    """Map one page; see plan and capacity."""
+    planned = plan(page.shape, mapping, replica, model)
+    return [*follow(planned, page.numbers), *capacity(page, mapping, replica, model)]
+
+
+def _identity(mapping: EngineMapping, replica: str, model: str) -> dict[str, str]:
     if mapping.gateway:
-        identity = {"gateway": replica, "model": "unknown", "tenant": "none", "reason": "unknown"}
-    points: dict[tuple[str, str, frozenset[tuple[str, str]]], Point] = {}
-    for point in (*_mapped(page, mapping, identity), *_capacity(page, mapping, identity)):
-        key = (point.metric.name, point.suffix, frozenset(point.labels.items()))
-        if key in points and not mapping.gateway:
-            raise ValueError(f"two series for {point.metric}{point.suffix}{dict(point.labels)}; is it a router's page?")
-        before = points[key].value if key in points else 0.0
-        points[key] = point._replace(value=before + point.value)
-    return list(points.values())
+        return {"gateway": replica, "model": "unknown", "tenant": "none", "reason": "unknown"}
+    return {"replica": replica, "model": model, "engine": mapping.engine, "rank": "0"}
 
 
 def missing(page: Page, mapping: EngineMapping, version: str) -> list[str]:
@@ -64,7 +105,7 @@ def missing(page: Page, mapping: EngineMapping, version: str) -> list[str]:
     return [
         source.names[0]
         for source in mapping.sources
-        if not source.optional and _newest(page, source) is None and _reached(version, source.since)
+        if not source.optional and _newest(page.shape, source) is None and _reached(version, source.since)
     ]
 
 
@@ -76,29 +117,29 @@ def _reached(version: str, since: str) -> bool:
     return bool(numbers[0]) and numbers[0] >= numbers[1]
 
 
-def _newest(page: Page, source: Source) -> str | None:
+def _newest(shape: Shape, source: Source) -> str | None:
     suffix = SUFFIXES[source.metric.kind][-1]
-    return next((name for name in source.names if page.series.get(name + suffix) or name in page.families), None)
+    return next((name for name in source.names if shape.places.get(name + suffix) or name in shape.families), None)
 
 
-def _mapped(page: Page, mapping: EngineMapping, identity: Mapping[str, str]) -> Iterator[Point]:
+def _mapped(shape: Shape, mapping: EngineMapping, identity: Mapping[str, str]) -> Iterator[Planned]:
     for source in mapping.sources:
-        name = _newest(page, source)
+        name = _newest(shape, source)
         for suffix in SUFFIXES[source.metric.kind] if name else ():
-            rows = _rows(page.series.get(f"{name}{suffix}", {}), mapping, source)
-            for theirs, value in rows.items():
-                yield Point(source.metric, _labels(source, theirs, mapping, identity, suffix), value, suffix)
+            rows = _rows(shape.places.get(f"{name}{suffix}", {}), mapping, source)
+            for theirs, places in rows.items():
+                yield Planned(source.metric, _labels(source, theirs, mapping, identity, suffix), suffix, places)
 
 
-def _rows(rows: Mapping[Labels, float], mapping: EngineMapping, source: Source) -> Mapping[Labels, float]:
-    """Pick a source's rows, leave out copies, and add up what are parts of one number."""
+def _rows(rows: Mapping[Labels, int], mapping: EngineMapping, source: Source) -> Mapping[Labels, tuple[int, ...]]:
+    """Pick a source's rows, leave out copies, and put together what are parts of one number."""
     # Where ours has no rank, the ranks are parts of one number, too.
     ranks = {key for key, ours in mapping.labels.items() if ours == "rank" and "rank" not in source.metric.labels}
     parts = mapping.sums | ranks
     if not (source.where or mapping.copies or parts):
-        return rows
+        return {labels: (place,) for labels, place in rows.items()}
     seen: set[Labels] = set()
-    found: dict[Labels, float] = {}
+    found: dict[Labels, tuple[int, ...]] = {}
     for labels in sorted(rows):
         distinct = tuple(label for label in labels if label[0] not in mapping.copies)
         present = dict(labels)
@@ -106,7 +147,7 @@ def _rows(rows: Mapping[Labels, float], mapping: EngineMapping, source: Source) 
             continue
         seen.add(distinct)
         kept = tuple(label for label in distinct if label[0] not in parts)
-        found[kept] = found.get(kept, 0.0) + rows[labels]
+        found[kept] = (*found.get(kept, ()), rows[labels])
     return found
 
 
@@ -124,16 +165,16 @@ def _labels(
 
 
 def _capacity(page: Page, mapping: EngineMapping, identity: Mapping[str, str]) -> Iterator[Point]:
-    capacity = mapping.capacity
-    if isinstance(capacity, CapacityInfo):
-        yield from _capacity_info(page, mapping, capacity, identity)
-    if isinstance(capacity, CapacityProduct):
+    told = mapping.capacity
+    if isinstance(told, CapacityInfo):
+        yield from _capacity_info(page, mapping, told, identity)
+    if isinstance(told, CapacityProduct):
         numbers = [
             {
-                frozenset(_labels(source, theirs, mapping, identity).items()): value
-                for theirs, value in _rows(page.series.get(source.names[0], {}), mapping, source).items()
+                frozenset(_labels(source, theirs, mapping, identity).items()): sum(page.numbers[at] for at in places)
+                for theirs, places in _rows(page.shape.places.get(source.names[0], {}), mapping, source).items()
             }
-            for source in (capacity.blocks, capacity.block_size)
+            for source in (told.blocks, told.block_size)
         ]
         for labels, blocks in numbers[0].items():
             if labels in numbers[1]:
@@ -141,17 +182,17 @@ def _capacity(page: Page, mapping: EngineMapping, identity: Mapping[str, str]) -
 
 
 def _capacity_info(
-    page: Page, mapping: EngineMapping, capacity: CapacityInfo, identity: Mapping[str, str]
+    page: Page, mapping: EngineMapping, told: CapacityInfo, identity: Mapping[str, str]
 ) -> Iterator[Point]:
-    rows = page.series.get(capacity.series, {})
+    rows = page.series.get(told.series, {})
     for labels in rows:
         info = dict(labels)
-        tokens = _number(info.get(capacity.tokens))
+        tokens = _number(info.get(told.tokens))
         if tokens is None:
-            blocks, size = (_number(info.get(key)) for key in (capacity.blocks, capacity.block_size))
+            blocks, size = (_number(info.get(key)) for key in (told.blocks, told.block_size))
             tokens = blocks * size / len(rows) if blocks and size else None
         if tokens:
-            source = Source(catalogue.KV_CACHE_CAPACITY, (capacity.series,))
+            source = Source(catalogue.KV_CACHE_CAPACITY, (told.series,))
             yield Point(source.metric, _labels(source, labels, mapping, identity), tokens)
 
 

@@ -1,104 +1,120 @@
-"""GETs text from one server, within limits of time and size."""
+"""GETs one answer from one server, within limits of time and size."""
 
+import io
+import socket
 import ssl
 import time
-from collections.abc import Iterable
-
-import httpcore
+from http.client import HTTPException, HTTPResponse
+from typing import cast
+from urllib.parse import urlsplit
 
 from exporters.collector import CollectorError
 
-# A real vLLM page has 50 kB a rank.
-LIMIT_BYTES = 16 * 2**20
-_HEADERS = [
-    *(("Accept", "text/plain"), ("Accept-Encoding", "identity"), ("Connection", "close")),
-    ("User-Agent", "plimsoll"),
-]
-_Options = Iterable[tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]]
+# More than 64 ranks of vLLM 0.32 need, which writes 50 kB a rank.
+LIMIT_BYTES = 4 * 2**20
+# What an answer may have beside its body: status, headers, the frames of its chunks.
+LIMIT_FRAMING = 2**18
+_HEADERS = "Accept: text/plain\r\nAccept-Encoding: identity\r\nConnection: close\r\nUser-Agent: plimsoll\r\n\r\n"
+_PORTS = {"http": 80, "https": 443}
 
 
 class Reader:
-    """Reads from one server, one request at a time. No redirects, no proxies, no compression; no more bytes or seconds than allowed."""
+    """Reads from one server, one request at a time. No redirects, no proxies, no compression; no more bytes or seconds than allowed.
+
+    Connections are opened here and not by the client library, whose timeouts are per read: a slow drip never exceeds them.
+    """
 
     def __init__(self, url: str) -> None:
-        self._clock = _Deadline()
-        context = ssl.create_default_context() if url.startswith("https:") else None
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=context, max_keepalive_connections=0, network_backend=self._clock
-        )
+        parts = urlsplit(url)
+        self._host, self._authority = parts.hostname or "", parts.netloc
+        self._port = parts.port or _PORTS[parts.scheme]
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
 
-    def get(self, url: str, deadline: float) -> str:
+    def get(self, url: str, deadline: float) -> bytes:
         """Return the body. `deadline` is a time.monotonic() value; raises CollectorError."""
-        self._clock.deadline = deadline
         try:
-            return self._get(url)
-        except httpcore.TimeoutException:
-            problem = "no whole answer in time; is the engine overloaded, or the address wrong? check --engine"
-        except UnicodeDecodeError:
-            problem = "the answer is not text; check --engine"
-        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            problem = f"{str(error) or type(error).__name__}; is the engine running there? check --engine"
-        raise CollectorError(f"{url}: {problem}")
+            with self._connect(deadline) as connection:
+                return self._get(url, connection, deadline)
+        except TimeoutError:
+            problem = "no whole answer in time; is the engine overloaded, or the address wrong?"
+        except _TooLarge:
+            problem = f"the answer is larger than {LIMIT_BYTES >> 20} MiB;"
+        except (HTTPException, OSError, ValueError) as error:
+            problem = f"{str(error) or type(error).__name__}; is the engine running there?"
+        raise CollectorError(f"{url}: {problem} check --engine")
 
-    def _get(self, url: str) -> str:
-        with self._pool.stream("GET", url, headers=_HEADERS) as response:
-            if response.status != 200:
-                hint = "redirects are not followed; " if 300 <= response.status < 400 else ""
-                raise CollectorError(f"{url}: HTTP {response.status}; {hint}check --engine")
-            if any(name.lower() == b"content-encoding" and value != b"identity" for name, value in response.headers):
-                raise CollectorError(f"{url}: a compressed answer, which was not asked for; check --engine")
+    def _connect(self, deadline: float) -> socket.socket:
+        connection = socket.create_connection((self._host, self._port), _left(deadline))
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.settimeout(_left(deadline))
+            return self._tls.wrap_socket(connection, server_hostname=self._host) if self._tls else connection
+        except BaseException:
+            connection.close()
+            raise
+
+    def _get(self, url: str, connection: socket.socket, deadline: float) -> bytes:
+        connection.settimeout(_left(deadline))
+        path = url.partition(self._authority)[2] or "/"
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {self._authority}\r\n{_HEADERS}".encode())
+        with HTTPResponse(cast(socket.socket, _Incoming(connection, deadline)), method="GET") as response:
+            response.begin()
+            _check(url, response)
             body = bytearray()
-            for chunk in response.iter_stream():
-                body += chunk
+            while part := response.read(2**16):
+                body += part
                 if len(body) > LIMIT_BYTES:
-                    raise CollectorError(f"{url}: the answer is larger than {LIMIT_BYTES >> 20} MiB; check --engine")
-            return body.decode()
+                    raise _TooLarge
+            if response.length:  # http.client says nothing of what is missing at the end
+                raise HTTPException(f"the answer ends {response.length} bytes too early")
+            return bytes(body)
 
 
-class _Deadline(httpcore.NetworkBackend):
-    """Bounds each step by one deadline over all: the client's own timeouts are per read, which a slow drip never exceeds."""
-
-    def __init__(self) -> None:
-        self.deadline = 0.0
-        self._backend = httpcore.SyncBackend()
-
-    def left(self) -> float:
-        """Seconds that are left; raises httpcore.ReadTimeout where none are."""
-        seconds = self.deadline - time.monotonic()
-        if seconds <= 0:
-            raise httpcore.ReadTimeout("the deadline has passed")
-        return seconds
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: _Options | None = None,
-    ) -> httpcore.NetworkStream:
-        stream = self._backend.connect_tcp(host, port, self.left(), local_address, socket_options)
-        return _Stream(stream, self)
+def _check(url: str, response: HTTPResponse) -> None:
+    """Refuse what cannot be a metrics page, or could be cut without a trace."""
+    if response.status != 200:
+        hint = "redirects are not followed; " if 300 <= response.status < 400 else ""
+        raise CollectorError(f"{url}: HTTP {response.status}; {hint}check --engine")
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise CollectorError(f"{url}: a compressed answer, which was not asked for; check --engine")
+    lengths = set(response.headers.get_all("content-length", []))
+    if len(lengths) > 1 or (response.length is None and not response.chunked):
+        raise HTTPException("the answer does not say where it ends")
+    if response.length is not None and response.length > LIMIT_BYTES:
+        raise _TooLarge
 
 
-class _Stream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream, clock: _Deadline) -> None:
-        self._stream = stream
-        self._clock = clock
+def _left(deadline: float) -> float:
+    """Seconds that are left; raises TimeoutError where none are."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._clock.left())
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._clock.left())
+class _TooLarge(Exception):
+    """More bytes than allowed."""
 
-    def close(self) -> None:
-        self._stream.close()
 
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, self._clock.left()), self._clock)
+class _Incoming(io.RawIOBase):
+    """A connection's bytes, each read within the deadline, and all of them within the limit: whatever its chunks claim to be."""
 
-    def get_extra_info(self, info: str) -> object:
-        return self._stream.get_extra_info(info)
+    def __init__(self, connection: socket.socket, deadline: float) -> None:
+        self._connection = connection
+        self._deadline = deadline
+        self._room = LIMIT_BYTES + LIMIT_FRAMING
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Play the socket, of which the client library asks nothing else."""
+        return io.BufferedReader(self, 2**16)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's Buffer is Python 3.12's
+        self._connection.settimeout(_left(self._deadline))
+        count = self._connection.recv_into(buffer)
+        self._room -= count
+        if self._room < 0:
+            raise _TooLarge
+        return count

@@ -215,12 +215,12 @@ def test_a_replica_that_was_reached_before_is_down_under_the_same_labels() -> No
         (fixed("go_goroutines 7\n"), "not a metrics page of vLLM, .*: first line is 'go_goroutines 7'; check --engine"),
         (fixed(""), "not a metrics page of vLLM, .*: .*it is empty; check --engine"),
         (fixed(LOAD[:-3]), "not a metrics page of vLLM, .*: the last line is cut"),
-        (fixed(b"\xff\xfe\x00"), "the answer is not text; check --engine"),
+        (fixed(b"\xff\xfe\x00\n"), "it is not text; check --engine"),
         (fixed("", "302 Found", "Location: /elsewhere"), "HTTP 302; redirects are not followed; check --engine"),
         (fixed("", "401 Unauthorized"), "HTTP 401; check --engine"),
         (fixed(gzip.compress(LOAD.encode()), "200 OK", "Content-Encoding: gzip"), "a compressed answer"),
-        (fixed(b"a" * (LIMIT_BYTES + 1)), "the answer is larger than 16 MiB; check --engine"),
-        (fixed(LOAD, "200 OK", "Content-Length: 9999999"), "Too many|.*; is the engine running there"),
+        (fixed(b"a" * (LIMIT_BYTES + 1)), "the answer is larger than 4 MiB; check --engine"),
+        (fixed(LOAD, "200 OK", "Content-Length: 9999999"), "does not say where it ends; is the engine running there"),
     ],
 )
 def test_what_is_not_an_engine_s_page_gives_one_line_with_the_address_and_the_fix(answer: Answer, problem: str) -> None:

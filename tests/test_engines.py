@@ -17,7 +17,7 @@ from exporters.collector import CollectorError, Point
 from exporters.engine import EngineCollector
 from exporters.engines import ENGINES, recognise
 from exporters.normalise import missing, model_of, named_first, normalise
-from exporters.page import parse
+from exporters.page import Page, parse
 from slo import catalogue as c
 from slo.catalogue import Metric
 from test_engine import Answer, collect, http, pages, server
@@ -122,8 +122,8 @@ def points_of(text: str) -> list[Point]:
     page = parse(text)
     mapping = recognise(page.series)
     assert mapping is not None
-    page = named_first(page, mapping)
-    model = "m" if mapping.model or mapping.gateway else model_of(page, mapping)
+    page = Page(named_first(page.shape, mapping), page.numbers)
+    model = "m" if mapping.model or mapping.gateway else model_of(page.shape, mapping)
     return normalise(page, mapping, "a:1", model)
 
 

@@ -24,7 +24,7 @@ MODEL = "meta-llama/Llama-3.3-70B-Instruct"
 def points_of(text: str) -> list[Point]:
     page = parse(text)
     assert recognise(page.series) is VLLM
-    return normalise(page, VLLM, "a:8000", model_of(page, VLLM))
+    return normalise(page, VLLM, "a:8000", model_of(page.shape, VLLM))
 
 
 def values(points: Sequence[Point], metric: Metric, suffix: str = "", **labels: str) -> list[float]:

@@ -47,7 +47,7 @@ class Exporter:
         return self.log.read_text()
 
     def get(self, **headers: str) -> httpx.Response:
-        return httpx.get(self.url, headers=headers, trust_env=False, timeout=30)
+        return httpx.get(self.url, headers=headers, trust_env=False, timeout=90)
 
     def values(self, **headers: str) -> dict[tuple[str, str], float]:
         """The page's values by metric and the label that tells its series apart."""

@@ -11,6 +11,7 @@ from compose.inputs import UserError, read_address, read_objectives
 from compose.listen import EXPORTER_TOKEN, PROBE_TOKEN, open_socket, read_token
 from exporters.collector import Collector
 from exporters.engine import EngineCollector
+from exporters.footprint import keep_small
 from exporters.nvml import NvmlCollector
 from exporters.nvml_memory import Memory, StateError
 from exporters.probing import ProbeCollector
@@ -61,6 +62,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted; raises UserError."""
+    keep_small()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     read_objectives(args.objectives)
