@@ -148,6 +148,8 @@ def _parse_lines(lines: list[bytes]) -> Iterator[tuple[bytes, tuple[str, Labels]
     samples = [sample for family in families for sample in family.samples]
     for line, sample in zip(lines, samples, strict=True):
         parts = line.rsplit(None, 1 if sample.timestamp is None else 2)
+        if len(parts) < 2 or not parts[0].endswith((b"}", sample.name.encode())):
+            raise ValueError(f"the line {line[:100].decode(errors='replace')!r} has no space before its value")
         labels = tuple(sorted((intern(name), intern(value)) for name, value in sample.labels.items()))
         yield parts[0], (intern(sample.name), labels), parts[1]
 
