@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str | None]] = {
     "check": ("compose.commands.check", None),
     "vllm-args": ("compose.commands.vllm_args", None),
     "backtest": ("compose.commands.backtest", None),
+    "whatif": ("compose.commands.whatif", None),
     "probe": ("compose.commands.probe", None),
     "demo": ("compose.commands.demo", "service"),
 }
@@ -30,6 +31,7 @@ SUMMARIES = {
     "check": "say what is wrong with an objectives file",
     "vllm-args": "print the vLLM arguments that make every limit exact",
     "backtest": "replay recorded traffic under a scaling policy: latencies, goodput, node-hours, cost",
+    "whatif": "what another GPU, mix or rate would mean: memory step by step, requests per second, nodes, cost",
     "probe": "ask an OpenAI-compatible server once and say what a client sees",
     "demo": "run the simulated fleet alone",
 }

@@ -56,13 +56,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Replay and report."""
-    setup, promise, names = _setup(args), _promise(args.promise), args.policy or ["plimsoll"]
+    setup, promise, names = _setup(args), read_promise(args.promise), args.policy or ["plimsoll"]
     for name in names:
         try:
             check(name)
         except ValueError as error:
             raise UserError(f"--{error}") from error
-    backtest = Backtest(_trace(args), setup, promise, steps.gpus(args.replica) * args.gpu_hour_usd)
+    backtest = Backtest(_trace(args), setup, promise, steps.replica(args.replica).gpus * args.gpu_hour_usd)
     reports = []
     for name in names:
         reports.append(backtest.run(name, lambda text, name=name: _say(f"{name}: {text}")))  # type: ignore[misc]
@@ -142,7 +142,8 @@ def _setup(args: argparse.Namespace) -> Setup:
     )
 
 
-def _promise(text: str) -> Promise:
+def read_promise(text: str) -> Promise:
+    """Read TTFT/TPOT/PERCENT, in milliseconds; raises UserError."""
     try:
         ttft, tpot, percent = map(float, text.split("/"))
         if min(ttft, tpot) > 0 and 0 < percent < 100:

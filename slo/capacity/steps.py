@@ -39,17 +39,25 @@ def names() -> tuple[str, ...]:
     return tuple(_models())
 
 
-def gpus(name: str) -> int:
-    """Return how many GPUs a replica whose step model is known takes."""
-    return int(_models()[name]["gpus"])
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """What a replica whose step model is known runs on: GPU and number of them, the model's shape, bits of a weight."""
+
+    gpu: str
+    gpus: int
+    shape: str
+    weight_bits: float
+
+
+def replica(name: str) -> Replica:
+    """Return what a replica runs on; raises ValueError that lists the known names."""
+    model = _model(name)
+    return Replica(**{key: model[key] for key in ("gpu", "gpus", "shape", "weight_bits")})
 
 
 def load(name: str) -> StepModel:
     """Return the step model of a replica; raises ValueError that lists the known names."""
-    try:
-        model = _models()[name]
-    except KeyError:
-        raise ValueError(f"no step model for replica {name!r}; known are {', '.join(names())}") from None
+    model = _model(name)
     return StepModel(
         **{
             f"{part}_{term}": float(value) * MILLISECOND
@@ -57,6 +65,14 @@ def load(name: str) -> StepModel:
             for term, value in model[f"{part}_ms"].items()
         }
     )
+
+
+def _model(name: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = _models()[name]
+    except KeyError:
+        raise ValueError(f"no step model for replica {name!r}; known are {', '.join(names())}") from None
+    return found
 
 
 def _models() -> dict[str, Any]:

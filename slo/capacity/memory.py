@@ -1,0 +1,107 @@
+"""Where a replica's GPU memory goes, step by step: weights, overhead, and how many requests the rest holds as KV cache."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+GIB = 2**30
+GB = 1e9
+BITS_PER_BYTE = 8
+KEY_AND_VALUE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU type: bytes of memory, and what an hour of one cost to rent, in USD (low, high)."""
+
+    memory_bytes: float
+    usd_per_hour: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What the memory of a transformer with grouped-query attention depends on."""
+
+    parameters: float
+    layers: int
+    kv_heads: int
+    head_dim: int
+
+    def weight_bytes(self, bits: float) -> float:
+        """Bytes of the weights at so many bits each."""
+        return self.parameters * bits / BITS_PER_BYTE
+
+    def kv_bytes_per_token(self, value_bytes: int) -> int:
+        """Bytes that one token takes in the KV cache, `value_bytes` to each number (1 for FP8, 2 for BF16)."""
+        return KEY_AND_VALUE * self.layers * self.kv_heads * self.head_dim * value_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A replica: GPUs, the bytes of each that the engine may use, what weights and KV cache are stored as, and its overhead."""
+
+    gpus: int
+    gpu_bytes: float
+    weight_bits: float
+    kv_value_bytes: int
+    overhead_bytes: float = 0.0  # activations, graphs and the like, of the whole replica
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What is left for the KV cache (bytes; below 0: the weights do not fit), the tokens and whole requests that it holds."""
+
+    kv_bytes: float
+    tokens: int
+    requests: int
+    steps: tuple[str, ...]
+
+
+def fit(model: Model, deployment: Deployment, context: int) -> Fit:
+    """Work out how many requests of `context` tokens each fit at once, showing each step; raises ValueError for no context."""
+    if context < 1:
+        raise ValueError(f"context {context}: a request has at least one token")
+    total = deployment.gpus * deployment.gpu_bytes
+    weights, per_token = model.weight_bytes(deployment.weight_bits), model.kv_bytes_per_token(deployment.kv_value_bytes)
+    left = total - weights - deployment.overhead_bytes
+    tokens = max(0, int(left // per_token))
+    requests = tokens // context
+    steps = (
+        f"memory: {deployment.gpus} x {_gib(deployment.gpu_bytes)} = {_gib(total)}",
+        f"weights: {model.parameters:,.0f} x {deployment.weight_bits:g} bits = {_gib(weights)}",
+        f"overhead: {_gib(deployment.overhead_bytes)}",
+        f"KV cache: {_gib(left)}"
+        if left > 0
+        else f"KV cache: none, {_gib(-left)} are missing for weights and overhead",
+        f"a token: {KEY_AND_VALUE} (K and V) x {model.layers} layers x {model.kv_heads} KV heads x {model.head_dim} numbers "
+        f"x {deployment.kv_value_bytes} bytes = {per_token:,} bytes",
+        f"a request of {context:,} tokens: {_gib(context * per_token)}",
+        f"requests at once: {requests:,} ({tokens:,} tokens)",
+    )
+    return Fit(left, tokens, requests, steps)
+
+
+def load(name: str) -> Model:
+    """Return a model's shape; raises ValueError that lists the known names."""
+    return Model(**_data("models", name))
+
+
+def load_gpu(name: str) -> Gpu:
+    """Return a GPU type; raises ValueError that lists the known names."""
+    found = _data("gpus", name)
+    low, high = found["usd_per_hour"]
+    return Gpu(found["memory_gb"] * GB, (low, high))
+
+
+def _data(kind: str, name: str) -> dict[str, Any]:
+    entries: dict[str, Any] = yaml.safe_load((files("slo") / "data" / f"{kind}.yaml").read_text(encoding="utf-8"))[kind]
+    if name not in entries:
+        raise ValueError(f"{name!r} is not in {kind}.yaml; known are {', '.join(entries)}")
+    found: dict[str, Any] = entries[name]
+    return found
+
+
+def _gib(size: float) -> str:
+    return f"{size / GIB:,.2f} GiB"

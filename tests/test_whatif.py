@@ -1,0 +1,101 @@
+"""What-if: the answer holds in the simulation on both sides of its bound, moves the right way, and is printed or refused."""
+
+import json
+import subprocess
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from compose.cli import main
+from process import PLIMSOLL
+from slo.capacity import steps
+from slo.capacity.demand import Promise
+from slo.capacity.request import Limits
+from slo.capacity.simulate import replay
+from slo.capacity.whatif import DRAWS, Answer, Question, _arrivals, whatif
+
+QUESTION = Question("70b-fp8-h100-tp4", 500, 200, Promise(0.6, 0.04, 0.95), 40.0)
+
+
+ask = cache(whatif)  # a second or two each; several tests ask the same
+
+
+def answer(**changes: object) -> Answer:
+    found = ask(replace(QUESTION, **changes))  # type: ignore[arg-type]
+    assert found is not None
+    return found
+
+
+def test_what_a_replica_carries_keeps_the_promise_and_a_little_more_breaks_it() -> None:
+    found = answer()
+    limits = Limits(found.memory.tokens // 16)
+
+    def goods(rate: float) -> list[float]:
+        model = steps.load(QUESTION.replica)
+        runs = (replay(list(_arrivals(QUESTION, rate, seed)), 1, model, limits) for seed in range(DRAWS))
+        return [run.goodput(QUESTION.promise.ttft, QUESTION.promise.tpot) for run in runs]
+
+    assert min(goods(found.carries[0])) >= 0.95
+    assert max(goods(found.carries[1] * 1.04)) < 0.95
+
+
+def test_nodes_carry_the_rate_and_one_fewer_would_not() -> None:
+    found = answer()
+    low, high = found.carries
+    assert found.nodes == (3, 3)
+    assert low * 3 >= QUESTION.rate > high * 2
+    assert found.n_minus_1 == (4, 4)
+    assert answer(rate=80.0).nodes[0] > found.nodes[0]
+
+
+def test_cost_is_that_of_the_nodes_by_the_tokens_of_the_rate() -> None:
+    found = answer(usd_per_gpu_hour=(2.0, 2.0))
+    millions_an_hour = 40.0 * 700 * 3600 / 1e6
+    assert found.usd_per_million == pytest.approx((3 * 4 * 2.0 / millions_an_hour,) * 2)
+
+
+def test_a_better_gpu_carries_more_and_longer_requests_less() -> None:
+    assert answer(replica="70b-fp8-h200-tp4").carries[0] > answer().carries[1]
+    assert answer(prompt=2000).carries[1] < answer().carries[0]
+    assert answer(promise=Promise(0.3, 0.03, 0.95)).carries[1] < answer().carries[0]
+    assert answer(max_num_seqs=16).carries[1] < answer().carries[0]
+
+
+def test_a_kv_cache_of_half_the_bytes_holds_twice_the_requests() -> None:
+    assert answer(kv_value_bytes=1).memory.tokens == pytest.approx(2 * answer().memory.tokens, abs=1)
+
+
+def test_a_promise_that_no_request_keeps_and_one_that_does_not_fit_have_no_answer() -> None:
+    assert whatif(replace(QUESTION, promise=Promise(0.001, 0.04, 0.95))) is None
+    assert whatif(replace(QUESTION, prompt=10_000_000)) is None
+
+
+def test_the_memory_is_that_of_the_replica_that_the_backtests_use() -> None:
+    """They take 40,900 blocks of 16 tokens for 70B in FP8 on four H100, with a BF16 KV cache."""
+    assert answer().memory.tokens / 16 == pytest.approx(Limits().num_blocks, rel=0.005)
+
+
+def test_the_command_prints_the_steps_the_band_and_that_it_is_simulated() -> None:
+    done = subprocess.run(
+        [*PLIMSOLL, "whatif", "--rate", "40"], capture_output=True, text=True, timeout=100, check=True
+    )
+    assert "a token: 2 (K and V) x 80 layers x 8 KV heads x 128 numbers x 2 bytes = 327,680 bytes" in done.stdout
+    assert "40 requests/s take   3 nodes; 4 to lose one" in done.stdout
+    assert "Simulated" in done.stdout
+    done = subprocess.run([*PLIMSOLL, "whatif", "--json"], capture_output=True, text=True, timeout=100, check=True)
+    found = json.loads(done.stdout)
+    assert found["simulated"] is True
+    assert found["answer"]["carries"][0] > 0
+
+
+def test_an_impossible_promise_is_said_and_bad_input_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["whatif", "--promise", "1/40/95"]) == 0
+    assert "cannot keep 1/40/95" in capsys.readouterr().out
+    for arguments, says in (
+        (["--rate", "0"], "--rate 0: write a number above 0"),
+        (["--prompt", "-5"], "--prompt -5: write a number above 0"),
+        (["--promise", "fast"], "write TTFT/TPOT/PERCENT"),
+    ):
+        assert main(["whatif", *arguments]) == 2
+        assert says in capsys.readouterr().err
