@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from exporters.assignment import Server
 from exporters.collector import CollectorError, Point
 from exporters.derived import Derivations, counts
 from exporters.engines import ENGINES, PATHS, recognise
 from exporters.engines.mapping import EngineMapping, Lookup
 from exporters.kept import Kept
-from exporters.normalise import Planned, capacity, follow, missing, model_of, named_first, plan
+from exporters.normalise import Planned, capacity, follow, kv_bytes, missing, model_of, named_first, plan
 from exporters.page import Page, Parser, Shape
 from exporters.reader import Reader
 from slo import catalogue
@@ -49,6 +50,8 @@ class EngineCollector:
         self._kept = Kept(state, self.name)
         self._derivations = Derivations.restored(self._kept.read())
         self._started = 0.0
+        host, _, port = address.rpartition(":")
+        self.server = Server(self.replica, UNKNOWN, host.strip("[]"), int(port), None)
         self._facts: dict[Lookup, str] = {}
         self._missing: set[str] = set()
 
@@ -70,6 +73,7 @@ class EngineCollector:
             points = [*follow(planned, page.numbers), *capacity(page, mapping, self.replica, model)]
         except ValueError as error:
             raise _not_a_page(url, error) from None
+        self.server = self.server._replace(model=model, kv_bytes=kv_bytes(page, mapping))
         identity = {"replica": self.replica, "model": model, "engine": mapping.engine}
         version = self._ask(mapping.version, deadline)
         return [

@@ -196,6 +196,15 @@ def _capacity_info(
             yield Point(source.metric, _labels(source, labels, mapping, identity), tokens)
 
 
+def kv_bytes(page: Page, mapping: EngineMapping) -> float | None:
+    """Bytes that each GPU of the engine reserves for its KV cache; None where its page does not tell, or tells several."""
+    told = mapping.capacity
+    if not isinstance(told, CapacityInfo):
+        return None
+    found = {_number(dict(labels).get(told.bytes_per_gpu)) for labels in page.shape.places.get(told.series, {})}
+    return found.pop() if len(found) == 1 else None
+
+
 def _number(text: str | None) -> float | None:
     """Read an info label, in which vLLM writes `None` for what it does not know yet."""
     try:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from exporters.assignment import Join, Tenant
 from exporters.collector import CollectorError, Point
 from exporters.flight import Late
 from exporters.inventory import FOLDER, unknown_gpus
@@ -38,9 +39,12 @@ class NvmlCollector:
 
     name = "nvml"
 
-    def __init__(self, memory: Memory, inventory: Path = FOLDER, stuck_seconds: float = STUCK_SECONDS) -> None:
+    def __init__(
+        self, memory: Memory, inventory: Path = FOLDER, stuck_seconds: float = STUCK_SECONDS, join: Join | None = None
+    ) -> None:
         self._journal = Journal(logging.getLogger(__name__))
         self._memory = memory
+        self._join = join or Join(())
         self._inventory = inventory
         self._stuck_seconds = stuck_seconds
         self._answered: dict[str, float] = {}  # uuid -> time.monotonic() of its last answer
@@ -76,8 +80,23 @@ class NvmlCollector:
         for report in reports:
             self._tell(report)
         self._watch_over(reports, len(up))
-        points = (point for report in up for point in _points(report))
-        return [*self._presence(frozenset(report["info"]["uuid"] for report in up)), *points]
+        self._join.forget(self._memory.gpus())
+        answered = frozenset(report["info"]["uuid"] for report in up)
+        return [*self._presence(answered), *(point for report in up for point in self._read(report))]
+
+    def _read(self, report: Report) -> list[Point]:
+        points = [
+            Point(metric, labels, value)
+            for (metric, labels), value in zip(report["series"], report["values"], strict=True)
+        ]
+        if report["processes"] is not None:
+            used, reserved = (
+                next((point.value for point in points if point.metric is metric), None)
+                for metric in (catalogue.GPU_MEMORY_USED, catalogue.GPU_MEMORY_RESERVED)
+            )
+            tenants = [Tenant(*process) for process in report["processes"]]
+            points += self._join.gpu(report["info"]["uuid"], tenants, used, reserved)
+        return points
 
     def _look_for_gpus(self) -> None:
         known = {pci_address(info["pci_bus_id"]) for info in self._memory.gpus().values()}
@@ -171,6 +190,8 @@ class NvmlCollector:
     def _presence(self, up: frozenset[str]) -> Iterator[Point]:
         now = time.monotonic()
         for uuid, info in self._memory.gpus().items():
+            if uuid not in up:
+                yield from self._join.lost(uuid)
             yield Point(catalogue.GPU_UP, {"uuid": uuid}, int(uuid in up))
             yield Point(catalogue.GPU_INFO, info, 1)
             if uuid in self._answered:
@@ -182,8 +203,3 @@ class NvmlCollector:
 
 def _unheard(_uuid: str, _xid: int, _at: float) -> None:
     """Leave the XIDs to the process in place: a candidate would count them twice."""
-
-
-def _points(report: Report) -> Iterator[Point]:
-    for (metric, labels), value in zip(report["series"], report["values"], strict=True):
-        yield Point(metric, labels, value)

@@ -13,7 +13,7 @@ from exporters.nvml_fields import Fields
 from exporters.nvml_gpm import Gpm
 from exporters.nvml_health import clock_limits, ecc, fabric, margin, remap_banks, sram, thresholds
 from exporters.nvml_nvlink import NvLinks
-from exporters.nvml_tenants import mig, processes, text
+from exporters.nvml_tenants import Processes, mig, text
 from slo import catalogue
 from slo.catalogue import Metric
 
@@ -37,10 +37,11 @@ class GpuError(Exception):
 
 
 class Reading(NamedTuple):
-    """A GPU's answer: the labels of its gpu_info, and its values without the label uuid."""
+    """A GPU's answer: the labels of its gpu_info, its values without the label uuid, and who runs there (see Processes)."""
 
     info: dict[str, str]
     values: list[Value]
+    processes: list[tuple[int, int | None]] | None
 
 
 class Gpu:
@@ -53,6 +54,7 @@ class Gpu:
         self._tell = tell
         self._handle: Handle = None
         self._readers: tuple[Reader, ...] = ()
+        self._processes = Processes()
         self._watch: Watch | None = None
 
     def read(self, _deadline: float) -> Reading:
@@ -60,12 +62,18 @@ class Gpu:
         try:
             if self._handle is None:
                 self.info, self._handle = self._identify()
-                self._readers = (*_SIMPLE, Fields(driver(self._system["driver_version"])), Gpm(), NvLinks())
+                self._readers = (
+                    *_SIMPLE,
+                    self._processes,
+                    Fields(driver(self._system["driver_version"])),
+                    Gpm(),
+                    NvLinks(),
+                )
             values = list(_read_all(self._readers, self._handle))
         except pynvml.NVMLError as error:
             self._handle = None  # asked for again next time: the GPU may come back under another handle
             raise GpuError(error.value) from None
-        return Reading(self.info, values)
+        return Reading(self.info, values, self._processes.found)
 
     def _identify(self) -> tuple[dict[str, str], Handle]:
         handle = pynvml.nvmlDeviceGetHandleByIndex(self.index)
@@ -175,5 +183,5 @@ _SIMPLE: tuple[Reader, ...] = (
     _number(catalogue.GPU_PCIE_WIDTH_MAX, pynvml.nvmlDeviceGetMaxPcieLinkWidth),
     *(_clock(catalogue.GPU_CLOCK, domain, pynvml.nvmlDeviceGetClockInfo) for domain in _CLOCKS),
     *(_clock(catalogue.GPU_CLOCK_MAX, domain, pynvml.nvmlDeviceGetMaxClockInfo) for domain in _CLOCKS),
-    *(clock_limits, ecc, sram, remap_banks, margin, thresholds, fabric, mig, processes),
+    *(clock_limits, ecc, sram, remap_banks, margin, thresholds, fabric, mig),
 )

@@ -13,7 +13,7 @@ from exporters.nvml_errors import GENERATION_DEAD, describe
 from exporters.nvml_events import Tell
 from exporters.nvml_gpu import Gpu, GpuError, Reading, optional_text
 
-# What is known of one GPU after a read: index, info, and either values or trouble (and, while it hangs, for how long).
+# What is known of one GPU after a read: index, info, and either values and processes or trouble (and, while it hangs, for how long).
 # Names and labels of the values are told when they change: `series`, in the order of `values`.
 Report = dict[str, Any]
 # Threads that read side by side fight for the interpreter at every call of the driver, which costs four times the work
@@ -109,7 +109,7 @@ def _outcome(gpu: Gpu, flight: Flight[Reading]) -> Report:
         return report | {"trouble": f"does not answer: {error}", "code": error.code}
     except Exception as error:  # a fault of ours or the binding's, met on one GPU, is no reason to lose the others
         return report | {"trouble": f"cannot be read: {type(error).__name__}: {error}"}
-    return report | {"info": reading.info, "values": reading.values}
+    return report | {"info": reading.info, "values": reading.values, "processes": reading.processes}
 
 
 def _driver_version() -> str:

@@ -30,13 +30,24 @@ def mig(handle: Handle) -> Values:
         yield c.GPU_MIG_INFO, labels, 1
 
 
-def processes(handle: Handle) -> Values:
-    """How many processes compute, and their memory; in a container without the host's pids the driver may hide some."""
-    found = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    yield c.GPU_PROCESSES, {}, len(found)
-    sizes = [process.usedGpuMemory for process in found]
-    if None not in sizes:
-        yield c.GPU_PROCESS_MEMORY, {}, sum(sizes)
+class Processes:
+    """How many processes compute, and their memory; in a container without the host's pids the driver may hide some.
+
+    `found` keeps them one by one, as (pid, bytes or None), for the join with the engines; None where the GPU does not tell.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[tuple[int, int | None]] | None = None
+
+    def __call__(self, handle: Handle) -> Values:
+        """Read them."""
+        self.found = None
+        running = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        self.found = [(process.pid, process.usedGpuMemory) for process in running]
+        yield c.GPU_PROCESSES, {}, len(running)
+        sizes = [process.usedGpuMemory for process in running]
+        if None not in sizes:
+            yield c.GPU_PROCESS_MEMORY, {}, sum(sizes)
 
 
 def text(value: object) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from compose.inputs import UserError, read_address, read_objectives
 from compose.listen import EXPORTER_TOKEN, PROBE_TOKEN, open_socket, read_token
+from exporters.assignment import Join
 from exporters.collector import Collector
 from exporters.engine import EngineCollector
 from exporters.footprint import keep_small
@@ -126,15 +127,16 @@ def collectors(
 ) -> list[Collector]:
     """Return what there is to watch, GPUs only with a memory for them; raises UserError for an address that is none, for a name used twice and for nothing."""
     try:
-        found: list[Collector] = [*(EngineCollector(engine, state) for engine in engines), *probes]
+        served = [EngineCollector(engine, state) for engine in engines]
     except ValueError as error:
         raise UserError(str(error)) from error
+    found: list[Collector] = [*served, *probes]
     for name, uses in Counter(collector.name for collector in found).items():
         if uses > 1:
             option, _, given = name.partition(":")
             raise UserError(f"--{option}: {given} is given {uses} times; give each its own NAME=")
     if memory is not None:
-        found.append(NvmlCollector(memory))
+        found.append(NvmlCollector(memory, join=Join(served)))
     if not found:
         raise UserError("nothing to export: give --engine http://HOST:PORT, or leave out --no-gpu")
     return found

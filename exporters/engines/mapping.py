@@ -28,12 +28,14 @@ class CapacityInfo:
     """Labels of an info series (one per rank) from which the KV cache's capacity in tokens is read.
 
     `tokens` is one rank's capacity. Where it is missing: `blocks` x `block_size`, shared by the ranks on the page.
+    `bytes_per_gpu` is what each GPU reserves for it.
     """
 
     series: str
     tokens: str
     blocks: str
     block_size: str
+    bytes_per_gpu: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,11 @@ VLLM = EngineMapping(
         Source(catalogue.OBJECTIVE_REQUESTS, (catalogue.OBJECTIVE_REQUESTS.name,), optional=True),
     ),
     labels={"engine": "rank", "ReplicaId": "rank", "model_name": "model", "finished_reason": "reason"},
+    # kv_cache_memory_bytes is None unless --kv-cache-memory-bytes was given (vLLM 0.32's log proposes a value at its start).
     # num_gpu_blocks is the sum over all ranks, written on every rank's row; kv_cache_size_tokens (by 0.27) is one rank's.
-    capacity=CapacityInfo("vllm:cache_config_info", "kv_cache_size_tokens", "num_gpu_blocks", "block_size"),
+    capacity=CapacityInfo(
+        "vllm:cache_config_info", "kv_cache_size_tokens", "num_gpu_blocks", "block_size", "kv_cache_memory_bytes"
+    ),
     # Handlers that are left out (batch, scoring, audio) ask for several generations a request or for none.
     http=HttpRequests(
         "http_requests_total",

@@ -9,6 +9,7 @@ from slo.catalogue.gpu import *  # noqa: F403
 from slo.catalogue.metric import *  # noqa: F403
 from slo.catalogue.metric import Metric
 from slo.catalogue.own import *  # noqa: F403
+from slo.catalogue.tenants import *  # noqa: F403
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in ALL}

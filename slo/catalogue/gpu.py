@@ -272,12 +272,3 @@ GPU_MIG_ENABLED = Metric(
 GPU_MIG_INFO = Metric(
     "gpu_mig_info", "gauge", ("uuid", "mig_uuid", "gpu_instance", "name"), "The MIG instances of a GPU, always 1."
 )
-GPU_PROCESSES = Metric(
-    "gpu_processes", "gauge", UUID, "Compute processes on the GPU (nvmlDeviceGetComputeRunningProcesses)."
-)
-GPU_PROCESS_MEMORY = Metric(
-    "gpu_process_memory_bytes",
-    "gauge",
-    UUID,
-    "Device memory of all compute processes together; absent if one is unknown.",
-)

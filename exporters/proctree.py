@@ -1,0 +1,94 @@
+"""What /proc tells of processes: who started whom, who listens where.
+
+Seen are processes of this PID namespace whose files are ours to read: as root on the node, or in a container with `hostPID: true`
+and SYS_PTRACE. NVML may tell the host's process numbers in a container, where they mean nothing or another process.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+PROC = Path("/proc")
+# The kernel's number of the first PID namespace (PROC_PID_INIT_INO of include/linux/proc_ns.h).
+_HOST_NAMESPACE = "pid:[4026531836]"
+_SOCKET = re.compile(r"socket:\[(\d+)\]")
+_LOCAL = re.compile(r"\|-- (\S+)\n\s+/32 host LOCAL")
+_LISTENING = "0A"  # TCP_LISTEN of include/net/tcp_states.h
+_DEPTH = 64
+
+
+class Process(NamedTuple):
+    """One process for good: numbers are given again, but not at the same clock tick."""
+
+    pid: int
+    started: int
+
+
+class ProcTree:
+    """Reads the processes under a folder. What cannot be read is unknown, and nothing is raised for it."""
+
+    def __init__(self, folder: Path = PROC) -> None:
+        self._folder = folder
+        self._trusted = self._link("self", "ns", "pid") == _HOST_NAMESPACE
+
+    def process(self, pid: int) -> Process | None:
+        """The process that NVML means by that number; None where that cannot be told."""
+        fields = self._stat(pid)
+        if fields is None or not (self._trusted or self._uses_gpu(pid)):
+            return None
+        return Process(pid, int(fields[19]))
+
+    def lineage(self, pid: int) -> Iterator[int]:
+        """The process and those that it descends from, the first of the namespace left out."""
+        for _ in range(_DEPTH):
+            fields = self._stat(pid)
+            if fields is None or pid <= 1:
+                return
+            yield pid
+            pid = int(fields[1])
+
+    def listens(self, pid: int, port: int, addresses: frozenset[str]) -> bool:
+        """Whether the process itself holds a socket that listens on that port, on the machine or in the pod with one of the addresses."""
+        sockets = {match[1] for link in self._descriptors(pid) if (match := _SOCKET.fullmatch(link))}
+        return bool(sockets) and not sockets.isdisjoint(self._listening(pid, port)) and self._is_home(pid, addresses)
+
+    def _is_home(self, pid: int, addresses: frozenset[str]) -> bool:
+        if self._link(str(pid), "ns", "net") == self._link("self", "ns", "net"):
+            own = self._addresses("self")
+            return any(address in own or address.startswith("127.") or address == "::1" for address in addresses)
+        return not addresses.isdisjoint({one for one in self._addresses(str(pid)) if not one.startswith("127.")})
+
+    def _addresses(self, process: str) -> frozenset[str]:
+        return frozenset(_LOCAL.findall(self._text(process, "net", "fib_trie")))
+
+    def _listening(self, pid: int, port: int) -> Iterator[str]:
+        for table in ("tcp", "tcp6"):
+            for line in self._text(str(pid), "net", table).splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                    yield fields[9]
+
+    def _uses_gpu(self, pid: int) -> bool:
+        return any(link.startswith("/dev/nvidia") for link in self._descriptors(pid))
+
+    def _descriptors(self, pid: int) -> Iterator[str]:
+        with suppress(OSError):
+            for path in (self._folder / str(pid) / "fd").iterdir():
+                yield self._link(str(pid), "fd", path.name)
+
+    def _stat(self, pid: int) -> list[str] | None:
+        """The fields of /proc/PID/stat from the third on: state, parent, ...; the second may hold anything."""
+        fields = self._text(str(pid), "stat").rpartition(")")[2].split()
+        return fields if len(fields) > 19 else None
+
+    def _text(self, *parts: str) -> str:
+        with suppress(OSError):
+            return self._folder.joinpath(*parts).read_text(errors="replace")
+        return ""
+
+    def _link(self, *parts: str) -> str:
+        with suppress(OSError):
+            return str(self._folder.joinpath(*parts).readlink())
+        return ""
