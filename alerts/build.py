@@ -8,8 +8,9 @@ from alerts.fingerprints import fingerprint_recordings
 from alerts.fleet import fleet_recordings, memory_recordings
 from alerts.hardware import gpu_alerts
 from alerts.health import health_alerts
+from alerts.receivers import Receivers
 from alerts.recording import recordings
-from alerts.routing import Receivers, config
+from alerts.routing import config
 from alerts.rules import Alert, Group, Recording, Sites, to_yaml
 from alerts.watching import watching_alerts
 from slo.spec import Objective, Spec
@@ -32,7 +33,7 @@ def render(spec: Spec, sites: Sites | None = None, receivers: Receivers | None =
         "objectives.rules.yml": to_yaml({"groups": objectives}, "Recorded series and burn-rate alerts."),
         "health.rules.yml": to_yaml({"groups": health}, "Saturation and health alerts."),
         "fleet.rules.yml": to_yaml({"groups": fleet}, "Recorded series for dashboards, and the fingerprints."),
-        "alertmanager.yml": to_yaml(config(receivers, sites), "For Alertmanager 0.25 and later."),
+        "alertmanager.yml": to_yaml(config(spec, receivers, sites), "For Alertmanager 0.25 and later."),
         "kubernetes/objectives.yaml": _prometheus_rule("plimsoll-objectives", objectives),
         "kubernetes/health.yaml": _prometheus_rule("plimsoll-health", health),
         "kubernetes/fleet.yaml": _prometheus_rule("plimsoll-fleet", fleet),

@@ -3,6 +3,7 @@
 No rule has a `for`: the long window is the patience and the short one the proof that it still burns.
 """
 
+from alerts.exclusions import excluded
 from alerts.recording import of
 from alerts.rules import Alert
 from alerts.wording import answer
@@ -11,6 +12,7 @@ from slo.quantities import duration_text, percent_text
 from slo.spec import Objective
 
 NAME = "ObjectiveBurn"
+TIMES = '{{ $value | printf "%.1f" }}'
 
 
 def burn_alerts(objective: Objective) -> list[Alert]:
@@ -23,11 +25,12 @@ def _alert(objective: Objective, tier: burn.Tier) -> Alert:
     bad = of(series.bad_requests(tier.long), objective)
     factor = f"{tier.factor:.10g}"
     enough = burn.MIN_BAD[tier.severity] - 0.5  # rates extrapolate: a count of ten may come out as 9.98
+    muted = excluded(objective, duration_text(tier.short))  # no proof that it burns now is taken from excluded time
     return Alert(
         name=NAME,
         severity=tier.severity,
-        expr=f"{long} > {factor}\nand {short} > {factor}\nand {bad} > {enough}",
-        summary=f"{objective.id}: error budget burns {{{{ $value | humanize }}}} times too fast",
+        expr=f"{long} > {factor}\nand {short} > {factor}\nand {bad} > {enough}\nunless on () ({muted})",
+        summary=f"{objective.id}: error budget burns {TIMES} times too fast",
         description=_description(objective, tier, bad, long),
         panel=links.BURN,
         path=links.objective_url(objective.id, ""),
@@ -40,13 +43,13 @@ def _alert(objective: Objective, tier: burn.Tier) -> Alert:
 def _description(objective: Objective, tier: burn.Tier, bad: str, long: str) -> str:
     """Say what is promised, what happened in the long window, what is left and for how long."""
     left = f'min by (objective) ({catalogue.BUDGET_LEFT}{{objective="{objective.id}"}})'
-    lasts = f"({left} > 0) * {objective.window.seconds:.0f} / on (objective) {long}"
-    window, span = duration_text(tier.long), objective.window
+    lasts = f"round(({left} > 0) * {objective.window.seconds:.0f} / on (objective) {long}, 60)"
+    share, span = f"{long} * {objective.budget_ratio!r}", objective.window
     return " ".join(
         (
             f"Promised: {objective.indicator}, {percent_text(objective.target)} over {span}.",
-            f"In the last {window}: {answer(bad)} bad requests,",
-            f"burning {{{{ $value | humanize }}}} times as fast as the budget allows (alarm above {tier.factor:.3g}).",
+            f"In the last {duration_text(tier.long)} {answer(share, 'humanizePercentage')} of the requests were bad ({answer(bad)}),",
+            f"{TIMES} times what the budget allows (alarm above {tier.factor:.3g}).",
             f"Budget left: {answer(left, 'humanizePercentage')};",
             f"at this rate it lasts {answer(lasts, 'humanizeDuration')}.",
         )

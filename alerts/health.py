@@ -7,31 +7,40 @@ rule without a pool catches what never said (`wording.of_no_pool`). Smoothed val
 
 from dataclasses import replace
 
+from alerts.capacity import capacity_alerts
+from alerts.exclusions import exclusion_alerts
 from alerts.pressure import pool_warnings
 from alerts.rules import Alert
 from alerts.wording import INSTANCE, PERCENT, REPLICA, VALUE, Owned, of, of_no_pool, of_pool
 from slo import catalogue as c
 from slo import links
-from slo.quantities import percent_text
+from slo.quantities import duration_text, percent_text
 from slo.spec import Pool, Spec
 
 KV_PREEMPTIONS = 10  # in ten minutes: one a minute, each computing a whole prompt again
 RESTARTS = 3  # in an hour
+LOADED = 120  # seconds beyond a cold start after which a replica that is down is not merely loading its model
 
 
 def health_alerts(spec: Spec) -> list[Alert]:
     """List every alert on saturation and presence: pool by pool, then what belongs to none."""
     pools = [alert for pool in spec.pools for alert in _pool_alerts(spec, pool)]
-    return [*pools, *_lost("", of_no_pool), _all_exporters_absent()]
+    slowest = max((pool.timing.cold_start for pool in spec.pools), default=0.0)
+    return [*exclusion_alerts(spec), *pools, *_lost("", of_no_pool, slowest), _all_exporters_absent()]
 
 
 def _pool_alerts(spec: Spec, pool: Pool) -> list[Alert]:
     own = [*_kv_cache(pool), _queue(pool), _stalled(pool), _replicas_missing(pool), _flapping(pool)]
-    return [*own, *pool_warnings(spec, pool), *_lost(pool.name, of_pool(pool.model))]
+    return [
+        *own,
+        *pool_warnings(spec, pool),
+        *capacity_alerts(pool),
+        *_lost(pool.name, of_pool(pool.model), pool.timing.cold_start),
+    ]
 
 
-def _lost(pool: str, owned: Owned) -> list[Alert]:
-    return [_replica_down(pool, owned), _exporter_absent(pool, owned)]
+def _lost(pool: str, owned: Owned, cold_start: float) -> list[Alert]:
+    return [_replica_down(pool, owned, cold_start), _exporter_absent(pool, owned)]
 
 
 def _kv_cache(pool: Pool) -> list[Alert]:
@@ -135,14 +144,19 @@ def _flapping(pool: Pool) -> Alert:
     )
 
 
-def _replica_down(pool: str, owned: Owned) -> Alert:
+def _replica_down(pool: str, owned: Owned, cold_start: float) -> Alert:
+    """A replica that did not come back: a restart, planned or not, takes a cold start, and wakes nobody."""
+    hold = cold_start + LOADED
     return Alert(
         name="ReplicaDown",
         severity="page",
         expr=owned(f"{c.REPLICA_UP} == 0", "instance, replica"),
-        hold=120,
-        summary=f"{REPLICA}: replica does not answer",
-        description=f"The exporter {INSTANCE} could not read the metrics page of {REPLICA} for 2 minutes.",
+        hold=hold,
+        summary=f"{REPLICA}: replica does not come back",
+        description=(
+            f"The exporter {INSTANCE} could not read the metrics page of {REPLICA} for {duration_text(hold)}, "
+            f"{duration_text(LOADED)} longer than a cold start takes."
+        ),
         panel=links.REPLICAS,
         pool=pool,
         variables={"replica": REPLICA},

@@ -15,7 +15,8 @@ from slo import links
 from slo.catalogue import Metric
 
 POOL, MODEL = "chat-70b", "meta-llama/Llama-3.3-70B-Instruct"
-NODE = {"instance": "node-a:9800"}
+NODE, SERVICE = {"instance": "node-a:9800"}, {"instance": "slo:8080"}
+OBJECTIVES = ("chat-ttft", "chat-tpot", "chat-e2e", "chat-availability", "chat-goodput")
 GPU = {**NODE, "uuid": "GPU-1"}
 END = 480  # samples: two hours
 Given = dict[str, str]
@@ -35,6 +36,7 @@ class Case:
     panel: links.Panel
     url: dict[str, str] = field(default_factory=dict)
     at: str = "2h"
+    path: str = ""
 
 
 def given(metric: Metric | str, values: str, /, **labels: str) -> Given:
@@ -105,7 +107,64 @@ def _lost(metric: Metric, per_sample: float, **labels: str) -> list[Given]:
     return [engine(metric, ramp(per_sample), **labels), engine(c.FINISHED, ramp(99 - 1), reason="stop")]
 
 
+def _standing(replica: str) -> list[Given]:
+    own = {**NODE, "replica": replica, "model": MODEL, "engine": "vllm"}
+    info = given(c.REPLICA_INFO, flat(1), **own, version="1", simulated="false")
+    return [info, given(c.REPLICA_UP, flat(1), **own)]
+
+
+def _prompts(replica: str, per_second: float = 10) -> list[Given]:
+    return [engine(c.PROMPT_TOKENS, ramp(15 * per_second), replica)]
+
+
+def _load(per_second: float, capacity: float) -> list[Given]:
+    """Two replicas that process so many tokens a second each, a tenth of them generated, of a measured capacity."""
+    names = ("r1", "r2")
+    made = [engine(c.GENERATION_TOKENS, ramp(1.5 * per_second), name) for name in names]
+    read = [one for name in names for one in _prompts(name, 0.9 * per_second)]
+    known = given(c.REPLICA_CAPACITY, flat(capacity), pool=POOL, instance="slo:8080")
+    return [*(one for name in names for one in _standing(name)), *read, *made, known]
+
+
 POOLS = [
+    _pool_case(
+        "PoolNearCapacity",
+        over=_load(910, capacity=1000),
+        under=_load(890, capacity=1000),
+        summary="works at 91% of its measured capacity",
+        description="Over 30m chat-70b processed 91% of the tokens a second that its replicas have been measured to do "
+        "(alarm above 90%): what comes on top waits. The recommendation says how many nodes help.",
+        panel=links.TOKENS,
+    ),
+    _pool_case(
+        "PoolNotRedundant",
+        # two replicas: the one that stays would need 1.1 times the KV cache that it may use, or do 1.04 times what it can
+        over=[*_load(100, capacity=1000), *(engine(c.KV_CACHE_USAGE, flat(0.4675), name) for name in ("r1", "r2"))],
+        under=[*_load(490, capacity=1000), *(engine(c.KV_CACHE_USAGE, flat(0.42), name) for name in ("r1", "r2"))],
+        summary="cannot lose a node: the rest would carry 110%",
+        description="With one node fewer, the load of the last 30m would be 110% of what the other nodes of chat-70b can carry "
+        "(KV cache up to 85%, or their measured tokens a second). Any loss would be felt.",
+        panel=links.NODES,
+    ),
+    _pool_case(
+        "TokensDear",
+        # 8 USD an hour for 1,600 tokens a second, and for 2,100
+        over=_load(800, capacity=5000),
+        under=_load(1050, capacity=5000),
+        summary="a million tokens cost 1.418 USD",
+        description="Over 6h a million tokens of chat-70b, prompt and generated, cost 1.418 USD in nodes (limit 1.1). "
+        "Too many nodes for the traffic, or too few tokens per node.",
+        panel=links.NODES,
+    ),
+    _pool_case(
+        "WarmSpareMissing",
+        over=[*_standing("r1"), *_standing("r2"), *_prompts("r1"), *_prompts("r2")],
+        under=[*_standing("r1"), *_standing("r2"), *_prompts("r1")],
+        summary="0 of 1 warm spare replicas stand by",
+        description="For 15 minutes 0 replicas of chat-70b have been up without work; 1 should be. "
+        "Until then new capacity takes a cold start of 150s instead of 5s.",
+        panel=links.NODES,
+    ),
     _pool_case(
         "QueueGrowing",
         # 0.55 a sample is 22 in ten minutes
@@ -172,7 +231,7 @@ POOLS = [
         summary="r1: 97.5ms per token, twice the others",
         description="Over 10 minutes the p95 of the time per token of r1 was 97.5ms, more than twice that of the pool's "
         "fastest replica: a sick GPU, or more than its share of the traffic.",
-        panel=links.TPOT,
+        panel=links.TPOT_BY_REPLICA,
     ),
     _pool_case(
         "LatencyNearLimit",
@@ -433,4 +492,25 @@ WATCHERS = [
     ),
 ]
 
-CASES = [*POOLS, *GPUS, *WATCHERS]
+EXCLUSIONS = [
+    Case(
+        "PoolExcluded",
+        "info",
+        over=[
+            given(c.EXCLUDED, f"0x400 1x60 0x{END - 461}", **SERVICE, objective=one, pool=POOL) for one in OBJECTIVES
+        ],
+        # over for ten minutes, and one objective of five is not excluded at all
+        under=[given(c.EXCLUDED, f"1x{END - 45} 0x45", **SERVICE, objective=one, pool=POOL) for one in OBJECTIVES[1:]]
+        + [given(c.EXCLUDED, flat(0), **SERVICE, objective=OBJECTIVES[0], pool=POOL)],
+        labels={"severity": "info", "pool": POOL},
+        summary="excluded: its alerts are muted",
+        description="An exclusion covers every objective of chat-70b, or did within 10m: its pages and tickets are muted. "
+        "Who and why: the exclusions in the SLO service.",
+        panel=links.BUDGET,
+        url={"pool": POOL},
+        path="/api/v1/exclusions",
+        at="1h59m",
+    ),
+]
+
+CASES = [*POOLS, *EXCLUSIONS, *GPUS, *WATCHERS]

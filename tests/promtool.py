@@ -3,7 +3,8 @@
 Series are given by stretches of time, one sample a minute: a counter keeps counting from stretch to stretch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +85,45 @@ def case(name: str, given: Sequence[Mapping[str, str]], *checks: Mapping[str, An
     }
 
 
-def run_cases(
-    folder: Path, rules: str, cases: Sequence[Mapping[str, Any]], every: str = "1m", on: Sequence[str] = ()
-) -> None:
-    """Run tests on rules evaluated `every` so often, `on` every promtool at hand unless told. (promtool refuses queries over 10,000 samples: long windows need 5m.)"""
-    (folder / "rules.yml").write_text(rules)
-    document = {"rule_files": ["rules.yml"], "evaluation_interval": every, "tests": [dict(one) for one in cases]}
-    (folder / "tests.yml").write_text(yaml.safe_dump(document, sort_keys=False, width=1000))
-    promtool_test(folder / "tests.yml", on or versions("promtool"))
+@dataclass(frozen=True)
+class Batch:
+    """Tests of one rule file, evaluated `every` so often. (promtool refuses queries over 10,000 samples: long windows need 5m.)"""
+
+    rules: str
+    cases: Sequence[Mapping[str, Any]]
+    every: str = "1m"
+
+
+def run_batches(folder: Path, batches: Sequence[Batch], on: Sequence[str] = ()) -> None:
+    """Run all of them in one call of each promtool at hand, or of those that are told."""
+    files = []
+    for index, batch in enumerate(batches):
+        rules, tests = f"rules{index}.yml", folder / f"tests{index}.yml"
+        (folder / rules).write_text(batch.rules)
+        document = {
+            "rule_files": [rules],
+            "evaluation_interval": batch.every,
+            "tests": [dict(one) for one in batch.cases],
+        }
+        tests.write_text(yaml.safe_dump(document, sort_keys=False, width=1000))
+        files.append(tests)
+    promtool_test(files, on or versions("promtool"))
+
+
+def run_cases(folder: Path, rules: str, cases: Sequence[Mapping[str, Any]], on: Sequence[str] = ()) -> None:
+    """Run tests on rules that are evaluated every minute."""
+    run_batches(folder, [Batch(rules, cases)], on)
+
+
+def only(rules: str, names: Container[str], tier: str = "") -> str:
+    """Those rules of a file that record or raise one of these names (of one tier): promtool evaluates every rule in every test."""
+
+    def wanted(rule: Mapping[str, Any]) -> bool:
+        named = (rule.get("alert") or rule["record"]) in names
+        return named and (not tier or rule["labels"].get("tier", tier) == tier)
+
+    groups = [
+        group | {"rules": [rule for rule in group["rules"] if wanted(rule)]}
+        for group in yaml.safe_load(rules)["groups"]
+    ]
+    return yaml.safe_dump({"groups": groups}, width=10_000)

@@ -1,11 +1,15 @@
-"""Rules in the shape that Sloth emits, for the same objectives: what ours are compared with.
+"""Rules in the shape that Sloth and Pyrra emit, for the same objectives: what ours are compared with.
 
-Written from its source (0e395d8, examples/_gen/getting-started.yml and the google-28d windows): each window is a rate of the raw series, errors over total; no gate, and factors that are not capped.
+Written from their source: Sloth 0e395d8 (examples/_gen/getting-started.yml and the google-28d windows), Pyrra 1ba95af
+(slo/rules.go, its windows for 28 days). In both each window is a rate of the raw series, errors over total; neither has a
+gate, and factors are not capped. Both see the same evidence as ours, histogram or counter.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from compressed import seconds
 from slo.indicators import Selector, countings
 from slo.quantities import duration_text
 from slo.spec import Objective, Spec
@@ -16,6 +20,13 @@ DAY = 24 * HOUR
 SLOTH = (
     ("page", ((300, HOUR, 0.02), (1800, 6 * HOUR, 0.05))),
     ("ticket", ((2 * HOUR, DAY, 0.1), (6 * HOUR, 3 * DAY, 0.1))),
+)
+# Pyrra at 28 days: (severity, factor, hold, short, long); its critical is a page, its warning a ticket.
+PYRRA = (
+    ("page", 14, 120, 300, HOUR),
+    ("page", 7, 900, 1800, 6 * HOUR),
+    ("ticket", 2, HOUR, 2 * HOUR, DAY),
+    ("ticket", 1, 3 * HOUR, 6 * HOUR, 4 * DAY),
 )
 
 
@@ -36,6 +47,20 @@ def sloth(spec: Spec) -> dict[str, Any]:
         ]
         groups.append({"name": f"sloth-{objective.id}", "rules": [*ratios, *_sloth_meta(objective, me), *alerts]})
     return {"groups": groups}
+
+
+def pages(document: dict[str, Any]) -> Iterator[tuple[str, str, float]]:
+    """Each page of a rule file as (pool, query on raw series alone, seconds that it must hold): recorded names are written out."""
+    for group in document["groups"]:
+        recorded = {rule["record"]: rule["expr"] for rule in group["rules"] if "record" in rule}
+        for rule in group["rules"]:
+            if "alert" in rule and rule["labels"]["severity"] == "page":
+                yield rule["labels"]["pool"], _written_out(rule["expr"], recorded), seconds(rule.get("for", "0s"))
+
+
+def _written_out(expr: str, recorded: Mapping[str, str]) -> str:
+    named = re.compile(rf"({'|'.join(map(re.escape, recorded))})\{{[^}}]*\}}")
+    return named.sub(lambda match: f"({recorded[match[1]]})", expr)
 
 
 def _record(name: str, expr: str, labels: dict[str, str]) -> dict[str, Any]:
@@ -82,3 +107,44 @@ def _sloth_meta(objective: Objective, me: dict[str, str]) -> list[dict[str, Any]
         "sloth_slo_info": "vector(1)",
     }
     return [_record(name, expr, me) for name, expr in expressions.items()]
+
+
+def pyrra(spec: Spec) -> dict[str, Any]:
+    """A rule file of Pyrra's shape: seven ratios from raw series, four alerts, and a page where the total is absent."""
+    groups = []
+    for objective in spec.objectives:
+        me = {"slo": objective.id}
+        windows = sorted({window for row in PYRRA for window in row[3:]})
+        ratios = [_record(_pyrra(window), _ratio(spec, objective, window), me) for window in windows]
+        rules = [*ratios, *(_pyrra_alert(objective, *row) for row in PYRRA), _pyrra_absent(spec, objective)]
+        groups.append({"name": f"pyrra-{objective.id}", "interval": "30s", "rules": rules})
+    return {"groups": groups}
+
+
+def _pyrra(window: float) -> str:
+    return f"slo:burnrate{duration_text(window)}"
+
+
+def _pyrra_alert(
+    objective: Objective, severity: str, factor: float, hold: float, short: float, long: float
+) -> dict[str, Any]:
+    sides = (
+        f'{_pyrra(window)}{{slo="{objective.id}"}} > ({factor} * (1-{float(objective.target)!r}))'
+        for window in (short, long)
+    )
+    labels = {
+        "slo": objective.id,
+        "short": duration_text(short),
+        "long": duration_text(long),
+        "severity": severity,
+        "pool": objective.pool,
+    }
+    return {"alert": "PyrraBurn", "expr": " and ".join(sides), "for": duration_text(hold), "labels": labels}
+
+
+def _pyrra_absent(spec: Spec, objective: Objective) -> dict[str, Any]:
+    """After so long that the fast tier would have fired, rounded to minutes: factor x (1 - target) x long + hold."""
+    total = countings(objective, spec.pool(objective.pool))[-1].total[0]
+    hold = 60 * round((14 * objective.budget_ratio * HOUR + 120) / 60)
+    labels = {"slo": objective.id, "severity": "page", "pool": objective.pool}
+    return {"alert": "PyrraBurn", "expr": f"absent({total}) == 1", "for": duration_text(hold), "labels": labels}

@@ -47,11 +47,11 @@ def versions(binary: str) -> list[str]:
     return [require(binary), *(str(path) for path in (newer(binary),) if path)]
 
 
-def promtool_test(tests: Path, paths: Sequence[str]) -> None:
-    """Run a file of rule tests on each of these promtools, side by side; fails with what each of them says."""
+def promtool_test(tests: Sequence[Path], paths: Sequence[str]) -> None:
+    """Run files of rule tests on each of these promtools, side by side; fails with what each of them says."""
     runs = {
         path: subprocess.Popen(
-            [path, "test", "rules", str(tests)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [path, "test", "rules", *map(str, tests)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         for path in paths
     }
@@ -288,10 +288,11 @@ def _event_errors(event: Any) -> list[str]:
 
 
 class PagerDuty:
-    """A local server that plays PagerDuty's Events API v2 and keeps `events` (accepted) and `rejected` (event, errors)."""
+    """A local server that plays PagerDuty's Events API v2 and keeps `events` (accepted, `arrivals` in Unix seconds) and `rejected` (event, errors)."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
+        self.arrivals: list[float] = []
         self.rejected: list[tuple[Any, list[str]]] = []
         pagerduty = self
 
@@ -321,6 +322,7 @@ class PagerDuty:
         if errors:
             self.rejected.append((event, errors))
             return 400, {"status": "invalid event", "message": "Event object is invalid", "errors": errors}
+        self.arrivals.append(time.time())
         self.events.append(event)
         return 202, {"status": "success", "message": "Event processed", "dedup_key": event.get("dedup_key")}
 

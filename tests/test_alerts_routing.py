@@ -7,9 +7,10 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from msgspec import structs
 
 from alerts.build import render
-from alerts.routing import Receivers
+from alerts.receivers import Receivers
 from page import Page
 from slo import links
 from slo.spec import load
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.prometheus
 
 def config(folder: Path, pagerduty: str) -> str:
     """The generated configuration with waits of a second instead of minutes, and a routing key in a file."""
-    (folder / "key").write_text("k" * 32)
-    receivers = Receivers(routing_key_file=str(folder / "key"), pagerduty_url=pagerduty)
+    (folder / "pagerduty-routing-key").write_text("k" * 32)
+    receivers = Receivers(secrets=str(folder), pagerduty_url=pagerduty)
     document = yaml.safe_load(render(SPEC, receivers=receivers)["alertmanager.yml"])
     route = document["route"]
     for one in (route, *route["routes"]):
@@ -40,20 +41,45 @@ def waiting(*requests: int) -> str:
     )
 
 
-def test_amtool_accepts_the_configuration(tmp_path: Path) -> None:
-    for receivers in (Receivers(), Receivers(ticket_url="http://127.0.0.1:1/t", watchdog_url="http://127.0.0.1:1/w")):
-        (tmp_path / "alertmanager.yml").write_text(render(SPEC, receivers=receivers)["alertmanager.yml"])
-        for amtool in versions("amtool"):
-            command = [amtool, "check-config", str(tmp_path / "alertmanager.yml")]
-            answer = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert answer.returncode == 0, answer.stdout + answer.stderr
+@pytest.mark.parametrize(
+    "receivers",
+    [
+        Receivers(),
+        Receivers(tickets="http://127.0.0.1:1/t", watchdog_url="http://127.0.0.1:1/w"),
+        Receivers(pages="slack", tickets="slack"),
+        Receivers(pages="http://127.0.0.1:1/p", webhook_token=True),
+    ],
+    ids=["pagerduty", "webhooks for the rest", "slack", "webhook with a token"],
+)
+def test_amtool_accepts_the_configuration(receivers: Receivers, tmp_path: Path) -> None:
+    spec = structs.replace(SPEC, pools=(structs.replace(SPEC.pools[0], owner="chat-team"),))
+    (tmp_path / "alertmanager.yml").write_text(render(spec, receivers=receivers)["alertmanager.yml"])
+    for amtool in versions("amtool"):
+        command = [amtool, "check-config", str(tmp_path / "alertmanager.yml")]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_a_pool_with_an_owner_pages_the_owners_own_service(tmp_path: Path) -> None:
+    owned = structs.replace(SPEC.pools[0], owner="chat-team")
+    text = render(structs.replace(SPEC, pools=(owned,)), receivers=Receivers(secrets="/s"))["alertmanager.yml"]
+    keys = {one["name"]: one for one in yaml.safe_load(text)["receivers"]}
+    assert keys["page"]["pagerduty_configs"][0]["routing_key_file"] == "/s/pagerduty-routing-key"
+    assert keys["page-chat-team"]["pagerduty_configs"][0]["routing_key_file"] == "/s/pagerduty-routing-key-chat-team"
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(text)
+    for pool, receiver in ((owned.name, "page-chat-team"), ("another", "page")):
+        labels = ("alertname=ObjectiveBurn", "severity=page", f"pool={pool}")
+        arguments = ("config", "routes", "test", f"--config.file={file}", f"--verify.receivers={receiver}", *labels)
+        answer = tool("amtool", *arguments)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
 @pytest.mark.parametrize(
     ("receiver", "labels"),
     [
-        ("pagerduty", ("alertname=ObjectiveBurn", "severity=page", "pool=chat-70b")),
-        ("pagerduty", ("alertname=GpuLost", "severity=page")),
+        ("page", ("alertname=ObjectiveBurn", "severity=page", "pool=chat-70b")),
+        ("page", ("alertname=GpuLost", "severity=page")),
         ("ticket", ("alertname=KvCacheHigh", "severity=ticket", "pool=chat-70b")),
         ("ticket", ("alertname=LedgerLagging", "severity=ticket")),
         ("ticket", ("alertname=SomebodyElses", "severity=critical")),

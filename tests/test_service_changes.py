@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from fastapi.testclient import TestClient
 
+from slo.catalogue import EXCLUDED
 from slo.ledger.store import Ledger
 from slo.service.app import create_app
 from slo.service.history import rfc3339
@@ -171,3 +172,15 @@ def test_a_calendar_month_begins_with_its_first_slot_and_not_with_the_last_one_b
     service.ingest()
     (found,) = service.judged().budgets.values()
     assert (found.counted.good, found.counted.total, found.elapsed_seconds, found.coverage) == (1, 2, 600, 1.0)
+
+
+def test_alert_rules_learn_what_is_excluded_at_this_moment(client: TestClient) -> None:
+    def told() -> str:
+        return next(line for line in client.get("/metrics").text.splitlines() if line.startswith(f"{EXCLUDED}{{"))
+
+    assert told() == f'{EXCLUDED}{{objective="fast",pool="pool"}} 0.0'
+    now = {**INCIDENT, "from": rfc3339(NOW - 60), "to": rfc3339(NOW + 600)}
+    made = client.post("/api/v1/exclusions", json=now).json()
+    assert told().endswith(" 1.0")
+    client.post(f"/api/v1/exclusions/{made['id']}/withdrawal", json={"who": "ann", "why": "done early"})
+    assert told().endswith(" 0.0")

@@ -6,8 +6,11 @@ from pathlib import Path
 import alerts
 import dashboards
 from alerts.build import render as render_alerts
+from alerts.receivers import PAGERDUTY, SECRETS, SLACK, Receivers
+from alerts.rules import Sites
 from compose.inputs import UserError, read_objectives
 from dashboards.build import render as render_dashboards
+from slo import links
 from slo.spec import Spec
 
 FOLDERS = {
@@ -21,17 +24,38 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("build", help="write rules, routing and dashboards", description=__doc__)
     parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: the packaged one)")
     parser.add_argument("--out", metavar="DIR", help="folder to write to (default: the committed generated/ folders)")
+    to = parser.add_argument_group("where alerts go (secrets are read by Alertmanager from files, never written)")
+    to.add_argument("--pages", metavar="WHERE", default=PAGERDUTY, help="pagerduty, slack or a webhook's URL")
+    to.add_argument("--tickets", metavar="WHERE", default="", help="the same; default: only Alertmanager's own page")
+    to.add_argument("--watchdog", metavar="URL", default="", help="what raises the alarm when the watchdog goes silent")
+    to.add_argument(
+        "--secrets", metavar="DIR", default=SECRETS, help="folder of the secret files (default: %(default)s)"
+    )
+    to.add_argument("--webhook-token", action="store_true", help="send DIR/webhook-token with webhooks")
+    to.add_argument(
+        "--service-url", metavar="URL", default=links.SERVICE_URL, help="where people reach the SLO service"
+    )
+    to.add_argument("--grafana-url", metavar="URL", default=links.GRAFANA_URL, help="where people reach Grafana")
     parser.set_defaults(run=run)
 
 
-def rendered(spec: Spec) -> dict[str, dict[str, str]]:
+def rendered(spec: Spec, sites: Sites | None = None, receivers: Receivers | None = None) -> dict[str, dict[str, str]]:
     """Return {part: {file name: text}} of everything that is generated."""
-    return {"alerts": render_alerts(spec), "dashboards": render_dashboards(spec)}
+    return {"alerts": render_alerts(spec, sites, receivers), "dashboards": render_dashboards(spec)}
+
+
+def _receivers(args: argparse.Namespace) -> Receivers:
+    for option, where in (("--pages", args.pages), ("--tickets", args.tickets), ("--watchdog", args.watchdog)):
+        known = ("", PAGERDUTY, SLACK) if option != "--watchdog" else ("",)
+        if where not in known and not where.startswith(("http://", "https://")):
+            raise UserError(f"{option} {where}: give {', '.join(filter(None, (*known, 'or a URL')))}")
+    return Receivers(args.pages, args.tickets, args.watchdog, args.secrets, args.webhook_token)
 
 
 def run(args: argparse.Namespace) -> int:
     """Write every file, and remove generated files that no longer belong."""
-    for part, files in rendered(read_objectives(args.objectives)).items():
+    sites = Sites(args.service_url.rstrip("/"), args.grafana_url.rstrip("/"))
+    for part, files in rendered(read_objectives(args.objectives), sites, _receivers(args)).items():
         folder = FOLDERS[part] if args.out is None else Path(args.out) / part
         try:
             _write(folder, files)

@@ -54,7 +54,7 @@ REPLICA_CAPACITY = Metric(
 EXCLUDED = Metric(
     "plimsoll_excluded",
     "gauge",
-    ("objective",),
+    ("objective", "pool"),
     "1 while an exclusion (maintenance, load test) covers the objective, 0 while none does.",
 )
 INGEST_LAG = Metric("plimsoll_ingest_lag_seconds", "gauge", (), "Seconds since the ledger last booked from its source.")

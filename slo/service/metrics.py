@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 
 from slo import catalogue
+from slo.capacity.plan import CAPACITY
 from slo.service.state import Service
 
 
@@ -25,13 +26,25 @@ class ServiceCollector:
             if budget.budget_left is not None:
                 left.add_metric(labels, budget.budget_left)
         nodes, lag = _family(catalogue.RECOMMENDED_NODES), _family(catalogue.INGEST_LAG)
+        capacity = _family(catalogue.REPLICA_CAPACITY)
         for pool in self._service.spec.pools:
-            recommended = self._service.recommendation(pool.name).recommended_nodes
-            if recommended is not None:
-                nodes.add_metric([pool.name], recommended)
+            found = self._service.recommendation(pool.name)
+            if found.recommended_nodes is not None:
+                nodes.add_metric([pool.name], found.recommended_nodes)
+            if CAPACITY in found.evidence:
+                capacity.add_metric([pool.name], found.evidence[CAPACITY])
         if self._service.booked_at is not None:
             lag.add_metric([], max(0.0, self._service.clock() - self._service.booked_at))
-        yield from (left, coverage, nodes, lag)
+        yield from (left, coverage, nodes, capacity, self._excluded(), lag)
+
+    def _excluded(self) -> GaugeMetricFamily:
+        """What an exclusion covers at this moment: alert rules mute themselves by it."""
+        family, now = _family(catalogue.EXCLUDED), self._service.clock()
+        running = [one for one in self._service.exclusions() if one.start <= now < one.end]
+        for objective in self._service.spec.objectives:
+            covered = any(one.covers(objective) for one in running)
+            family.add_metric([objective.id, objective.pool], float(covered))
+        return family
 
 
 def registry(service: Service) -> CollectorRegistry:

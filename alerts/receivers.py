@@ -1,0 +1,119 @@
+"""Where Alertmanager sends: PagerDuty, Slack or a webhook, each with the words and links that a person needs first.
+
+Secrets are named as files and never written. An owner's file is the common one's name with the owner's behind it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from alerts import burning
+from alerts.rules import Sites
+
+PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"
+SECRETS = "/etc/alertmanager"
+PAGERDUTY, SLACK = "pagerduty", "slack"
+
+
+@dataclass(frozen=True, slots=True)
+class Receivers:
+    """Where alerts go: `pages` and `tickets` are "pagerduty", "slack" or the URL of a webhook; "" leaves them in
+    Alertmanager's own page. `secrets` is the folder with the files `pagerduty-routing-key`, `slack-url` and, if
+    `webhook_token` is set, `webhook-token`, which is sent as a bearer token.
+    """
+
+    pages: str = PAGERDUTY
+    tickets: str = ""
+    watchdog_url: str = ""
+    secrets: str = SECRETS
+    webhook_token: bool = False
+    pagerduty_url: str = PAGERDUTY_URL
+
+    def receiver(self, name: str, way: str, sites: Sites, owner: str = "") -> dict[str, Any]:
+        """Write a receiver; `owner` chooses the owner's secrets."""
+        suffix = f"-{owner}" if owner else ""
+        if way == PAGERDUTY:
+            return {"name": name, "pagerduty_configs": [_pagerduty(self, sites, suffix)]}
+        if way == SLACK:
+            return {"name": name, "slack_configs": [_slack(self, suffix)]}
+        return {"name": name} | ({"webhook_configs": [self._webhook(way)]} if way else {})
+
+    def watchdog(self) -> dict[str, Any]:
+        """Write the receiver of the dead man's switch: it must stop when Alertmanager stops, so nothing is ever resolved."""
+        hook = {"webhook_configs": [self._webhook(self.watchdog_url) | {"send_resolved": False}]}
+        return {"name": "watchdog"} | (hook if self.watchdog_url else {})
+
+    def _webhook(self, url: str) -> dict[str, Any]:
+        """A webhook is sent Alertmanager's own JSON: every label and annotation."""
+        token = {"authorization": {"credentials_file": f"{self.secrets}/webhook-token"}}
+        return {"url": url, "send_resolved": True} | ({"http_config": token} if self.webhook_token else {})
+
+
+# The alert that speaks for its group: one that still fires, and what users feel before what causes it.
+_FIRST = (
+    "{{ $first := index .Alerts 0 }}"
+    "{{ if .Alerts.Firing }}{{ $first = index .Alerts.Firing 0 }}{{ end }}"
+    f'{{{{ range .Alerts.Firing }}}}{{{{ if eq .Labels.alertname "{burning.NAME}" }}}}{{{{ $first = . }}}}{{{{ end }}}}{{{{ end }}}}'
+)
+_SEVERITY = (
+    '{{ if eq .CommonLabels.severity "page" }}critical{{ else if eq .CommonLabels.severity "ticket" }}warning'
+    '{{ else if eq .CommonLabels.severity "info" }}info{{ else }}error{{ end }}'
+)
+_SUMMARY = (
+    f"{_FIRST}{{{{ with $first.Labels.pool }}}}{{{{ . }}}}: {{{{ end }}}}{{{{ $first.Annotations.summary }}}}"
+    "{{ if gt (len .Alerts.Firing) 1 }} ({{ len .Alerts.Firing }} alerts){{ end }}"
+)
+
+
+def _lines(alerts: str) -> str:
+    return f"{{{{ range .Alerts.{alerts} }}}}{{{{ .Labels.alertname }}}}: {{{{ .Annotations.summary }}}}\n{{{{ .Annotations.description }}}}\n{{{{ end }}}}"
+
+
+def _of_first(field: str) -> str:
+    return f"{_FIRST}{{{{ $first.{field} }}}}"
+
+
+def _pagerduty(receivers: Receivers, sites: Sites, suffix: str) -> dict[str, Any]:
+    """Build one PagerDuty event: the summary is what the phone shows, the details are what a person reads next."""
+    return {
+        "routing_key_file": f"{receivers.secrets}/pagerduty-routing-key{suffix}",
+        "url": receivers.pagerduty_url,
+        "send_resolved": True,
+        "severity": _SEVERITY,
+        "description": _SUMMARY,
+        "source": f"{_FIRST}{{{{ or $first.Labels.instance $first.Labels.pool `plimsoll` }}}}",
+        "component": _of_first("Labels.pool"),
+        "group": _of_first("Labels.pool"),
+        "class": _of_first("Labels.alertname"),
+        "client": "Plimsoll",
+        "client_url": sites.service,
+        "details": {
+            "firing": _lines("Firing"),
+            "resolved": _lines("Resolved"),
+            "objective": _of_first("Labels.objective"),
+            "tier": _of_first("Labels.tier"),
+        },
+        "links": [
+            {"href": _of_first("Annotations.runbook_url"), "text": f"Runbook: {_of_first('Labels.alertname')}"},
+            {"href": _of_first("Annotations.dashboard_url"), "text": "Dashboard"},
+            {"href": _of_first("Annotations.slo_url"), "text": "SLO service: the numbers"},
+        ],
+    }
+
+
+def _slack(receivers: Receivers, suffix: str) -> dict[str, Any]:
+    """Build one Slack message: the same words, and the same links as buttons."""
+    buttons = {
+        "Runbook": "Annotations.runbook_url",
+        "Dashboard": "Annotations.dashboard_url",
+        "The numbers": "Annotations.slo_url",
+    }
+    return {
+        "api_url_file": f"{receivers.secrets}/slack-url{suffix}",
+        "send_resolved": True,
+        "color": '{{ if eq .Status "resolved" }}good{{ else if eq .CommonLabels.severity "page" }}danger{{ else }}warning{{ end }}',
+        "title": f'{{{{ if eq .Status "resolved" }}}}Resolved: {{{{ end }}}}{_SUMMARY}',
+        "title_link": _of_first("Annotations.dashboard_url"),
+        "text": _lines("Firing"),
+        "fallback": _SUMMARY,
+        "actions": [{"type": "button", "text": text, "url": _of_first(field)} for text, field in buttons.items()],
+    }
