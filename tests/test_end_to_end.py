@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import real_engine
 from alerts.build import render
-from alerts.routing import Receivers
+from alerts.receivers import Receivers
 from alerts.rules import Sites
 from dashboards.build import boards as render_dashboards
 from exporters.engines.vllm_buckets import with_limits
@@ -79,7 +79,7 @@ class Whole:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     """Start every part, each after what it reads from."""
     folder = tmp_path_factory.mktemp("whole")
-    file, key = folder / "objectives.yaml", folder / "routing-key"
+    file, key = folder / "objectives.yaml", folder / "pagerduty-routing-key"
     file.write_text(OBJECTIVES)
     key.write_text("0123456789abcdef0123456789abcdef")
     spec = load(OBJECTIVES)
@@ -102,7 +102,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
         PagerDuty() as pagerduty,
     ):
         sites = Sites(service=urls["from-prometheus"])
-        files = render(spec, sites, Receivers(routing_key_file=str(key), pagerduty_url=pagerduty.url))
+        files = render(spec, sites, Receivers(secrets=str(folder), pagerduty_url=pagerduty.url))
         rules = [folder / name for name in files if name.endswith(".rules.yml")]
         for path in rules:
             path.write_text(files[path.name])
