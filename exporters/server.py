@@ -2,21 +2,23 @@
 
 import logging
 import math
-import secrets
 import signal
 import socket
 import time
+from pathlib import Path
+from typing import NamedTuple
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from exporters.exposition import Renderer
+from exporters.gates import TokenGate, Turnstile
 from exporters.journal import Journal
 from exporters.runner import Runner
 
@@ -25,6 +27,7 @@ TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 DEFAULT_PATIENCE = 8.0
 LONGEST_PATIENCE = 60.0
 MARGIN = 0.5
+MOST_CONNECTIONS = 500
 LANDING = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Plimsoll exporter</title>
 <h1>Plimsoll exporter</h1>
@@ -35,7 +38,7 @@ LANDING = """<!doctype html>
 
 
 def create_app(runner: Runner, token: str | None = None) -> Starlette:
-    """The exporter as an ASGI app. With a token, all but the probes ask for it as a bearer token."""
+    """The exporter as an ASGI app. With a token, all but the probes ask for it. No other paths exist."""
     journal = Journal(logging.getLogger(__name__))
     renderer = Renderer()
 
@@ -63,7 +66,8 @@ def create_app(runner: Runner, token: str | None = None) -> Starlette:
             Route("/-/ready", alive),
         ],
         middleware=[
-            *([Middleware(BearerGate, token=token)] if token else []),
+            Middleware(Turnstile),
+            *([Middleware(TokenGate, token=token)] if token else []),
             Middleware(GZipMiddleware, compresslevel=1),
         ],
     )
@@ -80,30 +84,31 @@ def patience(header: str | None) -> float:
     return min(max(timeout - MARGIN, timeout / 2), LONGEST_PATIENCE)
 
 
-class BearerGate:
-    """Answers 401 to whoever lacks the token. The probes stay open: they tell nothing, and kubelets carry no secrets."""
+class Tls(NamedTuple):
+    """Files of the server's certificate (with its chain) and its private key, both PEM."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app = app
-        self._token = token.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
-        if scope["type"] != "http" or scope["path"].startswith("/-/") or self._admits(HTTPConnection(scope)):
-            await self._app(scope, receive, send)
-            return
-        refusal = PlainTextResponse("a bearer token is needed\n", 401, {"WWW-Authenticate": "Bearer"})
-        await refusal(scope, receive, send)
-
-    def _admits(self, connection: HTTPConnection) -> bool:
-        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and secrets.compare_digest(token.encode(), self._token)
+    certificate: Path
+    key: Path
 
 
-def serve(app: ASGIApp, listening: socket.socket) -> None:
+def serve(app: ASGIApp, listening: socket.socket, tls: Tls | None = None) -> None:
     """Serve until SIGINT or SIGTERM, then return."""
     # uvicorn ends cleanly and then raises the signal again for whoever handled it before: here, nobody needs it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
-    uvicorn.Server(config).run(sockets=[listening])
+    uvicorn.Server(config_of(app, tls)).run(sockets=[listening])
+
+
+def config_of(app: ASGIApp, tls: Tls | None = None) -> uvicorn.Config:
+    """The server's settings. Beyond MOST_CONNECTIONS it answers 503: whoever holds so many open wants no metrics."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+    )

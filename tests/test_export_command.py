@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fakenvml import FakeNvml
 from stack import require, wait_for
+from test_server import make_certificate
 
 EXPORT = [sys.executable, "-m", "compose.cli", "export"]
 DEAD_ENGINE = "http://127.0.0.1:9"  # the discard port: nobody listens
@@ -40,7 +42,7 @@ class Exporter:
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
         self.log = log
-        (self.url,) = wait_for(lambda: re.findall(r"metrics on (http://\S+)", self.said()), "the exporter to start")
+        (self.url,) = wait_for(lambda: re.findall(r"metrics on (https?://\S+)", self.said()), "the exporter to start")
 
     def said(self) -> str:
         assert self.process.poll() is None, self.log.read_text()
@@ -148,6 +150,18 @@ def test_a_token_in_the_environment_is_asked_for(tmp_path: Path) -> None:
         assert exporter.get().status_code == 401
         assert exporter.get(authorization="Bearer s3cret").status_code == 200
         assert "s3cret" not in exporter.said()
+
+
+def test_tls_by_a_certificate_and_its_key(tmp_path: Path) -> None:
+    tls = make_certificate(tmp_path)
+    trusted = ssl.create_default_context(cafile=tls.certificate)
+    given = ("--tls-cert", str(tls.certificate), "--tls-key", str(tls.key))
+    with exporting(tmp_path, "--no-gpu", "--engine", DEAD_ENGINE, *given) as exporter:
+        assert exporter.url.startswith("https://127.0.0.1:")
+        assert "llm_replica_up" in httpx.get(exporter.url, verify=trusted, trust_env=False, timeout=90).text
+    assert "belong together" in refused(*given[:2])
+    assert "cannot be used" in refused(*given[:3], str(tls.certificate))
+    assert "No such file" in refused(*given[:3], str(tmp_path / "absent"))
 
 
 def test_bad_input_is_refused_in_one_line_with_the_fix(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 import gzip
 import math
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -15,8 +18,9 @@ import uvicorn
 
 from compose.listen import EXPORTER_TOKEN, ListenError, open_socket, read_token
 from exporters.collector import Point
+from exporters.gates import MOST_REQUESTS
 from exporters.runner import Runner
-from exporters.server import DEFAULT_PATIENCE, LONGEST_PATIENCE, create_app, patience
+from exporters.server import DEFAULT_PATIENCE, LONGEST_PATIENCE, Tls, config_of, create_app, patience
 from slo import catalogue
 from stack import wait_for
 
@@ -41,16 +45,17 @@ class Gpus:
 
 
 @contextmanager
-def served(collector: Gpus, token: str | None = None) -> Iterator[httpx.Client]:
-    """The app behind a real server on a free port."""
+def served(collector: Gpus, token: str | None = None, tls: Tls | None = None) -> Iterator[httpx.Client]:
+    """The app behind a real server on a free port, and a client that trusts its certificate alone."""
     with open_socket("127.0.0.1", 0, None, EXPORTER_TOKEN) as listening:
-        config = uvicorn.Config(create_app(Runner([collector]), token), log_config=None, lifespan="off")
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(config_of(create_app(Runner([collector]), token), tls))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
             wait_for(lambda: server.started, "the server to start")
-            with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", trust_env=False) as client:
+            url = f"{'https' if tls else 'http'}://127.0.0.1:{listening.getsockname()[1]}"
+            trusted = ssl.create_default_context(cafile=tls.certificate) if tls else True
+            with httpx.Client(base_url=url, trust_env=False, verify=trusted) as client:
                 yield client
         finally:
             collector.open.set()
@@ -126,12 +131,102 @@ def test_with_a_token_only_its_holder_reads_and_probes_stay_open() -> None:
     with served(Gpus(), token="s3cret") as client:
         for path in ("/metrics", "/", "/else"):
             refused = client.get(path)
-            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+            assert (refused.status_code, refused.headers["www-authenticate"].split()[0]) == (401, "Bearer,")
             assert "gpu_up" not in refused.text
         for wrong in ("Bearer s3cre", "Bearer s3cret2", "Basic s3cret", "s3cret", "Bearer", "Bearer \xe9"):
             assert client.get("/metrics", headers={b"authorization": wrong.encode("latin-1")}).status_code == 401
         assert client.get("/metrics", headers={"authorization": "Bearer s3cret"}).status_code == 200
         assert client.get("/-/healthy").status_code == 200
+
+
+def test_the_token_may_be_a_password() -> None:
+    with served(Gpus(), token="s3c:ret") as client:
+        for wrong in (("", ""), ("s3c:ret", ""), ("any", "s3c"), ("any", "s3c:ret ")):
+            assert client.get("/metrics", auth=wrong).status_code == 401
+        for broken in ("Basic s3c:ret", "Basic ====", "Basic \xe9", "Basic"):
+            assert client.get("/metrics", headers={b"authorization": broken.encode("latin-1")}).status_code == 401
+        assert client.get("/metrics", auth=("any", "s3c:ret")).status_code == 200
+
+
+def test_there_are_no_other_paths_and_nothing_to_change() -> None:
+    with served(Gpus()) as client:
+        for path in ("/metrics/", "/metrics/../etc/passwd", "/%2e%2e/", "/docs", "/openapi.json", "/-/else"):
+            assert client.get(path, follow_redirects=False).status_code in (404, 307), path
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            assert client.request(method, "/metrics", content=b"x" * 2**16).status_code == 405
+        assert client.head("/metrics").status_code == 200
+
+
+def test_so_many_scrapes_at_a_time_and_no_more() -> None:
+    gpus = Gpus()
+    with served(gpus) as client:
+        gpus.open.clear()
+        codes: list[int] = []
+        wait_at_once = threading.Barrier(MOST_REQUESTS + 1)
+
+        def scrape() -> None:
+            wait_at_once.wait(60)
+            codes.append(client.get("/metrics", timeout=60).status_code)
+
+        scrapers = [threading.Thread(target=scrape) for _ in range(MOST_REQUESTS)]
+        for scraper in scrapers:
+            scraper.start()
+        wait_at_once.wait(60)
+        # As soon as all are in, one more is refused; until then it waits its turn like the others.
+        early = 0
+        while _code(client) != 503:
+            early += 1
+        assert client.get("/-/healthy", timeout=60).status_code == 200
+        gpus.open.set()
+        for scraper in scrapers:
+            scraper.join(60)
+        assert sorted(set(codes)) in ([200], [200, 503]) and codes.count(503) <= early
+        assert client.get("/metrics").status_code == 200
+
+
+def _code(client: httpx.Client) -> int:
+    try:
+        return client.get("/metrics", timeout=0.5).status_code
+    except httpx.ReadTimeout:
+        return 0
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    """A certificate for 127.0.0.1 that signs itself."""
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+def make_certificate(folder: Path) -> Tls:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed; Debian has it in the package openssl")
+    made = Tls(folder / "cert.pem", folder / "key.pem")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
+    name = ("-subj", "/CN=plimsoll test", "-addext", "subjectAltName=IP:127.0.0.1")
+    command = ["openssl", "req", "-x509", *curve, *name, "-out", str(made.certificate), "-keyout", str(made.key)]
+    subprocess.run(command, check=True, capture_output=True)
+    return made
+
+
+def test_the_page_is_served_by_tls_and_by_nothing_else(certificate: Tls) -> None:
+    with served(Gpus(), token="s3cret", tls=certificate) as client:
+        assert "gpu_up" in client.get("/metrics", headers={"authorization": "Bearer s3cret"}).text
+        assert client.get("/metrics").status_code == 401
+        with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
+            httpx.get(f"{client.base_url}/metrics", trust_env=False)
+        with pytest.raises(httpx.TransportError):
+            httpx.get(str(client.base_url).replace("https", "http"), trust_env=False)
+
+
+def test_a_silent_connection_holds_up_nobody(certificate: Tls) -> None:
+    with served(Gpus(), tls=certificate) as client:
+        address = (client.base_url.host, client.base_url.port)
+        silent = [socket.create_connection(address) for _ in range(50)]
+        try:
+            assert client.get("/metrics", timeout=30).status_code == 200
+        finally:
+            for connection in silent:
+                connection.close()
 
 
 def test_only_loopback_may_be_open() -> None:

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import ssl
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from exporters.nvml import NvmlCollector
 from exporters.nvml_memory import Memory, StateError
 from exporters.probing import ProbeCollector
 from exporters.runner import Runner
-from exporters.server import create_app, serve
+from exporters.server import Tls, create_app, serve
 from slo.quantities import Duration
 
 
@@ -56,7 +57,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--listen",
         default="127.0.0.1:9800",
         metavar="HOST:PORT",
-        help=f"address (default: %(default)s); beyond loopback {EXPORTER_TOKEN} or {EXPORTER_TOKEN}_FILE must give a bearer token",
+        help=f"address (default: %(default)s); beyond loopback {EXPORTER_TOKEN} or {EXPORTER_TOKEN}_FILE must give a token, asked for as bearer token or password",
+    )
+    parser.add_argument(
+        "--tls-cert", type=Path, metavar="FILE", help="serve HTTPS with this certificate (PEM, with its chain)"
+    )
+    parser.add_argument(
+        "--tls-key", type=Path, metavar="FILE", help="the certificate's private key (PEM, no passphrase)"
     )
     parser.set_defaults(run=run)
 
@@ -73,14 +80,29 @@ def run(args: argparse.Namespace) -> int:
     memory = None if args.no_gpu else _memory(args.state)
     runner = Runner(collectors(args.engine, _probes(args), memory, args.state))
     host, port = read_address(args.listen)
-    token = read_token(os.environ, EXPORTER_TOKEN)
+    token, tls = read_token(os.environ, EXPORTER_TOKEN), _tls(args.tls_cert, args.tls_key)
     listening = open_socket(host, port, token, EXPORTER_TOKEN)
     port = listening.getsockname()[1]
-    logging.getLogger("plimsoll").info("metrics on http://%s:%d/metrics", f"[{host}]" if ":" in host else host, port)
+    scheme, shown = "https" if tls else "http", f"[{host}]" if ":" in host else host
+    logging.getLogger("plimsoll").info("metrics on %s://%s:%d/metrics", scheme, shown, port)
     if args.otlp:
         _push(runner, args.otlp, every)
-    serve(create_app(runner, token), listening)
+    serve(create_app(runner, token), listening, tls)
     return 0
+
+
+def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise UserError("--tls-cert and --tls-key belong together: give both")
+    try:
+        # Without a passphrase to give, a key that asks for one would stop the start at a prompt.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        raise UserError(f"--tls-cert {certificate} --tls-key {key}: cannot be used: {why}") from error
+    return Tls(certificate, key)
 
 
 def _make(folder: Path) -> None:
