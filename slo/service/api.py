@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Query
 
 from slo.budget import Budget
 from slo.exclusions import stretches
-from slo.service import api_changes, api_pools, models
+from slo.service import api_changes, api_pools, api_reviews, models
 from slo.service.history import budget_history, rfc3339
 from slo.service.problems import READING
 from slo.service.state import Judged, Service
@@ -29,6 +29,7 @@ def router(service: Service) -> APIRouter:
     _history_routes(api, service)
     api_pools.add(api, service)
     api_changes.add(api, service)
+    api_reviews.add(api, service)
     return api
 
 

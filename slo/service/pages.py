@@ -1,15 +1,17 @@
-"""Pages for people: all budgets, and the runbooks. Everything they load is served from here, so they work air-gapped."""
+"""Pages for people: all budgets, the weekly review, and the runbooks. Everything they load is served from here, so they work air-gapped."""
 
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.templating import Jinja2Templates
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from slo.quantities import duration_text, percent_text
-from slo.service.state import Service
+from slo.service import api_reviews
+from slo.service.review import start_of, week_of
+from slo.service.state import WEEK, Service
 
 STATUS_SIGNS = {"ok": "✓", "burning": "▲", "exhausted": "✕", "unknown": "?"}
 STATUS_WORDS = {
@@ -45,6 +47,18 @@ def router(service: Service, runbooks: str) -> APIRouter:
             "source": service.source.name,
         }
         return templates.TemplateResponse(request, "budgets.html", context)
+
+    @pages.get("/reviews")
+    def last_review() -> RedirectResponse:
+        return RedirectResponse(f"/reviews/{week_of(service.clock() - WEEK)}")
+
+    @pages.get("/reviews/{week}")
+    def review_page(request: Request, week: str) -> HTMLResponse:
+        reviewed = api_reviews.found(service, week)
+        start = start_of(week)
+        after = week_of(start + WEEK) if start + WEEK <= service.clock() else None
+        context = {"review": reviewed, "before": week_of(start - WEEK), "after": after}
+        return templates.TemplateResponse(request, "review.html", context)
 
     @pages.get("/runbooks")
     def runbook_page(request: Request) -> HTMLResponse:

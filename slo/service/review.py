@@ -1,0 +1,156 @@
+"""The weekly capacity review: what each objective did in an ISO week (UTC), beside the week before, and what was recommended.
+
+Summed from the ledger whenever it is asked for, so a correction or a late backfill is in it, and a past week stays the
+same for as long as the ledger does.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from slo.budget import Counted
+from slo.exclusions import Exclusion, clipped, stretches
+from slo.ledger.rollup import NONE
+from slo.ledger.store import Ledger
+from slo.service.history import rfc3339
+from slo.service.state import WEEK, Service
+from slo.spec import Objective, Pool
+from slo.windows import SLOT, slot_of
+
+HISTORY = 10_000  # recommendations that are looked through: one a minute for a week
+
+
+class Week(BaseModel):
+    """Requests of one week. `good_ratio` is null where none was seen; coverage is of the time that is not excluded."""
+
+    good: int
+    total: int
+    bad: int
+    good_ratio: float | None
+    coverage: float
+    excluded_seconds: float
+
+
+class ObjectiveReview(Week):
+    """An objective's week and the one before."""
+
+    id: str
+    pool: str
+    target: float
+    met: bool | None = Field(description="Whether the week alone kept the target; null: no request was seen.")
+    budget_spent: float | None = Field(
+        description="Bad requests over those that the target allows for the week's requests."
+    )
+    before: Week
+
+
+class PoolReview(BaseModel):
+    """What was recommended for a pool: how often each new answer was given, and the last of them that week."""
+
+    name: str
+    actions: dict[Literal["add", "release", "hold", "insufficient_data"], int]
+    last: str | None = Field(description="RFC 3339; null: nothing was said that week.")
+    recommended_nodes: int | None
+    reasons: list[str]
+
+
+class Review(BaseModel):
+    """One week of every objective and pool. `complete` is false while the week is not over and booked."""
+
+    week: str
+    since: str = Field(alias="from")
+    until: str = Field(alias="to")
+    complete: bool
+    objectives: list[ObjectiveReview]
+    pools: list[PoolReview]
+    simulated: bool
+
+
+def week_of(at: float) -> str:
+    """Return the ISO week of a moment (Unix seconds, UTC), such as 2026-W47."""
+    year, week, _ = datetime.fromtimestamp(at, UTC).isocalendar()
+    return f"{year}-W{week:02}"
+
+
+def start_of(week: str) -> int:
+    """Return when an ISO week begins, in Unix seconds; raises ValueError for what is none."""
+    year, _, number = week.partition("-W")
+    if not (len(year) == 4 and len(number) == 2 and (year + number).isascii() and (year + number).isdecimal()):
+        raise ValueError(f"{week!r} is no ISO week; write one like 2026-W47")
+    day = date.fromisocalendar(int(year), int(number), 1)
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+
+
+def review(service: Service, week: str) -> Review:
+    """Review a week that has begun; raises ValueError for one that has not or is none."""
+    start = start_of(week)
+    now = service.clock()
+    if start > now:
+        raise ValueError(f"{week} has not begun")
+    end = min(start + int(WEEK), slot_of(now) + SLOT)
+    exclusions = service.exclusions()
+    found = [_objective(service.ledger, item, exclusions, start, end) for item in service.spec.objectives]
+    booked = service.ledger.booked_until()
+    return Review(
+        week=week,
+        **{"from": rfc3339(start), "to": rfc3339(start + WEEK)},
+        complete=all(booked.get(item.id, 0) >= start + WEEK for item in service.spec.objectives),
+        objectives=[item for item, _ in found],
+        pools=[_pool(service.ledger, pool, start, end) for pool in service.spec.pools],
+        simulated=any(simulated for _, simulated in found),
+    )
+
+
+def _objective(
+    ledger: Ledger, objective: Objective, exclusions: Sequence[Exclusion], start: int, end: int
+) -> tuple[ObjectiveReview, bool]:
+    counted, week = _week(ledger, objective, exclusions, start, end)
+    _, before = _week(ledger, objective, exclusions, start - int(WEEK), start)
+    ratio = week.good_ratio
+    out = ObjectiveReview(
+        **week.model_dump(),
+        id=objective.id,
+        pool=objective.pool,
+        target=objective.target,
+        met=None if ratio is None else ratio >= objective.target,
+        budget_spent=None if ratio is None else week.bad / (objective.budget_ratio * week.total),
+        before=before,
+    )
+    return out, counted.simulated
+
+
+def _week(
+    ledger: Ledger, objective: Objective, exclusions: Sequence[Exclusion], start: int, end: int
+) -> tuple[Counted, Week]:
+    excluded = list(clipped(stretches(exclusions, objective), start, end))
+    edges = sorted({start, end, *(int(edge) for stretch in excluded for edge in stretch)})
+    total = NONE
+    for edge, sums in zip(edges, ledger.segments(edges, [objective.id])[objective.id], strict=False):
+        if not any(low <= edge < high for low, high in excluded):
+            total = total.plus(sums)
+    away = sum(high - low for low, high in excluded)
+    seconds = end - start - away
+    counted = Counted(total.good, total.total, total.covered_ms / 1000, total.simulated)
+    return counted, Week(
+        good=counted.good,
+        total=counted.total,
+        bad=counted.bad,
+        good_ratio=counted.good / counted.total if counted.total else None,
+        coverage=min(1.0, counted.covered_seconds / seconds) if seconds else 0.0,
+        excluded_seconds=away,
+    )
+
+
+def _pool(ledger: Ledger, pool: Pool, start: float, end: float) -> PoolReview:
+    said = [item for item in ledger.recommendations(pool.name, HISTORY) if start <= item["at"] < end]
+    last = said[0] if said else None  # newest first
+    return PoolReview(
+        name=pool.name,
+        actions=Counter(item["action"] for item in said),
+        last=rfc3339(last["at"]) if last else None,
+        recommended_nodes=last["recommended_nodes"] if last else None,
+        reasons=last["reasons"] if last else [],
+    )
