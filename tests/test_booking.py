@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from slo import catalogue
 from slo.indicators import countings
-from slo.ledger.booking import MAX_GAP, SlotCount, count_slots, pad, replicas
+from slo.ledger.booking import MAX_GAP, Observed, SlotCount, pad
 from slo.sources import Series
 from slo.spec import load
 from slo.windows import SLOT, slot_of
@@ -27,7 +27,7 @@ def count(world: World, *slots: float) -> list[SlotCount]:
         Series(name, labels, [(at, v) for at, v in samples if low < at <= high])
         for name, labels, samples in world.all_series()
     ]
-    return count_slots(WAYS, replicas(series), series, chosen)
+    return Observed(series, chosen).count(WAYS)
 
 
 def every(start: float, end: float, step: float = 15.0) -> list[float]:
@@ -84,7 +84,7 @@ def test_a_counter_that_falls_without_a_new_start_time_counts_its_new_value() ->
         watch,
         Series(catalogue.OBJECTIVE_REQUESTS.name, good, [(T0 + 15 * (i - 1), v) for i, v in enumerate(values)]),
     ]
-    (slot,) = count_slots(WAYS, replicas(series), series, [int(T0)])
+    (slot,) = Observed(series, [int(T0)]).count(WAYS)
     assert slot.total == 4
 
 
@@ -104,14 +104,14 @@ def test_half_the_replicas_unwatched_is_half_covered() -> None:
     series = blind.all_series()
     other = {"replica": "b", "model": "m", "instance": "n"}
     series.append(Series(catalogue.REPLICA_START.name, other, [(at, T0 - 86400) for at in every(T0 - 60, T0 + 360)]))
-    assert count_slots(WAYS, replicas(series), series, [int(T0)])[0].covered_seconds == 150.0
+    assert Observed(series, [int(T0)]).count(WAYS)[0].covered_seconds == 150.0
 
 
 def test_a_slot_with_simulated_requests_is_labelled_for_good() -> None:
     world = World({"a": old([(T0 + 5, True)] * 3)}, {"a": every(T0 - 60, T0 + 360)})
     info = {"replica": "a", "model": "m", "instance": "node:9800", "simulated": "true", "version": "0.32.0"}
     series = [*world.all_series(), Series(catalogue.REPLICA_INFO.name, info, [(T0 + 5, 1.0)])]
-    (slot,) = count_slots(WAYS, replicas(series), series, [int(T0)])
+    (slot,) = Observed(series, [int(T0)]).count(WAYS)
     assert (slot.total, slot.source) == (3, "request+simulated")
 
 
@@ -121,7 +121,7 @@ def test_two_nodes_that_call_their_engine_alike_are_two_replicas() -> None:
     ).all_series()
     two = [Series(name, {**labels, "instance": "other:9800"}, samples) for name, labels, samples in one]
     series = one + two
-    (slot,) = count_slots(WAYS, replicas(series), series, [int(T0)])
+    (slot,) = Observed(series, [int(T0)]).count(WAYS)
     assert (slot.total, slot.covered_seconds) == (6, 300.0)
 
 
@@ -145,14 +145,14 @@ def bucket_series(le: str | None, single: float) -> list[Series]:
 
 def test_a_limit_on_a_bucket_bound_is_exact() -> None:
     series = bucket_series("0.6", 0)
-    (slot,) = count_slots(WAYS, replicas(series), series, [int(T0)])
+    (slot,) = Observed(series, [int(T0)]).count(WAYS)
     assert (slot.good, slot.total, slot.source) == (17, 20, "bucket")
 
 
 def test_a_limit_off_every_bucket_bound_is_unknown_and_never_guessed() -> None:
     # Sloth: silent; Pyrra: tile 100 %, graph -9900 %; slo-generator: 0 % and a false alert.
     series = bucket_series(None, 0)
-    (slot,) = count_slots(WAYS, replicas(series), series, [int(T0)])
+    (slot,) = Observed(series, [int(T0)]).count(WAYS)
     assert (slot.good, slot.total, slot.covered_seconds) == (0, 0, 0.0)
 
 
@@ -160,14 +160,14 @@ def test_single_token_requests_have_no_time_per_output_token() -> None:
     text = SPEC_TEXT.replace("time_to_first_token: 600ms", "time_per_output_token: 40ms")
     objective = load(text).objective("fast")
     series = bucket_series(None, 5)
-    (slot,) = count_slots(countings(objective, SPEC.pool("pool")), replicas(series), series, [int(T0)])
+    (slot,) = Observed(series, [int(T0)]).count(countings(objective, SPEC.pool("pool")))
     assert (slot.good, slot.total) == (10, 15)
 
 
 def test_requests_judged_one_by_one_are_preferred_to_buckets_replica_by_replica() -> None:
     judged = World({"b": old([(T0 + 5, True)] * 4 + [(T0 + 6, False)])}, {"b": every(T0 - 60, T0 + 360)}).all_series()
     series = bucket_series("0.6", 0) + judged
-    (slot,) = count_slots(WAYS, replicas(series), series, [int(T0)])
+    (slot,) = Observed(series, [int(T0)]).count(WAYS)
     assert (slot.good, slot.total, slot.source) == (17 + 4, 20 + 5, "bucket+request")
 
 

@@ -86,23 +86,25 @@ def replicas(series: Iterable[Series]) -> dict[Unit, Replica]:
     return {key: Replica(sorted(times.items()), key in simulated) for key, times in observed.items()}
 
 
-def covered_seconds(fleet: Iterable[tuple[Replica, bool]], slot: int) -> float:
-    """Return the slot's observed time: the integral of (replicas watched / replicas known) over its 300 seconds.
+def covered_seconds(fleet: Iterable[tuple[Replica, bool]], slots: Sequence[int]) -> dict[int, float]:
+    """Return per slot its observed time: the integral of (replicas watched / replicas known) over its 300 seconds.
 
     The flag says whether a replica offers the evidence that is needed; one that does not is known, but never watched.
     """
-    low, high = float(slot), float(slot + SLOT)
-    changes: list[tuple[float, int, int]] = []
+    low, high = float(slots[0]), float(slots[-1] + SLOT)
+    changes = [(float(edge), 0, 0) for edge in range(slots[0], slots[-1] + SLOT + 1, SLOT)]
     for replica, offers in fleet:
         for known, watched in replica.stretches():
             changes += _steps(known, low, high, 0, 1)
             changes += _steps(watched, low, high, 1, 0) if offers else []
     changes.sort()
-    total, watching, knowing = 0.0, 0, 0
+    found: dict[int, float] = defaultdict(float)
+    watching, knowing = 0, 0
     for (at, watched_step, known_step), (until, _, _) in pairwise(changes):
         watching, knowing = watching + watched_step, knowing + known_step
-        total += (until - at) * watching / knowing if knowing else 0.0
-    return round(total, 3)
+        if knowing and until > at:
+            found[int(at // SLOT) * SLOT] += (until - at) * watching / knowing
+    return {slot: round(found[slot], 3) for slot in slots}
 
 
 def _steps(stretch: Interval, low: float, high: float, watched: int, known: int) -> list[tuple[float, int, int]]:
@@ -137,55 +139,74 @@ def _growth(
     return value - base if value >= base else value
 
 
-def count_slots(
-    countings: Sequence[Counting], fleet: Mapping[Unit, Replica], series: Sequence[Series], slots: Sequence[int]
-) -> list[SlotCount]:
-    """Count an objective's good and total requests in each slot, each replica by the best evidence that it offers.
+class Observed:
+    """What was seen of a pool's replicas around some slots, worked out once for all objectives that count it.
 
-    `series` must reach MAX_GAP beyond the slots on both sides. A slot in which no replica was watched has 0 of 0 requests
-    and 0 seconds covered: unknown.
+    `series` must reach MAX_GAP beyond the slots (consecutive ones, in order) on both sides.
     """
-    good: dict[int, float] = defaultdict(float)
-    total: dict[int, float] = defaultdict(float)
-    used: dict[int, set[str]] = defaultdict(set)
-    by_replica: dict[Unit, list[Series]] = defaultdict(list)
-    for item in series:
-        by_replica[unit(item.labels)].append(item)
-    watched: list[tuple[Replica, bool]] = []
-    for key, replica in fleet.items():
-        counting = next((c for c in countings if _offers(c, by_replica[key])), None)
-        watched.append((replica, counting is not None))
-        if counting is None:
-            continue
-        for sums, selectors, sign in (
-            (good, counting.good, 1),
-            (total, counting.total, 1),
-            (good, counting.without, -1),
-            (total, counting.without, -1),
-        ):
-            _add(sums, selectors, by_replica[key], replica, sign)
-        for at, _ in replica.observed:
-            used[slot_of(at)] |= {counting.source, SIMULATED} if replica.simulated else {counting.source}
-    return [
-        SlotCount(
-            slot, round(good[slot]), round(total[slot]), covered_seconds(watched, slot), "+".join(sorted(used[slot]))
-        )
-        for slot in slots
-    ]
+
+    def __init__(self, series: Sequence[Series], slots: Sequence[int]) -> None:
+        self._slots = slots
+        self._fleet = replicas(series)
+        self._series: dict[Unit, list[Series]] = defaultdict(list)
+        for item in series:
+            self._series[unit(item.labels)].append(item)
+        self._slots_seen = {key: {slot_of(at) for at, _ in replica.observed} for key, replica in self._fleet.items()}
+        self._covered: dict[tuple[bool, ...], dict[int, float]] = {}
+        self._grown: dict[int, list[tuple[int, float]]] = {}
+
+    def count(self, countings: Sequence[Counting]) -> list[SlotCount]:
+        """Count an objective's good and total requests in each slot, each replica by the best evidence that it offers.
+
+        A slot in which no replica was watched has 0 of 0 requests and 0 seconds covered: unknown.
+        """
+        good: dict[int, float] = defaultdict(float)
+        total: dict[int, float] = defaultdict(float)
+        used: dict[int, set[str]] = defaultdict(set)
+        offers = []
+        for key, replica in self._fleet.items():
+            series = self._series[key]
+            counting = next((c for c in countings if _offers(c, series)), None)
+            offers.append(counting is not None)
+            if counting is None:
+                continue
+            self._add(good, counting.good, series, replica, 1)
+            self._add(total, counting.total, series, replica, 1)
+            for sums in (good, total):
+                self._add(sums, counting.without, series, replica, -1)
+            for slot in self._slots_seen[key]:
+                used[slot] |= {counting.source, SIMULATED} if replica.simulated else {counting.source}
+        covered = self._covered_seconds(tuple(offers))
+        return [
+            SlotCount(slot, round(good[slot]), round(total[slot]), covered[slot], "+".join(sorted(used[slot])))
+            for slot in self._slots
+        ]
+
+    def _covered_seconds(self, offers: tuple[bool, ...]) -> dict[int, float]:
+        if offers not in self._covered:
+            fleet = zip(self._fleet.values(), offers, strict=True)
+            self._covered[offers] = covered_seconds(fleet, self._slots)
+        return self._covered[offers]
+
+    def _add(
+        self,
+        sums: dict[int, float],
+        selectors: Sequence[Selector],
+        series: Sequence[Series],
+        replica: Replica,
+        sign: int,
+    ) -> None:
+        for item in series:
+            if any(selector.matches(item.name, item.labels) for selector in selectors):
+                if id(item) not in self._grown:
+                    self._grown[id(item)] = [(slot_of(at), by) for at, by in increments(item.samples, replica)]
+                for slot, by in self._grown[id(item)]:
+                    sums[slot] += sign * by
 
 
 def _offers(counting: Counting, series: Sequence[Series]) -> bool:
     """Whether a replica has every part of `good` and some part of `total`; a missing bucket bound offers nothing."""
     return all(any(s.matches(i.name, i.labels) for i in series) for s in counting.good)
-
-
-def _add(
-    sums: dict[int, float], selectors: Sequence[Selector], series: Sequence[Series], replica: Replica, sign: int
-) -> None:
-    for item in series:
-        if any(selector.matches(item.name, item.labels) for selector in selectors):
-            for at, growth in increments(item.samples, replica):
-                sums[slot_of(at)] += sign * growth
 
 
 def pad(slots: Sequence[int]) -> Interval:

@@ -2,7 +2,7 @@
 
 from slo.catalogue import REPLICA_INFO, REPLICA_START
 from slo.indicators import Selector, countings
-from slo.ledger.booking import MAX_GAP, count_slots, pad, replicas
+from slo.ledger.booking import MAX_GAP, Observed, pad
 from slo.ledger.store import Ledger
 from slo.sources import Source
 from slo.spec import Objective, Pool, Spec
@@ -38,11 +38,6 @@ def _ingest_pool(
     for begin in range(0, len(slots), CHUNK_SLOTS):
         chunk = slots[begin : begin + CHUNK_SLOTS]
         start, end = pad(chunk)
-        series = source.series(list(selectors), start, min(end, now))
-        fleet = replicas(series)
+        observed = Observed(source.series(list(selectors), start, min(end, now)), chunk)
         final = min(chunk[-1] + SLOT, slot_of(now - LATE - MAX_GAP))
-        counts = {
-            (objective.id, objective.spec_hash): count_slots(ways[objective.id], fleet, series, chunk)
-            for objective in objectives
-        }
-        ledger.book(counts, final)
+        ledger.book({(item.id, item.spec_hash): observed.count(ways[item.id]) for item in objectives}, final)

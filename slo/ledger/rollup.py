@@ -1,10 +1,11 @@
 """Sums over hours and days beside the slots: exact, because they are whole numbers, and renewed with every slot of theirs."""
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, case, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Executable, Table, bindparam, case, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from slo.ledger.booking import SIMULATED
@@ -37,6 +38,11 @@ class Sums(NamedTuple):
 NONE = Sums(0, 0, 0, False)
 
 
+def insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """Return an INSERT that knows the database's ON CONFLICT."""
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+
+
 def parts(start: int, end: int, sizes: Sequence[int] = SIZES) -> Iterator[tuple[int, int, int]]:
     """Cut [start, end) into (size, from, to): whole days, then the whole hours around them, then the slots at the rims."""
     if not sizes or start >= end:
@@ -58,42 +64,57 @@ def add_up(connection: Connection, edges: Sequence[int], objectives: Collection[
     found: dict[str, list[Sums]] = {objective: [NONE] * (len(edges) - 1) for objective in objectives}
     for index, (start, end) in enumerate(pairwise(edges)):
         for size, low, high in parts(start, end):
-            if size == SLOT:
-                table, at, kind = slots, slots.c.slot, _simulated()
-                chosen = [at >= low, at < high]
-            else:
-                table, at, kind = rollups, rollups.c.start, rollups.c.simulated
-                chosen = [rollups.c.size == size, at >= low, at < high]
-            sums = (func.sum(table.c.good), func.sum(table.c.total), func.sum(table.c.covered_ms), func.max(kind))
-            query = select(table.c.objective, *sums).where(table.c.objective.in_(objectives), *chosen)
-            for name, good, total, covered, simulated in connection.execute(query.group_by(table.c.objective)):
+            values = {"objectives": list(objectives), "low": low, "high": high}
+            for name, good, total, covered, simulated in connection.execute(_sum(size), values):
                 new = Sums(int(good), int(total), int(covered), bool(simulated))
                 found[name][index] = found[name][index].plus(new)
     return found
 
 
+@cache
+def _sum(size: int) -> Executable:
+    table, at, kind = (
+        (slots, slots.c.slot, _simulated()) if size == SLOT else (rollups, rollups.c.start, rollups.c.simulated)
+    )
+    sums = (func.sum(table.c.good), func.sum(table.c.total), func.sum(table.c.covered_ms), func.max(kind))
+    query = (
+        select(table.c.objective, *sums)
+        .group_by(table.c.objective)
+        .where(
+            table.c.objective.in_(bindparam("objectives", expanding=True)),
+            at >= bindparam("low"),
+            at < bindparam("high"),
+        )
+    )
+    return query if size == SLOT else query.where(rollups.c.size == size)
+
+
 def renew(connection: Connection, objectives: Collection[str], first: int, last: int) -> None:
     """Sum again the hours and days that hold the slots from `first` to `last`."""
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    for size, table, at, kind in (
-        (HOUR, slots, slots.c.slot, _simulated()),
-        (DAY, rollups, rollups.c.start, rollups.c.simulated),
-    ):
-        low, high = first - first % size, last - last % size + size
-        begin = (at - at % size).label("begin")
-        sums = [func.sum(table.c[name]).label(name) for name in ("good", "total", "covered_ms")]
-        query = select(table.c.objective, literal(size), begin, *sums, func.max(kind))
-        query = query.where(table.c.objective.in_(objectives), at >= low, at < high)
-        if size == DAY:
-            query = query.where(rollups.c.size == HOUR)
-        columns = ["objective", "size", "start", "good", "total", "covered_ms", "simulated"]
-        new = insert(rollups).from_select(columns, query.group_by(table.c.objective, begin))
-        connection.execute(
-            new.on_conflict_do_update(
-                index_elements=["objective", "size", "start"],
-                set_={name: new.excluded[name] for name in columns[3:]},
-            )
-        )
+    for size in (HOUR, DAY):
+        span = {"low": first - first % size, "high": last - last % size + size}
+        connection.execute(_renew(connection.dialect.name, size), {"objectives": list(objectives), **span})
+
+
+@cache
+def _renew(dialect: str, size: int) -> Executable:
+    """Hours are summed from slots, days from hours."""
+    table, at, kind = (
+        (slots, slots.c.slot, _simulated()) if size == HOUR else (rollups, rollups.c.start, rollups.c.simulated)
+    )
+    begin = (at - at % size).label("begin")
+    sums = [func.sum(table.c[name]).label(name) for name in ("good", "total", "covered_ms")]
+    query = select(table.c.objective, literal(size), begin, *sums, func.max(kind)).group_by(table.c.objective, begin)
+    query = query.where(
+        table.c.objective.in_(bindparam("objectives", expanding=True)), at >= bindparam("low"), at < bindparam("high")
+    )
+    if size == DAY:
+        query = query.where(rollups.c.size == HOUR)
+    columns = ["objective", "size", "start", "good", "total", "covered_ms", "simulated"]
+    new = insert(dialect, rollups).from_select(columns, query)
+    return new.on_conflict_do_update(
+        index_elements=["objective", "size", "start"], set_={name: new.excluded[name] for name in columns[3:]}
+    )
 
 
 def _simulated() -> ColumnElement[int]:

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, and_, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, Executable, and_, func, or_, select
 
 from slo.ledger.booking import SIMULATED, SlotCount
 from slo.ledger.database import writing
-from slo.ledger.rollup import Sums, add_up, renew
+from slo.ledger.rollup import Sums, add_up, insert, renew
 from slo.ledger.tables import audit, progress, recommendations, rollups, slots
 from slo.windows import SLOT
 
@@ -33,7 +33,6 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         """`engine` comes from slo.ledger.database.open_database."""
         self.engine = engine
-        self._insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
 
     def book(self, counts: Mapping[tuple[str, str], Sequence[SlotCount]], booked_until: int) -> None:
         """Store the slots of (objective, spec hash) and how far they are final, in one transaction.
@@ -56,26 +55,13 @@ class Ledger:
                 self._mark(connection, objectives, booked_until)
 
     def _upsert(self, connection: Connection, rows: list[dict[str, Any]], kept_if_better: bool) -> None:
-        insert = self._insert(slots)
-        new = insert.excluded
-        better = or_(new.covered_ms >= slots.c.covered_ms, new.total > slots.c.total)
-        update = insert.on_conflict_do_update(
-            index_elements=[slots.c.objective, slots.c.slot],
-            set_={name: new[name] for name in ("good", "total", "covered_ms", "spec_hash", "source")},
-            where=and_(better, slots.c.source.not_like(f"{CORRECTED}%")) if kept_if_better else None,
-        )
-        connection.execute(update, rows)
+        connection.execute(_upsert_slots(self.engine.dialect.name, kept_if_better), rows)
         starts = [row["slot"] for row in rows]
         renew(connection, {row["objective"] for row in rows}, min(starts), max(starts))
 
     def _mark(self, connection: Connection, objectives: Collection[str], booked_until: int) -> None:
-        mark = self._insert(progress)
-        forward = mark.on_conflict_do_update(
-            index_elements=[progress.c.objective],
-            set_={"booked_until": mark.excluded.booked_until},
-            where=mark.excluded.booked_until > progress.c.booked_until,
-        )
-        connection.execute(forward, [{"objective": name, "booked_until": booked_until} for name in objectives])
+        rows = [{"objective": name, "booked_until": booked_until} for name in objectives]
+        connection.execute(_move_progress(self.engine.dialect.name), rows)
 
     def booked_until(self) -> dict[str, int]:
         """Return per objective the time before which every slot is final."""
@@ -129,9 +115,9 @@ class Ledger:
 
     def remember(self, pool: str, at: float, body: dict[str, Any]) -> None:
         """Keep a recommendation."""
-        insert = self._insert(recommendations).values(pool=pool, at=round(at), body=json.dumps(body))
+        new = insert(self.engine.dialect.name, recommendations).values(pool=pool, at=round(at), body=json.dumps(body))
         with writing(self.engine) as connection:
-            connection.execute(insert.on_conflict_do_nothing())
+            connection.execute(new.on_conflict_do_nothing())
 
     def recommendations(self, pool: str, limit: int) -> list[dict[str, Any]]:
         """Return the newest recommendations of a pool, newest first."""
@@ -139,6 +125,28 @@ class Ledger:
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(recommendations.c.at.desc()).limit(limit))
             return [json.loads(row.body) for row in rows]
+
+
+@cache
+def _upsert_slots(dialect: str, kept_if_better: bool) -> Executable:
+    booked = insert(dialect, slots)
+    new = booked.excluded
+    better = or_(new.covered_ms >= slots.c.covered_ms, new.total > slots.c.total)
+    return booked.on_conflict_do_update(
+        index_elements=[slots.c.objective, slots.c.slot],
+        set_={name: new[name] for name in ("good", "total", "covered_ms", "spec_hash", "source")},
+        where=and_(better, slots.c.source.not_like(f"{CORRECTED}%")) if kept_if_better else None,
+    )
+
+
+@cache
+def _move_progress(dialect: str) -> Executable:
+    mark = insert(dialect, progress)
+    return mark.on_conflict_do_update(
+        index_elements=[progress.c.objective],
+        set_={"booked_until": mark.excluded.booked_until},
+        where=mark.excluded.booked_until > progress.c.booked_until,
+    )
 
 
 def note(

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Response
 
 from slo.budget import Budget
 from slo.exclusions import stretches
-from slo.service import api_changes, api_pools, api_reviews, models
+from slo.service import api_changes, api_pools, api_reviews, api_whatif, models
 from slo.service.history import budget_history, rfc3339
 from slo.service.problems import READING
 from slo.service.state import Judged, Service
@@ -30,6 +30,7 @@ def router(service: Service) -> APIRouter:
     api_pools.add(api, service)
     api_changes.add(api, service)
     api_reviews.add(api, service)
+    api_whatif.add(api, service)
     return api
 
 
@@ -38,7 +39,7 @@ def unix(moment: datetime) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _judged(service: Service, at: datetime | None) -> Judged:
+def _judged(service: Service, at: datetime | None, only: str | None = None) -> Judged:
     """Return the budgets at a moment that the ledger can know in full; refuse another with 422."""
     if at is None:
         return service.judged()
@@ -48,23 +49,24 @@ def _judged(service: Service, at: datetime | None) -> Judged:
     if moment % 3600 and moment < service.thinned_until:
         since = rfc3339(service.thinned_until)
         raise HTTPException(422, f"at: before {since} only whole hours are kept; ask for a whole hour of UTC")
-    return service.judged(moment)
+    return service.judged(moment, only)
 
 
-def _one(service: Service, objective: str, judged: Judged) -> Budget:
-    if objective not in judged.budgets:
-        known = ", ".join(judged.budgets)
-        raise HTTPException(404, f"no objective {objective!r}; objectives are {known}")
-    return judged.budgets[objective]
+def _one(service: Service, objective: str, at: datetime | None = None) -> tuple[Judged, Budget]:
+    known = [item.id for item in service.spec.objectives]
+    if objective not in known:
+        raise HTTPException(404, f"no objective {objective!r}; objectives are {', '.join(known[:20])}")
+    judged = _judged(service, at, objective)
+    return judged, judged.budgets[objective]
 
 
 def _objective_routes(api: APIRouter, service: Service) -> None:
-    @api.get("/slos", responses=READING)
+    @api.get("/slos", response_model=models.Slos, responses=READING)
     def slos(
         after: Annotated[str, Query(description="Go on after this id.", max_length=63)] = "",
         limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
         at: At = None,
-    ) -> models.Slos:
+    ) -> Response:
         judged = _judged(service, at)
         ids = list(judged.budgets)
         if after and after not in judged.budgets:
@@ -72,22 +74,24 @@ def _objective_routes(api: APIRouter, service: Service) -> None:
         begin = ids.index(after) + 1 if after else 0
         chosen = ids[begin : begin + limit]
         more = begin + limit < len(ids)
-        return models.Slos(
-            slos=[models.Slo.of(judged.budgets[name]) for name in chosen],
+        page = models.Slos(
+            slos=[judged.shown[name] for name in chosen],
             at=rfc3339(judged.at),
             next=models.link("/api/v1/slos", after=chosen[-1], limit=limit, at=at and at.isoformat()) if more else None,
         )
+        # Written at once: FastAPI would check each of a thousand objects again.
+        return Response(page.model_dump_json(), media_type="application/json")
 
     @api.get("/slos/{objective}", responses=READING)
     def slo(objective: str, at: At = None) -> models.Slo:
-        return models.Slo.of(_one(service, objective, _judged(service, at)))
+        judged, budget = _one(service, objective, at)
+        return judged.shown[budget.objective.id]
 
 
 def _history_routes(api: APIRouter, service: Service) -> None:
     @api.get("/slos/{objective}/budget", responses=READING)
     def budget(objective: str, at: At = None) -> models.BudgetHistory:
-        judged = _judged(service, at)
-        state = _one(service, objective, judged)
+        judged, state = _one(service, objective, at)
         excluded = stretches(service.exclusions(), state.objective)
         return models.BudgetHistory(
             id=objective,
@@ -109,7 +113,7 @@ def _history_routes(api: APIRouter, service: Service) -> None:
         until: Annotated[datetime | None, Query(alias="to", description="RFC 3339; default: now")] = None,
         limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     ) -> models.Slots:
-        state = _one(service, objective, service.judged())
+        _, state = _one(service, objective)
         end = service.clock() if until is None else unix(until)
         start = end - DAY if since is None else unix(since)
         rows = service.ledger.slots(objective, start, end, limit + 1)

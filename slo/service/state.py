@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from threading import Lock
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,6 +19,7 @@ from slo.ledger.ingest import ingest
 from slo.ledger.judging import judge
 from slo.ledger.retention import thin, thinned_until
 from slo.ledger.store import Ledger
+from slo.service.models import Slo
 from slo.sources import Source, SourceError
 from slo.sources.scrape import ScrapeSource
 from slo.spec import Pool, Spec
@@ -34,6 +36,11 @@ class Judged:
 
     at: float
     budgets: dict[str, Budget]
+
+    @cached_property
+    def shown(self) -> dict[str, Slo]:
+        """The API's objects, made once: a thousand of them take longer than an answer should."""
+        return {name: Slo.of(budget) for name, budget in self.budgets.items()}
 
 
 class Service:
@@ -103,19 +110,22 @@ class Service:
 
     def judge(self) -> Judged:
         """Judge all objectives, once for everybody who asks until the next time."""
-        self._judged = self.judged(self.clock())
-        return self._judged
+        new = self.judged(self.clock())
+        _ = new.shown  # made here, where nobody waits for an answer
+        self._judged = new
+        return new
 
     def renew(self) -> None:
         """Job: judge again where no booking did so for a while, as during a long backfill."""
         if self._judged is None or abs(self.clock() - self._judged.at) >= RENEW:
             self._try("judge", self.judge)
 
-    def judged(self, at: float | None = None) -> Judged:
-        """Return all budgets as they stood last time, or at a moment by what the ledger holds today."""
+    def judged(self, at: float | None = None, only: str | None = None) -> Judged:
+        """Return all budgets as they stood last time; or all (or only one) at a moment by what the ledger holds today."""
         if at is None:
             return self._judged or self.judge()
-        found = judge(self.ledger, self.spec.objectives, self.exclusions(), at)
+        chosen = [objective for objective in self.spec.objectives if only in (None, objective.id)]
+        found = judge(self.ledger, chosen, self.exclusions(), at)
         return Judged(at, {budget.objective.id: budget for budget in found})
 
     @property

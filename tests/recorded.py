@@ -1,0 +1,49 @@
+"""A source over recorded samples, fast enough for a month of them: what a Prometheus would hold, and when it would hold it."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from slo.catalogue import REPLICA_START
+from slo.indicators import Selector
+from slo.sources import Series, SourceError
+
+
+@dataclass
+class Recorded:
+    """Series of which `late` samples (series index, time) come into view only `delay` seconds after their time."""
+
+    recorded: list[Series]
+    name: str = "recorded"
+    down: bool = False
+    now: float = float("inf")
+    delay: float = 0.0
+    late: set[tuple[int, float]] = field(default_factory=set)
+    twice: bool = False
+
+    def __post_init__(self) -> None:
+        self._times = [[at for at, _ in item.samples] for item in self.recorded]
+
+    def series(self, selectors: Sequence[Selector], start: float, end: float) -> list[Series]:
+        """Answer as a source does; with `twice` it gives every sample two times."""
+        if self.down:
+            raise SourceError("recorded: down")
+        found = []
+        for index, item in enumerate(self.recorded):
+            if any(selector.matches(item.name, item.labels) for selector in selectors):
+                times = self._times[index]
+                samples = item.samples[bisect_right(times, start) : bisect_right(times, min(end, self.now))]
+                if self.late:
+                    samples = [s for s in samples if (index, s[0]) not in self.late or s[0] + self.delay <= self.now]
+                if samples:
+                    found.append(Series(item.name, item.labels, samples * 2 if self.twice else samples))
+        return found
+
+    def earliest(self, since: float, now: float) -> float:
+        """Return the time just before the first observation after `since`."""
+        times = [
+            t[bisect_right(t, since)]
+            for t, item in zip(self._times, self.recorded, strict=True)
+            if item.name == REPLICA_START.name and t and t[-1] > since
+        ]
+        return max(since, min(times) - 1) if times else now
