@@ -80,6 +80,8 @@ def _inhibitions() -> list[dict[str, Any]]:
         *slower,
         _hide('severity="page"', ['severity="ticket"'], same),
         _hide('alertname="ReplicaDown"', ['alertname=~"ReplicaStalled|KvCacheHigh|PreemptionStorm"'], EACH),
+        # What reads an engine that is down fails too; the collector of the GPUs does not.
+        _hide('alertname="ReplicaDown"', ['alertname="CollectorFailing"', 'collector!="nvml"'], ["instance"]),
         _hide('alertname="KvCacheHigh"', ['alertname="PreemptionStorm"'], EACH),
         _hide('alertname=~"ReplicaStalled|ReplicaDown"', ['alertname="ReplicaSlow"'], EACH),
         # What users feel, and what a stall or a queue explains, needs no warning beside it.

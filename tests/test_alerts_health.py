@@ -8,14 +8,18 @@ import pytest
 import yaml
 
 from alerts.build import render
-from health_cases import CASES, Case
+from gpu_cases import GPUS
+from health_cases import Case
+from pool_cases import EXCLUSIONS, POOLS
 from promtool import Batch, case, counter, fires, only, run_batches, run_cases, series, silent
 from slo import links
 from slo.catalogue import REQUESTS_WAITING
 from slo.spec import load
+from watching_cases import WATCHERS
 
 ROOT = Path(__file__).parents[1]
 WRITTEN = ROOT / "tests" / "rules" / "health.yml"
+CASES = [*POOLS, *EXCLUSIONS, *GPUS, *WATCHERS]
 RULES = render(load((ROOT / "slo" / "objectives.yaml").read_text()))["health.rules.yml"]
 TWO_REPLICAS_A_NODE = load("""
 version: plimsoll/v1

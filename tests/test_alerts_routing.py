@@ -1,5 +1,6 @@
 """Alertmanager's configuration, judged by amtool and in a real Alertmanager that pages a local PagerDuty."""
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from page import Page
 from slo import links
 from slo.spec import load
 from stack import Alertmanager, PagerDuty, Prometheus, scrape, tool, versions, wait_for
+from stage import serving
 
 SPEC = load((Path(__file__).parents[1] / "slo" / "objectives.yaml").read_text())
 MODEL = SPEC.pools[0].model
@@ -22,15 +24,19 @@ MODEL = SPEC.pools[0].model
 pytestmark = pytest.mark.prometheus
 
 
-def config(folder: Path, pagerduty: str) -> str:
-    """The generated configuration with waits of a second instead of minutes, and a routing key in a file."""
-    (folder / "pagerduty-routing-key").write_text("k" * 32)
-    receivers = Receivers(secrets=str(folder), pagerduty_url=pagerduty)
+def config(receivers: Receivers) -> str:
+    """The generated configuration with waits of a second instead of minutes."""
     document = yaml.safe_load(render(SPEC, receivers=receivers)["alertmanager.yml"])
     route = document["route"]
     for one in (route, *route["routes"]):
         one |= {wait: "1s" for wait in ("group_wait", "group_interval") if wait in one}
     return yaml.safe_dump(document)
+
+
+def to_pagerduty(folder: Path, url: str) -> str:
+    """The configuration for a PagerDuty at a URL, with a routing key in a file."""
+    (folder / "pagerduty-routing-key").write_text("k" * 32)
+    return config(Receivers(secrets=str(folder), pagerduty_url=url))
 
 
 def waiting(*requests: int) -> str:
@@ -95,7 +101,7 @@ def test_each_severity_goes_where_it_belongs(receiver: str, labels: tuple[str, .
 
 
 def test_no_secret_is_written_into_the_configuration(tmp_path: Path) -> None:
-    text = config(tmp_path, links.SERVICE_URL)
+    text = to_pagerduty(tmp_path, links.SERVICE_URL)
     assert "routing_key_file" in text
     assert "k" * 32 not in text
 
@@ -108,7 +114,7 @@ def test_a_long_queue_pages_once_with_links_and_resolves_under_the_same_key(tmp_
     with (
         PagerDuty() as pagerduty,
         page.served() as address,
-        Alertmanager(config(tmp_path, pagerduty.url)) as alertmanager,
+        Alertmanager(to_pagerduty(tmp_path, pagerduty.url)) as alertmanager,
         Prometheus(scrape("plimsoll", address), rules=[rules], alertmanager=alertmanager.url) as prometheus,
     ):
         wait_for(lambda: prometheus.query(f'llm_requests_waiting{{model="{MODEL}"}}'), "the first scrape")
@@ -141,13 +147,34 @@ def alert(name: str, severity: str, **labels: str) -> dict[str, Any]:
     return {"labels": {"alertname": name, "severity": severity, **labels}, "annotations": texts}
 
 
+def test_slack_gets_the_same_words_and_links_and_a_webhook_every_label(tmp_path: Path) -> None:
+    sent: dict[str, Any] = {}
+    fires = alert("QueueTooLong", "page", pool="chat-70b")
+    fires["annotations"]["runbook_url"] = links.runbook_url("QueueTooLong")
+    for way in ("slack", "webhook"):
+        with serving(lambda path, body: sent.update({path: json.loads(body)}) or "ok") as address:
+            (tmp_path / "slack-url").write_text(f"http://{address}/slack")
+            (tmp_path / "webhook-token").write_text("t" * 32)
+            pages = "slack" if way == "slack" else f"http://{address}/webhook"
+            receivers = Receivers(pages=pages, secrets=str(tmp_path), webhook_token=True)
+            with Alertmanager(config(receivers)) as alertmanager:
+                httpx.post(f"{alertmanager.url}/api/v2/alerts", json=[fires]).raise_for_status()
+                wait_for(lambda: f"/{way}" in sent, f"the message to the {way}")  # noqa: B023 - waited for within the loop
+    [message] = sent["/slack"]["attachments"]
+    assert message["title"] == "chat-70b: summary of QueueTooLong page"
+    assert message["actions"][0]["url"] == links.runbook_url("QueueTooLong")
+    [received] = sent["/webhook"]["alerts"]
+    assert received["labels"] == fires["labels"]
+    assert received["annotations"] == fires["annotations"]
+
+
 def test_one_cause_is_one_page_that_says_what_users_feel(tmp_path: Path) -> None:
     pool, replica = {"pool": "chat-70b"}, {"pool": "chat-70b", "instance": "a:9800", "replica": "r1"}
     tiers = {"page-fast": "page", "page-slow": "page", "ticket-fast": "ticket", "ticket-slow": "ticket"}
     burns = [alert("ObjectiveBurn", severity, objective="o", tier=tier, **pool) for tier, severity in tiers.items()]
     others = [alert("KvCacheHigh", severity, **replica | {"replica": "r2"}) for severity in ("page", "ticket")]
     down = [alert("ReplicaDown", "page", **replica), alert("ReplicaStalled", "page", rank="0", **replica)]
-    with PagerDuty() as pagerduty, Alertmanager(config(tmp_path, pagerduty.url)) as alertmanager:
+    with PagerDuty() as pagerduty, Alertmanager(to_pagerduty(tmp_path, pagerduty.url)) as alertmanager:
         sent = [*burns, *others, *down, alert("LedgerLagging", "ticket")]
         httpx.post(f"{alertmanager.url}/api/v2/alerts", json=sent).raise_for_status()
         wait_for(lambda: pagerduty.events, "the page")
@@ -167,7 +194,7 @@ def test_one_cause_is_one_page_that_says_what_users_feel(tmp_path: Path) -> None
 
 
 def test_blindness_hides_what_it_makes_unknown_and_pages_apart_from_the_pool(tmp_path: Path) -> None:
-    with PagerDuty() as pagerduty, Alertmanager(config(tmp_path, pagerduty.url)) as alertmanager:
+    with PagerDuty() as pagerduty, Alertmanager(to_pagerduty(tmp_path, pagerduty.url)) as alertmanager:
         sent = [alert("AllExportersAbsent", "page"), alert("ReplicasMissing", "page", pool="chat-70b")]
         httpx.post(f"{alertmanager.url}/api/v2/alerts", json=sent).raise_for_status()
         wait_for(lambda: pagerduty.events, "the page")
@@ -176,3 +203,23 @@ def test_blindness_hides_what_it_makes_unknown_and_pages_apart_from_the_pool(tmp
         )
     assert [one["alertname"] for one in hidden] == ["ReplicasMissing"]
     assert [event["payload"]["class"] for event in pagerduty.events] == ["AllExportersAbsent"]
+
+
+def test_an_excluded_pool_is_muted_and_no_other(tmp_path: Path) -> None:
+    with PagerDuty() as pagerduty, Alertmanager(to_pagerduty(tmp_path, pagerduty.url)) as alertmanager:
+        quiet, loud = {"pool": "chat-70b"}, {"pool": "another"}
+        sent = [
+            alert("PoolExcluded", "info", **quiet),
+            *(alert("QueueTooLong", "page", **pool) for pool in (quiet, loud)),
+            alert("QueueGrowing", "ticket", **quiet),
+            alert("ExporterAbsent", "page", instance="a:9800"),
+        ]
+        httpx.post(f"{alertmanager.url}/api/v2/alerts", json=sent).raise_for_status()
+        wait_for(lambda: len(pagerduty.events) == 2, "two pages")
+        muted = [one["labels"] for one in alertmanager.alerts() if one["status"]["inhibitedBy"]]
+    assert sorted((one["alertname"], one["pool"]) for one in muted) == [
+        ("QueueGrowing", "chat-70b"),
+        ("QueueTooLong", "chat-70b"),
+    ]
+    assert {event["payload"]["class"] for event in pagerduty.events} == {"QueueTooLong", "ExporterAbsent"}
+    assert not any("chat-70b" in event["payload"]["summary"] for event in pagerduty.events)
