@@ -2,18 +2,27 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
 from compose.cli import main
+from compose.inputs import DEFAULT_OBJECTIVES
 from process import PLIMSOLL
 from slo.capacity import steps
 from slo.capacity.demand import Promise
 from slo.capacity.request import Limits
 from slo.capacity.simulate import replay
 from slo.capacity.whatif import DRAWS, Answer, Question, _arrivals, whatif
+from slo.ledger.store import Ledger
+from slo.service.app import create_app
+from slo.service.state import Service
+from slo.spec import load
+from world import World
 
 QUESTION = Question("70b-fp8-h100-tp4", 500, 200, Promise(0.6, 0.04, 0.95), 40.0)
 
@@ -99,3 +108,35 @@ def test_an_impossible_promise_is_said_and_bad_input_is_one_line(capsys: pytest.
     ):
         assert main(["whatif", *arguments]) == 2
         assert says in capsys.readouterr().err
+
+
+@pytest.fixture
+def client(tmp_path: Path, open_ledger: Callable[[str], Ledger]) -> TestClient:
+    objectives, ledger = load(DEFAULT_OBJECTIVES.read_text()), open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    return TestClient(create_app(Service(objectives, World({}, {}), ledger, clock=lambda: 1.7e9)))
+
+
+def test_the_api_answers_by_the_pools_own_objectives_and_price(client: TestClient) -> None:
+    found = client.get("/api/v1/pools/chat-70b/whatif", params={"rate": 40}).json()
+    assert found["promise"] == {"ttft_seconds": 0.6, "tpot_seconds": 0.04, "target": 0.95}
+    assert found["simulated"] is True
+    assert found["answer"]["carries"] == list(answer().carries)
+    assert found["answer"]["usd_per_million"] == pytest.approx([3 * 4 * 2.0 / (40 * 700 * 3600 / 1e6)] * 2)
+    h200: dict[str, str | int] = {"rate": 40, "replica": "70b-fp8-h200-tp4", "kv_bytes": 1}
+    other = client.get("/api/v1/pools/chat-70b/whatif", params=h200).json()
+    assert other["answer"]["usd_per_million"][0] == pytest.approx(2 * 4 * 3.5 / (40 * 700 * 3600 / 1e6))
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("chat-8b/whatif", 404, "no pool 'chat-8b'"),
+        ("chat-70b/whatif?replica=gpt-2", 422, "no step model for replica 'gpt-2'"),
+        ("chat-70b/whatif?rate=0", 422, "rate"),
+        ("chat-70b/whatif?rate=nan", 422, "rate"),
+    ],
+)
+def test_the_api_refuses_what_it_cannot_answer(client: TestClient, path: str, status: int, says: str) -> None:
+    refused = client.get(f"/api/v1/pools/{path}")
+    assert refused.status_code == status
+    assert says in refused.text
