@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
 
-.PHONY: help setup run test check generate lock
+.PHONY: help setup run test check generate pictures lock
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -35,6 +35,9 @@ check: $(VENV)/dev.stamp ## Lint, types and the fast tests, in under two minutes
 
 generate: $(VENV)/run.stamp ## Write alerts/generated and dashboards/generated from the objectives
 	@$(BIN)/plimsoll build
+
+pictures: $(VENV)/dev.stamp ## Draw docs/img by Grafana's component libraries (needs node, chromium, prometheus; 640 MB once)
+	@$(BIN)/python tests/pictures/draw.py
 
 lock: ## Renew requirements.lock (needs uv)
 	@uv pip compile pyproject.toml --all-extras --no-header --no-annotate --python-version 3.11 --upgrade --quiet -o requirements.lock

@@ -16,6 +16,8 @@ import yaml
 
 START_SECONDS = 120.0
 END_SECONDS = 10.0
+# Labels of the targets, by which dashboards are narrowed.
+HERE = {"exporter": {"region": "local", "node": "this-machine"}, "service": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ def configure_prometheus(program: str, data: Path, ports: Ports, files: dict[str
         "rule_files": [str(folder / "rules" / name) for name in rules],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{ports.alertmanager}"]}]}]},
         "scrape_configs": [
-            {"job_name": f"plimsoll-{name}", "static_configs": [{"targets": [target]}]} for name, target in job.items()
+            {"job_name": f"plimsoll-{name}", "static_configs": [{"targets": [target], "labels": HERE[name]}]}
+            for name, target in job.items()
         ],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")

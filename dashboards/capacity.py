@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dashboards import common, drill, engine_panels, panels, queries
-from dashboards.panels import BAD, GOOD, GREY, WARN, Query, Section, Step
+from dashboards.panels import BAD, GOOD, GREEN, GREY, ORANGE, SKY, WARN, Query, Section, Step
 from slo import catalogue, links
 from slo.catalogue import Metric
 from slo.spec import Pool, Spec
@@ -100,6 +100,7 @@ def _nodes(spec: Spec) -> Any:
         unit="short",
         decimals=0,
         no_data="unknown: no replica and no recommendation",
+        query_colours=[ORANGE, *[SKY] * len(spec.pools)],
         limits=bounds,
         many=True,
     )
@@ -141,6 +142,7 @@ def _headroom(spec: Spec) -> Any:
         ],
         unit="suffix: tok/s",
         no_data="no engine reports",
+        query_colours=[SKY, GREEN, ORANGE] * len(spec.pools),
         many=True,
     )
 

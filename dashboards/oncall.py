@@ -20,14 +20,14 @@ def dashboard(spec: Spec) -> dict[str, Any]:
         down=[common.TO_POOL],
         sections=[
             Section("", [(4, [*common.vital_signs(), *_traffic(), common.reality()])]),
-            Section("Are users hurt?", [(5, _budgets(spec)), (7, [_alerts(), _fingerprints(spec)]), (8, _outcomes())]),
+            Section("Are users hurt?", [(5, _budgets(spec)), (9, [_alerts(), _fingerprints(spec)]), (8, _outcomes())]),
             Section("Which pool, which replica?", [(9, _replicas(spec))]),
             Section(
                 "Which phase is slow?",
                 [(8, engine_panels.latencies(spec, True)), (8, engine_panels.phases(spec, True))],
             ),
             Section("Which resource is short?", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
-            Section("Are the GPUs well?", [(8, gpu_panels.worst())]),
+            Section("Are the GPUs well?", [(9, gpu_panels.worst())]),
             Section("What changed?", [(8, _changes(spec))]),
         ],
     )
@@ -103,11 +103,14 @@ def _burn(spec: Spec) -> Any:
 
 
 def _alerts() -> Any:
-    ranked = " or ".join((f"2 * {common.firing('page')}", common.firing("ticket"), f"0 * {common.firing('info')}"))
+    by = "alertname, objective"  # which replica, the link tells: a row for each would bury the first one
+    ranked = " or ".join(
+        f"{rank} * {common.firing(severity)}" for rank, severity in ((2, "page"), (1, "ticket"), (0, "info"))
+    )
     return panels.timeline(
         links.ALERTS.title,
         "Which alert fires since when: the first one is often the cause, the others its consequences.",
-        [Query(ranked, "{{alertname}} {{objective}} {{replica}} {{collector}} {{instance}} {{uuid}}")],
+        [Query(f"max by ({by}) ({ranked})", "{{alertname}} {{objective}}")],
         unit="none",
         no_data="no alert has fired in this time",
         texts={2: Text("page", BAD), 1: Text("ticket", WARN), 0: Text("info", NEUTRAL)},

@@ -82,7 +82,10 @@ def graph(title: str, description: str, queries: Sequence[Query], **look: Any) -
         "axisBorderShow": False,
         "thresholdsStyle": {"mode": "dashed" if limits else "off"},
     }
-    if limits:
+    if not log:
+        # Without it an axis on which all is 0 goes up to 100, or to 10,000 %.
+        custom["axisSoftMax"] = limits[-1] * 1.1 if limits else 0.01 if look["unit"] == "percentunit" else 1
+    elif limits:
         custom["axisSoftMax"] = limits[-1] * 1.1
     return core.TimeSeries(
         **_panel(title, description, queries),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dashboards import common, engine_panels, gpu_panels, panels, queries
-from dashboards.panels import Query, Section
+from dashboards.panels import BLUE, GREY, ORANGE, SKY, VERMILLION, Query, Section
 from slo import catalogue, links
 from slo.spec import Spec
 
@@ -24,7 +24,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
             Section("Where does its time go?", [(8, engine_panels.latencies(spec)), (8, engine_panels.phases(spec))]),
             Section("What does it hold?", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
             Section("How does it end?", [(9, [_tokens_held(), _reasons(), engine_panels.uptime()])]),
-            Section("Are the GPUs of its node well?", [(8, gpu_panels.state()), (8, gpu_panels.load())]),
+            Section("Are the GPUs of its node well?", [(9, gpu_panels.state()), (9, gpu_panels.load())]),
         ],
     )
 
@@ -77,6 +77,7 @@ def _reasons() -> Any:
         "stop: the model ended; length: the limit was reached; abort: the client left; error and repetition: the engine's. "
         f"Source: {catalogue.FINISHED}.",
         [Query(queries.rate(catalogue.FINISHED, "reason"), "{{reason}}")],
+        colours={"stop": SKY, "length": BLUE, "abort": GREY, "error": VERMILLION, "repetition": ORANGE},
         unit="reqps",
         no_data="no engine reports",
         many=True,

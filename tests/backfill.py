@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
 import yaml
 
 from alerts.build import render as render_alerts
@@ -19,11 +21,22 @@ class PastPrometheus(Prometheus):
     def __init__(self, data: Path) -> None:
         super().__init__()
         self.data = data
+        self._client = httpx.Client(base_url=self.url, timeout=60)  # one for thousands of queries
 
     def arguments(self) -> list[str]:
         """The given storage, kept for ever: what is in it may be of any day."""
         kept = [one for one in super().arguments() if not one.startswith("--storage.tsdb.path")]
         return [*kept, f"--storage.tsdb.path={self.data}", "--storage.tsdb.retention.time=100y"]
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+        super().__exit__()
+
+    def _get(self, path: str, **parameters: Any) -> Any:
+        answer = self._client.get(path, params={name: one for name, one in parameters.items() if one is not None})
+        if not answer.is_success:
+            pytest.fail(f"{path} {parameters}: {answer.status_code} {answer.text}")
+        return answer.json()
 
 
 class Backfill:

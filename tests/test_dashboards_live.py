@@ -32,7 +32,10 @@ def fleet() -> Fleet:
 @pytest.fixture(scope="module")
 def prometheus(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     folder = tmp_path_factory.mktemp("rules")
-    with serve(fleet) as address, Prometheus(scrape("exporter", address), rules=_rules(folder)) as prometheus:
+    with (
+        serve(fleet) as address,
+        Prometheus(scrape("exporter", address, region="here", node="this"), rules=_rules(folder)) as prometheus,
+    ):
         yield prometheus
 
 

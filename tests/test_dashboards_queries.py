@@ -103,7 +103,6 @@ def test_annotations_mark_alerts_starts_versions_and_exclusions(board: Dashboard
     names = {selector.name for query in annotation_queries(board) for selector in _selectors(query.expr)}
     assert names == {
         "ALERTS",
-        catalogue.REPLICA_START.name,
         catalogue.REPLICA_INFO.name,
         catalogue.EXCLUDED.name,
         series.STARTED,

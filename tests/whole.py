@@ -93,7 +93,7 @@ def start(folder: Path) -> Iterator[Whole]:
         with (
             Alertmanager(files["alertmanager.yml"]) as alertmanager,
             Prometheus(
-                *(scrape("exporter", exporter), scrape("service", service)),
+                *(scrape("exporter", exporter, region="here", node="this"), scrape("service", service)),
                 rules=rules,
                 alertmanager=alertmanager.url,
                 interval=SCRAPE_INTERVAL,

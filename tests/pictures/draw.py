@@ -1,0 +1,137 @@
+"""Pictures of all six dashboards: `make pictures`. Grafana's component libraries draw them in headless Chromium from simulated data.
+
+No Grafana server is involved, so a picture may be called "drawn by Grafana's component libraries", never "loaded in Grafana";
+state timelines and tables are drawn by our own code (panels.tsx). The data is `past_fleet`: every incident once, over a real Prometheus.
+"""
+
+import http.server
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(ROOT), str(HERE.parent)]  # what pytest does for tests
+
+from dashboards.build import boards  # noqa: E402
+from past_fleet import INCIDENTS, MINUTE, SPEC, past  # noqa: E402
+from stack import require  # noqa: E402
+
+CACHE = ROOT / ".cache" / "pictures"
+OUT = ROOT / "docs" / "img"
+CHOSEN = {"replica": {"replica": "node-1"}}  # what is chosen in a picture; everything where nothing is
+BANNER = "SIMULATED DATA: the demo fleet's engine model; drawn by Grafana's component libraries, without a Grafana"
+PAGE = """<!doctype html><html><head><meta charset=utf-8><link rel=stylesheet href=bundle.css><style>body{{margin:0;background:#111217;color:#ccccdc;font-family:sans-serif}}
+#root{{width:1600px}}</style></head><body><div id=root></div><script>window.FROM={start};window.TO={end};window.BANNER={banner};window.CHOSEN={chosen};
+window.grafanaBootData={{user:{{orgRole:"Viewer",timezone:"utc",locale:"en-GB",language:"en-US"}},settings:{{featureToggles:{{}},
+buildInfo:{{version:"13.1.1",env:"production"}},datasources:{{}},panels:{{}},apps:{{}},theme2:{{}},licenseInfo:{{}},bootData:{{}}}},navTree:[]}};
+window.DASHBOARD={board};</script><script src=bundle.js></script></body></html>"""
+
+
+def bundle() -> None:
+    """Install the libraries, once for each package.json, and bundle what draws."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    wanted = (HERE / "package.json").read_text()
+    stamp = CACHE / "installed.json"
+    for path in HERE.iterdir():
+        if path.suffix in (".mjs", ".ts", ".tsx", ".json"):
+            shutil.copy(path, CACHE)
+    if not stamp.exists() or stamp.read_text() != wanted:
+        print("installing Grafana's component libraries (once, some 640 MB)", flush=True)
+        flags = ["--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        subprocess.run(["npm", "install", *flags], cwd=CACHE, check=True)
+        stamp.write_text(wanted)
+    subprocess.run(["node", "build.mjs", "."], cwd=CACHE, check=True)
+
+
+@contextmanager
+def served(pages: dict[str, str], prometheus: str) -> Iterator[str]:
+    """Serve the pages and the bundle, and pass /prometheus on: one origin, so that a browser lets the page ask."""
+    bundled = {"bundle.js": "text/javascript; charset=utf-8", "bundle.css": "text/css; charset=utf-8"}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.startswith("/prometheus/"):
+                answer = httpx.get(prometheus + self.path.removeprefix("/prometheus"), timeout=60)
+                self._send(answer.content, answer.status_code, "application/json")
+            elif self.path[1:] in bundled:
+                self._send((CACHE / self.path[1:]).read_bytes(), 200, bundled[self.path[1:]])
+            elif self.path[1:] in pages:
+                self._send(pages[self.path[1:]].encode(), 200, "text/html; charset=utf-8")
+            else:
+                self._send(b"", 404, "text/plain")
+
+        def _send(self, body: bytes, status: int, kind: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Stay silent."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def page(name: str, board: str, start: float, end: float) -> str:
+    """The page that draws one dashboard over a time range in Unix seconds."""
+    times = [json.dumps(datetime.fromtimestamp(at, UTC).isoformat()) for at in (start, end)]
+    return PAGE.format(
+        start=times[0],
+        end=times[1],
+        banner=json.dumps(BANNER),
+        chosen=json.dumps(CHOSEN.get(name, {})),
+        board=board.replace("</", "<\\/"),
+    )
+
+
+def main() -> None:
+    """Draw every dashboard, or those named."""
+    bundle()
+    chosen = sys.argv[1:] or [name.removesuffix(".json") for name in boards(SPEC)]
+    OUT.mkdir(parents=True, exist_ok=True)
+    with past(CACHE / "past") as (prometheus, epoch):
+        # While the engine of one replica is wedged, with every other incident in the hours before.
+        start, end = epoch + 5 * MINUTE, epoch + INCIDENTS["wedged engine"][1] * MINUTE - 30
+        names = {name.removesuffix(".json"): text for name, text in boards(SPEC).items()}
+        pages = {name: page(name, text, start, end) for name, text in names.items()}
+        with served(pages, prometheus.url) as url:
+            for name in chosen:
+                begun = time.monotonic()
+                command = ["node", "shot.mjs", f"{url}/{name}", str(OUT / f"{name}.png")]
+                ran = subprocess.run(
+                    command,
+                    cwd=CACHE,
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                    env={"CHROMIUM": require("chromium"), "PATH": "/usr/bin:/bin:/usr/local/bin"},
+                )
+                told = json.loads(ran.stdout.splitlines()[-1])
+                print(
+                    f"{OUT / name}.png in {time.monotonic() - begun:.0f} s; without data: {told['empty'] or 'none'}",
+                    flush=True,
+                )
+                for problem in dict.fromkeys((*told["errors"], *told["problems"])):
+                    print(f"  {problem[:300]}")
+
+
+if __name__ == "__main__":
+    main()
