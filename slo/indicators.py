@@ -5,6 +5,7 @@ replica: the first kind of which a replica has any series. `request` is exact by
 request); `bucket` is exact because the limit is a bound of the histogram; `counter` needs no limit.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,8 +39,17 @@ class Selector:
 
 
 def _matcher(label: str, values: tuple[str, ...]) -> str:
-    escaped = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
-    return f'{label}="{escaped[0]}"' if len(escaped) == 1 else f'{label}=~"{"|".join(escaped)}"'
+    if len(values) == 1:
+        return f'{label}="{_quoted(values[0])}"'
+    either = "|".join(_REGEX_CHARACTER.sub(r"\\\g<0>", value) for value in values)
+    return f'{label}=~"{_quoted(either)}"'
+
+
+_REGEX_CHARACTER = re.compile(r"[\\.+*?()|\[\]{}^$]")  # what RE2 gives a meaning
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 @dataclass(frozen=True, slots=True)

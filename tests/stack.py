@@ -30,6 +30,7 @@ DEBIAN_PACKAGES = {
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
     "chromium": "chromium",
+    "victoria-metrics": "victoria-metrics",
 }
 T = TypeVar("T")
 
