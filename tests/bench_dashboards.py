@@ -3,8 +3,8 @@
 A real Prometheus holds so many replicas (100), each on a node with two GPUs, scraped every 15 s for so long (6 h), and what
 the recording rules made of them; both are backfilled by promtool. Then every panel, variable and annotation query of the
 dashboard is asked as Grafana asks it on a screen 1,920 pixels wide: `All` chosen everywhere, 600 points a panel. Printed: the
-sum over all queries of the median time to the last byte, the dearest ones, and, as the peer, the same quantiles asked of raw
-buckets. With `folder`, the data is kept there and used again: making it takes some minutes.
+sum over all queries of the median time to the last byte, the dearest ones, as the peer the same quantiles asked of raw buckets,
+and what one evaluation of the recording rules costs. With `folder`, the data is kept there and used again: making it takes some minutes.
 """
 
 import json
@@ -18,7 +18,9 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import yaml
 
+from alerts.build import render as render_alerts
 from backfill import Backfill
 from dashboards import queries
 from dashboards.build import boards
@@ -189,6 +191,13 @@ def raw() -> list[tuple[str, str, bool]]:
     ]
 
 
+def rules() -> list[tuple[str, str, bool]]:
+    """What the recording rules for dashboards ask, each evaluated every 30 or 60 s."""
+    groups = yaml.safe_load(render_alerts(SPEC)["fleet.rules.yml"])["groups"]
+    found = [rule for group in groups for rule in group["rules"]]
+    return [(f"{rule['record']} {rule['labels'].get('fingerprint', '')}", rule["expr"], True) for rule in found]
+
+
 def main() -> None:
     """Make the data where it is not there yet, ask, print."""
     replicas, hours = (int(text) for text in (*sys.argv[1:3], "100", "6")[:2]) if len(sys.argv) > 2 else (100, 6)
@@ -204,7 +213,11 @@ def main() -> None:
         made = json.loads(backfill.made)
         end, start = made["end"] - SCRAPE, made["end"] - hours * 3600 + 600
         with backfill.prometheus() as prometheus:
-            for name, asked in (("on-call dashboard", oncall()), ("quantiles of raw buckets (peer)", raw())):
+            for name, asked in (
+                ("on-call dashboard", oncall()),
+                ("quantiles of raw buckets (peer)", raw()),
+                ("one evaluation of the recording rules for dashboards", rules()),
+            ):
                 before = processor(prometheus)
                 times = ask(prometheus, asked, start, end)
                 used = (processor(prometheus) - before) / ROUNDS
