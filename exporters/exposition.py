@@ -1,12 +1,12 @@
 """Points become one metrics page: Prometheus text, or OpenMetrics where the scraper asks for it.
 
 Written here and not by prometheus_client's encoders, which took half of a scrape's time: most series are the same at every
-scrape, and what their lines begin with is kept. The client library still reads the Accept header, formats numbers and
+scrape, most of them have the value that they had, and their lines are kept. The client library still reads the Accept header, formats numbers and
 writes the process's own metrics; a test holds our pages to be, byte for byte, what it would have written.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -40,11 +40,38 @@ class Line(NamedTuple):
     bound: float
 
 
+class Kept:
+    """A line of the last page, with the labels from which it was made and, as one, its value and text."""
+
+    __slots__ = ("labels", "line", "told")
+
+    def __init__(self, labels: Mapping[str, str], line: Line) -> None:
+        self.labels = labels
+        self.line = line
+        self.told = math.nan, ""
+
+    def text(self, value: float) -> str:
+        """The line with that value; raises ValueError for NaN."""
+        last, text = self.told
+        # NaN is never equal; 0 and -0 are, and are written differently.
+        if value != last or (not value and math.copysign(1, value) != math.copysign(1, last)):
+            if math.isnan(value):
+                raise ValueError("left out: NaN, and a missing number is an absent sample")
+            text = f"{self.line.start}{_number(value)}\n"
+            self.told = value, text
+        return text
+
+
 class Renderer:
-    """Writes pages. It keeps the lines' beginnings of the last page; calls at the same time are safe, and share that."""
+    """Writes pages. It keeps the lines of the last page; calls at the same time are safe, and share that.
+
+    A point's labels must not change after it was rendered: many collectors give the same object at every scrape, and by
+    that its line is known again without a look at what is in it.
+    """
 
     def __init__(self) -> None:
-        self._lines: dict[Series, Line] = {}
+        self._lines: dict[Series, Kept] = {}
+        self._same: dict[tuple[int, int, str], Kept] = {}
         self._build = Point(BUILD_INFO, {"version": version("plimsoll-slo")}, 1)
 
     def render(self, points: Iterable[Point], accept: str) -> Exposition:
@@ -58,34 +85,50 @@ class Renderer:
         for point in (*points, self._build):
             groups.setdefault(point.metric.name, []).append(point)
         problems: list[str] = []
-        lines: dict[Series, Line] = {}
+        lines: dict[Series, Kept] = {}
+        same: dict[tuple[int, int, str], Kept] = {}
         page: list[str] = []
         for group in groups.values():
             page.append(_header(group[0].metric, openmetrics))
-            page.extend(self._family(group, lines, problems))
-        self._lines = lines
+            page.extend(self._family(group, lines, same, problems))
+        self._lines, self._same = lines, same
         return Exposition("".join(page).encode() + encode(PROCESS_COLLECTOR), content_type, problems)
 
-    def _family(self, points: list[Point], lines: dict[Series, Line], problems: list[str]) -> Iterable[str]:
-        found: list[tuple[Line, float]] = []
+    def _family(
+        self,
+        points: list[Point],
+        lines: dict[Series, Kept],
+        same: dict[tuple[int, int, str], Kept],
+        problems: list[str],
+    ) -> Iterable[str]:
+        found: list[tuple[Line, str]] = []
         seen: set[str] = set()
         for point in points:
             metric, labels, value, suffix = point
-            key = (metric.name + suffix, tuple(labels.items()))
+            place = id(labels), id(metric), suffix
+            kept = self._same.get(place)
             try:
-                line = lines[key] = self._lines.get(key) or _line(point)
-                if math.isnan(value):
-                    raise ValueError("left out: NaN, and a missing number is an absent sample")
-                if line.start in seen:
+                if kept is None or kept.labels is not labels:
+                    kept = self._find(point, lines)
+                same[place] = kept
+                text = kept.text(value)
+                if kept.line.start in seen:
                     raise ValueError("two samples of one series; the first is kept")
             except ValueError as error:
                 problems.append(f"{metric}{suffix}{dict(labels)}: {error}")
                 continue
-            seen.add(line.start)
-            found.append((line, value))
+            seen.add(kept.line.start)
+            found.append((kept.line, text))
         if points[0].metric.kind == "histogram":
             found = _ordered(found)
-        return [f"{line.start}{_number(value)}\n" for line, value in found]
+        return [text for _, text in found]
+
+    def _find(self, point: Point, lines: dict[Series, Kept]) -> Kept:
+        """The line of labels that are another object than the last time, by what is in them."""
+        key = (point.metric.name + point.suffix, tuple(point.labels.items()))
+        kept = self._lines.get(key)
+        kept = lines[key] = Kept(point.labels, kept.line if kept else _line(point))
+        return kept
 
 
 def _number(value: float) -> str:
@@ -117,7 +160,7 @@ def _line(point: Point) -> Line:
     return Line(f"{name}{{{inside}}} " if inside else f"{name} ", series, _PART.get(point.suffix, 0), bound)
 
 
-def _ordered(found: list[tuple[Line, float]]) -> list[tuple[Line, float]]:
+def _ordered(found: list[tuple[Line, str]]) -> list[tuple[Line, str]]:
     """Keep each histogram series together: buckets by rising bound, then sum and count, as OpenMetrics demands."""
     places: dict[str, int] = {}
     for line, _ in found:
