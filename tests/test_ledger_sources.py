@@ -63,7 +63,9 @@ def prometheus() -> Server:
     server = Prometheus(interval="1h")
     page = server.folder / "page"
     page.write_text("".join([*lines(WORLD.all_series(), milliseconds=False), "# EOF\n"]))
-    made = ["promtool", "tsdb", "create-blocks-from", "openmetrics", page, server.folder / "data"]
+    made = [
+        str(part) for part in ("promtool", "tsdb", "create-blocks-from", "openmetrics", page, server.folder / "data")
+    ]
     subprocess.run(made, check=True, capture_output=True)
     arguments = server.arguments()
     server.arguments = lambda: [*arguments, "--storage.tsdb.retention.time=100y"]  # type: ignore[method-assign]

@@ -26,7 +26,7 @@ READING: Documented = {
     **_documented(401, 403, 404, 422, 429, 503),
     304: {"description": "Not modified since the answer with this ETag (If-None-Match)"},
 }
-WRITING = _documented(401, 403, 404, 409, 422, 429, 503)
+WRITING = _documented(400, 401, 403, 404, 409, 422, 429, 503)
 
 
 def problem(path: str, status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
