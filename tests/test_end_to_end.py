@@ -28,8 +28,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.prometheus, pytest.mark.slow, pyte
 SHORT, LONG = 270, 30  # requests
 MANY_TOKENS = 1950
 BURST_TOKENS = 700
-# No GPU here has had an XID error, so there is no time since one; and nobody asks through a gateway. Unknown, not zero.
-NOT_HERE = [catalogue.GPU_XID_LAST, *(metric for metric in catalogue.ALL if metric.name.startswith("llm_gateway_"))]
 WARM_UP = 8  # requests that a fresh engine may answer slowly, so the client does not judge them
 
 

@@ -22,9 +22,8 @@ from process import Command
 from slo.spec import Spec, load
 from stack import Alertmanager, PagerDuty, Prometheus, free_port, scrape
 
-SCRAPE_INTERVAL = (
-    "2s"  # a busy machine is seldom late for it; longer ones cost the recorded rates of a short run their exactness
-)
+# A busy machine is seldom late for it, and recorded rates, which lose up to an interval at a window's edge, stay within 1 %.
+SCRAPE_INTERVAL = "2s"
 LIMIT = 1.0  # seconds: short requests take a fraction of it, long ones a multiple; the client checks both
 OBJECTIVES = f"""
 version: plimsoll/v1
