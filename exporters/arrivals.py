@@ -11,7 +11,7 @@ class Arrivals:
 
     Both times vLLM computes `now - arrival` from the clock that its own histograms use. For two wall-clock readings the
     difference is exact (Sterbenz: neither is more than twice the other), and so is `now - (now - arrival)`: the arrival
-    comes back to the bit. Requests that share an arrival (the n choices of one) are taken in the order of first tokens.
+    comes back to the bit. Requests that share an arrival (the n choices of one) are told apart by the engine core's own measure.
     """
 
     def __init__(self) -> None:
@@ -23,13 +23,18 @@ class Arrivals:
         if len(self._first_tokens) > KEPT:
             del self._first_tokens[next(iter(self._first_tokens))]
 
-    def finished(self, now: float, duration: float) -> float | None:
-        """Return the time to first token of a request that ended `now` after `duration` seconds; None where it was not seen."""
+    def finished(self, now: float, duration: float, estimate: float = 0.0) -> float | None:
+        """Return the time to first token of a request that ended `now` after `duration` seconds; None where it was not seen.
+
+        Of several with that arrival, it is the one nearest to the estimate: what the engine core measured, which lacks a
+        token's way to the frontend.
+        """
         arrival = now - duration
         waiting = self._first_tokens.get(arrival)
         if not waiting:
             return None
-        first = waiting.popleft()
+        first = waiting[0] if len(waiting) == 1 else min(waiting, key=lambda wait: abs(wait - estimate))
+        waiting.remove(first)
         if not waiting:
             del self._first_tokens[arrival]
         return first

@@ -34,11 +34,11 @@ def judge(indicator: Indicator, request: Finished) -> Outcome | None:
         return "bad" if goodput else None
     if request.reason not in SERVED:
         return None
-    limits = {name: limit for name, limit in indicator.limits.items() if _has(request, name)}
-    if not limits and not goodput:
-        return None
-    return "good" if all(getattr(request, name) <= limit for name, limit in limits.items()) else "bad"
-
-
-def _has(request: Finished, latency: str) -> bool:
-    return latency != "time_per_output_token" or request.output_tokens > 1
+    judged = goodput
+    for name, limit in indicator.limits.items():
+        if name == "time_per_output_token" and request.output_tokens <= 1:
+            continue
+        if not getattr(request, name) <= limit:
+            return "bad"
+        judged = True
+    return "good" if judged else None

@@ -26,11 +26,16 @@ def test_every_request_gets_its_own_time_to_first_token_in_whatever_order_they_e
         assert arrivals.finished(ended, ended - arrival) is None
 
 
-def test_the_choices_of_one_request_share_an_arrival_and_are_taken_in_order() -> None:
+def test_the_choices_of_one_request_share_an_arrival_and_are_told_apart_by_an_estimate() -> None:
     arrivals, arrival = Arrivals(), 1.8e9
-    for wait in (0.25, 0.5):
+    for wait in (0.25, 0.5, 0.25):
         arrivals.first_token(arrival + wait, wait)
-    assert [arrivals.finished(arrival + 1, 1.0) for _ in range(3)] == [0.25, 0.5, None]
+    assert [arrivals.finished(arrival + 1, 1.0, estimate) for estimate in (0.47, 0.24, 0.5, 0.2)] == [
+        0.5,
+        0.25,
+        0.25,
+        None,
+    ]
 
 
 def test_first_tokens_of_clients_that_left_are_forgotten_oldest_first() -> None:

@@ -28,6 +28,9 @@ SPEC = read_objectives(None)
 MODEL = SPEC.pools[0].model
 BURST = range(90, 130)
 
+# The demo's replicas serve no adapters.
+SOURCES = [source for source in VLLM.sources if source.metric is not catalogue.ADAPTER_REQUESTS]
+
 
 def fleet(replicas: int = 2, seed: int = 1) -> Fleet:
     return Fleet(SPEC, replicas, seed)
@@ -45,7 +48,7 @@ def value(page: Page, name: str, **labels: str) -> float:
 def test_the_page_has_what_plimsoll_maps_and_says_that_it_is_simulated() -> None:
     page = page_of(fleet().replicas[0])
     suffix = {"gauge": "", "counter": "", "histogram": "_count"}
-    missing = [s.names[0] for s in VLLM.sources if s.names[0] + suffix[s.metric.kind] not in page.series]
+    missing = [s.names[0] for s in SOURCES if s.names[0] + suffix[s.metric.kind] not in page.series]
     assert missing == []
     assert page.series[catalogue.SIMULATED.name] == {(): 1.0}
     assert "HELP plimsoll_simulated 1: this is Plimsoll's demo fleet. Every number on this page comes from a model" in (
@@ -243,7 +246,7 @@ def test_the_exporter_reads_each_replica_as_a_simulated_vllm(demo: Demo) -> None
         assert (info["model"], info["version"], info["simulated"]) == (MODEL, "0.32.0", "true")
         (capacity,) = [point.value for point in points if point.metric is catalogue.KV_CACHE_CAPACITY]
         assert capacity == LIMITS.num_blocks * LIMITS.block_size
-        assert {source.metric.name for source in VLLM.sources} <= {point.metric.name for point in points}
+        assert {source.metric.name for source in SOURCES} <= {point.metric.name for point in points}
 
 
 def test_a_chat_is_streamed_token_by_token(demo: Demo) -> None:

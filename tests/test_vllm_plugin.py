@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from real_engine import MODEL, Installation
+from real_engine import MODEL, Installation, Unavailable, prepare
 
 ROOT = Path(__file__).parent.parent
 # Runs in the engine's Python: plays each scenario's steps of one request each, then prints counters and log lines.
@@ -19,7 +19,9 @@ from types import SimpleNamespace
 from vllm.v1.engine import FinishReason
 from vllm.v1.metrics.loggers import StatLoggerBase
 from vllm.v1.metrics.stats import IterationStats, RequestStateStats
-from exporters import vllm_plugin
+from vllm.v1.engine.output_processor import OutputProcessor
+from vllm.v1.metrics.stats import LoRARequestStates
+from exporters import vllm_adapters, vllm_plugin
 
 
 def finish(rank, step):
@@ -31,13 +33,38 @@ def finish(rank, step):
     request = RequestStateStats(arrival_time=ended - step["e2e"], num_generation_tokens=tokens)
     request.first_token_ts, request.last_token_ts = 100.0, 100.0 + step["decode"]
     if "ttft" in step:
-        first = IterationStats()
-        first.iteration_timestamp = request.arrival_time + step["ttft"]
-        first.time_to_first_tokens_iter.append(first.iteration_timestamp - request.arrival_time)
-        rank.record(None, first, mm_cache_stats=None, engine_idx=0)
-    stats.update_from_finished_request(FinishReason[step["reason"].upper()], "id", 1, None, request)
+        first_token(rank, request.arrival_time, step["ttft"])
+    # As vLLM's output processor does it, for a request of which a stat logger sees only the statistics.
+    asked = SimpleNamespace(
+        external_req_id="id", request_id="id", prompt_len=1, max_tokens_param=None, stats=request, num_cached_tokens=0,
+        lora_name=step.get("adapter"), parent_req=None,
+    )
+    processor = SimpleNamespace(lora_states=LoRARequestStates(log_stats=False))
+    OutputProcessor._update_stats_from_finished(processor, asked, FinishReason[step["reason"].upper()], stats)
     rank.record(None, stats, mm_cache_stats=None, engine_idx=0)
     rank.record(None, None)
+
+
+def first_token(rank, arrival, wait):
+    first = IterationStats()
+    first.iteration_timestamp = arrival + wait
+    first.time_to_first_tokens_iter.append(first.iteration_timestamp - arrival)
+    rank.record(None, first, mm_cache_stats=None, engine_idx=0)
+
+
+def choices(rank, step):
+    # The n choices of one request, as (time to first token, duration, tokens), all answered before any is finished.
+    arrival = time.time()
+    for wait, _, _ in step["choices"]:
+        first_token(rank, arrival, wait)
+    for wait, duration, tokens in sorted(step["choices"], key=lambda one: one[1]):
+        stats = IterationStats()
+        stats.iteration_timestamp = arrival + duration
+        request = RequestStateStats(arrival_time=arrival, num_generation_tokens=tokens)
+        # The frontend saw the first token 3 ms after the engine core gave it.
+        request.first_token_ts, request.last_token_ts = 100.0, 100.0 + duration - wait + 0.003
+        stats.update_from_finished_request(FinishReason.STOP, "id", 1, None, request)
+        rank.record(None, stats)
 
 
 def rewrite(path, step, ranks):
@@ -54,18 +81,27 @@ def rewrite(path, step, ranks):
 def play(model, objectives, steps):
     os.environ["PLIMSOLL_OBJECTIVES"] = objectives
     vllm_plugin._counter().clear()
+    vllm_adapters._counter().clear()
     said.clear()
-    config = SimpleNamespace(model_config=SimpleNamespace(served_model_name=model))
+    settings = {}
+    while steps and "settings" in steps[0]:
+        settings = steps.pop(0)["settings"]
+    os.environ["PLIMSOLL_DEPLOYMENT"] = settings.get("deployment", "")
+    config = SimpleNamespace(model_config=SimpleNamespace(served_model_name=model), lora_config=settings.get("lora"))
     ranks = [vllm_plugin.PlimsollStatLogger(config, index) for index in (0, 1)]
     assert all(isinstance(rank, StatLoggerBase) for rank in ranks)
     for step in steps:
         if "objectives" in step:
             rewrite(objectives, step, ranks)
+        elif "choices" in step:
+            choices(ranks[0], step)
         else:
             finish(ranks[step["rank"]], step)
-    samples = [sample for family in vllm_plugin._counter().collect() for sample in family.samples]
+    told = [*vllm_plugin._counter().collect(), *vllm_adapters._counter().collect()]
+    samples = [sample for family in told for sample in family.samples]
+    names = ("engine", "adapter", "deployment", "objective", "outcome")
     counts = {
-        " ".join(sample.labels[name] for name in ("engine", "objective", "outcome")): sample.value
+        " ".join(filter(None, (sample.labels.get(name) for name in names))): sample.value
         for sample in samples
         if sample.name.endswith("_total")
     }
@@ -96,7 +132,19 @@ OTHER_RANK = [
     step(rank=1, reason="abort"),
     step(rank=1, reason="error"),
 ]
+MOST_ADAPTERS = 50  # of exporters.vllm_adapters, which only the engine's Python can import
+# One lock file for each version of vLLM that is tried.
+VERSIONS = sorted(path.name[len("engine-") : -len(".lock")] for path in Path(__file__).parent.glob("engine-*.lock"))
 Played = dict[str, tuple[dict[str, float], list[str]]]
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def engine_installation(request: pytest.FixtureRequest) -> Installation:
+    """Each vLLM's environment in turn."""
+    try:
+        return prepare(request.param)
+    except Unavailable as why:
+        pytest.skip(f"no vLLM {request.param}: {why}")
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +160,16 @@ def played(engine_installation: Installation, tmp_path_factory: pytest.TempPathF
         "no file": (MODEL, "/nowhere/objectives.yaml", [step()]),
         "wrong file": (MODEL, str(wrong), [step()]),
         "no pool": ("other", "", [step()]),
+        "choices": (MODEL, "", [{"choices": [(0.1, 3.0, 11), (0.9, 1.0, 11)]}]),
+        "deployment": (MODEL, "", [{"settings": {"deployment": "v2"}}, step(), step(rank=1, ttft=0.65)]),
+        "adapters": (
+            MODEL,
+            "",
+            [
+                {"settings": {"lora": "on", "deployment": "v2"}},
+                *(step(adapter=name) for name in (None, "sql", "sql", *(f"a{number}" for number in range(60)))),
+            ],
+        ),
         "changed": (
             MODEL,
             str(changing),
@@ -210,3 +268,28 @@ def test_several_api_servers_count_into_one_number(engine_installation: Installa
         for requests in ("3", "4")
     ]
     assert totals == ["3.0", "7.0"]
+
+
+def test_the_choices_of_one_request_are_judged_each_by_its_own_first_token(played: Played) -> None:
+    counts, _ = played["choices"]
+    # The first is early and slow (0.29 s a token), the second late and quick: neither meets all limits at once.
+    assert (counts["0 chat-ttft good"], counts["0 chat-ttft bad"]) == (1, 1)
+    assert (counts["0 chat-goodput good"], counts["0 chat-goodput bad"]) == (0, 2)
+
+
+def test_a_deployment_is_counted_apart_and_nothing_more_without_one(played: Played) -> None:
+    counts, _ = played["deployment"]
+    assert (counts["0 chat-ttft good"], counts["1 chat-ttft bad"]) == (1, 1)
+    assert (counts["0 none v2 chat-ttft good"], counts["0 none v2 chat-ttft bad"]) == (1, 0)
+    assert (counts["1 none v2 chat-ttft good"], counts["1 none v2 chat-ttft bad"]) == (0, 1)
+    assert not [name for name in played["ranks"][0] if " none " in name]
+
+
+def test_adapters_are_counted_one_by_one_and_beyond_a_bound_together(played: Played) -> None:
+    counts, said = played["adapters"]
+    rows = ((name.split(), value) for name, value in counts.items() if name.endswith("v2 chat-ttft good"))
+    good = {adapter: value for (rank, adapter, *_), value in rows if rank == "0"}
+    assert sum(good.values()) == counts["0 chat-ttft good"] == 63
+    assert (good["sql"], good["a0"], good["other"]) == (2, 1, 60 - 48)
+    assert len(good) == MOST_ADAPTERS + 1
+    assert not [line for line in said if "cannot" in line]

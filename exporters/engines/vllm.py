@@ -40,6 +40,7 @@ VLLM = EngineMapping(
         Source(catalogue.GENERATION_LENGTH, ("vllm:request_generation_tokens",)),
         # Written by exporters/vllm_plugin.py on the engine's own page.
         Source(catalogue.OBJECTIVE_REQUESTS, (catalogue.OBJECTIVE_REQUESTS.name,), optional=True),
+        Source(catalogue.ADAPTER_REQUESTS, (catalogue.ADAPTER_REQUESTS.name,), optional=True),
     ),
     labels={"engine": "rank", "ReplicaId": "rank", "model_name": "model", "finished_reason": "reason"},
     # kv_cache_memory_bytes is None unless --kv-cache-memory-bytes was given (vLLM 0.32's log proposes a value at its start).

@@ -80,6 +80,13 @@ OBJECTIVE_REQUESTS = Metric(
     "Requests judged one by one against an objective inside the engine, by outcome: good, bad.",
 )
 
+ADAPTER_REQUESTS = Metric(
+    "llm_adapter_requests_total",
+    "counter",
+    (*RANK, "adapter", "deployment", "objective", "outcome"),
+    "The same requests by LoRA adapter (none; other beyond a bounded number) and deployment, where either is in use.",
+)
+
 # What clients see: a probe's requests, and those that pass a gateway ------------------------------------------
 PROBE = ("target", "model")
 PROBE_SUCCESS = Metric(
