@@ -14,12 +14,17 @@ from slo.quantities import duration_text
 RATE = 120.0  # seconds that these rates look back: a burst shows within two minutes, and four scrapes of 30 s fit in it
 RATES = (c.TTFT, c.TPOT, c.DURATION, c.QUEUE, c.PREFILL, c.DECODE)
 BY_REPLICA = (c.TTFT, c.TPOT, c.DURATION)
-MODEL, REPLICA = "model, region", "instance, replica, model, region, node"
+MODEL, REPLICA, NODE = "model, region", "instance, replica, model, region, node", "instance, region, node"
 
 
 def fleet_recordings() -> list[Recording]:
     """List the rates and quantiles, all models in one series each: a pool is found by its model."""
-    return [*(_rates(metric) for metric in RATES), *(_p95(metric) for metric in BY_REPLICA)]
+    return [
+        *(_rates(metric) for metric in RATES),
+        *(_p95(metric) for metric in BY_REPLICA),
+        _prefix_hits(),
+        *_worst_gpus(),
+    ]
 
 
 def memory_recordings() -> list[Recording]:
@@ -42,3 +47,16 @@ def _p95(histogram: Metric) -> Recording:
     """The 95th percentile of each replica; a replica without requests has none (NaN would hide in comparisons)."""
     quantile = f"histogram_quantile(0.95, {_rate(histogram.bucket, f'le, {REPLICA}')})"
     return Recording(series.replica_p95(histogram), f"{quantile} >= 0", {})
+
+
+def _prefix_hits() -> Recording:
+    hit, asked = (_rate(metric.name, REPLICA) for metric in (c.PREFIX_HIT, c.PREFIX_QUERIED))
+    return Recording(series.PREFIX_HITS, f"{hit} / ({asked} > 0)", {})
+
+
+def _worst_gpus() -> list[Recording]:
+    clock, highest = (f'{metric}{{domain="sm"}}' for metric in (c.GPU_CLOCK, c.GPU_CLOCK_MAX))
+    return [
+        Recording(series.NODE_CLOCK, f"min by ({NODE}) ({clock} / {highest})", {}),
+        Recording(series.NODE_TEMPERATURE, f"max by ({NODE}) ({c.GPU_TEMPERATURE})", {}),
+    ]

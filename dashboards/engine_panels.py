@@ -4,7 +4,7 @@ from typing import Any
 
 from dashboards import common, drill, panels, queries
 from dashboards.panels import BAD, BLUE, GOOD, ORANGE, SKY, VERMILLION, Query, Text
-from slo import catalogue, links
+from slo import catalogue, links, series
 from slo.catalogue import Metric
 from slo.spec import Spec
 
@@ -160,7 +160,7 @@ def uptime() -> Any:
         "Time since the engine started",
         "A fall to zero is a restart: counters begin anew, caches are cold, and the model had to be loaded. "
         f"Source: {catalogue.REPLICA_START}.",
-        [Query(f"time() - {queries.gauge(catalogue.REPLICA_START, queries.REPLICA, 'max')}", queries.REPLICA_NAME)],
+        [Query(f"time() - {queries.select(catalogue.REPLICA_START)}", queries.REPLICA_NAME)],
         unit="s",
         no_data="no engine reports",
         many=True,
@@ -211,10 +211,6 @@ def scheduler(spec: Spec) -> list[Any]:
 
 def memory() -> list[Any]:
     """Preemptions, tokens and the prefix cache."""
-    hit, asked = (
-        queries.rate(catalogue.PREFIX_HIT, queries.REPLICA),
-        queries.rate(catalogue.PREFIX_QUERIED, queries.REPLICA),
-    )
     return [
         panels.graph(
             "Preemptions",
@@ -242,7 +238,7 @@ def memory() -> list[Any]:
             "Prefix-cache hits",
             "Share of prompt tokens found in the cache. Near zero after a restart: prefill is slow until it fills again. "
             f"Source: {catalogue.PREFIX_HIT}, {catalogue.PREFIX_QUERIED}.",
-            [Query(queries.ratio(hit, asked), queries.REPLICA_NAME)],
+            [Query(queries.of_replicas(series.PREFIX_HITS), queries.REPLICA_NAME)],
             unit="percentunit",
             max=1,
             low=True,

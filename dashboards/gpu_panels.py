@@ -4,7 +4,7 @@ from typing import Any
 
 from dashboards import common, panels, queries
 from dashboards.panels import BAD, GOOD, Query, Text
-from slo import catalogue, links
+from slo import catalogue, links, series
 from slo.catalogue import Metric
 
 LEGEND = "{{instance}} GPU {{index}}"
@@ -51,13 +51,12 @@ def state() -> list[Any]:
 
 def worst() -> list[Any]:
     """Which GPUs answer, and of each node the slowest and the hottest: few lines where there are many GPUs."""
-    clock = f"{_domain(catalogue.GPU_CLOCK)} / {_domain(catalogue.GPU_CLOCK_MAX)}"
     return [
         gpus_up(),
         _of_node(
             "GPU clock, slowest of each node",
             _CLOCK,
-            f"min by (instance) ({queries.of_nodes(clock)})",
+            queries.of_node(series.NODE_CLOCK),
             "percentunit",
             low=True,
             max=1,
@@ -65,7 +64,7 @@ def worst() -> list[Any]:
         _of_node(
             "GPU temperature, hottest of each node",
             f"Core temperature. A hot GPU loses its clocks. Source: {catalogue.GPU_TEMPERATURE}.",
-            f"max by (instance) ({queries.of_nodes(queries.select(catalogue.GPU_TEMPERATURE))})",
+            queries.of_node(series.NODE_TEMPERATURE),
             "celsius",
         ),
     ]

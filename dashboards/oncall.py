@@ -28,7 +28,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
             ),
             Section("Which resource is short?", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
             Section("Are the GPUs well?", [(9, gpu_panels.worst())]),
-            Section("What changed?", [(8, _changes(spec))]),
+            Section("What changed?", [(9, _changes(spec))]),
         ],
     )
 
@@ -176,7 +176,6 @@ def _replicas(spec: Spec) -> list[Any]:
 
 
 def _changes(spec: Spec) -> list[Any]:
-    failed = f"1 - min by (collector, instance) ({queries.select(catalogue.COLLECTOR_SUCCESS)})"
     return [
         engine_panels.uptime(),
         engine_panels.versions(spec),
@@ -193,9 +192,9 @@ def _changes(spec: Spec) -> list[Any]:
             links.COLLECTORS.title,
             "A collector that fails makes its numbers disappear: what is missing elsewhere may be explained here. "
             f"Source: {catalogue.COLLECTOR_SUCCESS}.",
-            [Query(failed, "{{collector}} {{instance}}")],
+            [Query(queries.select(catalogue.COLLECTOR_SUCCESS), "{{collector}} {{instance}}")],
             unit="none",
             no_data="no exporter reports",
-            texts={0: Text("ok", GOOD), 1: Text("failed", BAD)},
+            texts={1: Text("ok", GOOD), 0: Text("failed", BAD)},
         ),
     ]

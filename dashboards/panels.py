@@ -84,7 +84,8 @@ def graph(title: str, description: str, queries: Sequence[Query], **look: Any) -
     }
     if not log:
         # Without it an axis on which all is 0 goes up to 100, or to 10,000 %.
-        custom["axisSoftMax"] = limits[-1] * 1.1 if limits else 0.01 if look["unit"] == "percentunit" else 1
+        low_end = 0.01 if look["unit"] == "percentunit" else 1
+        custom["axisSoftMax"] = look["max"] if "max" in look else limits[-1] * 1.1 if limits else low_end
     elif limits:
         custom["axisSoftMax"] = limits[-1] * 1.1
     return core.TimeSeries(

@@ -34,6 +34,11 @@ def of_replicas(recorded: str) -> str:
     return _braces(recorded, _matching("model", "replica", *TARGETS))
 
 
+def of_node(recorded: str) -> str:
+    """Select a recorded series of whole nodes: those of the chosen replicas."""
+    return of_nodes(_braces(recorded, _matching(*TARGETS)))
+
+
 def judged(recorded: str, *variables: str, **labels: str) -> str:
     """Select a recorded series within the chosen pools; `variables` names further ones, such as objective."""
     scope = _matching("pool", *variables)
@@ -72,7 +77,7 @@ def recorded_quantile(share: float, histogram: Metric) -> str:
 
 def recorded_p95(histogram: Metric) -> str:
     """The 95th percentile of each replica, as the rules have worked it out."""
-    return f"max by ({REPLICA}) ({of_replicas(series.replica_p95(histogram))})"
+    return of_replicas(series.replica_p95(histogram))
 
 
 def quantile_by_version(share: float, histogram: Metric) -> str:
@@ -107,7 +112,7 @@ def ratio(part: str, whole: str) -> str:
 
 def replicas_up() -> str:
     """Each replica's llm_replica_up."""
-    return f"min by ({REPLICA}) ({_chosen(select(catalogue.REPLICA_UP), REPLICA)})"
+    return _chosen(select(catalogue.REPLICA_UP), REPLICA)
 
 
 def replicas_known(**labels: str) -> str:
@@ -117,7 +122,7 @@ def replicas_known(**labels: str) -> str:
 
 def gpus_up() -> str:
     """Each expected GPU's gpu_up, on the nodes of the chosen replicas."""
-    return f"min by (instance, uuid) ({of_nodes(select(catalogue.GPU_UP))})"
+    return of_nodes(select(catalogue.GPU_UP))
 
 
 def of_nodes(vector: str) -> str:
@@ -151,7 +156,8 @@ def _chosen(vector: str, on: str) -> str:
     What is down says no model any more, so what it last said within a day decides. What never said is shown whatever is
     chosen: a replica that cannot start must not hide.
     """
-    return f"({vector} unless on ({on}) ({series.SERVED} unless on ({on}) {of_replicas(series.SERVED)}))"
+    others = " or ".join(f'{series.SERVED}{{{label}!~"${label}"}}' for label in (*_SCOPE, *TARGETS))
+    return f"({vector} unless on ({on}) (({others}) unless on ({on}) {of_replicas(series.SERVED)}))"
 
 
 def ledger(metric: Metric, *variables: str) -> str:

@@ -13,6 +13,11 @@ TARGET = "objective:target:ratio"
 # What a replica served when it was last seen within a day (always 1), and when its engine started: instance, replica, model.
 SERVED = "replica:served:last1d"
 STARTED = "replica:start_time_seconds:last1d"
+# Share of prompt tokens found in the prefix cache over two minutes: instance, replica, model.
+PREFIX_HITS = "replica:prefix_cache_hits:ratio2m"
+# Of the GPUs of a node, the lowest SM clock as a share of its highest, and the highest core temperature: instance.
+NODE_CLOCK = "node:gpu_clock:min_ratio"
+NODE_TEMPERATURE = "node:gpu_temperature_celsius:max"
 # 1 while a pool looks like one of the fingerprints of the runbooks, 0 while it does not: pool, fingerprint.
 FINGERPRINT = "pool:fingerprint:active"
 # Values of its label fingerprint (requirements R21 to R24); each is the anchor of its runbook.

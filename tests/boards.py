@@ -50,6 +50,7 @@ RECORDED: Mapping[str, set[str]] = {
     **{name: {"objective", "pool"} for name in JUDGED},
     **{name: {"le", "model", "region"} for name in OF_MODELS},
     **{name: {"instance", "replica", "model", "region", "node"} for name in OF_REPLICAS},
+    **{name: {"instance", "region", "node"} for name in (series.NODE_CLOCK, series.NODE_TEMPERATURE)},
     series.FINGERPRINT: {"pool", "fingerprint", "region"},
 }
 

@@ -109,7 +109,7 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     with past(CACHE / "past") as (prometheus, epoch):
         # While the engine of one replica is wedged, with every other incident in the hours before.
-        start, end = epoch + 5 * MINUTE, epoch + INCIDENTS["wedged engine"][1] * MINUTE - 30
+        start, end = epoch + 8 * MINUTE, epoch + INCIDENTS["wedged engine"][1] * MINUTE - 30
         names = {name.removesuffix(".json"): text for name, text in boards(SPEC).items()}
         pages = {name: page(name, text, start, end) for name, text in names.items()}
         with served(pages, prometheus.url) as url:

@@ -39,7 +39,7 @@ const Table = (props: any) => {
     return <td key={field.name} style={{ padding: '5px 12px', color: coloured ? shown.color : undefined, borderTop: '1px solid #2d2f36' }}>{D.formattedValueToString(shown)}</td>;
   };
   return <table style={{ width: '100%', textAlign: 'right' }}>
-    <thead><tr>{fields.map((field) => <th key={field.name} style={{ padding: '5px 12px' }}>{D.getFieldDisplayName(field, frame)}</th>)}</tr></thead>
+    <thead><tr>{fields.map((field) => <th key={field.name} style={{ padding: '5px 12px', textAlign: 'right' }}>{D.getFieldDisplayName(field, frame)}</th>)}</tr></thead>
     <tbody>{Array.from({ length: frame.length }, (_, row) => <tr key={row}>{fields.map((field) => cell(field, row))}</tr>)}</tbody>
   </table>;
 };
