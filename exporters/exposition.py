@@ -6,12 +6,14 @@ writes the process's own metrics; a test holds our pages to be, byte for byte, w
 """
 
 import math
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
 from prometheus_client import PROCESS_COLLECTOR
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from exporters.collector import Point
@@ -20,6 +22,8 @@ from slo.catalogue import BUILD_INFO, Metric, bucket_bound
 _PART = {"_bucket": 0, "_sum": 1, "_count": 2}
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
+# Lines of series that are gone are forgotten once there are this many times as many as on a page.
+MOST_KEPT = 4
 Series = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -41,94 +45,116 @@ class Line(NamedTuple):
 
 
 class Kept:
-    """A line of the last page, with the labels from which it was made and, as one, its value and text."""
+    """A series' line as it was last written, and the labels from which it was made."""
 
-    __slots__ = ("labels", "line", "told")
+    __slots__ = ("family", "labels", "line", "page", "text", "value")
 
-    def __init__(self, labels: Mapping[str, str], line: Line) -> None:
+    def __init__(self, labels: Mapping[str, str], line: Line, family: "Family") -> None:
         self.labels = labels
         self.line = line
-        self.told = math.nan, ""
+        self.family = family
+        self.page = 0
+        self.value, self.text = math.nan, ""
 
-    def text(self, value: float) -> str:
-        """The line with that value; raises ValueError for NaN."""
-        last, text = self.told
-        # NaN is never equal; 0 and -0 are, and are written differently.
-        if value != last or (not value and math.copysign(1, value) != math.copysign(1, last)):
-            if math.isnan(value):
-                raise ValueError("left out: NaN, and a missing number is an absent sample")
-            text = f"{self.line.start}{_number(value)}\n"
-            self.told = value, text
-        return text
+
+class Family:
+    """A metric's lines on the page with the number `page`."""
+
+    __slots__ = ("lines", "metric", "page")
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+        self.page = 0
+        self.lines: list[Kept] = []
 
 
 class Renderer:
-    """Writes pages. It keeps the lines of the last page; calls at the same time are safe, and share that.
+    """Writes pages, one at a time. It keeps the lines of the last ones.
 
     A point's labels must not change after it was rendered: many collectors give the same object at every scrape, and by
     that its line is known again without a look at what is in it.
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._page = 0
+        self._families: dict[str, Family] = {}
         self._lines: dict[Series, Kept] = {}
+        self._starts: dict[str, Kept] = {}
         self._same: dict[tuple[int, int, str], Kept] = {}
         self._build = Point(BUILD_INFO, {"version": version("plimsoll-slo")}, 1)
 
-    def render(self, points: Iterable[Point], accept: str) -> Exposition:
+    def render(self, points: Sequence[Point], accept: str) -> Exposition:
         """Write the points, build info and this process's own metrics in the format that the Accept header asks for.
 
         Points are merged by metric, in order of first sight. One bad sample must not cost the page: it is left out and named.
         """
-        encode, content_type = choose_encoder(accept)
+        encode, content_type = _encoder(accept)
         openmetrics = content_type.startswith("application/openmetrics-text")
-        groups: dict[str, list[Point]] = {}
-        for point in (*points, self._build):
-            groups.setdefault(point.metric.name, []).append(point)
-        problems: list[str] = []
-        lines: dict[Series, Kept] = {}
-        same: dict[tuple[int, int, str], Kept] = {}
-        page: list[str] = []
-        for group in groups.values():
-            page.append(_header(group[0].metric, openmetrics))
-            page.extend(self._family(group, lines, same, problems))
-        self._lines, self._same = lines, same
-        return Exposition("".join(page).encode() + encode(PROCESS_COLLECTOR), content_type, problems)
+        parts: list[str] = []
+        with self._lock:
+            problems: list[str] = []
+            for family in self._sort(points, problems):
+                parts.append(_header(family.metric, openmetrics))
+                lines = _ordered(family.lines) if family.metric.kind == "histogram" else family.lines
+                parts.extend([kept.text for kept in lines])
+            if len(self._lines) + len(self._same) > MOST_KEPT * (len(points) + 1):
+                self._lines, self._starts, self._same = {}, {}, {}
+        return Exposition("".join(parts).encode() + encode(PROCESS_COLLECTOR), content_type, problems)
 
-    def _family(
-        self,
-        points: list[Point],
-        lines: dict[Series, Kept],
-        same: dict[tuple[int, int, str], Kept],
-        problems: list[str],
-    ) -> Iterable[str]:
-        found: list[tuple[Line, str]] = []
-        seen: set[str] = set()
-        for point in points:
+    def _sort(self, points: Sequence[Point], problems: list[str]) -> list[Family]:
+        """Bring every line up to date and to its family; returns the families. What is done here is done for every series."""
+        self._page += 1
+        page, same, families = self._page, self._same, []
+        for point in (*points, self._build):
             metric, labels, value, suffix = point
-            place = id(labels), id(metric), suffix
-            kept = self._same.get(place)
+            kept = same.get((id(labels), id(metric), suffix))
             try:
                 if kept is None or kept.labels is not labels:
-                    kept = self._find(point, lines)
-                same[place] = kept
-                text = kept.text(value)
-                if kept.line.start in seen:
+                    kept = self._find(point)
+                if kept.page == page:
                     raise ValueError("two samples of one series; the first is kept")
+                # NaN is never equal; 0 and -0 are, and are written differently.
+                if value != kept.value or (not value and math.copysign(1, value) != math.copysign(1, kept.value)):
+                    _write(kept, value)
             except ValueError as error:
                 problems.append(f"{metric}{suffix}{dict(labels)}: {error}")
                 continue
-            seen.add(kept.line.start)
-            found.append((kept.line, text))
-        if points[0].metric.kind == "histogram":
-            found = _ordered(found)
-        return [text for _, text in found]
+            kept.page = page
+            family = kept.family
+            if family.page != page:
+                family.page, family.lines = page, []
+                families.append(family)
+            family.lines.append(kept)
+        return families
 
-    def _find(self, point: Point, lines: dict[Series, Kept]) -> Kept:
+    def _find(self, point: Point) -> Kept:
         """The line of labels that are another object than the last time, by what is in them."""
-        key = (point.metric.name + point.suffix, tuple(point.labels.items()))
-        kept = self._lines.get(key)
-        kept = lines[key] = Kept(point.labels, kept.line if kept else _line(point))
+        metric, labels, _, suffix = point
+        series = metric.name + suffix, tuple(sorted((name, value) for name, value in labels.items() if value))
+        kept = self._lines.get(series)
+        if kept is None:
+            line, family = _line(point), self._families.setdefault(metric.name, Family(metric))
+            # Two spellings of a bucket's bound are one series.
+            kept = self._lines[series] = self._starts.setdefault(line.start, Kept(labels, line, family))
+        self._same.pop((id(kept.labels), id(metric), suffix), None)
+        kept.labels = labels
+        self._same[id(labels), id(metric), suffix] = kept
         return kept
+
+
+def _write(kept: Kept, value: float) -> None:
+    if math.isnan(value):
+        raise ValueError("left out: NaN, and a missing number is an absent sample")
+    kept.value, kept.text = value, f"{kept.line.start}{_number(value)}\n"
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """The client library's choice; it raises for versions that are no numbers."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):
+        return choose_encoder("")
 
 
 def _number(value: float) -> str:
@@ -160,9 +186,9 @@ def _line(point: Point) -> Line:
     return Line(f"{name}{{{inside}}} " if inside else f"{name} ", series, _PART.get(point.suffix, 0), bound)
 
 
-def _ordered(found: list[tuple[Line, str]]) -> list[tuple[Line, str]]:
+def _ordered(lines: list[Kept]) -> list[Kept]:
     """Keep each histogram series together: buckets by rising bound, then sum and count, as OpenMetrics demands."""
     places: dict[str, int] = {}
-    for line, _ in found:
-        places.setdefault(line.series, len(places))
-    return sorted(found, key=lambda one: (places[one[0].series], one[0].part, one[0].bound))
+    for kept in lines:
+        places.setdefault(kept.line.series, len(places))
+    return sorted(lines, key=lambda kept: (places[kept.line.series], kept.line.part, kept.line.bound))

@@ -186,6 +186,18 @@ def test_pages_of_two_formats_from_one_renderer_do_not_mix() -> None:
         assert renderer.render(POINTS, "").body.decode().count("# TYPE llm_generation_tokens_total counter\n") == 1
 
 
+def test_an_accept_header_that_is_nonsense_gets_the_plain_page() -> None:
+    for accept in ("application/openmetrics-text;version=x", "text/plain;version=1.x.y", ";;;", "é"):
+        assert render(POINTS, accept).content_type.startswith("text/plain; version=0.0.4"), accept
+
+
+def test_series_that_come_and_go_are_not_kept_for_good() -> None:
+    renderer = Renderer()
+    for number in range(200):
+        renderer.render([Point(catalogue.GPU_UP, {"uuid": f"{number}-{place}"}, 1) for place in range(10)], "")
+    assert len(renderer._lines) + len(renderer._same) < 200
+
+
 def test_label_values_are_escaped() -> None:
     odd = 'a"b\\c\nd'
     (family,) = [f for f in parse_text(text([Point(catalogue.GPU_UP, {"uuid": odd}, 1)])) if f.name == "gpu_up"]
