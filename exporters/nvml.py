@@ -48,6 +48,7 @@ class NvmlCollector:
         self._inventory = inventory
         self._stuck_seconds = stuck_seconds
         self._answered: dict[str, float] = {}  # uuid -> time.monotonic() of its last answer
+        self._labels: dict[str, dict[str, str]] = {}  # by uuid, the same objects at every scrape
         self._ends: Counter[str] = Counter()
         self._lock = threading.Lock()  # of the two below: a replacement may come while a scrape reads
         self._child: Child | None = None
@@ -192,10 +193,11 @@ class NvmlCollector:
         for uuid, info in self._memory.gpus().items():
             if uuid not in up:
                 yield from self._join.lost(uuid)
-            yield Point(catalogue.GPU_UP, {"uuid": uuid}, int(uuid in up))
+            labels = self._labels.setdefault(uuid, {"uuid": uuid})
+            yield Point(catalogue.GPU_UP, labels, int(uuid in up))
             yield Point(catalogue.GPU_INFO, info, 1)
             if uuid in self._answered:
-                yield Point(catalogue.GPU_ANSWER_AGE, {"uuid": uuid}, now - self._answered[uuid])
+                yield Point(catalogue.GPU_ANSWER_AGE, labels, now - self._answered[uuid])
         yield from self._memory.points()
         for cause, count in list(self._ends.items()):
             yield Point(catalogue.NVML_RESTARTS, {"cause": cause}, count)

@@ -6,7 +6,7 @@ are those of one driver only.
 
 import ctypes
 import struct
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import pynvml
@@ -33,16 +33,23 @@ def versioned(layout: type[ctypes.Structure], version: int) -> Any:
     return made
 
 
-def field_values(handle: Handle, fields: Sequence[tuple[int, int]]) -> list[float | None]:
+def field_values(handle: Handle, fields: tuple[tuple[int, int], ...]) -> list[float | None]:
     """Values of fields given as (number, scope), None where this GPU has none; raises NVMLError if the GPU is in trouble."""
-    answers = pynvml.nvmlDeviceGetFieldValues(handle, fields)
+    answers = ctypes.create_string_buffer(_question(fields), _FIELD_VALUE.size * len(fields))
+    call("nvmlDeviceGetFieldValues", handle, len(fields), answers)
     values: list[float | None] = []
-    for _, _, _, _, kind, code, value in _FIELD_VALUE.iter_unpack(memoryview(answers).cast("B")):
+    for _, _, _, _, kind, code, value in _FIELD_VALUE.iter_unpack(answers):
         if code in GPU_BAD | GENERATION_DEAD:
             raise pynvml.NVMLError(code)
         known = code == 0 and kind < len(_DECODERS)
         values.append(_DECODERS[kind].unpack_from(value)[0] if known else None)
     return values
+
+
+@lru_cache(maxsize=64)
+def _question(fields: tuple[tuple[int, int], ...]) -> bytes:
+    """The structures to be filled in; the binding makes them anew at each call, which takes longer than the call."""
+    return b"".join(_FIELD_VALUE.pack(number, scope, 0, 0, 0, 0, bytes(8)) for number, scope in fields)
 
 
 class Driver(NamedTuple):

@@ -80,7 +80,7 @@ class Fields:
 
     def __init__(self, driver: Driver) -> None:
         self._fields = fields_of(driver)
-        self._numbers = [(field.number, 0) for field in self._fields]
+        self._numbers = tuple((field.number, 0) for field in self._fields)
 
     def __call__(self, handle: Handle) -> Iterator[tuple[Metric, dict[str, str], float]]:
         """Every field that this GPU has."""

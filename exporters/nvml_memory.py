@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ class Memory:
             xids = {uuid: dict(self._xids.get(uuid, {})) for uuid in self._gpus if not uuid.startswith(PLACEHOLDER)}
         for uuid, seen in xids.items():
             for number in sorted(CRITICAL | set(map(int, seen))):
-                labels = {"uuid": uuid, "xid": str(number)}
+                labels = _labels(uuid, number)
                 count, last = seen.get(str(number), (0, None))
                 yield Point(catalogue.GPU_XID_ERRORS, labels, count)
                 if last is not None:
@@ -108,6 +109,12 @@ class Memory:
             raise StateError(
                 f"{self._path}: cannot be written ({error.strerror}); give --state a writable folder"
             ) from error
+
+
+@lru_cache(maxsize=4096)
+def _labels(uuid: str, number: int) -> Mapping[str, str]:
+    """The same object at every scrape, by which a renderer knows its line again."""
+    return {"uuid": uuid, "xid": str(number)}
 
 
 def pci_address(bus_id: str) -> str:

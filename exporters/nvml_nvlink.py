@@ -42,7 +42,7 @@ class NvLinks:
     def __call__(self, handle: Handle) -> Values:
         """State of each link, errors of each active one, bytes of all; nothing on a GPU without NVLink."""
         if self._count is None:
-            self._count = int(field_values(handle, [(LINK_COUNT, 0)])[0] or 0)
+            self._count = int(field_values(handle, ((LINK_COUNT, 0),))[0] or 0)
         if not self._count:
             return
         up = [link for link in range(self._count) if _active(handle, link)]
@@ -81,7 +81,7 @@ def _counter(handle: Handle, link: int, number: int) -> int:
 
 
 def _field_errors(handle: Handle, links: list[int]) -> Values:
-    asked = [(number, link) for link in links for number in _FIELDS]
+    asked = tuple((number, link) for link in links for number in _FIELDS)
     for (number, link), value in zip(asked, field_values(handle, asked), strict=True):
         if value is not None:
             yield c.GPU_NVLINK_ERRORS, {"link": str(link), "kind": _FIELDS[number]}, value
@@ -89,12 +89,12 @@ def _field_errors(handle: Handle, links: list[int]) -> Values:
 
 def _bytes(handle: Handle, links: list[int]) -> Values:
     """The driver's sum in KiB, else (NVLink 5) the sum of the links' bytes: of all active links or of none."""
-    totals = field_values(handle, [(number, ALL_LINKS) for number in _TOTAL_KIB.values()])
+    totals = field_values(handle, tuple((number, ALL_LINKS) for number in _TOTAL_KIB.values()))
     for metric, total in zip(_TOTAL_KIB, totals, strict=True):
         if total is not None:
             yield metric, {}, total * KIB
         elif links:
-            parts = field_values(handle, [(_LINK_BYTES[metric], link) for link in links])
+            parts = field_values(handle, tuple((_LINK_BYTES[metric], link) for link in links))
             known = [part for part in parts if part is not None]
             if len(known) == len(parts):
                 yield metric, {}, sum(known)

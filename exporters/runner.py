@@ -30,6 +30,7 @@ class _Watched:
     def __init__(self, collector: Collector, journal: Journal) -> None:
         self.flights = SingleFlight(f"collector {collector.name}", self._read)
         self._collector = collector
+        self._labels = {"collector": collector.name}
         self._journal = journal
         self._answered: float | None = None
 
@@ -50,11 +51,10 @@ class _Watched:
         return [*points, *self._own_points(success, flight.seconds)]
 
     def _own_points(self, success: int, duration: float) -> Iterable[Point]:
-        labels = {"collector": self._collector.name}
-        yield Point(catalogue.COLLECTOR_SUCCESS, labels, success)
-        yield Point(catalogue.COLLECTOR_DURATION, labels, duration)
+        yield Point(catalogue.COLLECTOR_SUCCESS, self._labels, success)
+        yield Point(catalogue.COLLECTOR_DURATION, self._labels, duration)
         if self._answered is not None:
-            yield Point(catalogue.COLLECTOR_AGE, labels, time.monotonic() - self._answered)
+            yield Point(catalogue.COLLECTOR_AGE, self._labels, time.monotonic() - self._answered)
 
 
 def _message(error: Exception) -> str:
