@@ -16,7 +16,6 @@ from exporters.engine import EngineCollector
 from exporters.footprint import keep_small
 from exporters.nvml import NvmlCollector
 from exporters.nvml_memory import Memory, StateError
-from exporters.probing import ProbeCollector
 from exporters.runner import Runner
 from exporters.server import Tls, create_app, serve
 from slo.quantities import Duration
@@ -73,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
     keep_small()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    read_objectives(args.objectives)
+    if args.objectives:
+        read_objectives(args.objectives)
     every = _seconds("--otlp-every", args.otlp_every)
     if args.state:
         _make(args.state)
@@ -121,8 +121,12 @@ def _push(runner: Runner, url: str, every: float) -> None:
 
 
 def _probes(args: argparse.Namespace) -> list[Collector]:
-    if args.probe and not args.probe_model:
+    if not args.probe:
+        return []
+    if not args.probe_model:
         raise UserError("--probe: which model shall it ask? give --probe-model NAME")
+    from exporters.probing import ProbeCollector  # noqa: PLC0415 - 4 MiB of HTTP client that most nodes do not need
+
     token, every = read_token(os.environ, PROBE_TOKEN), _seconds("--probe-every", args.probe_every)
     try:
         return [ProbeCollector(target, args.probe_model, every, token) for target in args.probe]

@@ -275,7 +275,7 @@ API int nvmlDeviceRegisterEvents(Device *d, uint64_t types, EventSet *set) {
   return SUCCESS;
 }
 API int nvmlEventSetWait_v2(EventSet *set, EventData *data, unsigned milliseconds) {
-  for (unsigned waited = 0; waited <= milliseconds; waited += 5, usleep(5000)) {
+  for (unsigned waited = 0; waited <= milliseconds; waited += 50, usleep(50000)) {
     int code = ready();
     if (code) return code;
     while (set->next < *(volatile uint32_t *)&state->event_count) {
