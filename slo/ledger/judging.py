@@ -6,20 +6,35 @@ from dataclasses import dataclass
 
 from slo.budget import Budget, Counted, budget, burn_windows
 from slo.exclusions import Exclusion, Stretch, clipped, stretches
-from slo.ledger.rollup import NONE, Sums
+from slo.ledger.retention import thinned_until
+from slo.ledger.rollup import HOUR, NONE, Sums
 from slo.ledger.store import Ledger
 from slo.spec import Objective
 from slo.windows import SLOT, bounds, first_slot, slot_of
 
 
+class ThinnedOut(Exception):
+    """The question needs slots that are no longer kept; `until` is the Unix time before which only hours are."""
+
+    def __init__(self, until: float) -> None:
+        super().__init__(until)
+        self.until = until
+
+
 def judge(ledger: Ledger, objectives: Sequence[Objective], exclusions: Sequence[Exclusion], now: float) -> list[Budget]:
-    """Judge objectives at a moment, by the slots that the ledger holds today; in their order."""
+    """Judge objectives at a moment, by the slots that the ledger holds today; in their order.
+
+    Raises ThinnedOut where a window would begin in the middle of an hour whose slots are gone.
+    """
+    thinned = thinned_until(ledger.engine)
     groups: dict[tuple[Stretch, ...], list[Objective]] = defaultdict(list)
     for objective in objectives:
         groups[stretches(exclusions, objective)].append(objective)
     judged = {}
     for excluded, group in groups.items():
         edges = _edges(group, excluded, now)
+        if any(edge < thinned and edge % HOUR for edge in edges):
+            raise ThinnedOut(thinned)
         for name, sums in ledger.segments(edges, [objective.id for objective in group]).items():
             judged[name] = _Segments(edges, sums, excluded)
     return [_budget(objective, judged[objective.id], now) for objective in objectives]

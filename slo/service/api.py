@@ -7,12 +7,14 @@ from fastapi import APIRouter, HTTPException, Query, Response
 
 from slo.budget import Budget
 from slo.exclusions import stretches
+from slo.ledger.judging import ThinnedOut
 from slo.service import api_changes, api_pools, api_reviews, api_whatif, models
 from slo.service.history import budget_history, rfc3339
 from slo.service.problems import READING
 from slo.service.state import Judged, Service
 
 DAY = 86400.0
+PAGES_KEPT = 16  # of one judging: what a dozen screens look at
 At = Annotated[
     datetime | None,
     Query(
@@ -46,10 +48,13 @@ def _judged(service: Service, at: datetime | None, only: str | None = None) -> J
     moment = unix(at)
     if not 0 < moment <= service.clock():
         raise HTTPException(422, f"at: {at.isoformat()} is not between 1970 and now")
-    if moment % 3600 and moment < service.thinned_until:
-        since = rfc3339(service.thinned_until)
-        raise HTTPException(422, f"at: before {since} only whole hours are kept; ask for a whole hour of UTC")
-    return service.judged(moment, only)
+    try:
+        return service.judged(moment, only)
+    except ThinnedOut as error:
+        since = rfc3339(error.until)
+        raise HTTPException(
+            422, f"at: before {since} only sums of whole hours are kept; ask for a whole hour, some days later"
+        ) from error
 
 
 def _one(service: Service, objective: str, at: datetime | None = None) -> tuple[Judged, Budget]:
@@ -60,6 +65,16 @@ def _one(service: Service, objective: str, at: datetime | None = None) -> tuple[
     return judged, judged.budgets[objective]
 
 
+def _page(judged: Judged, after: str, limit: int, at: datetime | None) -> str:
+    """Write a page of objectives at once: FastAPI would check each of a thousand objects again."""
+    ids = list(judged.budgets)
+    begin = ids.index(after) + 1 if after else 0
+    chosen, more = ids[begin : begin + limit], begin + limit < len(ids)
+    following = models.link("/api/v1/slos", after=chosen[-1], limit=limit, at=at and at.isoformat()) if more else None
+    page = models.Slos(slos=[judged.shown[name] for name in chosen], at=rfc3339(judged.at), next=following)
+    return page.model_dump_json()
+
+
 def _objective_routes(api: APIRouter, service: Service) -> None:
     @api.get("/slos", response_model=models.Slos, responses=READING)
     def slos(
@@ -68,19 +83,13 @@ def _objective_routes(api: APIRouter, service: Service) -> None:
         at: At = None,
     ) -> Response:
         judged = _judged(service, at)
-        ids = list(judged.budgets)
         if after and after not in judged.budgets:
             raise HTTPException(422, f"after: no objective {after!r}")
-        begin = ids.index(after) + 1 if after else 0
-        chosen = ids[begin : begin + limit]
-        more = begin + limit < len(ids)
-        page = models.Slos(
-            slos=[judged.shown[name] for name in chosen],
-            at=rfc3339(judged.at),
-            next=models.link("/api/v1/slos", after=chosen[-1], limit=limit, at=at and at.isoformat()) if more else None,
-        )
-        # Written at once: FastAPI would check each of a thousand objects again.
-        return Response(page.model_dump_json(), media_type="application/json")
+        if (after, limit) not in judged.pages:
+            if len(judged.pages) >= PAGES_KEPT:
+                judged.pages.clear()
+            judged.pages[after, limit] = _page(judged, after, limit, at)
+        return Response(judged.pages[after, limit], media_type="application/json")
 
     @api.get("/slos/{objective}", responses=READING)
     def slo(objective: str, at: At = None) -> models.Slo:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from threading import Lock
 
@@ -32,10 +32,14 @@ READY_LAG = 120.0  # seconds without a successful ingest after which the service
 
 @dataclass(frozen=True)
 class Judged:
-    """All budgets by objective id, in the objectives file's order, as they stood at a moment (Unix seconds)."""
+    """All budgets by objective id, in the objectives file's order, as they stood at a moment (Unix seconds).
+
+    `pages` keeps what the API has written of them.
+    """
 
     at: float
     budgets: dict[str, Budget]
+    pages: dict[tuple[str, int], str] = field(default_factory=dict)
 
     @cached_property
     def shown(self) -> dict[str, Slo]:
@@ -100,9 +104,15 @@ class Service:
 
     def thin(self) -> None:
         """Job: drop slots that no window reaches any more; their sums over hours and days stay."""
-        longest = max((objective.window.seconds for objective in self.spec.objectives), default=0.0)
-        now = self.clock()
-        self._try("thin", lambda: thin(self.ledger.engine, now - max(self.keep_slots, longest + WEEK), now))
+        self._try("thin", self._thin)
+
+    def _thin(self) -> None:
+        objectives = self.spec.objectives
+        keep = max([self.keep_slots, *(objective.window.seconds + WEEK for objective in objectives)])
+        # Counted back from what was seen last: a clock that runs ahead for a while must not empty the ledger.
+        last = self.ledger.last([objective.id for objective in objectives], self.clock())
+        if last is not None:
+            thin(self.ledger.engine, last - keep, self.clock())
 
     def exclusions(self) -> list[Exclusion]:
         """Return every exclusion: of the objectives file, then those made through the API, newest first."""
