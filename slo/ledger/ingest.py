@@ -10,6 +10,7 @@ from slo.windows import SLOT, slot_of
 
 CHUNK_SLOTS = 12  # an hour at a time, so that a long backfill holds little memory and each step of it is kept
 LATE = 900  # seconds: slots this young are booked again each time, for samples that arrive late
+FINAL_AFTER = LATE + MAX_GAP + SLOT  # seconds after which a slot has been booked for the last time
 
 
 def ingest(spec: Spec, source: Source, ledger: Ledger, now: float) -> None:

@@ -31,6 +31,7 @@ def create_app(
         scheduler.start()
         yield
         scheduler.shutdown(wait=False)
+        service.leader.resign()
 
     app = FastAPI(title="Plimsoll SLO service", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(Etag, prefix="/api/")

@@ -15,8 +15,9 @@ from slo.capacity.recommend import Recommendation, recommend
 from slo.exclusions import Exclusion, of_file
 from slo.ledger.by_hand import kept_exclusions
 from slo.ledger.database import reason
-from slo.ledger.ingest import ingest
+from slo.ledger.ingest import FINAL_AFTER, ingest
 from slo.ledger.judging import judge
+from slo.ledger.leader import Leader
 from slo.ledger.retention import thin, thinned_until
 from slo.ledger.store import Ledger
 from slo.service.models import Slo
@@ -55,6 +56,7 @@ class Service:
     def __init__(self, spec: Spec, source: Source, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
         """`clock` gives Unix seconds; tests pass their own."""
         self.spec, self.source, self.ledger, self.clock = spec, source, ledger, clock
+        self.leader = Leader(ledger.engine)
         self.booked_at: float | None = None
         self.trouble: dict[str, str] = {}
         self._recommendations: dict[str, Recommendation] = {}
@@ -62,17 +64,24 @@ class Service:
         self._booking = Lock()
 
     def scrape(self) -> None:
-        """Job: read the exporters, where the service does so itself."""
-        if isinstance(self.source, ScrapeSource):
+        """Job: read the exporters, where the service does so itself and leads."""
+        if isinstance(self.source, ScrapeSource) and self.leader.leads():
             self._try("scrape", self.source.scrape)
 
     def ingest(self) -> None:
-        """Job: book what is new into the ledger."""
+        """Job: book what is new into the ledger; where another service leads, see that it does."""
         with self._booking:
             now = self.clock()
-            if self._try("ingest", lambda: ingest(self.spec, self.source, self.ledger, now)):
+            if not self.leader.leads():
+                self._try("follow", lambda: self._follow(now))
+            elif self._try("ingest", lambda: ingest(self.spec, self.source, self.ledger, now)):
                 self.booked_at = now
             self._try("judge", self.judge)
+
+    def _follow(self, now: float) -> None:
+        booked = self.ledger.booked_until()
+        if all(booked.get(objective.id, 0) > now - FINAL_AFTER - READY_LAG for objective in self.spec.objectives):
+            self.booked_at = now
 
     def recommend(self) -> None:
         """Job: decide for every pool, and keep what is new."""
@@ -93,7 +102,9 @@ class Service:
         last = self._recommendations.get(pool.name)
         new = recommend(pool, signals.read(series, now), now, plan.promise(self.spec, pool), last=last)
         self._recommendations[pool.name] = new
-        if last is None or (last.action, last.recommended_nodes) != (new.action, new.recommended_nodes):
+        if self.leader.leads() and (
+            last is None or (last.action, last.recommended_nodes) != (new.action, new.recommended_nodes)
+        ):
             self.ledger.remember(pool.name, now, asdict(new))
 
     def recommendation(self, pool: str) -> Recommendation:
@@ -104,7 +115,8 @@ class Service:
 
     def thin(self) -> None:
         """Job: drop slots that no window reaches any more; their sums over hours and days stay."""
-        self._try("thin", self._thin)
+        if self.leader.leads():
+            self._try("thin", self._thin)
 
     def _thin(self) -> None:
         objectives = self.spec.objectives

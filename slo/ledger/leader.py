@@ -1,0 +1,57 @@
+"""Which of several services on one PostgreSQL does the jobs: the one whose connection holds an advisory lock.
+
+PostgreSQL gives the lock up with the connection, so a killed leader is followed by the next one that asks. Two that both
+think they lead for a moment do no harm: every write is idempotent. On SQLite each service leads; there is one, as a rule.
+"""
+
+from contextlib import suppress
+from threading import Lock
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+LEADER = 0x504C494E  # any constant, other than the writers' lock of slo.ledger.database
+
+
+class Leader:
+    """This service's claim to lead."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+        self._lock = Lock()
+
+    def leads(self) -> bool:
+        """Whether this service leads now; takes the lead where nobody has it."""
+        if self._engine.dialect.name != "postgresql":
+            return True
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._claim()
+                elif self._connection.execute(text("SELECT 1")).scalar() != 1:
+                    self._drop()
+            except SQLAlchemyError:
+                self._drop()
+            return self._connection is not None
+
+    def resign(self) -> None:
+        """Let another one lead."""
+        with self._lock:
+            self._drop()
+
+    def _claim(self) -> Connection | None:
+        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        if connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LEADER}).scalar():
+            return connection
+        connection.close()
+        return None
+
+    def _drop(self) -> None:
+        """Close the connection itself: back in the pool it would still hold the lock."""
+        if self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._connection.invalidate()
+            with suppress(SQLAlchemyError):
+                self._connection.close()
+            self._connection = None
