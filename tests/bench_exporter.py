@@ -5,6 +5,8 @@ virtual environment, on the same fake driver. CPU is user and system time of all
 pages divided among their users) and RSS, both summed over the processes.
 """
 
+import itertools
+import os
 import re
 import statistics
 import subprocess
@@ -21,7 +23,7 @@ from pathlib import Path
 
 import httpx
 
-from fakenvml import FakeNvml
+from fakenvml import UNSIGNED, FakeNvml
 from stack import free_port
 
 FIXTURE = Path(__file__).parent / "fixtures" / "vllm-0.32.0-load.prom"
@@ -30,14 +32,20 @@ TICK = sysconf("SC_CLK_TCK")
 ENGINES, WARM_UP, PACED, DEADLINE = 4, 20, 15, 2.0
 
 
+def moved(page: str, step: int) -> bytes:
+    """The page some time later: every count and sum that is not 0 has grown."""
+    number = re.compile(r"^(vllm:(?!\S*(?:_info|_created)\b)\S*(?:_bucket|_sum|_count|_total)\S*) (\S+)$", re.MULTILINE)
+    return number.sub(lambda row: f"{row[1]} {float(row[2]) + (step if float(row[2]) else 0)}", page).encode()
+
+
 class Page(BaseHTTPRequestHandler):
-    """A vLLM server's metrics page."""
+    """A busy vLLM server's metrics page: no two in a row are the same."""
 
     protocol_version = "HTTP/1.1"
-    body = FIXTURE.read_bytes()
+    bodies = itertools.cycle([moved(FIXTURE.read_text(), step) for step in range(16)])
 
     def do_GET(self) -> None:
-        body = self.body if self.path == "/metrics" else b'{"version": "0.32.0"}'
+        body = next(self.bodies) if self.path == "/metrics" else b'{"version": "0.32.0"}'
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Content-Length", str(len(body)))
@@ -106,14 +114,23 @@ def running(command: list[str], port: int, env: dict[str, str]) -> Iterator[Expo
             process.wait(30)
 
 
-def measure(title: str, exporter: Exporter, scrapes: int) -> None:
+def measure(title: str, exporter: Exporter, fake: FakeNvml, scrapes: int) -> None:
     """Latency, CPU and memory over that many scrapes in a row."""
     for _ in range(WARM_UP):
         _, page = exporter.scrape()
     before, cpu = exporter.memory(), exporter.cpu_ms()
-    took = sorted(exporter.scrape()[0] for _ in range(scrapes))
+    took = []
+    for number in range(scrapes):
+        for index in range(8):  # what moves on a GPU at work
+            fake.set(
+                index, power_mw=600_000 + number % 977, energy_mj=10**11 + number * 9000, busy_percent=number % 100
+            )
+            fake.field(index, 186, 600_000 + number % 983, UNSIGNED)
+            fake.field(index, 197, 10**10 + number * 10**6)
+        took.append(exporter.scrape()[0])
+    took.sort()
     spent, count = (exporter.cpu_ms() - cpu) / scrapes, series(page)
-    print(f"{title}: {count} series, {len(page) // 1024} KiB")
+    print(f"{title}: {count} series, {len(page) // 1024} KiB; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(f"  scrape p50 {statistics.median(took):.1f} ms, p99 {took[int(len(took) * 0.99)]:.1f} ms")
     print(f"  CPU {spent:.1f} ms a scrape, {spent / count * 1000:.1f} us a series, scrapes back to back")
     cpu = exporter.cpu_ms()
@@ -159,13 +176,13 @@ def main(scrapes: int) -> None:
         port = free_port()
         export = [sys.executable, "-m", "compose.cli", "export", "--listen", f"127.0.0.1:{port}"]
         with running([*export, *engines], port, fake.env) as exporter:
-            measure("plimsoll export, 8 GPUs and 4 engines", exporter, scrapes)
+            measure("plimsoll export, 8 GPUs and 4 engines", exporter, fake, scrapes)
             wedge(exporter, fake)
         with running(export, port, fake.env) as exporter:
-            measure("plimsoll export, 8 GPUs", exporter, scrapes)
+            measure("plimsoll export, 8 GPUs", exporter, fake, scrapes)
         command = [nvitop(folder / "nvitop"), "-B", "127.0.0.1", "-p", str(port)]
         with running(command, port, fake.env) as exporter:
-            measure("nvitop-exporter, 8 GPUs", exporter, scrapes)
+            measure("nvitop-exporter, 8 GPUs", exporter, fake, scrapes)
 
 
 if __name__ == "__main__":
