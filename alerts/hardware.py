@@ -94,7 +94,7 @@ def _xid(severity: Severity, pool: str = "", owned: Owned = lambda vector, on: v
         name="GpuXid",
         severity=severity,
         expr=owned(f"time() - {told} < 600", "instance"),
-        summary=f"{INSTANCE}: XID {{{{ $labels.xid }}}}",
+        summary=f"{INSTANCE}: GPU error XID {{{{ $labels.xid }}}}",
         description=f"GPU {GPU} behind {INSTANCE} reported XID {{{{ $labels.xid }}}} {SECONDS} ago: {one_of('$labels.xid', rows, 'see the table')}.",
         panel=links.GPU_XIDS,
         pool=pool,

@@ -81,7 +81,7 @@ def _queue(pool: Pool) -> Alert:
         name="QueueTooLong",
         severity="page",
         expr=f"{pool.node.replicas} * sum({waiting})\n/ {replicas} > {pool.queue_per_node}",
-        summary=f"{VALUE} requests wait per node",
+        summary=f"{VALUE} requests wait per node (limit {pool.queue_per_node})",
         description=(
             f"On average over 2 minutes {VALUE} requests waited per node of {pool.name} (limit {pool.queue_per_node}, "
             f"{pool.nodes.min} to {pool.nodes.max} nodes). New requests wait behind them for their first token."

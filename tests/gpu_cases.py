@@ -57,7 +57,7 @@ GPUS = [
         over=_xid("79", 585),
         under=_xid("79", 600) + _xid("13", 60),
         labels={"xid": "79"},
-        summary="node-a:9800: XID 79",
+        summary="node-a:9800: GPU error XID 79",
         description="GPU GPU-1 behind node-a:9800 reported XID 79 9m 45s ago: the GPU fell off the bus; "
         "cordon the node, power it off and on.",
         panel=links.GPU_XIDS,
@@ -67,7 +67,7 @@ GPUS = [
         over=_xid("94", 60),
         under=_xid("13", 60),
         labels={"xid": "94"},
-        summary="node-a:9800: XID 94",
+        summary="node-a:9800: GPU error XID 94",
         description="GPU GPU-1 behind node-a:9800 reported XID 94 1m 0s ago: a contained memory error: one application was hit; "
         "restart the engine; reset the GPU at the next drain.",
         panel=links.GPU_XIDS,

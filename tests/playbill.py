@@ -94,7 +94,7 @@ def _page(act: "Act", page: "Page") -> Iterator[str]:
     begins = act.incident.begins
     end = "was still open at the curtain" if page.resolved is None else f"closed at {_after(page.resolved - begins)}"
     yield f"**{page.summary}**\n\n"
-    yield f"Opened after {_after(page.opened - begins)} minutes, {end}, {page.events} messages under one key. It began with:\n\n"
+    yield f"Opened after {_after(page.opened - begins)} minutes, {end}, {page.events} message{'s' * (page.events > 1)} under one key. It began with:\n\n"
     yield "".join(f"> {line}\n" if line else ">\n" for line in page.details.strip().splitlines())
     if act.why:
         yield f"\nIn theory {_after(act.theory)} minutes: {act.why}.\n"

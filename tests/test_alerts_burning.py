@@ -49,7 +49,11 @@ def at(share: float, minutes: float) -> tuple[float, float, float]:
 
 
 @pytest.mark.parametrize(
-    "index", [pytest.param(index, id=tier, marks=pytest.mark.slow) for index, tier in enumerate(EVERY)]
+    "index",
+    [
+        pytest.param(index, id=tier, marks=[pytest.mark.slow, pytest.mark.timeout(600)])
+        for index, tier in enumerate(EVERY)
+    ],
 )
 def test_a_tier_fires_when_and_only_when_both_windows_burn(index: int, tmp_path: Path) -> None:
     """For every objective, on the rules that the tier reads."""
@@ -105,7 +109,10 @@ def tier_cases(objective: Objective, counting: Counting, tier: burn.Tier) -> lis
     ]
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda one: one.id)
+@pytest.mark.parametrize(
+    "objective",
+    [pytest.param(one, id=one.id, marks=[pytest.mark.slow] * bool(index)) for index, one in enumerate(OBJECTIVES)],
+)
 def test_no_tier_fires_without_requests_that_are_known_to_be_bad(objective: Objective, tmp_path: Path) -> None:
     text, counting, tiers = rules(objective)
     under = 0.97 * min(tier.threshold(objective.budget_ratio) for tier in tiers)

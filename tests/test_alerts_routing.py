@@ -132,7 +132,7 @@ def test_a_long_queue_pages_once_with_links_and_resolves_under_the_same_key(tmp_
         assert rule["health"] == "ok"
     payload = trigger["payload"]
     assert payload["summary"].startswith("chat-70b: ")
-    assert payload["summary"].endswith(" requests wait per node")
+    assert payload["summary"].endswith(" requests wait per node (limit 20)")
     assert (payload["severity"], payload["class"], payload["component"]) == ("critical", "QueueTooLong", "chat-70b")
     assert "limit 20, 2 to 8 nodes" in payload["custom_details"]["firing"]
     assert [link["href"] for link in trigger["links"]] == [
