@@ -1,7 +1,7 @@
 """A fleet's past in which every incident happened once: the demo fleet's engine model, read through the real exporter's code.
 
-Four replicas of the default pool, a node with two GPUs each, ten past hours in which nobody watched the clock: traffic like
-the demo's, and at known times what the runbooks are about. Each replica's page goes through the exporter's parser, mapping and
+Four replicas of the default pool, a node with two GPUs each, for nearly three hours: traffic like the demo's, and at known
+times what the runbooks are about. Each replica's page goes through the exporter's parser, mapping and
 writer; GPUs, gateway and SLO service are points of the catalogue. SIMULATED throughout: it shows what panels do, not what GPUs do.
 """
 
@@ -12,10 +12,10 @@ import math
 import random
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
@@ -50,6 +50,7 @@ INCIDENTS = {
     "traffic x4": (128, 135),
     "wedged engine": (150, 156),
 }
+EPOCH = int(datetime(2026, 11, 21, 10, tzinfo=UTC).timestamp())  # always the same, so that pictures are
 MINUTES = 170
 QUIET = 60  # seconds at the beginning in which nothing is in flight: the exporter's derived counters start exact
 SHORT = 160  # longest answer in tokens, so that a calm request ends well before its limit of 4 s
@@ -92,11 +93,9 @@ class Node:
         page = generate_latest(self.replica.page.registry)
         return re.sub(
             rb"(?m)^process_start_time_seconds .*$",
-            b"process_start_time_seconds %.1f" % (self.epoch + self._born),
+            b"process_start_time_seconds %.1f" % (EPOCH + self._born),
             page,
         )
-
-    epoch = 0.0  # Unix time at which the past begins
 
     def scrape(self, at: float, more: list[Point]) -> tuple[str, list[Point]]:
         """The exporter's page at a moment, and the engine's points on it."""
@@ -105,7 +104,7 @@ class Node:
         except CollectorError:
             points, answered = list(self._collector.fallback), 0
         busy = 0.0 if self.down else min(1.0, self.replica.running / 40)
-        gpus = [point for gpu in self.gpus for point in gpu.points(self.epoch + at, SCRAPE, busy)]
+        gpus = [point for gpu in self.gpus for point in gpu.points(EPOCH + at, SCRAPE, busy)]
         own = [
             Point(c.COLLECTOR_SUCCESS, {"collector": name}, one)
             for name, one in ((self._collector.name, answered), ("nvml", 1))
@@ -116,10 +115,8 @@ class Node:
 class Past:
     """Runs the fleet from second 0 to LENGTH; `samples` gives what Prometheus would have stored, by series."""
 
-    def __init__(self, epoch: float, seed: int = 1) -> None:
-        Node.epoch = epoch
+    def __init__(self, seed: int = 1) -> None:
         self.nodes = [Node(index) for index in range(NODES)]
-        self.epoch = epoch
         self._random = random.Random(seed)  # noqa: S311 - traffic, not secrets
         self._turn = count()
 
@@ -142,7 +139,7 @@ class Past:
             pages.append(({"instance": "service:8080"}, renderer.render(more, OPENMETRICS).body.decode(), []))
             for targets, page, _ in pages:
                 for series, value in _lines(page, targets):
-                    found.setdefault(series, []).append(f"{value} {self.epoch + at:.0f}")
+                    found.setdefault(series, []).append(f"{value} {EPOCH + at:.0f}")
         return found
 
     def _deal(self, call: Call) -> None:
@@ -157,7 +154,7 @@ class Past:
             node.start(at - SCRAPE)
             node.stuck_until = at + 75  # it takes requests while its model is still being loaded
         if index == 2 and _begins("lost GPU", at):
-            node.down, node.gpus[1].lost = True, self.epoch + at
+            node.down, node.gpus[1].lost = True, EPOCH + at
         if index == 2 and _ends("lost GPU", at):
             node.gpus[1].lost = math.inf
             node.start(at)
@@ -180,8 +177,8 @@ class Past:
 
 
 @contextmanager
-def past(folder: Path) -> Iterator[tuple[PastPrometheus, float]]:
-    """A Prometheus with this past, made in `folder` unless it is there, and the Unix time at which the past begins.
+def past(folder: Path) -> Iterator[PastPrometheus]:
+    """A Prometheus with this past, which begins at EPOCH, made in `folder` unless it is there.
 
     The past is made anew where this code or a recording rule has changed. (Not for a changed alert: it takes a minute.)
     """
@@ -189,13 +186,13 @@ def past(folder: Path) -> Iterator[tuple[PastPrometheus, float]]:
     note = Backfill(folder).made
     if not note or json.loads(note)["made"] != made:
         shutil.rmtree(folder)
-        backfill, epoch = Backfill(folder), int(time.time()) // 7200 * 7200 - 2 * 7200
-        backfill.openmetrics(f"{series} {line}\n" for series, lines in Past(epoch).samples().items() for line in lines)
-        backfill.rules(SPEC, epoch + 5 * MINUTE, epoch + LENGTH)
-        backfill.done(json.dumps({"made": made, "epoch": epoch}))
+        backfill = Backfill(folder)
+        backfill.openmetrics(f"{series} {line}\n" for series, lines in Past().samples().items() for line in lines)
+        backfill.rules(SPEC, EPOCH + 5 * MINUTE, EPOCH + LENGTH)
+        backfill.done(json.dumps({"made": made}))
     backfill = Backfill(folder)
     with backfill.prometheus() as prometheus:
-        yield prometheus, json.loads(backfill.made)["epoch"]
+        yield prometheus
 
 
 def _recipe() -> list[bytes]:

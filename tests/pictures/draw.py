@@ -24,7 +24,7 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(HERE.parent)]  # what pytest does for tests
 
 from dashboards.build import boards  # noqa: E402
-from past_fleet import INCIDENTS, MINUTE, SPEC, past  # noqa: E402
+from past_fleet import EPOCH, INCIDENTS, MINUTE, SPEC, past  # noqa: E402
 from stack import require  # noqa: E402
 
 CACHE = ROOT / ".cache" / "pictures"
@@ -107,9 +107,9 @@ def main() -> None:
     bundle()
     chosen = sys.argv[1:] or [name.removesuffix(".json") for name in boards(SPEC)]
     OUT.mkdir(parents=True, exist_ok=True)
-    with past(CACHE / "past") as (prometheus, epoch):
+    with past(CACHE / "past") as prometheus:
         # While the engine of one replica is wedged, with every other incident in the hours before.
-        start, end = epoch + 8 * MINUTE, epoch + INCIDENTS["wedged engine"][1] * MINUTE - 30
+        start, end = EPOCH + 8 * MINUTE, EPOCH + INCIDENTS["wedged engine"][1] * MINUTE - 30
         names = {name.removesuffix(".json"): text for name, text in boards(SPEC).items()}
         pages = {name: page(name, text, start, end) for name, text in names.items()}
         with served(pages, prometheus.url) as url:
