@@ -130,12 +130,13 @@ class Ledger:
 @cache
 def _upsert_slots(dialect: str, kept_if_better: bool) -> Executable:
     booked = insert(dialect, slots)
-    new = booked.excluded
+    new, fields = booked.excluded, ("good", "total", "covered_ms", "spec_hash", "source")
     better = or_(new.covered_ms >= slots.c.covered_ms, new.total > slots.c.total)
+    changed = or_(*(new[name] != slots.c[name] for name in fields))  # what is the same is not written again
     return booked.on_conflict_do_update(
         index_elements=[slots.c.objective, slots.c.slot],
-        set_={name: new[name] for name in ("good", "total", "covered_ms", "spec_hash", "source")},
-        where=and_(better, slots.c.source.not_like(f"{CORRECTED}%")) if kept_if_better else None,
+        set_={name: new[name] for name in fields},
+        where=and_(changed, better, slots.c.source.not_like(f"{CORRECTED}%")) if kept_if_better else None,
     )
 
 
