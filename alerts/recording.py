@@ -27,8 +27,8 @@ def recordings(objective: Objective, pool: Pool) -> list[Recording]:
         series.GOOD_RATE: _best(good for good, _ in map(_evidence, ways)),
         series.TOTAL_RATE: _best(total for _, total in map(_evidence, ways)),
         series.TARGET: f"vector({float(objective.target)!r})",
-        **{series.burn_rate(window): _burn_rate(objective, window) for window in windows},
         **{series.bad_requests(tier.long): _bad_requests(objective, tier.long) for tier in tiers},
+        **{series.burn_rate(window): _burn_rate(objective, window) for window in windows},
     }
     return [Recording(name, expr, labels) for name, expr in expressions.items()]
 
@@ -63,8 +63,12 @@ def _rate(selectors: Iterable[Selector]) -> str:
 def _burn_rate(objective: Objective, window: float) -> str:
     """Bad over total over budget; without requests there is no answer.
 
-    The recorded rate looks back 5 minutes by itself, so the sum begins 5 minutes later: together they span the window.
+    The recorded rate looks back 5 minutes by itself, so the sum begins 5 minutes later: together they span the window. From a
+    day on, the requests of every fifth minute are added up instead: a fifth of the samples and less, for the same requests.
     """
+    if window >= burn.DAY:
+        bad = of(series.bad_requests(window), objective)
+        return f"{bad} / ({_requests(series.TOTAL_RATE, objective, window)} > 0) / {objective.budget_ratio!r}"
     good, total = of(series.GOOD_RATE, objective), of(series.TOTAL_RATE, objective)
     if window > RATE:
         good, total = (f"sum_over_time({one}[{duration_text(window - RATE)}])" for one in (good, total))
@@ -72,8 +76,11 @@ def _burn_rate(objective: Objective, window: float) -> str:
 
 
 def _bad_requests(objective: Objective, window: float) -> str:
-    """Count of bad requests: rates added up on a fixed grid, so that the number does not depend on how often rules run."""
+    total, good = (_requests(name, objective, window) for name in (series.TOTAL_RATE, series.GOOD_RATE))
+    return f"{total} - {good}"
+
+
+def _requests(name: str, objective: Objective, window: float) -> str:
+    """Count of requests: rates added up on a fixed grid, so that the number does not depend on how often rules run."""
     step = STEP if window <= 6 * burn.HOUR else RATE
-    tiles = f"[{duration_text(window)}:{duration_text(step)}]"
-    total, good = (f"sum_over_time({of(name, objective)}{tiles})" for name in (series.TOTAL_RATE, series.GOOD_RATE))
-    return f"{step:g} * ({total} - {good})"
+    return f"{step:g} * sum_over_time({of(name, objective)}[{duration_text(window)}:{duration_text(step)}])"
