@@ -75,7 +75,7 @@ class Ledger:
             rows = connection.execute(query.order_by(slots.c.slot).limit(limit))
             return [Slot(r.slot, r.good, r.total, r.covered_ms / 1000, r.spec_hash, r.source) for r in rows]
 
-    def rows(self, objective: str, size: int, start: int, end: int) -> list[tuple[int, int, int, int]]:
+    def rows(self, objective: str, size: int, start: int, end: int) -> list[tuple[int, ...]]:
         """Return (start, good, total, milliseconds observed) of slots, hours or days (`size` in seconds) in [start, end)."""
         at, table = (slots.c.slot, slots) if size == SLOT else (rollups.c.start, rollups)
         query = select(at, table.c.good, table.c.total, table.c.covered_ms)
@@ -83,7 +83,7 @@ class Ledger:
         if size != SLOT:
             query = query.where(rollups.c.size == size)
         with self.engine.connect() as connection:
-            return [tuple(row) for row in connection.execute(query)]
+            return list(map(tuple, connection.execute(query).all()))
 
     def first(self, objective: str, since: float) -> int | None:
         """Return the first slot of an objective that does not begin before `since`; None where there is none."""

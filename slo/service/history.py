@@ -69,11 +69,10 @@ def _sums(
     """Return good, total and covered milliseconds from the span's start to each multiple of `size` within it."""
     low, high = span
     sums = np.zeros(((high - low) // size + 1, 3), np.int64)
-    for start, *values in ledger.rows(objective, size, low, high):
-        sums[(start - low) // size + 1] += values
-    for begin, end in clipped(excluded, low, high):
-        for start, *values in ledger.rows(objective, SLOT, int(begin), int(end)):
-            sums[(start - low) // size + 1] -= values
+    stretches = [(int(begin), int(end)) for begin, end in clipped(excluded, low, high)]
+    for sign, unit, begin, end in [(1, size, low, high), *((-1, SLOT, *stretch) for stretch in stretches)]:
+        rows = np.array(ledger.rows(objective, unit, begin, end), np.int64).reshape(-1, 4)
+        np.add.at(sums, (rows[:, 0] - low) // size + 1, sign * rows[:, 1:])
     return np.cumsum(sums, axis=0)
 
 
