@@ -9,6 +9,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from sys import intern
 from typing import NamedTuple
 
 from prometheus_client import PROCESS_COLLECTOR
@@ -24,7 +25,6 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
 # Lines of series that are gone are forgotten once there are this many times as many as on a page.
 MOST_KEPT = 4
-Series = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class Exposition(NamedTuple):
@@ -36,7 +36,7 @@ class Exposition(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A series' line up to its value, and the place of a histogram's line in its family: series, part, bound."""
+    """A series' line up to its value, and in a histogram's family its place there: series, part, bound."""
 
     start: str
     series: str
@@ -79,8 +79,7 @@ class Renderer:
         self._lock = threading.Lock()
         self._page = 0
         self._families: dict[str, Family] = {}
-        self._lines: dict[Series, Kept] = {}
-        self._starts: dict[str, Kept] = {}
+        self._lines: dict[str, Kept] = {}
         self._same: dict[tuple[int, int, str], Kept] = {}
         self._build = Point(BUILD_INFO, {"version": version("plimsoll-slo")}, 1)
 
@@ -99,7 +98,7 @@ class Renderer:
                 lines = _ordered(family.lines) if family.metric.kind == "histogram" else family.lines
                 parts.extend([kept.text for kept in lines])
             if len(self._lines) + len(self._same) > MOST_KEPT * (len(points) + 1):
-                self._lines, self._starts, self._same = {}, {}, {}
+                self._lines, self._same = {}, {}
         return Exposition("".join(parts).encode() + encode(PROCESS_COLLECTOR), content_type, problems)
 
     def _sort(self, points: Sequence[Point], problems: list[str]) -> list[Family]:
@@ -129,14 +128,13 @@ class Renderer:
         return families
 
     def _find(self, point: Point) -> Kept:
-        """The line of labels that are another object than the last time, by what is in them."""
+        """The line of labels that are another object than the last time."""
         metric, labels, _, suffix = point
-        series = metric.name + suffix, tuple(sorted((name, value) for name, value in labels.items() if value))
-        kept = self._lines.get(series)
+        line = _line(point)
+        kept = self._lines.get(line.start)
         if kept is None:
-            line, family = _line(point), self._families.setdefault(metric.name, Family(metric))
-            # Two spellings of a bucket's bound are one series.
-            kept = self._lines[series] = self._starts.setdefault(line.start, Kept(labels, line, family))
+            family = self._families.setdefault(metric.name, Family(metric))
+            kept = self._lines[line.start] = Kept(labels, line, family)
         self._same.pop((id(kept.labels), id(metric), suffix), None)
         kept.labels = labels
         self._same[id(labels), id(metric), suffix] = kept
@@ -181,7 +179,8 @@ def _line(point: Point) -> Line:
         labels["le"] = bucket_bound(bound)
     texts = {name: f'{name}="{value.translate(_ESCAPES)}"' for name, value in sorted(labels.items())}
     inside = ",".join(texts.values())
-    series = ",".join(text for name, text in texts.items() if name != "le")
+    histogram = point.metric.kind == "histogram"
+    series = intern(",".join(text for name, text in texts.items() if name != "le")) if histogram else ""
     name = point.metric.name + point.suffix
     return Line(f"{name}{{{inside}}} " if inside else f"{name} ", series, _PART.get(point.suffix, 0), bound)
 

@@ -4,6 +4,7 @@ A call that hangs inside a driver cannot be ended. Its thread is left behind (da
 and the next caller learns at once that it is late, instead of waiting again.
 """
 
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -28,13 +29,6 @@ class Flight(Generic[T]):
         self._value: T
         self._error: Exception | None = None
 
-    def launch(self, name: str) -> None:
-        """Start the thread; a system that refuses one makes the call fail, not the caller."""
-        try:
-            threading.Thread(target=self.run, name=name, daemon=True).start()
-        except RuntimeError as error:
-            self._end(error)
-
     def result(self, until: float) -> T:
         """Wait until `until` or the flight's own deadline; raises Late, or what the call raised."""
         if not self._done.wait(max(0.0, min(until, self.deadline) - time.monotonic())):
@@ -53,31 +47,49 @@ class Flight(Generic[T]):
         try:
             self._value = self._work(self.deadline)
         except Exception as error:
-            self._end(error)
+            self.end(error)
         except BaseException as error:  # SystemExit from a library: it must not pass for a hang, nor end the process
-            self._end(RuntimeError(repr(error)))
+            self.end(RuntimeError(repr(error)))
         else:
-            self._end(None)
+            self.end(None)
 
-    def _end(self, error: Exception | None) -> None:
+    def end(self, error: Exception | None) -> None:
+        """The call has ended, or could not begin."""
         self._error = error
         self.ended = time.monotonic()
         self._done.set()
 
 
 class SingleFlight(Generic[T]):
-    """Runs `work(deadline)` at most once at a time; callers meanwhile share the running call."""
+    """Runs `work(deadline)` at most once at a time, on a thread of its own; callers meanwhile share the running call."""
 
     def __init__(self, name: str, work: Callable[[float], T]) -> None:
         self._name = name
         self._work = work
         self._lock = threading.Lock()
         self._flight: Flight[T] | None = None
+        self._waiting: queue.SimpleQueue[Flight[T]] = queue.SimpleQueue()
+        self._begun = False
 
     def join(self, deadline: float) -> Flight[T]:
         """Start a call, or share the one that still runs (late ones too: their `result` raises Late at once)."""
         with self._lock:
             if self._flight is None or self._flight.ended is not None:
                 self._flight = Flight(self._work, deadline)
-                self._flight.launch(self._name)
+                self._launch(self._flight)
             return self._flight
+
+    def _launch(self, flight: Flight[T]) -> None:
+        """Hand the call to the thread; a system that refuses one makes the call fail, not the caller."""
+        if not self._begun:
+            try:
+                threading.Thread(target=self._work_on, name=self._name, daemon=True).start()
+            except RuntimeError as error:
+                flight.end(error)
+                return
+            self._begun = True
+        self._waiting.put(flight)
+
+    def _work_on(self) -> None:
+        while True:
+            self._waiting.get().run()

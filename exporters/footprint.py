@@ -4,7 +4,7 @@ import ctypes
 
 # Parameters of mallopt, from glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-_KEPT_BYTES = 128 * 1024
+_KEPT_BYTES = 512 * 1024
 
 
 def keep_small() -> None:
