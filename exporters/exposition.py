@@ -58,14 +58,27 @@ class Kept:
 
 
 class Family:
-    """A metric's lines on the page with the number `page`."""
+    """A metric's lines on the page with the number `page`, and how those of the last one were put in order."""
 
-    __slots__ = ("lines", "metric", "page")
+    __slots__ = ("last", "lines", "metric", "page")
 
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
         self.page = 0
         self.lines: list[Kept] = []
+        self.last: tuple[list[Kept], list[Kept]] = [], []
+
+    def ordered(self) -> list[Kept]:
+        """Keep each histogram series together: buckets by rising bound, then sum and count, as OpenMetrics demands."""
+        if self.metric.kind != "histogram":
+            return self.lines
+        if self.lines != self.last[0]:
+            places: dict[str, int] = {}
+            for kept in self.lines:
+                places.setdefault(kept.line.series, len(places))
+            order = sorted(self.lines, key=lambda kept: (places[kept.line.series], kept.line.part, kept.line.bound))
+            self.last = self.lines, order
+        return self.last[1]
 
 
 class Renderer:
@@ -95,8 +108,7 @@ class Renderer:
             problems: list[str] = []
             for family in self._sort(points, problems):
                 parts.append(_header(family.metric, openmetrics))
-                lines = _ordered(family.lines) if family.metric.kind == "histogram" else family.lines
-                parts.extend([kept.text for kept in lines])
+                parts.extend([kept.text for kept in family.ordered()])
             if len(self._lines) + len(self._same) > MOST_KEPT * (len(points) + 1):
                 self._lines, self._same = {}, {}
         return Exposition("".join(parts).encode() + encode(PROCESS_COLLECTOR), content_type, problems)
@@ -183,11 +195,3 @@ def _line(point: Point) -> Line:
     series = intern(",".join(text for name, text in texts.items() if name != "le")) if histogram else ""
     name = point.metric.name + point.suffix
     return Line(f"{name}{{{inside}}} " if inside else f"{name} ", series, _PART.get(point.suffix, 0), bound)
-
-
-def _ordered(lines: list[Kept]) -> list[Kept]:
-    """Keep each histogram series together: buckets by rising bound, then sum and count, as OpenMetrics demands."""
-    places: dict[str, int] = {}
-    for kept in lines:
-        places.setdefault(kept.line.series, len(places))
-    return sorted(lines, key=lambda kept: (places[kept.line.series], kept.line.part, kept.line.bound))

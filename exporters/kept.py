@@ -27,8 +27,10 @@ class Kept:
 
     def write(self, fact: Any) -> None:
         """Keep a fact in place of the one before, if it is another."""
+        if self._path is None:
+            return
         text = json.dumps(fact)
-        if self._path is None or text == self._last:
+        if text == self._last:
             return
         fresh = self._path.with_suffix(".new")
         try:

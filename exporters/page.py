@@ -89,14 +89,16 @@ class Parser:
         rows = [line.rpartition(b" ") for line in lines if line and line[0] != 35 and not line.isspace()]  # 35 is #
         if len(rows) > LIMIT_SERIES:
             raise ValueError(f"it has {len(rows)} series, more than {LIMIT_SERIES}")
-        known = self._known
-        if not known.keys() >= {row[0] for row in rows}:
+        known, written = self._known, [row[0] for row in rows]
+        if written != self._form[1] and not known.keys() >= set(written):
             rows, known = _learn(rows, known)
-        if any(b"_" in row[2] for row in rows):  # which Python would read as a number
+            written = [row[0] for row in rows]
+        values = [row[2] for row in rows]
+        if b"_" in b"".join(values):  # which Python would read as a number
             raise ValueError("a value is not a number")
-        numbers = [float(row[2]) for row in rows]
+        numbers = [float(value) for value in values]
         absent = [place for place, number in enumerate(numbers) if not 0 <= number < math.inf]
-        form = declared, [row[0] for row in rows], absent
+        form = declared, written, absent
         if self._shape is None or form != self._form:
             self._shape = _arrange(*form, known)
             self._form, self._known = form, {text: known[text] for text in form[1]}
