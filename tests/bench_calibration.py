@@ -46,7 +46,8 @@ async def scraped(engine: real_engine.Engine, samples: dict[str, list[tuple[floa
         nonlocal capacity
         while True:
             points = await asyncio.to_thread(lambda: list(collector.collect(time.monotonic() + 5)))
-    XX
+            now = time.time()
+            sums: dict[str, float] = defaultdict(float)
             for point in points:
                 sums[point.metric.name] += point.value
             capacity = sums[catalogue.KV_CACHE_CAPACITY.name]
