@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -151,17 +152,32 @@ def processor(prometheus: Prometheus) -> float:
     return float(re.search(r"(?m)^process_cpu_seconds_total (\S+)$", found)[1])  # type: ignore[index]
 
 
+def _ask(client: httpx.Client, query: tuple[str, str, bool], start: float, end: float) -> float:
+    """Milliseconds to the last byte of one answer."""
+    _, expr, instant = query
+    kind, span = ("query", {"time": end}) if instant else ("query_range", {"start": start, "end": end, "step": STEP})
+    begun = time.perf_counter()
+    client.post(f"/api/v1/{kind}", data={"query": expr, **span}).raise_for_status()
+    return 1000 * (time.perf_counter() - begun)
+
+
+def together(prometheus: Prometheus, asked: list[tuple[str, str, bool]], start: float, end: float) -> list[float]:
+    """Milliseconds to the last answer where all are asked at once over six connections, as a browser does; of each round."""
+    found = []
+    with httpx.Client(base_url=prometheus.url, timeout=60) as client, ThreadPoolExecutor(6) as connections:
+        for _ in range(ROUNDS):
+            begun = time.perf_counter()
+            list(connections.map(lambda query: _ask(client, query, start, end), asked))
+            found.append(1000 * (time.perf_counter() - begun))
+    return found
+
+
 def ask(prometheus: Prometheus, asked: list[tuple[str, str, bool]], start: float, end: float) -> dict[str, float]:
     """Median milliseconds of each query, by its name."""
     times: dict[str, list[float]] = {}
     with httpx.Client(base_url=prometheus.url, timeout=60) as client:
-        for name, expr, instant in ROUNDS * asked:
-            kind, span = (
-                ("query", {"time": end}) if instant else ("query_range", {"start": start, "end": end, "step": STEP})
-            )
-            begun = time.perf_counter()
-            client.post(f"/api/v1/{kind}", data={"query": expr, **span}).raise_for_status()
-            times.setdefault(name, []).append(1000 * (time.perf_counter() - begun))
+        for query in ROUNDS * asked:
+            times.setdefault(query[0], []).append(_ask(client, query, start, end))
     return {name: statistics.median(found) for name, found in times.items()}
 
 
@@ -221,12 +237,15 @@ def main() -> None:
                 before = processor(prometheus)
                 times = ask(prometheus, asked, start, end)
                 used = (processor(prometheus) - before) / ROUNDS
+                at_once = together(prometheus, asked, start, end)
                 dearest = sorted(times.items(), key=lambda one: -one[1])[:12]
+                print(f"{name}: {len(times)} queries over {hours} h, {replicas} replicas, {made['series']} raw series")
                 print(
-                    f"{name}: {len(times)} queries over {hours} h, {replicas} replicas, {made['series']} raw series: ",
-                    end="",
+                    f"  one after the other: sum of medians {sum(times.values()) / 1000:.2f} s, processor {used:.2f} s a round"
                 )
-                print(f"sum of medians {sum(times.values()) / 1000:.2f} s, processor time {used:.2f} s a round")
+                print(
+                    f"  all at once: median {statistics.median(at_once) / 1000:.2f} s, fastest {min(at_once) / 1000:.2f} s"
+                )
                 print("\n".join(f"  {ms:6.0f} ms  {query}" for query, ms in dearest))
 
 
