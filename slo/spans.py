@@ -10,6 +10,6 @@ TENANT = "plimsoll.tenant"
 REPLICA = "plimsoll.replica"
 VERSION = "plimsoll.model_version"
 PROMPT_CLASS = "plimsoll.prompt_class"
-FIRST_TOKEN = "plimsoll.time_to_first_token"
+FIRST_TOKEN = "plimsoll.time_to_first_token"  # noqa: S105 - the name of an attribute
 # Upper bounds of prompt-length classes, in tokens; the class is written `<=128` ... `>32768`.
 PROMPT_CLASSES = (128, 512, 2048, 8192, 32768)
