@@ -117,3 +117,7 @@ def test_a_full_disk_and_a_read_only_database_are_named_and_nothing_stored_is_lo
     for survivor in (ledger, locked):
         assert [slot.total for slot in survivor.slots("fast", 0, 1e9)] == [2]
         assert survivor.booked_until() == {"fast": 300}
+
+
+def test_a_ledger_in_memory_is_a_ledger(open_ledger: Opener) -> None:
+    assert open_ledger("sqlite://").booked_until() == {}

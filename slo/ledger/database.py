@@ -90,9 +90,10 @@ def _configure_sqlite(connection: Any, _: object) -> None:
 def _write_ahead(cursor: Any) -> None:
     """Switch to write-ahead once. SQLite does not wait for another that is doing the same, whatever its busy_timeout."""
     end = time.monotonic() + PATIENCE
-    while cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+    while True:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
+            return
         except sqlite3.OperationalError:
             if time.monotonic() > end:
                 raise
