@@ -1,19 +1,18 @@
 """What rules cost: `python tests/bench_rules.py [objectives]`. Prints figures; judges nothing.
 
 One real Prometheus holds three days of history (backfilled, a sample a minute) and evaluates, side by side, our rules for so many
-objectives and rules of Sloth's and of Pyrra's shape (`slo_shapes`) for the same objectives over the same bucket counters. A
-group's evaluation time is what Prometheus itself measured (`prometheus_rule_group_last_duration_seconds`); a round is the sum
-over all groups of one shape.
+objectives and rules of Sloth's shape (`slo_shapes`) for the same objectives over the same bucket counters. Evaluation time is what
+Prometheus itself measured of each rule; a round is the sum over all groups of one shape.
 """
 
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-import httpx
 import yaml
 
 from alerts.build import render
@@ -21,14 +20,13 @@ from page import Page
 from slo import series
 from slo.catalogue import TTFT
 from slo.spec import Spec, load
-from slo_shapes import pyrra, sloth
+from slo_shapes import sloth
 from stack import Prometheus, scrape, tool
 
-ROUNDS, EVERY = 20, 5.0  # seconds between two rounds
+ROUNDS, EVERY = 6, 15.0  # seconds between two rounds, over which Prometheus spreads the groups
 HISTORY, STEP = 3 * 86400, 60  # seconds
 RATE = 10.0  # requests a second and replica, of which 1 in 200 is late
 INSTANCE = "node-a:9800"
-DURATION = "prometheus_rule_group_last_duration_seconds{"
 
 
 def objectives(count: int) -> Spec:
@@ -64,13 +62,13 @@ def history(count: int, begun: float) -> Iterator[str]:
     yield "# EOF\n"
 
 
-def durations(prometheus: Prometheus) -> dict[str, float]:
-    """Milliseconds that the last evaluation of each shape's groups took, all together."""
-    found: dict[str, float] = {}
-    for line in httpx.get(f"{prometheus.url}/metrics", timeout=30).text.splitlines():
-        if line.startswith(DURATION):
-            shape = line.split(";")[-1].split("-")[0]
-            found[shape] = found.get(shape, 0.0) + 1000 * float(line.split()[-1])
+def durations(groups: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Milliseconds of the last evaluation, by shape and by name of the rule, over all objectives."""
+    found: dict[str, dict[str, float]] = {}
+    for group in groups:
+        mine = found.setdefault(group["name"].split("-")[0], {})
+        for rule in group["rules"]:
+            mine[rule["name"]] = mine.get(rule["name"], 0.0) + 1000 * rule["evaluationTime"]
     return found
 
 
@@ -79,7 +77,7 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     spec, shown, begun = objectives(count), Page(), time.time()
     ours = yaml.safe_load(render(spec)["objectives.rules.yml"])
-    documents = {"objective": ours, "sloth": sloth(spec), "pyrra": pyrra(spec)}
+    documents = {"objective": ours, "sloth": sloth(spec)}
     with tempfile.TemporaryDirectory() as name, shown.served() as address:
         folder, paths = Path(name), []
         for shape, document in documents.items():
@@ -95,21 +93,26 @@ def main() -> None:
         assert answer.returncode == 0, answer.stderr
         rounds = []
         with prometheus:
-            for _ in range(ROUNDS + 3):
+            for _ in range(ROUNDS + 1):
                 page = counters(count, HISTORY + time.time() - begun)
                 shown.text = f"# TYPE {TTFT} untyped\n" + "".join(f"{name} {value}\n" for name, value in page)
                 time.sleep(EVERY)
-                rounds.append(durations(prometheus))
-            unwell = {rule["lastError"] for group in prometheus.rule_groups() for rule in group["rules"]} - {""}
+                groups = prometheus.rule_groups()
+                rounds.append(durations(groups))
+            unwell = {rule.get("lastError", "") for group in groups for rule in group["rules"]} - {""}
         if unwell:
             sys.exit(f"rules fail: {unwell}")
-    medians = {shape: statistics.median(one[shape] for one in rounds[3:]) for shape in documents}
+    medians = {}
     for shape, document in documents.items():
+        times = [sum(one[shape].values()) for one in rounds[1:]]
+        medians[shape] = statistics.median(times)
         rules = sum(len(group["rules"]) for group in document["groups"])
-        slowest = max(one[shape] for one in rounds[3:])
-        print(f"{shape}: {count} objectives, {rules} rules: median {medians[shape]:.0f} ms, slowest {slowest:.0f} ms")
-    for shape in ("sloth", "pyrra"):
-        print(f"ratio ours / {shape}'s shape: {medians['objective'] / medians[shape]:.2f}")
+        print(
+            f"{shape}: {count} objectives, {rules} rules: median {medians[shape]:.0f} ms, slowest {max(times):.0f} ms"
+        )
+        dearest = sorted(((one, name) for name, one in rounds[-1][shape].items()), reverse=True)[:5]
+        print("  dearest, last round:", ", ".join(f"{name} {one:.0f} ms" for one, name in dearest))
+    print(f"ratio ours / Sloth's shape: {medians['objective'] / medians['sloth']:.2f}")
 
 
 if __name__ == "__main__":

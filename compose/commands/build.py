@@ -45,10 +45,15 @@ def rendered(spec: Spec, sites: Sites | None = None, receivers: Receivers | None
 
 
 def _receivers(args: argparse.Namespace) -> Receivers:
-    for option, where in (("--pages", args.pages), ("--tickets", args.tickets), ("--watchdog", args.watchdog)):
-        known = ("", PAGERDUTY, SLACK) if option != "--watchdog" else ("",)
+    ways = ("", PAGERDUTY, SLACK)
+    for option, where, known in (
+        ("pages", args.pages, ways),
+        ("tickets", args.tickets, ways),
+        ("watchdog", args.watchdog, ("",)),
+    ):
         if where not in known and not where.startswith(("http://", "https://")):
-            raise UserError(f"{option} {where}: give {', '.join(filter(None, (*known, 'or a URL')))}")
+            named = "".join(f"{way}, " for way in known if way)
+            raise UserError(f"--{option} {where}: give {named}or a webhook's URL".replace("give or", "give"))
     return Receivers(args.pages, args.tickets, args.watchdog, args.secrets, args.webhook_token)
 
 
