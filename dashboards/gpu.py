@@ -3,7 +3,7 @@
 from typing import Any
 
 from dashboards import common, drill, gpu_panels, panels, queries
-from dashboards.panels import BAD, GOOD, WARN, Query, Section, Text
+from dashboards.panels import BAD, BLUE, GOOD, GREEN, GREY, ORANGE, SKY, VERMILLION, WARN, Query, Section, Text
 from slo import catalogue, links
 from slo.catalogue import Metric
 from slo.spec import Spec
@@ -13,6 +13,7 @@ _VERDICTS = (
     (2, (catalogue.GPU_RECOVERY_ACTION, catalogue.GPU_REMAP_FAILED, catalogue.GPU_SRAM_THRESHOLD_EXCEEDED)),
     (1, (catalogue.GPU_REMAP_PENDING, catalogue.GPU_RETIRED_PENDING)),
 )
+_HOLDERS = {"weights": BLUE, "kv_cache": SKY, "engine": GREEN, "other": VERMILLION, "unseen": ORANGE, "driver": GREY}
 
 
 def dashboard(spec: Spec) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def _verdict() -> Any:
         "The worst of what each GPU and its driver say. Replace or recover: the driver asks for a reset or reboot, or memory "
         "can no longer repair itself. Reset due: a repair waits for the next reset. "
         f"Source: {', '.join(metric.name for _, _, metric in checks)}.",
-        [Query(f"max by (instance, uuid) ({queries.of_nodes(f'({ranked})')})", "{{instance}} {{uuid}}")],
+        [Query(f"max by (instance, uuid) ({queries.of_gpus(f'({ranked})')})", "{{instance}} {{uuid}}")],
         unit="none",
         no_data="no GPU reports",
         texts={
@@ -61,7 +62,7 @@ def _verdict() -> Any:
 
 
 def _xid() -> Any:
-    age = f"time() - {queries.of_nodes(queries.select(catalogue.GPU_XID_LAST))}"
+    age = f"time() - {queries.of_gpus(queries.select(catalogue.GPU_XID_LAST))}"
     return panels.graph(
         "Time since an XID error",
         "An error that the driver reported, by its XID; a fall to zero is a new one. 79: off the bus; 48, 63, 64, 94, 95: "
@@ -80,7 +81,7 @@ def _held_down() -> Any:
         "Clocks held down, by reason",
         "Share of time for which a reason held the clocks of a node's most affected GPU down. Heat and power brakes cost "
         f"tokens; idle does not. Reasons overlap. Source: {catalogue.GPU_CLOCK_LIMITED_SECONDS}.",
-        [Query(f"max by (instance, reason) ({queries.of_nodes(held)})", "{{reason}} {{instance}}")],
+        [Query(f"max by (instance, reason) ({queries.of_gpus(held)})", "{{reason}} {{instance}}")],
         unit="percentunit",
         no_data="no GPU reports",
         many=True,
@@ -114,8 +115,20 @@ def _work() -> list[Any]:
 
 def _memory() -> list[Any]:
     reserved = "What no process can have; older tools count it as used."
+    held = f"sum by (holder) ({queries.of_gpus(queries.select(catalogue.GPU_MEMORY_HELD))})"
     return [
-        gpu_panels.per_gpu("GPU memory in use", "Memory of processes.", catalogue.GPU_MEMORY_USED, "bytes"),
+        panels.graph(
+            "GPU memory by holder",
+            "What the memory of the shown GPUs is held for, all together: weights and KV cache of the replicas; engine where it "
+            f"does not tell them apart; other: a stranger's processes; unseen: nobody's who is seen. Source: {catalogue.GPU_MEMORY_HELD}.",
+            [Query(held, "{{holder}}")],
+            colours=_HOLDERS,
+            unit="bytes",
+            stack=True,
+            fill=30,
+            no_data="no GPU reports",
+            many=True,
+        ),
         gpu_panels.per_gpu(
             "GPU memory free", "Memory that nobody holds.", catalogue.GPU_MEMORY_FREE, "bytes", low=True
         ),
@@ -125,8 +138,8 @@ def _memory() -> list[Any]:
 
 def _connections() -> list[Any]:
     links_up = queries.select(catalogue.GPU_NVLINK_UP)
-    down = f"count by (instance, uuid) ({queries.of_nodes(f'{links_up} == 0')})"
-    none = f"0 * count by (instance, uuid) ({queries.of_nodes(links_up)})"
+    down = f"count by (instance, uuid) ({queries.of_gpus(f'{links_up} == 0')})"
+    none = f"0 * count by (instance, uuid) ({queries.of_gpus(links_up)})"
     return [
         panels.graph(
             "NVLinks down",
@@ -143,7 +156,7 @@ def _connections() -> list[Any]:
 
 
 def _errors(title: str, description: str, counter: Metric, kind: str = "") -> Any:
-    rate = queries.of_nodes(f"rate({queries.select(counter)}[$__rate_interval])")
+    rate = queries.of_gpus(f"rate({queries.select(counter)}[$__rate_interval])")
     return panels.graph(
         title,
         f"{description} Source: {counter}.",

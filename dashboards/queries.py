@@ -121,8 +121,8 @@ def replicas_known(**labels: str) -> str:
 
 
 def gpus_up() -> str:
-    """Each expected GPU's gpu_up, on the nodes of the chosen replicas."""
-    return of_nodes(select(catalogue.GPU_UP))
+    """Each expected GPU's gpu_up, of the chosen replicas."""
+    return of_gpus(select(catalogue.GPU_UP))
 
 
 def of_nodes(vector: str) -> str:
@@ -130,9 +130,17 @@ def of_nodes(vector: str) -> str:
     return _chosen(vector, "instance")
 
 
+def of_gpus(vector: str) -> str:
+    """Keep what belongs to the GPUs of the chosen replicas: by the assignment where it is known, else to their nodes."""
+    chosen = _without(
+        of_nodes(vector), "instance, uuid", catalogue.GPU_ASSIGNMENT.name, select(catalogue.GPU_ASSIGNMENT)
+    )
+    return f"({chosen})"
+
+
 def per_gpu(vector: str) -> str:
-    """A GPU's number with the index that nvidia-smi shows, on the nodes of the chosen replicas."""
-    return f"{of_nodes(vector)} {_join('instance, uuid', 'index', select(catalogue.GPU_INFO))}"
+    """A GPU's number with the index that nvidia-smi shows, of the chosen replicas."""
+    return f"{of_gpus(vector)} {_join('instance, uuid', 'index', select(catalogue.GPU_INFO))}"
 
 
 def started() -> str:
@@ -156,8 +164,13 @@ def _chosen(vector: str, on: str) -> str:
     What is down says no model any more, so what it last said within a day decides. What never said is shown whatever is
     chosen: a replica that cannot start must not hide.
     """
-    others = " or ".join(f'{series.SERVED}{{{label}!~"${label}"}}' for label in (*_SCOPE, *TARGETS))
-    return f"({vector} unless on ({on}) (({others}) unless on ({on}) {of_replicas(series.SERVED)}))"
+    return f"({_without(vector, on, series.SERVED, of_replicas(series.SERVED))})"
+
+
+def _without(vector: str, on: str, known: str, chosen: str) -> str:
+    """Leave out what `known` gives to others and `chosen` does not give to the chosen; where all are chosen, that costs nothing."""
+    others = " or ".join(f'{known}{{{label}!~"${label}"}}' for label in (*_SCOPE, *TARGETS))
+    return f"{vector} unless on ({on}) (({others}) unless on ({on}) {chosen})"
 
 
 def ledger(metric: Metric, *variables: str) -> str:

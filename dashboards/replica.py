@@ -1,4 +1,4 @@
-"""One replica in depth: what it was asked, where its time went, what it holds, and the GPUs of its node."""
+"""One replica in depth: what it was asked, where its time went, what it holds, and its GPUs, by the join."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
             Section("Where does its time go?", [(8, engine_panels.latencies(spec)), (8, engine_panels.phases(spec))]),
             Section("What does it hold?", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
             Section("How does it end?", [(9, [_tokens_held(), _reasons(), engine_panels.uptime()])]),
-            Section("Are the GPUs of its node well?", [(9, gpu_panels.state()), (9, gpu_panels.load())]),
+            Section("Are its GPUs well?", [(9, gpu_panels.state()), (9, gpu_panels.load())]),
         ],
     )
 

@@ -104,7 +104,7 @@ class Node:
         except CollectorError:
             points, answered = list(self._collector.fallback), 0
         busy = 0.0 if self.down else min(1.0, self.replica.running / 40)
-        gpus = [point for gpu in self.gpus for point in gpu.points(EPOCH + at, SCRAPE, busy)]
+        gpus = [point for gpu in self.gpus for point in gpu.points(EPOCH + at, SCRAPE, busy, POOL.model)]
         own = [
             Point(c.COLLECTOR_SUCCESS, {"collector": name}, one)
             for name, one in ((self._collector.name, answered), ("nvml", 1))

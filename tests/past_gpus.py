@@ -33,7 +33,7 @@ class Gpu:
         default_factory=lambda: dict.fromkeys(("software_thermal", "software_power_cap"), 0.0)
     )
 
-    def points(self, now: float, seconds: float, busy: float) -> Iterator[Point]:
+    def points(self, now: float, seconds: float, busy: float, model: str) -> Iterator[Point]:
         """What NVML says now, `seconds` after the last time, on a GPU `busy` for that share."""
         lost = self.lost <= now
         yield self._point(c.GPU_UP, 0 if lost else 1)
@@ -55,6 +55,7 @@ class Gpu:
         }
         yield Point(c.GPU_INFO, {"uuid": self.uuid, "index": str(self.index), **about}, 1)
         yield from self._measured(busy, watts)
+        yield from self._held_by(model)
         yield Point(c.GPU_ENERGY, {"uuid": self.uuid}, self._energy)
         for reason, held in self._held.items():
             yield Point(c.GPU_CLOCK_LIMITED_SECONDS, {"uuid": self.uuid, "reason": reason}, held)
@@ -85,6 +86,13 @@ class Gpu:
         for domain, now in (("sm", clock), ("memory", 2.6e9)):
             yield Point(c.GPU_CLOCK, {"uuid": self.uuid, "domain": domain}, now)
             yield Point(c.GPU_CLOCK_MAX, {"uuid": self.uuid, "domain": domain}, max(now, MAX_CLOCK))
+
+    def _held_by(self, model: str) -> Iterator[Point]:
+        """Which replica computes on it, and what its memory is held for: FP8 weights of 70B on two GPUs, the rest for the cache."""
+        replica = self.uuid.removeprefix("GPU-").rsplit("-", 1)[0]
+        yield Point(c.GPU_ASSIGNMENT, {"uuid": self.uuid, "replica": replica, "model": model}, 1)
+        for holder, share, mine in (("weights", 0.45, replica), ("kv_cache", 0.47, replica), ("driver", 0.006, "")):
+            yield Point(c.GPU_MEMORY_HELD, {"uuid": self.uuid, "holder": holder, "replica": mine}, share * TOTAL)
 
     def _point(self, metric: Metric, value: float) -> Point:
         return Point(metric, {"uuid": self.uuid}, value)
