@@ -5,9 +5,11 @@ virtual environment, on the same fake driver. CPU is user and system time of all
 pages divided among their users) and RSS, both summed over the processes.
 """
 
+import gzip
 import itertools
 import os
 import re
+import socket
 import statistics
 import subprocess
 import sys
@@ -17,11 +19,9 @@ import time
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.client import HTTPConnection
 from os import sysconf
 from pathlib import Path
-
-import httpx
 
 from fakenvml import UNSIGNED, FakeNvml
 from stack import free_port
@@ -38,37 +38,49 @@ def moved(page: str, step: int) -> bytes:
     return number.sub(lambda row: f"{row[1]} {float(row[2]) + (step if float(row[2]) else 0)}", page).encode()
 
 
-class Page(BaseHTTPRequestHandler):
-    """A busy vLLM server's metrics page: no two in a row are the same."""
+def answer(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
-    protocol_version = "HTTP/1.1"
-    bodies = itertools.cycle([moved(FIXTURE.read_text(), step) for step in range(16)])
 
-    def do_GET(self) -> None:
-        body = next(self.bodies) if self.path == "/metrics" else b'{"version": "0.32.0"}'
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+class Engine(threading.Thread):
+    """A busy vLLM server: no two of its pages in a row are the same. Nearly free, as it shares the machine with what is measured."""
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Stay silent."""
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
+
+    def run(self) -> None:
+        pages = itertools.cycle([answer(moved(FIXTURE.read_text(), step)) for step in range(16)])
+        version = answer(b'{"version": "0.32.0"}')
+        while True:
+            connection, _ = self.listening.accept()
+            with connection:
+                asked = connection.recv(4096)
+                connection.sendall(next(pages) if asked.startswith(b"GET /metrics ") else version)
 
 
 class Exporter:
     """An exporter's processes."""
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.pid = process.pid
-        self.url = url
-        self.client = httpx.Client(trust_env=False, timeout=60, headers={"Accept": OPENMETRICS})
+        self.connection = HTTPConnection("127.0.0.1", port, timeout=60)
 
     def scrape(self, timeout: float = 10) -> tuple[float, str]:
-        """Milliseconds until the page is here, and the page."""
+        """Milliseconds until the page is here (compressed, on a connection that stays open, as Prometheus does it), and the page."""
+        headers = {
+            "Accept": OPENMETRICS,
+            "Accept-Encoding": "gzip",
+            "X-Prometheus-Scrape-Timeout-Seconds": str(timeout),
+        }
         start = time.perf_counter()
-        answer = self.client.get(self.url, headers={"X-Prometheus-Scrape-Timeout-Seconds": str(timeout)})
-        return (time.perf_counter() - start) * 1000, answer.raise_for_status().text
+        self.connection.request("GET", "/metrics", headers=headers)
+        response = self.connection.getresponse()
+        body = response.read()
+        took = (time.perf_counter() - start) * 1000
+        assert response.status == 200, body
+        return took, (gzip.decompress(body) if response.headers.get("Content-Encoding") == "gzip" else body).decode()
 
     def pids(self) -> list[int]:
         children = subprocess.run(
@@ -98,12 +110,13 @@ def running(command: list[str], port: int, env: dict[str, str]) -> Iterator[Expo
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
         try:
-            exporter = Exporter(process, f"http://127.0.0.1:{port}/metrics")
+            exporter = Exporter(process, port)
             for _ in range(300):
                 try:
                     exporter.scrape()
                     break
-                except httpx.TransportError:
+                except OSError:
+                    exporter.connection.close()
                     time.sleep(0.1)
             else:
                 log.seek(0)
@@ -166,10 +179,10 @@ def nvitop(folder: Path) -> str:
 
 
 def main(scrapes: int) -> None:
-    servers = [ThreadingHTTPServer(("127.0.0.1", 0), Page) for _ in range(ENGINES)]
+    servers = [Engine() for _ in range(ENGINES)]
     for server in servers:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    engines = [part for server in servers for part in ("--engine", f"http://127.0.0.1:{server.server_address[1]}")]
+        server.start()
+    engines = [part for server in servers for part in ("--engine", server.url)]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         fake = FakeNvml(folder)
