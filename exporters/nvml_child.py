@@ -14,6 +14,7 @@ import threading
 import traceback
 from typing import Any, BinaryIO
 
+from exporters.footprint import keep_small, settle
 from exporters.nvml_errors import describe_init, name
 from exporters.nvml_node import GenerationDead, Node
 
@@ -49,6 +50,8 @@ def work(deadlines: "queue.Queue[float]", channel: Channel) -> None:
 
 def main() -> None:
     """Answer until the input ends. The driver's calls are made elsewhere: this thread must see that the exporter is gone."""
+    keep_small()
+    settle()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches both; the exporter ends this one
     channel = Channel(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # whatever the library prints must not stand between our lines

@@ -1,7 +1,6 @@
 """The process that holds the driver's library, seen from the exporter: it is asked, waited for until a deadline, and replaced."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -39,11 +38,7 @@ class Child:
         self._answer: list[Report] | None = None
         self._end: Died | None = None
         command = [sys.executable, "-P", "-m", "exporters.nvml_child"]
-        settings = {
-            **os.environ,
-            "MALLOC_ARENA_MAX": "1",
-        }  # see exporters.footprint; the library may start threads, too
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=settings)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._stdin, self._stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         threading.Thread(target=self._listen, name="NVML's answers", daemon=True).start()
 

@@ -13,7 +13,7 @@ from compose.listen import EXPORTER_TOKEN, PROBE_TOKEN, open_socket, read_token
 from exporters.assignment import Join
 from exporters.collector import Collector
 from exporters.engine import EngineCollector
-from exporters.footprint import keep_small
+from exporters.footprint import keep_small, settle
 from exporters.nvml import NvmlCollector
 from exporters.nvml_memory import Memory, StateError
 from exporters.runner import Runner
@@ -87,7 +87,9 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("plimsoll").info("metrics on %s://%s:%d/metrics", scheme, shown, port)
     if args.otlp:
         _push(runner, args.otlp, every)
-    serve(create_app(runner, token), listening, tls)
+    app = create_app(runner, token)
+    settle()
+    serve(app, listening, tls)
     return 0
 
 
