@@ -13,6 +13,7 @@ from slo.ledger.database import open_database
 from slo.ledger.store import Ledger
 from slo.service.app import create_app
 from slo.service.state import Service
+from stack import wait_for
 from test_service import NOW, T0, world
 from world import spec
 
@@ -65,9 +66,9 @@ def test_a_killed_leader_is_followed_and_nothing_is_lost(postgresql: PostgreSQL,
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+    wait_for(follower.leader.leads, "PostgreSQL to see that the leader is gone")
     now[0] = NOW
     follower.ingest()
-    assert follower.leader.leads()
     (budget,) = follower.judged().budgets.values()
     assert (budget.counted.good, budget.counted.total) == (960, 1000)
     follower.leader.resign()

@@ -7,7 +7,7 @@ think they lead for a moment do no harm: every write is idempotent. On SQLite ea
 from contextlib import suppress
 from threading import Lock
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 LEADER = 0x504C494E  # any constant, other than the writers' lock of slo.ledger.database
@@ -17,18 +17,20 @@ class Leader:
     """This service's claim to lead."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        # Connections of its own, in no pool: one that is closed must be closed, or it would hold the lock for ever.
+        postgresql = engine.dialect.name == "postgresql"
+        self._engine = create_engine(engine.url, poolclass=NullPool) if postgresql else None
         self._connection: Connection | None = None
         self._lock = Lock()
 
     def leads(self) -> bool:
         """Whether this service leads now; takes the lead where nobody has it."""
-        if self._engine.dialect.name != "postgresql":
+        if self._engine is None:
             return True
         with self._lock:
             try:
                 if self._connection is None:
-                    self._connection = self._claim()
+                    self._connection = self._claim(self._engine)
                 elif self._connection.execute(text("SELECT 1")).scalar() != 1:
                     self._drop()
             except SQLAlchemyError:
@@ -40,18 +42,15 @@ class Leader:
         with self._lock:
             self._drop()
 
-    def _claim(self) -> Connection | None:
-        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    def _claim(self, engine: Engine) -> Connection | None:
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         if connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LEADER}).scalar():
             return connection
         connection.close()
         return None
 
     def _drop(self) -> None:
-        """Close the connection itself: back in the pool it would still hold the lock."""
         if self._connection is not None:
-            with suppress(SQLAlchemyError):
-                self._connection.invalidate()
             with suppress(SQLAlchemyError):
                 self._connection.close()
             self._connection = None
