@@ -53,6 +53,11 @@ class Engine:
         return httpx.get(f"{self.url}/metrics", trust_env=False).raise_for_status().text
 
 
+def versions() -> list[str]:
+    """Versions that there is a lock file for."""
+    return sorted(path.name.removeprefix("engine-").removesuffix(".lock") for path in TESTS.glob("engine-*.lock"))
+
+
 @functools.cache
 def prepare(version: str = VERSION) -> Installation:
     """Install vLLM for CPU once per machine, version and lock file (minutes; later at once); raises Unavailable."""
@@ -171,7 +176,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        prepare()
-    except Unavailable as why:
-        sys.exit(f"The test engine is not available, so the tests marked `engine` will be skipped: {why}")
+    for each in versions():
+        try:
+            prepare(each)
+        except Unavailable as why:
+            print(f"vLLM {each} is not available, so tests that need it are skipped: {why}", file=sys.stderr)

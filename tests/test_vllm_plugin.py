@@ -133,12 +133,10 @@ OTHER_RANK = [
     step(rank=1, reason="error"),
 ]
 MOST_ADAPTERS = 50  # of exporters.vllm_adapters, which only the engine's Python can import
-# One lock file for each version of vLLM that is tried.
-VERSIONS = sorted(path.name[len("engine-") : -len(".lock")] for path in Path(__file__).parent.glob("engine-*.lock"))
 Played = dict[str, tuple[dict[str, float], list[str]]]
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
+@pytest.fixture(scope="module", params=versions())
 def engine_installation(request: pytest.FixtureRequest) -> Installation:
     """Each vLLM's environment in turn."""
     try:

@@ -1,9 +1,8 @@
 """The API's routes for the weekly review: JSON, and CSV for a spreadsheet."""
 
-import csv
-import io
 from typing import Annotated
 
+import pandas as pd
 from fastapi import APIRouter, HTTPException, Path, Response
 
 from slo.service.problems import READING
@@ -26,13 +25,10 @@ def add(api: APIRouter, service: Service) -> None:
 
     @api.get("/reviews/{week}/csv", responses=READING, response_class=Response)
     def as_csv(week: Named) -> Response:
-        text = io.StringIO()
-        table = csv.writer(text)
-        table.writerow(("week", *COLUMNS))
-        reviewed = found(service, week)
-        table.writerows((week, *(getattr(item, name) for name in COLUMNS)) for item in reviewed.objectives)
+        rows = [item.model_dump(include=set(COLUMNS)) for item in found(service, week).objectives]
+        text = pd.DataFrame(rows, columns=list(COLUMNS)).assign(week=week).to_csv(index=False)
         name = {"Content-Disposition": f'attachment; filename="plimsoll-{week}.csv"'}
-        return Response(text.getvalue(), media_type="text/csv", headers=name)
+        return Response(text, media_type="text/csv", headers=name)
 
 
 def found(service: Service, week: str) -> Review:
