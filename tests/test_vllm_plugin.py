@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from real_engine import MODEL, Installation, Unavailable, prepare
+from real_engine import MODEL, Installation, Unavailable, prepare, versions
 
 ROOT = Path(__file__).parent.parent
 # Runs in the engine's Python: plays each scenario's steps of one request each, then prints counters and log lines.
