@@ -1,6 +1,6 @@
 """What the plugin costs: microseconds of one record() at batch 256, and a real engine's throughput with and without it.
 
-Run as a script: `.venv/bin/python tests/bench_plugin.py [--pairs N]`. Pairs are run side by side in time, in turn first with and
+Run as a script: `.venv/bin/python tests/bench_plugin.py [--pairs N] [--version V]`. Pairs are run side by side in time, in turn first with and
 first without; the medians are compared. Not a test: its figures depend on the machine.
 """
 
@@ -46,9 +46,9 @@ print(json.dumps({"median": statistics.median(times), "p99": statistics.quantile
 """
 
 
-def record_cost() -> dict[str, float]:
+def record_cost(version: str) -> dict[str, float]:
     """Microseconds of one record(), median and 99th percentile."""
-    installation = real_engine.prepare()
+    installation = real_engine.prepare(version)
     done = subprocess.run(
         [installation.python, "-c", RECORD % real_engine.MODEL],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -76,14 +76,14 @@ async def _load(engine: real_engine.Engine) -> float:
         return REQUESTS * TOKENS / (time.monotonic() - began)
 
 
-def throughput(pairs: int) -> dict[str, float]:
+def throughput(version: str, pairs: int) -> dict[str, float]:
     """Median tokens a second with and without the plugin, both engines up at once and loaded in turn."""
     found: dict[str, list[float]] = {"with": [], "without": []}
     with contextlib.ExitStack() as stack:
         engines = {
-            "with": stack.enter_context(real_engine.start()),
+            "with": stack.enter_context(real_engine.start(version)),
             # A list of plugins that leaves ours out.
-            "without": stack.enter_context(real_engine.start(environment={"VLLM_PLUGINS": "none"})),
+            "without": stack.enter_context(real_engine.start(version, environment={"VLLM_PLUGINS": "none"})),
         }
         for pair in range(pairs):
             for name in sorted(engines, reverse=bool(pair % 2)):
@@ -97,8 +97,9 @@ def throughput(pairs: int) -> dict[str, float]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs; 0: only record()")
+    parser.add_argument("--version", default=real_engine.VERSION, choices=real_engine.versions(), help="of vLLM")
     options = parser.parse_args()
-    print(json.dumps({"record_microseconds": record_cost()}), flush=True)
+    print(json.dumps({"record_microseconds": record_cost(options.version)}), flush=True)
     if options.pairs:
-        rates = throughput(options.pairs)
+        rates = throughput(options.version, options.pairs)
         print(json.dumps({"tokens_per_second": rates, "ratio": rates["with"] / rates["without"]}))
