@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.prometheus, pytest.mark.slow, pyte
 
 SHORT, LONG = 270, 30  # requests
 MANY_TOKENS = 1950
-BURST_TOKENS = 700
+BURST_TOKENS = 1900  # long enough that the queue lasts a minute, however fast the machine: the alert looks at two
 WARM_UP = 8  # requests that a fresh engine may answer slowly, so the client does not judge them
 
 
@@ -97,7 +97,7 @@ def test_client_engine_plugin_exporter_prometheus_ledger_and_api_agree_exactly(w
     unclear = len(seen) - good - bad
     after = judged(whole)["good"] - before["good"]
     assert (len(seen), bad) == (SHORT + LONG, LONG)
-    assert unclear <= len(seen) / 20, "the machine is too busy for this test"
+    assert unclear <= len(seen) / 5, "the machine is too busy for this test"
     assert good <= after <= good + unclear
     everything = before["good"] + before["bad"] + len(seen)
     all_good, split = (
