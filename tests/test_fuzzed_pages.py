@@ -21,6 +21,7 @@ from stack import wait_for
 from test_engine import LOAD, MODEL, Answer, drip, fixed, pages, server
 from test_export_command import Exporter, exporting
 
+pytestmark = pytest.mark.slow
 MOST_MIB = 150
 OK = b"HTTP/1.1 200 OK\r\n"
 RUNNING = 'vllm:num_requests_running{{engine="{}",model_name="' + MODEL + '"}} {}\n'

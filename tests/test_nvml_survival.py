@@ -18,6 +18,7 @@ from slo import catalogue as c
 from stack import wait_for
 
 __all__ = ["fake", "node"]
+pytestmark = pytest.mark.slow
 HOUR = 3600.0
 
 
