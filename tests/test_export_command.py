@@ -19,6 +19,8 @@ from fakenvml import FakeNvml
 from stack import require, wait_for
 from test_server import make_certificate
 
+pytestmark = pytest.mark.slow
+
 EXPORT = [sys.executable, "-m", "compose.cli", "export"]
 DEAD_ENGINE = "http://127.0.0.1:9"  # the discard port: nobody listens
 # What a GPU node does not have: the extras' packages.

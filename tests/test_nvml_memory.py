@@ -15,6 +15,8 @@ from slo import catalogue as c
 from slo.xids import CRITICAL, XIDS
 from stack import wait_for
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["fake", "node"]
 
 

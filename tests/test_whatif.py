@@ -24,6 +24,8 @@ from slo.service.state import Service
 from slo.spec import load
 from world import World
 
+pytestmark = pytest.mark.slow
+
 QUESTION = Question("70b-fp8-h100-tp4", 500, 200, Promise(0.6, 0.04, 0.95), 40.0)
 
 
