@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.prometheus, pytest.mark.slow, pyte
 SHORT, LONG = 270, 30  # requests
 MANY_TOKENS = 1950
 BURST_TOKENS = 1900  # long enough that the queue lasts a minute, however fast the machine: the alert looks at two
-WARM_UP = 8  # requests that a fresh engine may answer slowly, so the client does not judge them
+WARM_UP = 8  # requests at a time that a fresh engine may answer slowly, so the client does not judge them
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +42,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
 
 
 async def warm_up(engine: real_engine.Engine) -> None:
-    """Let the engine load what it loads on its first requests."""
-    async with new_client() as client:
-        await asyncio.gather(*(ask(client, engine, 3) for _ in range(WARM_UP)))
+    """Ask until short requests are answered far within the limit: a fresh engine loads much, and so does all that just started."""
+    async with asyncio.timeout(120), new_client() as client:
+        while max(await asyncio.gather(*(ask(client, engine, 3) for _ in range(WARM_UP)))) > LIMIT / 4:
+            pass
 
 
 async def steady(whole: Whole) -> list[tuple[int, float]]:
@@ -97,6 +98,7 @@ def test_client_engine_plugin_exporter_prometheus_ledger_and_api_agree_exactly(w
     unclear = len(seen) - good - bad
     after = judged(whole)["good"] - before["good"]
     assert (len(seen), bad) == (SHORT + LONG, LONG)
+    # A twentieth was meant; 2 cores that run everything else as well have exceeded it, for a reason not yet found (issue 2).
     assert unclear <= len(seen) / 5, "the machine is too busy for this test"
     assert good <= after <= good + unclear
     everything = before["good"] + before["bad"] + len(seen)
