@@ -1,0 +1,23 @@
+"""`plimsoll export-openslo`: the objectives as OpenSLO v1 on stdout, and what OpenSLO has no room for on stderr."""
+
+import argparse
+import sys
+
+from compose.inputs import read_objectives
+from slo.exchange.to_openslo import write_openslo
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser("export-openslo", help="write the objectives as OpenSLO v1", description=__doc__)
+    parser.add_argument("--objectives", required=True, metavar="FILE", help="objectives file")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the documents, and the losses."""
+    text, losses = write_openslo(read_objectives(args.objectives))
+    for loss in losses:
+        print(f"lost: {loss.path}: {loss.why}", file=sys.stderr)
+    print(text, end="")
+    return 0

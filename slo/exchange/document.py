@@ -1,0 +1,130 @@
+"""A source file that knows which of its fields were used, so that what was not used can be listed, and nothing is left out."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import yaml
+
+Path = tuple[str | int, ...]
+
+
+class Loss(NamedTuple):
+    """What could not be carried: its path in the source file, and why."""
+
+    path: str
+    why: str
+
+
+class NotCarried(Exception):
+    """An objective cannot be carried; the message says why, `path` is the field at fault."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(why)
+        self.path = path
+
+
+class NotYaml(ValueError):
+    """The source file is no YAML; the message says where."""
+
+
+@dataclass
+class Document:
+    """One YAML document. `name` begins its paths where the file has several."""
+
+    data: Any
+    name: str = ""
+    seen: set[Path] = field(default_factory=set)
+
+    @property
+    def root(self) -> "Field":
+        """The whole of it."""
+        return Field(self.data, (), self)
+
+    def unused(self, why: Mapping[str, str]) -> list[Loss]:
+        """List every leaf that was not used; the reason is that of the nearest key above it in `why`."""
+        return [
+            Loss(field.where, f"{_shown(field.data)}: {_reason(field.path, why)}")
+            for field in _leaves(self.root)
+            if not any(field.path[: len(used)] == used for used in self.seen)
+        ]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A place in a document, there or not (then `data` is None)."""
+
+    data: Any
+    path: Path
+    document: Document
+
+    @property
+    def where(self) -> str:
+        """Its path as people write it: `document 2, slos[0].sli.events.error_query`."""
+        text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.path).lstrip(".")
+        return ", ".join(filter(None, (self.document.name, text or "top level")))
+
+    def at(self, *keys: str) -> "Field":
+        """Return a field below; nothing is used by that."""
+        data = self.data
+        for key in keys:
+            data = data.get(key) if isinstance(data, dict) else None
+        return Field(data, (*self.path, *keys), self.document)
+
+    def items(self) -> list["Field"]:
+        """Return the elements of a list; none of what is no list."""
+        found = self.data if isinstance(self.data, list) else []
+        return [Field(data, (*self.path, index), self.document) for index, data in enumerate(found)]
+
+    def use(self) -> Any:
+        """Return the data; the field counts as used, with all that is below it."""
+        self.document.seen.add(self.path)
+        return self.data
+
+    def text(self, default: str | None = None) -> str:
+        """Use a text (a number is written out); raises NotCarried where it is neither and there is no default."""
+        value = self.use()
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str | int | float) or isinstance(value, bool) or value == "":
+            raise NotCarried(self.where, "is missing" if value is None else f"{_shown(value)} is no text")
+        return str(value)
+
+
+def read_documents(text: str) -> list[Document]:
+    """Read a file with one or more YAML documents; raises NotYaml."""
+    try:
+        found = [data for data in yaml.load_all(text, _Loader) if data is not None]
+    except yaml.YAMLError as error:
+        raise NotYaml(" ".join(str(error).split())) from error
+    several = len(found) > 1
+    return [Document(data, f"document {number}" if several else "") for number, data in enumerate(found, 1)]
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader without dates: OpenSLO's startTime has no time zone of its own, so it stays a text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def _leaves(field: Field) -> Iterator[Field]:
+    if isinstance(field.data, dict) and field.data:
+        for key in field.data:
+            yield from _leaves(Field(field.data[key], (*field.path, str(key)), field.document))
+    elif isinstance(field.data, list) and field.data:
+        for item in field.items():
+            yield from _leaves(item)
+    elif field.data is not None:
+        yield field
+
+
+def _reason(path: Path, why: Mapping[str, str]) -> str:
+    return next((why[str(key)] for key in reversed(path) if key in why), "has no counterpart here")
+
+
+def _shown(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return repr(text if len(text) <= 60 else text[:57] + "...")

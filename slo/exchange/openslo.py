@@ -1,0 +1,187 @@
+"""OpenSLO v1: reading. Its fields: github.com/OpenSLO/OpenSLO, README.md (September 2025)."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from slo.exchange.carrying import Carried, Draft, Reading, indicator, percent, window
+from slo.exchange.document import Document, Field, Loss, NotCarried
+from slo.exchange.queries import Sum, read_ratio, read_sum
+
+VERSION = "openslo/v1"
+# In seconds. `m` is minutes and `M` months; a month that rolls has 30 days here, as a calendar one has by its nominal length.
+MINUTE, HOUR, DAY = 60, 3600, 86400
+UNITS = {"m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY, "M": 30 * DAY, "Q": 90 * DAY, "Y": 365 * DAY}
+# Facts of ours for which OpenSLO has no field stand in annotations, which it gives to each implementation for that.
+POOL, INDICATOR, OFF_BUCKET = "plimsoll/pool", "plimsoll/indicator", "plimsoll/off-bucket"
+QUERIES = ("query", "promql", "expr")
+WHY = {
+    "labels": "ours carry objective, pool and tier",
+    "annotations": "another tool's annotations",
+    "displayName": "an objective is shown by its id",
+    "description": "an objective has no description",
+    "service": "a pool is found by its model, not by a service",
+    "alertPolicies": "alerts are computed from target and window, and routed by `plimsoll build`",
+    "metricSourceRef": "the service is told its source when it starts (--source)",
+    "counter": "what is counted here are counters",
+}
+_CALENDARS = {("1w", "week"), ("7d", "week"), ("1M", "month"), ("1Q", "quarter"), ("3M", "quarter")}
+
+
+def read_openslo(documents: Sequence[Document], reading: Reading) -> Carried:
+    """Carry what can be carried of the documents of one file."""
+    carried, named, slos = Carried(), dict[tuple[str, str], Field](), list[Field]()
+    for document in documents:
+        root = document.root
+        version, kind = root.at("apiVersion").use(), root.at("kind").use()
+        if version != VERSION:
+            root.use()
+            carried.losses.append(Loss(root.at("apiVersion").where, f"not carried: the document is no {VERSION}"))
+        elif kind == "SLO":
+            slos.append(root)
+        elif kind in ("SLI", "DataSource"):
+            named[kind, root.at("metadata", "name").text("")] = root
+        elif kind == "Service":
+            carried.carry(root, lambda root: _service(carried, root))
+        else:
+            root.use()
+            carried.losses.append(Loss(root.where, f"{kind}: {WHY['alertPolicies']}"))
+    for slo in slos:
+        carried.carry(slo, lambda slo: _objectives(slo, named, carried.pools, reading))
+    return carried.finish(documents, WHY)
+
+
+def _service(carried: Carried, root: Field) -> tuple[()]:
+    """Take a pool that Plimsoll wrote; any other service is only a name."""
+    name, kept = root.at("metadata", "name").text(""), root.at("metadata", "annotations", POOL)
+    if kept.data is not None:
+        carried.pools[name] = _json(kept, "model")
+        root.use()
+    return ()
+
+
+def _objectives(
+    root: Field, named: dict[tuple[str, str], Field], pools: dict[str, dict[str, Any]], reading: Reading
+) -> Iterator[Draft]:
+    spec, name = root.at("spec"), root.at("metadata", "name").text()
+    if spec.at("budgetingMethod").use() != "Occurrences":
+        raise NotCarried(spec.at("budgetingMethod").where, "counts slices of time, and a budget here counts requests")
+    losses: list[Loss] = []
+    sli = spec.at("indicator", "spec") if spec.at("indicator").data is not None else _referred(spec, named)
+    if sli.at("ratioMetric").data is None:
+        raise NotCarried(sli.where, "is no ratioMetric: a threshold on a number does not count requests")
+    at, sums = _sums(sli.at("ratioMetric"), named)
+    kept, off_bucket = _annotation(root, INDICATOR), _annotation(root, OFF_BUCKET)
+    kind: Any
+    if kept.data is not None:
+        told = _json(kept, "indicator", "model")
+        kind, model = told["indicator"], told["model"]
+    else:
+        found = indicator(reading, at, sums, losses)
+        kind, model = found.indicator, found.model or ""
+    if pools.get(str(spec.at("service").data), {}).get("model") == model:  # Plimsoll wrote it: these say nothing more
+        for said in ("service", "description", "indicator"):
+            spec.at(said).use()
+    length = _window(spec, reading, losses)
+    goals = spec.at("objectives").items()
+    if not goals:
+        raise NotCarried(spec.at("objectives").where, "is missing")
+    for number, goal in enumerate(goals, 1):
+        ratio = goal.at("target").data is not None
+        target = percent(goal.at("target"), 100) if ratio else percent(goal.at("targetPercent"))
+        own, losses = losses, []  # of the whole, so they are told once
+        numbered = name if len(goals) == 1 else f"{name}-{number}"
+        yield Draft(goal, numbered, model, kind, target, length, own, off_bucket.text("") or None)
+
+
+def _annotation(root: Field, name: str) -> Field:
+    return root.at("metadata", "annotations", name)
+
+
+def _json(at: Field, *needed: str) -> dict[str, Any]:
+    """Use an annotation of ours; raises NotCarried where somebody has broken it."""
+    try:
+        found = json.loads(at.text())
+    except ValueError as error:
+        raise NotCarried(at.where, f"is no JSON: {error}") from error
+    if not isinstance(found, dict) or not set(needed) <= set(found) or not isinstance(found["model"], str):
+        raise NotCarried(at.where, f"is no JSON object with {' and '.join(needed)}")
+    return found
+
+
+def _referred(spec: Field, named: dict[tuple[str, str], Field]) -> Field:
+    at = spec.at("indicatorRef")
+    name = at.text("")
+    if ("SLI", name) not in named:
+        raise NotCarried(at.where, f"there is no SLI {name!r} in the file" if name else "is missing, as indicator is")
+    return named["SLI", name].at("spec")
+
+
+def _sums(ratio: Field, named: dict[tuple[str, str], Field]) -> tuple[Field, Callable[[], tuple[Sum, Sum]]]:
+    """Return where the total stands, and how good and total are read."""
+    raw = ratio.at("raw")
+    if raw.data is not None:
+        query, success = _query(raw, named), ratio.at("rawType").text() == "success"
+        return raw, lambda: _raw(query, success)
+    total = _query(ratio.at("total"), named)
+    if ratio.at("good").data is not None:
+        good = _query(ratio.at("good"), named)
+        return ratio.at("total"), lambda: (read_sum(good), read_sum(total))
+    bad = _query(ratio.at("bad"), named)
+    return ratio.at("total"), lambda: (read_sum(total).minus(read_sum(bad)), read_sum(total))
+
+
+def _raw(query: str, success: bool) -> tuple[Sum, Sum]:
+    part, total, inverted = read_ratio(query)
+    return (part if inverted != success else total.minus(part)), total
+
+
+def _query(at: Field, named: dict[tuple[str, str], Field]) -> str:
+    """Use a Prometheus query; raises NotCarried for another kind of source."""
+    source = at.at("metricSource")
+    kind = source.at("type").text("")
+    if not kind and ("DataSource", source.at("metricSourceRef").text("")) in named:
+        kind = named["DataSource", source.at("metricSourceRef").text("")].at("spec", "type").text("")
+    if kind.lower() not in ("", "prometheus"):
+        raise NotCarried(source.where, f"is of type {kind}, not Prometheus")
+    given = [source.at("spec", key) for key in QUERIES if source.at("spec", key).data is not None]
+    if len(given) != 1:
+        raise NotCarried(source.where, f"has no single {', '.join(QUERIES)}")
+    return given[0].text()
+
+
+def _window(spec: Field, reading: Reading, losses: list[Loss]) -> str | dict[str, str]:
+    items = spec.at("timeWindow").items()
+    if len(items) != 1:
+        losses.append(Loss(spec.where, f"names no single timeWindow: {reading.window} taken (--window)"))
+        return reading.window
+    at = items[0]
+    at.at("isRolling").use()
+    if at.at("calendar").data is not None:
+        return _calendar(at)
+    length = at.at("duration")
+    if length.data is not None and str(length.data)[-1] in "MQY":
+        losses.append(Loss(length.where, f"{length.data} that rolls has no fixed length: 30 d a month are taken"))
+    return window(length, UNITS)
+
+
+def _calendar(at: Field) -> dict[str, str]:
+    """Find the week, month or quarter that begins where the file says; raises NotCarried for any other."""
+    length, start = at.at("duration").text(), at.at("calendar", "startTime")
+    try:
+        first = datetime.fromisoformat(start.text())
+    except ValueError as error:
+        raise NotCarried(start.where, f"{start.data!r} is no date and time") from error
+    begins = {
+        "week": first.weekday() == 0,
+        "month": first.day == 1,
+        "quarter": first.day == 1 and first.month in (1, 4, 7, 10),
+    }
+    for calendar in (name for text, name in _CALENDARS if text == length):
+        if begins[calendar] and not (first.hour or first.minute or first.second):
+            return {"calendar": calendar, "timezone": at.at("calendar", "timeZone").text("UTC")}
+    why = (
+        f"{length} from {start.data}: only weeks from Monday, months and quarters from their first day are windows here"
+    )
+    raise NotCarried(at.where, why)

@@ -1,0 +1,93 @@
+"""OpenSLO v1: writing. Each pool becomes a Service, each objective an SLO whose queries read our own metrics."""
+
+import json
+from typing import Any
+
+import msgspec
+import yaml
+
+from slo.exchange.document import Loss
+from slo.exchange.openslo import INDICATOR, MINUTE, OFF_BUCKET, POOL, VERSION
+from slo.indicators import Counting, Selector, countings
+from slo.quantities import Duration, duration_text, percent_text
+from slo.spec import LIMITS, Objective, Pool, Spec, Window
+
+# Days on which a calendar period begins: any would do; the first of January 2024 was a Monday as well.
+_FIRST = "2024-01-01 00:00:00"
+_PERIODS = {"week": "1w", "month": "1M", "quarter": "1Q"}
+
+
+def write_openslo(spec: Spec) -> tuple[str, list[Loss]]:
+    """Write the documents of one file, with what OpenSLO has no room for."""
+    losses = [
+        Loss(f"exclusions[{index}]", "OpenSLO has no time that is not counted") for index in range(len(spec.exclusions))
+    ]
+    documents = [_service(pool) for pool in spec.pools]
+    for index, objective in enumerate(spec.objectives):
+        where = f"objectives[{index}]"
+        if objective.window.seconds % MINUTE:
+            losses.append(Loss(f"{where}.window", "not carried: OpenSLO's durations are whole minutes"))
+            continue
+        losses.append(Loss(where, "burn-rate tiers need two windows each; an AlertPolicy of OpenSLO has one condition"))
+        if objective.indicator.kind == "goodput":
+            why = "the query reads requests that the engine plugin judged; the limits stand in an annotation"
+            losses.append(Loss(f"{where}.indicator", why))
+        documents.append(_slo(objective, spec.pool(objective.pool)))
+    return yaml.safe_dump_all(documents, sort_keys=False, width=120, allow_unicode=True), losses
+
+
+def _document(kind: str, name: str, annotations: dict[str, str], spec: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name} | ({"annotations": annotations} if annotations else {})
+    return {"apiVersion": VERSION, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _service(pool: Pool) -> dict[str, Any]:
+    told = msgspec.to_builtins(pool, enc_hook=_text)
+    facts = {field: value for field, value in told.items() if field != "name" and value is not None}
+    return _document("Service", pool.name, {POOL: json.dumps(facts)}, {"description": f"Serves {pool.model}"})
+
+
+def _text(value: object) -> str:
+    return duration_text(value) if isinstance(value, Duration) else percent_text(float(str(value)))
+
+
+def _slo(objective: Objective, pool: Pool) -> dict[str, Any]:
+    annotations = {}
+    if objective.indicator.kind == "goodput":
+        short = {latency: name for name, latency in LIMITS.items()}
+        limits = {short[latency]: duration_text(limit) for latency, limit in objective.indicator.limits.items()}
+        annotations[INDICATOR] = json.dumps({"indicator": {"goodput": limits}, "model": pool.model})
+    if objective.off_bucket != "refuse":
+        annotations[OFF_BUCKET] = objective.off_bucket
+    counting = countings(objective, pool)[-1]  # what anybody with our page can read: the plugin is not everywhere
+    spec = {
+        "description": f"{percent_text(objective.target)} of the requests of {pool.name}: {objective.indicator}",
+        "service": pool.name,
+        "indicator": {
+            "metadata": {"name": objective.id},
+            "spec": {
+                "ratioMetric": {
+                    "counter": True,
+                    "good": _metric(counting.good, counting),
+                    "total": _metric(counting.total, counting),
+                }
+            },
+        },
+        "timeWindow": [_window(objective.window)],
+        "budgetingMethod": "Occurrences",
+        "objectives": [{"targetPercent": float(percent_text(objective.target).rstrip("%"))}],
+    }
+    return _document("SLO", objective.id, annotations, spec)
+
+
+def _metric(selectors: tuple[Selector, ...], counting: Counting) -> dict[str, Any]:
+    query = " + ".join(f"sum({selector})" for selector in selectors)
+    query += "".join(f" - sum({selector})" for selector in counting.without)
+    return {"metricSource": {"type": "Prometheus", "spec": {"query": query}}}
+
+
+def _window(window: Window) -> dict[str, Any]:
+    if window.calendar is None:
+        return {"duration": duration_text(window.seconds), "isRolling": True}
+    start = {"startTime": _FIRST, "timeZone": window.timezone}
+    return {"duration": _PERIODS[window.calendar], "calendar": start, "isRolling": False}
