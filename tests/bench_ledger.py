@@ -26,7 +26,7 @@ from recorded import Recorded
 from slo.catalogue import OBJECTIVE_REQUESTS, REPLICA_START
 from slo.ledger.database import open_database, writing
 from slo.ledger.store import Ledger
-from slo.ledger.tables import progress
+from slo.ledger.tables import pool_progress, progress
 from slo.service.app import create_app
 from slo.service.state import Service
 from slo.sources import Series
@@ -74,6 +74,9 @@ def fill(ledger: Ledger, spec: Spec, days: int) -> None:
             for size in (3600, DAY):
                 connection.execute(text(roll.format(size=size)), {"objective": objective.id})
             connection.execute(progress.insert().values(objective=objective.id, booked_until=end - 1200))
+    with writing(ledger.engine) as connection:
+        for pool in spec.pools:
+            connection.execute(pool_progress.insert().values(pool=pool.name, booked_until=end - 1200))
     if ledger.engine.dialect.name == "postgresql":
         with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))

@@ -7,18 +7,23 @@ from pathlib import Path
 import httpx
 import pytest
 
+import pool_world
 from slo.indicators import Selector
 from slo.ledger.database import open_database
 from slo.ledger.ingest import ingest
+from slo.ledger.pools import pool_rows
 from slo.ledger.store import Ledger
 from slo.sources import Series, SourceError
 from slo.sources.prometheus import PrometheusSource
 from stack import Prometheus, Server
 from test_ledger import END, T0, WORLD, rows
-from world import spec
+from test_ledger_pools import BUSY, SLOTS, count
+from world import MODEL, spec
 
 Opener = Callable[[str], Ledger]
-EVERYTHING = [Selector(name, ()) for name in dict.fromkeys(item.name for item in WORLD.all_series())]
+EVERYTHING = [
+    Selector(name, (("model", (MODEL,)),)) for name in dict.fromkeys(item.name for item in WORLD.all_series())
+]
 
 
 class VictoriaMetrics(Server):
@@ -50,10 +55,15 @@ def lines(series: list[Series], milliseconds: bool) -> Iterator[str]:
             yield f"{item.name}{{{labels}}} {value!r} {round(at * 1000) if milliseconds else f'{at:.3f}'}\n"
 
 
+def everything() -> list[Series]:
+    """The requests of one world and a whole pool of another, in the same two hours."""
+    return [*WORLD.all_series(), *BUSY.series()]
+
+
 def victoria_metrics() -> Server:
     server = VictoriaMetrics()
     server.start()
-    page = "".join(lines(WORLD.all_series(), milliseconds=True))
+    page = "".join(lines(everything(), milliseconds=True))
     httpx.post(f"{server.url}/api/v1/import/prometheus", content=page, timeout=30).raise_for_status()
     httpx.get(f"{server.url}/internal/force_flush", timeout=30).raise_for_status()
     return server
@@ -62,7 +72,7 @@ def victoria_metrics() -> Server:
 def prometheus() -> Server:
     server = Prometheus(interval="1h")
     page = server.folder / "page"
-    page.write_text("".join([*lines(WORLD.all_series(), milliseconds=False), "# EOF\n"]))
+    page.write_text("".join([*lines(everything(), milliseconds=False), "# EOF\n"]))
     made = [
         str(part) for part in ("promtool", "tsdb", "create-blocks-from", "openmetrics", page, server.folder / "data")
     ]
@@ -123,6 +133,14 @@ def test_the_ledger_is_the_same_in_one_go_or_step_by_step(
             with httpx.Client() as client, pytest.raises(SourceError, match="no answer from Prometheus' API"):
                 ingest(spec(), PrometheusSource("http://127.0.0.1:9", client), stepwise, now + 300)
     assert rows(stepwise) == truth
+
+
+def test_what_a_pool_did_is_the_same_whoever_kept_the_samples(
+    source: PrometheusSource, tmp_path: Path, open_ledger: Opener
+) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    ingest(pool_world.SPEC, source, ledger, END)
+    assert pool_rows(ledger.engine, "pool", SLOTS[0], SLOTS[-1] + 1) == count(BUSY)
 
 
 def test_the_beginning_of_what_is_kept_is_found_within_an_hour(source: PrometheusSource) -> None:

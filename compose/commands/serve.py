@@ -6,16 +6,16 @@ import os
 from pathlib import Path
 
 import uvicorn
-from sqlalchemy import Engine, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine
 
 import alerts
+from compose.databases import open_ledger
 from compose.inputs import UserError, read_address, read_objectives
 from compose.listen import SERVICE_TOKEN, open_socket, read_token
 from slo import catalogue
 from slo.capacity import signals
 from slo.indicators import Selector, countings
-from slo.ledger.database import open_database, reason
+from slo.ledger import pool_booking
 from slo.ledger.store import Ledger
 from slo.service.app import create_app
 from slo.service.state import Service
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     spec, (host, port) = read_objectives(args.objectives), read_address(args.listen)
     tokens = _tokens(args.tokens)
-    engine = _open_database(args.db)
+    engine = open_ledger(args.db)
     source = _source(args.source, spec, engine)
     listening = open_socket(host, port, tokens[0].name if tokens else None, SERVICE_TOKEN)
     runbooks = (Path(alerts.__file__).parent / "runbooks.md").read_text(encoding="utf-8")
@@ -89,23 +89,6 @@ def _tokens(file: str | None) -> list[Token]:
     return found + listed
 
 
-def _open_database(url: str) -> Engine:
-    try:
-        return open_database(url)
-    except ModuleNotFoundError as error:
-        fix = f"this database needs the package {error.name!r}: pip install 'plimsoll-slo[postgresql]'"
-        raise UserError(f"--db {_without_password(url)}: {fix}") from error
-    except SQLAlchemyError as error:
-        raise UserError(f"--db {_without_password(url)}: cannot be opened: {reason(error)}") from error
-
-
-def _without_password(url: str) -> str:
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except SQLAlchemyError:
-        return url.rpartition("@")[2]
-
-
 def _source(text: str, spec: Spec, engine: Engine) -> Source:
     kind, _, rest = text.partition(":")
     if kind == "prometheus" and rest.startswith("http"):
@@ -117,9 +100,10 @@ def _source(text: str, spec: Spec, engine: Engine) -> Source:
 
 def wanted(spec: Spec) -> list[Selector]:
     """Return every selector that ledger and recommender read: what the embedded source keeps of a page."""
-    found = [Selector(metric.name, ()) for metric in (catalogue.REPLICA_START, catalogue.REPLICA_INFO)]
+    fleet = (catalogue.REPLICA_START, catalogue.REPLICA_INFO, catalogue.GPU_ENERGY, catalogue.GPU_ASSIGNMENT)
+    found = [Selector(metric.name, ()) for metric in fleet]
     for pool in spec.pools:
-        found += signals.selectors(pool)
+        found += [*signals.selectors(pool), *pool_booking.selectors(pool)]
     for objective in spec.objectives:
         for counting in countings(objective, spec.pool(objective.pool)):
             found += counting.selectors

@@ -142,16 +142,17 @@ def _growth(
 class Observed:
     """What was seen of a pool's replicas around some slots, worked out once for all objectives that count it.
 
-    `series` must reach MAX_GAP beyond the slots (consecutive ones, in order) on both sides.
+    `fleet` has the replicas' observations and `series` everything that was read, both by replica. What is given as `series`
+    must reach MAX_GAP beyond the slots (consecutive ones, in order) on both sides.
     """
 
     def __init__(self, series: Sequence[Series], slots: Sequence[int]) -> None:
-        self._slots = slots
-        self._fleet = replicas(series)
-        self._series: dict[Unit, list[Series]] = defaultdict(list)
+        self.slots = slots
+        self.fleet = replicas(series)
+        self.series: dict[Unit, list[Series]] = defaultdict(list)
         for item in series:
-            self._series[unit(item.labels)].append(item)
-        self._slots_seen = {key: {slot_of(at) for at, _ in replica.observed} for key, replica in self._fleet.items()}
+            self.series[unit(item.labels)].append(item)
+        self._slots_seen = {key: {slot_of(at) for at, _ in replica.observed} for key, replica in self.fleet.items()}
         self._covered: dict[tuple[bool, ...], dict[int, float]] = {}
         self._grown: dict[int, list[tuple[int, float]]] = {}
 
@@ -164,8 +165,8 @@ class Observed:
         total: dict[int, float] = defaultdict(float)
         used: dict[int, set[str]] = defaultdict(set)
         offers = []
-        for key, replica in self._fleet.items():
-            series = self._series[key]
+        for key, replica in self.fleet.items():
+            series = self.series[key]
             counting = next((c for c in countings if _offers(c, series)), None)
             offers.append(counting is not None)
             if counting is None:
@@ -179,13 +180,13 @@ class Observed:
         covered = self._covered_seconds(tuple(offers))
         return [
             SlotCount(slot, round(good[slot]), round(total[slot]), covered[slot], "+".join(sorted(used[slot])))
-            for slot in self._slots
+            for slot in self.slots
         ]
 
     def _covered_seconds(self, offers: tuple[bool, ...]) -> dict[int, float]:
         if offers not in self._covered:
-            fleet = zip(self._fleet.values(), offers, strict=True)
-            self._covered[offers] = covered_seconds(fleet, self._slots)
+            fleet = zip(self.fleet.values(), offers, strict=True)
+            self._covered[offers] = covered_seconds(fleet, self.slots)
         return self._covered[offers]
 
     def _add(
@@ -198,10 +199,14 @@ class Observed:
     ) -> None:
         for item in series:
             if any(selector.matches(item.name, item.labels) for selector in selectors):
-                if id(item) not in self._grown:
-                    self._grown[id(item)] = [(slot_of(at), by) for at, by in increments(item.samples, replica)]
-                for slot, by in self._grown[id(item)]:
+                for slot, by in self.grown(item, replica):
                     sums[slot] += sign * by
+
+    def grown(self, item: Series, replica: Replica) -> list[tuple[int, float]]:
+        """Return (slot, growth) of one counter series of a replica, one entry per observation that saw growth."""
+        if id(item) not in self._grown:
+            self._grown[id(item)] = [(slot_of(at), by) for at, by in increments(item.samples, replica)]
+        return self._grown[id(item)]
 
 
 def _offers(counting: Counting, series: Sequence[Series]) -> bool:

@@ -2,7 +2,9 @@
 
 from slo.catalogue import REPLICA_INFO, REPLICA_START
 from slo.indicators import Selector, countings
+from slo.ledger import pool_booking, pool_energy
 from slo.ledger.booking import MAX_GAP, Observed, pad
+from slo.ledger.pools import pools_booked_until
 from slo.ledger.store import Ledger
 from slo.sources import Source
 from slo.spec import Objective, Pool, Spec
@@ -10,19 +12,20 @@ from slo.windows import SLOT, slot_of
 
 CHUNK_SLOTS = 12  # an hour at a time, so that a long backfill holds little memory and each step of it is kept
 LATE = 900  # seconds: slots this young are booked again each time, for samples that arrive late
+LONGEST = 28 * 86400.0  # seconds that are caught up with for a pool without objectives
 FINAL_AFTER = LATE + MAX_GAP + SLOT  # seconds after which a slot has been booked for the last time
 
 
 def ingest(spec: Spec, source: Source, ledger: Ledger, now: float) -> None:
-    """Book every slot from where each objective stopped until `now`; raises SourceError when the source fails."""
-    done = ledger.booked_until()
+    """Book every slot from where each objective and pool stopped until `now`; raises SourceError when the source fails."""
+    done, pools_done = ledger.booked_until(), pools_booked_until(ledger.engine)
     for pool in spec.pools:
         objectives = [objective for objective in spec.objectives if objective.pool == pool.name]
-        since = min((done.get(objective.id, 0) for objective in objectives), default=now)
+        since: float = min([pools_done.get(pool.name, 0), *(done.get(objective.id, 0) for objective in objectives)])
         if since > now:  # a clock that was ahead said what is final: go on from what is stored
             last = ledger.last([objective.id for objective in objectives], now)
             since = min(last or 0, now - LATE - MAX_GAP)
-        oldest = max((objective.window.seconds for objective in objectives), default=0.0)
+        oldest = max((objective.window.seconds for objective in objectives), default=LONGEST)
         if since < now - 2 * LATE - MAX_GAP:  # more than the usual look back: find out where the source begins
             since = source.earliest(max(since, now - oldest), now)
         _ingest_pool(pool, objectives, source, ledger, since, now)
@@ -35,10 +38,15 @@ def _ingest_pool(
     slots = list(range(first, last + SLOT, SLOT))
     ways = {objective.id: countings(objective, pool) for objective in objectives}
     watch = [Selector(metric.name, (("model", (pool.model,)),)) for metric in (REPLICA_START, REPLICA_INFO)]
-    selectors = dict.fromkeys([*watch, *(s for counting in ways.values() for c in counting for s in c.selectors)])
+    of_pool = [*pool_booking.selectors(pool), pool_energy.assignments(pool)]
+    selectors = dict.fromkeys([*watch, *of_pool, *(s for way in ways.values() for c in way for s in c.selectors)])
     for begin in range(0, len(slots), CHUNK_SLOTS):
         chunk = slots[begin : begin + CHUNK_SLOTS]
         start, end = pad(chunk)
-        observed = Observed(source.series(list(selectors), start, min(end, now)), chunk)
+        series = source.series(list(selectors), start, min(end, now))
+        gpus = pool_energy.selectors(series)
+        joules = source.series(gpus, start, min(end, now)) if gpus else []
+        observed = Observed(series, chunk)
+        counts = {(item.id, item.spec_hash): observed.count(ways[item.id]) for item in objectives}
         final = min(chunk[-1] + SLOT, slot_of(now - LATE - MAX_GAP))
-        ledger.book({(item.id, item.spec_hash): observed.count(ways[item.id]) for item in objectives}, final)
+        ledger.book(counts, final, {pool.name: pool_booking.count_pool(observed, pool, joules)})

@@ -2,18 +2,18 @@
 
 import json
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, select
 
 from slo.ledger.database import writing
 from slo.ledger.rollup import DAY
 from slo.ledger.store import note
-from slo.ledger.tables import audit, progress, slots
+from slo.ledger.tables import audit, pool_progress, pool_slots, progress, slots
 
 ACTION = "slots thinned"
 
 
 def thin(engine: Engine, before: float, now: float) -> None:
-    """Drop the slots of the whole days before a moment, one objective at a time; the audit keeps the moment."""
+    """Drop the slots of the whole days before a moment, one objective or pool at a time; the audit keeps the moment."""
     limit = before // DAY * DAY
     if limit <= thinned_until(engine):
         return
@@ -21,14 +21,23 @@ def thin(engine: Engine, before: float, now: float) -> None:
         author = ("plimsoll", "no window reaches these slots any more; their hours and days stay")
         note(connection, now, author, (ACTION, "all objectives"), None, {"until": limit})
         names = list(connection.execute(select(progress.c.objective)).scalars())
+        pools = list(connection.execute(select(pool_progress.c.pool)).scalars())
     for name in names:
         with writing(engine) as connection:
             connection.execute(delete(slots).where(slots.c.objective == name, slots.c.slot < limit))
+    for name in pools:
+        with writing(engine) as connection:
+            connection.execute(delete(pool_slots).where(pool_slots.c.pool == name, pool_slots.c.slot < limit))
 
 
 def thinned_until(engine: Engine) -> float:
     """Return the Unix time before which slots may be gone; 0 where none is."""
-    query = select(audit.c.after).where(audit.c.action == ACTION).order_by(audit.c.id.desc()).limit(1)
     with engine.connect() as connection:
-        text = connection.execute(query).scalar()
+        return thinned_in(connection)
+
+
+def thinned_in(connection: Connection) -> float:
+    """Return the same from within a transaction."""
+    query = select(audit.c.after).where(audit.c.action == ACTION).order_by(audit.c.id.desc()).limit(1)
+    text = connection.execute(query).scalar()
     return float(json.loads(text)["until"]) if text else 0.0

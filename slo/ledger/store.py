@@ -9,6 +9,8 @@ from sqlalchemy import Connection, Engine, Executable, and_, func, or_, select
 
 from slo.ledger.booking import SIMULATED, SlotCount
 from slo.ledger.database import writing
+from slo.ledger.pool_booking import PoolSlot
+from slo.ledger.pools import book_pool
 from slo.ledger.rollup import Sums, add_up, insert, renew
 from slo.ledger.tables import audit, progress, recommendations, rollups, slots
 from slo.windows import SLOT
@@ -34,8 +36,13 @@ class Ledger:
         """`engine` comes from slo.ledger.database.open_database."""
         self.engine = engine
 
-    def book(self, counts: Mapping[tuple[str, str], Sequence[SlotCount]], booked_until: int) -> None:
-        """Store the slots of (objective, spec hash) and how far they are final, in one transaction.
+    def book(
+        self,
+        counts: Mapping[tuple[str, str], Sequence[SlotCount]],
+        booked_until: int,
+        pools: Mapping[str, Sequence[PoolSlot]] | None = None,
+    ) -> None:
+        """Store the slots of (objective, spec hash) and of pools, and how far they are final, in one transaction.
 
         A slot that is there already gives way only to one that saw at least as much of the same time, or more requests: a
         source that has begun to forget, or that is half back after an outage, never overwrites better knowledge; nor does
@@ -53,6 +60,8 @@ class Ledger:
                 self._upsert(connection, rows, kept_if_better=True)
             if objectives:
                 self._mark(connection, objectives, booked_until)
+            for pool, found in (pools or {}).items():
+                book_pool(connection, pool, found, booked_until)
 
     def _upsert(self, connection: Connection, rows: list[dict[str, Any]], kept_if_better: bool) -> None:
         connection.execute(_upsert_slots(self.engine.dialect.name, kept_if_better), rows)

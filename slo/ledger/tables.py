@@ -36,6 +36,30 @@ rollups = Table(
     sqlite_with_rowid=False,
 )
 
+# What a pool did in a slot (slo.ledger.pool_booking.PoolSlot says what each column is); NULL is unknown.
+POOL_COUNTS = (
+    *("arrivals", "finished", "errors", "refused", "abandoned_queued", "abandoned_streaming"),
+    *("prompt_tokens", "generation_tokens", "preemptions", "gone"),
+)
+POOL_GAUGES = ("queue_max", "queue_mean", "kv_max", "kv_mean", "replicas", "nodes", "energy_joules")
+pool_slots = Table(
+    "pool_slots",
+    metadata,
+    Column("pool", String(63), primary_key=True),
+    Column("slot", BigInteger, primary_key=True),
+    Column("covered_ms", BigInteger, nullable=False),
+    *(Column(name, BigInteger) for name in POOL_COUNTS),
+    *(Column(name, Float) for name in POOL_GAUGES),
+    Column("simulated", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+pool_progress = Table(
+    "pool_progress",
+    metadata,
+    Column("pool", String(63), primary_key=True),
+    Column("booked_until", BigInteger, nullable=False),
+)
+
 # How far each objective has been booked: every slot before this time is final.
 progress = Table(
     "progress",

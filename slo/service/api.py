@@ -1,6 +1,6 @@
 """The API's routes under /api/v1 that read objectives and their budgets."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Response
@@ -11,9 +11,9 @@ from slo.ledger.judging import ThinnedOut
 from slo.service import api_changes, api_pools, api_reviews, api_whatif, models
 from slo.service.history import budget_history, rfc3339
 from slo.service.problems import READING
+from slo.service.spans import Since, Until, span, unix
 from slo.service.state import Judged, Service
 
-DAY = 86400.0
 PAGES_KEPT = 16  # of one judging: what a dozen screens look at
 At = Annotated[
     datetime | None,
@@ -34,11 +34,6 @@ def router(service: Service) -> APIRouter:
     api_reviews.add(api, service)
     api_whatif.add(api, service)
     return api
-
-
-def unix(moment: datetime) -> float:
-    """Return Unix seconds; a time without an offset is UTC."""
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _judged(service: Service, at: datetime | None, only: str | None = None) -> Judged:
@@ -118,13 +113,12 @@ def _history_routes(api: APIRouter, service: Service) -> None:
     @api.get("/slos/{objective}/slots", responses=READING)
     def slots(
         objective: str,
-        since: Annotated[datetime | None, Query(alias="from", description="RFC 3339; default: a day ago")] = None,
-        until: Annotated[datetime | None, Query(alias="to", description="RFC 3339; default: now")] = None,
+        since: Since = None,
+        until: Until = None,
         limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     ) -> models.Slots:
         _, state = _one(service, objective)
-        end = service.clock() if until is None else unix(until)
-        start = end - DAY if since is None else unix(since)
+        start, end = span(service, since, until)
         rows = service.ledger.slots(objective, start, end, limit + 1)
         excluded = stretches(service.exclusions(), state.objective)
         more = {"from": rfc3339(rows[-1].slot), "to": rfc3339(end), "limit": limit} if len(rows) > limit else None

@@ -6,7 +6,7 @@ scrape that it kept, exactly as it would have from Prometheus.
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -27,11 +27,18 @@ Sample = tuple[str, dict[str, str], float]
 class ScrapeSource:
     """Scrapes exporter pages and answers for what it scraped."""
 
-    def __init__(self, urls: Sequence[str], engine: Engine, wanted: Sequence[Selector]) -> None:
-        """`urls` are exporters' roots or pages; only series that `wanted` selects are kept."""
+    def __init__(
+        self,
+        urls: Sequence[str],
+        engine: Engine,
+        wanted: Sequence[Selector],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`urls` are exporters' roots or pages; only series that `wanted` selects are kept; `clock` gives Unix seconds."""
         self.name = "scrape:" + ",".join(urls)
         self._pages = [url if url.endswith("/metrics") else url.rstrip("/") + "/metrics" for url in urls]
         self._engine = engine
+        self._clock = clock
         self._wanted = tuple(wanted)
         self._ids: dict[tuple[str, str], int] = {}
         self._insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
@@ -51,7 +58,7 @@ class ScrapeSource:
 
     def _read(self, page: str) -> tuple[float, list[Sample]] | str:
         """Return the moment of the scrape and the wanted samples, or what went wrong."""
-        at = time.time()
+        at = self._clock()
         try:
             answer = self._client.get(page)
             answer.raise_for_status()
