@@ -9,7 +9,7 @@ from slo.capacity.demand import Promise
 from slo.capacity.fleet import Outcome, Setup
 from slo.capacity.policies import Policy
 from slo.capacity.policies.apa import Apa
-from slo.capacity.policies.clairvoyant import Schedule, search
+from slo.capacity.policies.clairvoyant import Rush, Schedule, search
 from slo.capacity.policies.fixed import Fixed
 from slo.capacity.policies.hpa import HpaQueue, HpaUtilisation
 from slo.capacity.policies.keda import Keda
@@ -17,6 +17,7 @@ from slo.capacity.policies.plimsoll import Plimsoll
 from slo.capacity.policies.wva import Wva
 from slo.capacity.simulate import percentile
 from slo.capacity.traces import Arrival
+from slo.capacity.verdict import NEAR_GOODPUT, Bounds
 from slo.quantities import Duration
 from slo.spec import Node, Nodes, Pool, Timing
 
@@ -53,7 +54,7 @@ class Backtest:
         end = self.arrivals[-1].time
         setup, policy = self._policy(name, progress)
         outcome = fleet.run(self.arrivals, policy, setup, lambda now: progress(f"{min(1.0, now / (end or 1.0)):.0%}"))
-        return report(name, len(self.arrivals), outcome, self.node_usd)
+        return {**report(name, len(self.arrivals), outcome, self.node_usd), "seconds": round(end, 3)}
 
     def _policy(self, name: str, progress: Progress) -> tuple[Setup, Policy]:
         kind, _, number = name.partition(":")
@@ -61,7 +62,7 @@ class Backtest:
             return replace(self.setup, least=int(number), most=int(number)), Fixed(int(number))
         if kind == "plimsoll":
             return self.setup, Plimsoll(self._pool(), self.promise)
-        return self.setup, self._clairvoyant(progress) if kind == "clairvoyant" else OTHERS[kind]()
+        return self.setup, self.clairvoyant(progress) if kind == "clairvoyant" else OTHERS[kind]()
 
     def _pool(self) -> Pool:
         setup = self.setup
@@ -73,7 +74,25 @@ class Backtest:
             Timing(Duration(setup.cold_start), Duration(setup.warm_start), Duration(HOLD)),
         )
 
-    def _clairvoyant(self, progress: Progress) -> Schedule:
+    def goodput(self, policy: Policy) -> float:
+        """Share of all requests within the promised limits under a policy."""
+        return fleet.run(self.arrivals, policy, self.setup).result.goodput(self.promise.ttft, self.promise.tpot)
+
+    def bounds(self, best: Schedule, goodput: float) -> Bounds:
+        """Work out what the clairvoyant schedule `best`, of that goodput, owes to foresight."""
+        fleets = (self._constant(count) for count in range(self.setup.least, self.setup.most + 1))
+        return Bounds(
+            rush=self.goodput(Rush(self.setup.most)),
+            late=self.goodput(Schedule(best.nodes, best.period, 0.0)),
+            constant=next((hours for good, hours in fleets if good >= NEAR_GOODPUT * goodput), None),
+        )
+
+    def _constant(self, count: int) -> tuple[float, float]:
+        """Goodput and node-hours of a fleet that never changes."""
+        found = fleet.run(self.arrivals, Fixed(count), replace(self.setup, least=count, most=count))
+        return found.result.goodput(self.promise.ttft, self.promise.tpot), found.node_hours
+
+    def clairvoyant(self, progress: Progress = lambda _: None) -> Schedule:
         """Search for the cheapest schedule that serves nearly as many requests well as the largest pool would."""
         tries = 0
 
@@ -81,7 +100,7 @@ class Backtest:
             nonlocal tries
             tries += 1
             progress(f"searching, {tries} schedules tried")
-            return fleet.run(self.arrivals, policy, self.setup).result.goodput(self.promise.ttft, self.promise.tpot)
+            return self.goodput(policy)
 
         enough = ENOUGH * goodput(Fixed(self.setup.most))
         return search(

@@ -25,6 +25,19 @@ class Schedule:
         return max(self.nodes[int(max(0.0, view.now) // self.period) : last + 1] or self.nodes[-1:])
 
 
+class Rush:
+    """The most that anybody could do without foresight: order `nodes` at the first evaluation, from a fleet at its minimum."""
+
+    interval = 15.0
+
+    def __init__(self, nodes: int) -> None:
+        self.nodes = nodes
+
+    def decide(self, view: View) -> int:
+        """Return no node before the traffic begins, and all from then on."""
+        return 0 if view.now < 0 else self.nodes
+
+
 def search(span: float, period: float, ahead: float, nodes: range, enough: Callable[[Schedule], bool]) -> Schedule:
     """Find a cheap schedule over `span` seconds that is `enough`; where even the most nodes are not, that is returned."""
     periods = int(span // period) + 1

@@ -1,0 +1,73 @@
+"""Ours against other scaling rules on recorded traffic: `PLIMSOLL_DATA=... python tests/bench_backtest.py`. Prints tables; judges nothing.
+
+For each trace and rate: every policy's goodput and node-hours, whether ours dominates it, and where not, why, from the
+figures themselves (slo/capacity/verdict.py). The replays are deterministic, whatever the machine.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from slo.capacity import fleet, steps
+from slo.capacity.backtest import OTHERS, Backtest, report
+from slo.capacity.demand import Promise
+from slo.capacity.fleet import Setup
+from slo.capacity.request import Limits
+from slo.capacity.traces import Arrival, load
+from slo.capacity.verdict import against, near
+
+TRACES = ("conv", "code")
+SCALES = (0.5, 1, 2, 3, 5)
+SETUP = Setup(steps.load("70b-fp8-h100-tp4"), Limits(), least=2, most=12, cold_start=150.0)
+PROMISED, KEY, NODE_USD = Promise(2.0, 0.2, 0.99), "2000/200", 8.0
+FRUGAL = tuple(share / 100 for share in range(95, 4, -5))
+
+
+def compare(arrivals: Sequence[Arrival]) -> Iterator[list[str]]:
+    """Yield the rows of one table."""
+    test = Backtest(arrivals, SETUP, PROMISED, NODE_USD)
+    ours = test.run("plimsoll")
+    yield [*figures(ours), "", ""]
+    frugal = [
+        {**replace(test, promise=replace(PROMISED, target=share)).run("plimsoll"), "promised": share}
+        for share in FRUGAL
+    ]
+    for name in OTHERS:
+        other = test.run(name)
+        found = against(ours, other, frugal, KEY, PROMISED.target)
+        yield [*figures(other), found.word, found.why]
+    schedule = test.clairvoyant()
+    outcome = fleet.run(arrivals, schedule, SETUP)
+    best = report("clairvoyant", len(arrivals), outcome, NODE_USD)
+    found = near(ours, best, test.bounds(schedule, best["goodput"][KEY]), KEY)
+    yield [*figures(best), "within 15 % and 99 %" if found.word == "same" else found.word, found.why]
+
+
+def figures(found: dict[str, Any]) -> list[str]:
+    """Write what a table has for every policy."""
+    return [
+        found["policy"],
+        f"{found['goodput'][KEY]:.4f}",
+        f"{found['node_hours']:.2f}",
+        str(found["flaps"]),
+        f"{found['seconds_under_water']:.0f}",
+    ]
+
+
+def main() -> None:
+    """Print a table for each trace and rate."""
+    folder = Path(os.environ["PLIMSOLL_DATA"]) / "traces"
+    for name in TRACES:
+        for scale in SCALES:
+            arrivals = load(folder / f"AzureLLMInferenceTrace_{name}.csv.gz", scale)
+            print(f"\n### {name} x{scale:g}: {len(arrivals):,} requests, {arrivals[-1].time:,.0f} s\n")
+            print(f"| policy | good {KEY} | node-hours | flaps | s under water | ours | why |")
+            print("|---" * 7 + "|")
+            for row in compare(arrivals):
+                print("| " + " | ".join(row) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
