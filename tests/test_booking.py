@@ -88,6 +88,35 @@ def test_a_counter_that_falls_without_a_new_start_time_counts_its_new_value() ->
     assert slot.total == 4
 
 
+@pytest.mark.parametrize(
+    ("began", "hidden", "total"),
+    [
+        (-86400.0, 4, 3),  # withheld for a minute: what was shown before is not counted again
+        (-86400.0, 100, 0),  # for as long as anybody looks back: no more is known than where it stands
+        (90.0, 100, 53),  # of an engine that has just begun all of it is new
+    ],
+)
+def test_a_derived_counter_that_was_withheld_is_not_counted_twice(began: float, hidden: int, total: int) -> None:
+    labels = {"replica": "a", "model": "m", "instance": "n"}
+    times = every(T0 - 285, T0 + 600)
+    watch = Series(catalogue.REPLICA_START.name, labels, [(at, T0 + began) for at in times if at >= T0 + began])
+    values = [(at, 50.0 if at <= T0 + 60 else 53.0) for at in times if at >= T0 + began]
+    shown = [(at, v) for at, v in values if not T0 + 105 - 15 * hidden < at <= T0 + 105]
+    for name, more in ((catalogue.ABANDONED.name, {"stage": "queued"}), (catalogue.REJECTED.name, {"reason": "5xx"})):
+        objective = load(AVAILABILITY).objectives[0]
+        series = [watch, Series(name, labels | more, shown), *born(labels, times)]
+        slot = Observed(series, [int(T0)]).count(countings(objective, SPEC.pool("pool")))[0]
+        assert (slot.total - slot.good) == total
+
+
+def born(labels: dict[str, str], times: list[float]) -> list[Series]:
+    """An engine's own count of finished requests, with none."""
+    return [Series(catalogue.FINISHED.name, {**labels, "reason": "stop"}, [(at, 0.0) for at in times])]
+
+
+AVAILABILITY = SPEC_TEXT.replace("{time_to_first_token: 600ms}", "availability")
+
+
 @pytest.mark.parametrize(("gap", "total", "covered"), [(MAX_GAP, 5, 300.0), (MAX_GAP + 1, 0, 0.0)])
 def test_a_gap_is_bridged_up_to_its_limit_and_unknown_beyond(gap: float, total: int, covered: float) -> None:
     world = World({"a": old([(T0 + 10, True)] * 5)}, {"a": [T0 - 1, T0 - 1 + gap, T0 + SLOT + 20]})

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from slo import catalogue
-from slo.catalogue import REPLICA_INFO, REPLICA_START
+from slo.catalogue import ABANDONED, REJECTED, REPLICA_INFO, REPLICA_START
 from slo.indicators import Counting, Selector
 from slo.sources import Series
 from slo.windows import SLOT, slot_of
@@ -24,6 +24,10 @@ SAME_START = 1.0  # seconds; start times of one process may differ by a rounding
 
 # Labels that our own metrics carry beside `replica`; what else a series has (instance, region, ...) says where it was read.
 OWN_LABELS = {label for metric in catalogue.ALL for label in metric.labels} - {"replica"} | {"le"}
+
+# Counters that the exporter works out as lower bounds (exporters.derived), and withholds while they are not certain: when one
+# appears, some of it may have been shown and counted before.
+DERIVED = (Selector(ABANDONED.name, ()), Selector(REJECTED.name, (("reason", ("5xx",)),)))
 
 Interval = tuple[float, float]
 Unit = frozenset[tuple[str, str]]  # one replica as read through one target
@@ -86,6 +90,11 @@ def replicas(series: Iterable[Series]) -> dict[Unit, Replica]:
     return {key: Replica(sorted(times.items()), key in simulated) for key, times in observed.items()}
 
 
+def is_derived(item: Series) -> bool:
+    """Whether a counter is one of DERIVED."""
+    return any(selector.matches(item.name, item.labels) for selector in DERIVED)
+
+
 def covered_seconds(fleet: Iterable[tuple[Replica, bool]], slots: Sequence[int]) -> dict[int, float]:
     """Return per slot its observed time: the integral of (replicas watched / replicas known) over its 300 seconds.
 
@@ -112,31 +121,40 @@ def _steps(stretch: Interval, low: float, high: float, watched: int, known: int)
     return [(begin, watched, known), (end, -watched, -known)] if begin < end else []
 
 
-def increments(samples: Sequence[tuple[float, float]], replica: Replica) -> list[tuple[float, float]]:
-    """Return (time, growth) of one counter series of a replica, one entry per observation that saw growth."""
+def increments(
+    samples: Sequence[tuple[float, float]], replica: Replica, derived: bool = False
+) -> list[tuple[float, float]]:
+    """Return (time, growth) of one counter series of a replica, one entry per observation that saw growth.
+
+    A series that is not there at first was born with its value, unless it is `derived` (DERIVED).
+    """
     values = dict(samples)
     grown = []
     previous: tuple[float, float] | None = None
+    known: tuple[float, float, float] | None = None  # time, start and value of the series' own sample before
     for at, start in replica.observed:
         value = values.get(at)
-        if value:
-            growth = _growth(value, values, at, start, previous)
-            if growth:
-                grown.append((at, growth))
+        if value is not None:
+            if known is None or at - known[0] > MAX_GAP or abs(start - known[1]) > SAME_START:
+                base = _birth(value, at, start, previous, derived)
+            else:
+                base = known[2] if value >= known[2] else 0.0  # it fell without a new start: all of it is new
+            if value > base:
+                grown.append((at, value - base))
+            known = (at, start, value)
         previous = (at, start)
     return grown
 
 
-def _growth(
-    value: float, values: dict[float, float], at: float, start: float, previous: tuple[float, float] | None
-) -> float:
+def _birth(value: float, at: float, start: float, previous: tuple[float, float] | None, derived: bool) -> float:
+    """What a series counted before anybody watched it: all of its `value`, or nothing of it."""
+    if at - start <= MAX_GAP:
+        return 0.0  # a newborn replica
     if previous is None or at - previous[0] > MAX_GAP:
-        return value if at - start <= MAX_GAP else 0.0  # a newborn replica; an old one only sets the baseline
-    before, start_before = previous
-    if abs(start - start_before) > SAME_START:
-        return value  # restarted: everything on the page is new
-    base = values.get(before, 0.0)  # a series without a sample at `before` was born since, with this value
-    return value - base if value >= base else value
+        return value  # an old one that was not watched: this only sets the baseline
+    if abs(start - previous[1]) > SAME_START:
+        return 0.0  # restarted: everything on the page is new
+    return value if derived else 0.0
 
 
 class Observed:
@@ -205,7 +223,8 @@ class Observed:
     def grown(self, item: Series, replica: Replica) -> list[tuple[int, float]]:
         """Return (slot, growth) of one counter series of a replica, one entry per observation that saw growth."""
         if id(item) not in self._grown:
-            self._grown[id(item)] = [(slot_of(at), by) for at, by in increments(item.samples, replica)]
+            grown = increments(item.samples, replica, is_derived(item))
+            self._grown[id(item)] = [(slot_of(at), by) for at, by in grown]
         return self._grown[id(item)]
 
 
