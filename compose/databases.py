@@ -1,0 +1,26 @@
+"""Opening the ledger's database by the URL that a user gave."""
+
+from sqlalchemy import Engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from compose.inputs import UserError
+from slo.ledger.database import open_database, reason
+
+
+def open_ledger(url: str) -> Engine:
+    """Open a ledger and bring it up to date; raises UserError, which never shows the password."""
+    try:
+        return open_database(url)
+    except ModuleNotFoundError as error:
+        fix = f"this database needs the package {error.name!r}: pip install 'plimsoll-slo[postgresql]'"
+        raise UserError(f"--db {without_password(url)}: {fix}") from error
+    except SQLAlchemyError as error:
+        raise UserError(f"--db {without_password(url)}: cannot be opened: {reason(error)}") from error
+
+
+def without_password(url: str) -> str:
+    """Return a database's URL as it may be shown."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return url.rpartition("@")[2]

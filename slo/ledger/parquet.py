@@ -1,0 +1,193 @@
+"""The whole ledger as Parquet files, one per table, and back: to move it, to keep it, to look at it with other tools (extra `parquet`).
+
+An import adds what is missing and changes nothing: a row that is there already and says something else is a conflict, and then
+nothing of the import stays. Sums over hours and days are made anew from the slots, except where those are thinned out.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    Table,
+    and_,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+)
+
+from slo.ledger.database import writing
+from slo.ledger.retention import thinned_in
+from slo.ledger.rollup import renew
+from slo.ledger.tables import metadata, rollups, scraped_samples, scraped_series, slots
+
+# Everything but raw samples, which are kept for hours only and are the source's, not the ledger's.
+KEPT = tuple(table for table in metadata.sorted_tables if table not in (scraped_samples, scraped_series))
+FORWARD = (
+    "booked_until"  # a mark that only moves on: two ledgers differ in it without contradiction, and the later one holds
+)
+ROWS = 50_000  # read and written at a time, so that a large ledger needs little memory
+
+
+class NotImported(ValueError):
+    """The files cannot be imported; the message names the file, or the row at which ledger and file differ."""
+
+
+class Taken(NamedTuple):
+    """Rows of a table in the file, and how many of them were new."""
+
+    rows: int
+    new: int
+
+
+def export_ledger(engine: Engine, folder: Path) -> dict[str, int]:
+    """Write every table into a folder, as they stood at one moment; return the number of rows of each."""
+    isolation = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+    with engine.connect().execution_options(**isolation) as connection:
+        return {table.name: _export(connection, table, folder / f"{table.name}.parquet") for table in KEPT}
+
+
+def _export(connection: Connection, table: Table, path: Path) -> int:
+    schema, count = _schema(table), 0
+    query = select(table).order_by(*table.primary_key).execution_options(yield_per=ROWS)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for rows in connection.execute(query).mappings().partitions():
+            writer.write_batch(pa.RecordBatch.from_pylist([dict(row) for row in rows], schema))
+            count += len(rows)
+    return count
+
+
+def _schema(table: Table) -> pa.Schema:
+    return pa.schema([pa.field(column.name, _type(column), bool(column.nullable)) for column in table.columns])
+
+
+def _type(column: Column[Any]) -> pa.DataType:
+    if isinstance(column.type, Float):
+        return pa.float64()
+    return pa.int64() if isinstance(column.type, Integer) else pa.string()
+
+
+def import_ledger(engine: Engine, folder: Path) -> dict[str, Taken]:
+    """Add what is missing, in one transaction; raises NotImported (nothing is changed then), OSError."""
+    files = {path.stem: path for path in sorted(folder.glob("*.parquet"))}
+    known = {table.name for table in KEPT}
+    if not files or not set(files) <= known:
+        strange = ", ".join(sorted(set(files) - known)) or "no Parquet file"
+        raise NotImported(f"{folder}: has {strange}; the tables of a ledger are {', '.join(sorted(known))}")
+    with writing(engine) as connection:
+        before, counts = thinned_in(connection), _counts(connection)
+        tables = [table for table in KEPT if table.name in files and table is not rollups]
+        rows = {table.name: _import(connection, table, files[table.name]) for table in tables}
+        kept_since = max(before, thinned_in(connection))
+        if rollups.name in files:  # those of kept slots are made anew
+            rows[rollups.name] = _import(connection, rollups, files[rollups.name], rollups.c.start.name, kept_since)
+        _renew(connection, kept_since)
+        return {
+            name: Taken(rows[name], count - counts[name]) for name, count in _counts(connection).items() if name in rows
+        }
+
+
+def _counts(connection: Connection) -> dict[str, int]:
+    return {table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in KEPT}
+
+
+def _import(connection: Connection, table: Table, path: Path, column: str = "", below: float = 0.0) -> int:
+    """Add the missing rows of a file (only those with a column below some number, where one is named); return how many it has."""
+    count, incoming = 0, _incoming(connection, table)
+    for rows in _read(table, path):
+        _load(connection, incoming, [row for row in rows if not column or row[column] < below])
+        _refuse_conflict(connection, table, incoming, path)
+        _add(connection, table, incoming)
+        count += len(rows)
+    incoming.drop(connection)
+    _move_sequence(connection, table)
+    return count
+
+
+def _renew(connection: Connection, kept_since: float) -> None:
+    spans = select(slots.c.objective, func.min(slots.c.slot), func.max(slots.c.slot)).where(slots.c.slot >= kept_since)
+    for objective, first, last in connection.execute(spans.group_by(slots.c.objective)).all():
+        renew(connection, [objective], first, last)
+
+
+def _read(table: Table, path: Path) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows of a file, in the types of the table; a column that may be empty may be missing, as in an old file."""
+    schema = _schema(table)
+    try:
+        with pq.ParquetFile(path) as file:
+            names = set(file.schema_arrow.names)
+            strange = names - set(schema.names)
+            missing = {field.name for field in schema if not field.nullable} - names
+            if strange or missing:
+                said = [f"has {', '.join(sorted(strange))}"] if strange else []
+                said += [f"lacks {', '.join(sorted(missing))}"] if missing else []
+                raise NotImported(f"{path}: {' and '.join(said)}: it is of another version of Plimsoll, or of none")
+            for batch in file.iter_batches(ROWS):
+                whole = pa.Table.from_batches([batch]).select([name for name in schema.names if name in names])
+                cast = whole.cast(pa.schema([schema.field(name) for name in whole.column_names]))
+                empty = dict.fromkeys(set(schema.names) - names)
+                yield [row | empty for row in cast.to_pylist()]
+    except pa.ArrowException as error:
+        raise NotImported(f"{path}: is not a table of a ledger: {' '.join(str(error).split())}") from error
+
+
+def _incoming(connection: Connection, table: Table) -> Table:
+    """Make an empty table like another, which is gone with the transaction."""
+    columns = [Column(column.name, column.type, primary_key=column.primary_key) for column in table.columns]
+    incoming = Table(f"incoming_{table.name}", MetaData(), *columns, prefixes=["TEMPORARY"])
+    incoming.create(connection)
+    return incoming
+
+
+def _load(connection: Connection, incoming: Table, rows: list[dict[str, Any]]) -> None:
+    connection.execute(incoming.delete())
+    if rows:
+        connection.execute(incoming.insert(), rows)
+
+
+def _refuse_conflict(connection: Connection, table: Table, incoming: Table, path: Path) -> None:
+    rest = [column for column in table.columns if not column.primary_key and column.name != FORWARD]
+    if not rest:
+        return
+    differs = or_(*(column.is_distinct_from(incoming.c[column.name]) for column in rest))
+    sides = select(table, incoming).join(incoming, _same(table, incoming)).where(differs)
+    row = connection.execute(sides.order_by(*table.primary_key).limit(1)).first()
+    if row is not None:
+        width, names = len(table.columns), table.columns.keys()
+        here, there = dict(zip(names, row[:width], strict=True)), dict(zip(names, row[width:], strict=True))
+        key = ", ".join(f"{column.name} {here[column.name]}" for column in table.primary_key)
+        fields = [column.name for column in rest if here[column.name] != there[column.name]]
+        told = "; ".join(f"{name} is {here[name]!r} in the ledger, {there[name]!r} in the file" for name in fields)
+        raise NotImported(f"{path}: {table.name}, {key}: {told}. Nothing was imported")
+
+
+def _add(connection: Connection, table: Table, incoming: Table) -> None:
+    if FORWARD in table.columns:
+        behind = and_(_same(table, incoming), incoming.c[FORWARD] > table.c[FORWARD])
+        later = select(incoming.c[FORWARD]).where(behind).scalar_subquery()
+        connection.execute(table.update().values({FORWARD: later}).where(exists().where(behind)))
+    absent = select(incoming).where(~exists().where(_same(table, incoming)))
+    connection.execute(table.insert().from_select(table.columns.keys(), absent))
+
+
+def _same(table: Table, incoming: Table) -> Any:
+    return and_(*(column == incoming.c[column.name] for column in table.primary_key))
+
+
+def _move_sequence(connection: Connection, table: Table) -> None:
+    """Let PostgreSQL number on after the rows that brought their numbers along; SQLite does so by itself."""
+    column = table.autoincrement_column
+    if connection.dialect.name == "postgresql" and column is not None:
+        last = select(func.max(column)).scalar_subquery()
+        sequence = func.pg_get_serial_sequence(text(f"'{table.name}'"), text(f"'{column.name}'"))
+        connection.execute(select(func.setval(sequence, last)))
