@@ -8,10 +8,10 @@ from fastapi import APIRouter, HTTPException, Query, Response
 from slo.budget import Budget
 from slo.exclusions import stretches
 from slo.ledger.judging import ThinnedOut
-from slo.service import api_changes, api_pools, api_reviews, api_whatif, models
+from slo.service import api_attribution, api_changes, api_pools, api_reviews, api_whatif, models
 from slo.service.history import budget_history, rfc3339
 from slo.service.problems import READING
-from slo.service.spans import Since, Until, span, unix
+from slo.service.spans import Since, Until, of_objective, span, unix
 from slo.service.state import Judged, Service
 
 PAGES_KEPT = 16  # of one judging: what a dozen screens look at
@@ -33,6 +33,7 @@ def router(service: Service) -> APIRouter:
     api_changes.add(api, service)
     api_reviews.add(api, service)
     api_whatif.add(api, service)
+    api_attribution.add(api, service)
     return api
 
 
@@ -53,9 +54,7 @@ def _judged(service: Service, at: datetime | None, only: str | None = None) -> J
 
 
 def _one(service: Service, objective: str, at: datetime | None = None) -> tuple[Judged, Budget]:
-    known = [item.id for item in service.spec.objectives]
-    if objective not in known:
-        raise HTTPException(404, f"no objective {objective!r}; objectives are {', '.join(known[:20])}")
+    of_objective(service, objective)
     judged = _judged(service, at, objective)
     return judged, judged.budgets[objective]
 

@@ -1,14 +1,18 @@
-"""The parameters `from` and `to` of the API."""
+"""What several of the API's routes are asked for: an objective, and the parameters `from` and `to`."""
 
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import HTTPException, Query
 
 from slo.service.state import Service
+from slo.spec import Objective
+from slo.windows import bounds, first_slot
 
 DAY = 86400.0
-Since = Annotated[datetime | None, Query(alias="from", description="RFC 3339; default: a day before `to`")]
+Since = Annotated[
+    datetime | None, Query(alias="from", description="RFC 3339; default: a day before `to`, or the whole window")
+]
 Until = Annotated[datetime | None, Query(alias="to", description="RFC 3339; default: now")]
 
 
@@ -21,3 +25,22 @@ def span(service: Service, since: datetime | None, until: datetime | None) -> tu
     """Return start and end in Unix seconds: the last day where nothing else is asked."""
     end = service.clock() if until is None else unix(until)
     return end - DAY if since is None else unix(since), end
+
+
+def window_or(
+    service: Service, objective: Objective, since: datetime | None, until: datetime | None
+) -> tuple[float, float]:
+    """Return start and end in Unix seconds, between 1970 and now: the objective's window as last judged where nothing else is
+    asked.
+    """
+    end = service.judged().at if until is None else min(max(0.0, unix(until)), service.clock())
+    start = float(first_slot(bounds(objective.window, end)[0])) if since is None else unix(since)
+    return max(0.0, min(start, end)), end
+
+
+def of_objective(service: Service, name: str) -> Objective:
+    """Return the objective of that id; refuse one that there is not with 404."""
+    known = [item.id for item in service.spec.objectives]
+    if name not in known:
+        raise HTTPException(404, f"no objective {name!r}; objectives are {', '.join(known[:20])}")
+    return service.spec.objective(name)
