@@ -122,6 +122,8 @@ def start(
             # One thread: the model is tiny, and threads that wait for each other on busy cores make a step 3 times as long.
             "OMP_NUM_THREADS": "1",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            # The worker within the engine's process: apart, both spin on what they share, and nothing is left for the server.
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
             "HF_HUB_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             **({"PLIMSOLL_OBJECTIVES": str(objectives)} if objectives else {}),

@@ -26,8 +26,8 @@ from whole import LIMIT, Whole, ask, new_client, page, start, total
 pytestmark = [pytest.mark.engine, pytest.mark.prometheus, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 SHORT, LONG = 270, 30  # requests
-MANY_TOKENS = 1950
-BURST_TOKENS = 1900  # long enough that the queue lasts a minute, however fast the machine: the alert looks at two
+MANY_TOKENS = 600  # 5 s on 2 cores: too late on a machine four times as fast
+BURST_TOKENS = 900  # long enough that the queue lasts a minute, however fast the machine: the alert looks at two
 WARM_UP = 8  # requests at a time that a fresh engine may answer slowly, so the client does not judge them
 
 
@@ -98,8 +98,7 @@ def test_client_engine_plugin_exporter_prometheus_ledger_and_api_agree_exactly(w
     unclear = len(seen) - good - bad
     after = judged(whole)["good"] - before["good"]
     assert (len(seen), bad) == (SHORT + LONG, LONG)
-    # A twentieth was meant; 2 cores that run everything else as well have exceeded it, for a reason not yet found (issue 2).
-    assert unclear <= len(seen) / 5, "the machine is too busy for this test"
+    assert unclear <= len(seen) / 100, "the machine is too busy for this test"
     assert good <= after <= good + unclear
     everything = before["good"] + before["bad"] + len(seen)
     all_good, split = (

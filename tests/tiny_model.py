@@ -6,6 +6,10 @@ from tokenizers import ByteLevelBPETokenizer
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
 TEXT = "The load line on a ship's hull shows how much more it can carry, and says so before it sinks. "
+# vLLM's server reads what its engine sends before all else, and does nothing else while more of that waits: an engine faster
+# than its server (4 layers: 2 ms a token) can hold up every request for as long as one long answer takes. Seen in 0.32:
+# `AsyncLLM.output_handler` yields only when its queue is empty. With 16 layers a token takes 8 ms, far from that.
+LAYERS = 16
 TEMPLATE = "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}assistant: "
 
 
@@ -22,7 +26,7 @@ def write(folder: str) -> None:
         vocab_size=len(tokenizer),
         hidden_size=128,
         intermediate_size=256,
-        num_hidden_layers=4,
+        num_hidden_layers=LAYERS,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=4096,
