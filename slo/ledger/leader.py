@@ -7,14 +7,14 @@ think they lead for a moment do no harm: every write is idempotent. On SQLite ea
 from contextlib import suppress
 from threading import Lock
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 LEADER = 0x504C494E  # any constant, other than the writers' lock of slo.ledger.database
 
 
 class Leader:
-    """This service's claim to lead."""
+    """This service's claim to lead, until it resigns or its ledger's engine is disposed of."""
 
     def __init__(self, engine: Engine) -> None:
         # Connections of its own, in no pool: one that is closed must be closed, or it would hold the lock for ever.
@@ -22,6 +22,7 @@ class Leader:
         self._engine = create_engine(engine.url, poolclass=NullPool) if postgresql else None
         self._connection: Connection | None = None
         self._lock = Lock()
+        event.listen(engine, "engine_disposed", lambda _: self.resign())
 
     def leads(self) -> bool:
         """Whether this service leads now; takes the lead where nobody has it."""
