@@ -119,11 +119,13 @@ class Nodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long a cold and a warm node take until they serve, and how long demand must stay low before a release."""
+    """How long a cold and a warm node take until they serve, how long demand must stay low before a release, and how long it takes
+    to get a node that nobody has yet (bought, or reserved): as far ahead demand is forecast. Eight weeks if not said, an assumption."""
 
     cold_start: Duration
     warm_start: Duration
     scale_in_hold: Duration
+    procurement: Duration = Duration(8 * 7 * 86400)
 
 
 class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

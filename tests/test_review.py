@@ -10,8 +10,8 @@ from fastapi.testclient import TestClient
 from slo.ledger.booking import SlotCount
 from slo.ledger.store import Ledger
 from slo.service.app import create_app
-from slo.service.review import start_of, week_of
-from slo.service.state import WEEK, Service
+from slo.service.state import Service
+from slo.service.weeks import WEEK, start_of, week_of
 from world import World, spec
 
 START = start_of("2023-W46")  # Monday 13 November 2023

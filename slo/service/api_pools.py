@@ -5,12 +5,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
 
+from slo.capacity.plan import CAPACITY
 from slo.ledger.pools import pool_rows
 from slo.service import models
 from slo.service.history import rfc3339
+from slo.service.outlook import PoolForecast
 from slo.service.pool_models import PoolSlotOut, PoolSlots
 from slo.service.problems import READING
-from slo.service.spans import Since, Until, span
+from slo.service.spans import DAY, Since, Until, span
 from slo.service.state import Service
 
 
@@ -45,6 +47,12 @@ def add(api: APIRouter, service: Service) -> None:
     def recommendation(pool: str) -> models.RecommendationOut:
         known(service, pool)
         return _recommendation(asdict(service.recommendation(pool)))
+
+    @api.get("/pools/{pool}/forecast", responses=READING)
+    def forecast(pool: str) -> PoolForecast:
+        known(service, pool)
+        capacity = service.recommendation(pool).evidence.get(CAPACITY)
+        return service.outlook.of(service.spec.pool(pool), int(service.clock() // DAY * DAY), capacity)
 
     @api.get("/pools/{pool}/recommendation/history", responses=READING)
     def history(pool: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> models.RecommendationHistory:

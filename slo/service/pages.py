@@ -10,8 +10,8 @@ from markdown_it.token import Token
 
 from slo.quantities import duration_text, percent_text
 from slo.service import api_reviews
-from slo.service.review import start_of, week_of
-from slo.service.state import WEEK, Service
+from slo.service.state import Service
+from slo.service.weeks import WEEK, start_of, week_of
 
 STATUS_SIGNS = {"ok": "✓", "burning": "▲", "exhausted": "✕", "unknown": "?"}
 STATUS_WORDS = {

@@ -4,10 +4,7 @@ Summed from the ledger whenever it is asked for, so a correction or a late backf
 same for as long as the ledger does.
 """
 
-from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
-from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -16,11 +13,11 @@ from slo.exclusions import Exclusion, clipped, stretches
 from slo.ledger.rollup import NONE
 from slo.ledger.store import Ledger
 from slo.service.history import rfc3339
-from slo.service.state import WEEK, Service
-from slo.spec import Objective, Pool
+from slo.service.pool_review import PoolReview, review_pool
+from slo.service.state import Service
+from slo.service.weeks import WEEK, start_of
+from slo.spec import Objective
 from slo.windows import SLOT, slot_of
-
-HISTORY = 10_000  # recommendations that are looked through: one a minute for a week
 
 
 class Week(BaseModel):
@@ -47,16 +44,6 @@ class ObjectiveReview(Week):
     before: Week
 
 
-class PoolReview(BaseModel):
-    """What was recommended for a pool: how often each new answer was given, and the last of them that week."""
-
-    name: str
-    actions: dict[Literal["add", "release", "hold", "insufficient_data"], int]
-    last: str | None = Field(description="RFC 3339; null: nothing was said that week.")
-    recommended_nodes: int | None
-    reasons: list[str]
-
-
 class Review(BaseModel):
     """One week of every objective and pool. `complete` is false while the week is not over and booked."""
 
@@ -69,21 +56,6 @@ class Review(BaseModel):
     simulated: bool
 
 
-def week_of(at: float) -> str:
-    """Return the ISO week of a moment (Unix seconds, UTC), such as 2026-W47."""
-    year, week, _ = datetime.fromtimestamp(at, UTC).isocalendar()
-    return f"{year}-W{week:02}"
-
-
-def start_of(week: str) -> int:
-    """Return when an ISO week begins, in Unix seconds; raises ValueError for what is none."""
-    year, _, number = week.partition("-W")
-    if not (len(year) == 4 and len(number) == 2 and (year + number).isascii() and (year + number).isdecimal()):
-        raise ValueError(f"{week!r} is no ISO week; write one like 2026-W47")
-    day = date.fromisocalendar(int(year), int(number), 1)
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
-
-
 def review(service: Service, week: str) -> Review:
     """Review a week that has begun; raises ValueError for one that has not or is none."""
     start = start_of(week)
@@ -93,14 +65,15 @@ def review(service: Service, week: str) -> Review:
     end = min(start + int(WEEK), slot_of(now) + SLOT)
     exclusions = service.exclusions()
     found = [_objective(service.ledger, item, exclusions, start, end) for item in service.spec.objectives]
+    pools = [review_pool(service.ledger, service.outlook, pool, start, end) for pool in service.spec.pools]
     booked = service.ledger.booked_until()
     return Review(
         week=week,
         **{"from": rfc3339(start), "to": rfc3339(start + WEEK)},
         complete=all(booked.get(item.id, 0) >= start + WEEK for item in service.spec.objectives),
         objectives=[item for item, _ in found],
-        pools=[_pool(service.ledger, pool, start, end) for pool in service.spec.pools],
-        simulated=any(simulated for _, simulated in found),
+        pools=[item for item, _ in pools],
+        simulated=any(simulated for _, simulated in (*found, *pools)),
     )
 
 
@@ -141,16 +114,4 @@ def _week(
         good_ratio=counted.good / counted.total if counted.total else None,
         coverage=min(1.0, counted.covered_seconds / seconds) if seconds else 0.0,
         excluded_seconds=away,
-    )
-
-
-def _pool(ledger: Ledger, pool: Pool, start: float, end: float) -> PoolReview:
-    said = [item for item in ledger.recommendations(pool.name, HISTORY) if start <= item["at"] < end]
-    last = said[0] if said else None  # newest first
-    return PoolReview(
-        name=pool.name,
-        actions=Counter(item["action"] for item in said),
-        last=rfc3339(last["at"]) if last else None,
-        recommended_nodes=last["recommended_nodes"] if last else None,
-        reasons=last["reasons"] if last else [],
     )

@@ -21,13 +21,14 @@ from slo.ledger.leader import Leader
 from slo.ledger.retention import thin, thinned_until
 from slo.ledger.store import Ledger
 from slo.service.models import Slo
+from slo.service.outlook import Outlook
+from slo.service.weeks import WEEK
 from slo.sources import Source, SourceError
 from slo.sources.scrape import ScrapeSource
 from slo.spec import Pool, Spec
 
 log = logging.getLogger("plimsoll.service")
 RENEW = 10.0  # seconds after which budgets are judged again
-WEEK = 7 * 86400.0
 READY_LAG = 120.0  # seconds without a successful ingest after which the service calls itself not ready
 
 
@@ -57,6 +58,7 @@ class Service:
         """`clock` gives Unix seconds; tests pass their own."""
         self.spec, self.source, self.ledger, self.clock = spec, source, ledger, clock
         self.leader = Leader(ledger.engine)
+        self.outlook = Outlook(spec, ledger)
         self.booked_at: float | None = None
         self.trouble: dict[str, str] = {}
         self._recommendations: dict[str, Recommendation] = {}

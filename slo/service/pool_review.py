@@ -1,0 +1,163 @@
+"""A pool's week in the review: demand against measured capacity, headroom, whether a node could have been lost, cost, coverage.
+
+Everything is summed from the pool's slots in the ledger; what they do not tell is null. Capacity is what a replica did when it was
+full (slo.capacity.demand), as the last recommendation before the week's end knew it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from math import fsum
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, Field
+
+from slo.capacity.demand import FULL
+from slo.capacity.economics import MILLION, SECONDS_PER_HOUR
+from slo.capacity.plan import CAPACITY
+from slo.ledger.pool_booking import PoolSlot
+from slo.ledger.pools import pool_rows
+from slo.ledger.store import Ledger
+from slo.service import demand
+from slo.service.history import rfc3339
+from slo.service.outlook import Outlook, PoolForecast
+from slo.service.spans import DAY
+from slo.service.weeks import WEEK
+from slo.spec import Pool
+from slo.windows import SLOT
+
+HISTORY = 10_000  # recommendations that are looked through: one a minute for a week
+SUMS = ("arrivals", "prompt_tokens", "generation_tokens", "refused", "preemptions", "gone")
+
+
+def _known(text: str) -> Any:
+    return Field(description=f"{text} Of the slots that are known; null: of none.")
+
+
+class PoolWeek(BaseModel):
+    """What a pool did in a week. Demand in tokens per second, prompt and generated, by slots of five minutes."""
+
+    coverage: float = Field(
+        description="Share of the week so far that was observed, 0 to 1. The rest is unknown, not idle."
+    )
+    arrivals: int | None = _known("Requests that came in.")
+    prompt_tokens: int | None = _known("Tokens in.")
+    generation_tokens: int | None = _known("Tokens out.")
+    refused: int | None = _known("Requests refused.")
+    preemptions: int | None = _known("Requests pushed out of a batch.")
+    gone: int | None = _known("Replicas that restarted, stopped or were lost.")
+    peak: float | None = _known("Demand of the busiest slot.")
+    peak_at: str | None = Field(description="When that slot began, RFC 3339.")
+    p95: float | None = _known("Demand that 95 % of the slots did not exceed.")
+    queue_max: float | None = _known("Most requests that waited at one time.")
+    kv_max: float | None = _known("Most that was used of a replica's KV cache, 0 to 1.")
+    nodes: float | None = _known("Mean nodes.")
+    node_hours: float | None = _known("Node-hours.")
+    cost_usd: float | None = _known("Those, at the pool's price of a node; null too where it has no price.")
+    usd_per_million_tokens: float | None = Field(
+        description="That over tokens in and out, of slots in which all is known; null without tokens or a price."
+    )
+    joules_per_token: float | None = Field(description="GPU energy over tokens in and out, where both are known.")
+
+
+class PoolReview(BaseModel):
+    """A pool's week and the one before, what it could have carried, what was recommended and what is to come."""
+
+    name: str
+    week: PoolWeek
+    before: PoolWeek
+    capacity: float | None = Field(
+        description="Tokens per second of the week's mean nodes, at 90 % of what a full replica was measured to do; null: never seen full."
+    )
+    headroom: float | None = Field(
+        description="Share of that which the p95 of demand left free; negative: it did not suffice."
+    )
+    peak_headroom: float | None = Field(description="The same for the busiest slot.")
+    n_minus_1: bool | None = Field(
+        description="Whether one node fewer would have carried the busiest slot; null: not known."
+    )
+    forecast: PoolForecast
+    actions: dict[Literal["add", "release", "hold", "insufficient_data"], int]
+    last: str | None = Field(description="RFC 3339; null: nothing was said that week.")
+    recommended_nodes: int | None
+    reasons: list[str]
+
+
+def review_pool(ledger: Ledger, outlook: Outlook, pool: Pool, start: int, end: int) -> tuple[PoolReview, bool]:
+    """Review a pool from `start` to `end` (Unix seconds); says too whether any of it was simulated."""
+    said = [item for item in ledger.recommendations(pool.name, HISTORY) if item["at"] < end]  # newest first
+    capacity = next((found for item in said if (found := item.get("evidence", {}).get(CAPACITY))), None)
+    said = [item for item in said if item["at"] >= start]
+    last = said[0] if said else None
+    rows = pool_rows(ledger.engine, pool.name, start, end)
+    week = _week(pool, rows, end - start)
+    before = _week(pool, pool_rows(ledger.engine, pool.name, start - WEEK, start), WEEK)
+    node = None if capacity is None else FULL * capacity * pool.node.replicas
+    whole = None if node is None or not week.nodes else node * week.nodes
+    found = PoolReview(
+        name=pool.name,
+        week=week,
+        before=before,
+        capacity=whole,
+        headroom=_headroom(week.p95, whole),
+        peak_headroom=_headroom(week.peak, whole),
+        n_minus_1=None
+        if node is None or week.nodes is None or week.peak is None
+        else week.peak <= node * (week.nodes - 1),
+        forecast=outlook.of(pool, int(end // DAY * DAY), capacity),
+        actions=Counter(item["action"] for item in said),
+        last=rfc3339(last["at"]) if last else None,
+        recommended_nodes=last["recommended_nodes"] if last else None,
+        reasons=last["reasons"] if last else [],
+    )
+    return found, any(row.simulated for row in rows)
+
+
+def _headroom(used: float | None, capacity: float | None) -> float | None:
+    return None if used is None or capacity is None else 1 - used / capacity
+
+
+def _week(pool: Pool, rows: Sequence[PoolSlot], seconds: float) -> PoolWeek:
+    rates = (demand.tokens(rows) / SLOT).dropna()
+    watched = [(row.nodes, row.covered_seconds) for row in rows if row.nodes is not None]
+    hours = fsum(nodes * covered for nodes, covered in watched) / SECONDS_PER_HOUR if watched else None
+    covered = fsum(row.covered_seconds for row in rows)
+    price = pool.node.hourly_usd or None
+    return PoolWeek(
+        coverage=min(1.0, covered / seconds) if seconds else 0.0,
+        peak=float(rates.max()) if len(rates) else None,
+        peak_at=rfc3339(pd.DatetimeIndex(rates.index)[int(rates.argmax())].timestamp()) if len(rates) else None,
+        p95=float(rates.quantile(0.95)) if len(rates) else None,
+        queue_max=_most(rows, "queue_max"),
+        kv_max=_most(rows, "kv_max"),
+        nodes=hours and hours * SECONDS_PER_HOUR / fsum(span for _, span in watched),
+        node_hours=hours,
+        cost_usd=price and hours and hours * price,
+        usd_per_million_tokens=price and _per_token(rows, lambda row: _usd(row, price), MILLION),
+        joules_per_token=_per_token(rows, lambda row: row.energy_joules, 1.0),
+        **{name: _sum(rows, name) for name in SUMS},
+    )
+
+
+def _usd(row: PoolSlot, price: float) -> float | None:
+    return None if row.nodes is None else row.nodes * row.covered_seconds / SECONDS_PER_HOUR * price
+
+
+def _per_token(rows: Sequence[PoolSlot], spent: Callable[[PoolSlot], float | None], tokens: float) -> float | None:
+    """Ratio of sums over the slots of which both what was spent and all tokens are known, for so many tokens."""
+    pairs = [
+        (cost, row.prompt_tokens + row.generation_tokens)
+        for row in rows
+        if (cost := spent(row)) is not None and row.prompt_tokens is not None and row.generation_tokens is not None
+    ]
+    total = sum(count for _, count in pairs)
+    return fsum(cost for cost, _ in pairs) / total * tokens if total else None
+
+
+def _sum(rows: Sequence[PoolSlot], name: str) -> int | None:
+    known = [value for row in rows if (value := getattr(row, name)) is not None]
+    return sum(known) if known else None
+
+
+def _most(rows: Sequence[PoolSlot], name: str) -> float | None:
+    return max((value for row in rows if (value := getattr(row, name)) is not None), default=None)
