@@ -1,6 +1,7 @@
 """Durations and percentages as people write them in YAML: `600ms`, `5m`, `28d`, `99.9%`."""
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
 _UNIT_SECONDS = {"ms": "0.001", "s": "1", "m": "60", "h": "3600", "d": "86400", "w": "604800"}
@@ -37,6 +38,19 @@ class Target(float):
         if percent is None or not 0 < percent < 100:
             raise ValueError(f"{value!r} is not a target; write a percentage above 0% and below 100%, such as 99.9%")
         return cls(percent / 100)
+
+
+# Letters of Prometheus' durations (prometheus/common, model.ParseDuration), in seconds.
+PROMETHEUS_UNITS = {**{unit: float(seconds) for unit, seconds in _UNIT_SECONDS.items()}, "y": 365 * 86400.0}
+
+
+def compound(text: str, units: Mapping[str, float]) -> Duration:
+    """Read a duration of several parts, such as `1d12h`, by the letters given in seconds; raises ValueError."""
+    parts = re.findall(r"(\d+)([A-Za-z]+)", text)
+    seconds = sum(int(count) * units.get(unit, 0.0) for count, unit in parts)
+    if "".join(map("".join, parts)) != text or not all(unit in units for _, unit in parts) or seconds <= 0:
+        raise ValueError(f"{text!r} is no duration above zero")
+    return Duration(seconds)
 
 
 def duration_text(seconds: float) -> str:

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import uvicorn
-from sqlalchemy import Engine
 
 import alerts
 from compose.databases import open_ledger
 from compose.inputs import UserError, read_address, read_objectives
 from compose.listen import SERVICE_TOKEN, open_socket, read_token
+from compose.sources import open_source
 from slo import catalogue
 from slo.capacity import signals
 from slo.indicators import Selector, countings
@@ -20,9 +20,6 @@ from slo.ledger.store import Ledger
 from slo.service.app import create_app
 from slo.service.state import Service
 from slo.service.tokens import Token, read_tokens, token
-from slo.sources import Source
-from slo.sources.prometheus import PrometheusSource
-from slo.sources.scrape import ScrapeSource
 from slo.spec import Spec
 
 
@@ -63,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     spec, (host, port) = read_objectives(args.objectives), read_address(args.listen)
     tokens = _tokens(args.tokens)
     engine = open_ledger(args.db)
-    source = _source(args.source, spec, engine)
+    source = open_source(args.source, engine, wanted(spec))
     listening = open_socket(host, port, tokens[0].name if tokens else None, SERVICE_TOKEN)
     runbooks = (Path(alerts.__file__).parent / "runbooks.md").read_text(encoding="utf-8")
     app = create_app(Service(spec, source, Ledger(engine)), tokens, runbooks)
@@ -87,15 +84,6 @@ def _tokens(file: str | None) -> list[Token]:
     if not listed:
         raise UserError(f"--tokens {file}: has no token; make one with `plimsoll token NAME read`")
     return found + listed
-
-
-def _source(text: str, spec: Spec, engine: Engine) -> Source:
-    kind, _, rest = text.partition(":")
-    if kind == "prometheus" and rest.startswith("http"):
-        return PrometheusSource(rest)
-    if kind == "scrape" and rest.startswith("http"):
-        return ScrapeSource(rest.split(","), engine, wanted(spec))
-    raise UserError(f"--source {text!r}: write prometheus:http://HOST:9090 or scrape:http://HOST:9800[,...]")
 
 
 def wanted(spec: Spec) -> list[Selector]:

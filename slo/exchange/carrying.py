@@ -11,7 +11,7 @@ import yaml
 from slo.exchange.document import Document, Field, Loss, NotCarried
 from slo.exchange.queries import Sum, Unreadable
 from slo.exchange.recognise import Found, Known, recognise
-from slo.quantities import Duration, Target, duration_text
+from slo.quantities import Target, compound, duration_text
 
 _NAME = 63  # characters of a DNS label
 # What no SLO file says of a pool and the objectives file must: the smallest that is valid, to be replaced.
@@ -97,14 +97,10 @@ def percent(at: Field, scale: int = 1) -> str:
 
 def window(at: Field, units: Mapping[str, float]) -> str:
     """Use a duration such as `4w` or `1d12h`; raises NotCarried. `units` are the letters that it may have, in seconds."""
-    text = at.text()
-    parts = re.findall(r"(\d+)([A-Za-z]+)", text)
-    if "".join(map("".join, parts)) != text or any(unit not in units for _, unit in parts):
-        raise NotCarried(at.where, f"{text!r} is no duration")
-    seconds = sum(int(count) * units[unit] for count, unit in parts)
-    if not parts or seconds <= 0:
-        raise NotCarried(at.where, f"{text!r} is no duration above zero")
-    return duration_text(Duration(seconds))
+    try:
+        return duration_text(compound(at.text(), units))
+    except ValueError as error:
+        raise NotCarried(at.where, str(error)) from error
 
 
 def _slug(text: str, otherwise: str) -> str:

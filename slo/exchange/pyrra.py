@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from slo.exchange.carrying import Carried, Draft, Reading, indicator, percent, window
 from slo.exchange.document import Document, Field, Loss, NotCarried
 from slo.exchange.queries import Matcher, Sum, Term, Unreadable, read_sum
-from slo.quantities import Duration
+from slo.quantities import PROMETHEUS_UNITS, Duration
 
 VERSION, KIND = "pyrra.dev/v1alpha1", "ServiceLevelObjective"
-# Prometheus' durations (prometheus/common, model.ParseDuration), in seconds.
-UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 WHY = {
     "labels": "labels of Kubernetes and of Pyrra's own rules: ours carry objective, pool and tier",
     "annotations": "annotations of Kubernetes",
@@ -44,7 +42,7 @@ def _objective(root: Field, reading: Reading) -> Iterator[Draft]:
     losses: list[Loss] = []
     spec, name = root.at("spec"), root.at("metadata", "name").text()
     found = indicator(reading, *_sums(spec.at("indicator"), losses), losses)
-    target, length = percent(spec.at("target")), window(spec.at("window"), UNITS)
+    target, length = percent(spec.at("target")), window(spec.at("window"), PROMETHEUS_UNITS)
     yield Draft(root, name, found.model or "", found.indicator, target, length, losses)
 
 
@@ -58,7 +56,7 @@ def _sums(at: Field, losses: list[Loss]) -> tuple[Field, Callable[[], tuple[Sum,
     total = found.at("total", "metric")
     whole = total.text()
     if kind == "latencyNative":
-        limit = window(found.at("latency"), UNITS)
+        limit = window(found.at("latency"), PROMETHEUS_UNITS)
         losses.append(Loss(found.where, "reads a native histogram by interpolation; here requests are counted exactly"))
         return total, lambda: _native(read_sum(whole), Duration.parse(limit))
     part = found.at("success" if kind == "latency" else "errors", "metric").text()

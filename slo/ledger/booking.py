@@ -185,7 +185,7 @@ class Observed:
         offers = []
         for key, replica in self.fleet.items():
             series = self.series[key]
-            counting = next((c for c in countings if _offers(c, series)), None)
+            counting = next((c for c in countings if is_offered(c, series)), None)
             offers.append(counting is not None)
             if counting is None:
                 continue
@@ -228,7 +228,7 @@ class Observed:
         return self._grown[id(item)]
 
 
-def _offers(counting: Counting, series: Sequence[Series]) -> bool:
+def is_offered(counting: Counting, series: Sequence[Series]) -> bool:
     """Whether a replica has every part of `good` and some part of `total`; a missing bucket bound offers nothing."""
     return all(any(s.matches(i.name, i.labels) for i in series) for s in counting.good)
 

@@ -1,12 +1,14 @@
 """Raw samples from anything that speaks Prometheus' HTTP API: Prometheus, Thanos, Mimir, VictoriaMetrics."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import httpx
 
 from slo.catalogue import REPLICA_START
 from slo.indicators import Selector
+from slo.quantities import PROMETHEUS_UNITS, compound
 from slo.sources import Series, SourceError
 
 TIMEOUT_SECONDS = 30.0
@@ -46,6 +48,22 @@ class PrometheusSource:
         expression = f"min(min_over_time(timestamp({REPLICA_START})[{max(1, round(now - since))}s:1h]))"
         result = self._query(expression, now)
         return max(since, (float(result[0]["value"][1]) if result else now) - GRID_SECONDS)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
+    def retention(self) -> float | None:
+        """Return for how many seconds the server keeps samples; None where it does not tell (another than Prometheus)."""
+        try:
+            told = self._client.get(f"{self._url}/api/v1/status/runtimeinfo").json()["data"]["storageRetention"]
+            limits = str(told).split(" or ")  # a time, a size, or both: `15d or 10GiB`
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            return None
+        for text in limits:
+            with suppress(ValueError):
+                return compound(text, PROMETHEUS_UNITS)
+        return None
 
     def _query(self, expression: str, at: float) -> list[dict[str, Any]]:
         try:

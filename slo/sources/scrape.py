@@ -44,6 +44,10 @@ class ScrapeSource:
         self._insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
         self._client = httpx.Client(timeout=TIMEOUT_SECONDS)
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
     def scrape(self) -> None:
         """Read every page once and keep its samples; raises SourceError that names the pages that failed."""
         failed = []
