@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str | None]] = {
     "export-openslo": ("compose.commands.export_openslo", "build"),
     "backtest": ("compose.commands.backtest", None),
     "whatif": ("compose.commands.whatif", None),
+    "review": ("compose.commands.review", "service"),
     "probe": ("compose.commands.probe", None),
     "demo": ("compose.commands.demo", "service"),
 }
@@ -38,6 +39,7 @@ SUMMARIES = {
     "export-openslo": "write the objectives as OpenSLO v1",
     "backtest": "replay recorded traffic under a scaling policy: latencies, goodput, node-hours, cost",
     "whatif": "what another GPU, mix or rate would mean: memory step by step, requests per second, nodes, cost",
+    "review": "fetch a week's capacity review from the SLO service into a file",
     "probe": "ask an OpenAI-compatible server once and say what a client sees",
     "demo": "run the simulated fleet alone",
 }

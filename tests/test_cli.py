@@ -20,7 +20,7 @@ def said(*arguments: str) -> tuple[int, str]:
 def test_help_names_every_command() -> None:
     status, text = said("--help")
     assert status == 0
-    for command in ("up", "export", "serve", "build", "check", "vllm-args", "probe"):
+    for command in ("up", "export", "serve", "build", "check", "vllm-args", "review", "probe"):
         assert f"    {command}" in text
 
 
