@@ -76,16 +76,24 @@ class Attribution:
 
 def attribute(objective: Objective, pool: Pool, bad: Mapping[int, int], rows: Sequence[PoolSlot]) -> Attribution:
     """Split the bad requests of slots (start -> number) by `rows`, in order of time, which should begin LOSS_LASTS before."""
-    by_slot, lost = {row.slot: row for row in rows}, _lost(rows)
     requests: Counter[Cause] = Counter()
     slots: Counter[Cause] = Counter()
-    for slot, number in bad.items():
-        for cause, part in _split(objective, pool, number, by_slot.get(slot), slot in lost):
-            requests[cause] += part
-            slots[cause] += 1
+    for _, cause, part in split(objective, pool, bad, rows):
+        requests[cause] += part
+        slots[cause] += 1
     return Attribution(
         sum(bad.values()), tuple(Share(cause, requests[cause], slots[cause]) for cause in CAUSES if requests[cause])
     )
+
+
+def split(
+    objective: Objective, pool: Pool, bad: Mapping[int, int], rows: Sequence[PoolSlot]
+) -> Iterator[tuple[int, Cause, int]]:
+    """Yield (slot, cause, bad requests); a slot comes twice where some of its requests were themselves errors."""
+    by_slot, lost = {row.slot: row for row in rows}, _lost(rows)
+    for slot, number in bad.items():
+        for cause, part in _split(objective, pool, number, by_slot.get(slot), slot in lost):
+            yield slot, cause, part
 
 
 def _split(objective: Objective, pool: Pool, bad: int, row: PoolSlot | None, lost: bool) -> Iterator[tuple[Cause, int]]:

@@ -1,19 +1,56 @@
 """The burn of an objective, attributed: read from the ledger what slo.attribution needs."""
 
-from slo.attribution import LOSS_LASTS, Attribution, attribute
+from collections import defaultdict
+from dataclasses import dataclass
+
+from slo.attribution import LOSS_LASTS, Attribution, Cause, attribute, split
 from slo.exclusions import stretches
+from slo.ledger.pool_booking import PoolSlot
 from slo.ledger.pools import pool_rows
 from slo.service.state import Service
 from slo.spec import Objective
 
 
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """A slot with bad requests: what the pool did in it (None: not known), and under which causes they are counted."""
+
+    slot: int
+    bad: int
+    total: int
+    row: PoolSlot | None
+    causes: tuple[Cause, ...]
+
+
 def attributed(service: Service, objective: Objective, start: float, end: float) -> Attribution:
     """Attribute the bad requests of the slots that begin within [start, end), without what is excluded."""
+    counts, rows = _evidence(service, objective, start, end)
+    bad = {slot: bad for slot, (bad, _) in counts.items()}
+    return attribute(objective, service.spec.pool(objective.pool), bad, rows)
+
+
+def worst(service: Service, objective: Objective, start: float, end: float, number: int) -> list[Worst]:
+    """Return the slots with the most bad requests, worst first."""
+    counts, rows = _evidence(service, objective, start, end)
+    by_slot = {row.slot: row for row in rows}
+    causes: dict[int, list[Cause]] = defaultdict(list)
+    bad = {slot: bad for slot, (bad, _) in counts.items()}
+    for slot, cause, _ in split(objective, service.spec.pool(objective.pool), bad, rows):
+        causes[slot].append(cause)
+    chosen = sorted(bad, key=lambda slot: (-bad[slot], -slot))[:number]
+    return [Worst(slot, *counts[slot], by_slot.get(slot), tuple(causes[slot])) for slot in chosen]
+
+
+def _evidence(
+    service: Service, objective: Objective, start: float, end: float
+) -> tuple[dict[int, tuple[int, int]], list[PoolSlot]]:
+    """Return (bad, total) of the slots that have bad requests, and the pool's slots from an hour before the first."""
     excluded = stretches(service.exclusions(), objective)
-    bad = {
-        row.slot: row.total - row.good
+    counts = {
+        row.slot: (row.total - row.good, row.total)
         for row in service.ledger.slots(objective.id, start, end)
         if row.total > row.good and not any(low <= row.slot < high for low, high in excluded)
     }
-    rows = pool_rows(service.ledger.engine, objective.pool, min(bad) - LOSS_LASTS, max(bad) + 1) if bad else []
-    return attribute(objective, service.spec.pool(objective.pool), bad, rows)
+    if not counts:
+        return counts, []
+    return counts, pool_rows(service.ledger.engine, objective.pool, min(counts) - LOSS_LASTS, max(counts) + 1)

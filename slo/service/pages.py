@@ -1,4 +1,4 @@
-"""Pages for people: all budgets, the weekly review, and the runbooks. Everything they load is served from here, so they work air-gapped."""
+"""Pages for people: all budgets, one of them, one pool, the weekly review, and the runbooks. Everything they load is served from here, so they work air-gapped."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from slo.quantities import duration_text, percent_text
-from slo.service import api_reviews
+from slo.service import api_reviews, pages_detail
 from slo.service.state import Service
 from slo.service.weeks import WEEK, start_of, week_of
 
@@ -47,6 +47,8 @@ def router(service: Service, runbooks: str) -> APIRouter:
             "source": service.source.name,
         }
         return templates.TemplateResponse(request, "budgets.html", context)
+
+    pages_detail.add(pages, templates, service)
 
     @pages.get("/reviews")
     def last_review() -> RedirectResponse:

@@ -1,7 +1,10 @@
-// Draws each objective's budget over time with uPlot, and renews the page's numbers while it is looked at.
+// Draws the charts of a page with uPlot, and renews page and charts while they are looked at.
 "use strict";
 
 const RENEW_MS = 15000;
+const SLOT = 300;
+const DASHES = [[], [7, 4], [2, 3]]; // lines that differ by more than colour
+const BORDERS = ["solid", "dashed", "dotted"]; // the same in the legend
 const charts = new Map();
 
 function colour(name) {
@@ -15,43 +18,134 @@ function moment(seconds) {
   return time.toLocaleString("en-GB", day ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" });
 }
 
-function options(element) {
-  const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 } };
-  const percent = (plot, values) => values.map((value) => (Math.round(value * 100) + "%").replace("-", "\u2212"));
-  const clock = (plot, values) => values.map(moment);
+function full(seconds) {
+  return new Date(seconds * 1000).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+}
+
+const minus = (text) => text.replace("-", "\u2212");
+const percent = (value) => minus(Math.round(value * 100) + "%");
+const figure = (value) => minus(value.toLocaleString("en-GB", { maximumFractionDigits: value < 10 ? 1 : 0 }));
+const perMinute = (value) => (value === null ? null : value / 5);
+const sum = (...values) => (values.every((value) => value === null) ? null : values.reduce((all, value) => all + (value ?? 0), 0));
+
+// One column per value that `pick` takes from a slot. Where slots are missing there is a gap: it is unknown.
+function columns(slots, pick) {
+  const rows = [];
+  for (const slot of slots) {
+    const at = Date.parse(slot.start) / 1000;
+    if (rows.length && at - rows.at(-1)[0] > SLOT) rows.push([rows.at(-1)[0] + SLOT, ...pick(slot).map(() => null)]);
+    rows.push([at, ...pick(slot)]);
+  }
+  return rows.length ? rows[0].map((_, index) => rows.map((row) => row[index])) : [[], ...pick({}).map(() => [])];
+}
+
+const slotsOf = (kind) => (box) => `/api/v1/${kind}/${encodeURIComponent(box.dataset.of)}/slots?from=${encodeURIComponent(box.dataset.since)}`;
+
+// Of each kind of chart: where its numbers are, its columns, and its series (label, colour, filled or bars).
+const KINDS = {
+  budget: {
+    url: (box) => `/api/v1/slos/${encodeURIComponent(box.dataset.of)}/budget`,
+    data: ({ history }) => [history.map((point) => Date.parse(point.at) / 1000), history.map((point) => (point.covered > 0 ? point.budget_left : null))],
+    series: [["budget left", "--ok", "fill"]], format: percent, top: 1,
+  },
+  bad: { url: slotsOf("slos"), data: ({ slots }) => columns(slots, (slot) => [slot.total - slot.good]), series: [["bad requests", "--exhausted", "bars"]], sync: true },
+  total: { url: slotsOf("slos"), data: ({ slots }) => columns(slots, (slot) => [slot.total]), series: [["all requests", "--ok", "fill"]], sync: true },
+  tokens: {
+    url: slotsOf("pools"), sync: true,
+    data: ({ slots }, box) => columns(slots, (slot) => {
+      const tokens = slot.prompt_tokens == null || slot.generation_tokens == null ? null : (slot.prompt_tokens + slot.generation_tokens) / SLOT;
+      return [tokens, box.dataset.capacity && slot.replicas != null ? slot.replicas * box.dataset.capacity : null];
+    }),
+    series: [["tokens/s carried", "--ok", "fill"], ["capacity", "--burning"]],
+  },
+  arrivals: {
+    url: slotsOf("pools"), sync: true,
+    data: ({ slots }) => columns(slots, (slot) => [perMinute(slot.arrivals ?? null), perMinute(sum(slot.errors ?? null, slot.refused ?? null, slot.abandoned_queued ?? null))]),
+    series: [["arrived per minute", "--ok", "fill"], ["failed, refused or given up", "--exhausted"]],
+  },
+  queue: { url: slotsOf("pools"), sync: true, data: ({ slots }) => columns(slots, (slot) => [slot.queue_max ?? null, slot.queue_mean ?? null]), series: [["most waiting", "--burning"], ["mean", "--ok"]] },
+  kv: {
+    url: slotsOf("pools"), sync: true, format: percent, top: 1,
+    data: ({ slots }, box) => columns(slots, (slot) => [slot.kv_max ?? null, slot.kv_mean ?? null, Number(box.dataset.limit)]),
+    series: [["fullest replica", "--burning"], ["mean", "--ok"], ["limit", "--exhausted"]],
+  },
+  nodes: { url: slotsOf("pools"), sync: true, data: ({ slots }) => columns(slots, (slot) => [slot.nodes ?? null]), series: [["nodes up", "--ok", "fill"]] },
+};
+
+function options(box, kind) {
+  const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
+  const format = kind.format ?? figure;
+  const lines = kind.series.map(([label, name, style], index) => ({
+    label, stroke: colour(name), width: 2, dash: DASHES[index], spanGaps: false, points: { show: false },
+    // Where no moment is pointed at: the latest.
+    value: (plot, value, number, at) => {
+      const shown = at == null ? plot.data[number].at(-1) : value;
+      return shown == null ? "unknown" : format(shown);
+    },
+    ...(style ? { fill: colour(name) + (style === "bars" ? "" : "22") } : {}),
+    ...(style === "bars" ? { paths: uPlot.paths.bars({ size: [0.9, 40], align: 1 }), width: 0 } : {}),
+  }));
   return {
-    width: element.clientWidth, height: 150, legend: { show: false }, cursor: { y: false },
-    scales: { y: { range: (plot, low, high) => [Math.min(0, low ?? 0), Math.max(1, high ?? 1)] } },
-    axes: [{ ...axis, values: clock, space: 90 }, { ...axis, values: percent, size: 64 }],
-    series: [{}, { label: "budget left", stroke: colour("--ok"), width: 2, spanGaps: false, fill: colour("--ok") + "22" }],
+    width: box.clientWidth, height: 150,
+    legend: { show: kind !== KINDS.budget, markers: { dash: (plot, number) => BORDERS[number - 1] } },
+    cursor: { y: false, drag: { x: false, y: false }, ...(kind.sync ? { sync: { key: "slots" } } : {}) },
+    scales: { y: { range: (plot, low, high) => [Math.min(0, low ?? 0), Math.max(kind.top ?? 1, high ?? 1) * (kind.top ? 1 : 1.05)] } },
+    axes: [{ ...axis, values: (plot, values) => values.map(moment), space: 90 }, { ...axis, values: (plot, values) => values.map(format), size: 64 }],
+    series: [{ label: "at", value: (plot, value, number, at) => (at == null ? "latest" : full(value)) }, ...lines],
   };
 }
 
-async function draw(element) {
-  const answer = await fetch(`/api/v1/slos/${encodeURIComponent(element.dataset.objective)}/budget`);
-  if (!answer.ok) return;
-  const history = (await answer.json()).history;
-  // A step that was not observed is a gap in the line: it is unknown.
-  const data = [history.map((point) => Date.parse(point.at) / 1000), history.map((point) => (point.covered > 0 ? point.budget_left : null))];
-  if (charts.has(element)) charts.get(element).setData(data);
-  else charts.set(element, new uPlot(options(element), data, element));
+function say(box, text) {
+  box.textContent = text;
+  charts.delete(box);
 }
+
+async function draw(box, answers) {
+  const kind = KINDS[box.dataset.chart];
+  const url = kind.url(box);
+  if (!answers.has(url)) answers.set(url, fetch(url).then((answer) => (answer.ok ? answer.json() : null)));
+  const body = await answers.get(url);
+  if (!body) return;
+  const data = kind.data(body, box);
+  if (data.slice(1).every((column) => column.every((value) => value == null))) return say(box, "Unknown: nothing was observed in this time.");
+  if (charts.has(box)) return charts.get(box).setData(data);
+  box.textContent = "";
+  charts.set(box, new uPlot(options(box, kind), data, box));
+}
+
+async function drawAll() {
+  const answers = new Map(); // several charts show the same slots
+  await Promise.all([...document.querySelectorAll(".chart")].map((box) => draw(box, answers)));
+}
+
+function localTimes() {
+  for (const time of document.querySelectorAll("time")) time.textContent = full(Date.parse(time.dateTime) / 1000);
+}
+
+const key = (box) => box.dataset.chart + " " + box.dataset.of;
 
 async function renew() {
-  if (document.visibilityState === "visible") {
-    const answer = await fetch("/");
+  if (document.visibilityState === "visible" && !document.querySelector("main").contains(document.activeElement)) {
+    const answer = await fetch(location.href);
     if (answer.ok) {
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const kept = new Map([...document.querySelectorAll(".chart")].map((chart) => [chart.dataset.objective, chart]));
-      for (const chart of fresh.querySelectorAll(".chart")) {
-        if (kept.has(chart.dataset.objective)) chart.replaceWith(kept.get(chart.dataset.objective));
+      const kept = new Map([...document.querySelectorAll(".chart")].map((box) => [key(box), box]));
+      for (const box of fresh.querySelectorAll(".chart")) {
+        const old = kept.get(key(box));
+        if (!old) continue;
+        Object.assign(old.dataset, box.dataset);
+        box.replaceWith(old);
       }
+      const open = [...document.querySelectorAll("details")].map((one) => one.open);
       document.querySelector("main").replaceWith(fresh.querySelector("main"));
+      document.querySelectorAll("details").forEach((one, index) => { one.open = open[index] ?? false; });
+      localTimes();
     }
   }
-  await Promise.all([...document.querySelectorAll(".chart")].map(draw));
+  await drawAll();
 }
 
-window.addEventListener("resize", () => charts.forEach((chart, element) => chart.setSize({ width: element.clientWidth, height: 150 })));
-document.querySelectorAll(".chart").forEach(draw);
+window.addEventListener("resize", () => charts.forEach((chart, box) => chart.setSize({ width: box.clientWidth, height: 150 })));
+localTimes();
+drawAll();
 setInterval(() => renew().catch(() => {}), RENEW_MS);

@@ -1,0 +1,87 @@
+"""The pages of one objective and of one pool: where it stands, what it was like, and what to do."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+from fastapi.templating import Jinja2Templates
+
+from slo.attribution import HELPED
+from slo.capacity.plan import CAPACITY
+from slo.service.api_pools import known
+from slo.service.attributing import attributed, worst
+from slo.service.history import rfc3339
+from slo.service.spans import of_objective, window_or
+from slo.service.state import Service
+
+CAUSES = {
+    "errors": "failed or refused",
+    "replica_loss": "a replica was lost",
+    "preemption": "preemption: KV cache full",
+    "kv_cache": "KV cache nearly full",
+    "queue": "requests queued",
+    "other": "load was normal",
+    "unknown": "unknown: pool not observed",
+}
+WORST = 8  # slots that are listed
+SAID = 12  # recommendations that are listed
+Hours = Annotated[int, Query(ge=1, le=24 * 28)]
+SPANS = {6: "6 hours", 24: "1 day", 168: "1 week"}
+
+
+def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
+    """Add both pages."""
+    templates.env.globals |= {"causes": CAUSES, "helped": HELPED, "spans": SPANS}
+    templates.env.filters["rfc3339"] = rfc3339
+
+    @pages.get("/slos/{objective}")
+    def objective_page(request: Request, objective: str, hours: Hours = 24) -> HTMLResponse:
+        return templates.TemplateResponse(request, "objective.html", _objective(service, objective, hours))
+
+    @pages.get("/pools/{pool}")
+    def pool_page(request: Request, pool: str, hours: Hours = 24) -> HTMLResponse:
+        known(service, pool)
+        return templates.TemplateResponse(request, "pool.html", _pool(service, pool, hours))
+
+
+def _objective(service: Service, name: str, hours: int) -> dict[str, Any]:
+    objective, judged = of_objective(service, name), service.judged()
+    start, end = window_or(service, objective, None, None)
+    return {
+        "budget": judged.budgets[name],
+        "attribution": attributed(service, objective, start, end),
+        "worst": worst(service, objective, start, end, WORST),
+        "exclusions": [one for one in service.exclusions() if one.covers(objective) and one.end > start],
+        "advice": service.recommendation(objective.pool),
+        "at": judged.at,
+        "hours": hours,
+        "since": rfc3339(judged.at - hours * 3600),
+    }
+
+
+def _pool(service: Service, name: str, hours: int) -> dict[str, Any]:
+    judged, advice = service.judged(), service.recommendation(name)
+    return {
+        "pool": service.spec.pool(name),
+        "advice": advice,
+        "evidence": _flat(advice.evidence),
+        "capacity": advice.evidence.get(CAPACITY),
+        "said": service.ledger.recommendations(name, SAID),
+        "budgets": [budget for budget in judged.budgets.values() if budget.objective.pool == name],
+        "at": judged.at,
+        "hours": hours,
+        "since": rfc3339(judged.at - hours * 3600),
+    }
+
+
+def _flat(evidence: dict[str, Any]) -> dict[str, str]:
+    """Write what a recommendation rests on as words and figures."""
+    return {name.replace("_", " "): _text(value) for name, value in evidence.items()}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_text(one)}" for name, one in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or "none"
+    return f"{value:,g}" if isinstance(value, int | float) else str(value)
