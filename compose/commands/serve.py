@@ -3,9 +3,11 @@
 import argparse
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
+from fastapi.telemetry import TelemetryConfig
 
 import alerts
 from compose.databases import open_ledger
@@ -21,6 +23,9 @@ from slo.service.app import create_app
 from slo.service.state import Service
 from slo.service.tokens import Token, read_tokens, token
 from slo.spec import Spec
+
+# OpenTelemetry's variables that name a receiver (specification, OTLP exporter); without one there is no telemetry.
+OTLP = [f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT" for signal in ("", "TRACES_", "METRICS_")]
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -63,12 +68,29 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(args.source, engine, wanted(spec))
     listening = open_socket(host, port, tokens[0].name if tokens else None, SERVICE_TOKEN)
     runbooks = (Path(alerts.__file__).parent / "runbooks.md").read_text(encoding="utf-8")
-    app = create_app(Service(spec, source, Ledger(engine)), tokens, runbooks)
+    service = Service(spec, source, Ledger(engine))
+    telemetry, end_telemetry = _telemetry(service)
+    app = create_app(service, tokens, runbooks, telemetry=telemetry)
     address = ":".join(map(str, listening.getsockname()[:2]))
     logging.getLogger("plimsoll").info("SLO service on http://%s, counting from %s", address, source.name)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, server_header=False)
-    uvicorn.Server(config).run(sockets=[listening])
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        end_telemetry()
     return 0
+
+
+def _telemetry(service: Service) -> tuple[TelemetryConfig | None, Callable[[], object]]:
+    """Push the service's own traces and metrics where the standard variables say so; returns what the application needs, and what ends it."""
+    named = [name for name in OTLP if os.environ.get(name)]
+    if not named:
+        return None, bool
+    try:
+        from slo.service.telemetry import observe  # noqa: PLC0415 - needs the extra, and costs nothing without a receiver
+    except ModuleNotFoundError as error:
+        raise UserError(f"{named[0]}: needs the package {error.name!r}: pip install 'plimsoll-slo[otel]'") from error
+    return observe(service, os.environ)
 
 
 def _tokens(file: str | None) -> list[Token]:

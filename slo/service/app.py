@@ -7,6 +7,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from slo.service import api, jobs, metrics, pages, problems
@@ -15,14 +16,19 @@ from slo.service.security import Guard
 from slo.service.state import Service
 from slo.service.tokens import Token
 
+UNSEEN: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 HERE = Path(__file__).parent
 
 
 def create_app(
-    service: Service, tokens: Sequence[Token] = (), runbooks: str = "", limits: Mapping[str, str] | None = None
+    service: Service,
+    tokens: Sequence[Token] = (),
+    runbooks: str = "",
+    limits: Mapping[str, str] | None = None,
+    telemetry: TelemetryConfig | None = None,
 ) -> FastAPI:
     """Build the application. One of `tokens` is asked of every caller where there are any; `runbooks` is Markdown for the
-    page /runbooks; `limits` are rates other than security.Guard's own.
+    page /runbooks; `limits` are rates other than security.Guard's own; `telemetry` is what slo.service.telemetry gives, if wanted.
     """
 
     @asynccontextmanager
@@ -33,7 +39,14 @@ def create_app(
         scheduler.shutdown(wait=False)
         service.leader.resign()
 
-    app = FastAPI(title="Plimsoll SLO service", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Plimsoll SLO service",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry=telemetry or UNSEEN,
+    )
     app.add_middleware(Etag, prefix="/api/")
     app.add_middleware(Guard, tokens=tokens, **(limits or {}))
     problems.install(app)

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -61,6 +62,7 @@ class Service:
         self.outlook = Outlook(spec, ledger)
         self.booked_at: float | None = None
         self.trouble: dict[str, str] = {}
+        self.watch: Callable[[str], AbstractContextManager[None]] = nullcontext  # around each job; telemetry sets its own
         self._recommendations: dict[str, Recommendation] = {}
         self._judged: Judged | None = None
         self._booking = Lock()
@@ -178,7 +180,8 @@ class Service:
     def _try(self, job: str, work: Callable[[], object]) -> bool:
         """Run a job alone: its failure is kept, logged once per message, and cleared by its next success."""
         try:
-            work()
+            with self.watch(job):
+                work()
         except (SourceError, SQLAlchemyError) as error:
             message = reason(error) if isinstance(error, SQLAlchemyError) else " ".join(str(error).split())
             if self.trouble.get(job) != message:

@@ -1,0 +1,95 @@
+"""OpenTelemetry traces and metrics of the service itself (extra `otel`), pushed where the standard variables name an OTLP receiver.
+
+Nothing here is imported without one, so a service without has no cost of it. Requests get a span each, and so do the jobs; no span
+holds a statement, a header or a body.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import version
+
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Status, StatusCode, Tracer
+
+from slo import catalogue
+from slo.service.state import Service
+
+SCOPE = "plimsoll.service"
+# Asked every few seconds by machines, which nobody wants to read: health, our own metrics, the pages' assets.
+QUIET = ("/-/", "/metrics", "/static/")
+JOB, POOL = "plimsoll.job", "plimsoll.pool"
+Watch = Callable[[str], AbstractContextManager[None]]
+
+
+def observe(service: Service, environ: Mapping[str, str]) -> tuple[TelemetryConfig, Callable[[], None]]:
+    """Push spans and metrics of the jobs from now on, and those of an application's requests that is given what is returned
+    first. The function that is returned sends the rest and ends it.
+
+    `environ` is only asked which of both are wanted; the SDK itself reads OTEL_* as its specification says.
+    """
+    base = bool(environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    named = {"service.name": "plimsoll-service", "service.version": version("plimsoll-slo")}
+    resource = Resource.create(named).merge(OTELResourceDetector().detect())
+    tracers, meters = TracerProvider(resource=resource), MeterProvider(resource=resource)
+    if base or environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    if base or environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"):
+        meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], resource)
+    meter = meters.get_meter(SCOPE)
+    service.watch = _watch(tracers.get_tracer(SCOPE), meter)
+    _observe_lag(meter, service)
+
+    def end() -> None:
+        tracers.shutdown()
+        meters.shutdown()
+
+    # Logs would hold what a caller has sent; spans of FastAPI's own steps would be most of all spans.
+    config: TelemetryConfig = {
+        "tracer_provider": tracers,
+        "meter_provider": meters,
+        "logs": False,
+        "operation_spans": False,
+        "auto_configure": False,
+        "exclude": lambda scope: scope["path"].startswith(QUIET),
+    }
+    return config, end
+
+
+def _watch(tracer: Tracer, meter: Meter) -> Watch:
+    seconds = meter.create_histogram("plimsoll.job.duration", "s", "How long a job of the service took.")
+
+    @contextmanager
+    def watch(job: str) -> Iterator[None]:
+        """A job's span, named by the job alone: a pool's name is an attribute."""
+        name, _, pool = job.partition(" ")
+        attributes = {JOB: name} | ({POOL: pool} if pool else {})
+        began, failed = time.perf_counter(), {}
+        with tracer.start_as_current_span(name, attributes=attributes, record_exception=False) as span:
+            try:
+                yield
+            except Exception as error:
+                failed = {"error.type": type(error).__name__}
+                span.set_attributes(failed)
+                span.set_status(Status(StatusCode.ERROR, failed["error.type"]))
+                raise
+            finally:
+                seconds.record(time.perf_counter() - began, attributes | failed)
+
+    return watch
+
+
+def _observe_lag(meter: Meter, service: Service) -> None:
+    def lag(_: CallbackOptions) -> Iterator[Observation]:
+        if service.booked_at is not None:
+            yield Observation(max(0.0, service.clock() - service.booked_at))
+
+    meter.create_observable_gauge("plimsoll.ingest.lag", [lag], "s", catalogue.INGEST_LAG.help)

@@ -1,0 +1,162 @@
+"""The service's own traces and metrics as an OTLP receiver gets them, and that there is nothing of it without one."""
+
+import gzip
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from process import Command, environment
+from stack import free_port, wait_for
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+OFTEN = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRIC_EXPORT_INTERVAL": "500"}
+
+
+@dataclass
+class Received:
+    """What an OTLP receiver has taken, decoded by OpenTelemetry's own types."""
+
+    url: str = ""
+    traces: list[ExportTraceServiceRequest] = field(default_factory=list)
+    metrics: list[ExportMetricsServiceRequest] = field(default_factory=list)
+
+    def spans(self) -> dict[str, list[Span]]:
+        found: dict[str, list[Span]] = {}
+        for request in list(self.traces):
+            for resource in request.resource_spans:
+                for span in (span for scope in resource.scope_spans for span in scope.spans):
+                    found.setdefault(span.name, []).append(span)
+        return found
+
+    def numbers(self) -> dict[str, Metric]:
+        """The last of each metric."""
+        resources = [resource for request in list(self.metrics) for resource in request.resource_metrics]
+        return {
+            metric.name: metric
+            for resource in resources
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        }
+
+
+@contextmanager
+def receiver() -> Iterator[Received]:
+    received = Received()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            if self.path == "/v1/traces":
+                received.traces.append(ExportTraceServiceRequest.FromString(body))
+            elif self.path == "/v1/metrics":
+                received.metrics.append(ExportMetricsServiceRequest.FromString(body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    received.url = f"http://127.0.0.1:{listening.server_port}"
+    thread = threading.Thread(target=listening.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield received
+    finally:
+        listening.shutdown()
+        thread.join()
+        listening.server_close()
+
+
+@contextmanager
+def serving(folder: Path, **variables: str) -> Iterator[str]:
+    """The service over a source that does not answer, with OTEL_ variables; gives its URL."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    own = {name: value for name, value in environment().items() if not name.startswith("OTEL_")}
+    options = ["--source", "scrape:http://127.0.0.1:9", "--db", f"sqlite:///{folder}/ledger.db"]
+    command = Command(
+        folder / "log",
+        "serve",
+        *options,
+        "--listen",
+        f"127.0.0.1:{port}",
+        ready=f"{url}/-/healthy",
+        env=own | variables,
+    )
+    with command:
+        yield url
+
+
+def attributes(of: Any) -> dict[str, str]:
+    return {item.key: item.value.string_value or str(item.value.int_value) for item in of.attributes}
+
+
+def test_requests_and_jobs_arrive_as_spans_and_metrics(tmp_path: Path) -> None:
+    with receiver() as received:
+        named = {"OTEL_EXPORTER_OTLP_ENDPOINT": received.url, "OTEL_SERVICE_NAME": "slo-eu"}
+        with serving(tmp_path, **named, **OFTEN) as url:
+            parent = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "Authorization": "Bearer hunter2"}
+            assert httpx.get(f"{url}/api/v1/slos/chat-ttft", headers=parent).status_code == 200
+            assert httpx.get(f"{url}/api/v1/slos/nope").status_code == 404
+            wait_for(lambda: {"scrape", "ingest", "judge", "recommend"} <= set(received.spans()), "a span of each job")
+            asked = wait_for(lambda: received.spans().get("GET /api/v1/slos/{objective}", []), "the requests' spans")
+            wait_for(lambda: {"plimsoll.job.duration", "plimsoll.ingest.lag"} <= set(received.numbers()), "the metrics")
+        spans, numbers = received.spans(), received.numbers()
+    assert any(span.trace_id.hex() == TRACE and span.kind == Span.SPAN_KIND_SERVER for span in asked)
+    assert not any("/-/" in name or "/metrics" in name for name in spans)
+    (resource,) = {str(attributes(r.resource)["service.name"]) for t in received.traces for r in t.resource_spans}
+    assert resource == "slo-eu"
+    failed, fine = spans["scrape"][0], spans["judge"][0]
+    assert (failed.status.code, attributes(failed)["error.type"]) == (failed.status.STATUS_CODE_ERROR, "SourceError")
+    assert (fine.status.code, attributes(fine)) == (fine.status.STATUS_CODE_UNSET, {"plimsoll.job": "judge"})
+    assert attributes(spans["recommend"][0])["plimsoll.pool"] == "chat-70b"
+    jobs = {
+        attributes(point)["plimsoll.job"]: point for point in numbers["plimsoll.job.duration"].histogram.data_points
+    }
+    assert jobs["ingest"].count >= 1
+    assert numbers["plimsoll.job.duration"].unit == "s"
+    assert any(name.startswith("http.server") for name in numbers)
+    assert "hunter2" not in f"{received.traces}{received.metrics}"
+
+
+def test_only_the_signal_whose_receiver_is_named_is_pushed(tmp_path: Path) -> None:
+    with receiver() as received:
+        with serving(tmp_path, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{received.url}/v1/traces", **OFTEN):
+            wait_for(lambda: received.spans().get("judge"), "a span")
+        assert received.metrics == []
+
+
+def test_a_receiver_that_is_not_there_disturbs_nobody_and_the_service_ends(tmp_path: Path) -> None:
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    with serving(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, **OFTEN) as url:
+        wait_for(lambda: endpoint.rpartition(":")[2] in (tmp_path / "log").read_text(), "the failure in the log")
+        assert httpx.get(f"{url}/api/v1/slos").status_code == 200
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_without_a_receiver_nothing_of_opentelemetry_is_loaded() -> None:
+    code = (
+        "import sys; from compose.commands import serve; from slo.service.state import Service;"
+        "assert serve._telemetry(None) == (None, bool);"  # FastAPI itself imports OpenTelemetry's API, which does nothing alone
+        "print([n for n in sys.modules if n.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))])"
+    )
+    own = {name: value for name, value in environment().items() if not name.startswith("OTEL_")}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, env=own, check=False, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
