@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Query, Response
 from slo.budget import Budget
 from slo.exclusions import stretches
 from slo.ledger.judging import ThinnedOut
-from slo.service import api_attribution, api_changes, api_pools, api_reviews, api_whatif, models
+from slo.service import api_attribution, api_changes, api_compare, api_pools, api_reviews, api_whatif, models
 from slo.service.history import budget_history, rfc3339
 from slo.service.problems import READING
 from slo.service.spans import Since, Until, of_objective, span, unix
@@ -34,6 +34,7 @@ def router(service: Service) -> APIRouter:
     api_reviews.add(api, service)
     api_whatif.add(api, service)
     api_attribution.add(api, service)
+    api_compare.add(api, service)
     return api
 
 
