@@ -29,7 +29,7 @@ def test_azure_rows_are_read_in_order_of_arrival_plain_and_compressed(tmp_path: 
 def test_mooncake_lines_are_milliseconds_and_a_scale_speeds_them_up(tmp_path: Path) -> None:
     path = tmp_path / "trace.jsonl"
     path.write_text(MOONCAKE)
-    assert load(path) == [Arrival(0.0, 6755, 500), Arrival(2.5, 7, 1)]
+    assert load(path) == [Arrival(0.0, 6755, 500, (1,)), Arrival(2.5, 7, 1)]
     assert load(path, scale=2.0)[1].time == 1.25
 
 

@@ -16,6 +16,7 @@ from slo.capacity.request import Limits
 from slo.capacity.traces import Arrival, TraceError, load
 
 MILLISECONDS = 1000
+PREFIX_BLOCK = 512  # tokens that one of Mooncake's hash_ids stands for
 GPU_HOUR_USD = 2.0  # the reference design's price: 4 USD an hour for 2 H100
 
 
@@ -37,6 +38,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--cold-start", type=float, default=150.0, metavar="S", help="seconds (default: %(default)s)")
     parser.add_argument("--warm-spares", type=int, default=0, metavar="N", help="nodes on stand-by, paid like others")
     parser.add_argument("--routing", default=fleet.ROUTINGS[0], choices=fleet.ROUTINGS, help="(default: %(default)s)")
+    parser.add_argument(
+        "--prefix-cache",
+        action="store_true",
+        help="keep prompt blocks of 512 tokens, for traces with hash_ids (Mooncake)",
+    )
+    parser.add_argument(
+        "--slowness",
+        type=float,
+        action="append",
+        metavar="F",
+        help="factor on the step times of the nodes, in turn as they are ordered (repeatable; default: 1)",
+    )
     parser.add_argument("--admission", type=int, metavar="N", help="answer 503 where N requests wait at a node already")
     parser.add_argument(
         "--lose", type=float, action="append", default=[], metavar="S", help="lose a node after S seconds"
@@ -125,19 +138,24 @@ def _setup(args: argparse.Namespace) -> Setup:
     for option, value in (("--warm-spares", args.warm_spares), ("--admission", args.admission or 0)):
         if value < 0:
             raise UserError(f"{option} {value}: write a whole number, 0 or above")
+    slowness = tuple(args.slowness or (1.0,))
+    for factor in slowness:
+        if not (factor > 0 and isfinite(factor)):
+            raise UserError(f"--slowness {factor:g}: write a factor above 0, such as 1.5 for half as slow again")
     try:
         model = steps.load(args.replica)
     except ValueError as error:
         raise UserError(f"--replica: {error}") from error
     return Setup(
         model,
-        Limits(),
+        Limits(prefix_block=PREFIX_BLOCK if args.prefix_cache else 0),
         int(least),
         int(most),
         args.cold_start,
         warm_spares=args.warm_spares,
         routing=args.routing,
         admission=args.admission,
+        slowness=slowness,
         losses=tuple(sorted(args.lose)),
     )
 

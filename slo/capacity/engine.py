@@ -3,8 +3,8 @@
 Every step shares one token budget. Running requests come first, one token each; then the prompt of which a chunk was
 done; then waiting requests, first come first served, until the batch or the KV cache is full: a request that gets no
 blocks keeps its place and closes admission. A running request that gets no block pushes out the newest one, whose
-tokens are computed anew. First token and last chunk of the prompt are the same step. (vllm/v1/core/sched/scheduler.py;
-no prefix cache.) Pure and deterministic; time is the caller's, in seconds.
+tokens are computed anew. First token and last chunk of the prompt are the same step. (vllm/v1/core/sched/scheduler.py.)
+With a prefix cache (slo.capacity.prefix), `free_blocks` counts what only the cache still holds as free, as vLLM does. Pure and deterministic; time is the caller's, in seconds.
 
 Decoding requests all grow by one token a step, so none is touched until it finishes: what a request will need is kept
 relative to a clock that counts decode steps, and equal steps are taken in one leap.
@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 from itertools import count
 from math import ceil, sqrt
 
+from slo.capacity.prefix import PrefixCache
 from slo.capacity.request import Limits, Request, Step
 from slo.capacity.steps import MILLISECOND, StepModel
 
@@ -37,6 +38,7 @@ class Engine:
         self._partial: Request | None = None  # the newest running request, while its prompt is not done
         self._computed = 0  # its tokens done so far
         self._tickets = count(1)
+        self.cache = PrefixCache(limits.prefix_block, limits.block_size) if limits.prefix_block else None
 
     @property
     def busy(self) -> bool:
@@ -111,7 +113,7 @@ class Engine:
     def _leave(self, request: Request) -> None:
         """Take a request out of the batch between two steps and free its blocks."""
         if request is self._partial:
-            self.free_blocks += self.limits.blocks(self._computed)
+            self._free(request, self._computed)
             self._partial = None
         else:
             self._release(request, request.prompt + self.generated(request))
@@ -122,8 +124,14 @@ class Engine:
         self._decoding -= 1
         self._context -= length
         self._block_starts[(self._clock + 1 - length) % self.limits.block_size] -= 1
-        self.free_blocks += self.limits.blocks(length - 1)
+        self._free(request, length - 1)
         request.ticket = 0  # its entry in the list of due requests is void
+
+    def _free(self, request: Request, tokens: int) -> None:
+        """Give back the blocks of a request that leaves, but those that others share."""
+        self.free_blocks += self.limits.blocks(tokens)
+        if self.cache is not None:
+            self.free_blocks -= self.cache.drop(request)
 
     def _schedule_prompts(self, step: Step) -> list[Request]:
         """Spend the rest of the budget on prompts; return the requests whose prompt is done by it."""
@@ -135,18 +143,21 @@ class Engine:
             if request is None:
                 if step.preempted or not self.waiting or len(self.running) >= self.limits.max_num_seqs:
                     break
-                request, computed = self.waiting[0], 0
+                request = self.waiting[0]
+                length = request.prompt + request.generated
+                computed, shared = self._cached(request, length)
             else:
-                computed = self._computed
-            length = request.prompt + request.generated
+                length, computed, shared = request.prompt + request.generated, self._computed, 0
             after = min(computed + budget, length)
-            blocks = self.limits.blocks(after) - self.limits.blocks(computed)
+            blocks = self.limits.blocks(after) - self.limits.blocks(computed) + shared
             if blocks > self.free_blocks:
                 if request is self._partial:
                     self._preempt(step)
                 break
             if request is not self._partial:
                 self._admit(request, step)
+                if self.cache is not None:
+                    self.cache.use(request, computed, length)
             self.free_blocks -= blocks
             budget -= after - computed
             tokens += after - computed
@@ -156,10 +167,19 @@ class Engine:
             else:
                 self._partial = None
                 done.append(request)
+                if self.cache is not None:
+                    self.cache.keep(request)
             request = None
         # The step model is asked for the mean chunk, in whole tokens, times their number.
         step.prompt_tokens = tokens // chunks * chunks if chunks else 0
         return done
+
+    def _cached(self, request: Request, length: int) -> tuple[int, int]:
+        """Tokens of a request that waits that need not be computed, and the free blocks that using them takes."""
+        if self.cache is None:
+            return 0, 0
+        self.cache.evict(self.free_blocks)
+        return self.cache.find(request, length)
 
     def _admit(self, request: Request, step: Step) -> None:
         self.waiting.popleft()
@@ -224,7 +244,7 @@ class Engine:
         request.generated += 1
         length = request.prompt + request.generated
         if request.generated == request.output:
-            self.free_blocks += self.limits.blocks(length - 1)
+            self._free(request, length - 1)
             self._finish(request, step)
             return
         request.due = self._clock + request.output - request.generated

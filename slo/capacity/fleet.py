@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
+from zlib import crc32
 
 from slo.capacity.node import Node
 from slo.capacity.policies import Policy, View
@@ -21,12 +22,14 @@ from slo.capacity.traces import Arrival
 
 SCRAPE = 15.0  # seconds between samples; Prometheus' scrape interval in the stack that we ship
 HOUR = 3600.0
-ROUTINGS = ("round-robin", "least-loaded")
+ROUTINGS = ("round-robin", "least-loaded", "prefix-sticky")
+BOUND = 1.25  # times the mean load that a node may have before what sticks to it goes elsewhere
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a fleet is made of. Times in seconds; `admission` is the longest queue of a node (None: no limit)."""
+    """What a fleet is made of. Times in seconds; `admission` is the longest queue of a node (None: no limit); `slowness` are
+    factors on the step times of the nodes, in turn as they are ordered."""
 
     model: StepModel
     limits: Limits
@@ -37,6 +40,7 @@ class Setup:
     warm_spares: int = 0
     routing: str = "round-robin"
     admission: int | None = None
+    slowness: tuple[float, ...] = (1.0,)
     losses: tuple[float, ...] = ()  # when a node dies; its requests die with it
 
 
@@ -73,7 +77,7 @@ class _Fleet:
         if setup.routing not in ROUTINGS:
             raise ValueError(f"routing {setup.routing!r}: known are {', '.join(ROUTINGS)}")
         self.policy, self.setup, self.progress = policy, setup, progress
-        self.requests = [Request(time, prompt, output) for time, prompt, output in arrivals]
+        self.requests = [Request(*arrival) for arrival in arrivals]
         self.serving: list[Node] = []
         self.draining: list[Node] = []
         self.starting: list[Node] = []  # ordered, or woken, and not serving yet
@@ -115,7 +119,9 @@ class _Fleet:
         return any(node.engine.busy for node in (*self.serving, *self.draining))
 
     def _new(self, now: float) -> Node:
-        return Node(f"node-{next(self.names)}", self.setup.model, self.setup.limits, now)
+        number = next(self.names)
+        factor = self.setup.slowness[(number - 1) % len(self.setup.slowness)]
+        return Node(f"node-{number}", self.setup.model.times(factor), self.setup.limits, now)
 
     # Requests
 
@@ -123,18 +129,26 @@ class _Fleet:
         if not self.serving:
             self.rejected += 1
             return
-        if self.setup.routing == "round-robin":
-            node = self.serving[self.turn % len(self.serving)]
-            self.turn += 1
-        else:
-            for node in self.serving:
-                node.advance(request.arrival)
-            node = min(self.serving, key=lambda node: node.load)
+        node = self._route(request)
         node.advance(request.arrival)
         if self.setup.admission is not None and len(node.engine.waiting) >= self.setup.admission:
             self.rejected += 1
         elif node.engine.fits(request):
             node.add(request)
+
+    def _route(self, request: Request) -> Node:
+        if self.setup.routing == "round-robin":
+            self.turn += 1
+            return self.serving[(self.turn - 1) % len(self.serving)]
+        for node in self.serving:
+            node.advance(request.arrival)
+        if self.setup.routing == "least-loaded" or not request.prefix:
+            return min(self.serving, key=lambda node: node.load)
+        # Rendezvous hashing, so that few prompts move when nodes come and go; with bounded loads (Mirrokni et al., 2018).
+        bound = BOUND * (1 + sum(node.load for node in self.serving)) / len(self.serving)
+        first = request.prefix[0]
+        wanted = sorted(self.serving, key=lambda node: crc32(f"{node.name} {first}".encode()))
+        return next(node for node in wanted if node.load <= bound)
 
     # Nodes
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Size of a replica: KV cache in blocks of tokens, largest batch, tokens per step."""
+    """Size of a replica: KV cache in blocks of tokens, largest batch, tokens per step; tokens of a prompt block that its prefix
+    cache shares (0: it has none)."""
 
     num_blocks: int = 40_900
     block_size: int = 16
     max_num_seqs: int = 256
     max_num_batched_tokens: int = 8192
+    prefix_block: int = 0
 
     def __post_init__(self) -> None:
         if min(self.num_blocks, self.block_size, self.max_num_seqs) < 1:
@@ -25,11 +27,12 @@ class Limits:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One request: lengths in tokens, and what became of it, in seconds of the caller's clock."""
+    """One request: lengths in tokens, hashes of its prompt's blocks, and what became of it, in seconds of the caller's clock."""
 
     arrival: float
     prompt: int
     output: int
+    prefix: tuple[int, ...] = ()
     scheduled: float | None = None
     first_token: float | None = None
     finished: float | None = None

@@ -53,7 +53,7 @@ def replay(arrivals: Sequence[Arrival], replicas: int, model: StepModel, limits:
     """
     if replicas < 1:
         raise ValueError(f"{replicas} replicas cannot serve; at least 1")
-    requests = [Request(time, prompt, output) for time, prompt, output in arrivals]
+    requests = [Request(*arrival) for arrival in arrivals]
     engines = [Engine(model, limits) for _ in range(replicas)]
     # Round robin does not look at the replicas, so each runs on its own.
     queues = [_run(engine, requests[index::replicas]) for index, engine in enumerate(engines)]

@@ -1,6 +1,6 @@
 """How long one step of an engine takes, from the tokens and sequences in it."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -19,6 +19,10 @@ class StepModel:
     decode_base: float
     decode_per_sequence: float
     decode_per_kv_token: float
+
+    def times(self, factor: float) -> "StepModel":
+        """Return the model of a replica whose steps take this many times as long."""
+        return StepModel(*(factor * value for value in astuple(self)))
 
     def prefill(self, tokens: int) -> float:
         """Seconds that a step spends on `tokens` new prompt tokens."""

@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 
 class Arrival(NamedTuple):
-    """One request of a trace: seconds since the trace began, tokens in, tokens out."""
+    """One request of a trace: seconds since the trace began, tokens in, tokens out, and hashes of the prompt's blocks (Mooncake:
+    of 512 tokens each, equal where everything up to their end is equal; the last one may be shorter)."""
 
     time: float
     prompt: int
     output: int
+    prefix: tuple[int, ...] = ()
 
 
 class TraceError(ValueError):
@@ -36,12 +38,15 @@ def load(path: Path, scale: float = 1.0) -> list[Arrival]:
         except (KeyError, TypeError, ValueError) as error:
             raise TraceError(
                 f"{path}: {error}; expected CSV with TIMESTAMP,ContextTokens,GeneratedTokens "
-                "or JSON lines with timestamp, input_length, output_length"
+                "or JSON lines with timestamp, input_length, output_length (and hash_ids)"
             ) from error
     if not arrivals:
         raise TraceError(f"{path}: no requests in it")
     start = arrivals[0].time
-    return [Arrival((time - start) / scale, max(1, prompt), max(1, output)) for time, prompt, output in arrivals]
+    return [
+        Arrival((time - start) / scale, max(1, prompt), max(1, output), prefix)
+        for time, prompt, output, prefix in arrivals
+    ]
 
 
 def _azure(lines: Iterable[str]) -> Iterator[Arrival]:
@@ -55,4 +60,9 @@ def _mooncake(lines: Iterable[str]) -> Iterator[Arrival]:
     """Mooncake's open traces: milliseconds since the start."""
     for line in lines:
         row = json.loads(line)
-        yield Arrival(row["timestamp"] / 1000, int(row["input_length"]), int(row["output_length"]))
+        yield Arrival(
+            row["timestamp"] / 1000,
+            int(row["input_length"]),
+            int(row["output_length"]),
+            tuple(map(int, row.get("hash_ids", ()))),
+        )
