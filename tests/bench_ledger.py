@@ -21,6 +21,7 @@ import uvicorn
 from sqlalchemy import text
 
 from compose.listen import open_socket
+from exporters.footprint import settle
 from postgresql import PostgreSQL
 from recorded import Recorded
 from slo.catalogue import OBJECTIVE_REQUESTS, REPLICA_START
@@ -163,6 +164,7 @@ def bench(url: str, spec: Spec, days: int, rounds: int, stack: ExitStack) -> flo
     say("judging all objectives again", timed(service.judge, 5))
     server = stack.enter_context(serving(service))
     client = stack.enter_context(httpx.Client(base_url=server))
+    settle()  # as `plimsoll serve` does
     ids = [item.id for item in spec.objectives]
     numbers = iter(range(10**6))
 

@@ -14,6 +14,7 @@ from compose.databases import open_ledger
 from compose.inputs import UserError, read_address, read_objectives
 from compose.listen import SERVICE_TOKEN, open_socket, read_token
 from compose.sources import open_source
+from exporters.footprint import settle
 from slo import catalogue
 from slo.capacity import signals
 from slo.indicators import Selector, countings
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     address = ":".join(map(str, listening.getsockname()[:2]))
     logging.getLogger("plimsoll").info("SLO service on http://%s, counting from %s", address, source.name)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, server_header=False)
+    settle()  # a search of all that was imported for garbage would hold an answer up by a tenth of a second
     try:
         uvicorn.Server(config).run(sockets=[listening])
     finally:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Executable, and_, func, or_, select
+from sqlalchemy import BigInteger, Connection, Engine, Executable, and_, bindparam, func, or_, select
 
 from slo.ledger.booking import SIMULATED, SlotCount
 from slo.ledger.database import writing
@@ -84,15 +84,14 @@ class Ledger:
             rows = connection.execute(query.order_by(slots.c.slot).limit(limit))
             return [Slot(r.slot, r.good, r.total, r.covered_ms / 1000, r.spec_hash, r.source) for r in rows]
 
-    def rows(self, objective: str, size: int, start: int, end: int) -> list[tuple[int, ...]]:
-        """Return (start, good, total, milliseconds observed) of slots, hours or days (`size` in seconds) in [start, end)."""
-        at, table = (slots.c.slot, slots) if size == SLOT else (rollups.c.start, rollups)
-        query = select(at, table.c.good, table.c.total, table.c.covered_ms)
-        query = query.where(table.c.objective == objective, at >= start, at < end)
-        if size != SLOT:
-            query = query.where(rollups.c.size == size)
+    def rows(self, objective: str, size: int, start: int, end: int, stride: int | None = None) -> list[tuple[int, ...]]:
+        """Return (start, good, total, milliseconds observed) of slots, hours or days (`size` in seconds) in [start, end), or the
+        sums of those within each `stride` seconds from `start` on.
+        """
+        values = {"objective": objective, "size": size, "low": start, "high": end, "stride": stride or size}
         with self.engine.connect() as connection:
-            return list(map(tuple, connection.execute(query).all()))
+            found = connection.execute(_rows(size == SLOT, stride in (None, size)), values)
+            return list(map(tuple, found.all()))
 
     def first(self, objective: str, since: float) -> int | None:
         """Return the first slot of an objective that does not begin before `since`; None where there is none."""
@@ -147,6 +146,17 @@ def _upsert_slots(dialect: str, kept_if_better: bool) -> Executable:
         set_={name: new[name] for name in fields},
         where=and_(changed, better, slots.c.source.not_like(f"{CORRECTED}%")) if kept_if_better else None,
     )
+
+
+@cache
+def _rows(of_slots: bool, each: bool) -> Executable:
+    at, table = (slots.c.slot, slots) if of_slots else (rollups.c.start, rollups)
+    numbers = [table.c.good, table.c.total, table.c.covered_ms]
+    low, high = bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger)
+    begin = at - (at - low) % bindparam("stride", type_=BigInteger)
+    query = select(at, *numbers) if each else select(begin, *(func.sum(number) for number in numbers)).group_by(begin)
+    query = query.where(table.c.objective == bindparam("objective"), at >= low, at < high)
+    return query if of_slots else query.where(rollups.c.size == bindparam("size"))
 
 
 @cache

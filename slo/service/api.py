@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
+import msgspec
 from fastapi import APIRouter, HTTPException, Query, Response
 
 from slo.budget import Budget
@@ -93,22 +94,24 @@ def _objective_routes(api: APIRouter, service: Service) -> None:
 
 
 def _history_routes(api: APIRouter, service: Service) -> None:
-    @api.get("/slos/{objective}/budget", responses=READING)
-    def budget(objective: str, at: At = None) -> models.BudgetHistory:
+    @api.get("/slos/{objective}/budget", response_model=models.BudgetHistory, responses=READING)
+    def budget(objective: str, at: At = None) -> Response:
         judged, state = _one(service, objective, at)
-        excluded = stretches(service.exclusions(), state.objective)
-        return models.BudgetHistory(
-            id=objective,
-            budget_left=state.budget_left,
-            budget_left_with_excluded=state.budget_left_with_excluded,
-            allowed_bad=state.objective.budget_ratio * state.counted.total,
-            bad=state.bad,
-            total=state.counted.total,
-            coverage=state.coverage,
-            history=budget_history(service.ledger, state, excluded, judged.at),
-            simulated=state.counted.simulated,
-            at=rfc3339(judged.at),
-        )
+        excluded = stretches(judged.exclusions, state.objective)
+        body = {
+            "id": objective,
+            "budget_left": state.budget_left,
+            "budget_left_with_excluded": state.budget_left_with_excluded,
+            "allowed_bad": state.objective.budget_ratio * state.counted.total,
+            "bad": state.bad,
+            "total": state.counted.total,
+            "coverage": state.coverage,
+            "history": budget_history(service.ledger, state, excluded, judged.at),
+            "simulated": state.counted.simulated,
+            "at": rfc3339(judged.at),
+        }
+        # Written at once: FastAPI would check each of the points again.
+        return Response(msgspec.json.encode(body), media_type="application/json")
 
     @api.get("/slos/{objective}/slots", responses=READING)
     def slots(

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,12 +12,12 @@ from slo.budget import Budget
 from slo.exclusions import Stretch, clipped
 from slo.ledger.rollup import HOUR
 from slo.ledger.store import Ledger
-from slo.service.models import BudgetPoint
 from slo.spec import Objective
 from slo.windows import SLOT, bounds, first_slot, slot_of
 
 POINTS = 288  # what a chart can show: a day in slots
 DAY = 86400
+Numbers = NDArray[np.int64]
 
 
 def rfc3339(at: float) -> str:
@@ -23,7 +25,17 @@ def rfc3339(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 
-def budget_history(ledger: Ledger, budget: Budget, excluded: Sequence[Stretch], now: float) -> list[BudgetPoint]:
+class Point(msgspec.Struct, frozen=True, gc=False):
+    """The budget at one moment, as models.BudgetPoint describes it to callers; made 288 at a time, so as light as can be."""
+
+    at: str
+    budget_left: float | None
+    bad: int
+    total: int
+    covered: float
+
+
+def budget_history(ledger: Ledger, budget: Budget, excluded: Sequence[Stretch], now: float) -> list[Point]:
     """Judge the budget at up to POINTS moments of its window so far, the last of them now, without what is excluded.
 
     A long span goes by hours where every window that is looked at begins with one (a zone may be half an hour off UTC).
@@ -34,48 +46,61 @@ def budget_history(ledger: Ledger, budget: Budget, excluded: Sequence[Stretch], 
     if first is None or first >= now:
         return []
     size = SLOT
-    if now - first > DAY and all(start % HOUR == 0 for _, start in _moments(objective, first, now, HOUR)):
+    if now - first > DAY and not (_moments(objective, (since, first), now, HOUR)[1] % HOUR).any():
         size = HOUR
-    moments = _moments(objective, first, now, size)
-    low = min(first, *(start for _, start in moments)) // size * size if moments else first // size * size
+    ends, starts = _moments(objective, (since, first), now, size)
+    low = int(min([first, *starts[:1]])) // size * size
     high = slot_of(now) // size * size + size
-    sums = _sums(ledger, objective.id, size, (low, high), excluded)
-    index = [((end - low) // size, (max(start, low) - low) // size) for end, start in moments]
-    covered: NDArray[np.int64] = (
-        np.diff(sums[[end for end, _ in index], 2], prepend=sums[index[0][1], 2]) if index else np.zeros(0, np.int64)
-    )
-    step = (moments[1][0] - moments[0][0]) if len(moments) > 1 else size
-    points = []
-    for (end, _), (upper, lower), seen in zip(moments, index, covered, strict=True):
-        good, total, _ = (int(value) for value in sums[upper] - sums[lower])
-        points.append(_point(objective, end, good, total, min(1.0, float(seen) / 1000 / step)))
-    before = moments[-1][0] if moments else first
-    tail = float(sums[-1, 2] - sums[(before - low) // size, 2]) / 1000
+    starts = np.maximum(starts, low)
+    # The longest stretches of which every one of these begins with a new one: fewer rows say the same.
+    stride = int(np.gcd.reduce(np.concatenate([ends - low, starts - low]))) or size
+    sums = _sums(ledger, objective.id, (size, stride), (low, high), excluded)
+    upper, lower = sums[(ends - low) // stride], sums[(starts - low) // stride]
+    step = int(ends[1] - ends[0]) if len(ends) > 1 else size
+    covered = np.minimum(1.0, np.diff(upper[:, 2], prepend=lower[:1, 2]) / 1000 / step)
+    before = int(ends[-1]) if len(ends) else first
+    tail = float(sums[-1, 2] - sums[(before - low) // stride, 2]) / 1000
     share = min(1.0, tail / (now - before)) if now > before else 0.0
-    return [*points, _point(objective, now, budget.counted.good, budget.counted.total, share)]
+    good, total = budget.counted.good, budget.counted.total
+    return [*_points(objective, ends, upper - lower, covered), _point(objective, rfc3339(now), good, total, share)]
 
 
-def _moments(objective: Objective, first: int, now: float, size: int) -> list[tuple[int, int]]:
-    """Return up to POINTS - 1 ends of a slot or hour before now, each with the start of the window that ends there."""
+def _moments(objective: Objective, span: tuple[int, int], now: float, size: int) -> tuple[Numbers, Numbers]:
+    """Return up to POINTS - 1 ends of a slot or hour before now, and the start of the window that ends at each.
+
+    `span` is where the window of now begins, and its first slot that is stored.
+    """
+    since, first = span
     low, high = first // size + 1, -(-int(now) // size)
     step = max(1, -(-(high - low) // (POINTS - 1)))
-    ends = [number * size for number in range(high - 1, low - 1, -step)][::-1]
-    return [(end, first_slot(bounds(objective.window, end)[0])) for end in ends]
+    ends: Numbers = np.arange(high - 1, low - 1, -step, dtype=np.int64)[::-1] * size
+    if objective.window.calendar is not None:
+        return ends, np.full_like(ends, since)  # all of them lie in the period that now lies in
+    starts: Numbers = np.floor((ends - objective.window.seconds) / SLOT).astype(np.int64) * SLOT
+    return ends, starts
 
 
 def _sums(
-    ledger: Ledger, objective: str, size: int, span: tuple[int, int], excluded: Sequence[Stretch]
-) -> NDArray[np.int64]:
-    """Return good, total and covered milliseconds from the span's start to each multiple of `size` within it."""
-    low, high = span
-    sums = np.zeros(((high - low) // size + 1, 3), np.int64)
+    ledger: Ledger, objective: str, sizes: tuple[int, int], span: tuple[int, int], excluded: Sequence[Stretch]
+) -> Numbers:
+    """Return good, total and covered milliseconds from the span's start to the end of each stride, summed from rows of a size."""
+    (size, stride), (low, high) = sizes, span
+    sums = np.zeros((-(-(high - low) // stride) + 1, 3), np.int64)
     stretches = [(int(begin), int(end)) for begin, end in clipped(excluded, low, high)]
-    for sign, unit, begin, end in [(1, size, low, high), *((-1, SLOT, *stretch) for stretch in stretches)]:
-        rows = np.array(ledger.rows(objective, unit, begin, end), np.int64).reshape(-1, 4)
-        np.add.at(sums, (rows[:, 0] - low) // size + 1, sign * rows[:, 1:])
+    rows = ledger.rows(objective, size, low, high, stride)
+    for sign, found in [(1, rows), *((-1, ledger.rows(objective, SLOT, *stretch)) for stretch in stretches)]:
+        flat = np.fromiter(chain.from_iterable(found), np.int64).reshape(-1, 4)
+        np.add.at(sums, (flat[:, 0] - low) // stride + 1, sign * flat[:, 1:])
     return np.cumsum(sums, axis=0)
 
 
-def _point(objective: Objective, at: float, good: int, total: int, covered: float) -> BudgetPoint:
+def _points(objective: Objective, ends: Numbers, counts: Numbers, covered: NDArray[np.float64]) -> list[Point]:
+    """Make the points at the ends; what they say of good and total is in the first columns of `counts`."""
+    at = np.datetime_as_string(ends.astype("datetime64[s]"), timezone="UTC").tolist()
+    columns = zip(at, counts[:, 0].tolist(), counts[:, 1].tolist(), covered.tolist(), strict=True)
+    return [_point(objective, *column) for column in columns]
+
+
+def _point(objective: Objective, at: str, good: int, total: int, covered: float) -> Point:
     left = 1 - (total - good) / (objective.budget_ratio * total) if total else None
-    return BudgetPoint(at=rfc3339(at), budget_left=left, bad=total - good, total=total, covered=covered)
+    return Point(at, left, total - good, total, covered)

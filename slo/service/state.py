@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -35,13 +35,14 @@ READY_LAG = 120.0  # seconds without a successful ingest after which the service
 
 @dataclass(frozen=True)
 class Judged:
-    """All budgets by objective id, in the objectives file's order, as they stood at a moment (Unix seconds).
+    """All budgets by objective id, in the objectives file's order, as they stood at a moment (Unix seconds), without `exclusions`.
 
     `pages` keeps what the API has written of them.
     """
 
     at: float
     budgets: dict[str, Budget]
+    exclusions: Sequence[Exclusion] = ()
     pages: dict[tuple[str, int], str] = field(default_factory=dict)
 
     @cached_property
@@ -62,7 +63,9 @@ class Service:
         self.outlook = Outlook(spec, ledger)
         self.booked_at: float | None = None
         self.trouble: dict[str, str] = {}
-        self.watch: Callable[[str], AbstractContextManager[None]] = nullcontext  # around each job; telemetry sets its own
+        self.watch: Callable[[str], AbstractContextManager[object]] = (
+            nullcontext  # around each job; telemetry sets its own
+        )
         self._recommendations: dict[str, Recommendation] = {}
         self._judged: Judged | None = None
         self._booking = Lock()
@@ -151,8 +154,9 @@ class Service:
         if at is None:
             return self._judged or self.judge()
         chosen = [objective for objective in self.spec.objectives if only in (None, objective.id)]
-        found = judge(self.ledger, chosen, self.exclusions(), at)
-        return Judged(at, {budget.objective.id: budget for budget in found})
+        excluded = self.exclusions()
+        found = judge(self.ledger, chosen, excluded, at)
+        return Judged(at, {budget.objective.id: budget for budget in found}, excluded)
 
     @property
     def thinned_until(self) -> float:
