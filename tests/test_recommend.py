@@ -248,3 +248,37 @@ def test_without_a_plan_one_release_is_watched_for_the_hold_time_before_the_next
 
 def _two() -> Recommendation:
     return Recommendation("pool", "release", 1, 3, 2, [], {}, 1.0, NOW - 400)
+
+
+# The source was dead for a while -----------------------------------------------------------------------------------
+
+
+def blinded(series: list[Series], since: float, until: float) -> list[Series]:
+    """Take out what would have been read between two ages, in seconds."""
+    return [
+        Series(name, labels, [(at, value) for at, value in samples if not NOW - since < at <= NOW - until])
+        for name, labels, samples in series
+    ]
+
+
+@pytest.mark.parametrize(("dead", "action"), [(90, "release"), (240, "hold")])
+def test_time_in_which_nobody_looked_is_not_observed(dead: float, action: str) -> None:
+    both = [blinded(served(name, load), 30 + dead, 30) for name, load in (("a", FULL_ONCE), ("b", IDLE))]
+    found = planned(*both)
+    assert found.action == action
+    assert any("observed for 5m" in reason for reason in found.reasons) == (action == "hold")
+
+
+def test_a_replica_that_does_not_come_back_with_the_source_is_missed_however_long_that_was_dead() -> None:
+    first = blinded(served("a", FULL_ONCE), 900, 60)
+    second = blinded(served("b", IDLE), 900, -1)
+    back = planned(first, second)
+    assert (back.action, back.recommended_nodes) in [("hold", 2), ("add", 3)]
+    assert back.evidence["replicas_unseen"] == ["b"]
+    assert any("b cannot be seen" in reason for reason in back.reasons)
+
+
+@pytest.mark.parametrize(("ago", "unseen"), [(GONE - 15, ["b"]), (GONE, [])])
+def test_a_replica_that_others_were_watched_without_for_minutes_was_stopped(ago: float, unseen: list[str]) -> None:
+    found = planned(served("a", FULL_ONCE), served("b", IDLE, ago=ago))
+    assert found.evidence["replicas_unseen"] == unseen

@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import ceil
 from statistics import median
 
-from slo.capacity.signals import MEMORY, ReplicaSignals
+from slo.capacity.signals import GAP, MEMORY, ReplicaSignals
 
 SLOT = 15.0  # seconds: arrivals are summed over these
 FULL = 0.9  # share of its measured capacity that a replica is planned with, as in a queue that is to stay short
@@ -108,14 +108,17 @@ def demand(replicas: Sequence[ReplicaSignals], now: float, known: float | None =
     for interval in intervals:
         finished += interval.finished
         tokens += interval.tokens
-        if interval.waited[1] >= SATURATED:
+        if interval.waited[1] >= SATURATED and interval.seconds <= GAP:
             (full if interval.waited[0] >= SATURATED else partly).append(interval.tokens / interval.seconds)
             full_seconds += interval.seconds if interval.waited[0] >= SATURATED else 0.0
     if not finished:
         return None
     size = tokens / finished
     for interval in intervals:
-        slots[int(interval.end // SLOT)] += interval.arrived * size
+        # What arrived while nobody looked is no burst: it is spread over the time in which it did.
+        last_slot, count = int(interval.end // SLOT), max(1, round(interval.seconds / SLOT))
+        for index in range(last_slot - count + 1, last_slot + 1):
+            slots[index] += interval.arrived * size / count
     arrived = tuple(slots[index] for index in range(min(slots), max(slots) + 1))
     last = arrived[-max(1, int(RECENT / SLOT)) :]
     waiting = sum(replica.waiting[-1][1] for replica in replicas if replica.seen)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from slo.capacity.demand import Promise
 from slo.capacity.plan import CAPACITY, Plan, plan
-from slo.capacity.signals import SUSTAINED, ReplicaSignals
+from slo.capacity.signals import SUSTAINED, ReplicaSignals, missing, watched
 from slo.quantities import duration_text
 from slo.spec import Pool
 
@@ -58,7 +58,7 @@ def recommend(
     """
     seen = [replica for replica in replicas if replica.seen]
     simulated = any(replica.simulated for replica in replicas)
-    unseen = [replica.replica for replica in replicas if replica.missing(now)]
+    unseen = missing(replicas, now)
     if not seen:
         reason = "no replica of this pool has been seen in the last minute: nothing is known, so nothing is changed"
         blind = {"replicas_seen": 0, "replicas_unseen": unseen}
@@ -201,7 +201,10 @@ def _unknown(
 
 
 def _observed(samples: list[tuple[float, float]], since: float) -> float:
-    return samples[-1][0] - max(samples[0][0], since) if samples else 0.0
+    before = [at for at, _ in samples if at <= since]
+    return watched(
+        [*([since] if before and since - before[-1] <= STEP else []), *(at for at, _ in samples if at > since)]
+    )
 
 
 def _order(pool: Pool, nodes: int) -> list[str]:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import isfinite
 
 from slo import catalogue
@@ -12,7 +13,8 @@ from slo.sources import Series
 from slo.spec import Pool
 
 STALE = 60.0  # seconds without a sample after which a replica counts as unseen
-GONE = 360.0  # seconds without a sample after which an unseen replica is taken for one that was stopped
+GONE = 360.0  # seconds that others were watched without a replica after which it is taken for one that was stopped
+GAP = 2 * STALE  # seconds between two samples beyond which nobody looked
 MEMORY = 1800.0  # seconds: how far back demand is looked at; the bursts of half an hour are expected to come again
 SUSTAINED = 300.0  # seconds: what "KV cache > 85 % sustained" is judged over (documents P and C give no figure)
 
@@ -35,12 +37,28 @@ class ReplicaSignals:
     generation_tokens: list[tuple[float, float]] = field(default_factory=list)
     finished: list[tuple[float, float]] = field(default_factory=list)
 
-    def missing(self, now: float) -> bool:
-        """Whether it ought to be seen and is not; one that was stopped long ago is not missed."""
-        newest = max(
-            (samples[-1][0] for samples in (self.waiting, self.running, self.kv_usage) if samples), default=now
-        )
-        return not self.seen and newest > now - GONE
+    @property
+    def newest(self) -> float | None:
+        """When anything was last read of it; None where nothing was."""
+        found = [samples[-1][0] for samples in (self.waiting, self.running, self.kv_usage) if samples]
+        return max(found, default=None)
+
+
+def missing(replicas: Sequence[ReplicaSignals], now: float) -> list[str]:
+    """Name the replicas that ought to be seen and are not. One that others were watched without for GONE was stopped; time in
+    which nobody was watched, as when the source was dead, tells nothing of anybody."""
+    times = sorted({at for replica in replicas for at, _ in replica.waiting})
+    return [
+        replica.replica
+        for replica in replicas
+        if not replica.seen
+        and watched([at for at in (*times, now) if at >= (now if replica.newest is None else replica.newest)]) < GONE
+    ]
+
+
+def watched(times: Sequence[float]) -> float:
+    """Seconds between samples at these times, without the gaps in which nobody looked."""
+    return sum(later - before for before, later in pairwise(times) if later - before <= GAP)
 
 
 SIGNALS = {
