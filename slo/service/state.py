@@ -67,6 +67,7 @@ class Service:
             nullcontext  # around each job; telemetry sets its own
         )
         self._recommendations: dict[str, Recommendation] = {}
+        self._decided: dict[str, Recommendation] = {}  # the last that knew something, across a dead source
         self._judged: Judged | None = None
         self._booking = Lock()
 
@@ -106,9 +107,13 @@ class Service:
                 pool.name, "insufficient_data", 0, None, None, [reason], {}, 0.0, now
             )
             raise
-        last = self._recommendations.get(pool.name)
-        new = recommend(pool, signals.read(series, now), now, plan.promise(self.spec, pool), last=last)
+        last, decided = self._recommendations.get(pool.name), self._decided.get(pool.name)
+        if decided is not None and now - decided.at > signals.MEMORY:
+            decided = None  # what was decided before a long outage says nothing of what is there now
+        new = recommend(pool, signals.read(series, now), now, plan.promise(self.spec, pool), last=decided)
         self._recommendations[pool.name] = new
+        if new.recommended_nodes is not None:
+            self._decided[pool.name] = new
         if self.leader.leads() and (
             last is None or (last.action, last.recommended_nodes) != (new.action, new.recommended_nodes)
         ):
