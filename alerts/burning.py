@@ -33,7 +33,7 @@ def _alert(objective: Objective, tier: burn.Tier) -> Alert:
         summary=f"{objective.id}: error budget burns {TIMES} times too fast",
         description=_description(objective, tier, bad, long),
         panel=links.BURN,
-        path=links.objective_url(objective.id, ""),
+        path=links.objective_page(objective.id, ""),
         pool=objective.pool,
         labels={"objective": objective.id, "tier": tier.tier},
         variables={"objective": objective.id},

@@ -95,7 +95,7 @@ def _pagerduty(receivers: Receivers, sites: Sites, suffix: str) -> dict[str, Any
         "links": [
             {"href": _of_first("Annotations.runbook_url"), "text": f"Runbook: {_of_first('Labels.alertname')}"},
             {"href": _of_first("Annotations.dashboard_url"), "text": "Dashboard"},
-            {"href": _of_first("Annotations.slo_url"), "text": "SLO service: the numbers"},
+            {"href": _of_first("Annotations.slo_url"), "text": "SLO service: why, and what to do"},
         ],
     }
 

@@ -9,7 +9,7 @@ import yaml
 from slo import links
 from slo.quantities import duration_text
 
-POOLS = "/api/v1/pools"  # for an alert that belongs to no pool: how all of them are
+ALL = "/"  # for an alert that belongs to no pool: how all of them are
 Severity = Literal["page", "ticket", "info"]
 
 
@@ -57,7 +57,7 @@ class Alert:
     def as_rule(self, sites: Sites) -> dict[str, Any]:
         """Write the rule as Prometheus reads it, with every link that a person needs."""
         pool = {"pool": self.pool} if self.pool else {}
-        path = self.path or (links.recommendation_url(self.pool, "") if pool else POOLS)
+        path = self.path or (links.pool_page(self.pool, "") if pool else ALL)
         rule: dict[str, Any] = {"alert": self.name, "expr": self.expr}
         if self.hold:
             rule["for"] = duration_text(self.hold)

@@ -202,7 +202,7 @@ def test_a_page_says_what_is_promised_what_happened_and_what_is_left(
                 f"(alarm above {alarm}). {left}",
                 "runbook_url": links.runbook_url("ObjectiveBurn"),
                 "dashboard_url": links.panel_url(links.BURN, pool="chat-70b", objective="chat-e2e"),
-                "slo_url": links.objective_url("chat-e2e"),
+                "slo_url": links.objective_page("chat-e2e"),
             },
         }
         for tier in tiers

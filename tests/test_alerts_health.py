@@ -80,7 +80,7 @@ def annotations(one: Case) -> dict[str, str]:
         "description": one.description,
         "runbook_url": links.runbook_url(one.alert),
         "dashboard_url": links.panel_url(one.panel, **one.url),
-        "slo_url": f"{links.SERVICE_URL}{one.path or (links.recommendation_url(pool, '') if pool else '/api/v1/pools')}",
+        "slo_url": f"{links.SERVICE_URL}{one.path or (links.pool_page(pool, '') if pool else '/')}",
     }
 
 

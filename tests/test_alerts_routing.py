@@ -138,7 +138,7 @@ def test_a_long_queue_pages_once_with_links_and_resolves_under_the_same_key(tmp_
     assert [link["href"] for link in trigger["links"]] == [
         links.runbook_url("QueueTooLong"),
         links.panel_url(links.QUEUE, pool="chat-70b"),
-        links.recommendation_url("chat-70b"),
+        links.pool_page("chat-70b"),
     ]
 
 
