@@ -208,11 +208,14 @@ BUCKET = 'sum(rate(vllm:e2e_request_latency_seconds_bucket{model_name="m",le="5"
         (f"{TOTAL} - {BUCKET}".replace('"5"', '"+Inf"'), TOTAL, "counts every request as good"),
         (f"{TOTAL} - {BUCKET}".replace('="5"', '=~".*"'), TOTAL, "has the pattern le=~'.*'"),
         (f"{TOTAL} - {BUCKET}".replace('"5"', '"five"'), TOTAL, "has the bucket le='five'"),
-        (f"2 * ({TOTAL} - {BUCKET})", TOTAL, "is more than a sum of counters"),
+        (f"2 * ({TOTAL} - {BUCKET})", TOTAL, "has *: only sums"),
+        (f"{TOTAL} - {BUCKET}", f"{TOTAL} > 0", "has >: only sums"),
+        (f"{TOTAL} - {BUCKET}", f"{TOTAL} - 0.1", "is more than a sum of counters: 0.1"),
         (f"{TOTAL} - {BUCKET}".replace("sum(", "avg("), TOTAL, "has avg()"),
         (f"{TOTAL} - {BUCKET}".replace("rate", "irate"), TOTAL, "has irate()"),
         (f"{TOTAL} - {BUCKET}".replace("[5m]", "[5m] offset 1d"), TOTAL, "looks at another time"),
-        (f"{TOTAL} - {BUCKET} * 1", TOTAL, "is more than a sum"),
+        (f"{TOTAL} - {BUCKET} * 1", TOTAL, "has *: only sums"),
+        ("sum_over_time((count(up < 0.75))[5m:]) OR on() vector(0)", TOTAL, "has sum_over_time()"),
         ("sum(", TOTAL, "is not PromQL"),
         (
             'sum(rate(vllm:request_success_total{model_name="m",finished_reason="length"}[5m]))',
@@ -258,6 +261,28 @@ def test_every_name_of_an_engine_and_our_own_are_known(bucket: str, count: str, 
     slo = {"name": "x", "objective": 99, "sli": {"events": {"error_query": error, "total_query": total}}}
     carried = READERS["sloth"]([Document({"version": "prometheus/v1", "slos": [slo]})], Reading(names(), "30d"))
     assert [(draft.indicator, draft.model) for draft in carried.drafts] == [(indicator, "m")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- a\n---\nhello\n---\n3\n",
+        "version: prometheus/v1\nslos: {a: 1}\n",
+        "version: prometheus/v1\nslos: [3, null, {name: [1], objective: x, sli: 7}, {name: x, sli: {events: [1]}}]\n",
+        "apiVersion: pyrra.dev/v1alpha1\nkind: ServiceLevelObjective\nmetadata: [1]\nspec: 7\n",
+        "apiVersion: openslo/v1\nkind: SLI\nmetadata: {name: {a: 1}}\n---\napiVersion: openslo/v1\nkind: [SLO]\n",
+        "apiVersion: openslo/v1\nkind: SLO\nmetadata: {name: x}\nspec: {budgetingMethod: Occurrences, indicatorRef: y}\n",
+        "apiVersion: openslo/v1\nkind: Service\nmetadata: {name: x, annotations: {plimsoll/pool: '3'}}\n",
+    ],
+)
+def test_what_is_no_such_file_at_all_is_lost_and_breaks_nothing(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_text(text)
+    for kind in READERS:
+        spec, lost = imported(capsys, kind, file, status=1)
+        assert spec is None and "0 objectives carried, 0 losses" not in lost[-1]
 
 
 def test_names_that_are_taken_or_too_long_are_changed_and_said() -> None:

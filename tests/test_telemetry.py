@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
@@ -106,6 +107,7 @@ def attributes(of: Any) -> dict[str, str]:
     return {item.key: item.value.string_value or str(item.value.int_value) for item in of.attributes}
 
 
+@pytest.mark.slow
 def test_requests_and_jobs_arrive_as_spans_and_metrics(tmp_path: Path) -> None:
     with receiver() as received:
         named = {"OTEL_EXPORTER_OTLP_ENDPOINT": received.url, "OTEL_SERVICE_NAME": "slo-eu"}
@@ -134,6 +136,7 @@ def test_requests_and_jobs_arrive_as_spans_and_metrics(tmp_path: Path) -> None:
     assert "hunter2" not in f"{received.traces}{received.metrics}"
 
 
+@pytest.mark.slow
 def test_only_the_signal_whose_receiver_is_named_is_pushed(tmp_path: Path) -> None:
     with receiver() as received:
         with serving(tmp_path, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{received.url}/v1/traces", **OFTEN):
@@ -141,6 +144,7 @@ def test_only_the_signal_whose_receiver_is_named_is_pushed(tmp_path: Path) -> No
         assert received.metrics == []
 
 
+@pytest.mark.slow
 def test_a_receiver_that_is_not_there_disturbs_nobody_and_the_service_ends(tmp_path: Path) -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
     with serving(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, **OFTEN) as url:

@@ -41,7 +41,7 @@ def read_openslo(documents: Sequence[Document], reading: Reading) -> Carried:
         elif kind == "SLO":
             slos.append(root)
         elif kind in ("SLI", "DataSource"):
-            named[kind, root.at("metadata", "name").text("")] = root
+            named[kind, str(root.at("metadata", "name").use())] = root
         elif kind == "Service":
             carried.carry(root, lambda root: _service(carried, root))
         else:

@@ -108,12 +108,10 @@ def _sum(tree: Any) -> Sum:
 
 
 def _binary(tree: Any) -> Sum:
+    if str(tree.op) not in ("+", "-"):
+        raise Unreadable(f"has {tree.op}: only sums and differences of counters are read")
     left, right = _sum(tree.lhs), _sum(tree.rhs)
-    if str(tree.op) == "-":
-        return left.minus(right)
-    if str(tree.op) == "+":
-        return left.plus(right)
-    raise Unreadable(f"has {tree.op}: only sums and differences of counters are read")
+    return left.plus(right) if str(tree.op) == "+" else left.minus(right)
 
 
 def _aggregate(tree: Any) -> Sum:
