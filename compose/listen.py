@@ -11,6 +11,7 @@ from compose.inputs import UserError
 EXPORTER_TOKEN = "PLIMSOLL_EXPORTER_TOKEN"  # noqa: S105
 PROBE_TOKEN = "PLIMSOLL_PROBE_TOKEN"  # noqa: S105
 SERVICE_TOKEN = "PLIMSOLL_TOKEN"  # noqa: S105
+WEBHOOK_TOKEN = "PLIMSOLL_WEBHOOK_TOKEN"  # noqa: S105
 
 
 class ListenError(UserError):

@@ -10,7 +10,7 @@ from slo.service.models import RecommendationOut
 
 ROOT = Path(__file__).parent.parent
 POOL = spec.load((ROOT / "slo" / "objectives.yaml").read_text()).pools[0]
-MANIFESTS = [
+*MANIFESTS, HPA = [
     yaml.safe_load(text)
     for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "autoscaling.md").read_text(), re.DOTALL)
 ]
@@ -36,3 +36,13 @@ def test_the_autoscaler_adds_no_delay_of_its_own() -> None:
     for manifest in MANIFESTS:
         behaviour = manifest["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
         assert [behaviour[way]["stabilizationWindowSeconds"] for way in ("scaleUp", "scaleDown")] == [0, 0]
+
+
+def test_a_plain_hpa_reads_the_same_metric_within_the_same_limits() -> None:
+    (metric,) = HPA["spec"]["metrics"]
+    assert metric["external"]["metric"]["name"] == catalogue.RECOMMENDED_NODES.name
+    assert metric["external"]["metric"]["selector"]["matchLabels"] == {"pool": POOL.name}
+    # HPA wants ceil(value / target) pods: the number itself.
+    assert metric["external"]["target"] == {"type": "AverageValue", "averageValue": "1"}
+    assert (HPA["spec"]["minReplicas"], HPA["spec"]["maxReplicas"]) == (POOL.nodes.min, POOL.nodes.max)
+    assert {way["stabilizationWindowSeconds"] for way in HPA["spec"]["behavior"].values()} == {0}

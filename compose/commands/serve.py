@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import uvicorn
 from fastapi.telemetry import TelemetryConfig
 
 import alerts
 from compose.databases import open_ledger
 from compose.inputs import UserError, read_address, read_objectives
-from compose.listen import SERVICE_TOKEN, open_socket, read_token
+from compose.listen import SERVICE_TOKEN, WEBHOOK_TOKEN, open_socket, read_token
 from compose.sources import open_source
 from exporters.footprint import settle
 from slo import catalogue
@@ -23,6 +24,7 @@ from slo.ledger.store import Ledger
 from slo.service.app import create_app
 from slo.service.state import Service
 from slo.service.tokens import Token, read_tokens, token
+from slo.service.webhook import Webhook
 from slo.spec import Spec
 
 # OpenTelemetry's variables that name a receiver (specification, OTLP exporter); without one there is no telemetry.
@@ -54,6 +56,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--tokens", metavar="FILE", help="file of tokens that may read or write, as `plimsoll token` prints them"
     )
+    parser.add_argument(
+        "--webhook",
+        metavar="URL",
+        help=f"POST every new recommendation there; {WEBHOOK_TOKEN} or {WEBHOOK_TOKEN}_FILE may give a bearer token",
+    )
     parser.set_defaults(run=run)
 
 
@@ -64,12 +71,13 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     spec, (host, port) = read_objectives(args.objectives), read_address(args.listen)
-    tokens = _tokens(args.tokens)
+    tokens, webhook = _tokens(args.tokens), _webhook(args.webhook)
     engine = open_ledger(args.db)
     source = open_source(args.source, engine, wanted(spec))
     listening = open_socket(host, port, tokens[0].name if tokens else None, SERVICE_TOKEN)
     runbooks = (Path(alerts.__file__).parent / "runbooks.md").read_text(encoding="utf-8")
     service = Service(spec, source, Ledger(engine))
+    service.webhook = webhook
     telemetry, end_telemetry = _telemetry(service)
     app = create_app(service, tokens, runbooks, telemetry=telemetry)
     address = ":".join(map(str, listening.getsockname()[:2]))
@@ -93,6 +101,20 @@ def _telemetry(service: Service) -> tuple[TelemetryConfig | None, Callable[[], o
     except ModuleNotFoundError as error:
         raise UserError(f"{named[0]}: needs the package {error.name!r}: pip install 'plimsoll-slo[otel]'") from error
     return observe(service, os.environ)
+
+
+def _webhook(url: str | None) -> Webhook | None:
+    if url is None:
+        return None
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise UserError(f"--webhook {url!r}: write an address such as https://ops.example/plimsoll")
+    if parsed.userinfo:
+        raise UserError(f"--webhook: put the password into {WEBHOOK_TOKEN}, not into the address")
+    return Webhook(url, read_token(os.environ, WEBHOOK_TOKEN))
 
 
 def _tokens(file: str | None) -> list[Token]:

@@ -23,6 +23,7 @@ from slo.ledger.retention import thin, thinned_until
 from slo.ledger.store import Ledger
 from slo.service.models import Slo
 from slo.service.outlook import Outlook
+from slo.service.webhook import Webhook
 from slo.service.weeks import WEEK
 from slo.sources import Source, SourceError
 from slo.sources.scrape import ScrapeSource
@@ -66,6 +67,7 @@ class Service:
         self.watch: Callable[[str], AbstractContextManager[object]] = (
             nullcontext  # around each job; telemetry sets its own
         )
+        self.webhook: Webhook | None = None
         self._recommendations: dict[str, Recommendation] = {}
         self._decided: dict[str, Recommendation] = {}  # the last that knew something, across a dead source
         self._judged: Judged | None = None
@@ -95,6 +97,8 @@ class Service:
         """Job: decide for every pool, and keep what is new."""
         for pool in self.spec.pools:
             self._try(f"recommend {pool.name}", lambda pool=pool: self._recommend(pool))  # type: ignore[misc]
+        if self.webhook is not None and self.leader.leads():
+            self.webhook.tell([self.recommendation(pool.name) for pool in self.spec.pools])
 
     def _recommend(self, pool: Pool) -> None:
         now = self.clock()
