@@ -125,7 +125,7 @@ def test_the_pools_page_gives_the_advice_with_its_reasons_and_shows_text_as_text
     expect(page.locator(".card .number")).to_have_text("add 2")
     expect(page.locator(".reasons")).to_contain_text("<b>bold</b>")
     expect(page.locator(".ranges [aria-current]")).to_have_text("6 hours")
-    expect(page.locator(".u-legend").first).to_have_text("atlatesttokens/s carried433capacity2,080")
+    expect(page.locator(".u-legend").first).to_have_text("atlatesttokens/s asked for438carried433capacity2,080")
     page.get_by_text("What it rests on").click()
     expect(page.locator(".evidence")).to_contain_text("a:8000: 84")
     page.close()

@@ -25,20 +25,27 @@ function full(seconds) {
 const minus = (text) => text.replace("-", "\u2212");
 const percent = (value) => minus(Math.round(value * 100) + "%");
 const figure = (value) => minus(value.toLocaleString("en-GB", { maximumFractionDigits: value < 10 ? 1 : 0 }));
-const perMinute = (value) => (value === null ? null : value / 5);
+// A count as a rate over the time that was observed; of less than half a minute it would say little.
+const rate = (value, slot, seconds) => (value == null || slot.covered_seconds < 30 ? null : (value * seconds) / slot.covered_seconds);
+const tokensOf = (slot) => (slot.prompt_tokens == null || slot.generation_tokens == null ? null : slot.prompt_tokens + slot.generation_tokens);
 const sum = (...values) => (values.every((value) => value === null) ? null : values.reduce((all, value) => all + (value ?? 0), 0));
 
-// One column per value that `pick` takes from a slot. Where slots are missing there is a gap: it is unknown.
+// One column per value that `pick` takes from a slot, which holds until the slot's end. Where slots are missing there is a gap:
+// it is unknown.
 function columns(slots, pick) {
   const rows = [];
   for (const slot of slots) {
     const at = Date.parse(slot.start) / 1000;
-    if (rows.length && at - rows.at(-1)[0] > SLOT) rows.push([rows.at(-1)[0] + SLOT, ...pick(slot).map(() => null)]);
-    rows.push([at, ...pick(slot)]);
+    const end = rows.at(-1)?.[0];
+    if (rows.length && at > end) rows.push([end + 1, ...pick(slot).map(() => null)]);
+    if (at === end) rows.pop();
+    const values = pick(slot);
+    rows.push([at, ...values], [at + SLOT, ...values]);
   }
   return rows.length ? rows[0].map((_, index) => rows.map((row) => row[index])) : [[], ...pick({}).map(() => [])];
 }
 
+const bars = ({ slots }, pick) => [slots.map((slot) => Date.parse(slot.start) / 1000), slots.map(pick)];
 const slotsOf = (kind) => (box) => `/api/v1/${kind}/${encodeURIComponent(box.dataset.of)}/slots?from=${encodeURIComponent(box.dataset.since)}`;
 
 // Of each kind of chart: where its numbers are, its columns, and its series (label, colour, filled or bars).
@@ -48,19 +55,25 @@ const KINDS = {
     data: ({ history }) => [history.map((point) => Date.parse(point.at) / 1000), history.map((point) => (point.covered > 0 ? point.budget_left : null))],
     series: [["budget left", "--ok", "fill"]], format: percent, top: 1,
   },
-  bad: { url: slotsOf("slos"), data: ({ slots }) => columns(slots, (slot) => [slot.total - slot.good]), series: [["bad requests", "--exhausted", "bars"]], sync: true },
+  bad: { url: slotsOf("slos"), data: (body) => bars(body, (slot) => slot.total - slot.good), series: [["bad requests", "--exhausted", "bars"]], sync: true },
   total: { url: slotsOf("slos"), data: ({ slots }) => columns(slots, (slot) => [slot.total]), series: [["all requests", "--ok", "fill"]], sync: true },
   tokens: {
     url: slotsOf("pools"), sync: true,
-    data: ({ slots }, box) => columns(slots, (slot) => {
-      const tokens = slot.prompt_tokens == null || slot.generation_tokens == null ? null : (slot.prompt_tokens + slot.generation_tokens) / SLOT;
-      return [tokens, box.dataset.capacity && slot.replicas != null ? slot.replicas * box.dataset.capacity : null];
-    }),
-    series: [["tokens/s carried", "--ok", "fill"], ["capacity", "--burning"]],
+    // What was asked for: arrivals times what a request took on average in the time shown. What was carried is no more than could be.
+    data: ({ slots }, box) => {
+      const known = slots.filter((slot) => slot.finished != null && tokensOf(slot) != null);
+      const size = known.reduce((all, slot) => all + tokensOf(slot), 0) / known.reduce((all, slot) => all + slot.finished, 0);
+      return columns(slots, (slot) => [
+        Number.isFinite(size) && slot.arrivals != null ? rate(slot.arrivals * size, slot, 1) : null,
+        rate(tokensOf(slot), slot, 1),
+        box.dataset.capacity && slot.replicas != null ? slot.replicas * box.dataset.capacity : null,
+      ]);
+    },
+    series: [["tokens/s asked for", "--ok", "fill"], ["carried", "--ink"], ["capacity", "--burning"]],
   },
   arrivals: {
     url: slotsOf("pools"), sync: true,
-    data: ({ slots }) => columns(slots, (slot) => [perMinute(slot.arrivals ?? null), perMinute(sum(slot.errors ?? null, slot.refused ?? null, slot.abandoned_queued ?? null))]),
+    data: ({ slots }) => columns(slots, (slot) => [rate(slot.arrivals, slot, 60), rate(sum(slot.errors ?? null, slot.refused ?? null, slot.abandoned_queued ?? null), slot, 60)]),
     series: [["arrived per minute", "--ok", "fill"], ["failed, refused or given up", "--exhausted"]],
   },
   queue: { url: slotsOf("pools"), sync: true, data: ({ slots }) => columns(slots, (slot) => [slot.queue_max ?? null, slot.queue_mean ?? null]), series: [["most waiting", "--burning"], ["mean", "--ok"]] },
@@ -83,13 +96,17 @@ function options(box, kind) {
       return shown == null ? "unknown" : format(shown);
     },
     ...(style ? { fill: colour(name) + (style === "bars" ? "" : "22") } : {}),
+    ...(box.dataset.since && style !== "bars" ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}),
     ...(style === "bars" ? { paths: uPlot.paths.bars({ size: [0.9, 40], align: 1 }), width: 0 } : {}),
   }));
   return {
     width: box.clientWidth, height: 150,
     legend: { show: kind !== KINDS.budget, markers: { dash: (plot, number) => BORDERS[number - 1] } },
     cursor: { y: false, drag: { x: false, y: false }, ...(kind.sync ? { sync: { key: "slots" } } : {}) },
-    scales: { y: { range: (plot, low, high) => [Math.min(0, low ?? 0), Math.max(kind.top ?? 1, high ?? 1) * (kind.top ? 1 : 1.05)] } },
+    scales: {
+      ...(box.dataset.since ? { x: { range: () => [Date.parse(box.dataset.since) / 1000, Date.parse(box.dataset.until) / 1000] } } : {}),
+      y: { range: (plot, low, high) => [Math.min(0, low ?? 0), Math.max(kind.top ?? 1, high ?? 1) * (kind.top ? 1 : 1.05)] },
+    },
     axes: [{ ...axis, values: (plot, values) => values.map(moment), space: 90 }, { ...axis, values: (plot, values) => values.map(format), size: 64 }],
     series: [{ label: "at", value: (plot, value, number, at) => (at == null ? "latest" : full(value)) }, ...lines],
   };
