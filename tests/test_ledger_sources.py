@@ -120,6 +120,11 @@ def test_samples_come_back_as_they_were_scraped_with_start_excluded_and_end_incl
     assert (T0 + 1005, T0 + 1200) in {(item.samples[0][0] - 15, item.samples[-1][0]) for item in given}
 
 
+def test_how_long_a_server_remembers_is_told_where_it_tells(source: PrometheusSource, server: Server) -> None:
+    told = None if isinstance(server, VictoriaMetrics) else 100 * 365 * 86400
+    assert source.retention() == told
+
+
 def test_the_ledger_is_the_same_in_one_go_or_step_by_step(
     source: PrometheusSource, tmp_path: Path, open_ledger: Opener, truth: list[tuple[object, ...]]
 ) -> None:
