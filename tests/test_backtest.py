@@ -16,6 +16,7 @@ from slo.capacity.fleet import Setup
 from slo.capacity.request import Limits
 from slo.capacity.simulate import percentile, replay
 from slo.capacity.traces import Arrival, load
+from slo.capacity.verdict import near
 
 MODEL = steps.load("70b-fp8-h100-tp4")
 POLICIES = ("fixed:2", "plimsoll", "keda", "hpa-queue", "hpa-util", "wva", "apa", "clairvoyant")
@@ -129,3 +130,33 @@ def test_on_recorded_traffic_no_published_rule_is_better_in_both_goodput_and_nod
             for other in found.values():
                 good = ours["goodput"]["2000/200"] - other["goodput"]["2000/200"]
                 assert good >= 0 or ours["node_hours"] < other["node_hours"], (name, scale, other["policy"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("PLIMSOLL_DATA" not in os.environ, reason="needs the recorded traces: set PLIMSOLL_DATA")
+@pytest.mark.parametrize("scale", [1, 2])
+def test_on_smooth_traffic_ours_is_as_good_and_as_cheap_as_knowing_the_traffic(scale: int) -> None:
+    path = Path(os.environ["PLIMSOLL_DATA"]) / "traces" / "AzureLLMInferenceTrace_conv.csv.gz"
+    test = Backtest(load(path, scale), Setup(MODEL, Limits(), 2, 12), Promise(2.0, 0.2, 0.99), 8.0)
+    schedule = test.clairvoyant()
+    best, ours = test.run("clairvoyant"), test.run("plimsoll")
+    bounds = test.bounds(schedule, best["goodput"]["2000/200"])
+    assert near(ours, best, bounds, "2000/200").word == "same"
+    assert bounds.constant == pytest.approx(best["node_hours"], rel=0.01), "smooth: nothing is to be known ahead"
+
+
+def test_bounds_say_what_foresight_is_worth_on_a_burst_that_a_cold_node_would_miss() -> None:
+    # Two quiet minutes at a time, and a minute in which one node drowns; a node takes 150 s.
+    arrivals = [
+        Arrival(180.0 * turn + second, 2000, 50)
+        for turn in range(4)
+        for second in [*(float(index) for index in range(120)), *(120 + index / 12 for index in range(720))]
+    ]
+    test = Backtest(arrivals, Setup(MODEL, Limits(), 1, 4), Promise(2.0, 0.2, 0.99), 8.0)
+    schedule = test.clairvoyant()
+    best = test.goodput(schedule)
+    bounds = test.bounds(schedule, best)
+    assert best > 0.98
+    assert bounds.rush < 0.9, "the first burst comes before any node that is ordered when it begins"
+    assert bounds.constant is not None
+    assert bounds.late <= best
