@@ -100,6 +100,22 @@ def test_the_command_prints_the_steps_the_band_and_that_it_is_simulated() -> Non
     assert found["answer"]["carries"][0] > 0
 
 
+def test_the_command_asks_by_what_a_pool_promises_and_pays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], client: TestClient
+) -> None:
+    assert main(["whatif", "--pool", "chat-70b", "--rate", "40", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    api = client.get("/api/v1/pools/chat-70b/whatif", params={"rate": 40}).json()
+    assert found == {**api, "simulated": True}
+    own = tmp_path / "objectives.yaml"
+    text = DEFAULT_OBJECTIVES.read_text().replace("time_to_first_token: 600ms", "time_to_first_token: 1ms")
+    own.write_text(text)
+    assert main(["whatif", "--pool", "chat-70b", "--objectives", str(own)]) == 0
+    assert "cannot keep 1/40/95" in capsys.readouterr().out
+    assert main(["whatif", "--pool", "chat-8b"]) == 2
+    assert "--pool 'chat-8b': pools are chat-70b" in capsys.readouterr().err
+
+
 def test_an_impossible_promise_is_said_and_bad_input_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["whatif", "--promise", "1/40/95"]) == 0
     assert "cannot keep 1/40/95" in capsys.readouterr().out

@@ -16,6 +16,7 @@ from slo.capacity.memory import Deployment, Fit
 from slo.capacity.request import Limits
 from slo.capacity.simulate import replay
 from slo.capacity.traces import Arrival
+from slo.spec import Pool
 
 DRAWS = 3
 REQUESTS = 1500  # of a draw: long enough that a replica which cannot keep up is seen to fall behind
@@ -82,6 +83,13 @@ def whatif(question: Question) -> Answer | None:
             usd_per_million(most * replica.gpus * high, tokens),
         ),
     )
+
+
+def gpu_price(pool: Pool, name: str) -> tuple[float, float] | None:
+    """Return what a GPU of the pool costs an hour, where the replica of that name runs on the same; else the rents on record stand."""
+    same = steps.replica(name).gpu == pool.node.gpu
+    usd = pool.node.hourly_usd / pool.node.gpus
+    return (usd, usd) if same and usd else None
 
 
 def _carries(question: Question, limits: Limits, seed: int) -> float:

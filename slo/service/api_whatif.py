@@ -8,10 +8,9 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 
 from slo.capacity import plan, steps
-from slo.capacity.whatif import Question, whatif
+from slo.capacity.whatif import Question, gpu_price, whatif
 from slo.service.problems import READING
 from slo.service.state import Service
-from slo.spec import Pool
 
 
 class Asked(BaseModel):
@@ -61,7 +60,7 @@ def add(api: APIRouter, service: Service) -> None:
             answer = whatif(
                 Question(
                     *(asked.replica, asked.prompt, asked.output, promise, asked.rate),
-                    *(asked.max_num_seqs, asked.kv_bytes, _price(pools[pool], asked.replica)),
+                    *(asked.max_num_seqs, asked.kv_bytes, gpu_price(pools[pool], asked.replica)),
                 )
             )
         except ValueError as error:
@@ -73,10 +72,3 @@ def add(api: APIRouter, service: Service) -> None:
             promise=PromiseOut(ttft_seconds=limits[0], tpot_seconds=limits[1], target=promise.target),
             answer=None if answer is None else asdict(answer),
         )
-
-
-def _price(pool: Pool, replica: str) -> tuple[float, float] | None:
-    """Return what a GPU of the pool costs an hour, where the replica runs on the same; else the rents on record stand."""
-    same = steps.replica(replica).gpu == pool.node.gpu
-    usd = pool.node.hourly_usd / pool.node.gpus
-    return (usd, usd) if same and usd else None
