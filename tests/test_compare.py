@@ -23,7 +23,13 @@ from world import SPEC_TEXT
 
 T0 = 1_700_000_100.0
 END = T0 + 7200
-SPEC = load(SPEC_TEXT + "  - {id: up, pool: pool, indicator: availability, target: 99%, window: 28d}\n")
+SPEC = load(
+    SPEC_TEXT
+    + """
+  - {id: up, pool: pool, indicator: availability, target: 99%, window: 28d}
+  - {id: whole, pool: pool, indicator: {goodput: {ttft: 600ms}}, target: 95%, window: 28d}
+"""
+)
 BOUNDS = (0.1, 0.25, 0.6, 1.0, 2.5, float("inf"))
 UPGRADE = T0 + 3000
 
@@ -161,6 +167,45 @@ def test_adapters_and_deployments_part_the_requests_themselves(recorded: list[Se
     ledger.engine.dispose()
 
 
+def gateway(tenant: str, per_scrape: dict[str, int], born: float, reset: float) -> list[Series]:
+    """A tenant's counters at a gateway that starts anew once; nothing of it is there before its first request."""
+    labels = {"gateway": "edge", "model": "m", "tenant": tenant, "instance": "gw:9801"}
+    times = [T0 - 60 + 15 * i for i in range(int(END - T0 + 60) // 15 + 1)]
+
+    def grown(step: int) -> list[tuple[float, float]]:
+        since = {at: reset if at >= reset else born for at in times if at >= born}
+        return [(at, float(step * ((at - begin) // 15 + 1))) for at, begin in since.items()]
+
+    found = [Series(c.GATEWAY_REQUESTS.name, labels, grown(sum(per_scrape.values())))]
+    for reason in ("4xx", "5xx", "left", "broken"):
+        found.append(Series(c.GATEWAY_FAILURES.name, {**labels, "reason": reason}, grown(per_scrape.get(reason, 0))))
+    counts = {0.5: 6, 0.6: 8, float("inf"): 10}
+    for bound, step in counts.items():
+        found.append(Series(c.GATEWAY_TTFT.bucket, {**labels, "le": c.bucket_bound(bound)}, grown(step)))
+    return [*found, Series(c.GATEWAY_TTFT.count, labels, grown(10))]
+
+
+def test_tenants_are_told_apart_as_the_gateway_saw_them(tmp_path: Path) -> None:
+    one = gateway("acme", {"good": 8, "5xx": 1, "left": 1}, T0 - 60, T0 + 3600)
+    late = gateway("zeta", {"good": 10}, T0 + 1200, T0 + 3600)
+    ledger = Ledger(open_database(f"sqlite:///{tmp_path}/ledger.db"))
+    client = TestClient(create_app(Service(SPEC, Recorded([*one, *late]), ledger, clock=lambda: END)))
+    asked = {**ASKED, "label": "tenant", "a": "acme", "b": "zeta"}
+    up = client.get("/api/v1/slos/up/compare", params=asked).json()
+    scrapes, later = 7200 // 15, 6000 // 15 + 1  # zeta's first scrape has a first request in it
+    assert (up["a"]["good"], up["a"]["total"]) == (8 * scrapes, 9 * scrapes)
+    assert (up["b"]["good"], up["b"]["total"], up["b"]["replicas"]) == (10 * later, 10 * later, None)
+    fast = client.get("/api/v1/slos/fast/compare", params=asked).json()
+    assert (fast["a"]["good"], fast["a"]["total"]) == (8 * scrapes, 10 * scrapes)
+    assert [(p["low"], p["high"]) for p in fast["a"]["percentiles"]] == [
+        (0.0, 0.5),
+        (0.6, None),
+        (0.6, None),
+        (0.6, None),
+    ]
+    ledger.engine.dispose()
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
@@ -182,6 +227,8 @@ def test_what_cannot_be_compared_is_refused_with_what_is_there(
 def test_availability_is_not_parted_by_adapter_and_a_dead_source_is_said(client: TestClient) -> None:
     refused = client.get("/api/v1/slos/up/compare", params={**ASKED, "label": "adapter"})
     assert (refused.status_code, "availability is not counted by adapter" in refused.json()["detail"]) == (422, True)
+    goodput = client.get("/api/v1/slos/whole/compare", params={**ASKED, "label": "tenant"})
+    assert (goodput.status_code, "a gateway does not judge goodput" in goodput.json()["detail"]) == (422, True)
     service = Service(SPEC, Recorded([], down=True), Ledger(open_database("sqlite://")), clock=lambda: END)
     answer = TestClient(create_app(service)).get("/api/v1/slos/fast/compare", params=ASKED)
     assert (answer.status_code, answer.json()["detail"]) == (503, "recorded: down")

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 
-from slo.compare import OF_REQUESTS, QUANTILES, Side, bracket, compare
+from slo.compare import QUANTILES, bracket, compare
+from slo.parting import OF_REQUESTS, TENANT, Side
 from slo.service.history import rfc3339
 from slo.service.problems import READING
 from slo.service.spans import Since, Until, of_objective, span
@@ -20,7 +21,7 @@ Label = Annotated[
     str,
     Query(
         pattern="^[a-zA-Z_][a-zA-Z0-9_]{0,62}$",
-        description="A label of the replicas (version, node, ...) or of the requests (deployment, adapter).",
+        description="A label of the replicas (version, node, ...), of the requests (deployment, adapter), or tenant: as the gateway saw them.",
     ),
 ]
 LATENCY = Literal["time_to_first_token", "time_per_output_token", "request_duration"]
@@ -87,13 +88,13 @@ def add(api: APIRouter, service: Service) -> None:
         end = min(end, service.clock())
         if not 0 < start < end <= start + WEEK:
             raise HTTPException(422, "from and to: ask for a time that has begun, and a week at most")
-        if label in OF_REQUESTS and chosen.indicator.kind == "availability":
-            raise HTTPException(422, f"label: availability is not counted by {label}; take a label of the replicas")
         try:
             pool = service.spec.pool(chosen.pool)
             (one, other), seen = compare(service.source, chosen, pool, label, (a, b), (start, end))
         except SourceError as error:
             raise HTTPException(503, str(error)) from error
+        except ValueError as error:
+            raise HTTPException(422, f"label: {error}") from error
         for name, value in (("a", a), ("b", b)):
             if value not in seen:
                 there = ", ".join(sorted(seen)[:20]) or "none"
@@ -124,7 +125,7 @@ def _side(side: Side, objective: Objective, label: str) -> SideOut:
         bad=side.bad,
         bad_ratio=ratio,
         burn_rate=None if ratio is None else ratio / objective.budget_ratio,
-        replicas=None if label in OF_REQUESTS else len(side.replicas),
+        replicas=None if label in (*OF_REQUESTS, TENANT) else len(side.replicas),
         percentiles=[
             Percentile.model_validate(
                 {
