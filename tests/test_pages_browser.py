@@ -17,8 +17,9 @@ from slo.ledger.database import open_database
 from slo.ledger.pool_booking import PoolSlot
 from slo.ledger.store import Ledger
 from slo.service.state import Service
+from slo.spec import load
 from slo.windows import SLOT
-from world import spec
+from world import SPEC_TEXT, spec
 
 pytestmark = pytest.mark.browser
 NOW = 1_700_000_400.0
@@ -179,6 +180,21 @@ def test_on_paper_there_is_the_content_and_no_menu(browser: Browser, url: str, p
     page.pdf(path=file, format="A4")
     assert file.read_bytes().count(b"/Type /Page\n") + file.read_bytes().count(b"/Type /Page ") <= 8
     page.close()
+
+
+def test_what_burns_comes_first_and_the_advice_stands_above_it(browser: Browser, tmp_path: Path) -> None:
+    more = "  - {id: slow, pool: pool, indicator: {time_per_output_token: 40ms}, target: 95%, window: 28d}\n"
+    ledger = Ledger(open_database(f"sqlite:///{tmp_path}/ledger.db"))
+    objectives = load(SPEC_TEXT + more)
+    for name, good in (("fast", 200), ("slow", 100)):
+        counts = [SlotCount(int(NOW) - SLOT * back, good, 200, 300.0, "request") for back in range(1, 13)]
+        ledger.book({(name, "hash"): counts}, int(NOW))
+    with served(Service(objectives, Recorded([]), ledger, clock=lambda: NOW)) as url:
+        page = Watched(browser.new_page(), url).open("/")
+        assert page.locator(".card h2").all_inner_texts() == ["slow", "fast", "pool"]
+        expect(page.locator("main")).to_contain_text("Capacity: pool insufficient data")
+        page.close()
+    ledger.engine.dispose()
 
 
 def test_without_scripts_every_number_is_there(browser: Browser, url: str) -> None:

@@ -24,21 +24,22 @@ class Worst:
 
 def attributed(service: Service, objective: Objective, start: float, end: float) -> Attribution:
     """Attribute the bad requests of the slots that begin within [start, end), without what is excluded."""
-    counts, rows = _evidence(service, objective, start, end)
-    bad = {slot: bad for slot, (bad, _) in counts.items()}
-    return attribute(objective, service.spec.pool(objective.pool), bad, rows)
+    return attributed_with_worst(service, objective, start, end, 0)[0]
 
 
-def worst(service: Service, objective: Objective, start: float, end: float, number: int) -> list[Worst]:
-    """Return the slots with the most bad requests, worst first."""
+def attributed_with_worst(
+    service: Service, objective: Objective, start: float, end: float, number: int
+) -> tuple[Attribution, list[Worst]]:
+    """Return the same, and the slots with the most bad requests, worst first."""
     counts, rows = _evidence(service, objective, start, end)
-    by_slot = {row.slot: row for row in rows}
-    causes: dict[int, list[Cause]] = defaultdict(list)
-    bad = {slot: bad for slot, (bad, _) in counts.items()}
-    for slot, cause, _ in split(objective, service.spec.pool(objective.pool), bad, rows):
-        causes[slot].append(cause)
+    bad, pool = {slot: bad for slot, (bad, _) in counts.items()}, service.spec.pool(objective.pool)
     chosen = sorted(bad, key=lambda slot: (-bad[slot], -slot))[:number]
-    return [Worst(slot, *counts[slot], by_slot.get(slot), tuple(causes[slot])) for slot in chosen]
+    causes: dict[int, list[Cause]] = defaultdict(list)
+    for slot, cause, _ in split(objective, pool, {slot: bad[slot] for slot in chosen}, rows):
+        causes[slot].append(cause)
+    by_slot = {row.slot: row for row in rows} if chosen else {}
+    worst = [Worst(slot, *counts[slot], by_slot.get(slot), tuple(causes[slot])) for slot in chosen]
+    return attribute(objective, pool, bad, rows), worst
 
 
 def _evidence(

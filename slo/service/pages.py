@@ -8,12 +8,14 @@ from fastapi.templating import Jinja2Templates
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from slo.budget import Budget
 from slo.quantities import duration_text, percent_text
 from slo.service import api_reviews, pages_detail
 from slo.service.state import Service
 from slo.service.weeks import WEEK, start_of, week_of
 
 STATUS_SIGNS = {"ok": "✓", "burning": "▲", "exhausted": "✕", "unknown": "?"}
+URGENT = ("exhausted", "burning", "unknown", "ok")
 STATUS_WORDS = {
     "ok": "within budget",
     "burning": "burning too fast",
@@ -37,7 +39,7 @@ def router(service: Service, runbooks: str) -> APIRouter:
 
     @pages.get("/")
     def budgets(request: Request) -> HTMLResponse:
-        found = list(service.judged().budgets.values())
+        found = sorted(service.judged().budgets.values(), key=_urgency)
         advice = [service.recommendation(pool.name) for pool in service.spec.pools]
         context = {
             "budgets": found,
@@ -67,6 +69,11 @@ def router(service: Service, runbooks: str) -> APIRouter:
         return templates.TemplateResponse(request, "runbooks.html", {"content": render_runbooks(runbooks)})
 
     return pages
+
+
+def _urgency(budget: Budget) -> tuple[bool, int]:
+    """What somebody must look at first comes first; the rest stays in the order of the objectives file."""
+    return not any(burn.firing for burn in budget.burns), URGENT.index(budget.status)
 
 
 def _percent(ratio: float) -> str:

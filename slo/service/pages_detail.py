@@ -9,7 +9,7 @@ from fastapi.templating import Jinja2Templates
 from slo.attribution import HELPED
 from slo.capacity.plan import CAPACITY
 from slo.service.api_pools import known
-from slo.service.attributing import attributed, worst
+from slo.service.attributing import attributed_with_worst
 from slo.service.history import rfc3339
 from slo.service.spans import of_objective, window_or
 from slo.service.state import Service
@@ -47,10 +47,11 @@ def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
 def _objective(service: Service, name: str, hours: int) -> dict[str, Any]:
     objective, judged = of_objective(service, name), service.judged()
     start, end = window_or(service, objective, None, None)
+    attribution, worst = attributed_with_worst(service, objective, start, end, WORST)
     return {
         "budget": judged.budgets[name],
-        "attribution": attributed(service, objective, start, end),
-        "worst": worst(service, objective, start, end, WORST),
+        "attribution": attribution,
+        "worst": worst,
         "exclusions": [one for one in service.exclusions() if one.covers(objective) and one.end > start],
         "advice": service.recommendation(objective.pool),
         "at": judged.at,
