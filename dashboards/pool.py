@@ -25,6 +25,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
             Section("Does one replica carry more?", [(9, _load()), (9, engine_panels.scheduler(spec))]),
             Section("Is one version worse?", [(9, _versions(spec))]),
             Section("Is one tenant the cause?", [(9, _tenants())]),
+            Section("Is one adapter the cause?", [(9, _adapters())]),
         ],
     )
 
@@ -144,6 +145,34 @@ def _tenants() -> list[Any]:
             catalogue.GATEWAY_FAILURES,
             queries.ratio(failures, requests),
             "percentunit",
+        ),
+    ]
+
+
+def _adapters() -> list[Any]:
+    """LoRA adapters share a base model, its batch and its cache; each objective judges their requests apart."""
+    judged = queries.rate(catalogue.ADAPTER_REQUESTS, "objective, adapter")
+    bad = queries.rate(catalogue.ADAPTER_REQUESTS, "objective, adapter", outcome="bad")
+    source = f"Source: {catalogue.ADAPTER_REQUESTS}, by the plugin in the engine."
+    return [
+        panels.graph(
+            "Requests by adapter",
+            "Whose requests they are, by objective that judges them; none: the base model. A line that rises alone is where a "
+            f"surge comes from. {source}",
+            [Query(judged, "{{adapter}} {{objective}}")],
+            unit="reqps",
+            no_data="no adapters are served",
+            many=True,
+        ),
+        panels.graph(
+            "Bad requests by adapter",
+            "Share of an adapter's judged requests that were bad. All alike: the replica is slow; one alone: its prompts, its "
+            f"answers, or a load of its weights. {source}",
+            [Query(queries.ratio(bad, judged), "{{adapter}} {{objective}}")],
+            unit="percentunit",
+            max=1,
+            no_data="no adapters are served",
+            many=True,
         ),
     ]
 

@@ -23,6 +23,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
             Section("What is it asked?", [(8, _asked(spec))]),
             Section("Where does its time go?", [(8, engine_panels.latencies(spec)), (8, engine_panels.phases(spec))]),
             Section("What does it hold?", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
+            Section("What do its shortcuts save?", [(9, _shortcuts())]),
             Section("How does it end?", [(9, [_tokens_held(), _reasons(), engine_panels.uptime()])]),
             Section("Are its GPUs well?", [(9, gpu_panels.state()), (9, gpu_panels.load())]),
         ],
@@ -51,6 +52,54 @@ def _asked(spec: Spec) -> list[Any]:
             "What a reader feels as stutter: every single gap, not a request's mean. High p99 with a calm p50: prefills of "
             "others interrupt the decoding.",
             catalogue.ITL,
+        ),
+    ]
+
+
+def _shortcuts() -> list[Any]:
+    drafts, drafted, accepted, asked, found, asked_behind, found_behind = (
+        queries.rate(metric, queries.REPLICA)
+        for metric in (
+            *(catalogue.DRAFTS, catalogue.DRAFTED, catalogue.DRAFTED_ACCEPTED),
+            *(catalogue.PREFIX_QUERIED, catalogue.PREFIX_HIT),
+            *(catalogue.EXTERNAL_PREFIX_QUERIED, catalogue.EXTERNAL_PREFIX_HIT),
+        )
+    )
+    return [
+        panels.graph(
+            "Prefix cache by tier",
+            "Share of the prompt tokens looked up in a tier that were found there: the GPU's own cache, and what is behind it "
+            "(host memory, disk, other nodes), which is asked for the rest. "
+            f"Source: {catalogue.PREFIX_HIT}, {catalogue.EXTERNAL_PREFIX_HIT}, and what was queried.",
+            [
+                Query(queries.ratio(found, asked), f"GPU {queries.REPLICA_NAME}"),
+                Query(queries.ratio(found_behind, asked_behind), f"behind {queries.REPLICA_NAME}"),
+            ],
+            unit="percentunit",
+            max=1,
+            low=True,
+            no_data="no prompt in this time",
+            many=True,
+        ),
+        panels.graph(
+            "Drafted tokens that were accepted",
+            "Speculative decoding: low means that drafts cost more than they save, and the time per token rises with the batch. "
+            f"Source: {catalogue.DRAFTED_ACCEPTED}, {catalogue.DRAFTED}.",
+            [Query(queries.ratio(accepted, drafted), queries.REPLICA_NAME)],
+            unit="percentunit",
+            max=1,
+            low=True,
+            no_data="no speculative decoding",
+            many=True,
+        ),
+        panels.graph(
+            "Tokens a step by speculation",
+            "Tokens that a sequence gains in a step: the model's own and the accepted ones of its draft. 1: nothing is gained. "
+            f"Source: {catalogue.DRAFTED_ACCEPTED}, {catalogue.DRAFTS}.",
+            [Query(f"1 + {queries.ratio(accepted, drafts)}", queries.REPLICA_NAME)],
+            unit="suffix: tok",
+            no_data="no speculative decoding",
+            many=True,
         ),
     ]
 

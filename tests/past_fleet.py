@@ -29,6 +29,7 @@ from compose.demo_traffic import Call, Profile, profile
 from exporters.collector import CollectorError, Point
 from exporters.engine import EngineCollector
 from exporters.exposition import Renderer
+from past_features import with_features
 from past_gpus import pair
 from past_service import Counts, gateway_points, service_points
 from slo import catalogue as c
@@ -100,7 +101,7 @@ class Node:
     def scrape(self, at: float, more: list[Point]) -> tuple[str, list[Point]]:
         """The exporter's page at a moment, and the engine's points on it."""
         try:
-            points, answered = list(self._collector.collect(math.inf)), 1
+            points, answered = list(with_features(list(self._collector.collect(math.inf)))), 1
         except CollectorError:
             points, answered = list(self._collector.fallback), 0
         busy = 0.0 if self.down else min(1.0, self.replica.running / 40)
@@ -197,7 +198,7 @@ def past(folder: Path) -> Iterator[PastPrometheus]:
 
 def _recipe() -> list[bytes]:
     """The texts of the modules that make the past."""
-    names = ("past_fleet", "past_gpus", "past_service", "backfill")
+    names = ("past_fleet", "past_features", "past_gpus", "past_service", "backfill")
     return [(Path(__file__).parent / f"{name}.py").read_bytes() for name in names]
 
 

@@ -14,6 +14,7 @@ import pytest
 from backfill import PastPrometheus
 from dashboards import queries
 from dashboards.build import boards
+from past_features import ACCEPTED, BEHIND, LAW, PROPOSED
 from past_fleet import EPOCH, INCIDENTS, MINUTE, SPEC, past
 from promql import panel_queries, panels, substitute, variable_queries
 from slo import catalogue, series
@@ -188,6 +189,17 @@ def test_a_wedged_engine_shows_as_a_queue_without_tokens(world: World) -> None:
     assert [name for name, values in tokens.items() if max(values) == 0] == ["node-0"]
     alerts = world.shown("oncall", "Firing alerts", "wedged engine", by="alertname")
     assert alerts["ReplicaStalled"][-1] == 2
+
+
+def test_shortcuts_and_adapters_show_the_shares_that_were_put_in(world: World) -> None:
+    accepted = world.shown("replica", "Drafted tokens that were accepted", "traffic x4")["A"]
+    assert accepted == pytest.approx([ACCEPTED / PROPOSED] * len(accepted), rel=0.01)
+    step = world.shown("replica", "Tokens a step by speculation", "traffic x4")["A"]
+    assert step == pytest.approx([1 + ACCEPTED] * len(step), rel=0.01)
+    behind = world.shown("replica", "Prefix cache by tier", "traffic x4")["B"]
+    assert behind == pytest.approx([BEHIND] * len(behind), rel=0.01)
+    requests = world.shown("pool", "Requests by adapter", "traffic x4", by="adapter")
+    assert sum(requests["law"]) / sum(requests["none"]) == pytest.approx(LAW / (1 - LAW), rel=0.05)
 
 
 def test_the_sums_of_the_rules_give_the_quantiles_of_the_raw_buckets(world: World) -> None:

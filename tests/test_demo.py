@@ -28,8 +28,8 @@ SPEC = read_objectives(None)
 MODEL = SPEC.pools[0].model
 BURST = range(90, 130)
 
-# The demo's replicas serve no adapters.
-SOURCES = [source for source in VLLM.sources if source.metric is not catalogue.ADAPTER_REQUESTS]
+# The demo's replicas serve no adapters and do not speculate.
+SOURCES = [s for s in VLLM.sources if not s.optional or s.metric is catalogue.OBJECTIVE_REQUESTS]
 
 
 def fleet(replicas: int = 2, seed: int = 1) -> Fleet:

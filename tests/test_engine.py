@@ -13,6 +13,7 @@ import pytest
 
 from exporters.collector import CollectorError, Point
 from exporters.engine import EngineCollector
+from exporters.engines.vllm import VLLM
 from exporters.reader import LIMIT_BYTES
 from slo import catalogue
 from slo.catalogue import Metric
@@ -145,7 +146,7 @@ def test_every_counter_is_there_at_zero_before_the_first_request() -> None:
         points = collect(EngineCollector(url))
     counters = {
         metric for metric in catalogue.ALL if metric.kind == "counter" and set(catalogue.REPLICA) <= {*metric.labels}
-    } - {catalogue.ADAPTER_REQUESTS}  # only where adapters are served
+    } - ({s.metric for s in VLLM.sources if s.optional} - {catalogue.OBJECTIVE_REQUESTS})  # adapters, speculation
     assert {point.metric for point in points if point.metric.kind == "counter"} == counters
     assert {point.value for point in points if point.metric.kind == "counter"} == {0}
 

@@ -126,8 +126,9 @@ def test_a_page_of_another_program_is_not_recognised() -> None:
 def test_pages_of_two_versions_give_the_same_metrics(name: str, requests: int, generated: int) -> None:
     points = points_of(recorded(name))
     missing = {s.metric for s in VLLM.sources if not any(point.metric == s.metric for point in points)}
-    plugin = {catalogue.OBJECTIVE_REQUESTS, *(metric for metric in catalogue.ALL if "adapter" in metric.labels)}
-    assert missing == plugin | ({catalogue.REJECTED} if name == "0.27.1.prom" else set())
+    assert missing == {source.metric for source in VLLM.sources if source.optional} | (
+        {catalogue.REJECTED} if name == "0.27.1.prom" else set()
+    )
     assert values(points, catalogue.FINISHED, reason="length", model="tiny") == [requests]
     assert values(points, catalogue.GENERATION_TOKENS) == [generated]
     assert [values(points, m, "_count") for m in (catalogue.TTFT, catalogue.TPOT, catalogue.DURATION)] == [

@@ -13,6 +13,7 @@ import pytest
 
 from exporters.collector import Point
 from exporters.engine import EngineCollector
+from exporters.engines.vllm import VLLM
 from real_engine import Engine
 from slo import catalogue
 from slo.catalogue import Metric, bucket_bound
@@ -79,7 +80,7 @@ async def ask(client: httpx.AsyncClient, engine: Engine, tokens: int) -> Seen:
 def client() -> httpx.AsyncClient:
     # A connection per request: one kept alive may be closed by the server just as it is used again.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    return httpx.AsyncClient(timeout=100, trust_env=False, limits=limits)
+    return httpx.AsyncClient(timeout=600, trust_env=False, limits=limits)
 
 
 async def mixed(engine: Engine) -> list[Seen]:
@@ -132,8 +133,9 @@ def test_every_metric_that_vllm_has_is_on_our_page_under_its_replica_and_rank(en
     engine_metrics = {
         metric.name for metric in catalogue.ALL if "replica" in metric.labels and "uuid" not in metric.labels
     }
-    # This engine serves no LoRA adapters.
-    assert names == engine_metrics - {metric.name for metric in catalogue.ALL if "adapter" in metric.labels}
+    # This engine serves no LoRA adapters and does not speculate.
+    unused = {source.metric.name for source in VLLM.sources if source.optional} - {catalogue.OBJECTIVE_REQUESTS.name}
+    assert names == engine_metrics - unused
     assert {p.labels["replica"] for p in points} == {address}
     assert {p.labels["engine"] for p in points if "engine" in p.labels} == {"vllm"}
     assert {p.labels["model"] for p in points if "model" in p.labels} == {engine.model}

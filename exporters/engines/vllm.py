@@ -22,6 +22,13 @@ VLLM = EngineMapping(
             since="0.8",
         ),
         Source(catalogue.PREFIX_HIT, ("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"), since="0.8"),
+        # A KV connector's (vllm-project/vllm#28585); 0 without one.
+        Source(catalogue.EXTERNAL_PREFIX_QUERIED, ("vllm:external_prefix_cache_queries_total",), since="0.12"),
+        Source(catalogue.EXTERNAL_PREFIX_HIT, ("vllm:external_prefix_cache_hits_total",), since="0.12"),
+        # Only where speculative decoding is on.
+        Source(catalogue.DRAFTS, ("vllm:spec_decode_num_drafts_total",), optional=True),
+        Source(catalogue.DRAFTED, ("vllm:spec_decode_num_draft_tokens_total",), optional=True),
+        Source(catalogue.DRAFTED_ACCEPTED, ("vllm:spec_decode_num_accepted_tokens_total",), optional=True),
         Source(catalogue.PREEMPTIONS, ("vllm:num_preemptions_total",)),
         Source(catalogue.PROMPT_TOKENS, ("vllm:prompt_tokens_total",)),
         Source(catalogue.GENERATION_TOKENS, ("vllm:generation_tokens_total",)),

@@ -34,6 +34,22 @@ PREFIX_QUERIED = Metric(
     "llm_prefix_cache_queried_tokens_total", "counter", RANK, "Prompt tokens looked up in the prefix cache."
 )
 PREFIX_HIT = Metric("llm_prefix_cache_hit_tokens_total", "counter", RANK, "Prompt tokens found in the prefix cache.")
+EXTERNAL_PREFIX_QUERIED = Metric(
+    "llm_external_prefix_cache_queried_tokens_total",
+    "counter",
+    RANK,
+    "Prompt tokens, not in the GPU's prefix cache, that were looked up in the tier behind it (host memory, disk, other nodes).",
+)
+EXTERNAL_PREFIX_HIT = Metric(
+    "llm_external_prefix_cache_hit_tokens_total", "counter", RANK, "Prompt tokens found in the tier behind."
+)
+DRAFTS = Metric(
+    "llm_speculative_drafts_total", "counter", RANK, "Steps of a sequence in which speculative decoding made a draft."
+)
+DRAFTED = Metric("llm_speculative_draft_tokens_total", "counter", RANK, "Tokens that speculative decoding proposed.")
+DRAFTED_ACCEPTED = Metric(
+    "llm_speculative_accepted_tokens_total", "counter", RANK, "Proposed tokens that the model accepted."
+)
 PREEMPTIONS = Metric("llm_preemptions_total", "counter", RANK, "Requests pushed out of the batch to be computed again.")
 PROMPT_TOKENS = Metric("llm_prompt_tokens_total", "counter", RANK, "Prompt tokens processed.")
 GENERATION_TOKENS = Metric("llm_generation_tokens_total", "counter", RANK, "Tokens generated.")
