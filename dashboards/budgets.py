@@ -65,7 +65,7 @@ def _glance(spec: Spec) -> Any:
         by="objective",
         unit="none",
         no_data="unknown: no ledger, or rules do not run",
-        links=[drill.link("The ledger's numbers", links.objective_url("${__data.fields.Objective}"))],
+        links=[drill.link("The ledger's numbers", links.objective_page("${__data.fields.Objective}"))],
         overrides=[
             panels.override("Budget left", **left),
             *(panels.override(heading, **look) for heading, look in ratios.items()),
@@ -94,7 +94,7 @@ def _common(spec: Spec) -> dict[str, Any]:
     return {
         "many": True,
         "colours": common.objective_colours(spec),
-        "links": [common.TO_API],
+        "links": [common.TO_LEDGER],
     }
 
 
@@ -164,7 +164,7 @@ def _burn(spec: Spec) -> Any:
             )
             for index, dash in enumerate(_DASHES[: len(windows)])
         ],
-        links=[common.TO_API],
+        links=[common.TO_LEDGER],
     )
 
 

@@ -55,7 +55,7 @@ def _tokens(pool: Pool) -> str:
 
 
 def _headlines(spec: Spec) -> list[Any]:
-    to_api = [drill.link("Reasons and evidence", links.recommendation_url(pool.name)) for pool in spec.pools]
+    to_pages = [drill.link("Reasons and evidence", links.pool_page(pool.name)) for pool in spec.pools]
     missing = [
         Query(f'max({catalogue.RECOMMENDED_NODES}{{pool="{pool.name}",pool=~"$pool"}}) - {_serving(pool)}', pool.name)
         for pool in spec.pools
@@ -70,7 +70,7 @@ def _headlines(spec: Spec) -> list[Any]:
             no_data="unknown: no recommendation",
             base=GREY,
             steps=[Step(0, GOOD), Step(1, WARN)],
-            links=to_api,
+            links=to_pages,
         ),
         panels.stat(
             "Nodes that serve",
@@ -82,7 +82,7 @@ def _headlines(spec: Spec) -> list[Any]:
                 panels.override(pool.name, thresholds=panels.steps_of([Step(pool.nodes.min, GOOD)], BAD))
                 for pool in spec.pools
             ],
-            links=to_api,
+            links=to_pages,
         ),
     ]
 

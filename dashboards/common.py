@@ -31,7 +31,7 @@ TO_REPLICA = drill.link(
 )
 TO_POOL = drill.down("Its replicas side by side", links.POOL)
 TO_GPU = drill.down("Its GPUs in depth", links.GPU)
-TO_API = drill.link("The ledger's numbers", links.objective_url(_OBJECTIVE))
+TO_LEDGER = drill.link("The ledger's numbers", links.objective_page(_OBJECTIVE))
 
 
 def pool_variable(spec: Spec) -> Any:

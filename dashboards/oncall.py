@@ -71,7 +71,7 @@ def _budgets(spec: Spec) -> list[Any]:
         no_data="unknown: no ledger",
         base=BAD,
         steps=[Step(0, WARN), Step(spend, GOOD)],
-        links=[common.TO_BUDGET, common.TO_API],
+        links=[common.TO_BUDGET, common.TO_LEDGER],
     )
     return [left, _burn(spec)] if common.long_windows(spec) else [left]
 
@@ -98,7 +98,7 @@ def _burn(spec: Spec) -> Any:
             panels.override(name, thresholds=panels.steps_of([Step(1, WARN), Step(round(tier.factor, 3), BAD)]))
             for name, tier in fastest.items()
         ],
-        links=[common.TO_BURN, common.TO_API],
+        links=[common.TO_BURN, common.TO_LEDGER],
     )
 
 

@@ -84,11 +84,6 @@ def runbooks_url(base: str = SERVICE_URL) -> str:
     return f"{base}/runbooks"
 
 
-def objective_url(objective: str, base: str = SERVICE_URL) -> str:
-    """Address of an objective in the service's API. The id may be a Prometheus template."""
-    return f"{base}/api/v1/slos/{objective}"
-
-
 def objective_page(objective: str, base: str = SERVICE_URL) -> str:
     """Address of an objective's page: where it stands, what its pool was like, whether more nodes would help."""
     return f"{base}/slos/{objective}"
@@ -97,8 +92,3 @@ def objective_page(objective: str, base: str = SERVICE_URL) -> str:
 def pool_page(pool: str, base: str = SERVICE_URL) -> str:
     """Address of a pool's page: the recommendation and what it rests on."""
     return f"{base}/pools/{pool}"
-
-
-def recommendation_url(pool: str, base: str = SERVICE_URL) -> str:
-    """Address of a pool's recommendation in the service's API."""
-    return f"{base}/api/v1/pools/{pool}/recommendation"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from slo import catalogue, links, spec
+from slo import catalogue, spec
 from slo.service.models import RecommendationOut
 
 ROOT = Path(__file__).parent.parent
@@ -20,7 +20,7 @@ def test_the_manifests_read_what_we_publish_within_the_pools_limits() -> None:
     by_prometheus, by_api = (manifest["spec"]["triggers"][0] for manifest in MANIFESTS)
     query = f'max({catalogue.RECOMMENDED_NODES}{{pool="{POOL.name}"}})'
     assert (by_prometheus["type"], by_prometheus["metadata"]["query"]) == ("prometheus", query)
-    assert by_api["metadata"]["url"].endswith(links.recommendation_url(POOL.name, ""))
+    assert by_api["metadata"]["url"].endswith(f"/api/v1/pools/{POOL.name}/recommendation")
     assert by_api["metadata"]["valueLocation"] in RecommendationOut.model_fields
     for manifest in MANIFESTS:
         limits = (manifest["spec"]["minReplicaCount"], manifest["spec"]["maxReplicaCount"])

@@ -42,7 +42,7 @@ def test_every_link_leads_somewhere_and_keeps_time_and_variables(uid: str) -> No
             else:
                 fingerprint = f"{links.runbooks_url()}#${{__field.labels.fingerprint}}"
                 assert url.startswith(
-                    (links.objective_url("${__"), links.recommendation_url(SPEC.pools[0].name), fingerprint)
+                    (links.objective_page("${__"), links.pool_page(SPEC.pools[0].name), fingerprint)
                 )
 
 
@@ -99,7 +99,7 @@ def test_every_dashboard_leads_to_the_others_the_runbooks_and_the_service(board:
 
 def test_links_to_the_service_follow_its_address() -> None:
     elsewhere = "".join(boards(SPEC, "https://slo.example.org/").values())
-    assert "https://slo.example.org/api/v1/slos/" in elsewhere
+    assert "https://slo.example.org/slos/" in elsewhere
     assert "https://slo.example.org/runbooks" in elsewhere
     assert links.SERVICE_URL not in elsewhere
 

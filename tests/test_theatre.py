@@ -7,6 +7,7 @@ import pytest
 import theatre
 from incidents import incidents
 from playbill import DOCUMENT
+from slo import links
 
 CAST = incidents()
 WARNING = 2.5 * 60  # seconds of the play by which ours may page before theory (blunt windows) or after it
@@ -51,7 +52,7 @@ def test_a_page_says_which_pool_and_leads_to_runbook_panel_and_numbers(name: str
     assert len(page.summary) < 110, "a phone shows three lines"
     assert page.links[0].endswith(f"/runbooks#{page.alert.lower()}")
     assert "viewPanel=" in page.links[1]
-    assert "/api/v1/" in page.links[2]
+    assert page.links[2].startswith((links.objective_page(f"{name}-"), links.pool_page(name)))
 
 
 def test_maintenance_is_muted_by_its_exclusion_and_not_for_want_of_alerts(acts: dict[str, theatre.Act]) -> None:
