@@ -41,9 +41,7 @@ def test_every_link_leads_somewhere_and_keeps_time_and_variables(uid: str) -> No
                 _check_traces(board, url)
             else:
                 fingerprint = f"{links.runbooks_url()}#${{__field.labels.fingerprint}}"
-                assert url.startswith(
-                    (links.objective_page("${__"), links.pool_page(SPEC.pools[0].name), fingerprint)
-                )
+                assert url.startswith((links.objective_page("${__"), links.pool_page(SPEC.pools[0].name), fingerprint))
 
 
 def _check_inner(board: Dashboard, url: str) -> None:
