@@ -22,8 +22,6 @@ AT_GATEWAY = {
     "time_per_output_token": c.GATEWAY_TPOT,
     "request_duration": c.GATEWAY_DURATION,
 }
-CLIENTS = ("4xx", "left")  # a client's own fault or wish: neither good nor bad
-FAILED = ("5xx", "broken")
 Labels = tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -141,14 +139,19 @@ class ByTenant:
             side.count(observed, [Counting("bucket", (good,), (Selector(histogram.count, mine),))])
             _buckets(side, latency, observed, series, Selector(histogram.bucket, mine))
         if not self._indicator.limits:
-            every, clients, failed = (
-                Selector(c.GATEWAY_REQUESTS.name, mine),
-                Selector(c.GATEWAY_FAILURES.name, (*mine, ("reason", CLIENTS))),
-                Selector(c.GATEWAY_FAILURES.name, (*mine, ("reason", FAILED))),
+            every = Selector(c.GATEWAY_REQUESTS.name, mine)
+            reasons = {item.labels.get("reason", "") for item in series if item.name == c.GATEWAY_FAILURES.name}
+            ours, clients = (
+                Selector(c.GATEWAY_FAILURES.name, (*mine, ("reason", tuple(sorted(some)))))
+                for some in ({reason for reason in reasons if not _by_client(reason)}, set(filter(_by_client, reasons)))
             )
-            served = Counting("counter", (every,), (every,), (clients, failed))
-            side.count(observed, [served])
-            side.total += sum(slot.good for slot in observed.count([Counting("counter", (failed,), (failed,))]))
+            side.count(observed, [Counting("counter", (every,), (every,), (clients, ours))])
+            side.total += sum(slot.good for slot in observed.count([Counting("counter", (ours,), (ours,))]))
+
+
+def _by_client(reason: str) -> bool:
+    """Whether a failure is the client's own fault or wish, neither good nor bad. Gateways say 4xx or the very status, such as 429."""
+    return reason == "left" or reason.startswith("4")
 
 
 def _gateways(series: Sequence[Series]) -> list[Series]:

@@ -177,7 +177,7 @@ def gateway(tenant: str, per_scrape: dict[str, int], born: float, reset: float) 
         return [(at, float(step * ((at - begin) // 15 + 1))) for at, begin in since.items()]
 
     found = [Series(c.GATEWAY_REQUESTS.name, labels, grown(sum(per_scrape.values())))]
-    for reason in ("4xx", "5xx", "left", "broken"):
+    for reason in sorted({"4xx", "5xx", "left", "broken", *per_scrape} - {"good"}):
         found.append(Series(c.GATEWAY_FAILURES.name, {**labels, "reason": reason}, grown(per_scrape.get(reason, 0))))
     counts = {0.5: 6, 0.6: 8, float("inf"): 10}
     for bound, step in counts.items():
@@ -185,8 +185,12 @@ def gateway(tenant: str, per_scrape: dict[str, int], born: float, reset: float) 
     return [*found, Series(c.GATEWAY_TTFT.count, labels, grown(10))]
 
 
-def test_tenants_are_told_apart_as_the_gateway_saw_them(tmp_path: Path) -> None:
-    one = gateway("acme", {"good": 8, "5xx": 1, "left": 1}, T0 - 60, T0 + 3600)
+@pytest.mark.parametrize("failures", [("5xx", "left"), ("500", "429"), ("broken", "4xx"), ("", "400")])
+def test_tenants_are_told_apart_as_the_gateway_saw_them(tmp_path: Path, failures: tuple[str, str]) -> None:
+    ours, clients = (
+        failures  # Plimsoll's gateway says classes, LiteLLM the very status, or nothing where there was none
+    )
+    one = gateway("acme", {"good": 8, ours: 1, clients: 1}, T0 - 60, T0 + 3600)
     late = gateway("zeta", {"good": 10}, T0 + 1200, T0 + 3600)
     ledger = Ledger(open_database(f"sqlite:///{tmp_path}/ledger.db"))
     client = TestClient(create_app(Service(SPEC, Recorded([*one, *late]), ledger, clock=lambda: END)))
