@@ -127,7 +127,7 @@ def _why(objective: Objective, ways: Sequence[Counting], series: Sequence[Series
     kind = objective.indicator.kind
     if kind not in HISTOGRAMS:
         return f"{ways[0].good[0].name} is missing there" + (
-            ", which exporters/vllm_plugin.py writes inside the engine" if kind == "goodput" else ""
+            ", which our plugin writes inside the engine: install it there (README)" if kind == "goodput" else ""
         )
     name, limit = HISTOGRAMS[kind].bucket, float(objective.indicator.limits[kind])
     bounds = {float(item.labels.get("le", "nan")) for item in series if item.name == name}
