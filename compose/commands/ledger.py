@@ -2,9 +2,11 @@
 
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import make_url
+from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from compose.databases import open_ledger, without_password
@@ -38,20 +40,28 @@ def export(args: argparse.Namespace) -> int:
         raise UserError(f"--out {args.out}: is there already; name a folder that is not")
     _refuse_missing(args.db)
     partial = args.out.with_name(f"{args.out.name}.{os.getpid()}.partial")
-    engine = open_ledger(args.db)
-    try:
-        partial.mkdir(parents=True)
-        counts = export_ledger(engine, partial)
-        partial.rename(args.out)
-    except SQLAlchemyError as error:
-        raise UserError(f"--db {without_password(args.db)}: {reason(error)}") from error
-    except OSError as error:
-        raise UserError(f"--out {args.out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        engine.dispose()
+    with _opened(args.db) as engine:
+        try:
+            partial.mkdir(parents=True)
+            counts = export_ledger(engine, partial)
+            partial.rename(args.out)
+        except OSError as error:
+            raise UserError(f"--out {args.out}: cannot be written: {error.strerror or error}") from error
     for name, rows in counts.items():
         print(f"{name}: {rows} rows")
     return 0
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Engine]:
+    """The ledger's engine. Whatever fails in the database, the transaction is undone and it is said in one line."""
+    engine = open_ledger(url)
+    try:
+        yield engine
+    except SQLAlchemyError as error:
+        raise UserError(f"--db {without_password(url)}: {reason(error)}; nothing was written") from error
+    finally:
+        engine.dispose()
 
 
 def _refuse_missing(url: str) -> None:
@@ -68,17 +78,13 @@ def take(args: argparse.Namespace) -> int:
     """Add the rows of a folder."""
     if not args.folder.is_dir():
         raise UserError(f"{args.folder}: is no folder; name one that `plimsoll ledger export` wrote")
-    engine = open_ledger(args.db)
-    try:
-        found = import_ledger(engine, args.folder)
-    except NotImported as error:
-        raise UserError(str(error)) from error
-    except SQLAlchemyError as error:
-        raise UserError(f"--db {without_password(args.db)}: {reason(error)}; nothing was imported") from error
-    except OSError as error:
-        raise UserError(f"{args.folder}: cannot be read: {error.strerror or error}") from error
-    finally:
-        engine.dispose()
+    with _opened(args.db) as engine:
+        try:
+            found = import_ledger(engine, args.folder)
+        except NotImported as error:
+            raise UserError(str(error)) from error
+        except OSError as error:
+            raise UserError(f"{args.folder}: cannot be read: {error.strerror or error}") from error
     for name, taken in found.items():
         print(f"{name}: {taken.rows} rows, {taken.new} of them new")
     return 0

@@ -1,5 +1,6 @@
 """The API's route that sets two versions side by side."""
 
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Query
@@ -146,13 +147,7 @@ def _tested(a: Side, b: Side) -> tuple[DifferenceOut | None, str]:
         return None, f"Not tested: {error.name} is not installed: pip install 'plimsoll-slo[forecast]'"
     if found is None:
         return None, "Not tested: one of them has no request."
-    out = DifferenceOut(
-        difference=found.difference,
-        low=found.low,
-        high=found.high,
-        p_value=found.p_value,
-        significant=found.significant,
-    )
+    out = DifferenceOut(**asdict(found), significant=found.significant)
     return out, _verdict(a, b, found)
 
 
