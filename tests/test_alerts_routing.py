@@ -13,9 +13,10 @@ from msgspec import structs
 from alerts.build import render
 from alerts.receivers import Receivers
 from page import Page
+from pagerduty import PagerDuty
 from slo import links
 from slo.spec import load
-from stack import Alertmanager, PagerDuty, Prometheus, scrape, tool, versions, wait_for
+from stack import Alertmanager, Prometheus, scrape, tool, versions, wait_for
 from stage import serving
 
 SPEC = load((Path(__file__).parents[1] / "slo" / "objectives.yaml").read_text())

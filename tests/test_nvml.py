@@ -11,7 +11,8 @@ import pynvml
 import pytest
 
 from exporters.exposition import Renderer
-from fakenvml import Device, FakeNvml, State, compile_library
+from fakenvml import FakeNvml, compile_library
+from fakenvml.layout import Device, State
 from gpu_node import Node, fake, node
 from slo import catalogue
 from stack import require, wait_for

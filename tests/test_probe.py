@@ -18,7 +18,8 @@ from process import PLIMSOLL, environment, refused
 from slo import catalogue
 from slo.catalogue import Metric
 from stack import free_port, wait_for
-from test_demo import MODEL, Demo
+from test_demo import MODEL
+from test_demo_server import Demo
 from test_export_command import exporting
 
 ANSWER: list[Step] = [

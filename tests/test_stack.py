@@ -5,7 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from stack import Alertmanager, PagerDuty, Prometheus, require, scrape, wait_for
+from pagerduty import PagerDuty
+from stack import Alertmanager, Prometheus, require, scrape, wait_for
 
 QUIET = "route: {receiver: none}\nreceivers: [{name: none}]\n"
 

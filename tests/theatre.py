@@ -29,7 +29,8 @@ import slo_shapes
 from alerts.build import render
 from alerts.receivers import Receivers
 from incidents import Incident, detection, incidents, spec
-from stack import Alertmanager, PagerDuty, Prometheus, tool
+from pagerduty import PagerDuty
+from stack import Alertmanager, Prometheus, tool
 from stage import Clock, Stage, serving
 
 WALL = 225.0  # seconds of the wall's clock that a play takes; its speed follows from how long its incidents need

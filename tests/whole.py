@@ -18,9 +18,10 @@ from alerts.receivers import Receivers
 from alerts.rules import Sites
 from exporters.engines.vllm_buckets import with_limits
 from fakenvml import FakeNvml
+from pagerduty import PagerDuty
 from process import Command
 from slo.spec import Spec, load
-from stack import Alertmanager, PagerDuty, Prometheus, free_port, scrape
+from stack import Alertmanager, Prometheus, free_port, scrape
 
 # A busy machine is seldom late for it, and recorded rates, which lose up to an interval at a window's edge, stay within 1 %.
 SCRAPE_INTERVAL = "2s"

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import pytest
 
+from fakenvml.layout import EVENTS, Event, Field, Ratio, Slice, State
+
 SOURCE = Path(__file__).with_name("fakenvml.c")
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "fakenvml"
-DEVICES, CALLS_MOST, FIELDS, RATIOS, LINKS, SLICES, PROCESSES, EVENTS = 16, 64, 320, 16, 18, 7, 8, 64
 XID_EVENT = 8
 GPU_IS_LOST = 15
 NOT_SUPPORTED = 3
@@ -113,113 +114,6 @@ H100_FIELDS: dict[tuple[int, int], int | tuple[int, int]] = {
     (271, 0): 5_000_000_000,
 }
 H100_RATIOS = {1: 95.0, 2: 88.0, 3: 41.0, 5: 36.5, 10: 64.25}  # GPM, in percent
-
-
-class Field(ctypes.Structure):
-    """Twin of the C struct of that name."""
-
-    _fields_ = (
-        ("id", ctypes.c_uint32),
-        ("scope", ctypes.c_uint32),
-        ("code", ctypes.c_int32),
-        ("type", ctypes.c_uint32),
-        ("bits", ctypes.c_uint64),
-    )
-
-
-class Ratio(ctypes.Structure):
-    """Twin of the C struct of that name."""
-
-    _fields_ = (("id", ctypes.c_uint32), ("code", ctypes.c_int32), ("value", ctypes.c_double))
-
-
-class Slice(ctypes.Structure):
-    """Twin of the C struct of that name."""
-
-    _fields_ = (("instance", ctypes.c_uint32), ("uuid", ctypes.c_char * 96), ("name", ctypes.c_char * 96))
-
-
-class Event(ctypes.Structure):
-    """Twin of the C struct of that name."""
-
-    _fields_ = (
-        ("device", ctypes.c_uint32),
-        ("pad", ctypes.c_uint32),
-        ("type", ctypes.c_uint64),
-        ("data", ctypes.c_uint64),
-    )
-
-
-class Device(ctypes.Structure):
-    """Twin of the C struct of that name."""
-
-    _fields_ = (
-        ("present", ctypes.c_uint32),
-        ("code", ctypes.c_int32),
-        ("wedged", ctypes.c_uint32),
-        ("reads", ctypes.c_uint32),
-        ("codes", ctypes.c_int32 * CALLS_MOST),
-        ("uuid", ctypes.c_char * 96),
-        ("name", ctypes.c_char * 96),
-        ("bus_id", ctypes.c_char * 32),
-        ("memory_total", ctypes.c_uint64),
-        ("memory_reserved", ctypes.c_uint64),
-        ("memory_used", ctypes.c_uint64),
-        ("energy_mj", ctypes.c_uint64),
-        ("busy_percent", ctypes.c_uint32),
-        ("power_mw", ctypes.c_uint32),
-        ("power_limit_mw", ctypes.c_uint32),
-        ("temperature_c", ctypes.c_uint32),
-        ("clock_mhz", ctypes.c_uint32 * 4),
-        ("clock_max_mhz", ctypes.c_uint32 * 4),
-        ("memory_busy_percent", ctypes.c_uint32),
-        ("margin_c", ctypes.c_uint32),
-        ("threshold_c", ctypes.c_uint32 * 4),
-        ("pcie", ctypes.c_uint32 * 4),
-        ("sram_exceeded", ctypes.c_uint32),
-        ("remap_room", ctypes.c_uint32 * 5),
-        ("fabric_version", ctypes.c_uint32),
-        ("fabric_state", ctypes.c_uint32),
-        ("fabric_health", ctypes.c_uint32),
-        ("performance_state", ctypes.c_uint32),
-        ("persistence", ctypes.c_uint32),
-        ("mig_mode", ctypes.c_uint32),
-        ("slice_count", ctypes.c_uint32),
-        ("process_count", ctypes.c_uint32),
-        ("pids", ctypes.c_uint32 * PROCESSES),
-        ("gpm_supported", ctypes.c_uint32),
-        ("gpm_samples", ctypes.c_uint32),
-        ("ratio_count", ctypes.c_uint32),
-        ("field_count", ctypes.c_uint32),
-        ("links_up", ctypes.c_uint32),
-        ("bar1_used", ctypes.c_uint64),
-        ("clock_reasons", ctypes.c_uint64),
-        ("event_types", ctypes.c_uint64),
-        ("ecc", ctypes.c_uint64 * 2 * 2),
-        ("process_memory", ctypes.c_uint64 * PROCESSES),
-        ("link_errors", ctypes.c_uint64 * 4 * LINKS),
-        ("slices", Slice * SLICES),
-        ("ratios", Ratio * RATIOS),
-        ("fields", Field * FIELDS),
-    )
-
-
-class State(ctypes.Structure):
-    """Twin of the C struct of that name."""
-
-    _fields_ = (
-        ("init_code", ctypes.c_int32),
-        ("epoch", ctypes.c_uint32),
-        ("cuda_version", ctypes.c_int32),
-        ("inits", ctypes.c_uint32),
-        ("generation", ctypes.c_uint32),
-        ("crash", ctypes.c_uint32),
-        ("init_hangs", ctypes.c_uint32),
-        ("event_count", ctypes.c_uint32),
-        ("events", Event * EVENTS),
-        ("driver_version", ctypes.c_char * 80),
-        ("devices", Device * DEVICES),
-    )
 
 
 def compile_library(without: Sequence[str] = (), generation: int = 1) -> Path:
