@@ -75,8 +75,11 @@ def test_the_published_schema_is_the_current_one() -> None:
 def test_a_review_is_written_as_csv(service: str, tmp_path: Path) -> None:
     file = tmp_path / "review.csv"
     review("--week", "2023-W46", "--service", service, "--out", str(file))
-    (row,) = csv.DictReader(file.read_text().splitlines())
-    assert (row["week"], row["id"], row["good"]) == ("2023-W46", "fast", "900")
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    (good,) = (row for row in rows if (row["name"], row["measure"]) == ("fast", "good"))
+    assert (good["week"], good["value"]) == ("2023-W46", "900")
+    (arrivals,) = (row for row in rows if (row["name"], row["measure"]) == ("pool", "arrivals"))
+    assert arrivals["value"] == "300"
 
 
 def test_bad_input_is_one_line(service: str, tmp_path: Path) -> None:

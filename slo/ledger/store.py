@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
+from math import ceil
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, Engine, Executable, and_, bindparam, func, or_, select
@@ -127,9 +128,10 @@ class Ledger:
         with writing(self.engine) as connection:
             connection.execute(new.on_conflict_do_nothing())
 
-    def recommendations(self, pool: str, limit: int) -> list[dict[str, Any]]:
-        """Return the newest recommendations of a pool, newest first."""
+    def recommendations(self, pool: str, limit: int, before: float | None = None) -> list[dict[str, Any]]:
+        """Return the newest recommendations of a pool, newest first; only those made before a moment, where it is given."""
         query = select(recommendations.c.body).where(recommendations.c.pool == pool)
+        query = query if before is None else query.where(recommendations.c.at < ceil(before))
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(recommendations.c.at.desc()).limit(limit))
             return [json.loads(row.body) for row in rows]

@@ -107,6 +107,15 @@ recommendations = Table(
     Column("body", Text, nullable=False),
 )
 
+# Weekly reviews as they were made, by ISO week; `body` is the API's JSON. A row is never changed.
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("week", String(8), primary_key=True),
+    Column("made_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
 # Raw samples of the embedded source, kept for some hours, so that a restart counts on where the last scrape ended.
 scraped_series = Table(
     "scraped_series",

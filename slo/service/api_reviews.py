@@ -1,39 +1,67 @@
-"""The API's routes for the weekly review: JSON, and CSV for a spreadsheet."""
+"""The API's routes for the weekly review: which are kept, one as JSON, and as CSV for a spreadsheet."""
 
 from typing import Annotated
 
-import pandas as pd
-from fastapi import APIRouter, HTTPException, Path, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Response
+from pydantic import BaseModel, ValidationError
 
+from slo.ledger.reviews import kept_weeks
+from slo.service import review_csv
+from slo.service.history import rfc3339
+from slo.service.keeping import kept_or_fresh
+from slo.service.models import NEXT, link
 from slo.service.problems import READING
-from slo.service.review import Review, review
+from slo.service.review import Review
 from slo.service.state import Service
 
-COLUMNS = (
-    *("id", "pool", "target", "met", "good", "total", "bad", "good_ratio", "budget_spent", "coverage"),
-    "excluded_seconds",
-)
 Named = Annotated[str, Path(description="An ISO week, such as 2026-W47, in UTC.", max_length=8)]
+Fresh = Annotated[
+    bool, Query(description="Work it out from today's ledger, also where a review of that week was made and kept.")
+]
+
+
+class KeptReview(BaseModel):
+    """A week whose review was made and kept."""
+
+    week: str
+    made_at: str
+
+
+class KeptReviews(BaseModel):
+    """Weeks with a kept review, newest first."""
+
+    reviews: list[KeptReview]
+    next: str | None = NEXT
 
 
 def add(api: APIRouter, service: Service) -> None:
     """Add the routes."""
 
+    @api.get("/reviews", responses=READING)
+    def kept(
+        before: Annotated[str | None, Query(description="Only weeks before this one.", max_length=8)] = None,
+        limit: Annotated[int, Query(ge=1, le=520)] = 104,
+    ) -> KeptReviews:
+        rows = kept_weeks(service.ledger.engine, before, limit + 1)
+        following = link("/api/v1/reviews", before=rows[limit - 1][0], limit=limit) if len(rows) > limit else None
+        shown = [KeptReview(week=week, made_at=rfc3339(made_at)) for week, made_at in rows[:limit]]
+        return KeptReviews(reviews=shown, next=following)
+
     @api.get("/reviews/{week}", responses=READING)
-    def as_json(week: Named) -> Review:
-        return found(service, week)
+    def as_json(week: Named, fresh: Fresh = False) -> Review:
+        return found(service, week, fresh)
 
     @api.get("/reviews/{week}/csv", responses=READING, response_class=Response)
-    def as_csv(week: Named) -> Response:
-        rows = [item.model_dump(include=set(COLUMNS)) for item in found(service, week).objectives]
-        text = pd.DataFrame(rows, columns=list(COLUMNS)).assign(week=week).to_csv(index=False)
+    def as_csv(week: Named, fresh: Fresh = False) -> Response:
         name = {"Content-Disposition": f'attachment; filename="plimsoll-{week}.csv"'}
-        return Response(text, media_type="text/csv", headers=name)
+        return Response(review_csv.to_csv(found(service, week, fresh)), media_type="text/csv", headers=name)
 
 
-def found(service: Service, week: str) -> Review:
+def found(service: Service, week: str, fresh: bool) -> Review:
     """Review a week; a week that is none or has not begun is 422."""
     try:
-        return review(service, week)
+        return kept_or_fresh(service, week, fresh)
+    except ValidationError:
+        raise  # a kept review that cannot be read is our fault, not the caller's
     except ValueError as error:
         raise HTTPException(422, f"week: {error}") from error

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from slo.service.keeping import make_due
 from slo.service.state import Service
 
 SCRAPE_SECONDS = 5
@@ -25,6 +26,9 @@ def scheduler(service: Service) -> BackgroundScheduler:
         service.ingest, "interval", seconds=INGEST_SECONDS, next_run_time=first + timedelta(seconds=1), id="ingest"
     )
     jobs.add_job(service.thin, "interval", days=1, next_run_time=first + timedelta(minutes=10), id="thin")
+    # Every ten minutes and soon after the start: a week's review is made as soon as the week is booked, early on Monday
+    # (UTC), or as soon as a service runs again.
+    jobs.add_job(make_due, "interval", [service], minutes=10, next_run_time=first + timedelta(seconds=30), id="review")
     jobs.add_job(service.renew, "interval", seconds=INGEST_SECONDS, next_run_time=first, id="judge")
     jobs.add_job(
         service.recommend,

@@ -57,11 +57,11 @@ def router(service: Service, runbooks: str) -> APIRouter:
         return RedirectResponse(f"/reviews/{week_of(service.clock() - WEEK)}")
 
     @pages.get("/reviews/{week}")
-    def review_page(request: Request, week: str) -> HTMLResponse:
-        reviewed = api_reviews.found(service, week)
+    def review_page(request: Request, week: str, fresh: bool = False) -> HTMLResponse:
+        reviewed = api_reviews.found(service, week, fresh)
         start = start_of(week)
         after = week_of(start + WEEK) if start + WEEK <= service.clock() else None
-        context = {"review": reviewed, "before": week_of(start - WEEK), "after": after}
+        context = {"review": reviewed, "before": week_of(start - WEEK), "after": after, "fresh": fresh}
         return templates.TemplateResponse(request, "review.html", context)
 
     @pages.get("/runbooks")

@@ -20,13 +20,14 @@ from slo.ledger.pools import pool_rows
 from slo.ledger.store import Ledger
 from slo.service import demand
 from slo.service.history import rfc3339
-from slo.service.outlook import Outlook, PoolForecast
+from slo.service.outlook import PoolForecast
 from slo.service.spans import DAY
 from slo.service.weeks import WEEK
 from slo.spec import Pool
 from slo.windows import SLOT
 
 HISTORY = 10_000  # recommendations that are looked through: one a minute for a week
+Forecaster = Callable[[Pool, int, float | None], PoolForecast]  # as slo.service.outlook.Outlook.of
 SUMS = ("arrivals", "prompt_tokens", "generation_tokens", "refused", "preemptions", "gone")
 
 
@@ -83,9 +84,9 @@ class PoolReview(BaseModel):
     reasons: list[str]
 
 
-def review_pool(ledger: Ledger, outlook: Outlook, pool: Pool, start: int, end: int) -> tuple[PoolReview, bool]:
+def review_pool(ledger: Ledger, forecast: Forecaster, pool: Pool, start: int, end: int) -> tuple[PoolReview, bool]:
     """Review a pool from `start` to `end` (Unix seconds); says too whether any of it was simulated."""
-    said = [item for item in ledger.recommendations(pool.name, HISTORY) if item["at"] < end]  # newest first
+    said = ledger.recommendations(pool.name, HISTORY, before=end)  # newest first
     capacity = next((found for item in said if (found := item.get("evidence", {}).get(CAPACITY))), None)
     said = [item for item in said if item["at"] >= start]
     last = said[0] if said else None
@@ -104,7 +105,7 @@ def review_pool(ledger: Ledger, outlook: Outlook, pool: Pool, start: int, end: i
         n_minus_1=None
         if node is None or week.nodes is None or week.peak is None
         else week.peak <= node * (week.nodes - 1),
-        forecast=outlook.of(pool, int(end // DAY * DAY), capacity),
+        forecast=forecast(pool, int(end // DAY * DAY), capacity),
         actions=Counter(item["action"] for item in said),
         last=rfc3339(last["at"]) if last else None,
         recommended_nodes=last["recommended_nodes"] if last else None,

@@ -1,19 +1,20 @@
 """The weekly capacity review: what each objective did in an ISO week (UTC), beside the week before, and what was recommended.
 
-Summed from the ledger whenever it is asked for, so a correction or a late backfill is in it, and a past week stays the
-same for as long as the ledger does.
+Summed from the ledger whenever it is made, so every correction and late backfill until then is in it. That of a week that is
+over is made once and kept (slo.service.keeping).
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
 from slo.budget import Counted
 from slo.exclusions import Exclusion, clipped, stretches
 from slo.ledger.rollup import NONE
 from slo.ledger.store import Ledger
 from slo.service.history import rfc3339
-from slo.service.pool_review import PoolReview, review_pool
+from slo.service.pool_review import Forecaster, PoolReview, review_pool
 from slo.service.state import Service
 from slo.service.weeks import WEEK, start_of
 from slo.spec import Objective
@@ -44,8 +45,19 @@ class ObjectiveReview(Week):
     before: Week
 
 
+class Change(BaseModel):
+    """Something that the ledger tells otherwise than when the review was made; null: not there."""
+
+    what: str = Field(description="Where it stands in the review, such as `objectives/chat-ttft/good`.")
+    kept: JsonValue
+    now: JsonValue
+
+
 class Review(BaseModel):
-    """One week of every objective and pool. `complete` is false while the week is not over and booked."""
+    """One week of every objective and pool. `complete` is false while the week is not over and booked.
+
+    A field that is added later needs a default, or reviews that were kept without it could not be read any more.
+    """
 
     week: str
     since: str = Field(alias="from")
@@ -54,10 +66,18 @@ class Review(BaseModel):
     objectives: list[ObjectiveReview]
     pools: list[PoolReview]
     simulated: bool
+    made_at: str | None = Field(
+        None, description="RFC 3339: when this review was made and kept; null: it was worked out for this answer."
+    )
+    changed: list[Change] | None = Field(
+        None,
+        description="What a kept review would say otherwise if it were made of today's ledger and objectives, but for the forecast; "
+        "null: not a kept one, or the slots that would tell are thinned out.",
+    )
 
 
-def review(service: Service, week: str) -> Review:
-    """Review a week that has begun; raises ValueError for one that has not or is none."""
+def review(service: Service, week: str, forecast: Forecaster | None = None) -> Review:
+    """Review a week that has begun, with the service's own forecast or another; raises ValueError for one that has not or is none."""
     start = start_of(week)
     now = service.clock()
     if start > now:
@@ -65,11 +85,14 @@ def review(service: Service, week: str) -> Review:
     end = min(start + int(WEEK), slot_of(now) + SLOT)
     exclusions = service.exclusions()
     found = [_objective(service.ledger, item, exclusions, start, end) for item in service.spec.objectives]
-    pools = [review_pool(service.ledger, service.outlook, pool, start, end) for pool in service.spec.pools]
+    pools = [
+        review_pool(service.ledger, forecast or service.outlook.of, pool, start, end) for pool in service.spec.pools
+    ]
     booked = service.ledger.booked_until()
+    span: dict[str, Any] = {"from": rfc3339(start), "to": rfc3339(start + WEEK)}
     return Review(
         week=week,
-        **{"from": rfc3339(start), "to": rfc3339(start + WEEK)},
+        **span,
         complete=all(booked.get(item.id, 0) >= start + WEEK for item in service.spec.objectives),
         objectives=[item for item, _ in found],
         pools=[item for item, _ in pools],

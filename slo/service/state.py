@@ -76,17 +76,17 @@ class Service:
     def scrape(self) -> None:
         """Job: read the exporters, where the service does so itself and leads."""
         if isinstance(self.source, ScrapeSource) and self.leader.leads():
-            self._try("scrape", self.source.scrape)
+            self.attempt("scrape", self.source.scrape)
 
     def ingest(self) -> None:
         """Job: book what is new into the ledger; where another service leads, see that it does."""
         with self._booking:
             now = self.clock()
             if not self.leader.leads():
-                self._try("follow", lambda: self._follow(now))
-            elif self._try("ingest", lambda: ingest(self.spec, self.source, self.ledger, now)):
+                self.attempt("follow", lambda: self._follow(now))
+            elif self.attempt("ingest", lambda: ingest(self.spec, self.source, self.ledger, now)):
                 self.booked_at = now
-            self._try("judge", self.judge)
+            self.attempt("judge", self.judge)
 
     def _follow(self, now: float) -> None:
         booked = self.ledger.booked_until()
@@ -96,7 +96,7 @@ class Service:
     def recommend(self) -> None:
         """Job: decide for every pool, and keep what is new."""
         for pool in self.spec.pools:
-            self._try(f"recommend {pool.name}", lambda pool=pool: self._recommend(pool))  # type: ignore[misc]
+            self.attempt(f"recommend {pool.name}", lambda pool=pool: self._recommend(pool))  # type: ignore[misc]
         if self.webhook is not None and self.leader.leads():
             self.webhook.tell([self.recommendation(pool.name) for pool in self.spec.pools])
 
@@ -132,7 +132,7 @@ class Service:
     def thin(self) -> None:
         """Job: drop slots that no window reaches any more; their sums over hours and days stay."""
         if self.leader.leads():
-            self._try("thin", self._thin)
+            self.attempt("thin", self._thin)
 
     def _thin(self) -> None:
         objectives = self.spec.objectives
@@ -156,7 +156,7 @@ class Service:
     def renew(self) -> None:
         """Job: judge again where no booking did so for a while, as during a long backfill."""
         if self._judged is None or abs(self.clock() - self._judged.at) >= RENEW:
-            self._try("judge", self.judge)
+            self.attempt("judge", self.judge)
 
     def judged(self, at: float | None = None, only: str | None = None) -> Judged:
         """Return all budgets as they stood last time; or all (or only one) at a moment by what the ledger holds today."""
@@ -190,8 +190,8 @@ class Service:
             reasons.append(f"ingest: the last booking was {self.clock() - self.booked_at:.0f} s ago")
         return reasons
 
-    def _try(self, job: str, work: Callable[[], object]) -> bool:
-        """Run a job alone: its failure is kept, logged once per message, and cleared by its next success."""
+    def attempt(self, job: str, work: Callable[[], object]) -> bool:
+        """Run a job: its failure is kept, logged once per message, and cleared by its next success."""
         try:
             with self.watch(job):
                 work()
