@@ -1,7 +1,7 @@
 """Points become one metrics page: Prometheus text, or OpenMetrics where the scraper asks for it.
 
-Written here and not by prometheus_client's encoders, which took half of a scrape's time: most series are the same at every
-scrape, most of them have the value that they had, and their lines are kept. The client library still reads the Accept header, formats numbers and
+Written here and not by prometheus_client's encoders, which took half of a scrape's time: two pages in a row mostly have the same
+series, and most of these the value that they had. The client library still reads the Accept header, formats numbers and
 writes the process's own metrics; a test holds our pages to be, byte for byte, what it would have written.
 """
 
@@ -26,6 +26,10 @@ _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
 # Lines of series that are gone are forgotten once there are this many times as many as on a page.
 MOST_KEPT = 4
 
+Series = tuple[
+    tuple[Metric, ...], tuple[Mapping[str, str], ...], tuple[str, ...]
+]  # metrics, labels and suffixes, by point
+
 
 class Exposition(NamedTuple):
     """A page ready to send, and what had to be left out of it: one line each."""
@@ -44,56 +48,39 @@ class Line(NamedTuple):
     bound: float
 
 
-class Kept:
-    """A series' line as it was last written, and the labels from which it was made."""
+class Layout:
+    """A page as it was last written: its lines, headers among them, and at which line the value of each point stands."""
 
-    __slots__ = ("family", "labels", "line", "page", "text", "value")
+    __slots__ = ("lines", "places", "series", "starts", "values")
 
-    def __init__(self, labels: Mapping[str, str], line: Line, family: "Family") -> None:
-        self.labels = labels
-        self.line = line
-        self.family = family
-        self.page = 0
-        self.value, self.text = math.nan, ""
+    def __init__(self, series: Series, count: int) -> None:
+        self.series = series
+        self.values: list[float] = [math.nan] * count
+        self.starts = [""] * count
+        self.places = [0] * count
+        self.lines: list[str] = []
 
+    def changed(self, values: list[float]) -> list[int]:
+        """Points whose value is another than on the page; NaN is never what it was."""
+        return [place for place, (new, old) in enumerate(zip(values, self.values, strict=True)) if new != old]
 
-class Family:
-    """A metric's lines on the page with the number `page`, and how those of the last one were put in order."""
-
-    __slots__ = ("last", "lines", "metric", "page")
-
-    def __init__(self, metric: Metric) -> None:
-        self.metric = metric
-        self.page = 0
-        self.lines: list[Kept] = []
-        self.last: tuple[list[Kept], list[Kept]] = [], []
-
-    def ordered(self) -> list[Kept]:
-        """Keep each histogram series together: buckets by rising bound, then sum and count, as OpenMetrics demands."""
-        if self.metric.kind != "histogram":
-            return self.lines
-        if self.lines != self.last[0]:
-            places: dict[str, int] = {}
-            for kept in self.lines:
-                places.setdefault(kept.line.series, len(places))
-            order = sorted(self.lines, key=lambda kept: (places[kept.line.series], kept.line.part, kept.line.bound))
-            self.last = self.lines, order
-        return self.last[1]
+    def write(self, changed: list[int], values: list[float]) -> None:
+        """Bring the lines of these points up to date."""
+        for place in changed:
+            self.lines[self.places[place]] = f"{self.starts[place]}{_number(values[place])}\n"
+        self.values = values
 
 
 class Renderer:
-    """Writes pages, one at a time. It keeps the lines of the last ones.
+    """Writes pages, one at a time. It keeps the last one of each format, and what its lines begin with.
 
-    A point's labels must not change after it was rendered: many collectors give the same object at every scrape, and by
-    that its line is known again without a look at what is in it.
+    A point's labels must not change after it was rendered: collectors that give the same object at every scrape are cheapest.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._page = 0
-        self._families: dict[str, Family] = {}
-        self._lines: dict[str, Kept] = {}
-        self._same: dict[tuple[int, int, str], Kept] = {}
+        self._layouts: dict[str, Layout] = {}
+        self._known: dict[tuple[str, ...], Line] = {}
         self._build = Point(BUILD_INFO, {"version": version("plimsoll-slo")}, 1)
 
     def render(self, points: Sequence[Point], accept: str) -> Exposition:
@@ -102,61 +89,77 @@ class Renderer:
         Points are merged by metric, in order of first sight. One bad sample must not cost the page: it is left out and named.
         """
         encode, content_type = _encoder(accept)
-        openmetrics = content_type.startswith("application/openmetrics-text")
-        parts: list[str] = []
         with self._lock:
-            problems: list[str] = []
-            for family in self._sort(points, problems):
-                parts.append(_header(family.metric, openmetrics))
-                parts.extend([kept.text for kept in family.ordered()])
-            if len(self._lines) + len(self._same) > MOST_KEPT * (len(points) + 1):
-                self._lines, self._same = {}, {}
-        return Exposition("".join(parts).encode() + encode(PROCESS_COLLECTOR), content_type, problems)
+            lines, problems = self._write((*points, self._build), content_type)
+        return Exposition("".join(lines).encode() + encode(PROCESS_COLLECTOR), content_type, problems)
 
-    def _sort(self, points: Sequence[Point], problems: list[str]) -> list[Family]:
-        """Bring every line up to date and to its family; returns the families. What is done here is done for every series."""
-        self._page += 1
-        page, same, families = self._page, self._same, []
-        for point in (*points, self._build):
-            metric, labels, value, suffix = point
-            kept = same.get((id(labels), id(metric), suffix))
+    def _write(self, points: Sequence[Point], content_type: str) -> tuple[list[str], list[str]]:
+        """Return the page's lines and its problems. What is done here is done for every point at every scrape."""
+        metrics, labels, raw, suffixes = zip(*points, strict=True)
+        values = [value + 0.0 for value in raw]  # no -0, which equals 0 and is written differently
+        series = metrics, labels, suffixes
+        layout = self._layouts.get(content_type)
+        if layout is not None and layout.series == series:
+            changed = layout.changed(values)
+            if not any(math.isnan(values[place]) for place in changed):
+                layout.write(changed, values)
+                return layout.lines, []
+        layout, sound, problems = self._arrange(points, series, _is_openmetrics(content_type))
+        layout.write(sound, values)
+        if not problems:
+            self._layouts[content_type] = layout
+        return layout.lines, problems
+
+    def _arrange(
+        self, points: Sequence[Point], series: Series, openmetrics: bool
+    ) -> tuple[Layout, list[int], list[str]]:
+        """Lay out a page of other series than the last one; returns the points that can be on it too, and the problems."""
+        families: dict[str, list[tuple[int, Line]]] = {}
+        seen: set[str] = set()
+        problems: list[str] = []
+        for place, point in enumerate(points):
             try:
-                if kept is None or kept.labels is not labels:
-                    kept = self._find(point)
-                if kept.page == page:
+                line = self._line(point)
+                if line.start in seen:
                     raise ValueError("two samples of one series; the first is kept")
-                # NaN is never equal; 0 and -0 are, and are written differently.
-                if value != kept.value or (not value and math.copysign(1, value) != math.copysign(1, kept.value)):
-                    _write(kept, value)
+                if math.isnan(point.value):
+                    raise ValueError("left out: NaN, and a missing number is an absent sample")
             except ValueError as error:
-                problems.append(f"{metric}{suffix}{dict(labels)}: {error}")
+                problems.append(f"{point.metric}{point.suffix}{dict(point.labels)}: {error}")
                 continue
-            kept.page = page
-            family = kept.family
-            if family.page != page:
-                family.page, family.lines = page, []
-                families.append(family)
-            family.lines.append(kept)
-        return families
+            seen.add(line.start)
+            families.setdefault(point.metric.name, []).append((place, line))
+        if len(self._known) > MOST_KEPT * len(points):
+            self._known = {}
+        layout = Layout(series, len(points))
+        for family in families.values():
+            metric = points[family[0][0]].metric
+            layout.lines.append(_header(metric, openmetrics))
+            for place, line in _ordered(metric, family):
+                layout.starts[place], layout.places[place] = line.start, len(layout.lines)
+                layout.lines.append("")
+        return layout, [place for family in families.values() for place, _ in family], problems
 
-    def _find(self, point: Point) -> Kept:
-        """The line of labels that are another object than the last time."""
-        metric, labels, _, suffix = point
-        line = _line(point)
-        kept = self._lines.get(line.start)
-        if kept is None:
-            family = self._families.setdefault(metric.name, Family(metric))
-            kept = self._lines[line.start] = Kept(labels, line, family)
-        self._same.pop((id(kept.labels), id(metric), suffix), None)
-        kept.labels = labels
-        self._same[id(labels), id(metric), suffix] = kept
-        return kept
+    def _line(self, point: Point) -> Line:
+        key = (point.metric.name, point.suffix, *point.labels, *point.labels.values())
+        line = self._known.get(key)
+        if line is None:
+            line = self._known[key] = _line(point)
+        return line
 
 
-def _write(kept: Kept, value: float) -> None:
-    if math.isnan(value):
-        raise ValueError("left out: NaN, and a missing number is an absent sample")
-    kept.value, kept.text = value, f"{kept.line.start}{_number(value)}\n"
+def _ordered(metric: Metric, family: list[tuple[int, Line]]) -> list[tuple[int, Line]]:
+    """Keep each histogram series together: buckets by rising bound, then sum and count, as OpenMetrics demands."""
+    if metric.kind != "histogram":
+        return family
+    first: dict[str, int] = {}
+    for place, line in family:
+        first.setdefault(line.series, place)
+    return sorted(family, key=lambda one: (first[one[1].series], one[1].part, one[1].bound))
+
+
+def _is_openmetrics(content_type: str) -> bool:
+    return content_type.startswith("application/openmetrics-text")
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:

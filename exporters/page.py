@@ -5,18 +5,20 @@ that have it, and a list of numbers; whatever is made of the shape can be kept f
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from sys import intern
+from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
 # More than 64 ranks of vLLM 0.32 need, which writes 600 series a rank; and a few lines about each family.
-LIMIT_SERIES = 50_000
+LIMIT_SERIES = 40_000
 LIMIT_LINES = 2 * LIMIT_SERIES
 # Labels of one series (settings of an info series are some 30), and of all: those ranks have three a series.
 LIMIT_LABELS = 200
-LIMIT_ALL_LABELS = 150_000
+LIMIT_ALL_LABELS = 120_000
 # Bytes of a line: names of thousands of adapters.
 LIMIT_LINE = 2**16
 # Lines that the client library parses at a time: it holds some 2 kB for each.
@@ -70,13 +72,23 @@ class _Series(Mapping[str, Mapping[Labels, float]]):
         return len(self._page.shape.places)
 
 
+class Form(NamedTuple):
+    """A page without the numbers of its series: of each line what stands before its last space, and whether it is a series."""
+
+    texts: tuple[bytes, ...]
+    series: tuple[bool, ...]
+    comments: tuple[bool, ...]  # the other lines
+    ends: tuple[bytes, ...]  # what stands after that space in those
+
+
 class Parser:
     """Parses one server's pages. It keeps the last page's shape, and what each of its lines means, for the next one."""
 
     def __init__(self) -> None:
         self._shape: Shape | None = None
-        self._form: tuple[list[bytes], list[bytes], list[int]] = [], [], []
+        self._arranged: tuple[list[bytes], list[bytes], list[int]] = [], [], []
         self._known: Meanings = {}
+        self._form: Form | None = None
 
     def parse(self, body: bytes) -> Page:
         """Parse the text format. Values that no metric of ours can have (NaN, infinite, negative) are absent.
@@ -84,30 +96,62 @@ class Parser:
         Raises ValueError where the text is not a whole page (a cut last line can be a wrong number that looks right), has a
         series twice, or more than LIMIT_SERIES.
         """
+        return self._follow(body) or self._read(body)
+
+    def _follow(self, body: bytes) -> Page | None:
+        """Return the page if nothing but numbers differs from the last one, as is the rule; half the work of reading it anew."""
+        if self._form is None or self._shape is None or body.count(b"\n") + 1 != len(self._form.texts):
+            return None
+        texts, _, values = zip(*[line.rpartition(b" ") for line in body.split(b"\n")], strict=True)
+        if texts != self._form.texts or tuple(compress(values, self._form.comments)) != self._form.ends:
+            return None
+        try:
+            numbers = _numbers(list(compress(values, self._form.series)))
+        except ValueError:
+            return None  # the other way tells what is wrong
+        return Page(self._shape, numbers) if numbers and min(numbers) >= 0 and sum(numbers) < math.inf else None
+
+    def _read(self, body: bytes) -> Page:
         lines = _lines(body)
         declared = [line for line in lines if line.startswith(b"# TYPE ")]
-        rows = [line.rpartition(b" ") for line in lines if line and line[0] != 35 and not line.isspace()]  # 35 is #
+        series = [bool(line) and line[0] != 35 and not line.isspace() for line in lines]  # 35 is #
+        rows = [line.rpartition(b" ") for line in compress(lines, series)]
         if len(rows) > LIMIT_SERIES:
             raise ValueError(f"it has {len(rows)} series, more than {LIMIT_SERIES}")
-        known, written = self._known, [row[0] for row in rows]
-        if written != self._form[1] and not known.keys() >= set(written):
+        known, found = self._known, [row[0] for row in rows]
+        written = found
+        if found != self._arranged[1] and not known.keys() >= set(found):
             rows, known = _learn(rows, known)
             written = [row[0] for row in rows]
-        values = [row[2] for row in rows]
-        if b"_" in b"".join(values):  # which Python would read as a number
-            raise ValueError("a value is not a number")
-        numbers = [float(value) for value in values]
+        numbers = _numbers([row[2] for row in rows])
         absent = [place for place, number in enumerate(numbers) if not 0 <= number < math.inf]
-        form = declared, written, absent
-        if self._shape is None or form != self._form:
-            self._shape = _arrange(*form, known)
-            self._form, self._known = form, {text: known[text] for text in form[1]}
+        arranged = declared, written, absent
+        if self._shape is None or arranged != self._arranged:
+            self._shape = _arrange(*arranged, known)
+            self._arranged, self._known = arranged, {text: known[text] for text in written}
+        # With times after the values, or with values left out, a page cannot be followed.
+        self._form = None if absent or written != found else _form(lines, series, self._arranged[1])
         return Page(self._shape, numbers)
 
 
 def parse(text: str) -> Page:
     """Parse one page; see Parser."""
     return Parser().parse(text.encode())
+
+
+def _form(lines: list[bytes], series: list[bool], written: Iterable[bytes]) -> Form:
+    """The texts of series are taken from `written`, which is kept anyway: a page may be large."""
+    comments = tuple(not one for one in series)
+    apart = [line.rpartition(b" ") for line in compress(lines, comments)]
+    rows, others = iter(written), iter(text for text, _, _ in apart)
+    texts = tuple(next(rows if one else others) for one in series)
+    return Form(texts, tuple(series), comments, tuple(end for _, _, end in apart))
+
+
+def _numbers(values: list[bytes]) -> list[float]:
+    if b"_" in b"".join(values):  # which Python would read as a number
+        raise ValueError("a value is not a number")
+    return list(map(float, values))
 
 
 def _lines(body: bytes) -> list[bytes]:
