@@ -21,8 +21,9 @@ def burn_alerts(objective: Objective) -> list[Alert]:
 
 
 def _alert(objective: Objective, tier: burn.Tier) -> Alert:
-    long, short = (of(series.burn_rate(window), objective) for window in (tier.long, tier.short))
-    bad = of(series.bad_requests(tier.long), objective)
+    at_best = objective.bracketed and burn.AT_BEST[tier.severity]
+    long, short = (of(series.burn_rate(window, at_best), objective) for window in (tier.long, tier.short))
+    bad = of(series.bad_requests(tier.long, at_best), objective)
     factor = f"{tier.factor:.10g}"
     enough = burn.MIN_BAD[tier.severity] - 0.5  # rates extrapolate: a count of ten may come out as 9.98
     muted = excluded(objective, duration_text(tier.short))  # no proof that it burns now is taken from excluded time
@@ -41,16 +42,20 @@ def _alert(objective: Objective, tier: burn.Tier) -> Alert:
 
 
 def _description(objective: Objective, tier: burn.Tier, bad: str, long: str) -> str:
-    """Say what is promised, what happened in the long window, what is left and for how long."""
+    """Say what is promised, what happened in the long window, what is left and for how long; of a bracketed one at the least."""
     left = f'min by (objective) ({catalogue.BUDGET_LEFT}{{objective="{objective.id}"}})'
-    lasts = f"round(({left} > 0) * {objective.window.seconds:.0f} / on (objective) {long}, 60)"
+    fastest = of(series.burn_rate(tier.long), objective)
+    lasts = f"round(({left} > 0) * {objective.window.seconds:.0f} / on (objective) {fastest}, 60)"
     share, span = f"{long} * {objective.budget_ratio!r}", objective.window
+    were, least = "bad", ""
+    if objective.bracketed:
+        were, least = "surely bad" if burn.AT_BEST[tier.severity] else "not surely good", " at the least"
     return " ".join(
         (
             f"Promised: {objective.indicator}, {percent_text(objective.target)} over {span}.",
-            f"In the last {duration_text(tier.long)} {answer(share, 'humanizePercentage')} of the requests were bad ({answer(bad)}),",
+            f"In the last {duration_text(tier.long)} {answer(share, 'humanizePercentage')} of the requests were {were} ({answer(bad)}),",
             f"{TIMES} times what the budget allows (alarm above {tier.factor:.3g}).",
-            f"Budget left: {answer(left, 'humanizePercentage')};",
-            f"at this rate it lasts {answer(lasts, 'humanizeDuration')}.",
+            f"Budget left{least}: {answer(left, 'humanizePercentage')};",
+            f"at this rate it lasts{least} {answer(lasts, 'humanizeDuration')}.",
         )
     )

@@ -5,32 +5,42 @@ hour weighs nothing. What the rules cannot see: `rate` misses the first value of
 extrapolates over gaps. The ledger has neither fault; it keeps the budget, these series only wake people.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from alerts.rules import Recording
 from slo import burn, series
-from slo.indicators import Counting, Selector, countings
+from slo.bounds import at_most, below
+from slo.indicators import Counting, Near, Selector, Way, countings
 from slo.quantities import duration_text
 from slo.spec import Objective, Pool
 
 RATE = 300.0  # seconds that GOOD_RATE and TOTAL_RATE look back; at least four scrapes must fit in it
+REPLICA = "instance, replica"
 STEP = 60.0  # seconds between the points at which bad requests are added up
 
 
 def recordings(objective: Objective, pool: Pool) -> list[Recording]:
-    """List an objective's recorded series, each after those that it reads."""
+    """List an objective's recorded series, each after those that it reads. A bracketed one's pages read what is bad at best."""
     labels = {"objective": objective.id, "pool": objective.pool}
     tiers = burn.tiers(objective.window.seconds, objective.budget_ratio)
-    windows = sorted({window for tier in tiers for window in (tier.long, tier.short)})
-    ways = countings(objective, pool)
+    ways = [_evidence(way) for way in countings(objective, pool)]
     expressions = {
-        series.GOOD_RATE: _best(good for good, _ in map(_evidence, ways)),
-        series.TOTAL_RATE: _best(total for _, total in map(_evidence, ways)),
+        series.GOOD_RATE: _best(way.good for way in ways),
+        series.TOTAL_RATE: _best(way.total for way in ways),
         series.TARGET: f"vector({float(objective.target)!r})",
-        **{series.bad_requests(tier.long): _bad_requests(objective, tier.long) for tier in tiers},
-        **{series.burn_rate(window): _burn_rate(objective, window) for window in windows},
+        **_burning(objective, tiers, at_best=False),
     }
+    if objective.bracketed:
+        expressions[series.GOOD_AT_BEST] = _best(way.most for way in ways)
+        expressions |= _burning(objective, [tier for tier in tiers if burn.AT_BEST[tier.severity]], at_best=True)
     return [Recording(name, expr, labels) for name, expr in expressions.items()]
+
+
+def _burning(objective: Objective, tiers: Sequence[burn.Tier], at_best: bool) -> dict[str, str]:
+    windows = sorted({window for tier in tiers for window in (tier.long, tier.short)})
+    bad = {series.bad_requests(tier.long, at_best): _bad_requests(objective, tier.long, at_best) for tier in tiers}
+    return bad | {series.burn_rate(window, at_best): _burn_rate(objective, window, at_best) for window in windows}
 
 
 def of(name: str, objective: Objective) -> str:
@@ -43,13 +53,42 @@ def _best(evidence: Iterable[str]) -> str:
     return f"sum({' or '.join(evidence)})"
 
 
-def _evidence(counting: Counting) -> tuple[str, str]:
-    """Write good and total per replica. A replica without the good series offers neither: its limit is no bucket bound."""
-    good, total = _rate(counting.good), _rate(counting.total)
-    if counting.without:
-        without = _rate(counting.without)
-        good, total = (f"({rate} - ({without} or 0 * {rate}))" for rate in (good, total))
-    return good, f"({total} and {good})"
+class _Evidence(NamedTuple):
+    """Rates per replica: surely good, good at most, and all."""
+
+    good: str
+    most: str
+    total: str
+
+
+def _evidence(way: Way) -> _Evidence:
+    """Write a way to count. A replica without the good series offers neither: its limit is no bucket bound."""
+    total, without = _rate(way.total), _rate(way.without) if way.without else ""
+    if isinstance(way, Counting):
+        good, total = _less(_rate(way.good), without), _less(total, without)
+        return _Evidence(good, good, f"({total} and {good})")
+    lower = _less(_bucket_rate(way, "max", f'le=~"{at_most(way.limit)}"'), without)
+    total = _less(total, without)
+    if not way.bracket:
+        return _Evidence(lower, lower, f"({total} and {lower})")
+    upper = _less(_bucket_rate(way, "min", f'le!~"{below(way.limit)}"'), without)
+    finite = _bucket_rate(way, "max", 'le!="+Inf"')
+    total = f"({total} and {finite})"
+    return _Evidence(f"({lower} or 0 * {total})", f"({upper} and {total})", total)
+
+
+def _less(rate: str, without: str) -> str:
+    return f"({rate} - ({without} or 0 * {rate}))" if without else rate
+
+
+def _bucket_rate(way: Near, which: str, bounds: str) -> str:
+    """Events a second per replica within a bound: buckets add up, so `max` of some is the one with the highest bound, `min` the lowest.
+
+    So it fits each replica, whatever bounds it has.
+    """
+    selector = f"{str(way.buckets).removesuffix('}')},{bounds}}}"
+    rates = f"sum by ({REPLICA}, le) (rate({selector}[{duration_text(RATE)}]))"
+    return f"{which} by ({REPLICA}) ({rates})"
 
 
 def _rate(selectors: Iterable[Selector]) -> str:
@@ -57,27 +96,31 @@ def _rate(selectors: Iterable[Selector]) -> str:
 
     The instance is kept because every node may call its replica 127.0.0.1:8000.
     """
-    return f"sum by (instance, replica) ({' or '.join(f'rate({one}[{duration_text(RATE)}])' for one in selectors)})"
+    return f"sum by ({REPLICA}) ({' or '.join(f'rate({one}[{duration_text(RATE)}])' for one in selectors)})"
 
 
-def _burn_rate(objective: Objective, window: float) -> str:
+def _burn_rate(objective: Objective, window: float, at_best: bool) -> str:
     """Bad over total over budget; without requests there is no answer.
 
     The recorded rate looks back 5 minutes by itself, so the sum begins 5 minutes later: together they span the window. From a
     day on, the requests of every fifth minute are added up instead: a fifth of the samples and less, for the same requests.
     """
     if window >= burn.DAY:
-        bad = of(series.bad_requests(window), objective)
+        bad = of(series.bad_requests(window, at_best), objective)
         return f"{bad} / ({_requests(series.TOTAL_RATE, objective, window)} > 0) / {objective.budget_ratio!r}"
-    good, total = of(series.GOOD_RATE, objective), of(series.TOTAL_RATE, objective)
+    good, total = of(_good(at_best), objective), of(series.TOTAL_RATE, objective)
     if window > RATE:
         good, total = (f"sum_over_time({one}[{duration_text(window - RATE)}])" for one in (good, total))
     return f"(1 - {good} / ({total} > 0)) / {objective.budget_ratio!r}"
 
 
-def _bad_requests(objective: Objective, window: float) -> str:
-    total, good = (_requests(name, objective, window) for name in (series.TOTAL_RATE, series.GOOD_RATE))
+def _bad_requests(objective: Objective, window: float, at_best: bool) -> str:
+    total, good = (_requests(name, objective, window) for name in (series.TOTAL_RATE, _good(at_best)))
     return f"{total} - {good}"
+
+
+def _good(at_best: bool) -> str:
+    return series.GOOD_AT_BEST if at_best else series.GOOD_RATE
 
 
 def _requests(name: str, objective: Objective, window: float) -> str:

@@ -1,16 +1,21 @@
 """What is counted as good and as total for an objective: one definition, read by the ledger and by the rules.
 
-An objective can be counted from several kinds of evidence. They are listed best first, and the choice is made per
-replica: the first kind of which a replica has any series. `request` is exact by construction (the plugin judged each
-request); `bucket` is exact because the limit is a bound of the histogram; `counter` needs no limit.
+An objective can be counted from several kinds of evidence. They are listed best first, and the choice is made per life of
+a replica: the first kind of which it has any series. `request` is exact by construction (the plugin judged each
+request); `bucket` is exact because the limit is a bound of the histogram; `counter` needs no limit. A limit that is no bound
+is counted as the objective's `off_bucket` says: not at all (refuse); at the next lower bound, `bucket-below` (conservative); or at
+both bounds around it, `bucket-between` (bracket).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from slo import catalogue
-from slo.spec import Objective, Pool
+from slo.bounds import Edges, edges
+from slo.catalogue import Metric
+from slo.spec import Objective, OffBucket, Pool
 
 HISTOGRAMS = {
     "time_to_first_token": catalogue.TTFT,
@@ -19,6 +24,7 @@ HISTOGRAMS = {
 }
 SERVED = ("stop", "length")
 FAILED = ("error",)
+Labels = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class Selector:
     """Series of one sample name whose labels have one of the given values."""
 
     name: str
-    labels: tuple[tuple[str, tuple[str, ...]], ...]
+    labels: Labels
 
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
         """Whether a series is selected."""
@@ -52,22 +58,88 @@ def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
+Sample = tuple[str, Mapping[str, str]]  # name and labels of a series
+
+
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """Good and total as sums of counters; `without` is taken off both. `source` names the kind of evidence."""
+    """Good and total as sums of counters; `without` is taken off both. `source` names the kind of evidence.
+
+    `good` is what is surely good. `most` is what may be good at most, where that is more than what `good` tells: None where it is
+    the same. `without` is a part of `good` and `most`, unless they select nothing.
+    """
 
     source: str
     good: tuple[Selector, ...]
     total: tuple[Selector, ...]
     without: tuple[Selector, ...] = ()
+    most: tuple[Selector, ...] | None = None
 
     @property
     def selectors(self) -> tuple[Selector, ...]:
         """Every selector that is read, once each."""
-        return tuple(dict.fromkeys((*self.good, *self.total, *self.without)))
+        return tuple(dict.fromkeys((*self.good, *self.total, *self.without, *(self.most or ()))))
+
+    def offered(self, series: Sequence[Sample]) -> "Counting | None":
+        """Return itself where the series have every part of `good`: a missing bucket bound offers nothing."""
+        return self if all(any(s.matches(*one) for one in series) for s in self.good) else None
 
 
-def countings(objective: Objective, pool: Pool) -> tuple[Counting, ...]:
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A histogram whose bounds are not known beforehand, counted at `limit` (seconds) or at the bounds next to it.
+
+    `buckets` selects every bucket. With `bracket` both bounds are used, without it the lower one alone.
+    """
+
+    limit: float
+    bracket: bool
+    buckets: Selector
+    total: tuple[Selector, ...]
+    without: tuple[Selector, ...] = ()
+
+    @property
+    def selectors(self) -> tuple[Selector, ...]:
+        """Every selector that is read."""
+        return (self.buckets, *self.total, *self.without)
+
+    @property
+    def exact(self) -> Counting:
+        """How it is counted where the limit is a bound."""
+        return Counting("bucket", (self.at(self.limit),), self.total, self.without)
+
+    def at(self, bound: float) -> Selector:
+        """Select one bucket."""
+        return Selector(self.buckets.name, (*self.buckets.labels, ("le", (catalogue.bucket_bound(bound),))))
+
+    def edges(self, series: Sequence[Sample]) -> Edges | None:
+        """Return the bounds next to the limit among those that the series have."""
+        mine = (labels["le"] for name, labels in series if self.buckets.matches(name, labels))
+        return edges({float(bound) for bound in mine}, self.limit)
+
+    def offered(self, series: Sequence[Sample]) -> Counting | None:
+        """Return how it is counted by the bounds that the series have; None where these tell too little."""
+        found = self.edges(series)
+        if found is None or (found.lower is None and not self.bracket):
+            return None
+        if found.exact:
+            return self.exact
+        sure = () if found.lower is None else (self.at(found.lower),)
+        if not self.bracket:
+            return Counting("bucket-below", sure, self.total, self.without)
+        most = self.total if found.upper == inf else (self.at(found.upper),)
+        return Counting("bucket-between", sure, self.total, self.without, most)
+
+
+Way = Counting | Near
+
+
+def best(ways: Sequence[Way], series: Sequence[Sample]) -> Counting | None:
+    """Return the first way to count that the series of a replica offer; None where they offer none."""
+    return next((found for way in ways if (found := way.offered(series)) is not None), None)
+
+
+def countings(objective: Objective, pool: Pool) -> tuple[Way, ...]:
     """List the ways in which an objective can be counted, best first."""
     if objective.indicator.kind == "availability":
         return (_availability(pool),)
@@ -88,20 +160,22 @@ def _by_request(objective: Objective) -> Counting:
     return Counting("request", (good,), (good, _select(name, objective=objective.id, outcome="bad")))
 
 
-def _by_bucket(objective: Objective, pool: Pool) -> Counting:
-    """Exact where the limit is a bucket bound; where it is not, the bucket series does not exist and nothing is counted.
-
-    Engines record a time per output token of 0 for requests with a single token, which have none: those are taken off.
-    """
+def _by_bucket(objective: Objective, pool: Pool) -> Way:
+    """Engines record a time per output token of 0 for requests with a single token, which have none: those are taken off."""
     kind = objective.indicator.kind
-    histogram = HISTOGRAMS[kind]
     single = _select(catalogue.GENERATION_LENGTH.bucket, model=pool.model, le="1.0")
-    return Counting(
-        "bucket",
-        (_select(histogram.bucket, model=pool.model, le=catalogue.bucket_bound(objective.indicator.limits[kind])),),
-        (_select(histogram.count, model=pool.model),),
-        (single,) if kind == "time_per_output_token" else (),
-    )
+    without = (single,) if kind == "time_per_output_token" else ()
+    labels = (("model", (pool.model,)),)
+    return by_bucket(HISTOGRAMS[kind], labels, objective.indicator.limits[kind], objective.off_bucket, without)
+
+
+def by_bucket(
+    histogram: Metric, labels: Labels, limit: float, off_bucket: OffBucket, without: tuple[Selector, ...] = ()
+) -> Way:
+    """Count a latency by its histogram. With `refuse` the very bucket is asked for, and where there is none nothing is counted."""
+    buckets, total = Selector(histogram.bucket, labels), Selector(histogram.count, labels)
+    near = Near(float(limit), off_bucket == "bracket", buckets, (total,), without)
+    return near.exact if off_bucket == "refuse" else near
 
 
 def _availability(pool: Pool) -> Counting:

@@ -8,8 +8,8 @@ from math import inf
 from slo import catalogue as c
 from slo.burn import MIN_BAD, Tier, tiers
 from slo.findings import Finding
-from slo.indicators import HISTOGRAMS, Counting, Selector, countings
-from slo.ledger.booking import MAX_GAP, Observed, Unit, is_offered, unit
+from slo.indicators import HISTOGRAMS, Counting, Selector, Way, best, countings
+from slo.ledger.booking import MAX_GAP, Observed, Unit, unit
 from slo.quantities import duration_text
 from slo.sources import Series
 from slo.spec import Objective, Pool, Spec
@@ -105,8 +105,8 @@ def _pool(
             yield from _traffic(objective, rate)
 
 
-def _best(ways: Sequence[Counting], series: Sequence[Series]) -> Counting | None:
-    return next((way for way in ways if is_offered(way, series)), None)
+def _best(ways: Sequence[Way], series: Sequence[Series]) -> Counting | None:
+    return best(ways, [(item.name, item.labels) for item in series])
 
 
 def _names(units: Sequence[Unit]) -> str:
@@ -114,7 +114,7 @@ def _names(units: Sequence[Unit]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _uncounted(objective: Objective, ways: Sequence[Counting], fleet: dict[Unit, list[Series]]) -> Iterator[Finding]:
+def _uncounted(objective: Objective, ways: Sequence[Way], fleet: dict[Unit, list[Series]]) -> Iterator[Finding]:
     """Say which replicas are not counted: their limit is off bucket, or the numbers are missing by name."""
     groups: dict[str, list[Unit]] = defaultdict(list)
     for key, series in fleet.items():
@@ -123,10 +123,10 @@ def _uncounted(objective: Objective, ways: Sequence[Counting], fleet: dict[Unit,
         yield Finding("error", f"objective {objective.id}", f"counts nothing on {_names(units)}: {why}")
 
 
-def _why(objective: Objective, ways: Sequence[Counting], series: Sequence[Series]) -> str:
+def _why(objective: Objective, ways: Sequence[Way], series: Sequence[Series]) -> str:
     kind = objective.indicator.kind
     if kind not in HISTOGRAMS:
-        return f"{ways[0].good[0].name} is missing there" + (
+        return f"{ways[0].selectors[0].name} is missing there" + (
             ", which our plugin writes inside the engine: install it there (README)" if kind == "goodput" else ""
         )
     name, limit = HISTOGRAMS[kind].bucket, float(objective.indicator.limits[kind])
@@ -142,7 +142,7 @@ def _why(objective: Objective, ways: Sequence[Counting], series: Sequence[Series
 
 
 def _per_second(
-    observed: Observed, ways: Sequence[Counting], counted: dict[Unit, tuple[Counting, list[Series]]]
+    observed: Observed, ways: Sequence[Way], counted: dict[Unit, tuple[Counting, list[Series]]]
 ) -> float | None:
     """Return the pool's requests per second, in the last hour where it was watched, else over the replicas' lives."""
     if not counted:

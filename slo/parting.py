@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from slo import catalogue as c
-from slo.indicators import HISTOGRAMS, Counting, Selector, countings
+from slo.indicators import HISTOGRAMS, Counting, Selector, Way, countings
 from slo.ledger.booking import Observed, Unit, unit
 from slo.sources import Series
 from slo.spec import Objective, Pool
@@ -40,7 +40,7 @@ class Side:
         """Requests that were not good."""
         return self.total - self.good
 
-    def count(self, observed: Observed, ways: Sequence[Counting]) -> None:
+    def count(self, observed: Observed, ways: Sequence[Way]) -> None:
         """Add the requests of some slots."""
         for slot in observed.count(ways):
             self.good += slot.good

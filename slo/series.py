@@ -7,6 +7,8 @@ from slo.quantities import duration_text
 GOOD_RATE = "objective:requests_good:rate5m"
 TOTAL_RATE = "objective:requests_total:rate5m"
 TARGET = "objective:target:ratio"
+# Of bracketed objectives (slo.bounds) also what may be good at most: where these part, the truth lies between them.
+GOOD_AT_BEST = "objective:requests_good_at_best:rate5m"
 # The ledger's answers, as exported by the SLO service, are catalogue.BUDGET_LEFT and catalogue.COVERAGE.
 
 # Of the whole fleet, for dashboards and fingerprints. Each also has the target labels that Prometheus gives, if any.
@@ -34,11 +36,17 @@ def replica_p95(histogram: Metric) -> str:
     return f"replica:{histogram}:p95_2m"
 
 
-def burn_rate(window: float) -> str:
-    """Name of the series with an objective's burn rate over a window in seconds: bad ratio / (1 - target)."""
-    return f"objective:burn_rate:ratio_{duration_text(window)}"
+def burn_rate(window: float, at_best: bool = False) -> str:
+    """Name of the series with an objective's burn rate over a window in seconds: bad ratio / (1 - target). What is not surely
+    good counts as bad, or, `at_best`, only what is surely bad.
+    """
+    return f"objective:burn_rate{_at_best(at_best)}:ratio_{duration_text(window)}"
 
 
-def bad_requests(window: float) -> str:
-    """Name of the series with an objective's number of bad requests in a window in seconds."""
-    return f"objective:requests_bad:increase_{duration_text(window)}"
+def bad_requests(window: float, at_best: bool = False) -> str:
+    """Name of the series with an objective's number of bad requests in a window in seconds, told apart in the same way."""
+    return f"objective:requests_bad{_at_best(at_best)}:increase_{duration_text(window)}"
+
+
+def _at_best(at_best: bool) -> str:
+    return "_at_best" if at_best else ""

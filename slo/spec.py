@@ -164,6 +164,11 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return round(1 - self.target, 12)
 
     @property
+    def bracketed(self) -> bool:
+        """Whether its good requests may be known as an interval only: a latency whose limit need not be a bucket bound."""
+        return self.off_bucket == "bracket" and self.indicator.kind in LATENCIES
+
+    @property
     def spec_hash(self) -> str:
         """Identity of what is counted and against which target: 12 hex digits that change when either does."""
         return sha256(msgspec.json.encode(self, enc_hook=str, order="deterministic")).hexdigest()[:12]

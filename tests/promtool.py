@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from slo.indicators import Counting, Selector
+from slo.indicators import Counting, Selector, Way
 from stack import promtool_test, versions
 
 
@@ -37,9 +37,10 @@ def series(name: str, labels: Mapping[str, str]) -> str:
 
 
 def requests(
-    counting: Counting, *stretches: tuple[float, float | None, float], start: float = 0.0, **labels: str
+    counting: Way, *stretches: tuple[float, float | None, float], start: float = 0.0, **labels: str
 ) -> list[dict[str, str]]:
     """Series of one replica that count good and bad requests, from (minutes, good, bad a minute); None as good is a gap."""
+    assert isinstance(counting, Counting)
     replica = {"instance": "node-a:9800", "replica": "r1", "model": "m", "engine": "vllm", "rank": "0"} | labels
     bad = next(selector for selector in counting.total if selector not in counting.good)
     goods = counter(*((minutes, good) for minutes, good, _ in stretches), start=start)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from compressed import seconds
-from slo.indicators import Selector, countings
+from slo.indicators import Counting, Selector, countings
 from slo.quantities import duration_text
 from slo.spec import Objective, Spec
 
@@ -74,6 +74,7 @@ def _sloth(window: float) -> str:
 def _ratio(spec: Spec, objective: Objective, window: float) -> str:
     """Errors over total of the raw series, by the last (histogram or counter) kind of evidence."""
     counting = countings(objective, spec.pool(objective.pool))[-1]
+    assert isinstance(counting, Counting)
     good, total = (_rates(selectors, window) for selectors in (counting.good, counting.total))
     return f"({total} - {good}) / {total}"
 

@@ -10,7 +10,7 @@ from alerts.build import render
 from promtool import Batch, case, fires, is_absent, is_value, only, requests, run_batches, run_cases, silent
 from slo import burn, links, series
 from slo.catalogue import BUDGET_LEFT
-from slo.indicators import Counting, countings
+from slo.indicators import Way, countings
 from slo.spec import Objective, load
 from stack import require
 
@@ -35,7 +35,7 @@ EVERY = {"page-fast": "1m", "page-slow": "2m", "ticket-fast": "5m", "ticket-slow
 pytestmark = pytest.mark.prometheus
 
 
-def rules(objective: Objective) -> tuple[str, Counting, tuple[burn.Tier, ...]]:
+def rules(objective: Objective) -> tuple[str, Way, tuple[burn.Tier, ...]]:
     """The generated rules of one objective, its best evidence and its tiers."""
     spec = SPEC if objective in SPEC.objectives else OTHERS
     text = render(structs.replace(spec, objectives=(objective,)))["objectives.rules.yml"]
@@ -67,7 +67,7 @@ def test_a_tier_fires_when_and_only_when_both_windows_burn(index: int, tmp_path:
     run_batches(tmp_path, batches)
 
 
-def tier_cases(objective: Objective, counting: Counting, tier: burn.Tier) -> list[dict[str, Any]]:
+def tier_cases(objective: Objective, counting: Way, tier: burn.Tier) -> list[dict[str, Any]]:
     """Just under, just over, a burst that ends, and a burst that only the short window sees."""
     long, short = tier.long / 60, tier.short / 60
     threshold = tier.threshold(objective.budget_ratio)

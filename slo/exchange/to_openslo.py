@@ -8,7 +8,7 @@ import yaml
 
 from slo.exchange.document import Loss
 from slo.exchange.openslo import INDICATOR, MINUTE, OFF_BUCKET, POOL, VERSION
-from slo.indicators import Counting, Selector, countings
+from slo.indicators import Counting, Near, Selector, countings
 from slo.quantities import Duration, duration_text, percent_text
 from slo.spec import LIMITS, Objective, Pool, Spec, Window
 
@@ -59,7 +59,8 @@ def _slo(objective: Objective, pool: Pool) -> dict[str, Any]:
         annotations[INDICATOR] = json.dumps({"indicator": {"goodput": limits}, "model": pool.model})
     if objective.off_bucket != "refuse":
         annotations[OFF_BUCKET] = objective.off_bucket
-    counting = countings(objective, pool)[-1]  # what anybody with our page can read: the plugin is not everywhere
+    way = countings(objective, pool)[-1]  # what anybody with our page can read: the plugin is not everywhere
+    counting = way.exact if isinstance(way, Near) else way
     spec = {
         "description": f"{percent_text(objective.target)} of the requests of {pool.name}: {objective.indicator}",
         "service": pool.name,

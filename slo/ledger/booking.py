@@ -11,10 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from slo import catalogue
 from slo.catalogue import ABANDONED, REJECTED, REPLICA_INFO, REPLICA_START
-from slo.indicators import Counting, Selector
+from slo.indicators import Counting, Sample, Selector, Way, best
 from slo.sources import Series
 from slo.windows import SLOT, slot_of
 
@@ -37,7 +38,8 @@ Unit = frozenset[tuple[str, str]]  # one replica as read through one target
 class SlotCount:
     """What a slot holds for one objective: requests, seconds observed (0 to 300), kinds of evidence joined by `+`.
 
-    SIMULATED among them marks a slot with requests of the demo fleet: it stays labelled as long as it is kept.
+    SIMULATED among them marks a slot with requests of the demo fleet: it stays labelled as long as it is kept. `good` is what is
+    surely good; `unclear` requests beside may be good, which a histogram does not tell (slo.bounds): of 0 everything is exact.
     """
 
     slot: int
@@ -45,6 +47,7 @@ class SlotCount:
     total: int
     covered_seconds: float
     source: str
+    unclear: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,17 @@ class Replica:
 
     observed: list[tuple[float, float]]
     simulated: bool = False
+
+    def lives(self) -> list[frozenset[float]]:
+        """Return the times of observation of each of its processes."""
+        found: list[list[float]] = []
+        previous: float | None = None
+        for at, start in self.observed:
+            if previous is None or abs(start - previous) > SAME_START:
+                found.append([])
+            found[-1].append(at)
+            previous = start
+        return [frozenset(times) for times in found]
 
     def stretches(self) -> Iterator[tuple[Interval, Interval]]:
         """Yield, per observation, the time it makes known and the part of that in which the counters were watched.
@@ -95,17 +109,19 @@ def is_derived(item: Series) -> bool:
     return any(selector.matches(item.name, item.labels) for selector in DERIVED)
 
 
-def covered_seconds(fleet: Iterable[tuple[Replica, bool]], slots: Sequence[int]) -> dict[int, float]:
+def covered_seconds(
+    fleet: Iterable[tuple[Replica, Sequence[frozenset[float]]]], slots: Sequence[int]
+) -> dict[int, float]:
     """Return per slot its observed time: the integral of (replicas watched / replicas known) over its 300 seconds.
 
-    The flag says whether a replica offers the evidence that is needed; one that does not is known, but never watched.
+    With each replica come the lives in which it offers the evidence that is needed; in others it is known, but not watched.
     """
     low, high = float(slots[0]), float(slots[-1] + SLOT)
     changes = [(float(edge), 0, 0) for edge in range(slots[0], slots[-1] + SLOT + 1, SLOT)]
-    for replica, offers in fleet:
+    for replica, lives in fleet:
         for known, watched in replica.stretches():
             changes += _steps(known, low, high, 0, 1)
-            changes += _steps(watched, low, high, 1, 0) if offers else []
+            changes += _steps(watched, low, high, 1, 0) if any(known[1] in life for life in lives) else []
     changes.sort()
     found: dict[int, float] = defaultdict(float)
     watching, knowing = 0, 0
@@ -157,6 +173,14 @@ def _birth(value: float, at: float, start: float, previous: tuple[float, float] 
     return value if derived else 0.0
 
 
+class Life(NamedTuple):
+    """One process of a replica: the times at which it was read, the series that its pages had, and their names and labels."""
+
+    times: frozenset[float]
+    series: list[Series]
+    offers: list[Sample]
+
+
 class Observed:
     """What was seen of a pool's replicas around some slots, worked out once for all objectives that count it.
 
@@ -170,67 +194,82 @@ class Observed:
         self.series: dict[Unit, list[Series]] = defaultdict(list)
         for item in series:
             self.series[unit(item.labels)].append(item)
-        self._slots_seen = {key: {slot_of(at) for at, _ in replica.observed} for key, replica in self.fleet.items()}
-        self._covered: dict[tuple[bool, ...], dict[int, float]] = {}
-        self._grown: dict[int, list[tuple[int, float]]] = {}
+        self._lives = {key: self._lives_of(key, replica) for key, replica in self.fleet.items()}
+        times = {life.times for lives in self._lives.values() for life in lives}
+        self._slots_seen = {some: {slot_of(at) for at in some} for some in times}
+        self._covered: dict[tuple[tuple[frozenset[float], ...], ...], dict[int, float]] = {}
+        self._grown: dict[int, list[tuple[int, float, float]]] = {}
 
-    def count(self, countings: Sequence[Counting]) -> list[SlotCount]:
-        """Count an objective's good and total requests in each slot, each replica by the best evidence that it offers.
+    def _lives_of(self, key: Unit, replica: Replica) -> list[Life]:
+        """Part a replica's series by its processes: a restart may bring other bounds, or the plugin."""
+        found, lives = [], replica.lives()
+        for times in lives:
+            alone = len(lives) == 1
+            mine = [item for item in self.series[key] if alone or any(at in times for at, _ in item.samples)]
+            found.append(Life(times, mine, [(item.name, item.labels) for item in mine]))
+        return found
+
+    def count(self, ways: Sequence[Way]) -> list[SlotCount]:
+        """Count an objective's good and total requests in each slot, each life of a replica by the best evidence that it offers.
 
         A slot in which no replica was watched has 0 of 0 requests and 0 seconds covered: unknown.
         """
-        good: dict[int, float] = defaultdict(float)
-        total: dict[int, float] = defaultdict(float)
+        sums: dict[str, dict[int, float]] = {name: defaultdict(float) for name in ("good", "total", "unclear")}
         used: dict[int, set[str]] = defaultdict(set)
-        offers = []
+        offered = []
         for key, replica in self.fleet.items():
-            series = self.series[key]
-            counting = next((c for c in countings if is_offered(c, series)), None)
-            offers.append(counting is not None)
-            if counting is None:
-                continue
-            self._add(good, counting.good, series, replica, 1)
-            self._add(total, counting.total, series, replica, 1)
-            for sums in (good, total):
-                self._add(sums, counting.without, series, replica, -1)
-            for slot in self._slots_seen[key]:
-                used[slot] |= {counting.source, SIMULATED} if replica.simulated else {counting.source}
-        covered = self._covered_seconds(tuple(offers))
+            counted = [(life, found) for life in self._lives[key] if (found := best(ways, life.offers)) is not None]
+            offered.append(tuple(life.times for life, _ in counted))
+            for life, counting in counted:
+                self._add_up(sums, counting, life, replica)
+                for slot in self._slots_seen[life.times]:
+                    used[slot] |= {counting.source, SIMULATED} if replica.simulated else {counting.source}
+        covered = self._covered_seconds(tuple(offered))
+        good, total, unclear = sums["good"], sums["total"], sums["unclear"]
         return [
-            SlotCount(slot, round(good[slot]), round(total[slot]), covered[slot], "+".join(sorted(used[slot])))
+            SlotCount(
+                slot,
+                round(good[slot]),
+                round(total[slot]),
+                covered[slot],
+                "+".join(sorted(used[slot])),
+                round(unclear[slot]),
+            )
             for slot in self.slots
         ]
 
-    def _covered_seconds(self, offers: tuple[bool, ...]) -> dict[int, float]:
-        if offers not in self._covered:
-            fleet = zip(self.fleet.values(), offers, strict=True)
-            self._covered[offers] = covered_seconds(fleet, self.slots)
-        return self._covered[offers]
+    def _add_up(self, sums: dict[str, dict[int, float]], counting: Counting, life: Life, replica: Replica) -> None:
+        """Add what a life did. What is taken off (`without`) is no part of a `good` that selects nothing."""
+        plus = {"good": counting.good, "total": counting.total, "unclear": counting.most or ()}
+        minus = {"good": counting.without if counting.good else (), "total": counting.without}
+        minus["unclear"] = counting.good or counting.without if counting.most else ()
+        for name, into in sums.items():
+            self._add(into, plus[name], life, replica, 1)
+            self._add(into, minus[name], life, replica, -1)
+
+    def _covered_seconds(self, lives: tuple[tuple[frozenset[float], ...], ...]) -> dict[int, float]:
+        if lives not in self._covered:
+            self._covered[lives] = covered_seconds(zip(self.fleet.values(), lives, strict=True), self.slots)
+        return self._covered[lives]
 
     def _add(
-        self,
-        sums: dict[int, float],
-        selectors: Sequence[Selector],
-        series: Sequence[Series],
-        replica: Replica,
-        sign: int,
+        self, sums: dict[int, float], selectors: Sequence[Selector], life: Life, replica: Replica, sign: int
     ) -> None:
-        for item in series:
+        for item in life.series if selectors else ():
             if any(selector.matches(item.name, item.labels) for selector in selectors):
-                for slot, by in self.grown(item, replica):
-                    sums[slot] += sign * by
+                for slot, by, at in self._growth(item, replica):
+                    if at in life.times:
+                        sums[slot] += sign * by
 
     def grown(self, item: Series, replica: Replica) -> list[tuple[int, float]]:
         """Return (slot, growth) of one counter series of a replica, one entry per observation that saw growth."""
+        return [(slot, by) for slot, by, _ in self._growth(item, replica)]
+
+    def _growth(self, item: Series, replica: Replica) -> list[tuple[int, float, float]]:
         if id(item) not in self._grown:
             grown = increments(item.samples, replica, is_derived(item))
-            self._grown[id(item)] = [(slot_of(at), by) for at, by in grown]
+            self._grown[id(item)] = [(slot_of(at), by, at) for at, by in grown]
         return self._grown[id(item)]
-
-
-def is_offered(counting: Counting, series: Sequence[Series]) -> bool:
-    """Whether a replica has every part of `good` and some part of `total`; a missing bucket bound offers nothing."""
-    return all(any(s.matches(i.name, i.labels) for i in series) for s in counting.good)
 
 
 def pad(slots: Sequence[int]) -> Interval:

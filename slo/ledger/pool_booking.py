@@ -87,7 +87,7 @@ def selectors(pool: Pool) -> tuple[Selector, ...]:
 def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> list[PoolSlot]:
     """Return the slots in which any replica was watched; `gpus` is what pool_energy.selectors selected."""
     watched = _watched(observed)
-    covered = covered_seconds(((replica, True) for replica in observed.fleet.values()), observed.slots)
+    covered = covered_seconds(((replica, replica.lives()) for replica in observed.fleet.values()), observed.slots)
     gone = _gone(observed)
     lived = gauges(observed, pool.node.replicas)
     fields = {name: _told(watched, _counter(observed, name)) for name in COUNTED}
