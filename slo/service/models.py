@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from slo.budget import Budget
+from slo.exhaustion import CONFIDENCE, LEAST_COVERAGE, LOOK_BACK, METHOD, Exhaustion
 
 
 class BurnRate(BaseModel):
@@ -19,6 +20,40 @@ class BurnRate(BaseModel):
     long_burn_rate: float | None
     short_burn_rate: float | None
     firing: bool
+
+
+class ExhaustionOut(BaseModel):
+    """When the budget is spent if requests go on as in the last day: seconds from the moment that it was judged at.
+
+    What leaves a rolling window is known and gives its part of the budget back; what comes is uncertain, and more so as bad requests
+    come in bursts (docs/ledger.md).
+    """
+
+    state: Literal["exhausted", "runs_out", "holds", "unknown"] = Field(
+        description="exhausted: it is spent; runs_out: it will be at this pace; holds: not before the window's end (of a rolling one: "
+        f"ever); unknown: no request, or less than {LEAST_COVERAGE:.0%} of the look-back was observed."
+    )
+    seconds: float | None = Field(description="At this pace; null where it holds or is unknown.")
+    soonest_seconds: float | None = Field(description="Lower end of the interval; null: not even if it goes badly.")
+    latest_seconds: float | None = Field(description="Upper end of the interval; null: perhaps never.")
+    confidence: float = Field(description="That the interval holds the moment.")
+    look_back_seconds: float
+    look_back_coverage: float = Field(description="Share of the look-back that was observed, 0 to 1.")
+    method: str
+
+    @classmethod
+    def of(cls, found: Exhaustion) -> "ExhaustionOut":
+        """Write what was found as the API's object."""
+        return cls(
+            state=found.state,
+            seconds=found.seconds,
+            soonest_seconds=found.soonest,
+            latest_seconds=found.latest,
+            confidence=CONFIDENCE,
+            look_back_seconds=LOOK_BACK,
+            look_back_coverage=found.coverage,
+            method=METHOD,
+        )
 
 
 class Slo(BaseModel):
@@ -37,6 +72,7 @@ class Slo(BaseModel):
     )
     burn_rates: list[BurnRate]
     status: Literal["ok", "burning", "exhausted", "unknown"]
+    exhaustion: ExhaustionOut
     simulated: bool
     excluded_good: int = Field(description="Good requests of excluded slots. They are not in `good` and `total`.")
     excluded_total: int
@@ -44,7 +80,7 @@ class Slo(BaseModel):
     budget_left_with_excluded: float | None = Field(description="budget_left, if nothing were excluded.")
 
     @classmethod
-    def of(cls, budget: Budget) -> "Slo":
+    def of(cls, budget: Budget, exhaustion: Exhaustion) -> "Slo":
         """Write a judged objective as the API's object."""
         objective = budget.objective
         return cls(
@@ -71,6 +107,7 @@ class Slo(BaseModel):
                 for burn in budget.burns
             ],
             status=budget.status,
+            exhaustion=ExhaustionOut.of(exhaustion),
             simulated=budget.counted.simulated,
             excluded_good=budget.excluded.good,
             excluded_total=budget.excluded.total,

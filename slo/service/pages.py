@@ -9,6 +9,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from slo.budget import Budget
+from slo.exhaustion import Exhaustion
 from slo.quantities import duration_text, percent_text
 from slo.service import api_reviews, pages_detail
 from slo.service.state import Service
@@ -33,16 +34,19 @@ def router(service: Service, runbooks: str) -> APIRouter:
         "exact_percent": percent_text,
         "span": duration_text,
         "about": _about,
+        "runs_out": _runs_out,
         "plain": lambda text: str(text).replace("_", " ").replace("<=", "≤"),
     }
     templates.env.globals |= {"signs": STATUS_SIGNS, "words": STATUS_WORDS}
 
     @pages.get("/")
     def budgets(request: Request) -> HTMLResponse:
-        found = sorted(service.judged().budgets.values(), key=_urgency)
+        judged = service.judged()
+        found = sorted(judged.budgets.values(), key=_urgency)
         advice = [service.recommendation(pool.name) for pool in service.spec.pools]
         context = {
             "budgets": found,
+            "exhaustions": judged.exhaustions,
             "recommendations": advice,
             "simulated": any(item.counted.simulated for item in found) or any(item.simulated for item in advice),
             "trouble": service.not_ready(),
@@ -87,6 +91,19 @@ def _about(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def _runs_out(found: Exhaustion) -> str:
+    """Say when a budget runs out, with the interval, as a person says it."""
+    if found.state == "exhausted":
+        return "is spent"
+    if found.state == "unknown":
+        return f"runs out: unknown, {_percent(found.coverage)} of the last day observed"
+    if found.seconds is None or found.soonest is None:
+        perhaps = "" if found.soonest is None else f" (perhaps spent in {_about(found.soonest)})"
+        return f"holds at today's pace{perhaps}"
+    latest = "never" if found.latest is None else _about(found.latest)
+    return f"runs out in {_about(found.seconds)} ({_about(found.soonest)} to {latest}) at today's pace"
 
 
 def render_runbooks(text: str) -> str:

@@ -50,6 +50,7 @@ def _objective(service: Service, name: str, hours: int) -> dict[str, Any]:
     attribution, worst = attributed_with_worst(service, objective, start, end, WORST)
     return {
         "budget": judged.budgets[name],
+        "exhaustion": judged.exhaustions[name],
         "attribution": attribution,
         "worst": worst,
         "exclusions": [one for one in service.exclusions() if one.covers(objective) and one.end > start],

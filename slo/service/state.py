@@ -14,11 +14,13 @@ from slo.budget import Budget
 from slo.capacity import plan, signals
 from slo.capacity.recommend import Recommendation, recommend
 from slo.exclusions import Exclusion, of_file
+from slo.exhaustion import Exhaustion
 from slo.ledger.by_hand import kept_exclusions
 from slo.ledger.database import reason
 from slo.ledger.ingest import FINAL_AFTER, ingest
 from slo.ledger.judging import judge
 from slo.ledger.leader import Leader
+from slo.ledger.pace import exhaustions
 from slo.ledger.retention import thin, thinned_until
 from slo.ledger.store import Ledger
 from slo.service.models import Slo
@@ -38,18 +40,19 @@ READY_LAG = 120.0  # seconds without a successful ingest after which the service
 class Judged:
     """All budgets by objective id, in the objectives file's order, as they stood at a moment (Unix seconds), without `exclusions`.
 
-    `pages` keeps what the API has written of them.
+    `exhaustions` say when each runs out; `pages` keeps what the API has written of them.
     """
 
     at: float
     budgets: dict[str, Budget]
+    exhaustions: dict[str, Exhaustion]
     exclusions: Sequence[Exclusion] = ()
     pages: dict[tuple[str, int], str] = field(default_factory=dict)
 
     @cached_property
     def shown(self) -> dict[str, Slo]:
         """The API's objects, made once: a thousand of them take longer than an answer should."""
-        return {name: Slo.of(budget) for name, budget in self.budgets.items()}
+        return {name: Slo.of(budget, self.exhaustions[name]) for name, budget in self.budgets.items()}
 
 
 class Service:
@@ -165,7 +168,8 @@ class Service:
         chosen = [objective for objective in self.spec.objectives if only in (None, objective.id)]
         excluded = self.exclusions()
         found = judge(self.ledger, chosen, excluded, at)
-        return Judged(at, {budget.objective.id: budget for budget in found}, excluded)
+        budgets = {budget.objective.id: budget for budget in found}
+        return Judged(at, budgets, exhaustions(self.ledger, found, excluded, at), excluded)
 
     @property
     def thinned_until(self) -> float:
