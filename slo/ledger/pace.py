@@ -97,7 +97,7 @@ def _read(
     size, low, high = of
     found: Sums = np.zeros((len(names), (high - low) // stride, 3), np.int64)
     index = {name: number for number, name in enumerate(names)}
-    reads = [(1, size, low, high), *((-1, SLOT, int(a), int(b)) for a, b in clipped(away, low, high))]
+    reads = [(1, size, low, high), *((-1, SLOT, max(int(a), low), min(int(b), high)) for a, b in away)]
     for sign, of_size, begin, end in reads:
         values = {"names": list(names), "size": of_size, "origin": low, "stride": stride, "low": begin, "high": end}
         rows = connection.execute(_sums(of_size == SLOT), values).all()
