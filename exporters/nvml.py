@@ -86,10 +86,7 @@ class NvmlCollector:
         return [*self._presence(answered), *(point for report in up for point in self._read(report))]
 
     def _read(self, report: Report) -> list[Point]:
-        points = [
-            Point(metric, labels, value)
-            for (metric, labels), value in zip(report["series"], report["values"], strict=True)
-        ]
+        points = [Point(*one) for one in zip(*report["series"], report["values"], strict=True)]
         if report["processes"] is not None:
             used, reserved = (
                 next((point.value for point in points if point.metric is metric), None)

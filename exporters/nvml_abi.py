@@ -6,8 +6,9 @@ are those of one driver only.
 
 import ctypes
 import struct
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pynvml
 
@@ -21,9 +22,14 @@ _DECODERS = tuple(struct.Struct(code) for code in ("=d", "=I", "=Q", "=Q", "=q",
 
 def call(symbol: str, *arguments: object) -> None:
     """Call a function of the library; raises NVMLError, FUNCTION_NOT_FOUND where this driver has no such symbol."""
-    code = pynvml._nvmlGetFunctionPointer(symbol)(*arguments)
+    code = function(symbol)(*arguments)
     if code:
         raise pynvml.NVMLError(code)
+
+
+def function(symbol: str) -> Callable[..., int]:
+    """The library's function, which returns NVML's code; raises NVMLError as `call` does."""
+    return cast(Callable[..., int], pynvml._nvmlGetFunctionPointer(symbol))
 
 
 def versioned(layout: type[ctypes.Structure], version: int) -> Any:

@@ -1,7 +1,7 @@
 """One GPU read through NVML: what it is, and its numbers in base units."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import pynvml
@@ -69,7 +69,7 @@ class Gpu:
                     Gpm(),
                     NvLinks(),
                 )
-            values = list(_read_all(self._readers, self._handle))
+            values = _read_all(self._readers, self._handle)
         except pynvml.NVMLError as error:
             self._handle = None  # asked for again next time: the GPU may come back under another handle
             raise GpuError(error.value) from None
@@ -99,24 +99,24 @@ def optional_text(call: Callable[[], object]) -> str:
         raise
 
 
-def _read_all(readers: Iterable[Reader], handle: Handle) -> Iterator[Value]:
+def _read_all(readers: Iterable[Reader], handle: Handle) -> list[Value]:
     """Every field that answers. A code other than 'not here' leaves the field out too, unless it tells of a lost GPU.
 
     UNKNOWN (999), TIMEOUT and the like may be one field's passing trouble; a GPU whose every field fails is not up.
     """
-    answered, trouble = False, None
+    values: list[Value] = []
+    trouble = None
     for read in readers:
         try:
-            for value in read(handle):
-                yield value
-                answered = True
+            values.extend(read(handle))  # what came before an error stays
         except pynvml.NVMLError as error:
             if error.value in GPU_BAD | GENERATION_DEAD:
                 raise
             if error.value not in ABSENT:
                 trouble = error
-    if trouble is not None and not answered:
+    if trouble is not None and not values:
         raise trouble
+    return values
 
 
 def _memory(handle: Handle) -> Values:

@@ -12,6 +12,7 @@ from exporters.flight import Flight, Late
 from exporters.nvml_errors import GENERATION_DEAD, describe
 from exporters.nvml_events import Tell
 from exporters.nvml_gpu import Gpu, GpuError, Reading, optional_text
+from slo.catalogue import Metric
 
 # What is known of one GPU after a read: index, info, and either values and processes or trouble (and, while it hangs, for how long).
 # Names and labels of the values are told when they change: `series`, in the order of `values`.
@@ -41,7 +42,7 @@ class Node:
             raise GenerationDead(error.value) from None
         self._gpus = [Gpu(index, system, tell) for index in range(count)]
         self._flights: dict[int, Flight[Reading]] = {}
-        self._series: dict[int, tuple[str, list[tuple[str, dict[str, str]]]]] = {}
+        self._series: dict[int, tuple[str, tuple[Metric, ...], tuple[dict[str, str], ...]]] = {}
 
     def read(self, until: float) -> list[Report]:
         """What each GPU answers by `until` (time.monotonic() seconds); raises GenerationDead. One that hangs is not waited for again."""
@@ -57,11 +58,12 @@ class Node:
     def _report(self, gpu: Gpu, flight: Flight[Reading]) -> Report:
         report = _outcome(gpu, flight)
         if "values" in report:
-            told = [(metric.name, labels) for metric, labels, _ in report["values"]]
-            report["values"] = [value for _, _, value in report["values"]]
-            if (report["info"]["uuid"], told) != self._series.get(gpu.index):
-                self._series[gpu.index] = report["info"]["uuid"], told
-                report["series"] = told
+            metrics, labels, report["values"] = (
+                zip(*report["values"], strict=True) if report["values"] else ((), (), ())
+            )
+            if (report["info"]["uuid"], metrics, labels) != self._series.get(gpu.index):
+                self._series[gpu.index] = report["info"]["uuid"], metrics, labels
+                report["series"] = [(metric.name, own) for metric, own in zip(metrics, labels, strict=True)]
         return report
 
 

@@ -33,7 +33,7 @@ class Child:
         self.tell = tell
         self.started = time.monotonic()
         self._changed = threading.Condition()
-        self._series: dict[int, list[tuple[Metric, dict[str, str]]]] = {}  # of a GPU's values, by index
+        self._series: dict[int, tuple[list[Metric], list[dict[str, str]]]] = {}  # of a GPU's values, by index
         self._asked: float | None = None
         self._answer: list[Report] | None = None
         self._end: Died | None = None
@@ -78,8 +78,8 @@ class Child:
         for report in reports:
             if "series" in report:
                 uuid = {"uuid": report["info"]["uuid"]}
-                told = [(BY_NAME[metric], uuid | labels) for metric, labels in report["series"]]
-                self._series[report["index"]] = told
+                metrics = [BY_NAME[metric] for metric, _ in report["series"]]
+                self._series[report["index"]] = metrics, [uuid | labels for _, labels in report["series"]]
             if "values" in report:
                 report["series"] = self._series[report["index"]]
 
