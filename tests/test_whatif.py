@@ -15,6 +15,7 @@ from compose.inputs import DEFAULT_OBJECTIVES
 from process import PLIMSOLL
 from slo.capacity import steps
 from slo.capacity.demand import Promise
+from slo.capacity.mix import Kind
 from slo.capacity.request import Limits
 from slo.capacity.simulate import replay
 from slo.capacity.whatif import DRAWS, Answer, Question, _arrivals, whatif
@@ -26,7 +27,7 @@ from world import World
 
 pytestmark = pytest.mark.slow
 
-QUESTION = Question("70b-fp8-h100-tp4", 500, 200, Promise(0.6, 0.04, 0.95), 40.0)
+QUESTION = Question("70b-fp8-h100-tp4", (Kind(500, 200),), Promise(0.6, 0.04, 0.95), 40.0)
 
 
 ask = cache(whatif)  # a second or two each; several tests ask the same
@@ -44,7 +45,7 @@ def test_what_a_replica_carries_keeps_the_promise_and_a_little_more_breaks_it() 
 
     def goods(rate: float) -> list[float]:
         model = steps.load(QUESTION.replica)
-        runs = (replay(list(_arrivals(QUESTION, rate, seed)), 1, model, limits) for seed in range(DRAWS))
+        runs = (replay(list(_arrivals(QUESTION, limits, rate, seed)), 1, model, limits) for seed in range(DRAWS))
         return [run.goodput(QUESTION.promise.ttft, QUESTION.promise.tpot) for run in runs]
 
     assert min(goods(found.carries[0])) >= 0.95
@@ -68,7 +69,7 @@ def test_cost_is_that_of_the_nodes_by_the_tokens_of_the_rate() -> None:
 
 def test_a_better_gpu_carries_more_and_longer_requests_less() -> None:
     assert answer(replica="70b-fp8-h200-tp4").carries[0] > answer().carries[1]
-    assert answer(prompt=2000).carries[1] < answer().carries[0]
+    assert answer(mix=(Kind(2000, 200),)).carries[1] < answer().carries[0]
     assert answer(promise=Promise(0.3, 0.03, 0.95)).carries[1] < answer().carries[0]
     assert answer(max_num_seqs=16).carries[1] < answer().carries[0]
 
@@ -79,7 +80,7 @@ def test_a_kv_cache_of_half_the_bytes_holds_twice_the_requests() -> None:
 
 def test_a_promise_that_no_request_keeps_and_one_that_does_not_fit_have_no_answer() -> None:
     assert whatif(replace(QUESTION, promise=Promise(0.001, 0.04, 0.95))) is None
-    assert whatif(replace(QUESTION, prompt=10_000_000)) is None
+    assert whatif(replace(QUESTION, mix=(Kind(10_000_000, 200),))) is None
 
 
 def test_the_memory_is_that_of_the_replica_that_the_backtests_use() -> None:
@@ -106,7 +107,7 @@ def test_the_command_asks_by_what_a_pool_promises_and_pays(
     assert main(["whatif", "--pool", "chat-70b", "--rate", "40", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     api = client.get("/api/v1/pools/chat-70b/whatif", params={"rate": 40}).json()
-    assert found == {**api, "simulated": True}
+    assert found == api
     own = tmp_path / "objectives.yaml"
     text = DEFAULT_OBJECTIVES.read_text().replace("time_to_first_token: 600ms", "time_to_first_token: 1ms")
     own.write_text(text)

@@ -2,14 +2,16 @@
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import fields
 from math import isfinite
 
 from compose.commands.backtest import MILLISECONDS, read_promise
 from compose.inputs import UserError, read_objectives
-from slo.capacity import plan, steps
+from slo.capacity import memory, plan, steps
+from slo.capacity.asking import EXAMPLE, Asked, told
 from slo.capacity.demand import Promise
-from slo.capacity.whatif import Answer, Question, gpu_price, whatif
+from slo.capacity.scaling import BITS, SIZES
+from slo.capacity.whatif import Answer, Question, arithmetic, hardware_of, whatif
 from slo.spec import Pool, Spec
 
 PROMISE = "600/40/95"
@@ -23,11 +25,23 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Declare the command."""
     parser = subparsers.add_parser("whatif", help="what another GPU, mix or rate would mean", description=__doc__)
     parser.add_argument("--replica", default="70b-fp8-h100-tp4", choices=steps.names(), help="(default: %(default)s)")
-    parser.add_argument("--prompt", type=int, default=500, metavar="TOKENS", help="of a request (default: %(default)s)")
-    parser.add_argument("--output", type=int, default=200, metavar="TOKENS", help="of a request (default: %(default)s)")
+    parser.add_argument("--gpu", choices=memory.gpus(), metavar="GPU", help=f"another: {', '.join(memory.gpus())}")
+    parser.add_argument("--gpus", type=int, choices=SIZES, help="tensor parallelism (default: as the replica)")
+    parser.add_argument("--weight-bits", type=int, choices=BITS, help="quantisation (default: as the replica)")
+    parser.add_argument("--prompt", type=int, metavar="TOKENS", help=f"of a request (default: {EXAMPLE['prompt']})")
+    parser.add_argument("--output", type=int, metavar="TOKENS", help=f"of a request (default: {EXAMPLE['output']})")
     parser.add_argument(
-        "--rate", type=float, default=20.0, metavar="R", help="requests per second (default: %(default)s)"
+        "--mix", metavar="PROMPT/OUTPUT/PERCENT,...", help="several kinds of requests, such as 500/200/70,6000/300/30"
     )
+    parser.add_argument(
+        "--prefix-hit",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of each prompt that its kind has in common and the prefix cache holds, 0 to 0.99 (default: %(default)s)",
+    )
+    parser.add_argument("--rate", type=float, metavar="R", help=f"requests per second (default: {EXAMPLE['rate']:g})")
+    parser.add_argument("--traffic", type=float, default=1.0, metavar="K", help="times that rate")
     parser.add_argument(
         "--pool", metavar="NAME", help="a pool of the objectives file: by what it promises, and at its price of a GPU"
     )
@@ -54,34 +68,28 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Answer, or say that this replica cannot keep the promise."""
-    for option, number in (
-        *(("--prompt", args.prompt), ("--output", args.output), ("--max-num-seqs", args.max_num_seqs)),
-        *(("--rate", args.rate), ("--gpu-hour-usd", 1.0 if args.gpu_hour_usd is None else args.gpu_hour_usd)),
-    ):
-        if not (number > 0 and isfinite(number)):
-            raise UserError(f"{option} {number:g}: write a number above 0")
+    for name in ("prompt", "output", "max_num_seqs", "rate", "traffic", "gpu_hour_usd"):
+        number = getattr(args, name)
+        if number is not None and not (number > 0 and isfinite(number)):
+            raise UserError(f"--{name.replace('_', '-')} {number:g}: write a number above 0")
+    if not 0 <= args.prefix_hit < 1:
+        raise UserError(f"--prefix-hit {args.prefix_hit:g}: write a share from 0 to below 1")
     pool = _pool(args)
-    promise, price = _promise(args, pool), None if pool is None else gpu_price(pool[1], args.replica)
-    if args.gpu_hour_usd is not None:
-        price = (args.gpu_hour_usd, args.gpu_hour_usd)
-    answer = whatif(
-        Question(
-            *(args.replica, args.prompt, args.output, promise, args.rate),
-            *(args.max_num_seqs, args.kv_bytes, price),
-        )
-    )
+    asked = Asked(**{field.name: getattr(args, field.name) for field in fields(Asked)})
+    try:
+        question = asked.question(_promise(args, pool), None if pool is None else pool[1], {}, args.gpu_hour_usd)
+    except ValueError as error:
+        raise UserError(f"--{error}") from error
+    answer = whatif(question)
     if args.json:
-        limits = {"ttft_seconds": promise.ttft, "tpot_seconds": promise.tpot}
-        told = {
-            **{name: limit if isfinite(limit) else None for name, limit in limits.items()},
-            "target": promise.target,
-        }
-        body = {"simulated": True, "pool": args.pool, "replica": args.replica, "promise": told}
-        print(json.dumps({**body, "answer": None if answer is None else asdict(answer)}, indent=2))
-    elif answer is None:
-        print(f"{args.replica} cannot keep {_said(promise)} for such requests, however few they are.")
+        print(json.dumps(told(args.pool, asked, question, {}, answer), indent=2))
+        return 0
+    _print_question(question)
+    if answer is None:
+        print(f"\n{_replica(question)} cannot keep {_said(question.promise)} for such requests, however few they are.")
     else:
-        _print(args, promise, answer)
+        _print(question, answer)
+    print(f"\n{SIMULATED}")
     return 0
 
 
@@ -111,15 +119,30 @@ def _said(promise: Promise) -> str:
     return "/".join((*limits, f"{100 * promise.target:g}"))
 
 
-def _print(args: argparse.Namespace, promise: Promise, answer: Answer) -> None:
-    print(f"{args.replica}, requests of {args.prompt} + {args.output} tokens, promised {_said(promise)} (ms/ms/%)\n")
-    print("\n".join(f"  {step}" for step in answer.memory.steps))
-    print(f"\none replica carries   {_band(answer.carries, '.1f')} requests/s within the promise")
-    print(
-        f"{args.rate:g} requests/s take   {_band(answer.nodes, 'd')} nodes; {_band(answer.n_minus_1, 'd')} to lose one"
+def _replica(question: Question) -> str:
+    on = question.hardware or hardware_of(question.replica)
+    if on == hardware_of(question.replica):
+        return question.replica
+    return f"{question.replica} on {on.gpus} x {on.gpu} with {on.weight_bits}-bit weights"
+
+
+def _print_question(question: Question) -> None:
+    kinds = ", ".join(
+        f"{kind.prompt} + {kind.output} tokens" + (f" ({kind.share:.0%})" if len(question.mix) > 1 else "")
+        for kind in question.mix
     )
+    print(f"{_replica(question)}, requests of {kinds}, promised {_said(question.promise)} (ms/ms/%)\n")
+    print("\n".join(f"  {step}" for step in arithmetic(question)))
+
+
+def _print(question: Question, answer: Answer) -> None:
+    print(f"\none replica carries   {_band(answer.carries, '.1f')} requests/s within the promise")
+    print(f"requests in it then   {_band(answer.concurrency, '.0f')}")
+    print(
+        f"{question.rate:g} requests/s take   {_band(answer.nodes, 'd')} nodes; {_band(answer.n_minus_1, 'd')} to lose one"
+    )
+    print(f"an hour costs         {_band(answer.usd_per_hour, '.2f')} USD, GPUs alone")
     print(f"1M tokens cost        {_band(answer.usd_per_million, '.2f')} USD, prompt and output, GPUs alone")
-    print(f"\n{SIMULATED}")
 
 
 def _band(band: tuple[float, float], form: str) -> str:

@@ -8,16 +8,20 @@ import yaml
 
 GIB = 2**30
 GB = 1e9
+TERA = 1e12
 BITS_PER_BYTE = 8
 KEY_AND_VALUE = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU type: bytes of memory, and what an hour of one cost to rent, in USD (low, high)."""
+    """A GPU type: bytes of memory, what an hour of one cost to rent, in USD (low, high), and its peaks: bytes per second of memory,
+    and dense operations per second by bits of a weight."""
 
     memory_bytes: float
     usd_per_hour: tuple[float, float]
+    bytes_per_second: float
+    operations_per_second: dict[int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +63,19 @@ class Fit:
     steps: tuple[str, ...]
 
 
-def fit(model: Model, deployment: Deployment, context: int) -> Fit:
-    """Work out how many requests of `context` tokens each fit at once, showing each step; raises ValueError for no context."""
+def fit(model: Model, deployment: Deployment, context: int, shared: int = 0) -> Fit:
+    """Work out how many requests of `context` tokens each fit at once, showing each step; `shared` of these are the same for all
+    and held once. Raises ValueError for no context, or none of a request's own."""
     if context < 1:
         raise ValueError(f"context {context}: a request has at least one token")
+    if not 0 <= shared < context:
+        raise ValueError(f"shared {shared}: at least one of {context} tokens is a request's own")
     total = deployment.gpus * deployment.gpu_bytes
     weights, per_token = model.weight_bytes(deployment.weight_bits), model.kv_bytes_per_token(deployment.kv_value_bytes)
     left = total - weights - deployment.overhead_bytes
     tokens = max(0, int(left // per_token))
-    requests = tokens // context
+    requests = max(0, tokens - shared) // (context - shared)
+    once = (f"shared: {shared:,} of these tokens are the same for all, and held once",) if shared else ()
     steps = (
         f"memory: {deployment.gpus} x {_gib(deployment.gpu_bytes)} = {_gib(total)}",
         f"weights: {model.parameters:,.0f} x {deployment.weight_bits:g} bits = {_gib(weights)}",
@@ -78,6 +86,7 @@ def fit(model: Model, deployment: Deployment, context: int) -> Fit:
         f"a token: {KEY_AND_VALUE} (K and V) x {model.layers} layers x {model.kv_heads} KV heads x {model.head_dim} numbers "
         f"x {deployment.kv_value_bytes} bytes = {per_token:,} bytes",
         f"a request of {context:,} tokens: {_gib(context * per_token)}",
+        *once,
         f"requests at once: {requests:,} ({tokens:,} tokens)",
     )
     return Fit(left, tokens, requests, steps)
@@ -92,15 +101,26 @@ def load_gpu(name: str) -> Gpu:
     """Return a GPU type; raises ValueError that lists the known names."""
     found = _data("gpus", name)
     low, high = found["usd_per_hour"]
-    return Gpu(found["memory_gb"] * GB, (low, high))
+    operations = {bits: tera * TERA for bits, tera in found["tflops"].items()}
+    return Gpu(found["memory_gb"] * GB, (low, high), found["gb_per_s"] * GB, operations)
+
+
+def gpus() -> tuple[str, ...]:
+    """List the GPU types on record, such as `H100-80GB`."""
+    return tuple(_entries("gpus"))
 
 
 def _data(kind: str, name: str) -> dict[str, Any]:
-    entries: dict[str, Any] = yaml.safe_load((files("slo") / "data" / f"{kind}.yaml").read_text(encoding="utf-8"))[kind]
+    entries = _entries(kind)
     if name not in entries:
         raise ValueError(f"{name!r} is not in {kind}.yaml; known are {', '.join(entries)}")
     found: dict[str, Any] = entries[name]
     return found
+
+
+def _entries(kind: str) -> dict[str, Any]:
+    entries: dict[str, Any] = yaml.safe_load((files("slo") / "data" / f"{kind}.yaml").read_text(encoding="utf-8"))[kind]
+    return entries
 
 
 def _gib(size: float) -> str:

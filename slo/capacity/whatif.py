@@ -1,20 +1,26 @@
 """What if it were another GPU, another mix, twice the traffic: what a replica would carry, by simulation, and what that costs.
 
 The answer is a band: the same traffic is drawn several times, and what one replica carries within the objectives differs
-from draw to draw. Arrivals are Poisson; real traffic is burstier, which a backtest on a recorded trace shows.
+from draw to draw; where its step times are not measured but scaled (slo.capacity.scaling), the fastest and the slowest that
+are likely are simulated both. Arrivals are Poisson; real traffic is burstier, which a backtest on a recorded trace shows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from math import ceil
 from random import Random
+from typing import NamedTuple
 
 from slo.capacity import memory, steps
 from slo.capacity.demand import Promise
 from slo.capacity.economics import nodes_for, usd_per_million
 from slo.capacity.memory import Deployment, Fit
+from slo.capacity.mix import Kind, drawn, mean_context, mean_prompt
 from slo.capacity.request import Limits
-from slo.capacity.simulate import replay
+from slo.capacity.scaling import Hardware, scaled
+from slo.capacity.simulate import Result, replay
+from slo.capacity.steps import StepModel
 from slo.capacity.traces import Arrival
 from slo.spec import Pool
 
@@ -22,100 +28,163 @@ DRAWS = 3
 REQUESTS = 1500  # of a draw: long enough that a replica which cannot keep up is seen to fall behind
 PRECISION = 0.02  # of the rate that is searched for
 BLOCK = 16  # tokens of a KV block, vLLM's default
+PREFIX_BLOCKS = 64  # a shared beginning is cut into at most so many blocks: finer ones take longer and say the same
 UTILISATION = 0.9  # share of a GPU's memory that the engine takes (vLLM: gpu_memory_utilization)
 OVERHEAD = 1e9  # bytes a GPU for activations and graphs: an assumption
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A replica by name of its step model, requests of so many prompt and output tokens, what is promised, and how many come.
+    """A replica by name of its step model, the requests that come, what is promised, and how many come.
 
-    `rate` is requests per second; `usd_per_gpu_hour` (low, high) replaces the rental prices on record.
+    `rate` is requests per second; `hardware` is what the replica runs on, if not on what its name says; `prefix_hit` (0 to below 1)
+    is the share of each prompt that is the same for all requests of its kind, as a system prompt, and is found in the prefix
+    cache; `usd_per_gpu_hour` (low, high) replaces the rental prices on record.
     """
 
     replica: str
-    prompt: int
-    output: int
+    mix: tuple[Kind, ...]
     promise: Promise
     rate: float
     max_num_seqs: int = 256
     kv_value_bytes: int = 2
     usd_per_gpu_hour: tuple[float, float] | None = None
+    hardware: Hardware | None = None
+    prefix_hit: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Bands are (low, high). `carries` is requests per second of one replica within the promise; `nodes` and `n_minus_1` (so
-    that the promise holds when one is lost) are for the rate; `usd_per_million` counts prompt and output tokens of that rate."""
+    """Bands are (low, high). `carries` is requests per second of one replica within the promise, and `concurrency` the mean number
+    in it then; `nodes` and `n_minus_1` (so that the promise holds when one is lost) are for the rate, of one replica each;
+    `usd_per_million` counts prompt and output tokens of that rate. `measured`: the step times are, and not scaled."""
 
     memory: Fit
+    measured: bool
     carries: tuple[float, float]
+    concurrency: tuple[float, float]
     nodes: tuple[int, int]
     n_minus_1: tuple[int, int]
+    usd_per_hour: tuple[float, float]
     usd_per_million: tuple[float, float]
+
+
+class _Found(NamedTuple):
+    rate: float
+    concurrency: float
+
+
+def hardware_of(name: str) -> Hardware:
+    """Return what a replica's name says that it runs on; raises ValueError that lists the known names."""
+    known = steps.replica(name)
+    return Hardware(known.gpu, known.gpus, int(known.weight_bits))
+
+
+def arithmetic(question: Question) -> list[str]:
+    """Show step by step what fits into the replica's memory, and where its step times are from. Raises ValueError for unknown names."""
+    on = question.hardware or hardware_of(question.replica)
+    return [*_room(question, on).steps, *scaled(question.replica, on).steps]
 
 
 def whatif(question: Question) -> Answer | None:
     """Answer; None where no request at all fits the replica or keeps the promise. Raises ValueError for unknown names."""
-    replica = steps.replica(question.replica)
-    gpu = memory.load_gpu(replica.gpu)
-    deployment = Deployment(
-        *(replica.gpus, gpu.memory_bytes * UTILISATION, replica.weight_bits, question.kv_value_bytes),
-        overhead_bytes=OVERHEAD * replica.gpus,
-    )
-    room = memory.fit(memory.load(replica.shape), deployment, question.prompt + question.output)
-    if room.requests < 1:
+    on = question.hardware or hardware_of(question.replica)
+    timing, room, gpu = scaled(question.replica, on), _room(question, on), memory.load_gpu(on.gpu)
+    largest = max(kind.prompt + kind.output for kind in question.mix)
+    if room.requests < 1 or room.tokens < largest:
         return None
-    limits = Limits(room.tokens // BLOCK, BLOCK, question.max_num_seqs, max(8192, question.max_num_seqs))
-    found = sorted(_carries(question, limits, seed) for seed in range(DRAWS))
-    if found[0] == 0:
+    common = max(_shared(kind, question.prefix_hit) for kind in question.mix)
+    prefix_block = BLOCK * ceil(common / BLOCK / PREFIX_BLOCKS)
+    budget = max(8192, question.max_num_seqs)
+    limits = Limits(room.tokens // BLOCK, BLOCK, question.max_num_seqs, budget, prefix_block)
+    found = sorted(_carries(question, model, limits, seed) for model in timing.models for seed in range(DRAWS))
+    if found[0].rate == 0:
         return None
-    most, fewest = (nodes_for(question.rate, rate) for rate in (found[0], found[-1]))
-    tokens = question.rate * (question.prompt + question.output)
+    most, fewest = (nodes_for(question.rate, end.rate) for end in (found[0], found[-1]))
+    tokens = question.rate * mean_context(question.mix)
     low, high = question.usd_per_gpu_hour or gpu.usd_per_hour
+    hourly = (fewest * on.gpus * low, most * on.gpus * high)
+    in_it = sorted(end.concurrency for end in found)
     return Answer(
         room,
-        (found[0], found[-1]),
+        len(timing.models) == 1,
+        (found[0].rate, found[-1].rate),
+        (in_it[0], in_it[-1]),
         (fewest, most),
         (fewest + 1, most + 1),
-        (
-            usd_per_million(fewest * replica.gpus * low, tokens),
-            usd_per_million(most * replica.gpus * high, tokens),
-        ),
+        hourly,
+        (usd_per_million(hourly[0], tokens), usd_per_million(hourly[1], tokens)),
     )
 
 
-def gpu_price(pool: Pool, name: str) -> tuple[float, float] | None:
-    """Return what a GPU of the pool costs an hour, where the replica of that name runs on the same; else the rents on record stand."""
-    same = steps.replica(name).gpu == pool.node.gpu
+def _room(question: Question, on: Hardware) -> Fit:
+    gpu = memory.load_gpu(on.gpu)
+    deployment = Deployment(
+        *(on.gpus, gpu.memory_bytes * UTILISATION, on.weight_bits, question.kv_value_bytes),
+        overhead_bytes=OVERHEAD * on.gpus,
+    )
+    shape = memory.load(steps.replica(question.replica).shape)
+    shared = int(mean_prompt(question.mix) * question.prefix_hit) // BLOCK * BLOCK
+    return memory.fit(shape, deployment, round(mean_context(question.mix)), shared)
+
+
+def gpu_price(pool: Pool, gpu: str) -> tuple[float, float] | None:
+    """Return what a GPU of the pool costs an hour, where it is of that type; else the rents on record stand."""
     usd = pool.node.hourly_usd / pool.node.gpus
-    return (usd, usd) if same and usd else None
+    return (usd, usd) if gpu == pool.node.gpu and usd else None
 
 
-def _carries(question: Question, limits: Limits, seed: int) -> float:
-    """Search for the highest rate at which one replica keeps the promise; 0 where it cannot even for a lone request."""
-    model = steps.load(question.replica)
+def _carries(question: Question, model: StepModel, limits: Limits, seed: int) -> _Found:
+    """Search for the highest rate at which one replica keeps the promise; 0 where it cannot even for lone requests."""
+    best = _Found(0.0, 0.0)
 
     def keeps(rate: float) -> bool:
-        result = replay(list(_arrivals(question, rate, seed)), 1, model, limits)
-        return result.goodput(question.promise.ttft, question.promise.tpot) >= question.promise.target
+        nonlocal best
+        result = replay(list(_arrivals(question, limits, rate, seed)), 1, model, limits)
+        kept = result.goodput(question.promise.ttft, question.promise.tpot) >= question.promise.target
+        if kept:
+            best = max(best, _Found(rate, _concurrency(result)))
+        return kept
 
-    alone = 1 / (model.prefill(question.prompt) + question.output * model.decode(1, question.prompt + question.output))
+    alone = 1 / sum(kind.share * _seconds_alone(model, kind) for kind in question.mix)
     low, high = 0.0, alone
     while keeps(high):
         low, high = high, 2 * high
     if low == 0.0:  # what one after the other would take is too much: look below, down to next to nothing
         low = alone / 64
         if not keeps(low):
-            return 0.0
+            return best
     while high - low > PRECISION * low:
         middle = (low + high) / 2
         low, high = (middle, high) if keeps(middle) else (low, middle)
-    return low
+    return best
 
 
-def _arrivals(question: Question, rate: float, seed: int) -> Iterator[Arrival]:
-    """Draw the same exponential gaps for every rate, only shorter or longer, so that more traffic is never easier by chance."""
+def _seconds_alone(model: StepModel, kind: Kind) -> float:
+    return model.prefill(kind.prompt) + kind.output * model.decode(1, kind.prompt + kind.output)
+
+
+def _concurrency(result: Result) -> float:
+    """Mean number of requests in the replica, waiting ones too, from the first arrival to the last end."""
+    spans = [(request.arrival, request.finished) for request in result.requests if request.finished is not None]
+    whole = max(end for _, end in spans) - spans[0][0]
+    return sum(end - begin for begin, end in spans) / whole
+
+
+def _arrivals(question: Question, limits: Limits, rate: float, seed: int) -> Iterator[Arrival]:
+    """Draw the same exponential gaps and requests for every rate, the gaps only shorter or longer, so that more traffic is never
+    easier by chance."""
     random = Random(seed)  # noqa: S311 - a simulation
     gaps = (random.expovariate(1.0) / rate for _ in range(REQUESTS))
-    return (Arrival(at, question.prompt, question.output) for at in accumulate(gaps))
+    kinds: Sequence[int] = drawn(question.mix, REQUESTS, seed)
+    for at, number in zip(accumulate(gaps), kinds, strict=True):
+        kind = question.mix[number]
+        shared = _shared(kind, question.prefix_hit) // limits.prefix_block if limits.prefix_block else 0
+        # Blocks are the same for all requests of a kind: numbered by it.
+        prefix = tuple(range(number * PREFIX_BLOCKS, number * PREFIX_BLOCKS + shared))
+        yield Arrival(at, kind.prompt, kind.output, prefix)
+
+
+def _shared(kind: Kind, hit: float) -> int:
+    """Tokens at a prompt's beginning that its kind has in common."""
+    return int(kind.prompt * hit)

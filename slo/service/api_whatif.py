@@ -1,27 +1,46 @@
 """The API's route for what-if: another replica, mix or rate for a pool, judged by the pool's own latency objectives."""
 
-from dataclasses import asdict
-from math import isfinite
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from slo.capacity import plan, steps
-from slo.capacity.whatif import Question, gpu_price, whatif
+from slo.capacity import memory, plan, steps
+from slo.capacity.asking import Asked, told
+from slo.capacity.mix import LONGEST
+from slo.capacity.whatif import whatif
+from slo.service.api_pools import known
+from slo.service.measured import requests_of
 from slo.service.problems import READING
 from slo.service.state import Service
 
 
-class Asked(BaseModel):
-    """What is asked of the simulation."""
+class AskedOf(BaseModel):
+    """What is asked of the simulation. Prompt, output and rate that are not given are the pool's own of the last seven days: mean
+    tokens of a request, and the busiest five minutes; while these are not known, an example (`origins` in the answer)."""
 
-    replica: str = Field(steps.names()[0], description="A replica whose step model is known.")
-    prompt: int = Field(500, ge=1, le=131_072, description="Prompt tokens of a request.")
-    output: int = Field(200, ge=1, le=16_384, description="Tokens generated for a request.")
-    rate: float = Field(20.0, gt=0, le=100_000, description="Requests per second.")
-    max_num_seqs: int = Field(256, ge=1, le=1024)
-    kv_bytes: int = Field(2, ge=1, le=2, description="Bytes of a number in the KV cache.")
+    model_config = ConfigDict(extra="forbid")
+    replica: str = Field(steps.names()[0], description=f"Whose step times are known: {', '.join(steps.names())}.")
+    prompt: int | None = Field(None, ge=1, le=LONGEST, description="Prompt tokens of a request.")
+    output: int | None = Field(None, ge=1, le=16_384, description="Tokens generated for a request.")
+    mix: str | None = Field(
+        None,
+        max_length=400,
+        description="Several kinds of requests in place of prompt and output: PROMPT/OUTPUT/PERCENT, such as 500/200/70,6000/300/30.",
+    )
+    rate: float | None = Field(None, gt=0, le=100_000, description="Requests per second.")
+    traffic: float = Field(1.0, gt=0, le=1000, description="Times that rate.")
+    prefix_hit: float = Field(
+        0.0,
+        ge=0,
+        le=0.99,
+        description="Share of each prompt that all requests of its kind have in common, as a system prompt: found in the prefix cache.",
+    )
+    gpu: str | None = Field(None, description=f"Another GPU than the replica's: {', '.join(memory.gpus())}.")
+    gpus: int | None = Field(None, ge=1, le=8, description="Tensor parallelism: 1, 2, 4 or 8 GPUs a replica.")
+    weight_bits: int | None = Field(None, ge=4, le=16, description="Quantisation: weights of 4, 8 or 16 bits.")
+    max_num_seqs: int = Field(256, ge=1, le=1024, description="Largest batch.")
+    kv_bytes: int = Field(2, ge=1, le=2, description="Bytes of a number in the KV cache; 1 for FP8.")
 
 
 class PromiseOut(BaseModel):
@@ -37,38 +56,40 @@ class WhatIf(BaseModel):
 
     pool: str
     replica: str
+    asked: dict[str, Any] = Field(
+        description="The whole question in numbers; `origins` says which were given, which are the pool's own, which an example."
+    )
     promise: PromiseOut
+    steps: list[str] = Field(
+        description="The arithmetic of weights and KV cache, and where step times are from, step by step."
+    )
     answer: dict[str, Any] | None = Field(
-        description="memory (with its steps), carries (requests/s of one replica), nodes, n_minus_1, usd_per_million; "
-        "null: such requests cannot keep the promise on that replica, however few they are."
+        description="memory, measured (whether step times are; else they are scaled, within a band), carries "
+        "(requests/s of one replica), concurrency (requests in it then), nodes, n_minus_1 (to lose one), usd_per_hour, usd_per_million; "
+        "null: such requests do not fit or cannot keep the promise on that replica, however few they are."
     )
     simulated: Literal[True] = True
 
 
 def add(api: APIRouter, service: Service) -> None:
     """Add the route."""
-    pools = {pool.name: pool for pool in service.spec.pools}
 
     @api.get("/pools/{pool}/whatif", responses=READING)
-    def ask(pool: str, asked: Annotated[Asked, Query()]) -> WhatIf:
-        if pool not in pools:
-            raise HTTPException(404, f"no pool {pool!r}; pools are {', '.join(pools)}")
-        promise = plan.promise(service.spec, pools[pool])
-        if promise is None:
-            raise HTTPException(422, f"pool: {pool!r} has no objective for time to first token or per output token")
-        try:
-            answer = whatif(
-                Question(
-                    *(asked.replica, asked.prompt, asked.output, promise, asked.rate),
-                    *(asked.max_num_seqs, asked.kv_bytes, gpu_price(pools[pool], asked.replica)),
-                )
-            )
-        except ValueError as error:
-            raise HTTPException(422, f"replica: {error}") from error
-        limits = [value if isfinite(value) else None for value in (promise.ttft, promise.tpot)]
-        return WhatIf(
-            pool=pool,
-            replica=asked.replica,
-            promise=PromiseOut(ttft_seconds=limits[0], tpot_seconds=limits[1], target=promise.target),
-            answer=None if answer is None else asdict(answer),
-        )
+    def ask(pool: str, asked: Annotated[AskedOf, Query()]) -> WhatIf:
+        return answered(service, pool, asked)
+
+
+def answered(service: Service, name: str, asked: AskedOf) -> WhatIf:
+    """Answer for a pool; 404 for an unknown one, 422 for what cannot be asked."""
+    known(service, name)
+    pool = service.spec.pool(name)
+    promise = plan.promise(service.spec, pool)
+    if promise is None:
+        raise HTTPException(422, f"pool: {name!r} has no objective for time to first token or per output token")
+    written, measured = Asked(**asked.model_dump()), requests_of(service.ledger, name, service.clock())
+    try:
+        question = written.question(promise, pool, measured)
+        found = whatif(question)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+    return WhatIf(**told(name, written, question, measured, found))

@@ -1,0 +1,93 @@
+"""A what-if question as people write it, by command, API or page, and its answer as one JSON object."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Any, Literal
+
+from slo.capacity import steps
+from slo.capacity.demand import Promise
+from slo.capacity.mix import Kind, parse, written
+from slo.capacity.scaling import Hardware
+from slo.capacity.whatif import Answer, Question, arithmetic, gpu_price, hardware_of
+from slo.spec import Pool
+
+Origin = Literal["given", "pool", "example"]
+EXAMPLE = {"prompt": 500, "output": 200, "rate": 20.0}  # tokens, tokens, requests per second
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was written; None is not said. `mix` (slo.capacity.mix) replaces `prompt` and `output`, `gpu`, `gpus` and `weight_bits`
+    what the replica's name says; `rate` (requests per second) is multiplied by `traffic`."""
+
+    replica: str = steps.names()[0]
+    prompt: int | None = None
+    output: int | None = None
+    mix: str | None = None
+    rate: float | None = None
+    traffic: float = 1.0
+    prefix_hit: float = 0.0
+    gpu: str | None = None
+    gpus: int | None = None
+    weight_bits: int | None = None
+    max_num_seqs: int = 256
+    kv_bytes: int = 2
+
+    def question(
+        self, promise: Promise, pool: Pool | None, measured: Mapping[str, float], price: float | None = None
+    ) -> Question:
+        """Put it in numbers: what is not said is what was `measured` of the pool (`prompt`, `output`, `rate`), or an example.
+
+        `price` is USD per GPU and hour, in place of the pool's own. Raises ValueError for what does not exist.
+        """
+        own = hardware_of(self.replica)
+        on = Hardware(
+            self.gpu or own.gpu,
+            own.gpus if self.gpus is None else self.gpus,
+            own.weight_bits if self.weight_bits is None else self.weight_bits,
+        )
+        known = {**EXAMPLE, **measured}
+        prompt = known["prompt"] if self.prompt is None else self.prompt
+        output = known["output"] if self.output is None else self.output
+        mix = parse(self.mix) if self.mix is not None else (Kind(max(1, round(prompt)), max(1, round(output))),)
+        rate = known["rate"] if self.rate is None else self.rate
+        usd = (price, price) if price is not None else None if pool is None else gpu_price(pool, on.gpu)
+        return Question(
+            *(self.replica, mix, promise, rate * self.traffic),
+            *(self.max_num_seqs, self.kv_bytes, usd, on, self.prefix_hit),
+        )
+
+    def origins(self, measured: Mapping[str, float]) -> dict[str, Origin]:
+        """Say where prompt, output and rate are from."""
+        given = {
+            "prompt": self.mix is not None or self.prompt is not None,
+            "output": self.mix is not None or self.output is not None,
+            "rate": self.rate is not None,
+        }
+        return {name: "given" if said else "pool" if name in measured else "example" for name, said in given.items()}
+
+
+def told(
+    pool: str | None, asked: Asked, question: Question, measured: Mapping[str, float], answer: Answer | None
+) -> dict[str, Any]:
+    """Write question and answer as one object."""
+    on = question.hardware or hardware_of(question.replica)
+    promise = question.promise
+    limits = {"ttft_seconds": promise.ttft, "tpot_seconds": promise.tpot}
+    return {
+        "pool": pool,
+        "replica": question.replica,
+        "asked": {
+            **{"gpu": on.gpu, "gpus": on.gpus, "weight_bits": on.weight_bits, "kv_bytes": question.kv_value_bytes},
+            **{"max_num_seqs": question.max_num_seqs, "mix": written(question.mix), "prefix_hit": question.prefix_hit},
+            **{"rate": question.rate, "traffic": asked.traffic, "origins": asked.origins(measured)},
+        },
+        "promise": {
+            **{name: limit if isfinite(limit) else None for name, limit in limits.items()},
+            "target": promise.target,
+        },
+        "steps": arithmetic(question),
+        "answer": None if answer is None else asdict(answer),
+        "simulated": True,
+    }
