@@ -50,10 +50,8 @@ def test_the_band_of_what_was_not_measured_here_holds_what_others_saw(name: str,
 
 
 def test_between_two_measured_gpus_a_token_lies_within_the_band() -> None:
-    """The H200's decode steps from the H100's, as if they had not been measured: a single request, and a full batch."""
-    pretended = replace(
-        hardware_of("70b-fp8-h200-tp4"), weight_bits=4
-    )  # 4 bits: not measured; twice as fast to read at most
+    """How the KV cache is read on an H200, told from the H100: 4-bit weights, which nobody measured, change nothing of it."""
+    pretended = replace(hardware_of("70b-fp8-h200-tp4"), weight_bits=4)
     fast, slow = scaled("70b-fp8-h100-tp4", pretended).models
     known = steps.load("70b-fp8-h200-tp4")
     assert fast.decode_per_kv_token < known.decode_per_kv_token < slow.decode_per_kv_token
@@ -123,10 +121,16 @@ def test_prompts_found_in_the_prefix_cache_take_neither_steps_nor_room() -> None
     assert (cached.ttft[0], cached.ttft[1] < 0.4 * alone.ttft[1]) == (alone.ttft[0], True)
 
 
-def slot(back: float, arrivals: int | None, covered: float = 300.0, finished: int | None = None) -> PoolSlot:
-    tokens = {} if arrivals is None else {"prompt_tokens": 800 * arrivals, "generation_tokens": 100 * arrivals}
-    at = int((NOW - back) // 300 * 300)
-    return PoolSlot(at, covered, arrivals=arrivals, finished=arrivals if finished is None else finished, **tokens)
+def slot(back: float, arrivals: int | None, covered: float = 300.0) -> PoolSlot:
+    """A slot whose requests have 800 tokens in and 100 out."""
+    return PoolSlot(
+        int((NOW - back) // 300 * 300),
+        covered,
+        arrivals=arrivals,
+        finished=arrivals,
+        prompt_tokens=None if arrivals is None else 800 * arrivals,
+        generation_tokens=None if arrivals is None else 100 * arrivals,
+    )
 
 
 @pytest.fixture

@@ -54,8 +54,15 @@ class Asked:
         rate = known["rate"] if self.rate is None else self.rate
         usd = (price, price) if price is not None else None if pool is None else gpu_price(pool, on.gpu)
         return Question(
-            *(self.replica, mix, promise, rate * self.traffic),
-            *(self.max_num_seqs, self.kv_bytes, usd, on, self.prefix_hit),
+            replica=self.replica,
+            mix=mix,
+            promise=promise,
+            rate=rate * self.traffic,
+            max_num_seqs=self.max_num_seqs,
+            kv_value_bytes=self.kv_bytes,
+            usd_per_gpu_hour=usd,
+            hardware=on,
+            prefix_hit=self.prefix_hit,
         )
 
     def origins(self, measured: Mapping[str, float]) -> dict[str, Origin]:
