@@ -10,18 +10,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from slo import catalogue as c
+from slo import gateway
+from slo.gateway import AT_GATEWAY, TENANT
 from slo.indicators import HISTOGRAMS, Counting, Selector, Way, countings
 from slo.ledger.booking import Observed, Unit, unit
 from slo.sources import Series
 from slo.spec import Objective, Pool
 
-TENANT = "tenant"
 OF_REQUESTS = ("deployment", "adapter")
-AT_GATEWAY = {
-    "time_to_first_token": c.GATEWAY_TTFT,
-    "time_per_output_token": c.GATEWAY_TPOT,
-    "request_duration": c.GATEWAY_DURATION,
-}
 Labels = tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -122,47 +118,22 @@ class ByTenant:
     carriers: tuple[str, ...] = (c.GATEWAY_REQUESTS.name,)
 
     def __init__(self, objective: Objective, pool: Pool) -> None:
-        self._indicator = objective.indicator
-        self._model: Labels = (("model", (pool.model,)),)
-        names = [c.GATEWAY_REQUESTS.name, c.GATEWAY_FAILURES.name]
-        for latency in self._indicator.limits:
-            names += [AT_GATEWAY[latency].bucket, AT_GATEWAY[latency].count]
-        self.selectors = [Selector(name, self._model) for name in names]
+        self._objective, self._pool = objective, pool
+        buckets = [AT_GATEWAY[latency].bucket for latency in objective.indicator.limits]
+        model: Labels = (("model", (pool.model,)),)
+        self.selectors = list(
+            dict.fromkeys([*gateway.selectors(objective, pool), *(Selector(name, model) for name in buckets)])
+        )
 
     def add(self, side: Side, series: Sequence[Series], slots: Sequence[int]) -> None:
         """Add requests and buckets."""
-        mine: Labels = (*self._model, (TENANT, (side.value,)))
-        observed = Observed([*series, *_gateways(series)], slots)
-        for latency, limit in self._indicator.limits.items():
-            histogram = AT_GATEWAY[latency]
-            good = Selector(histogram.bucket, (*mine, ("le", (c.bucket_bound(limit),))))
-            side.count(observed, [Counting("bucket", (good,), (Selector(histogram.count, mine),))])
-            _buckets(side, latency, observed, series, Selector(histogram.bucket, mine))
-        if not self._indicator.limits:
-            every = Selector(c.GATEWAY_REQUESTS.name, mine)
-            reasons = {item.labels.get("reason", "") for item in series if item.name == c.GATEWAY_FAILURES.name}
-            ours, clients = (
-                Selector(c.GATEWAY_FAILURES.name, (*mine, ("reason", tuple(sorted(some)))))
-                for some in ({reason for reason in reasons if not _by_client(reason)}, set(filter(_by_client, reasons)))
-            )
-            side.count(observed, [Counting("counter", (every,), (every,), (clients, ours))])
-            side.total += sum(slot.good for slot in observed.count([Counting("counter", (ours,), (ours,))]))
-
-
-def _by_client(reason: str) -> bool:
-    """Whether a failure is the client's own fault or wish, neither good nor bad. Gateways say 4xx or the very status, such as 429."""
-    return reason == "left" or reason.startswith("4")
-
-
-def _gateways(series: Sequence[Series]) -> list[Series]:
-    """Let each gateway be observed whenever its page was read, as a process that never started anew: falls are seen as such."""
-    times: dict[Unit, set[float]] = defaultdict(set)
-    for item in series:
-        if item.name == c.GATEWAY_REQUESTS.name:
-            times[unit(item.labels)] |= {at for at, _ in item.samples}
-    return [
-        Series(c.REPLICA_START.name, dict(target), [(at, 0.0) for at in sorted(read)]) for target, read in times.items()
-    ]
+        observed = Observed([*series, *gateway.watched(series)], slots)
+        for slot in gateway.count(self._objective, self._pool, observed, series, side.value):
+            side.good += slot.good
+            side.total += slot.total
+        mine: Labels = (("model", (self._pool.model,)), (TENANT, (side.value,)))
+        for latency in self._objective.indicator.limits:
+            _buckets(side, latency, observed, series, Selector(AT_GATEWAY[latency].bucket, mine))
 
 
 def _carrying(series: Sequence[Series], carriers: Sequence[str], label: str, value: str) -> list[Series]:
