@@ -1,7 +1,8 @@
 """What the plugin costs: microseconds of one record() at batch 256, and a real engine's throughput with and without it.
 
 Run as a script: `.venv/bin/python tests/bench_plugin.py [--pairs N] [--version V]`. Pairs are run side by side in time, in turn first with and
-first without; the medians are compared. Not a test: its figures depend on the machine.
+first without; a pair gives one ratio, and their median is told with its exact 95 % interval (by order statistics), since single runs
+scatter by several percent. Not a test: its figures depend on the machine.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 
 import httpx
+from scipy import stats
 
 import real_engine
 
@@ -76,8 +78,8 @@ async def _load(engine: real_engine.Engine) -> float:
         return REQUESTS * TOKENS / (time.monotonic() - began)
 
 
-def throughput(version: str, pairs: int) -> dict[str, float]:
-    """Median tokens a second with and without the plugin, both engines up at once and loaded in turn."""
+def throughput(version: str, pairs: int) -> dict[str, list[float]]:
+    """Tokens a second of each run with and without the plugin, both engines up at once and loaded in turn."""
     found: dict[str, list[float]] = {"with": [], "without": []}
     with contextlib.ExitStack() as stack:
         engines = {
@@ -91,15 +93,26 @@ def throughput(version: str, pairs: int) -> dict[str, float]:
                 print(f"pair {pair + 1}: {name} {found[name][-1]:.1f} tokens/s", file=sys.stderr, flush=True)
         counted = {name: "llm_objective_requests_total" in engine.metrics() for name, engine in engines.items()}
     assert counted == {"with": True, "without": False}, counted
-    return {name: statistics.median(values) for name, values in found.items()}
+    return found
+
+
+def compared(runs: dict[str, list[float]]) -> dict[str, object]:
+    """Medians, and the median of the pairs' ratios with its interval."""
+    ratios = [ours / bare for ours, bare in zip(runs["with"], runs["without"], strict=True)]
+    interval = stats.quantile_test(ratios, q=1, p=0.5).confidence_interval(0.95)
+    return {
+        "tokens_per_second": {name: statistics.median(values) for name, values in runs.items()},
+        "pairs": len(ratios),
+        "ratio": statistics.median(ratios),
+        "ratio_95_percent": [interval.low, interval.high],
+    }
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=5, help="pairs of runs; 0: only record()")
+    parser.add_argument("--pairs", type=int, default=60, help="pairs of runs; 0: only record()")
     parser.add_argument("--version", default=real_engine.VERSION, choices=real_engine.versions(), help="of vLLM")
     options = parser.parse_args()
     print(json.dumps({"record_microseconds": record_cost(options.version)}), flush=True)
     if options.pairs:
-        rates = throughput(options.version, options.pairs)
-        print(json.dumps({"tokens_per_second": rates, "ratio": rates["with"] / rates["without"]}))
+        print(json.dumps(compared(throughput(options.version, options.pairs))))
