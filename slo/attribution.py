@@ -2,6 +2,7 @@
 
 Each bad request of a slot is counted once, under the first of these that applies:
 
+0. unclear: it may have been good, as the limit lies between two bucket bounds (slo.bounds);
 1. errors: it was itself finished by an error (objectives that count errors: availability and goodput);
 2. replica loss: a replica was gone in the slot, or the pool has not had its number again since (for an hour at most);
 3. preemption: a request was pushed out of the batch, as the KV cache was full;
@@ -15,19 +16,27 @@ Each bad request of a slot is counted once, under the first of these that applie
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from slo.ledger.pool_booking import PoolSlot
 from slo.spec import Objective, Pool
 
-Cause = Literal["errors", "replica_loss", "preemption", "kv_cache", "queue", "other", "unknown"]
+Cause = Literal["errors", "replica_loss", "preemption", "kv_cache", "queue", "other", "unknown", "unclear"]
 CAUSES: tuple[Cause, ...] = get_args(Cause)
 # More nodes take load off the others, or stand in for a lost one. They mend no error.
 HELPED: frozenset[Cause] = frozenset({"replica_loss", "preemption", "kv_cache", "queue"})
-UNKNOWN: frozenset[Cause] = frozenset({"unknown"})
+UNKNOWN: frozenset[Cause] = frozenset({"unknown", "unclear"})
+UNCLEAR: frozenset[Cause] = frozenset({"unclear"})
 WAITING = 1.0  # requests that waited on average
 LOSS_LASTS = 3600  # seconds after which a pool that stays smaller is taken to be meant so
 FEWER = 0.05  # replicas: a mean that is smaller by less is no missing replica
+
+
+class Bad(NamedTuple):
+    """Requests of a slot that are not surely good, and how many of them may be."""
+
+    bad: int
+    unclear: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,10 @@ class Attribution:
             return "No request was bad."
         unknown = self._sum(UNKNOWN) / self.bad
         if self.helped is None or unknown > 0.5:
-            return f"Whether more nodes would have helped is not known: of {unknown:.0%} of the bad requests it is not known what the pool looked like."
+            why = f"of {unknown:.0%} of the bad requests it is not known what the pool looked like"
+            if self._sum(UNCLEAR):
+                why += f", or whether they were bad at all ({self._sum(UNCLEAR) / self.bad:.0%})"
+            return f"Whether more nodes would have helped is not known: {why}."
         answer = (
             "would have helped"
             if self.helped > 0.5
@@ -67,33 +79,36 @@ class Attribution:
             if self.helped
             else "would not have helped"
         )
-        known = f"{'of those whose slot is known, ' if unknown else ''}{self.helped:.0%}"
+        known = f"{'of those of which enough is known, ' if unknown else ''}{self.helped:.0%}"
         return f"More nodes {answer}: {known} of the bad requests fell into slots with a queue, a full KV cache, preemption or a lost replica."
 
     def _sum(self, causes: frozenset[Cause]) -> int:
         return sum(share.bad for share in self.shares if share.cause in causes)
 
 
-def attribute(objective: Objective, pool: Pool, bad: Mapping[int, int], rows: Sequence[PoolSlot]) -> Attribution:
-    """Split the bad requests of slots (start -> number) by `rows`, in order of time, which should begin LOSS_LASTS before."""
+def attribute(objective: Objective, pool: Pool, bad: Mapping[int, Bad], rows: Sequence[PoolSlot]) -> Attribution:
+    """Split the bad requests of slots (by start) by `rows`, in order of time, which should begin LOSS_LASTS before."""
     requests: Counter[Cause] = Counter()
     slots: Counter[Cause] = Counter()
     for _, cause, part in split(objective, pool, bad, rows):
         requests[cause] += part
         slots[cause] += 1
     return Attribution(
-        sum(bad.values()), tuple(Share(cause, requests[cause], slots[cause]) for cause in CAUSES if requests[cause])
+        sum(item.bad for item in bad.values()),
+        tuple(Share(cause, requests[cause], slots[cause]) for cause in CAUSES if requests[cause]),
     )
 
 
 def split(
-    objective: Objective, pool: Pool, bad: Mapping[int, int], rows: Sequence[PoolSlot]
+    objective: Objective, pool: Pool, bad: Mapping[int, Bad], rows: Sequence[PoolSlot]
 ) -> Iterator[tuple[int, Cause, int]]:
-    """Yield (slot, cause, bad requests); a slot comes twice where some of its requests were themselves errors."""
+    """Yield (slot, cause, bad requests); a slot comes again where some of its requests were themselves errors, or are unclear."""
     by_slot, lost = {row.slot: row for row in rows}, _lost(rows)
-    for slot, number in bad.items():
-        for cause, part in _split(objective, pool, number, by_slot.get(slot), slot in lost):
+    for slot, (number, unclear) in bad.items():
+        for cause, part in _split(objective, pool, number - unclear, by_slot.get(slot), slot in lost):
             yield slot, cause, part
+        if unclear:
+            yield slot, "unclear", unclear
 
 
 def _split(objective: Objective, pool: Pool, bad: int, row: PoolSlot | None, lost: bool) -> Iterator[tuple[Cause, int]]:

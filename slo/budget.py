@@ -1,10 +1,14 @@
-"""Error budgets: pure functions of counted requests."""
+"""Error budgets: pure functions of counted requests.
+
+Where a limit is no bucket bound, some requests may be good or not (`unclear`, slo.bounds). Then everything is an interval: what it is
+with none of them good, and `at_best` with all of them. Nothing in between is ever told.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from slo.burn import MIN_BAD, Tier, burn_rate, tiers
+from slo.burn import AT_BEST, MIN_BAD, Tier, burn_rate, tiers
 from slo.spec import Objective
 
 Status = Literal["ok", "burning", "exhausted", "unknown"]
@@ -12,17 +16,24 @@ Status = Literal["ok", "burning", "exhausted", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Good and total requests of a stretch of time, its observed seconds, and whether any request was simulated."""
+    """Good and total requests of a stretch of time, its observed seconds, whether any request was simulated, and how many more
+    may be good."""
 
     good: int
     total: int
     covered_seconds: float
     simulated: bool = False
+    unclear: int = 0
 
     @property
     def bad(self) -> int:
-        """Requests that were not good."""
+        """Requests that were not surely good."""
         return self.total - self.good
+
+    @property
+    def at_best(self) -> "Counted":
+        """The same if every unclear request was good."""
+        return replace(self, good=self.good + self.unclear, unclear=0) if self.unclear else self
 
 
 NOTHING = Counted(0, 0, 0.0)
@@ -36,12 +47,21 @@ class TierBurn:
     long_burn: float | None
     short_burn: float | None
     long_bad: int
+    long_burn_at_best: float | None
+    short_burn_at_best: float | None
+    long_bad_at_best: int
 
     @property
     def firing(self) -> bool:
-        """Whether both windows burn faster than the tier's factor, with enough bad requests (MIN_BAD) to mean something."""
-        return self.long_bad >= MIN_BAD[self.tier.severity] and all(
-            burn is not None and burn > self.tier.factor for burn in (self.long_burn, self.short_burn)
+        """Whether both windows burn faster than the tier's factor, with enough bad requests (MIN_BAD) to mean something.
+
+        Which end of the interval a tier goes by: slo.burn.AT_BEST.
+        """
+        bad, burns = self.long_bad, (self.long_burn, self.short_burn)
+        if AT_BEST[self.tier.severity]:
+            bad, burns = self.long_bad_at_best, (self.long_burn_at_best, self.short_burn_at_best)
+        return bad >= MIN_BAD[self.tier.severity] and all(
+            burn is not None and burn > self.tier.factor for burn in burns
         )
 
 
@@ -63,6 +83,11 @@ class Budget:
     status: Status
     excluded: Counted = NOTHING
     excluded_seconds: float = 0.0
+
+    @property
+    def budget_left_at_best(self) -> float | None:
+        """What would be left of the budget if every unclear request was good."""
+        return _left(self.objective, self.counted.at_best.good, self.counted.total)
 
     @property
     def budget_left_with_excluded(self) -> float | None:
@@ -94,19 +119,12 @@ def budget(
 
     `excluded` and `excluded_seconds` are what of the window's requests and elapsed time is not counted.
     """
-    left = _left(objective, counted.good, counted.total)
-    burns = tuple(
-        TierBurn(
-            tier,
-            _burn(objective, recent, tier.long),
-            _burn(objective, recent, tier.short),
-            recent.get(tier.long, NOTHING).bad,
-        )
-        for tier in tiers(objective.window.seconds, objective.budget_ratio)
-    )
+    left, left_at_best = (_left(objective, some.good, some.total) for some in (counted, counted.at_best))
+    found = tiers(objective.window.seconds, objective.budget_ratio)
+    burns = tuple(_tier_burn(objective, tier, recent) for tier in found)
     countable = elapsed_seconds - excluded_seconds
     coverage = min(1.0, counted.covered_seconds / countable) if countable > 0 else 0.0
-    status = _status(left, burns)
+    status = _status(left, left_at_best, burns)
     return Budget(objective, counted, elapsed_seconds, coverage, left, burns, status, excluded, excluded_seconds)
 
 
@@ -114,14 +132,22 @@ def _left(objective: Objective, good: int, total: int) -> float | None:
     return 1 - (total - good) / (objective.budget_ratio * total) if total > 0 else None
 
 
-def _burn(objective: Objective, recent: Mapping[float, Counted], length: float) -> float | None:
-    counted = recent.get(length, NOTHING)
-    return burn_rate(counted.good, counted.total, objective.budget_ratio)
+def _tier_burn(objective: Objective, tier: Tier, recent: Mapping[float, Counted]) -> TierBurn:
+    windows = [recent.get(length, NOTHING) for length in (tier.long, tier.short)]
+    long, short, long_at_best, short_at_best = (
+        burn_rate(some.good, some.total, objective.budget_ratio)
+        for some in (*windows, *(window.at_best for window in windows))
+    )
+    bad = windows[0].bad, windows[0].at_best.bad
+    return TierBurn(tier, long, short, bad[0], long_at_best, short_at_best, bad[1])
 
 
-def _status(left: float | None, burns: tuple[TierBurn, ...]) -> Status:
-    if left is None:
+def _status(left: float | None, left_at_best: float | None, burns: tuple[TierBurn, ...]) -> Status:
+    """A budget that is spent, or not, depending on unclear requests, is unknown: neither spent nor kept."""
+    if left is None or left_at_best is None:
         return "unknown"
-    if left <= 0:
+    if left_at_best <= 0:
         return "exhausted"
-    return "burning" if any(burn.firing for burn in burns) else "ok"
+    if any(burn.firing for burn in burns):
+        return "burning"
+    return "ok" if left > 0 else "unknown"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recorded import Recorded
-from slo.attribution import LOSS_LASTS, Attribution, Cause, attribute
+from slo.attribution import LOSS_LASTS, Attribution, Bad, Cause, attribute
 from slo.ledger.booking import SlotCount
 from slo.ledger.pool_booking import PoolSlot
 from slo.ledger.store import Ledger
@@ -43,7 +43,7 @@ CALM = PoolSlot(
 
 def split(objective: str, bad: int, row: PoolSlot | None, *before: PoolSlot) -> dict[Cause, int]:
     rows = [*before, *([row] if row else [])]
-    found = attribute(SPEC.objective(objective), SPEC.pools[0], {row.slot if row else 0: bad}, rows)
+    found = attribute(SPEC.objective(objective), SPEC.pools[0], {row.slot if row else 0: Bad(bad)}, rows)
     assert sum(share.bad for share in found.shares) == found.bad == bad
     return {share.cause: share.bad for share in found.shares}
 
@@ -112,12 +112,17 @@ ROWS = st.builds(
 
 @given(
     rows=st.lists(ROWS, unique_by=lambda row: row.slot).map(lambda rows: sorted(rows, key=lambda row: row.slot)),
-    bad=st.dictionaries(st.integers(0, 40).map(lambda number: number * SLOT), st.integers(0, 20)),
+    bad=st.dictionaries(
+        st.integers(0, 40).map(lambda number: number * SLOT),
+        st.tuples(st.integers(0, 20), st.integers(0, 9)).map(lambda parts: Bad(sum(parts), parts[1])),
+    ),
     objective=st.sampled_from(["fast", "up", "whole"]),
 )
-def test_every_bad_request_is_counted_exactly_once(rows: list[PoolSlot], bad: dict[int, int], objective: str) -> None:
+def test_every_bad_request_is_counted_exactly_once(rows: list[PoolSlot], bad: dict[int, Bad], objective: str) -> None:
     found = attribute(SPEC.objective(objective), SPEC.pools[0], bad, rows)
-    assert sum(share.bad for share in found.shares) == found.bad == sum(bad.values())
+    assert sum(share.bad for share in found.shares) == found.bad == sum(item.bad for item in bad.values())
+    unclear = [share.bad for share in found.shares if share.cause == "unclear"]
+    assert sum(unclear) == sum(item.unclear for item in bad.values())
     assert all(share.bad > 0 and share.slots > 0 for share in found.shares)
     assert found.helped is None or 0 <= found.helped <= 1
 
@@ -127,7 +132,12 @@ def verdict(**bad: int) -> str:
     found = attribute(
         SPEC.objective("fast"),
         SPEC.pools[0],
-        {{"queue": 0, "other": SLOT, "unknown": 2 * SLOT}[name]: count for name, count in bad.items()},
+        {
+            {"queue": 0, "other": SLOT, "unknown": 2 * SLOT, "unclear": 3 * SLOT}[name]: Bad(
+                count, count if name == "unclear" else 0
+            )
+            for name, count in bad.items()
+        },
         list(rows.values()),
     )
     assert isinstance(found, Attribution)
@@ -138,7 +148,9 @@ def test_the_verdict_says_whether_more_nodes_would_help() -> None:
     assert verdict(queue=82, other=18).startswith("More nodes would have helped: 82% of the bad requests fell")
     assert verdict(queue=50, other=50).startswith("More nodes would have helped little: 50%")
     assert verdict(other=9).startswith("More nodes would not have helped: 0%")
-    assert "of those whose slot is known, 80%" in verdict(queue=8, other=2, unknown=10)
+    assert "of those of which enough is known, 80%" in verdict(queue=8, other=2, unknown=10)
+    assert "of those of which enough is known, 80%" in verdict(queue=8, other=2, unclear=10)
+    assert verdict(queue=4, unclear=5).endswith("what the pool looked like, or whether they were bad at all (56%).")
     assert verdict(queue=4, unknown=5).startswith("Whether more nodes would have helped is not known")
     assert verdict() == "No request was bad."
 

@@ -44,7 +44,7 @@ def assert_rollups_are_sums_of_slots(ledger: Ledger) -> None:
     for size in (HOUR, DAY):
         expected: dict[int, list[int]] = {}
         for slot, *values in slots:
-            sums = expected.setdefault(slot // size * size, [0, 0, 0])
+            sums = expected.setdefault(slot // size * size, [0, 0, 0, 0])
             sums[:] = [a + b for a, b in zip(sums, values, strict=True)]
         assert {start: values for start, *values in ledger.rows("fast", size, 0, 10**12)} == expected
 

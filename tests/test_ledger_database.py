@@ -39,17 +39,17 @@ def test_an_old_database_is_brought_up_to_date_with_nothing_lost(database: str, 
     old.dispose()
     for ledger in (open_ledger(database), open_ledger(database)):
         assert [tuple(slot) for slot in ledger.slots("fast", 0, 1e6)] == [
-            (86400, 90, 100, 300.0, "hash", "request"),
-            (86700, 7, 7, 0.1, "hash", "request+simulated"),
-            (90000, 1, 2, 0.2, "hash", "bucket"),
+            (86400, 90, 100, 300.0, "hash", "request", 0),
+            (86700, 7, 7, 0.1, "hash", "request+simulated", 0),
+            (90000, 1, 2, 0.2, "hash", "bucket", 0),
         ]
-        assert ledger.rows("fast", HOUR, 0, 10**6) == [(86400, 97, 107, 300_100), (90000, 1, 2, 200)]
-        assert ledger.rows("fast", DAY, 0, 10**6) == [(86400, 98, 109, 300_300)]
+        assert ledger.rows("fast", HOUR, 0, 10**6) == [(86400, 97, 107, 300_100, 0), (90000, 1, 2, 200, 0)]
+        assert ledger.rows("fast", DAY, 0, 10**6) == [(86400, 98, 109, 300_300, 0)]
         assert ledger.booked_until() == {"fast": 89700}
         assert ledger.recommendations("pool", 5) == [{"action": "hold"}]
         assert ledger.segments([86400, 86700, 172800], ["fast"])["fast"] == [
-            (90, 100, 300_000, False),
-            (8, 9, 300, True),
+            (90, 100, 300_000, False, 0),
+            (8, 9, 300, True, 0),
         ]
 
 

@@ -39,6 +39,12 @@ BUDGET_LEFT = Metric(
     ("objective", "pool"),
     "Share of the error budget left in the objective's window, by the ledger; negative when overspent.",
 )
+BUDGET_LEFT_AT_BEST = Metric(
+    "plimsoll_budget_left_at_best_ratio",
+    "gauge",
+    ("objective", "pool"),
+    "The same of an objective with off_bucket: bracket, if every request between the two bucket bounds was good.",
+)
 COVERAGE = Metric(
     "plimsoll_coverage_ratio",
     "gauge",

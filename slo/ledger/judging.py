@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slo.budget import Budget, Counted, budget, burn_windows
 from slo.exclusions import Exclusion, Stretch, clipped, stretches
 from slo.ledger.retention import thinned_until
 from slo.ledger.rollup import HOUR, NONE, Sums
 from slo.ledger.store import Ledger
+from slo.ledger.tenants import key, known_tenants
 from slo.spec import Objective
 from slo.windows import SLOT, bounds, first_slot, slot_of
 
@@ -26,18 +27,47 @@ def judge(ledger: Ledger, objectives: Sequence[Objective], exclusions: Sequence[
 
     Raises ThinnedOut where a window would begin in the middle of an hour whose slots are gone.
     """
-    thinned = thinned_until(ledger.engine)
     groups: dict[tuple[Stretch, ...], list[Objective]] = defaultdict(list)
     for objective in objectives:
         groups[stretches(exclusions, objective)].append(objective)
     judged = {}
     for excluded, group in groups.items():
         edges = _edges(group, excluded, now)
-        if any(edge < thinned and edge % HOUR for edge in edges):
-            raise ThinnedOut(thinned)
+        _refuse_thinned(ledger, edges)
         for name, sums in ledger.segments(edges, [objective.id for objective in group]).items():
             judged[name] = _Segments(edges, sums, excluded)
     return [_budget(objective, judged[objective.id], now) for objective in objectives]
+
+
+def judge_tenants(
+    ledger: Ledger, objective: Objective, exclusions: Sequence[Exclusion], now: float
+) -> tuple[Budget, dict[str, Budget]]:
+    """Judge an objective at a moment as its gateways saw it, and each tenant that asked for something in the window.
+
+    A tenant's window was watched for as long as its gateways were. Raises ThinnedOut.
+    """
+    excluded = stretches(exclusions, objective)
+    edges, whole = _edges([objective], excluded, now), key(objective.id, None)
+    _refuse_thinned(ledger, edges)
+    names = known_tenants(ledger.engine, objective.id)
+    sums = ledger.segments(edges, [whole, *names.values()])
+    found = {name: _budget(objective, _Segments(edges, part, excluded), now) for name, part in sums.items()}
+    all_ = found[whole]
+    judged = {tenant: found[name] for tenant, name in names.items() if found[name].counted.total}
+    return all_, {
+        tenant: replace(
+            budget,
+            coverage=all_.coverage,
+            counted=replace(budget.counted, covered_seconds=all_.counted.covered_seconds),
+        )
+        for tenant, budget in judged.items()
+    }
+
+
+def _refuse_thinned(ledger: Ledger, edges: Sequence[int]) -> None:
+    thinned = thinned_until(ledger.engine)
+    if any(edge < thinned and edge % HOUR for edge in edges):
+        raise ThinnedOut(thinned)
 
 
 def _edges(objectives: Iterable[Objective], excluded: Sequence[Stretch], now: float) -> list[int]:
@@ -63,7 +93,7 @@ class _Segments:
         for edge, sums in zip(self.edges, self.sums, strict=False):
             if edge >= start and sums.total + sums.covered_ms and self._is_excluded(edge) == excluded:
                 total = total.plus(sums)
-        return Counted(total.good, total.total, total.covered_ms / 1000, total.simulated)
+        return Counted(total.good, total.total, total.covered_ms / 1000, total.simulated, total.unclear)
 
     def _is_excluded(self, edge: int) -> bool:
         return any(low <= edge < high for low, high in self.excluded)

@@ -36,6 +36,7 @@ KEPT = tuple(table for table in metadata.sorted_tables if table not in (scraped_
 FORWARD = (
     "booked_until"  # a mark that only moves on: two ledgers differ in it without contradiction, and the later one holds
 )
+ADDED = {"unclear": 0}  # columns that an older export lacks, and what its rows meant
 ROWS = 50_000  # read and written at a time, so that a large ledger needs little memory
 
 
@@ -121,13 +122,13 @@ def _renew(connection: Connection, kept_since: float) -> None:
 
 
 def _read(table: Table, path: Path) -> Iterator[list[dict[str, Any]]]:
-    """Yield the rows of a file, in the types of the table; a column that may be empty may be missing, as in an old file."""
+    """Yield the rows of a file, in the types of the table; a column that may be empty, or was added, may be missing, as in an old file."""
     schema = _schema(table)
     try:
         with pq.ParquetFile(path) as file:
             names = set(file.schema_arrow.names)
             strange = names - set(schema.names)
-            missing = {field.name for field in schema if not field.nullable} - names
+            missing = {field.name for field in schema if not field.nullable} - names - ADDED.keys()
             if strange or missing:
                 said = [f"has {', '.join(sorted(strange))}"] if strange else []
                 said += [f"lacks {', '.join(sorted(missing))}"] if missing else []
@@ -135,7 +136,7 @@ def _read(table: Table, path: Path) -> Iterator[list[dict[str, Any]]]:
             for batch in file.iter_batches(ROWS):
                 whole = pa.Table.from_batches([batch]).select([name for name in schema.names if name in names])
                 cast = whole.cast(pa.schema([schema.field(name) for name in whole.column_names]))
-                empty = dict.fromkeys(set(schema.names) - names)
+                empty = {name: ADDED.get(name) for name in set(schema.names) - names}
                 yield [row | empty for row in cast.to_pylist()]
     except pa.ArrowException as error:
         raise NotImported(f"{path}: is not a table of a ledger: {' '.join(str(error).split())}") from error

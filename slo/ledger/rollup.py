@@ -18,12 +18,14 @@ SIZES = (DAY, HOUR)
 
 
 class Sums(NamedTuple):
-    """Sums over some slots of one objective: requests, milliseconds observed, and whether any of them is the demo fleet's."""
+    """Sums over some slots of one objective: requests, milliseconds observed, whether any of them is the demo fleet's, and how
+    many requests more than `good` may be good."""
 
     good: int
     total: int
     covered_ms: int
     simulated: bool
+    unclear: int = 0
 
     def plus(self, other: "Sums") -> "Sums":
         """Add up both."""
@@ -32,6 +34,7 @@ class Sums(NamedTuple):
             self.total + other.total,
             self.covered_ms + other.covered_ms,
             self.simulated or other.simulated,
+            self.unclear + other.unclear,
         )
 
 
@@ -65,8 +68,8 @@ def add_up(connection: Connection, edges: Sequence[int], objectives: Collection[
     for index, (start, end) in enumerate(pairwise(edges)):
         for size, low, high in parts(start, end):
             values = {"objectives": list(objectives), "low": low, "high": high}
-            for name, good, total, covered, simulated in connection.execute(_sum(size), values):
-                new = Sums(int(good), int(total), int(covered), bool(simulated))
+            for name, good, total, covered, simulated, unclear in connection.execute(_sum(size), values):
+                new = Sums(int(good), int(total), int(covered), bool(simulated), int(unclear))
                 found[name][index] = found[name][index].plus(new)
     return found
 
@@ -76,9 +79,9 @@ def _sum(size: int) -> Executable:
     table, at, kind = (
         (slots, slots.c.slot, _simulated()) if size == SLOT else (rollups, rollups.c.start, rollups.c.simulated)
     )
-    sums = (func.sum(table.c.good), func.sum(table.c.total), func.sum(table.c.covered_ms), func.max(kind))
+    good, total, covered, unclear = (func.sum(table.c[name]) for name in ("good", "total", "covered_ms", "unclear"))
     query = (
-        select(table.c.objective, *sums)
+        select(table.c.objective, good, total, covered, func.max(kind), unclear)
         .group_by(table.c.objective)
         .where(
             table.c.objective.in_(bindparam("objectives", expanding=True)),
@@ -103,14 +106,15 @@ def _renew(dialect: str, size: int) -> Executable:
         (slots, slots.c.slot, _simulated()) if size == HOUR else (rollups, rollups.c.start, rollups.c.simulated)
     )
     begin = (at - at % size).label("begin")
-    sums = [func.sum(table.c[name]).label(name) for name in ("good", "total", "covered_ms")]
+    names = ("good", "total", "covered_ms", "unclear")
+    sums = [func.sum(table.c[name]).label(name) for name in names]
     query = select(table.c.objective, literal(size), begin, *sums, func.max(kind)).group_by(table.c.objective, begin)
     query = query.where(
         table.c.objective.in_(bindparam("objectives", expanding=True)), at >= bindparam("low"), at < bindparam("high")
     )
     if size == DAY:
         query = query.where(rollups.c.size == HOUR)
-    columns = ["objective", "size", "start", "good", "total", "covered_ms", "simulated"]
+    columns = ["objective", "size", "start", *names, "simulated"]
     new = insert(dialect, rollups).from_select(columns, query)
     return new.on_conflict_do_update(
         index_elements=["objective", "size", "start"], set_={name: new.excluded[name] for name in columns[3:]}

@@ -20,7 +20,8 @@ CORRECTED = "corrected"  # source of a slot that a person set: no source overwri
 
 
 class Slot(NamedTuple):
-    """A stored slot: its start, requests, seconds observed, the spec it was counted under, and its kinds of evidence."""
+    """A stored slot: its start, requests, seconds observed, the spec it was counted under, its kinds of evidence, and how many
+    requests more than `good` may be good."""
 
     slot: int
     good: int
@@ -28,6 +29,7 @@ class Slot(NamedTuple):
     covered_seconds: float
     spec_hash: str
     source: str
+    unclear: int = 0
 
 
 class Ledger:
@@ -83,10 +85,10 @@ class Ledger:
         query = select(slots).where(slots.c.objective == objective, slots.c.slot >= start, slots.c.slot < end)
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(slots.c.slot).limit(limit))
-            return [Slot(r.slot, r.good, r.total, r.covered_ms / 1000, r.spec_hash, r.source) for r in rows]
+            return [Slot(r.slot, r.good, r.total, r.covered_ms / 1000, r.spec_hash, r.source, r.unclear) for r in rows]
 
     def rows(self, objective: str, size: int, start: int, end: int, stride: int | None = None) -> list[tuple[int, ...]]:
-        """Return (start, good, total, milliseconds observed) of slots, hours or days (`size` in seconds) in [start, end), or the
+        """Return (start, good, total, milliseconds observed, unclear) of slots, hours or days (`size` in seconds) in [start, end), or the
         sums of those within each `stride` seconds from `start` on.
         """
         values = {"objective": objective, "size": size, "low": start, "high": end, "stride": stride or size}
@@ -112,7 +114,8 @@ class Ledger:
             return add_up(connection, edges, objectives)
 
     def correct(self, objective: str, count: SlotCount, who: str, why: str, at: float) -> None:
-        """Set a slot by hand, with an audit row that keeps what it held. What was simulated stays labelled."""
+        """Set a slot by hand, with an audit row that keeps what it held. What was simulated stays labelled; what a person says is
+        exact."""
         same = and_(slots.c.objective == objective, slots.c.slot == count.slot)
         with writing(self.engine) as connection:
             before = connection.execute(select(slots).where(same)).mappings().first()
@@ -140,7 +143,7 @@ class Ledger:
 @cache
 def _upsert_slots(dialect: str, kept_if_better: bool) -> Executable:
     booked = insert(dialect, slots)
-    new, fields = booked.excluded, ("good", "total", "covered_ms", "spec_hash", "source")
+    new, fields = booked.excluded, ("good", "total", "covered_ms", "spec_hash", "source", "unclear")
     better = or_(new.covered_ms >= slots.c.covered_ms, new.total > slots.c.total)
     changed = or_(*(new[name] != slots.c[name] for name in fields))  # what is the same is not written again
     return booked.on_conflict_do_update(
@@ -153,7 +156,7 @@ def _upsert_slots(dialect: str, kept_if_better: bool) -> Executable:
 @cache
 def _rows(of_slots: bool, each: bool) -> Executable:
     at, table = (slots.c.slot, slots) if of_slots else (rollups.c.start, rollups)
-    numbers = [table.c.good, table.c.total, table.c.covered_ms]
+    numbers = [table.c.good, table.c.total, table.c.covered_ms, table.c.unclear]
     low, high = bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger)
     begin = at - (at - low) % bindparam("stride", type_=BigInteger)
     query = select(at, *numbers) if each else select(begin, *(func.sum(number) for number in numbers)).group_by(begin)
@@ -194,4 +197,5 @@ def _row(objective: str, spec_hash: str, count: SlotCount) -> dict[str, Any]:
         "covered_ms": round(count.covered_seconds * 1000),
         "spec_hash": spec_hash,
         "source": count.source,
+        "unclear": count.unclear,
     }

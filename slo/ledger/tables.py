@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, Stri
 metadata = MetaData()
 
 # The truth: per objective and slot, what was counted, how much of the slot was watched, under which spec, from what evidence.
+# `unclear` requests are not among the good ones and may be: the limit lay between two bucket bounds (slo.bounds).
 slots = Table(
     "slots",
     metadata,
@@ -18,7 +19,19 @@ slots = Table(
     Column("covered_ms", BigInteger, nullable=False),
     Column("spec_hash", String(12), nullable=False),
     Column("source", String(63), nullable=False),
+    Column("unclear", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
+)
+
+# Tenants whose budgets are kept, per objective. Their slots and sums stand in the tables of the objectives', under `key` in the place
+# of an objective's id (slo.ledger.tenants).
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("key", String(41), primary_key=True),
+    Column("objective", String(63), nullable=False),
+    Column("tenant", Text, nullable=False),
+    Index("tenants_objective", "objective"),
 )
 
 # Sums of slots over whole hours and days of UTC (`size` in seconds), renewed in the transaction that changes a slot of
@@ -33,6 +46,7 @@ rollups = Table(
     Column("total", BigInteger, nullable=False),
     Column("covered_ms", BigInteger, nullable=False),
     Column("simulated", Integer, nullable=False),
+    Column("unclear", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 

@@ -8,21 +8,23 @@ from fastapi import APIRouter, HTTPException, Query, Response
 
 from slo.budget import Budget
 from slo.exclusions import stretches
-from slo.ledger.judging import ThinnedOut
-from slo.service import api_attribution, api_changes, api_compare, api_pools, api_reviews, api_whatif, models
+from slo.service import (
+    api_attribution,
+    api_changes,
+    api_compare,
+    api_pools,
+    api_reviews,
+    api_tenants,
+    api_whatif,
+    models,
+)
 from slo.service.history import budget_history, rfc3339
 from slo.service.problems import READING
-from slo.service.spans import Since, Until, of_objective, span, unix
+from slo.service.spans import At, Since, Until, as_far_as_kept, moment, of_objective, span
 from slo.service.state import Judged, Service
 
 PAGES_KEPT = 16  # of one judging: what a dozen screens look at
-At = Annotated[
-    datetime | None,
-    Query(
-        description="RFC 3339: the budget as it stood then, by what the ledger holds today. Default: as last judged."
-    ),
-]
-SLOT_FIELDS = ("good", "total", "covered_seconds", "spec_hash", "source")
+SLOT_FIELDS = ("good", "total", "unclear", "covered_seconds", "spec_hash", "source")
 
 
 def router(service: Service) -> APIRouter:
@@ -36,6 +38,7 @@ def router(service: Service) -> APIRouter:
     api_whatif.add(api, service)
     api_attribution.add(api, service)
     api_compare.add(api, service)
+    api_tenants.add(api, service)
     return api
 
 
@@ -43,16 +46,8 @@ def _judged(service: Service, at: datetime | None, only: str | None = None) -> J
     """Return the budgets at a moment that the ledger can know in full; refuse another with 422."""
     if at is None:
         return service.judged()
-    moment = unix(at)
-    if not 0 < moment <= service.clock():
-        raise HTTPException(422, f"at: {at.isoformat()} is not between 1970 and now")
-    try:
-        return service.judged(moment, only)
-    except ThinnedOut as error:
-        since = rfc3339(error.until)
-        raise HTTPException(
-            422, f"at: before {since} only sums of whole hours are kept; ask for a whole hour, some days later"
-        ) from error
+    with as_far_as_kept():
+        return service.judged(moment(service, at), only)
 
 
 def _one(service: Service, objective: str, at: datetime | None = None) -> tuple[Judged, Budget]:
@@ -101,10 +96,12 @@ def _history_routes(api: APIRouter, service: Service) -> None:
         body = {
             "id": objective,
             "budget_left": state.budget_left,
+            "budget_left_at_best": state.budget_left_at_best,
             "budget_left_with_excluded": state.budget_left_with_excluded,
             "allowed_bad": state.objective.budget_ratio * state.counted.total,
             "bad": state.bad,
             "total": state.counted.total,
+            "unclear": state.counted.unclear,
             "coverage": state.coverage,
             "history": budget_history(service.ledger, state, excluded, judged.at),
             "simulated": state.counted.simulated,

@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from slo.exclusions import Exclusion
 from slo.ledger.booking import SlotCount
 from slo.ledger.by_hand import AlreadyWithdrawn, audit_rows, exclude, withdraw
-from slo.service import models
+from slo.service import change_models, models
 from slo.service.history import rfc3339
 from slo.service.problems import READING, WRITING
 from slo.service.state import Service
@@ -33,18 +33,20 @@ def _author(request: Request, who: str) -> str:
 
 def _exclusion_routes(api: APIRouter, service: Service) -> None:
     @api.get("/exclusions", responses=READING)
-    def exclusions() -> models.Exclusions:
-        return models.Exclusions(exclusions=[_exclusion(item) for item in service.exclusions()])
+    def exclusions() -> change_models.Exclusions:
+        return change_models.Exclusions(exclusions=[_exclusion(item) for item in service.exclusions()])
 
     @api.get("/exclusions/{id}", responses=READING)
-    def exclusion(id: UUID) -> models.ExclusionOut:
+    def exclusion(id: UUID) -> change_models.ExclusionOut:
         found = next((item for item in service.exclusions() if item.id == str(id)), None)
         if found is None:
             raise HTTPException(404, f"no exclusion {id}")
         return _exclusion(found)
 
     @api.post("/exclusions", status_code=201, responses=WRITING)
-    def add_exclusion(body: models.NewExclusion, request: Request, response: Response) -> models.ExclusionOut:
+    def add_exclusion(
+        body: change_models.NewExclusion, request: Request, response: Response
+    ) -> change_models.ExclusionOut:
         start, end = body.since.timestamp(), body.until.timestamp()
         if not 0 < start < end < LATEST:
             raise HTTPException(422, "from and to must lie between 1970 and 2200, and to after from")
@@ -63,7 +65,7 @@ def _exclusion_routes(api: APIRouter, service: Service) -> None:
         return _exclusion(kept)
 
     @api.post("/exclusions/{id}/withdrawal", responses=WRITING)
-    def withdraw_exclusion(id: UUID, body: models.Reason, request: Request) -> models.ExclusionOut:
+    def withdraw_exclusion(id: UUID, body: change_models.Reason, request: Request) -> change_models.ExclusionOut:
         try:
             who = _author(request, body.who)
             gone = withdraw(service.ledger.engine, str(id), who, body.why, service.clock())
@@ -77,7 +79,7 @@ def _exclusion_routes(api: APIRouter, service: Service) -> None:
 
 def _correction_routes(api: APIRouter, service: Service) -> None:
     @api.post("/slos/{objective}/corrections", status_code=201, responses=WRITING)
-    def correct(objective: str, body: models.Correction, request: Request) -> models.Slot:
+    def correct(objective: str, body: change_models.Correction, request: Request) -> models.Slot:
         if objective not in {item.id for item in service.spec.objectives}:
             raise HTTPException(404, f"no objective {objective!r}")
         start, now = body.start.timestamp(), service.clock()
@@ -95,12 +97,12 @@ def _correction_routes(api: APIRouter, service: Service) -> None:
     def audit(
         before: Annotated[int | None, Query(ge=1, le=2**31, description="Only rows with an id below this.")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    ) -> models.Audit:
+    ) -> change_models.Audit:
         rows = audit_rows(service.ledger.engine, before, limit)
-        return models.Audit(audit=[models.AuditRow(**{**row, "at": rfc3339(row["at"])}) for row in rows])
+        return change_models.Audit(audit=[change_models.AuditRow(**{**row, "at": rfc3339(row["at"])}) for row in rows])
 
 
-def _exclusion(item: Exclusion) -> models.ExclusionOut:
+def _exclusion(item: Exclusion) -> change_models.ExclusionOut:
     times: dict[str, Any] = {
         name: None if value is None else rfc3339(value)
         for name, value in (
@@ -111,4 +113,4 @@ def _exclusion(item: Exclusion) -> models.ExclusionOut:
         )
     }
     plain = {name: value for name, value in asdict(item).items() if name in ("id", "objective", "pool", "who", "why")}
-    return models.ExclusionOut(**plain, **times, origin=item.origin)
+    return change_models.ExclusionOut(**plain, **times, origin=item.origin)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from slo.attribution import LOSS_LASTS, Attribution, Cause, attribute, split
+from slo.attribution import LOSS_LASTS, Attribution, Bad, Cause, attribute, split
 from slo.exclusions import stretches
 from slo.ledger.pool_booking import PoolSlot
 from slo.ledger.pools import pool_rows
@@ -16,7 +16,7 @@ class Worst:
     """A slot with bad requests: what the pool did in it (None: not known), and under which causes they are counted."""
 
     slot: int
-    bad: int
+    bad: Bad
     total: int
     row: PoolSlot | None
     causes: tuple[Cause, ...]
@@ -33,22 +33,22 @@ def attributed_with_worst(
     """Return the same, and the slots with the most bad requests, worst first."""
     counts, rows = _evidence(service, objective, start, end)
     bad, pool = {slot: bad for slot, (bad, _) in counts.items()}, service.spec.pool(objective.pool)
-    chosen = sorted(bad, key=lambda slot: (-bad[slot], -slot))[:number]
+    chosen = sorted(bad, key=lambda slot: (bad[slot].unclear - bad[slot].bad, -bad[slot].bad, -slot))[:number]
     causes: dict[int, list[Cause]] = defaultdict(list)
     for slot, cause, _ in split(objective, pool, {slot: bad[slot] for slot in chosen}, rows):
         causes[slot].append(cause)
     by_slot = {row.slot: row for row in rows} if chosen else {}
-    worst = [Worst(slot, *counts[slot], by_slot.get(slot), tuple(causes[slot])) for slot in chosen]
+    worst = [Worst(slot, bad[slot], counts[slot][1], by_slot.get(slot), tuple(causes[slot])) for slot in chosen]
     return attribute(objective, pool, bad, rows), worst
 
 
 def _evidence(
     service: Service, objective: Objective, start: float, end: float
-) -> tuple[dict[int, tuple[int, int]], list[PoolSlot]]:
+) -> tuple[dict[int, tuple[Bad, int]], list[PoolSlot]]:
     """Return (bad, total) of the slots that have bad requests, and the pool's slots from an hour before the first."""
     excluded = stretches(service.exclusions(), objective)
     counts = {
-        row.slot: (row.total - row.good, row.total)
+        row.slot: (Bad(row.total - row.good, row.unclear), row.total)
         for row in service.ledger.slots(objective.id, start, end)
         if row.total > row.good and not any(low <= row.slot < high for low, high in excluded)
     }

@@ -33,6 +33,8 @@ class Point(msgspec.Struct, frozen=True, gc=False):
     bad: int
     total: int
     covered: float
+    budget_left_at_best: float | None
+    unclear: int
 
 
 def budget_history(ledger: Ledger, budget: Budget, excluded: Sequence[Stretch], now: float) -> list[Point]:
@@ -61,8 +63,9 @@ def budget_history(ledger: Ledger, budget: Budget, excluded: Sequence[Stretch], 
     before = int(ends[-1]) if len(ends) else first
     tail = float(sums[-1, 2] - sums[(before - low) // stride, 2]) / 1000
     share = min(1.0, tail / (now - before)) if now > before else 0.0
-    good, total = budget.counted.good, budget.counted.total
-    return [*_points(objective, ends, upper - lower, covered), _point(objective, rfc3339(now), good, total, share)]
+    last = budget.counted
+    latest = _point(objective, rfc3339(now), last.good, last.total, last.unclear, share)
+    return [*_points(objective, ends, upper - lower, covered), latest]
 
 
 def _moments(objective: Objective, span: tuple[int, int], now: float, size: int) -> tuple[Numbers, Numbers]:
@@ -83,24 +86,27 @@ def _moments(objective: Objective, span: tuple[int, int], now: float, size: int)
 def _sums(
     ledger: Ledger, objective: str, sizes: tuple[int, int], span: tuple[int, int], excluded: Sequence[Stretch]
 ) -> Numbers:
-    """Return good, total and covered milliseconds from the span's start to the end of each stride, summed from rows of a size."""
+    """Return good, total, covered milliseconds and unclear from the span's start to the end of each stride, summed from rows of a
+    size."""
     (size, stride), (low, high) = sizes, span
-    sums = np.zeros((-(-(high - low) // stride) + 1, 3), np.int64)
+    sums = np.zeros((-(-(high - low) // stride) + 1, 4), np.int64)
     stretches = [(int(begin), int(end)) for begin, end in clipped(excluded, low, high)]
     rows = ledger.rows(objective, size, low, high, stride)
     for sign, found in [(1, rows), *((-1, ledger.rows(objective, SLOT, *stretch)) for stretch in stretches)]:
-        flat = np.fromiter(chain.from_iterable(found), np.int64).reshape(-1, 4)
+        flat = np.fromiter(chain.from_iterable(found), np.int64).reshape(-1, 5)
         np.add.at(sums, (flat[:, 0] - low) // stride + 1, sign * flat[:, 1:])
     return np.cumsum(sums, axis=0)
 
 
 def _points(objective: Objective, ends: Numbers, counts: Numbers, covered: NDArray[np.float64]) -> list[Point]:
-    """Make the points at the ends; what they say of good and total is in the first columns of `counts`."""
+    """Make the points at the ends; `counts` has good, total, covered milliseconds and unclear."""
     at = np.datetime_as_string(ends.astype("datetime64[s]"), timezone="UTC").tolist()
-    columns = zip(at, counts[:, 0].tolist(), counts[:, 1].tolist(), covered.tolist(), strict=True)
+    good, total, _, unclear = counts.T.tolist()
+    columns = zip(at, good, total, unclear, covered.tolist(), strict=True)
     return [_point(objective, *column) for column in columns]
 
 
-def _point(objective: Objective, at: str, good: int, total: int, covered: float) -> Point:
-    left = 1 - (total - good) / (objective.budget_ratio * total) if total else None
-    return Point(at, left, total - good, total, covered)
+def _point(objective: Objective, at: str, good: int, total: int, unclear: int, covered: float) -> Point:
+    allowed = objective.budget_ratio * total
+    left, best = (1 - bad / allowed if total else None for bad in (total - good, total - good - unclear))
+    return Point(at, left, total - good, total, covered, best, unclear)

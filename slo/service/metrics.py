@@ -20,11 +20,14 @@ class ServiceCollector:
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield one family per metric."""
         left, coverage = _family(catalogue.BUDGET_LEFT), _family(catalogue.COVERAGE)
+        at_best = _family(catalogue.BUDGET_LEFT_AT_BEST)
         for budget in self._service.judged().budgets.values():
             labels = [budget.objective.id, budget.objective.pool]
             coverage.add_metric(labels, budget.coverage)
             if budget.budget_left is not None:
                 left.add_metric(labels, budget.budget_left)
+            if budget.budget_left_at_best is not None and budget.objective.bracketed:
+                at_best.add_metric(labels, budget.budget_left_at_best)
         nodes, lag = _family(catalogue.RECOMMENDED_NODES), _family(catalogue.INGEST_LAG)
         capacity = _family(catalogue.REPLICA_CAPACITY)
         for pool in self._service.spec.pools:
@@ -35,7 +38,7 @@ class ServiceCollector:
                 capacity.add_metric([pool.name], found.evidence[CAPACITY])
         if self._service.booked_at is not None:
             lag.add_metric([], max(0.0, self._service.clock() - self._service.booked_at))
-        yield from (left, coverage, nodes, capacity, self._excluded(), lag)
+        yield from (left, at_best, coverage, nodes, capacity, self._excluded(), lag)
 
     def _excluded(self) -> GaugeMetricFamily:
         """What an exclusion covers at this moment: alert rules mute themselves by it."""

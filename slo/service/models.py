@@ -1,12 +1,19 @@
 """What the API answers: one model per JSON object."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlencode
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from slo.budget import Budget
 from slo.exhaustion import CONFIDENCE, LEAST_COVERAGE, LOOK_BACK, METHOD, Exhaustion
+from slo.spec import OffBucket
+
+UNCLEAR = Field(
+    description="Requests, beside `good` and among `total`, of which it is not known whether they were good: the limit lies between two "
+    "bucket bounds and the objective says `off_bucket: bracket`. 0: every figure is exact. Figures take them for bad; those that end "
+    "in `_at_best` take them for good, and the truth lies between the two."
+)
 
 
 class BurnRate(BaseModel):
@@ -19,7 +26,11 @@ class BurnRate(BaseModel):
     short_seconds: float
     long_burn_rate: float | None
     short_burn_rate: float | None
-    firing: bool
+    long_burn_rate_at_best: float | None
+    short_burn_rate_at_best: float | None
+    firing: bool = Field(
+        description="A page goes by the burn rates at best (what is surely bad), a ticket by the others."
+    )
 
 
 class ExhaustionOut(BaseModel):
@@ -64,14 +75,21 @@ class Slo(BaseModel):
     indicator: str
     target: float
     window: str
+    off_bucket: OffBucket = Field(
+        description="How requests are counted where the limit is no bucket bound: not at all, at the next lower bound, or at both."
+    )
     good: int
     total: int
+    unclear: int = UNCLEAR
     coverage: float = Field(description="Share of the window so far that was observed, 0 to 1. The rest is unknown.")
     budget_left: float | None = Field(
         description="Share of the error budget left; negative: overspent; null: no request."
     )
+    budget_left_at_best: float | None
     burn_rates: list[BurnRate]
-    status: Literal["ok", "burning", "exhausted", "unknown"]
+    status: Literal["ok", "burning", "exhausted", "unknown"] = Field(
+        description="exhausted: surely spent; unknown: no request, or it is spent or not depending on unclear ones."
+    )
     exhaustion: ExhaustionOut
     simulated: bool
     excluded_good: int = Field(description="Good requests of excluded slots. They are not in `good` and `total`.")
@@ -89,10 +107,13 @@ class Slo(BaseModel):
             indicator=str(objective.indicator),
             target=objective.target,
             window=str(objective.window),
+            off_bucket=objective.off_bucket,
             good=budget.counted.good,
             total=budget.counted.total,
+            unclear=budget.counted.unclear,
             coverage=budget.coverage,
             budget_left=budget.budget_left,
+            budget_left_at_best=budget.budget_left_at_best,
             burn_rates=[
                 BurnRate(
                     tier=burn.tier.tier,
@@ -102,6 +123,8 @@ class Slo(BaseModel):
                     short_seconds=burn.tier.short,
                     long_burn_rate=burn.long_burn,
                     short_burn_rate=burn.short_burn,
+                    long_burn_rate_at_best=burn.long_burn_at_best,
+                    short_burn_rate_at_best=burn.short_burn_at_best,
                     firing=burn.firing,
                 )
                 for burn in budget.burns
@@ -135,6 +158,8 @@ class BudgetPoint(BaseModel):
     bad: int
     total: int
     covered: float = Field(description="Share of the step before this moment that was observed.")
+    budget_left_at_best: float | None
+    unclear: int = UNCLEAR
 
 
 class BudgetHistory(BaseModel):
@@ -142,10 +167,12 @@ class BudgetHistory(BaseModel):
 
     id: str
     budget_left: float | None
+    budget_left_at_best: float | None
     budget_left_with_excluded: float | None
     allowed_bad: float = Field(description="Bad requests that the target allows for the requests counted so far.")
-    bad: int
+    bad: int = Field(description="Requests that are not surely good.")
     total: int
+    unclear: int = UNCLEAR
     coverage: float
     history: list[BudgetPoint]
     simulated: bool
@@ -160,7 +187,11 @@ class Slot(BaseModel):
     total: int
     covered_seconds: float
     spec_hash: str
-    source: str = Field(description="Kinds of evidence; `corrected` where a person set the slot.")
+    unclear: int = UNCLEAR
+    source: str = Field(
+        description="Kinds of evidence, joined by `+`: request (each judged in the engine), bucket (the limit is a bound), bucket-below and "
+        "bucket-between (the next lower bound, or both, as `off_bucket` says), counter; `corrected` where a person set the slot."
+    )
     excluded: bool = False
 
 
@@ -207,78 +238,6 @@ class RecommendationHistory(BaseModel):
     """Recommendations that said something new, newest first."""
 
     recommendations: list[RecommendationOut]
-
-
-# What a person says: no control characters, which no reader needs and not every database can keep.
-Said = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Count = Annotated[int, Field(ge=0, le=2**53)]
-
-
-class Reason(BaseModel):
-    """Who does it and why; both are kept in the audit."""
-
-    model_config = ConfigDict(extra="forbid")
-    who: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
-    why: Said
-
-
-class NewExclusion(Reason):
-    """Time not to be counted. Every slot that it touches is taken out whole."""
-
-    since: AwareDatetime = Field(alias="from")
-    until: AwareDatetime = Field(alias="to")
-    objective: str | None = Field(None, description="Only this objective; give it or `pool` or neither (everything).")
-    pool: str | None = None
-
-
-class ExclusionOut(BaseModel):
-    """An exclusion; one of the objectives file has no id and is withdrawn there."""
-
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
-    id: str | None
-    origin: Literal["file", "api"]
-    since: str = Field(alias="from")
-    until: str = Field(alias="to")
-    objective: str | None
-    pool: str | None
-    who: str
-    why: str
-    created_at: str | None
-    withdrawn_at: str | None
-
-
-class Exclusions(BaseModel):
-    """Exclusions: the objectives file's, then those of the API, newest first; withdrawn ones stay listed."""
-
-    exclusions: list[ExclusionOut]
-
-
-class Correction(Reason):
-    """A slot set by hand. What was counted stays in the audit."""
-
-    start: AwareDatetime
-    good: Count
-    total: Count
-    covered_seconds: float = Field(ge=0, le=300)
-
-
-class AuditRow(BaseModel):
-    """Who changed what by hand; `before` and `after` are JSON."""
-
-    id: int
-    at: str
-    who: str
-    why: str
-    action: str
-    subject: str
-    before: str | None
-    after: str | None
-
-
-class Audit(BaseModel):
-    """Audit rows, newest first."""
-
-    audit: list[AuditRow]
 
 
 def link(path: str, **parameters: object) -> str:

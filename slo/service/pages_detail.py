@@ -9,10 +9,12 @@ from fastapi.templating import Jinja2Templates
 from slo.attribution import HELPED
 from slo.capacity.plan import CAPACITY
 from slo.service.api_pools import known
+from slo.service.api_tenants import budgets_of_tenants
 from slo.service.attributing import attributed_with_worst
 from slo.service.history import rfc3339
 from slo.service.spans import of_objective, window_or
 from slo.service.state import Service
+from slo.spec import Objective
 
 CAUSES = {
     "errors": "failed or refused",
@@ -22,8 +24,10 @@ CAUSES = {
     "queue": "requests queued",
     "other": "load was normal",
     "unknown": "unknown: pool not observed",
+    "unclear": "unclear: between two bucket bounds, may be good",
 }
 WORST = 8  # slots that are listed
+TENANTS = 20  # that are listed
 SAID = 12  # recommendations that are listed
 Hours = Annotated[int, Query(ge=1, le=24 * 28)]
 SPANS = {6: "6 hours", 24: "1 day", 168: "1 week"}
@@ -51,6 +55,7 @@ def _objective(service: Service, name: str, hours: int) -> dict[str, Any]:
     return {
         "budget": judged.budgets[name],
         "exhaustion": judged.exhaustions[name],
+        "tenants": _tenants(service, objective, judged.at),
         "attribution": attribution,
         "worst": worst,
         "exclusions": [one for one in service.exclusions() if one.covers(objective) and one.end > start],
@@ -59,6 +64,14 @@ def _objective(service: Service, name: str, hours: int) -> dict[str, Any]:
         "hours": hours,
         "since": rfc3339(judged.at - hours * 3600),
     }
+
+
+def _tenants(service: Service, objective: Objective, now: float) -> dict[str, Any] | None:
+    """The tenants with the worst budgets, and what all of them did; None where they are not told apart."""
+    if not objective.per:
+        return None
+    whole, found = budgets_of_tenants(service, objective, now)
+    return {"all": whole, "worst": found[:TENANTS], "number": len(found)}
 
 
 def _pool(service: Service, name: str, hours: int) -> dict[str, Any]:

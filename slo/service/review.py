@@ -7,7 +7,7 @@ over is made once and kept (slo.service.keeping).
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field, JsonValue, computed_field
 
 from slo.budget import Counted
 from slo.exclusions import Exclusion, clipped, stretches
@@ -22,7 +22,11 @@ from slo.windows import SLOT, slot_of
 
 
 class Week(BaseModel):
-    """Requests of one week. `good_ratio` is null where none was seen; coverage is of the time that is not excluded."""
+    """Requests of one week. `good_ratio` is null where none was seen; coverage is of the time that is not excluded.
+
+    `unclear` requests are not among the good ones and may be (their limit lies between two bucket bounds). Figures take them for
+    bad; those that end in `_at_best` take them for good, and the truth lies between the two.
+    """
 
     good: int
     total: int
@@ -30,6 +34,13 @@ class Week(BaseModel):
     good_ratio: float | None
     coverage: float
     excluded_seconds: float
+    unclear: int = 0
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def good_ratio_at_best(self) -> float | None:
+        """Good ratio if every unclear request was good."""
+        return (self.good + self.unclear) / self.total if self.total else None
 
 
 class ObjectiveReview(Week):
@@ -38,11 +49,19 @@ class ObjectiveReview(Week):
     id: str
     pool: str
     target: float
-    met: bool | None = Field(description="Whether the week alone kept the target; null: no request was seen.")
+    met: bool | None = Field(
+        description="Whether the week alone kept the target; null: no request was seen, or it depends on unclear ones."
+    )
     budget_spent: float | None = Field(
         description="Bad requests over those that the target allows for the week's requests."
     )
     before: Week
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def budget_spent_at_best(self) -> float | None:
+        """Budget spent if every unclear request was good."""
+        return self.budget_spent and self.budget_spent * (1 - self.unclear / self.bad)
 
 
 class Change(BaseModel):
@@ -111,11 +130,19 @@ def _objective(
         id=objective.id,
         pool=objective.pool,
         target=objective.target,
-        met=None if ratio is None else ratio >= objective.target,
+        met=_met(week, objective.target),
         budget_spent=None if ratio is None else week.bad / (objective.budget_ratio * week.total),
         before=before,
     )
     return out, counted.simulated
+
+
+def _met(week: Week, target: float) -> bool | None:
+    """What holds at worst as at best is known; whatever lies between is not."""
+    if week.good_ratio is None or week.good_ratio_at_best is None:
+        return None
+    at_worst, at_best = week.good_ratio >= target, week.good_ratio_at_best >= target
+    return at_worst if at_worst == at_best else None
 
 
 def _week(
@@ -129,7 +156,7 @@ def _week(
             total = total.plus(sums)
     away = sum(high - low for low, high in excluded)
     seconds = end - start - away
-    counted = Counted(total.good, total.total, total.covered_ms / 1000, total.simulated)
+    counted = Counted(total.good, total.total, total.covered_ms / 1000, total.simulated, total.unclear)
     return counted, Week(
         good=counted.good,
         total=counted.total,
@@ -137,4 +164,5 @@ def _week(
         good_ratio=counted.good / counted.total if counted.total else None,
         coverage=min(1.0, counted.covered_seconds / seconds) if seconds else 0.0,
         excluded_seconds=away,
+        unclear=counted.unclear,
     )

@@ -9,9 +9,10 @@ from slo.service.pool_review import PoolWeek
 from slo.service.review import Review, Week
 
 REQUESTS, RATIO, TOKENS, RATE, YES = "requests", "ratio", "tokens", "tokens/s", "true or false"
-OBJECTIVE = {"target": RATIO, "met": YES, "budget_spent": RATIO}
+OBJECTIVE = {"target": RATIO, "met": YES, "budget_spent": RATIO, "budget_spent_at_best": RATIO}
 WEEK = {
     **{"good": REQUESTS, "total": REQUESTS, "bad": REQUESTS, "good_ratio": RATIO},
+    **{"unclear": REQUESTS, "good_ratio_at_best": RATIO},
     **{"coverage": RATIO, "excluded_seconds": "seconds"},
 }
 POOL_WEEK = {
