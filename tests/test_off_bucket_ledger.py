@@ -157,3 +157,47 @@ def test_step_by_step_at_once_or_from_a_ledger_that_was_counted_otherwise_gives_
         assert slot.good <= good <= slot.good + slot.unclear
         if slot.source == "bucket" and slot.covered_seconds == 300:
             assert (slot.good, slot.unclear, slot.total) == (good, 0, len(truth))
+
+
+def test_the_pages_show_both_ends_and_say_why_and_how_to_close_them(database: str, open_ledger: Opener) -> None:
+    client = TestClient(create_app(service(open_ledger(database), *BETWEEN)))  # 480 to 570 good of 600, 30 may be bad
+    for path in ("/", "/slos/fast"):
+        page = " ".join(client.get(path).text.split())
+        assert '<span class="number">−300.0% to 0.0%</span>' in page
+        assert "Of 90 requests it is not known whether they were good" in page
+        assert "<code>plimsoll vllm-args</code>" in page
+        assert "budget spent" in page  # at best just spent
+        assert "1.00 to 4.00 and unknown" in page
+    assert "30 to 120 of 600" in page
+    assert "unclear: between two bucket bounds, may be good" in page
+    assert "−300.0% to 0.0%" in client.get("/pools/pool").text
+    review = " ".join(client.get("/reviews/2023-W46").text.split())
+    assert "80.000% to 95.000%" in review
+    assert "100.0% to 400.0%" in review
+    assert "30 to 120 of 600" in review
+    assert "? unknown" in review
+    (kept,) = client.get("/api/v1/reviews/2023-W46").json()["objectives"]
+    assert (kept["met"], kept["unclear"], kept["good_ratio"], kept["good_ratio_at_best"]) == (None, 90, 0.8, 0.95)
+    assert kept["budget_spent_at_best"] == pytest.approx(1.0)
+
+
+def test_the_pages_of_an_exact_objective_show_one_number(database: str, open_ledger: Opener) -> None:
+    client = TestClient(create_app(service(open_ledger(database), *EXACT)))
+    for path in ("/", "/slos/fast", "/reviews/2023-W46"):
+        page = client.get(path).text
+        assert "Two ends" not in page
+        assert " to 0" not in page
+
+
+def test_an_objective_of_which_nothing_is_counted_says_where_to_ask_why(database: str, open_ledger: Opener) -> None:
+    client = TestClient(create_app(service(open_ledger(database))))
+    assert "unknown: nothing was counted; plimsoll check --source says why" in client.get("/").text
+
+
+def test_the_other_end_is_a_metric_of_bracketed_objectives(database: str, open_ledger: Opener) -> None:
+    bracketed = service(open_ledger(database), *BETWEEN)
+    page = TestClient(create_app(bracketed)).get("/metrics").text
+    assert 'plimsoll_budget_left_ratio{objective="fast",pool="pool"} -3' in page
+    assert 'plimsoll_budget_left_at_best_ratio{objective="fast",pool="pool"} ' in page
+    exact = Service(load(SPEC_TEXT), bracketed.source, bracketed.ledger, clock=lambda: NOW)
+    assert "plimsoll_budget_left_at_best_ratio{" not in TestClient(create_app(exact)).get("/metrics").text

@@ -33,11 +33,12 @@ def router(service: Service, runbooks: str) -> APIRouter:
         "percent": _percent,
         "exact_percent": percent_text,
         "span": duration_text,
+        "standing": _standing,
         "about": _about,
         "runs_out": _runs_out,
         "plain": lambda text: str(text).replace("_", " ").replace("<=", "≤"),
     }
-    templates.env.globals |= {"signs": STATUS_SIGNS, "words": STATUS_WORDS}
+    templates.env.globals["signs"] = STATUS_SIGNS
 
     @pages.get("/")
     def budgets(request: Request) -> HTMLResponse:
@@ -73,6 +74,15 @@ def router(service: Service, runbooks: str) -> APIRouter:
         return templates.TemplateResponse(request, "runbooks.html", {"content": render_runbooks(runbooks)})
 
     return pages
+
+
+def _standing(budget: Budget) -> str:
+    """Say where a budget stands, and of an unknown one why."""
+    if budget.status == "unknown" and budget.counted.unclear:
+        return "unknown: it depends on requests between two bucket bounds"
+    if budget.status == "unknown" and not budget.counted.covered_seconds:
+        return "unknown: nothing was counted; plimsoll check --source says why"
+    return STATUS_WORDS[budget.status]
 
 
 def _urgency(budget: Budget) -> tuple[bool, int]:

@@ -45,7 +45,7 @@ function columns(slots, pick) {
   return rows.length ? rows[0].map((_, index) => rows.map((row) => row[index])) : [[], ...pick({}).map(() => [])];
 }
 
-const bars = ({ slots }, pick) => [slots.map((slot) => Date.parse(slot.start) / 1000), slots.map(pick)];
+const bars = ({ slots }, ...picks) => [slots.map((slot) => Date.parse(slot.start) / 1000), ...picks.map((pick) => slots.map(pick))];
 const slotsOf = (kind) => (box) => `/api/v1/${kind}/${encodeURIComponent(box.dataset.of)}/slots?from=${encodeURIComponent(box.dataset.since)}`;
 
 // Of each kind of chart: where its numbers are, its columns, and its series (label, colour, filled or bars).
@@ -54,6 +54,20 @@ const KINDS = {
     url: (box) => `/api/v1/slos/${encodeURIComponent(box.dataset.of)}/budget`,
     data: ({ history }) => [history.map((point) => Date.parse(point.at) / 1000), history.map((point) => (point.covered > 0 ? point.budget_left : null))],
     series: [["budget left", "--ok", "fill"]], format: percent, top: 1,
+  },
+  // Of an objective whose limit may lie between two bucket bounds: the budget if none of the requests there was good, and if all were.
+  ends: {
+    url: (box) => `/api/v1/slos/${encodeURIComponent(box.dataset.of)}/budget`,
+    data: ({ history }) => [
+      history.map((point) => Date.parse(point.at) / 1000),
+      ...["budget_left", "budget_left_at_best"].map((end) => history.map((point) => (point.covered > 0 ? point[end] : null))),
+    ],
+    series: [["budget left, at worst", "--ok", "fill"], ["at best", "--ok"]], format: percent, top: 1,
+  },
+  unclear: {
+    url: slotsOf("slos"), sync: true,
+    data: (body) => bars(body, (slot) => slot.total - slot.good, (slot) => slot.total - slot.good - slot.unclear),
+    series: [["not surely good", "--burning", "bars"], ["surely bad", "--exhausted", "bars"]],
   },
   bad: { url: slotsOf("slos"), data: (body) => bars(body, (slot) => slot.total - slot.good), series: [["bad requests", "--exhausted", "bars"]], sync: true },
   total: { url: slotsOf("slos"), data: ({ slots }) => columns(slots, (slot) => [slot.total]), series: [["all requests", "--ok", "fill"]], sync: true },
