@@ -43,6 +43,7 @@ FIELDS = (
     Field(143, c.GPU_REMAPPED_ROWS, {"error": "uncorrected"}),
     Field(144, c.GPU_REMAP_PENDING, {}),
     Field(145, c.GPU_REMAP_FAILED, {}),
+    Field(169, c.GPU_PCIE_ERRORS, {"kind": "recovery"}),
     *(Field(173 + place, c.GPU_PCIE_ERRORS, {"kind": kind}) for place, kind in enumerate(_PCIE_ERRORS)),
     Field(185, c.GPU_POWER_AVERAGE, {}, MILLI),
     Field(186, c.GPU_POWER_INSTANT, {}, MILLI),

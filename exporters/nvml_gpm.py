@@ -6,7 +6,7 @@ from typing import Any
 
 import pynvml
 
-from exporters.nvml_abi import Handle
+from exporters.nvml_abi import Driver, Handle
 from slo import catalogue
 from slo.catalogue import Metric
 
@@ -18,6 +18,13 @@ RATIOS = {
     5: catalogue.GPU_TENSOR_ACTIVE,
     10: catalogue.GPU_DRAM_BANDWIDTH,
 }
+# Cycles since the node's start (from driver 595 on, by nvidia-ml-py 13.595)
+CYCLES = {
+    248: catalogue.GPU_SM_CYCLES,
+    249: catalogue.GPU_SM_ACTIVE_CYCLES,
+    250: catalogue.GPU_TENSOR_ACTIVE_CYCLES,
+}
+CYCLES_SINCE = 595
 # A window shorter than this is noise (nvml.h asks for 100 ms at least), a longer one than that is no longer now.
 SHORTEST, LONGEST = 1.0, 600.0
 Values = list[tuple[Metric, dict[str, str], float]]
@@ -26,8 +33,8 @@ Values = list[tuple[Metric, dict[str, str], float]]
 class Gpm:
     """One GPU's ratios over the time since the scrape before; absent at the first scrape. Times in seconds."""
 
-    def __init__(self, shortest: float = SHORTEST) -> None:
-        self._shortest = shortest
+    def __init__(self, driver: Driver) -> None:
+        self._asked = {**RATIOS, **(CYCLES if driver.major >= CYCLES_SINCE else {})}
         self._supported: bool | None = None
         self._samples: list[Any] = []  # the older one, and room for a newer one
         self._taken = 0.0
@@ -38,7 +45,7 @@ class Gpm:
         if self._supported is None:
             self._supported = bool(pynvml.nvmlGpmQueryDeviceSupport(handle).isSupportedDevice)
             self._samples = [pynvml.nvmlGpmSampleAlloc() for _ in range(2)] if self._supported else []
-        if self._supported and (not self._taken or time.monotonic() - self._taken >= self._shortest):
+        if self._supported and (not self._taken or time.monotonic() - self._taken >= SHORTEST):
             self._sample(handle)
         yield from self._values
 
@@ -48,15 +55,19 @@ class Gpm:
         now = time.monotonic()
         fresh = self._taken and now - self._taken <= LONGEST
         self._samples, self._taken = [newer, older], now
-        self._values = _between(older, newer) if fresh else []
+        self._values = _between(older, newer, self._asked) if fresh else []
 
 
-def _between(older: Any, newer: Any) -> Values:
+def _between(older: Any, newer: Any, asked: dict[int, Metric]) -> Values:
     question = pynvml.c_nvmlGpmMetricsGet_t()
-    question.version, question.numMetrics = pynvml.NVML_GPM_METRICS_GET_VERSION, len(RATIOS)
+    question.version, question.numMetrics = pynvml.NVML_GPM_METRICS_GET_VERSION, len(asked)
     question.sample1, question.sample2 = older, newer
-    for place, number in enumerate(RATIOS):
+    for place, number in enumerate(asked):
         question.metrics[place].metricId = number
     pynvml.nvmlGpmMetricsGet(question)
-    answers = zip(RATIOS.values(), question.metrics, strict=False)
-    return [(metric, {}, answer.value / 100) for metric, answer in answers if answer.nvmlReturn == 0]
+    answers = zip(asked.items(), question.metrics, strict=False)
+    return [
+        (metric, {}, answer.value / 100 if number in RATIOS else answer.value)
+        for (number, metric), answer in answers
+        if answer.nvmlReturn == 0
+    ]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pynvml
 
 from exporters.nvml_abi import Handle, driver
+from exporters.nvml_board import Board, Fans, compute_mode, gsp, optional_text, repair, unrepairable
 from exporters.nvml_errors import ABSENT, GENERATION_DEAD, GPU_BAD, describe
 from exporters.nvml_events import Tell, Watch
 from exporters.nvml_fields import Fields
@@ -54,6 +55,9 @@ class Gpu:
         self._tell = tell
         self._handle: Handle = None
         self._readers: tuple[Reader, ...] = ()
+        self._remembering: tuple[
+            Reader, ...
+        ] = ()  # they may answer without the driver, so their answer is no sign of life
         self._processes = Processes()
         self._watch: Watch | None = None
 
@@ -62,14 +66,13 @@ class Gpu:
         try:
             if self._handle is None:
                 self.info, self._handle = self._identify()
-                self._readers = (
-                    *_SIMPLE,
-                    self._processes,
-                    Fields(driver(self._system["driver_version"])),
-                    Gpm(),
-                    NvLinks(),
-                )
-            values = _read_all(self._readers, self._handle)
+                version = driver(self._system["driver_version"])
+                self._readers = (*_SIMPLE, self._processes, Fans(), Fields(version), NvLinks())
+                self._remembering = (Board(), Gpm(version))
+            values, trouble = _read_all(self._readers, self._handle)
+            if trouble is not None and not values:
+                raise trouble
+            values += _read_all(self._remembering, self._handle)[0]
         except pynvml.NVMLError as error:
             self._handle = None  # asked for again next time: the GPU may come back under another handle
             raise GpuError(error.value) from None
@@ -89,20 +92,11 @@ class Gpu:
         return info | self._system, handle
 
 
-def optional_text(call: Callable[[], object]) -> str:
-    """What `call` answers, or an empty label where this driver does not know it."""
-    try:
-        return text(call())
-    except pynvml.NVMLError as error:
-        if error.value in ABSENT:
-            return ""
-        raise
+def _read_all(readers: Iterable[Reader], handle: Handle) -> tuple[list[Value], pynvml.NVMLError | None]:
+    """Every field that answers, and the last trouble: a code other than 'not here', which leaves a field out too.
 
-
-def _read_all(readers: Iterable[Reader], handle: Handle) -> list[Value]:
-    """Every field that answers. A code other than 'not here' leaves the field out too, unless it tells of a lost GPU.
-
-    UNKNOWN (999), TIMEOUT and the like may be one field's passing trouble; a GPU whose every field fails is not up.
+    UNKNOWN (999), TIMEOUT and the like may be one field's passing trouble; a GPU whose every field fails is not up. Raises what
+    tells of a lost GPU.
     """
     values: list[Value] = []
     trouble = None
@@ -114,9 +108,7 @@ def _read_all(readers: Iterable[Reader], handle: Handle) -> list[Value]:
                 raise
             if error.value not in ABSENT:
                 trouble = error
-    if trouble is not None and not values:
-        raise trouble
-    return values
+    return values, trouble
 
 
 def _memory(handle: Handle) -> Values:
@@ -183,5 +175,5 @@ _SIMPLE: tuple[Reader, ...] = (
     _number(catalogue.GPU_PCIE_WIDTH_MAX, pynvml.nvmlDeviceGetMaxPcieLinkWidth),
     *(_clock(catalogue.GPU_CLOCK, domain, pynvml.nvmlDeviceGetClockInfo) for domain in _CLOCKS),
     *(_clock(catalogue.GPU_CLOCK_MAX, domain, pynvml.nvmlDeviceGetMaxClockInfo) for domain in _CLOCKS),
-    *(clock_limits, ecc, sram, remap_banks, margin, thresholds, fabric, mig),
+    *(clock_limits, ecc, sram, remap_banks, margin, thresholds, fabric, mig, compute_mode, gsp, repair, unrepairable),
 )

@@ -25,6 +25,15 @@ REASONS = {
     0x100: "display_clock",
 }
 _ERRORS = ("corrected", "uncorrected")  # nvmlMemoryErrorType_t
+# Fields of nvmlEccSramErrorStatus_v1_t
+_SRAM_ERRORS = {"corrected": "volatileCor", "parity": "volatileUncParity", "secded": "volatileUncSecDed"}
+_SRAM_UNITS = {
+    "l2": "aggregateUncBucketL2",
+    "sm": "aggregateUncBucketSm",
+    "pcie": "aggregateUncBucketPcie",
+    "microcontroller": "aggregateUncBucketMcu",
+    "other": "aggregateUncBucketOther",
+}
 _SPARE = ("max", "high", "partial", "low", "none")
 
 
@@ -72,10 +81,14 @@ def ecc(handle: Handle) -> Values:
 
 
 def sram(handle: Handle) -> Values:
-    """Whether SRAM errors passed the vendor's threshold."""
+    """SRAM errors, and whether they passed the vendor's threshold."""
     status = pynvml.c_nvmlEccSramErrorStatus_v1_t()
     pynvml.nvmlDeviceGetSramEccErrorStatus(handle, ctypes.byref(status))
     yield c.GPU_SRAM_THRESHOLD_EXCEEDED, {}, int(bool(status.bThresholdExceeded))
+    for error, field in _SRAM_ERRORS.items():
+        yield c.GPU_SRAM_ERRORS, {"error": error}, getattr(status, field)
+    for unit, field in _SRAM_UNITS.items():
+        yield c.GPU_SRAM_LIFETIME_ERRORS, {"unit": unit}, getattr(status, field)
 
 
 def remap_banks(handle: Handle) -> Values:

@@ -9,9 +9,10 @@ from typing import Any
 import pynvml
 
 from exporters.flight import Flight, Late
+from exporters.nvml_board import optional_text
 from exporters.nvml_errors import GENERATION_DEAD, describe
 from exporters.nvml_events import Tell
-from exporters.nvml_gpu import Gpu, GpuError, Reading, optional_text
+from exporters.nvml_gpu import Gpu, GpuError, Reading
 from slo.catalogue import Metric
 
 # What is known of one GPU after a read: index, info, and either values and processes or trouble (and, while it hangs, for how long).

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pynvml
 
 from exporters.nvml_abi import Handle
+from exporters.nvml_errors import ABSENT
 from slo import catalogue as c
 from slo.catalogue import Metric
 
@@ -22,12 +23,22 @@ def mig(handle: Handle) -> Values:
             if error.value != pynvml.NVML_ERROR_NOT_FOUND:
                 raise
             continue
-        labels = {
-            "mig_uuid": text(pynvml.nvmlDeviceGetUUID(instance)),
-            "gpu_instance": str(pynvml.nvmlDeviceGetGpuInstanceId(instance)),
-            "name": text(pynvml.nvmlDeviceGetName(instance)),
-        }
-        yield c.GPU_MIG_INFO, labels, 1
+        own = {"mig_uuid": text(pynvml.nvmlDeviceGetUUID(instance))}
+        number = str(pynvml.nvmlDeviceGetGpuInstanceId(instance))
+        yield c.GPU_MIG_INFO, {**own, "gpu_instance": number, "name": text(pynvml.nvmlDeviceGetName(instance))}, 1
+        yield from _memory(instance, own)
+
+
+def _memory(instance: Handle, own: dict[str, str]) -> Values:
+    """Memory of a MIG instance; what shares a GPU instance shares its memory, and each is told the whole."""
+    try:
+        memory = pynvml.nvmlDeviceGetMemoryInfo(instance, pynvml.nvmlMemory_v2)
+    except pynvml.NVMLError as error:
+        if error.value not in ABSENT:
+            raise
+        return
+    yield c.GPU_MIG_MEMORY_TOTAL, own, memory.total
+    yield c.GPU_MIG_MEMORY_USED, own, memory.used
 
 
 class Processes:

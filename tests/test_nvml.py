@@ -28,6 +28,8 @@ def test_the_fake_has_the_shape_that_the_binding_expects() -> None:
         pynvml.c_nvmlBAR1Memory_t,
         getattr(pynvml, "c_nvmlGpuFabricInfo_v3_t", ctypes.c_char * 40),  # the binding has it from 13.580 on
         getattr(pynvml, "c_nvmlMarginTemperature_v1_t", ctypes.c_char * 8),  # from 12.570 on
+        getattr(pynvml, "c_nvmlRepairStatus_t", ctypes.c_char * 12),  # from 13.580 on
+        getattr(pynvml, "c_nvmlUnrepairableMemory_v1_t", ctypes.c_char * 8),  # from 13.590 on
     )
     sizes = (ctypes.c_uint * len(twins)).in_dll(ctypes.CDLL(str(compile_library())), "fake_sizes")
     assert list(sizes) == [ctypes.sizeof(twin) for twin in twins]

@@ -39,6 +39,18 @@ def test_a_window_that_is_too_short_repeats_the_one_before(fake: FakeNvml, node:
     assert fake.state.devices[0].gpm_samples <= 2 + seconds  # the first, and one a second at most
 
 
+def test_a_window_that_is_remembered_is_no_sign_of_life(fake: FakeNvml, node: Node) -> None:
+    def ratios() -> bool:
+        node.scrape()
+        return node.family(c.GPU_SM_ACTIVE, fake.uuid(0)) != {}
+
+    wait_for(ratios, "a window of GPM")
+    fake.lose(0, 999)  # passing trouble of one field, or of all: then the GPU is down
+    node.scrape()
+    assert node.up() == [0, *[1] * 7]
+    assert node.of(fake.uuid(0)) == {"gpu_up": 0}
+
+
 def test_one_ratio_that_this_gpu_lacks_is_absent_alone(fake: FakeNvml, node: Node) -> None:
     fake.ratio(0, 5, 0.0, code=3)
 
@@ -203,7 +215,7 @@ def test_pcie_errors_are_told_by_kind(fake: FakeNvml, node: Node) -> None:
     node.scrape()
     assert node.family(c.GPU_PCIE_REPLAYS, fake.uuid(0)) == {"": 12}
     assert node.family(c.GPU_PCIE_ERRORS, fake.uuid(0))["fatal"] == 3
-    assert len(node.family(c.GPU_PCIE_ERRORS, fake.uuid(0))) == 10
+    assert len(node.family(c.GPU_PCIE_ERRORS, fake.uuid(0))) == 11
 
 
 def test_each_nvlink_is_a_sample_and_a_broken_one_counts_nothing(fake: FakeNvml, node: Node) -> None:
@@ -265,8 +277,8 @@ def test_the_fabrics_state_is_read_in_the_drivers_own_version(
 
 
 def test_mig_instances_are_named_and_empty_places_are_not(fake: FakeNvml, node: Node) -> None:
-    fake.slice(0, 0, "MIG-a", "NVIDIA H100 80GB HBM3 MIG 3g.40gb", instance=2)
-    fake.slice(0, 3, "MIG-b", "NVIDIA H100 80GB HBM3 MIG 1g.10gb", instance=9)
+    fake.slice(0, 0, "MIG-a", "NVIDIA H100 80GB HBM3 MIG 3g.40gb", 2, (42 * 10**9, 30 * 10**9))
+    fake.slice(0, 3, "MIG-b", "NVIDIA H100 80GB HBM3 MIG 1g.10gb", 9, (0, 0))  # a driver that does not tell
     fake.fail(0, "utilization")
     node.scrape()
     assert node.family(c.GPU_MIG_ENABLED, fake.uuid(0)) == {"": 1}
@@ -276,6 +288,8 @@ def test_mig_instances_are_named_and_empty_places_are_not(fake: FakeNvml, node: 
         ("MIG-b", "9", "1g.10gb"),
     ]
     assert {info["uuid"] for info in infos} == {fake.uuid(0)}
+    assert node.family(c.GPU_MIG_MEMORY_TOTAL, fake.uuid(0)) == {"MIG-a": 42 * 10**9}
+    assert node.family(c.GPU_MIG_MEMORY_USED, fake.uuid(0)) == {"MIG-a": 30 * 10**9}
     assert node.family(c.GPU_BUSY, fake.uuid(0)) == {}
     assert node.family(c.GPU_MIG_ENABLED, fake.uuid(1)) == {"": 0}
 

@@ -6,6 +6,7 @@ absent sample: never 0, -1 or NaN. Target labels (region, cluster, node) belong 
 
 from slo.catalogue.engine import *  # noqa: F403
 from slo.catalogue.gpu import *  # noqa: F403
+from slo.catalogue.gpu_board import *  # noqa: F403
 from slo.catalogue.metric import *  # noqa: F403
 from slo.catalogue.metric import Metric
 from slo.catalogue.own import *  # noqa: F403

@@ -58,6 +58,12 @@ CALLS = (
     "remap_room",
     "gpm",
     "event_types",
+    "board",
+    "fans",
+    "compute_mode",
+    "gsp",
+    "repair",
+    "unrepairable",
 )
 # An H100 SXM under load; fields are those of Device, clocks in NVML's order graphics, sm, memory, video.
 H100 = {
@@ -81,6 +87,11 @@ H100 = {
     "fabric_state": 3,
     "fabric_health": 1,
     "persistence": 1,
+    "gsp_enabled": 1,
+    "gsp_version": "580.82.07",
+    "serial": "1652923000001",
+    "vbios": "96.00.74.00.01",
+    "inforom": "G520.0200.00.05",
     "bar1_used": 3 * 2**20,
     "event_types": 0x181E,
     "links_up": 2**18 - 1,
@@ -90,7 +101,7 @@ H100 = {
 UNSIGNED, LONG_LONG, SIGNED = 1, 3, 5
 ALL_LINKS = 0xFFFFFFFF
 H100_FIELDS: dict[tuple[int, int], int | tuple[int, int]] = {
-    **{(number, 0): 0 for number in (76, 77, 79, 142, 143, 173, 174, 175, 176, 177, 178, 179, 180, 181, 182)},
+    **{(number, 0): 0 for number in (76, 77, 79, 142, 143, 169, 173, 174, 175, 176, 177, 178, 179, 180, 181, 182)},
     **{(number, 0): (0, UNSIGNED) for number in (94, 144, 145, 230)},
     (74, 0): 1_500_000_000,
     (75, 0): 250_000_000,
@@ -211,10 +222,10 @@ class FakeNvml:
             device.pids[place], device.process_memory[place] = pid, size
         device.process_count = len(processes)
 
-    def slice(self, index: int, place: int, uuid: str, name: str, instance: int) -> None:
-        """Switch MIG on and put an instance at a place."""
+    def slice(self, index: int, place: int, uuid: str, name: str, instance: int, memory: tuple[int, int]) -> None:
+        """Switch MIG on and put an instance, with its memory in all and in use, at a place."""
         device = self.state.devices[index]
-        device.slices[place] = Slice(instance, uuid.encode(), name.encode())
+        device.slices[place] = Slice(instance, 0, *memory, uuid.encode(), name.encode())
         device.slice_count, device.mig_mode = max(device.slice_count, place + 1), 1
 
     def xid(self, index: int, number: int, type_: int = XID_EVENT) -> None:

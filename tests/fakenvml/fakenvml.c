@@ -22,11 +22,11 @@ enum { DEVICES = 16, CALLS = 64, FIELDS = 320, RATIOS = 16, LINKS = 18, SLICES =
 /* One number per call that can be made to fail by itself; the names are CALLS in __init__.py, in this order. */
 enum { HANDLE, UUID, NAME, PCI, MEMORY_V2, MEMORY, UTILIZATION, POWER, POWER_LIMIT, ENERGY, TEMPERATURE, CLOCK, CLOCK_MAX,
        FIELD_VALUES, CLOCK_REASONS, ECC, SRAM, MARGIN, THRESHOLD, PCIE, LINK_STATE, LINK_ERRORS, FABRIC, MIG_MODE, BAR1,
-       STATE, PERSISTENCE, PROCESS_LIST, REMAP_ROOM, GPM, EVENT_TYPES };
+       STATE, PERSISTENCE, PROCESS_LIST, REMAP_ROOM, GPM, EVENT_TYPES, BOARD, FANS, COMPUTE_MODE, GSP, REPAIR, UNREPAIRABLE };
 
 typedef struct { uint32_t id, scope; int32_t code; uint32_t type; uint64_t bits; } Field;
 typedef struct { uint32_t id; int32_t code; double value; } Ratio;
-typedef struct { uint32_t instance; char uuid[96], name[96]; } Slice;
+typedef struct { uint32_t instance, pad; uint64_t memory_total, memory_used; char uuid[96], name[96]; } Slice;
 typedef struct { uint32_t device, pad; uint64_t type, data; } Event;
 
 typedef struct {
@@ -41,6 +41,9 @@ typedef struct {
   uint32_t memory_busy_percent, margin_c, threshold_c[4], pcie[4]; /* generation now and most, width now and most */
   uint32_t sram_exceeded, remap_room[5], fabric_version, fabric_state, fabric_health, performance_state, persistence;
   uint32_t mig_mode, slice_count, process_count, pids[PROCESSES], gpm_supported, gpm_samples, ratio_count, field_count, links_up;
+  uint32_t compute_mode, gsp_enabled, fan_count, fan_percent[4], repair[2], unrepairable;
+  char serial[32], vbios[32], inforom[32], gsp_version[32];
+  uint64_t sram_errors[11];
   uint64_t bar1_used, clock_reasons, event_types, ecc[2][2], process_memory[PROCESSES], link_errors[LINKS][4];
   Slice slices[SLICES];
   Ratio ratios[RATIOS];
@@ -74,10 +77,13 @@ typedef struct { unsigned version; uint64_t counts[11]; unsigned exceeded; } Sra
 typedef struct { uint64_t total, free, used; } Bar1;
 typedef struct { unsigned version; uint8_t cluster[16]; int status; uint32_t clique; unsigned state, health_mask; uint8_t health; } FabricInfo;
 typedef struct { unsigned version; int margin; } Margin;
+typedef struct { unsigned version, channel, tpc; } Repair;
+typedef struct { unsigned version, flag; } Unrepairable;
 typedef struct { Device *device; uint32_t number; } Sample;
 API const unsigned fake_sizes[] = { sizeof(State), sizeof(Device), sizeof(PciInfo), sizeof(Memory), sizeof(MemoryV2), sizeof(Utilization),
                                     sizeof(FieldValue), sizeof(GpmMetric), sizeof(GpmSupport), sizeof(EventData), sizeof(ProcessInfo),
-                                    sizeof(SramStatus), sizeof(Bar1), sizeof(FabricInfo), sizeof(Margin) };
+                                    sizeof(SramStatus), sizeof(Bar1), sizeof(FabricInfo), sizeof(Margin), sizeof(Repair),
+                                    sizeof(Unrepairable) };
 
 static State *state;
 static Device *found[DEVICES];
@@ -166,8 +172,17 @@ API int nvmlDeviceGetMemoryInfo(Device *d, Memory *memory) { /* the first versio
   return SUCCESS;
 }
 API int nvmlDeviceGetMemoryInfo_v2(Device *d, MemoryV2 *memory) {
-  ENTER(d, MEMORY_V2);
+  Slice *slice = as_slice(d);
+  if (!slice) ENTER(d, MEMORY_V2);
   if (memory->version != (sizeof(MemoryV2) | 2u << 24)) return VERSION_MISMATCH;
+  if (slice) {
+    if (!slice->memory_total) return NOT_SUPPORTED;
+    memory->total = slice->memory_total;
+    memory->reserved = 0;
+    memory->used = slice->memory_used;
+    memory->free = slice->memory_total - slice->memory_used;
+    return SUCCESS;
+  }
   memory->total = d->memory_total;
   memory->reserved = d->memory_reserved;
   memory->used = d->memory_used;
@@ -201,6 +216,7 @@ API int nvmlDeviceGetTotalEccErrors(Device *d, unsigned error, unsigned counter,
 API int nvmlDeviceGetSramEccErrorStatus(Device *d, SramStatus *status) {
   ENTER(d, SRAM);
   if (status->version != (sizeof(SramStatus) | 1u << 24)) return VERSION_MISMATCH;
+  memcpy(status->counts, d->sram_errors, sizeof status->counts);
   status->exceeded = d->sram_exceeded;
   return SUCCESS;
 }
@@ -236,6 +252,27 @@ API int nvmlDeviceGetGpuInstanceId(Slice *slice, unsigned *instance) { *instance
 API int nvmlDeviceGetBAR1MemoryInfo(Device *d, Bar1 *bar1) { ENTER(d, BAR1); *bar1 = (Bar1){ 1ull << 37, 0, d->bar1_used }; return SUCCESS; }
 API int nvmlDeviceGetPerformanceState(Device *d, unsigned *value) { ENTER(d, STATE); *value = d->performance_state; return SUCCESS; }
 API int nvmlDeviceGetPersistenceMode(Device *d, unsigned *value) { ENTER(d, PERSISTENCE); *value = d->persistence; return SUCCESS; }
+API int nvmlDeviceGetSerial(Device *d, char *text, unsigned size) { ENTER(d, BOARD); snprintf(text, size, "%s", d->serial); return SUCCESS; }
+API int nvmlDeviceGetVbiosVersion(Device *d, char *text, unsigned size) { ENTER(d, BOARD); snprintf(text, size, "%s", d->vbios); return SUCCESS; }
+API int nvmlDeviceGetInforomImageVersion(Device *d, char *text, unsigned size) { ENTER(d, BOARD); snprintf(text, size, "%s", d->inforom); return SUCCESS; }
+API int nvmlDeviceGetGspFirmwareVersion(Device *d, char *text) { ENTER(d, GSP); snprintf(text, 32, "%s", d->gsp_version); return SUCCESS; }
+API int nvmlDeviceGetGspFirmwareMode(Device *d, unsigned *enabled, unsigned *by_default) { ENTER(d, GSP); *enabled = *by_default = d->gsp_enabled; return SUCCESS; }
+API int nvmlDeviceGetComputeMode(Device *d, unsigned *mode) { ENTER(d, COMPUTE_MODE); *mode = d->compute_mode; return SUCCESS; }
+API int nvmlDeviceGetNumFans(Device *d, unsigned *count) { ENTER(d, FANS); if (!d->fan_count) return NOT_SUPPORTED; *count = d->fan_count; return SUCCESS; }
+API int nvmlDeviceGetFanSpeed_v2(Device *d, unsigned fan, unsigned *percent) { ENTER(d, FANS); if (fan >= d->fan_count) return INVALID_ARGUMENT; *percent = d->fan_percent[fan]; return SUCCESS; }
+API int nvmlDeviceGetRepairStatus(Device *d, Repair *status) {
+  ENTER(d, REPAIR);
+  if (status->version != (sizeof(Repair) | 1u << 24)) return VERSION_MISMATCH;
+  status->channel = d->repair[0];
+  status->tpc = d->repair[1];
+  return SUCCESS;
+}
+API int nvmlDeviceGetUnrepairableMemoryFlag_v1(Device *d, Unrepairable *status) {
+  ENTER(d, UNREPAIRABLE);
+  if (status->version != (sizeof(Unrepairable) | 1u << 24)) return VERSION_MISMATCH;
+  status->flag = d->unrepairable;
+  return SUCCESS;
+}
 API int nvmlDeviceGetRowRemapperHistogram(Device *d, unsigned *room) { ENTER(d, REMAP_ROOM); memcpy(room, d->remap_room, sizeof d->remap_room); return SUCCESS; }
 API int nvmlDeviceGetComputeRunningProcesses_v3(Device *d, unsigned *count, ProcessInfo *processes) {
   ENTER(d, PROCESS_LIST);

@@ -26,7 +26,14 @@ class Ratio(ctypes.Structure):
 class Slice(ctypes.Structure):
     """Twin of the C struct of that name."""
 
-    _fields_ = (("instance", ctypes.c_uint32), ("uuid", ctypes.c_char * 96), ("name", ctypes.c_char * 96))
+    _fields_ = (
+        ("instance", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+        ("memory_total", ctypes.c_uint64),
+        ("memory_used", ctypes.c_uint64),
+        ("uuid", ctypes.c_char * 96),
+        ("name", ctypes.c_char * 96),
+    )
 
 
 class Event(ctypes.Structure):
@@ -82,6 +89,17 @@ class Device(ctypes.Structure):
         ("ratio_count", ctypes.c_uint32),
         ("field_count", ctypes.c_uint32),
         ("links_up", ctypes.c_uint32),
+        ("compute_mode", ctypes.c_uint32),
+        ("gsp_enabled", ctypes.c_uint32),
+        ("fan_count", ctypes.c_uint32),
+        ("fan_percent", ctypes.c_uint32 * 4),
+        ("repair", ctypes.c_uint32 * 2),
+        ("unrepairable", ctypes.c_uint32),
+        ("serial", ctypes.c_char * 32),
+        ("vbios", ctypes.c_char * 32),
+        ("inforom", ctypes.c_char * 32),
+        ("gsp_version", ctypes.c_char * 32),
+        ("sram_errors", ctypes.c_uint64 * 11),
         ("bar1_used", ctypes.c_uint64),
         ("clock_reasons", ctypes.c_uint64),
         ("event_types", ctypes.c_uint64),
