@@ -149,7 +149,10 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which share (`target`) of a pool's requests must be good, by `indicator`, over `window`."""
+    """Which share (`target`) of a pool's requests must be good, by `indicator`, over `window`.
+
+    `per: tenant` keeps a budget of each tenant as gateways count them, beside the whole.
+    """
 
     id: Name
     pool: Name
@@ -157,6 +160,7 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     target: Target
     window: Window
     off_bucket: OffBucket = "refuse"
+    per: str | None = None
 
     @property
     def budget_ratio(self) -> float:
@@ -170,8 +174,9 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def spec_hash(self) -> str:
-        """Identity of what is counted and against which target: 12 hex digits that change when either does."""
-        return sha256(msgspec.json.encode(self, enc_hook=str, order="deterministic")).hexdigest()[:12]
+        """Identity of what is counted and against which target: 12 hex digits that change when either does. `per` changes neither."""
+        fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "per"}
+        return sha256(msgspec.json.encode(fields, enc_hook=str)).hexdigest()[:12]
 
 
 class Exclusion(
@@ -251,4 +256,11 @@ def _check_names(spec: Spec) -> None:
         if objective.pool not in pools:
             raise SpecError(
                 f"objectives[{index}].pool: {objective.pool!r} is not a pool; pools are {', '.join(sorted(pools))}"
+            )
+        if objective.per not in (None, "tenant"):
+            raise SpecError(f"objectives[{index}].per: {objective.per!r} is not known; write tenant, or leave it out")
+        if objective.per and objective.indicator.kind == "goodput":
+            raise SpecError(
+                f"objectives[{index}].per: a gateway does not judge goodput by tenant; leave it out, or put it on an objective "
+                "for a latency or for availability"
             )

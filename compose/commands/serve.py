@@ -16,7 +16,7 @@ from compose.inputs import UserError, read_address, read_objectives
 from compose.listen import SERVICE_TOKEN, WEBHOOK_TOKEN, open_socket, read_token
 from compose.sources import open_source
 from exporters.footprint import settle
-from slo import catalogue
+from slo import catalogue, gateway
 from slo.capacity import signals
 from slo.indicators import Selector, countings
 from slo.ledger import pool_booking
@@ -139,6 +139,8 @@ def wanted(spec: Spec) -> list[Selector]:
     for pool in spec.pools:
         found += [*signals.selectors(pool), *pool_booking.selectors(pool)]
     for objective in spec.objectives:
-        for counting in countings(objective, spec.pool(objective.pool)):
+        pool = spec.pool(objective.pool)
+        for counting in countings(objective, pool):
             found += counting.selectors
+        found += gateway.selectors(objective, pool) if objective.per else []
     return list(dict.fromkeys(found))

@@ -1,11 +1,13 @@
 """Booking from a source into the ledger, up to now. Safe to interrupt and to repeat at any point."""
 
+from slo import gateway
 from slo.catalogue import REPLICA_INFO, REPLICA_START
 from slo.indicators import Selector, countings
 from slo.ledger import pool_booking, pool_energy
 from slo.ledger.booking import MAX_GAP, Observed, pad
 from slo.ledger.pools import pools_booked_until
 from slo.ledger.store import Ledger
+from slo.ledger.tenants import book_of_tenants, key
 from slo.sources import Source
 from slo.spec import Objective, Pool, Spec
 from slo.windows import SLOT, slot_of
@@ -21,7 +23,9 @@ def ingest(spec: Spec, source: Source, ledger: Ledger, now: float) -> None:
     done, pools_done = ledger.booked_until(), pools_booked_until(ledger.engine)
     for pool in spec.pools:
         objectives = [objective for objective in spec.objectives if objective.pool == pool.name]
-        since: float = min([pools_done.get(pool.name, 0), *(done.get(objective.id, 0) for objective in objectives)])
+        names = [objective.id for objective in objectives]
+        names += [key(objective.id, None) for objective in objectives if objective.per]
+        since: float = min([pools_done.get(pool.name, 0), *(done.get(name, 0) for name in names)])
         if since > now:  # a clock that was ahead said what is final: go on from what is stored
             last = ledger.last([objective.id for objective in objectives], now)
             since = min(last or 0, now - LATE - MAX_GAP)
@@ -39,6 +43,8 @@ def _ingest_pool(
     ways = {objective.id: countings(objective, pool) for objective in objectives}
     watch = [Selector(metric.name, (("model", (pool.model,)),)) for metric in (REPLICA_START, REPLICA_INFO)]
     of_pool = [*pool_booking.selectors(pool), pool_energy.assignments(pool)]
+    by_tenant = [objective for objective in objectives if objective.per]
+    of_pool += [selector for objective in by_tenant for selector in gateway.selectors(objective, pool)]
     selectors = dict.fromkeys([*watch, *of_pool, *(s for way in ways.values() for c in way for s in c.selectors)])
     for begin in range(0, len(slots), CHUNK_SLOTS):
         chunk = slots[begin : begin + CHUNK_SLOTS]
@@ -48,5 +54,7 @@ def _ingest_pool(
         joules = source.series(gpus, start, min(end, now)) if gpus else []
         observed = Observed(series, chunk)
         counts = {(item.id, item.spec_hash): observed.count(ways[item.id]) for item in objectives}
+        for item in by_tenant:
+            counts |= book_of_tenants(ledger.engine, item, pool, series, chunk)
         final = min(chunk[-1] + SLOT, slot_of(now - LATE - MAX_GAP))
         ledger.book(counts, final, {pool.name: pool_booking.count_pool(observed, pool, joules)})

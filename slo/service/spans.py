@@ -1,10 +1,14 @@
 """What several of the API's routes are asked for: an objective, and the parameters `from` and `to`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import HTTPException, Query
 
+from slo.ledger.judging import ThinnedOut
+from slo.service.history import rfc3339
 from slo.service.state import Service
 from slo.spec import Objective
 from slo.windows import bounds, first_slot
@@ -14,11 +18,38 @@ Since = Annotated[
     datetime | None, Query(alias="from", description="RFC 3339; default: a day before `to`, or the whole window")
 ]
 Until = Annotated[datetime | None, Query(alias="to", description="RFC 3339; default: now")]
+At = Annotated[
+    datetime | None,
+    Query(
+        description="RFC 3339: the budget as it stood then, by what the ledger holds today. Default: as last judged."
+    ),
+]
 
 
 def unix(moment: datetime) -> float:
     """Return Unix seconds; a time without an offset is UTC."""
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def moment(service: Service, at: datetime | None) -> float:
+    """Return a moment of the past in Unix seconds, the last judging where none is asked for; refuse another with 422."""
+    if at is None:
+        return service.judged().at
+    if not 0 < unix(at) <= service.clock():
+        raise HTTPException(422, f"at: {at.isoformat()} is not between 1970 and now")
+    return unix(at)
+
+
+@contextmanager
+def as_far_as_kept() -> Iterator[None]:
+    """Refuse with 422 what needs slots that are no longer kept."""
+    try:
+        yield
+    except ThinnedOut as error:
+        since = rfc3339(error.until)
+        raise HTTPException(
+            422, f"at: before {since} only sums of whole hours are kept; ask for a whole hour, some days later"
+        ) from error
 
 
 def span(service: Service, since: datetime | None, until: datetime | None) -> tuple[float, float]:

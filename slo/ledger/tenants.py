@@ -1,0 +1,95 @@
+"""Budgets by tenant in the ledger: the slots of an objective's tenants stand beside its own, under names that no objective can have.
+
+At most MOST tenants of an objective are told apart, in the order in which they first asked for something; the rest are OTHER together. So
+what gateways (or those who ask them) make up for names can neither fill the ledger nor push anybody out of it.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
+from hashlib import sha256
+
+from sqlalchemy import Engine, select
+
+from slo.gateway import count_tenants
+from slo.ledger.booking import SlotCount
+from slo.ledger.database import writing
+from slo.ledger.rollup import insert
+from slo.ledger.tables import tenants
+from slo.sources import Series
+from slo.spec import Objective, Pool
+
+MOST = 100
+OTHER = "other"
+LONGEST = 200  # characters of a name; exporters.gateway_counts keeps to the same
+
+
+def key(objective: str, tenant: str | None) -> str:
+    """The name under which the slots of a tenant are kept, or (None) those of all tenants at the gateways.
+
+    A hash, so that a tenant may be called anything; it begins with a character that no objective's id has.
+    """
+    return "@" + sha256(json.dumps([objective, tenant]).encode()).hexdigest()[:40]
+
+
+def known_tenants(engine: Engine, objective: str) -> dict[str, str]:
+    """Return the key of each tenant of an objective that has a place."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(tenants.c.tenant, tenants.c.key).where(tenants.c.objective == objective))
+        return {row.tenant: row.key for row in rows}
+
+
+def book_of_tenants(
+    engine: Engine, objective: Objective, pool: Pool, series: Sequence[Series], slots: Sequence[int]
+) -> dict[tuple[str, str], list[SlotCount]]:
+    """Count an objective's tenants in some slots, give places to new ones, and return what is to be booked (store.Ledger.book)."""
+    whole, found = count_tenants(objective, pool, series, slots)
+    placed = _placed(engine, objective.id, found)
+    sums: dict[str, dict[int, SlotCount]] = defaultdict(dict)
+    for tenant, counts in found.items():
+        mine = sums[tenant if tenant in placed else OTHER]
+        for one in counts:
+            mine[one.slot] = _plus(mine[one.slot], one) if one.slot in mine else one
+    booked = {(key(objective.id, tenant), objective.spec_hash): list(mine.values()) for tenant, mine in sums.items()}
+    return {(key(objective.id, None), objective.spec_hash): whole} | booked
+
+
+def _placed(engine: Engine, objective: str, found: Mapping[str, Sequence[SlotCount]]) -> set[str]:
+    """Give places to tenants that have none, as long as there are some; return those that have one."""
+    placed = set(known_tenants(engine, objective))
+    if not _next(placed, found):
+        return placed
+    with writing(engine) as connection:  # nobody else gives places meanwhile
+        rows = connection.execute(select(tenants.c.tenant).where(tenants.c.objective == objective))
+        placed = {row.tenant for row in rows}
+        chosen = _next(placed, found)
+        for name in chosen:
+            row = {"key": key(objective, name), "objective": objective, "tenant": name}
+            connection.execute(insert(engine.dialect.name, tenants).values(row))
+    return placed | set(chosen)
+
+
+def _next(placed: Set[str], found: Mapping[str, Sequence[SlotCount]]) -> list[str]:
+    """Who gets a place: as long as there are some in the order of their first requests, and OTHER where anybody is left over."""
+    named = [
+        (counts[0].slot, name) for name, counts in found.items() if _is_name(name) and name not in placed | {OTHER}
+    ]
+    chosen = [name for _, name in sorted(named)][: max(0, MOST - len(placed - {OTHER}))]
+    rest = found.keys() - placed - set(chosen)
+    return [*chosen, OTHER] if rest and OTHER not in placed else chosen
+
+
+def _is_name(text: str) -> bool:
+    """Whether a name can be kept by every database and read by people: no control characters, no halves of characters."""
+    return len(text) <= LONGEST and text.isprintable() and bool(text.strip())
+
+
+def _plus(one: SlotCount, other: SlotCount) -> SlotCount:
+    return replace(
+        one,
+        good=one.good + other.good,
+        total=one.total + other.total,
+        unclear=one.unclear + other.unclear,
+        source="+".join(sorted({*one.source.split("+"), *other.source.split("+")})),
+    )
