@@ -14,6 +14,9 @@ from slo.catalogue import Metric
 Values = Iterator[tuple[Metric, dict[str, str], float]]
 
 
+_GSP_VERSION_BYTES = 0x40  # NVML_GSP_FIRMWARE_VERSION_BUF_SIZE
+
+
 class _Repair(ctypes.Structure):
     _fields_ = (("version", ctypes.c_uint), ("channel", ctypes.c_uint), ("tpc", ctypes.c_uint))
 
@@ -35,7 +38,7 @@ class Board:
                 "serial": optional_text(lambda: pynvml.nvmlDeviceGetSerial(handle)),
                 "vbios_version": optional_text(lambda: pynvml.nvmlDeviceGetVbiosVersion(handle)),
                 "inforom_version": optional_text(lambda: pynvml.nvmlDeviceGetInforomImageVersion(handle)),
-                "gsp_version": optional_text(lambda: pynvml.nvmlDeviceGetGspFirmwareVersion(handle)),
+                "gsp_version": optional_text(lambda: _gsp_version(handle)),
             }
         yield c.GPU_BOARD_INFO, self._info, 1
 
@@ -67,6 +70,13 @@ def optional_text(ask: Callable[[], object]) -> str:
         if error.value in ABSENT:
             return ""
         raise
+
+
+def _gsp_version(handle: Handle) -> bytes:
+    """The binding's own function takes other arguments in other versions."""
+    version = ctypes.create_string_buffer(_GSP_VERSION_BYTES)
+    call("nvmlDeviceGetGspFirmwareVersion", handle, version)
+    return version.value
 
 
 def compute_mode(handle: Handle) -> Values:
