@@ -24,6 +24,7 @@ HISTOGRAMS = {
 }
 SERVED = ("stop", "length")
 FAILED = ("error",)
+BELOW, BETWEEN = "bucket-below", "bucket-between"
 Labels = tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -76,6 +77,11 @@ class Counting:
     most: tuple[Selector, ...] | None = None
 
     @property
+    def off_bucket(self) -> bool:
+        """Whether it is counted next to the limit and not at it."""
+        return self.source in (BELOW, BETWEEN)
+
+    @property
     def selectors(self) -> tuple[Selector, ...]:
         """Every selector that is read, once each."""
         return tuple(dict.fromkeys((*self.good, *self.total, *self.without, *(self.most or ()))))
@@ -126,9 +132,9 @@ class Near:
             return self.exact
         sure = () if found.lower is None else (self.at(found.lower),)
         if not self.bracket:
-            return Counting("bucket-below", sure, self.total, self.without)
+            return Counting(BELOW, sure, self.total, self.without)
         most = self.total if found.upper == inf else (self.at(found.upper),)
-        return Counting("bucket-between", sure, self.total, self.without, most)
+        return Counting(BETWEEN, sure, self.total, self.without, most)
 
 
 Way = Counting | Near

@@ -2,13 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
+from typing import Literal
 
 from slo import catalogue as c
+from slo.bounds import Edges, edges
+from slo.budget import Counted
 from slo.burn import MIN_BAD, Tier, tiers
 from slo.findings import Finding
-from slo.indicators import HISTOGRAMS, Counting, Selector, Way, best, countings
+from slo.indicators import HISTOGRAMS, Counting, Near, Selector, Way, best, countings
 from slo.ledger.booking import MAX_GAP, Observed, Unit, unit
 from slo.quantities import duration_text
 from slo.sources import Series
@@ -100,6 +103,9 @@ def _pool(
         ways = countings(objective, pool)
         counted = {key: way for key, series in fleet.items() if (way := _best(ways, series)) is not None}
         yield from _uncounted(objective, ways, {key: s for key, s in fleet.items() if key not in counted})
+        yield from _off_bucket(
+            objective, ways[-1], {key: fleet[key] for key, way in counted.items() if way.off_bucket}, slots
+        )
         rate = _per_second(observed, ways, {key: (counted[key], fleet[key]) for key in counted})
         if rate is not None:
             yield from _traffic(objective, rate)
@@ -129,16 +135,69 @@ def _why(objective: Objective, ways: Sequence[Way], series: Sequence[Series]) ->
         return f"{ways[0].selectors[0].name} is missing there" + (
             ", which our plugin writes inside the engine: install it there (README)" if kind == "goodput" else ""
         )
-    name, limit = HISTOGRAMS[kind].bucket, float(objective.indicator.limits[kind])
-    bounds = {float(item.labels.get("le", "nan")) for item in series if item.name == name}
-    if not bounds:
+    name, limit = HISTOGRAMS[kind].bucket, objective.indicator.limits[kind]
+    found = edges({float(item.labels["le"]) for item in series if item.name == name}, limit)
+    if found is None:
         return f"{name} is missing there"
-    below, above = max((b for b in bounds if b < limit), default=0.0), min(b for b in bounds | {inf} if b > limit)
-    legal = [duration_text(bound) for bound in (below, above) if 0 < bound < inf]
+    legal = [duration_text(bound) for bound in found if bound is not None and bound < inf]
+    modes = "conservative or bracket" if objective.off_bucket == "refuse" and found.lower is not None else "bracket"
     return (
-        f"the limit {objective.indicator.limits[kind]} is no bucket bound there; take {' or '.join(legal)}, or start vLLM with what "
-        f"`plimsoll vllm-args` prints"
+        f"the limit {limit} is no bucket bound there; take {' or '.join(legal)}, or start vLLM with what `plimsoll vllm-args` prints, "
+        f"or let off_bucket say {modes}"
     )
+
+
+def _off_bucket(
+    objective: Objective, way: Way, fleet: dict[Unit, list[Series]], slots: Sequence[int]
+) -> Iterator[Finding]:
+    """Say which replicas are counted at the bounds next to the limit, at which, and how many requests lie between these."""
+    groups: dict[Edges, list[Unit]] = defaultdict(list)
+    for key, series in fleet.items():
+        if isinstance(way, Near) and (found := way.edges([(item.name, item.labels) for item in series])) is not None:
+            groups[found].append(key)
+    for found, units in groups.items():
+        assert isinstance(way, Near)  # noqa: S101 - or there would be no group
+        seen = _between(replace(way, bracket=True), [fleet[key] for key in units], slots)
+        yield _at_edges(objective, found, _names(units), *seen)
+
+
+def _at_edges(objective: Objective, found: Edges, names: str, seen: Counted, when: str) -> Finding:
+    lower, upper = (duration_text(bound) if bound and bound < inf else "" for bound in found)
+    where = f"between the bounds {lower} and {upper}" if lower and upper else f"above the highest bound, {lower},"
+    where = where if lower else f"below the lowest bound, {upper},"
+    limit = objective.indicator.limits[objective.indicator.kind]
+    told = f"the limit {limit} lies {where} on {names}; off_bucket: {objective.off_bucket} "
+    told += "counts at both" if objective.bracketed else f"counts at {lower}"
+    level: Literal["warning", "info"] = "info"
+    if seen.total:
+        ends = [some.good / seen.total for some in (seen, seen.at_best)]
+        told += (
+            f": {seen.unclear:,} of {when} {seen.total:,} requests ({seen.unclear / seen.total:.2%}) are between, so "
+            f"{ends[0]:.2%} to {ends[1]:.2%} are good" + ("" if objective.bracketed else f", and {ends[0]:.2%} is told")
+        )
+        if ends[0] < objective.target <= ends[1]:
+            level, told = "warning", f"{told}; whether the target is kept cannot be told"
+    if objective.bracketed and not upper:
+        level, told = "warning", f"{told}; nothing is surely bad, so no page can ever come"
+    return Finding(
+        level, f"objective {objective.id}", f"{told}. `plimsoll vllm-args` prints what makes the limit a bound"
+    )
+
+
+def _between(way: Near, fleet: Sequence[Sequence[Series]], slots: Sequence[int]) -> tuple[Counted, str]:
+    """Count replicas at both edges: in the last hour where they were watched, else over their lives."""
+    watched = Observed([item for series in fleet for item in series], slots).count([way])
+    if sum(slot.covered_seconds for slot in watched) >= WATCHED:
+        sums = [sum(getattr(slot, name) for slot in watched) for name in ("good", "total", "unclear")]
+        return Counted(sums[0], sums[1], LOOK, unclear=sums[2]), "the last hour's"
+    good, total, most = 0.0, 0.0, 0.0
+    for series in fleet:
+        if (counting := _best([way], series)) is not None:
+            without = _last(counting.without, series)
+            total += _last(counting.total, series) - without
+            good += _last(counting.good, series) - (without if counting.good else 0)
+            most += _last(counting.most or counting.good, series) - without
+    return Counted(round(good), round(total), 0.0, unclear=round(most - good)), "their lives'"
 
 
 def _per_second(
@@ -158,13 +217,13 @@ def _per_second(
 def _life(way: Counting, series: Sequence[Series]) -> tuple[float, float]:
     """Return what a replica has counted since its process began, and how many seconds ago that was."""
     at, start = next(item.samples[-1] for item in series if item.name == c.REPLICA_START.name)
-    signs = [(selector, 1) for selector in way.total] + [(selector, -1) for selector in way.without]
-    return sum(
-        sign * item.samples[-1][1]
-        for selector, sign in signs
-        for item in series
-        if selector.matches(item.name, item.labels)
-    ), at - start
+    return _last(way.total, series) - _last(way.without, series), at - start
+
+
+def _last(selectors: Sequence[Selector], series: Sequence[Series]) -> float:
+    """Sum the latest values of what is selected."""
+    mine = (item for item in series if any(selector.matches(item.name, item.labels) for selector in selectors))
+    return sum(item.samples[-1][1] for item in mine)
 
 
 def _traffic(objective: Objective, rate: float) -> Iterator[Finding]:
