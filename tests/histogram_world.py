@@ -36,12 +36,16 @@ class Life:
 
 
 def scraped(
-    fleet: dict[str, list[Life]], times: Sequence[float], metric: Metric = c.TTFT, objective: str = "fast"
+    fleet: dict[str, list[Life]],
+    times: Sequence[float],
+    metric: Metric = c.TTFT,
+    objective: str = "fast",
+    model: str = "m",
 ) -> list[Series]:
     """What a source read at these times; of each replica the process that had begun last."""
     found: dict[tuple[str, ...], Series] = {}
     for replica, lives in fleet.items():
-        mine = {"replica": replica, "model": "m", "engine": "vllm", "instance": "node:9800"}
+        mine = {"replica": replica, "model": model, "engine": "vllm", "instance": "node:9800"}
         for at in times:
             life = max((life for life in lives if life.start <= at), key=lambda life: life.start, default=None)
             if life is None:

@@ -2,12 +2,18 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
 import pytest
 
 import pool_world
+from compose.commands.serve import wanted
+from histogram_world import Life, scraped
+from page import Page
+from promtool import series as series_text
+from recorded import Recorded
 from slo.indicators import Selector
 from slo.ledger.database import open_database
 from slo.ledger.ingest import ingest
@@ -15,10 +21,12 @@ from slo.ledger.pools import pool_rows
 from slo.ledger.store import Ledger
 from slo.sources import Series, SourceError
 from slo.sources.prometheus import PrometheusSource
+from slo.sources.scrape import ScrapeSource
+from slo.spec import load
 from stack import Prometheus, Server
 from test_ledger import END, T0, WORLD, rows
 from test_ledger_pools import BUSY, SLOTS, count
-from world import MODEL, spec
+from world import MODEL, SPEC_TEXT, spec
 
 Opener = Callable[[str], Ledger]
 EVERYTHING = [
@@ -55,9 +63,31 @@ def lines(series: list[Series], milliseconds: bool) -> Iterator[str]:
             yield f"{item.name}{{{labels}}} {value!r} {round(at * 1000) if milliseconds else f'{at:.3f}'}\n"
 
 
+def histograms() -> list[Series]:
+    """An hour of a model's engines whose limit is a bound of one, of another since its restart, and of a third not at all."""
+    requests: list[tuple[float, float | None]] = [(T0 + 2.0 * i, i * 37 % 100 / 100) for i in range(1800)]
+    restart = T0 + 1799.0
+    fleet = {
+        "exact": [Life(T0 - 9000, (0.25, 0.6), requests)],
+        "mended": [
+            Life(T0 - 9000, (0.5, 0.75), requests),
+            Life(restart, (0.5, 0.6, 0.75), [one for one in requests if one[0] > restart]),
+        ],
+        "off": [Life(T0 + 100, (0.1, 0.55, 2.5), [one for one in requests if one[0] > T0 + 100])],
+    }
+    return scraped(fleet, [T0 + 15.0 * i for i in range(245)], model="h")
+
+
+OFF_BUCKET = load(SPEC_TEXT.replace("model: m", "model: h").replace("target: 95%", "target: 95%, off_bucket: bracket"))
+
+
+def numbers(ledger: Ledger) -> list[tuple[object, ...]]:
+    return [(s.slot, s.good, s.unclear, s.total, s.covered_seconds, s.source) for s in ledger.slots("fast", 0, 1e12)]
+
+
 def everything() -> list[Series]:
-    """The requests of one world and a whole pool of another, in the same two hours."""
-    return [*WORLD.all_series(), *BUSY.series()]
+    """The requests of one world, a whole pool of another, and histograms, in the same two hours."""
+    return [*WORLD.all_series(), *BUSY.series(), *histograms()]
 
 
 def victoria_metrics() -> Server:
@@ -146,6 +176,43 @@ def test_what_a_pool_did_is_the_same_whoever_kept_the_samples(
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
     ingest(pool_world.SPEC, source, ledger, END)
     assert pool_rows(ledger.engine, "pool", SLOTS[0], SLOTS[-1] + 1) == count(BUSY)
+
+
+def test_what_lies_between_two_bounds_is_the_same_whoever_kept_the_samples(
+    source: PrometheusSource, tmp_path: Path, open_ledger: Opener
+) -> None:
+    truth, found = open_ledger(f"sqlite:///{tmp_path}/truth.db"), open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    ingest(OFF_BUCKET, Recorded(histograms()), truth, END)
+    ingest(OFF_BUCKET, source, found, END)
+    assert numbers(found) == numbers(truth)
+    assert sum(slot.unclear for slot in found.slots("fast", 0, 1e12)) > 500
+    assert {slot.source for slot in found.slots("fast", 0, 1e12)} == {"bucket+bucket-between"}
+
+
+def test_and_scraped_directly_it_is_the_same_too(tmp_path: Path, open_ledger: Opener) -> None:
+    truth, ledger = open_ledger(f"sqlite:///{tmp_path}/truth.db"), open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    series, now = histograms(), 0.0
+    ingest(OFF_BUCKET, Recorded(series), truth, END)
+    shown = [(item, dict(item.samples)) for item in series]
+    pages = {name: Page() for name in ("exact", "mended", "off")}
+    with ExitStack() as stack:
+        urls = [f"http://{stack.enter_context(page.served())}" for page in pages.values()]
+        direct = ScrapeSource(urls, ledger.engine, wanted(OFF_BUCKET), clock=lambda: now)
+        stack.enter_context(closing(direct))
+        for now in sorted({at for item in series for at, _ in item.samples}):
+            for name, page in pages.items():
+                at_once = [(item, at[now]) for item, at in shown if item.labels["replica"] == name and now in at]
+                page.text = "".join(f"{sample(item)} {value!r}\n" for item, value in at_once)
+            direct.scrape()
+            if now % 300 == 0:
+                ingest(OFF_BUCKET, direct, ledger, now)
+        ingest(OFF_BUCKET, direct, ledger, now)
+    assert numbers(ledger) == numbers(truth)
+
+
+def sample(item: Series) -> str:
+    """Name and labels as an exporter writes them: it does not say where it is."""
+    return series_text(item.name, {name: value for name, value in item.labels.items() if name != "instance"})
 
 
 def test_the_beginning_of_what_is_kept_is_found_within_an_hour(source: PrometheusSource) -> None:
