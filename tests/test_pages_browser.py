@@ -23,7 +23,8 @@ from world import SPEC_TEXT, spec
 
 pytestmark = pytest.mark.browser
 NOW = 1_700_000_400.0
-PAGES = ("/", "/slos/fast", "/pools/pool", "/reviews/2023-W46", "/runbooks")
+WHATIF = "/pools/pool/whatif?rate=5&prompt=300&output=20"
+PAGES = ("/", "/slos/fast", "/pools/pool", "/reviews/2023-W46", WHATIF, "/runbooks")
 HOUR = 3600
 
 
@@ -150,18 +151,20 @@ def test_time_that_nobody_watched_is_a_gap_and_a_chart_without_numbers_says_unkn
         watched.page.close()
 
 
-@pytest.mark.parametrize("path", PAGES[:4])
+@pytest.mark.parametrize("path", PAGES[:5])
 def test_everything_that_can_be_clicked_is_reached_by_keyboard_and_shows_it(
     browser: Browser, url: str, path: str
 ) -> None:
     page = Watched(browser.new_page(), url).open(path)
-    wanted = page.locator("a[href]:visible, summary:visible").count()
+    reached = "a[href], summary, input, select, button"
+    wanted = page.locator(reached).locator("visible=true").count()
     seen = set()
     for _ in range(3 * wanted):
         page.keyboard.press("Tab")
         name, outline = page.evaluate(
-            """() => { const all = [...document.querySelectorAll('a[href], summary')], one = document.activeElement;
-                       return [all.indexOf(one), getComputedStyle(one).outlineStyle]; }"""
+            """(reached) => { const all = [...document.querySelectorAll(reached)], one = document.activeElement;
+                              return [all.indexOf(one), getComputedStyle(one).outlineStyle]; }""",
+            reached,
         )
         if name >= 0:
             seen.add(name)
@@ -170,7 +173,7 @@ def test_everything_that_can_be_clicked_is_reached_by_keyboard_and_shows_it(
     page.close()
 
 
-@pytest.mark.parametrize("path", PAGES[:4])
+@pytest.mark.parametrize("path", PAGES[:5])
 def test_on_paper_there_is_the_content_and_no_menu(browser: Browser, url: str, path: str, tmp_path: Path) -> None:
     page = Watched(browser.new_page(), url).open(path)
     page.emulate_media(media="print")
@@ -179,6 +182,61 @@ def test_on_paper_there_is_the_content_and_no_menu(browser: Browser, url: str, p
     file = tmp_path / "page.pdf"
     page.pdf(path=file, format="A4")
     assert file.read_bytes().count(b"/Type /Page\n") + file.read_bytes().count(b"/Type /Page ") <= 8
+    page.close()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_review_on_paper_has_every_section_whole_and_dark_on_white(browser: Browser, url: str, dark: bool) -> None:
+    paper = {"width": 690, "height": 1000}  # A4 at 96 dpi less the margins of page.css
+    context = browser.new_context(viewport=paper, color_scheme="dark" if dark else "light")  # type: ignore[arg-type]
+    page = Watched(context.new_page(), url).open("/reviews/2023-W46")
+    shown = [text for text in page.locator("h1, h2, caption, th").all_inner_texts() if text]
+    page.emulate_media(media="print", color_scheme="dark" if dark else "light")
+    assert [text for text in page.locator("h1, h2, caption, th").all_inner_texts() if text] == shown
+    for heading in ("Capacity review 2023-W46", "Capacity", "pool", "What pool did"):
+        expect(page.locator("h1, h2, caption").get_by_text(heading, exact=True).first).to_be_visible()
+    clipped = """() => [...document.querySelectorAll('table')].filter((one) => {
+        const box = one.getBoundingClientRect(), sheet = one.closest('.sheet, .scroll').getBoundingClientRect();
+        return one.scrollWidth > one.clientWidth || box.right > sheet.right + 1 || box.right > innerWidth; }).length"""
+    assert page.evaluate(clipped) == 0
+    inks = page.evaluate(
+        "() => [...document.querySelectorAll('td, th, h1, h2, li, p')].map((one) => getComputedStyle(one).color)"
+    )
+    assert max(sum(map(int, re.findall(r"\d+", ink)[:3])) for ink in inks) < 3 * 128, "every ink is dark"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgba(0, 0, 0, 0)"
+    context.close()
+
+
+def test_what_if_is_asked_from_the_pools_page_by_keyboard_and_answered(browser: Browser, url: str) -> None:
+    watched = Watched(browser.new_page(), url)
+    page = watched.open("/pools/pool")
+    page.get_by_role("link", name="What if").click()
+    expect(page.locator(".card")).to_contain_text("455 + 202 tokens a request (the pool's own, last seven days)")
+    expect(page.locator(".card")).to_contain_text(
+        "for 0.667 requests/s (the pool's own, last seven days, busiest five minutes)"
+    )
+    page.get_by_label("Requests per second").fill("40")
+    page.get_by_label("GPUs (tensor parallelism)").select_option("8")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**gpus=8**")
+    told = httpx.get(f"{url}/api/v1/pools/pool/whatif", params={"rate": 40, "gpus": 8}, timeout=30).json()
+    low, high = told["answer"]["nodes"]
+    expect(page.locator(".number")).to_have_text(f"{low} to {high}" if low != high else f"{low}")
+    expect(page.locator(".card")).to_contain_text("Nobody measured the steps of this replica")
+    assert page.locator(".steps tr").count() == len(told["steps"])
+    expect(page.get_by_label("Requests per second")).to_have_value("40")
+    assert watched.wrong == []
+    page.close()
+
+
+def test_a_what_if_that_cannot_be_answered_keeps_what_was_written_and_says_why(browser: Browser, url: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{url}/pools/pool/whatif?mix=<b>5&rate=7")
+    expect(page.get_by_role("alert")).to_contain_text("write PROMPT/OUTPUT/PERCENT")
+    expect(page.get_by_label("Or a mix of them")).to_have_value("<b>5")
+    page.goto(f"{url}/pools/pool/whatif?gpu=L40S-48GB&gpus=1")
+    expect(page.locator(".number")).to_have_text("none")
+    expect(page.locator(".steps")).to_contain_text("are missing for weights and overhead")
     page.close()
 
 

@@ -58,7 +58,7 @@ def scaled(name: str, target: Hardware) -> Scaled:
     }
     bands = {what: sorted((ratio**LEAST, ratio**MOST)) for what, ratio in ratios.items()}
     models = (_times(model, *(band[end] for band in bands.values())) for end in (0, 1))
-    said = (f"{what}: x {band[0]:.2f} to {band[1]:.2f}" for what, band in bands.items())
+    said = (f"{what}: {band[0]:.2f} to {band[1]:.2f} times as long" for what, band in bands.items())
     return Scaled(tuple(models), (f"step times: not measured; those of {name}, scaled", *said))
 
 

@@ -1,5 +1,6 @@
-"""Pages for people: all budgets, one of them, one pool, the weekly review, and the runbooks. Everything they load is served from here, so they work air-gapped."""
+"""Pages for people: all budgets, one of them, one pool, what-if, the weekly review, and the runbooks. Everything they load is served from here, so they work air-gapped."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -11,7 +12,7 @@ from markdown_it.token import Token
 from slo.budget import Budget
 from slo.exhaustion import Exhaustion
 from slo.quantities import duration_text, percent_text
-from slo.service import api_reviews, pages_detail
+from slo.service import api_reviews, pages_detail, pages_whatif
 from slo.service.state import Service
 from slo.service.weeks import WEEK, start_of, week_of
 
@@ -56,6 +57,7 @@ def router(service: Service, runbooks: str) -> APIRouter:
         return templates.TemplateResponse(request, "budgets.html", context)
 
     pages_detail.add(pages, templates, service)
+    pages_whatif.add(pages, templates, service)
 
     @pages.get("/reviews")
     def last_review() -> RedirectResponse:
@@ -66,7 +68,9 @@ def router(service: Service, runbooks: str) -> APIRouter:
         reviewed = api_reviews.found(service, week, fresh)
         start = start_of(week)
         after = week_of(start + WEEK) if start + WEEK <= service.clock() else None
-        context = {"review": reviewed, "before": week_of(start - WEEK), "after": after, "fresh": fresh}
+        first, last = (datetime.fromtimestamp(at, UTC) for at in (start, start + WEEK - 1))
+        days = f"{first:%A} {first.day} {first:%B} to {last:%A} {last.day} {last:%B %Y}, UTC"
+        context = {"review": reviewed, "days": days, "before": week_of(start - WEEK), "after": after, "fresh": fresh}
         return templates.TemplateResponse(request, "review.html", context)
 
     @pages.get("/runbooks")
