@@ -51,7 +51,8 @@ class Exhaustion:
 def exhaustion(
     objective: Objective, counted: Counted, leaving: Numbers, blocks: Numbers, ends_in: float | None
 ) -> Exhaustion:
-    """Tell when an objective's budget runs out; `counted` is its window so far.
+    """Tell when an objective's budget runs out; `counted` is its window so far. Unclear requests (slo.bounds) are taken for bad, so that
+    it may run out later; where that decides whether it has run out already, nothing is known.
 
     `leaving` has a row (seconds from now until it has left the window, bad, total) for each piece of a rolling window, in order of
     time; a calendar window, of which nothing leaves, gives `ends_in` seconds instead. `blocks` has a row (bad, total, observed
@@ -61,9 +62,9 @@ def exhaustion(
     countable = today[:, 3].sum()
     coverage = min(1.0, float(today[:, 2].sum() / countable)) if countable > 0 else 0.0
     slack = objective.budget_ratio * counted.total - counted.bad
-    if counted.total and slack <= 0:
+    if counted.total and objective.budget_ratio * counted.total <= counted.at_best.bad:
         return Exhaustion("exhausted", coverage, 0.0, 0.0, 0.0)
-    if not counted.total or coverage < LEAST_COVERAGE:
+    if slack <= 0 or coverage < LEAST_COVERAGE:
         return Exhaustion("unknown", coverage)
     if ends_in is not None:
         leaving = np.zeros((max(1, int(ends_in // 3600) + 1), 3))

@@ -1,6 +1,7 @@
 """When a budget runs out: by hand where the answer is plain, and on generated truth for what the interval promises."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,10 @@ def test_spent_is_spent_and_what_was_not_watched_is_not_known() -> None:
     left = even(0, 168_000)
     spent = exhaustion(FAST, Counted(166_320, 168_000, 1.0), left, steady(0, 1000, 0.0), None)
     assert (spent.state, spent.seconds, spent.soonest, spent.latest) == ("exhausted", 0.0, 0.0, 0.0)
+    # Of 1,680 allowed 1,000 are surely bad and 800 unclear: whether it is spent, nobody knows.
+    unclear = Counted(168_000 - 1800, 168_000, 1.0, unclear=800)
+    assert exhaustion(FAST, unclear, left, steady(0, 1000), None).state == "unknown"
+    assert exhaustion(FAST, replace(unclear, unclear=120), left, steady(0, 1000), None).state == "exhausted"
     clean = Counted(168_000, 168_000, 1.0)
     too_little = exhaustion(FAST, clean, left, steady(20, 1000, 0.74), None)
     assert (too_little.state, too_little.seconds, too_little.soonest) == ("unknown", None, None)

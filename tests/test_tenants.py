@@ -2,18 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 
 import pytest
 from fastapi.testclient import TestClient
-from prometheus_client import CollectorRegistry
 
-from exporters.gateway_answer import Answer
-from exporters.gateway_counts import Counts, Ended
+from gateway_world import END, ENGINE, HOSTILE, HOURS, T0, UNWRITABLE, Booked, Gateways
 from recorded import Recorded
-from slo import catalogue as c
+from slo.exchange.to_openslo import write_openslo
 from slo.exclusions import Exclusion
 from slo.ledger import tenants as places
 from slo.ledger.ingest import ingest
@@ -25,101 +21,11 @@ from slo.service.app import create_app
 from slo.service.state import Service
 from slo.sources import Series, SourceError
 from slo.spec import Spec, SpecError, load
-from slo.windows import SLOT, slot_of
+from slo.windows import SLOT
 from world import SPEC_TEXT
 
-T0 = 1_700_000_100  # a slot's start
-HOURS = 2
-END = T0 + HOURS * 3600
-SCRAPE = 30
-LIMIT = 0.6
 MORE = "  - {id: up, pool: pool, indicator: availability, target: 99%, window: 28d, per: tenant}\n"
 SPEC = load(SPEC_TEXT.replace("window: 28d}", "window: 28d, per: tenant}") + MORE)
-HOSTILE = (
-    "<script>alert(1)</script>",
-    'x"} or vector(1) #',
-    "'; DROP TABLE slots; --",
-    "../../etc/passwd",
-    "a/b?c=d&e",
-    "Ünïcode ✓ 名前",
-    "{{ 7 * 7 }}",
-    "other",
-    "all",
-)
-UNWRITABLE = ("nul\x00", "line\nbreak", "\u202egnp.exe", " ")
-# An engine behind the gateways that tells of no request itself.
-ENGINE = Series(
-    c.REPLICA_START.name,
-    {"replica": "a", "model": "m", "engine": "vllm", "instance": "node:9800"},
-    [(float(at), T0 - 9e4) for at in range(T0, END + 1, SCRAPE)],
-)
-Booked = dict[str, dict[int, tuple[int, int]]]
-
-
-@dataclass
-class Gateways:
-    """Two gateways whose counters are Plimsoll's own, scraped as a Prometheus does; and what each tenant really did, by slot.
-
-    A request is `good` for the latency objective within 0.6 s to the first token, and for availability where it did not fail.
-    """
-
-    tenants: tuple[str, ...]
-    seed: int = 1
-    restart: int = T0 + 4000
-    series: dict[tuple[str, ...], Series] = field(default_factory=dict)
-    truth: dict[str, Booked] = field(default_factory=lambda: {"fast": {}, "up": {}})
-
-    def run(self) -> "Gateways":
-        random = Random(self.seed)  # noqa: S311 - a fixed sequence
-        for gateway in ("east", "west"):
-            registry = CollectorRegistry()
-            counts = Counts(gateway, 1000, registry)
-            counts.add(self._ended("early", 0.1, None))  # before it is first read: nobody knows when
-            for at in range(T0, END + 1, SCRAPE):
-                if at == self.restart and gateway == "west":
-                    registry = CollectorRegistry()
-                    counts = Counts(gateway, 1000, registry)
-                if at > T0:
-                    self._serve(random, counts, gateway, at)
-                self._scrape(registry, gateway, at)
-        return self
-
-    def _ended(self, tenant: str, first: float, reason: str | None) -> Ended:
-        answer = Answer()
-        answer.status, answer.first = (500 if reason == "5xx" else 429 if reason == "4xx" else 200), first
-        return Ended("m", tenant, reason, first + 1, answer)
-
-    def _serve(self, random: Random, counts: Counts, gateway: str, at: int) -> None:
-        for number, tenant in enumerate(self.tenants):
-            since = T0 + 60 * number  # one after the other they begin, and each has pauses
-            if at < since or random.random() < 0.3 or (gateway == "west" and number % 3 == 0):
-                continue
-            counts.add(self._ended(tenant, 0.1, None))  # only a request that was served gives a new name
-            self._note("fast", tenant, at, 1, 1)
-            self._note("up", tenant, at, 1, 1)
-            for _ in range(random.randrange(4)):
-                first = random.choice((0.1, 0.55, 0.61, 3.0))
-                reason = random.choices((None, "4xx", "5xx", "left", "broken"), (90, 2, number % 5, 3, 1))[0]
-                counts.add(self._ended(tenant, first, reason))
-                self._note("fast", tenant, at, first <= LIMIT, 1)
-                self._note("up", tenant, at, reason is None, reason in (None, "5xx", "broken"))
-
-    def _note(self, objective: str, tenant: str, at: int, good: int, total: int) -> None:
-        mine = self.truth[objective].setdefault(tenant, {})
-        before = mine.get(slot_of(at), (0, 0))
-        mine[slot_of(at)] = before[0] + good, before[1] + total
-
-    def _scrape(self, registry: CollectorRegistry, gateway: str, at: int) -> None:
-        for family in registry.collect():
-            for sample in family.samples:
-                if sample.name.endswith(("_created", "_sum")):
-                    continue
-                labels = {**sample.labels, "instance": f"{gateway}:9801"}
-                name = (gateway, sample.name, *map(str, sorted(labels.items())))
-                self.series.setdefault(name, Series(sample.name, labels, [])).samples.append((float(at), sample.value))
-
-    def source(self) -> Recorded:
-        return Recorded([ENGINE, *self.series.values()])
 
 
 def booked(ledger: Ledger, objective: str) -> Booked:
@@ -162,7 +68,9 @@ def test_each_tenant_has_its_own_requests_and_together_they_are_the_whole(
         assert len(whole) == HOURS * 12
     (own,) = {slot.covered_seconds for slot in ledger.slots(key("up", None), T0, END)}
     assert own == SLOT
-    assert ledger.slots("fast", 0, 1e12) == []  # the engine tells of none: its budget is unknown, whatever the gateways say
+    assert (
+        ledger.slots("fast", 0, 1e12) == []
+    )  # the engine tells of none: its budget is unknown, whatever the gateways say
 
 
 def test_step_by_step_again_and_through_an_outage_it_is_the_same_ledger(
@@ -322,5 +230,7 @@ def test_goodput_is_not_kept_by_tenant_and_per_is_no_part_of_what_is_counted() -
         SpecError, match=r"objectives\[1\].per: a gateway does not judge goodput by tenant; leave it out"
     ):
         load(SPEC_TEXT + goodput)
+    lost = [str(loss) for loss in write_openslo(SPEC)[1]]
+    assert sum("one budget, not one for each tenant" in one for one in lost) == 2
     plain: Spec = load(SPEC_TEXT + MORE.replace(", per: tenant", ""))
     assert [one.spec_hash for one in plain.objectives] == [one.spec_hash for one in SPEC.objectives]

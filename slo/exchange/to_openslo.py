@@ -32,6 +32,10 @@ def write_openslo(spec: Spec) -> tuple[str, list[Loss]]:
         if objective.indicator.kind == "goodput":
             why = "the query reads requests that the engine plugin judged; the limits stand in an annotation"
             losses.append(Loss(f"{where}.indicator", why))
+        if objective.per:
+            losses.append(
+                Loss(f"{where}.per", "not carried: an SLO of OpenSLO has one budget, not one for each tenant")
+            )
         documents.append(_slo(objective, spec.pool(objective.pool)))
     return yaml.safe_dump_all(documents, sort_keys=False, width=120, allow_unicode=True), losses
 

@@ -7,7 +7,8 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 
 from slo.compare import QUANTILES, bracket, compare
-from slo.parting import OF_REQUESTS, TENANT, Side
+from slo.gateway import TENANT
+from slo.parting import OF_REQUESTS, Side
 from slo.service.history import rfc3339
 from slo.service.problems import READING
 from slo.service.spans import Since, Until, of_objective, span

@@ -42,7 +42,7 @@ class ExhaustionOut(BaseModel):
 
     state: Literal["exhausted", "runs_out", "holds", "unknown"] = Field(
         description="exhausted: it is spent; runs_out: it will be at this pace; holds: not before the window's end (of a rolling one: "
-        f"ever); unknown: no request, or less than {LEAST_COVERAGE:.0%} of the look-back was observed."
+        f"ever); unknown: no request, unclear requests decide whether it is spent, or less than {LEAST_COVERAGE:.0%} of the look-back was observed."
     )
     seconds: float | None = Field(description="At this pace; null where it holds or is unknown.")
     soonest_seconds: float | None = Field(description="Lower end of the interval; null: not even if it goes badly.")
