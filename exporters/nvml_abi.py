@@ -29,7 +29,7 @@ def call(symbol: str, *arguments: object) -> None:
 
 def function(symbol: str) -> Callable[..., int]:
     """The library's function, which returns NVML's code; raises NVMLError as `call` does."""
-    return cast(Callable[..., int], pynvml._nvmlGetFunctionPointer(symbol))
+    return cast("Callable[..., int]", pynvml._nvmlGetFunctionPointer(symbol))
 
 
 def versioned(layout: type[ctypes.Structure], version: int) -> Any:
