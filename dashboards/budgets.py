@@ -75,11 +75,12 @@ def _glance(spec: Spec) -> Any:
 
 
 def _left(spec: Spec) -> Any:
+    other, told = common.both_ends(spec, queries.ledger(catalogue.BUDGET_LEFT_AT_BEST, "objective"))
     return panels.graph(
         links.BUDGET.title,
         "Share of the error budget left in each objective's window, by the ledger. Dashed at zero: below it the objective is "
-        f"missed. Source: {catalogue.BUDGET_LEFT}.",
-        [Query(queries.ledger(catalogue.BUDGET_LEFT, "objective"), "{{objective}}")],
+        f"missed.{told} Source: {catalogue.BUDGET_LEFT}.",
+        [Query(queries.ledger(catalogue.BUDGET_LEFT, "objective"), "{{objective}}"), *other],
         unit="percentunit",
         min=None,
         max=1,
@@ -99,10 +100,10 @@ def _common(spec: Spec) -> dict[str, Any]:
 
 
 def _due(spec: Spec) -> Any:
-    alike: dict[tuple[burn.Tier, ...], list[Objective]] = {}
+    alike: dict[tuple[tuple[burn.Tier, ...], bool], list[Objective]] = {}
     for one in spec.objectives:
-        alike.setdefault(common.tiers(one), []).append(one)
-    ranked = [_crossed(same, tiers) for tiers, same in alike.items()]
+        alike.setdefault((common.tiers(one), one.bracketed), []).append(one)
+    ranked = [_crossed(same, tiers, bracketed) for (tiers, bracketed), same in alike.items()]
     return panels.timeline(
         "Burn alerts due",
         "Which severity each objective's burn asks for: both windows of a tier are above its factor. The alert itself also "
@@ -114,12 +115,17 @@ def _due(spec: Spec) -> Any:
     )
 
 
-def _crossed(objectives: Iterable[Objective], tiers: tuple[burn.Tier, ...]) -> str:
+def _crossed(objectives: Iterable[Objective], tiers: tuple[burn.Tier, ...], bracketed: bool) -> str:
     """Highest rank of the tiers whose two windows are both above the factor, per objective."""
     ids = "|".join(one.id for one in objectives)
+
+    def above(window: float, tier: burn.Tier) -> str:
+        burning = series.burn_rate(window, bracketed and burn.AT_BEST[tier.severity])
+        return f"({_recorded(burning, objective=ids)} > bool {tier.factor:.6g})"
+
     ranks = [
-        f"label_replace({_RANK[tier.severity]} * ({_recorded(series.burn_rate(tier.long), objective=ids)} > bool {tier.factor:.6g})"
-        f' * ({_recorded(series.burn_rate(tier.short), objective=ids)} > bool {tier.factor:.6g}), "tier", "{tier.tier}", "", "")'
+        f"label_replace({_RANK[tier.severity]} * {above(tier.long, tier)}"
+        f' * {above(tier.short, tier)}, "tier", "{tier.tier}", "", "")'
         for tier in tiers
     ]
     return f"max by (objective) ({' or '.join(ranks)})"
@@ -169,10 +175,12 @@ def _burn(spec: Spec) -> Any:
 
 
 def _good(spec: Spec) -> Any:
+    total = _recorded(series.TOTAL_RATE)
+    other, told = common.both_ends(spec, queries.ratio(_recorded(series.GOOD_AT_BEST), total))
     return panels.graph(
         "Good requests, share over 5 minutes",
-        f"Good over all judged requests. Dashed: the targets. Source: {series.GOOD_RATE}, {series.TOTAL_RATE}.",
-        [Query(queries.ratio(_recorded(series.GOOD_RATE), _recorded(series.TOTAL_RATE)), "{{objective}}")],
+        f"Good over all judged requests. Dashed: the targets.{told} Source: {series.GOOD_RATE}, {series.TOTAL_RATE}.",
+        [Query(queries.ratio(_recorded(series.GOOD_RATE), total), "{{objective}}"), *other],
         unit="percentunit",
         min=None,
         max=1,

@@ -151,8 +151,17 @@ def reality() -> Any:
 
 
 def objective_colours(spec: Spec) -> dict[str, str]:
-    """One colour per objective, the same on every panel."""
-    return {one.id: panels.SERIES[index % len(panels.SERIES)] for index, one in enumerate(spec.objectives)}
+    """One colour per objective, the same on every panel and at both ends of a bracketed one."""
+    found = {one.id: panels.SERIES[index % len(panels.SERIES)] for index, one in enumerate(spec.objectives)}
+    return found | {f"{one.id} at best": found[one.id] for one in spec.objectives if one.bracketed}
+
+
+def both_ends(spec: Spec, at_best: str) -> tuple[list[Query], str]:
+    """Query of the other end of bracketed objectives, and what a description says of it: nothing where there are none."""
+    if not any(one.bracketed for one in spec.objectives):
+        return [], ""
+    told = " Where an objective's limit lies between two bucket bounds: at worst, and at best; the truth lies between them."
+    return [Query(at_best, "{{objective}} at best")], told
 
 
 def limits(spec: Spec, latency: str) -> Sequence[float]:

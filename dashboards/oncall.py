@@ -4,7 +4,7 @@ from typing import Any
 
 from dashboards import common, drill, engine_panels, gpu_panels, panels, queries
 from dashboards.panels import BAD, GOOD, GREY, NEUTRAL, ORANGE, PINK, SKY, VERMILLION, WARN, Query, Section, Step, Text
-from slo import catalogue, indicators, links, series
+from slo import burn, catalogue, indicators, links, series
 from slo.spec import Spec
 
 
@@ -78,16 +78,18 @@ def _budgets(spec: Spec) -> list[Any]:
 
 def _burn(spec: Spec) -> Any:
     fastest = {one.id: tiers[0] for one in spec.objectives if (tiers := common.tiers(one))}
-    by_window: dict[float, list[str]] = {}
-    for name, tier in fastest.items():
-        by_window.setdefault(tier.long, []).append(name)
+    bracketed = {one.id for one in spec.objectives if one.bracketed}
+    by_window: dict[str, list[str]] = {}
+    for name, tier in fastest.items():  # what its page reads: of a bracketed objective what is surely bad
+        read = series.burn_rate(tier.long, name in bracketed and burn.AT_BEST[tier.severity])
+        by_window.setdefault(read, []).append(name)
     return panels.stat(
         "Burn rate now",
         "How fast the budget is spent, over the shortest window that pages, worst first: 1 spends exactly the whole budget "
         "by the window's end. Red: fast enough to page at once.",
         [
-            Query(f"sort_desc({queries.judged(series.burn_rate(window), objective='|'.join(names))})", "{{objective}}")
-            for window, names in by_window.items()
+            Query(f"sort_desc({queries.judged(read, objective='|'.join(names))})", "{{objective}}")
+            for read, names in by_window.items()
         ],
         unit="suffix: ×",
         decimals=1,
