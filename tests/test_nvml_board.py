@@ -84,9 +84,9 @@ def test_cycles_are_asked_of_drivers_that_count_them_and_are_no_percent(fake: Fa
 
         def window() -> bool:
             node.scrape(60)
-            return node.family(c.GPU_SM_ACTIVE, fake.uuid(0)) != {}
+            return all(node.family(c.GPU_SM_ACTIVE, fake.uuid(index)) for index in (0, 1))
 
-        wait_for(window, "a window of GPM")
+        wait_for(window, "a window of GPM on both")
         found = [node.family(metric, fake.uuid(0)) for metric in CYCLES]
         # GPU 1 has no such counters: their ratios are there all the same.
         assert node.family(c.GPU_SM_ACTIVE, fake.uuid(1)) == {"": 0.88}
