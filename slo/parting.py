@@ -5,15 +5,17 @@ so that a replica that is upgraded in place counts for the one and then for the 
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import structs
 
 from slo import catalogue as c
 from slo import gateway
 from slo.gateway import AT_GATEWAY, TENANT
-from slo.indicators import HISTOGRAMS, Counting, Selector, Way, countings
-from slo.ledger.booking import Observed, Unit, unit
+from slo.indicators import HISTOGRAMS, Counting, Selector, countings
+from slo.ledger.booking import Observed, SlotCount, Unit, unit
 from slo.sources import Series
 from slo.spec import Objective, Pool
 
@@ -23,24 +25,27 @@ Labels = tuple[tuple[str, tuple[str, ...]], ...]
 
 @dataclass
 class Side:
-    """What carried one value: good and total requests, replicas, and requests by latency and upper bound in seconds."""
+    """What carried one value: good and total requests (and how many more may be good), replicas, and requests by latency and upper
+    bound in seconds."""
 
     value: str
     good: int = 0
     total: int = 0
+    unclear: int = 0
     replicas: set[Unit] = field(default_factory=set)
     buckets: dict[str, dict[float, int]] = field(default_factory=dict)
 
     @property
     def bad(self) -> int:
-        """Requests that were not good."""
+        """Requests that were not surely good."""
         return self.total - self.good
 
-    def count(self, observed: Observed, ways: Sequence[Way]) -> None:
+    def count(self, slots: Iterable[SlotCount]) -> None:
         """Add the requests of some slots."""
-        for slot in observed.count(ways):
+        for slot in slots:
             self.good += slot.good
             self.total += slot.total
+            self.unclear += slot.unclear
 
 
 class Parting(Protocol):
@@ -56,6 +61,8 @@ class Parting(Protocol):
 def parting(objective: Objective, pool: Pool, label: str) -> Parting:
     """Return how a label parts an objective's requests; raises ValueError where it cannot."""
     kind = objective.indicator.kind
+    if objective.off_bucket == "conservative":  # sides whose histograms have other bounds would be held to two limits
+        objective = structs.replace(objective, off_bucket="bracket")
     if label in OF_REQUESTS and kind == "availability":
         raise ValueError(f"availability is not counted by {label}; take a label of the replicas")
     if label == TENANT and kind == "goodput":
@@ -86,7 +93,7 @@ class ByReplica:
         """Add requests, replicas and buckets."""
         mine = _carrying(series, self.carriers, self._label, side.value)
         observed = Observed(mine, slots)
-        side.count(observed, self._ways)
+        side.count(observed.count(self._ways))
         side.replicas |= observed.fleet.keys()
         for latency in self._latencies:
             # Engines record a time per output token of 0 for requests of one token, which have none.
@@ -109,7 +116,7 @@ class ByRequest:
         """Add requests; latencies are not told apart by these labels."""
         mine = (("objective", (self._objective,)), (self._label, (side.value,)))
         good, bad = (Selector(c.ADAPTER_REQUESTS.name, (*mine, ("outcome", (outcome,)))) for outcome in ("good", "bad"))
-        side.count(Observed(series, slots), [Counting("request", (good,), (good, bad))])
+        side.count(Observed(series, slots).count([Counting("request", (good,), (good, bad))]))
 
 
 class ByTenant:
@@ -128,9 +135,7 @@ class ByTenant:
     def add(self, side: Side, series: Sequence[Series], slots: Sequence[int]) -> None:
         """Add requests and buckets."""
         observed = Observed([*series, *gateway.watched(series)], slots)
-        for slot in gateway.count(self._objective, self._pool, observed, series, side.value):
-            side.good += slot.good
-            side.total += slot.total
+        side.count(gateway.count(self._objective, self._pool, observed, series, side.value))
         mine: Labels = (("model", (self._pool.model,)), (TENANT, (side.value,)))
         for latency in self._objective.indicator.limits:
             _buckets(side, latency, observed, series, Selector(AT_GATEWAY[latency].bucket, mine))

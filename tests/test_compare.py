@@ -14,6 +14,8 @@ from slo import catalogue as c
 from slo.compare import bracket
 from slo.ledger.database import open_database
 from slo.ledger.store import Ledger
+from slo.parting import Side
+from slo.service.api_compare import DifferenceOut, _tested
 from slo.service.app import create_app
 from slo.service.state import Service
 from slo.significance import difference
@@ -114,6 +116,44 @@ def test_each_version_has_its_own_requests_to_the_request_also_on_a_replica_that
     assert found["verdict"].startswith("2 was worse than 1: ")
     low, high = found["difference"]["low"], found["difference"]["high"]
     assert 0 < low < found["difference"]["difference"] < high
+
+
+def sides(a: tuple[int, int, int], b: tuple[int, int, int]) -> tuple[DifferenceOut | None, str]:
+    """Compare (good, unclear, total) of two sides."""
+    return _tested(*(Side(name, good, total, unclear) for name, (good, unclear, total) in (("a", a), ("b", b))))
+
+
+def test_a_difference_that_two_bucket_bounds_could_have_made_is_not_told() -> None:
+    """The same requests, of which a's engine has the bound at 600 ms and b's has 500 and 750 ms."""
+    told, verdict = sides((960, 0, 1000), (900, 80, 1000))
+    assert told is None
+    assert verdict == (
+        "No difference can be told: 0 of a's requests and 80 of b's lie between two bucket bounds, and may be good."
+    )
+    told, verdict = sides((990, 0, 1000), (800, 100, 1000))
+    assert told is not None
+    assert (told.significant, told.difference) == (True, pytest.approx(0.1 - 0.01))
+    assert verdict.startswith("b was worse than a: 10.00% to 20.00% of b's requests were bad, 1.00% of a's")
+
+
+def test_sides_with_other_bounds_are_compared_at_one_limit(tmp_path: Path, recorded: list[Series]) -> None:
+    """Of two replicas with the same requests one lacks the bound at the limit: conservative counting would make it worse."""
+    chosen = load(SPEC_TEXT.replace("window: 28d", "window: 28d, off_bucket: conservative"))
+    lacking = [s for s in recorded if s.labels["replica"] == "a"]
+    lacking += [
+        s._replace(labels=s.labels | {"replica": "twin", "instance": "twin:9800", "zone": "zone-twin"})
+        for s in lacking
+        if s.labels.get("le") != "0.6"
+    ]
+    ledger = Ledger(open_database(f"sqlite:///{tmp_path}/ledger.db"))
+    app = create_app(Service(chosen, Recorded(lacking), ledger, clock=lambda: END))
+    asked = {**ASKED, "label": "zone", "a": "zone-a", "b": "zone-twin"}
+    found = TestClient(app).get("/api/v1/slos/fast/compare", params=asked).json()
+    ledger.engine.dispose()
+    assert found["a"]["unclear"] == 0
+    assert found["b"]["unclear"] > 0
+    assert found["b"]["good"] <= found["a"]["good"] <= found["b"]["good"] + found["b"]["unclear"]
+    assert found["difference"] is None
 
 
 def test_a_percentile_is_told_as_the_bounds_between_which_it_lies(client: TestClient) -> None:

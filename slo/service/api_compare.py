@@ -45,6 +45,9 @@ class SideOut(BaseModel):
     good: int
     total: int
     bad: int
+    unclear: int = Field(
+        description="Of `bad`: may be good, as the limit lies between two bucket bounds (not with `refuse`)."
+    )
     bad_ratio: float | None = Field(description="null: no request was seen.")
     burn_rate: float | None = Field(description="Bad ratio over what the target allows.")
     replicas: int | None = Field(description="Replicas that carried it; null where the label is one of requests.")
@@ -52,7 +55,8 @@ class SideOut(BaseModel):
 
 
 class DifferenceOut(BaseModel):
-    """Bad ratio of b less that of a, with its 95 % interval (Newcombe) and the p-value of Fisher's exact test, two-sided.
+    """Bad ratio of b less that of a, with its 95 % interval (Newcombe) and the p-value of Fisher's exact test, two-sided. Where requests
+    are unclear: the least difference that there can be.
 
     Both take requests as independent; bad ones come in bursts, so a small p-value from one burst says less than it seems to.
     """
@@ -125,6 +129,7 @@ def _side(side: Side, objective: Objective, label: str) -> SideOut:
         good=side.good,
         total=side.total,
         bad=side.bad,
+        unclear=side.unclear,
         bad_ratio=ratio,
         burn_rate=None if ratio is None else ratio / objective.budget_ratio,
         replicas=None if label in (*OF_REQUESTS, TENANT) else len(side.replicas),
@@ -142,18 +147,34 @@ def _side(side: Side, objective: Objective, label: str) -> SideOut:
 
 
 def _tested(a: Side, b: Side) -> tuple[DifferenceOut | None, str]:
+    """Test the difference; where requests are unclear, it has two ends, and only what holds at both is told, by the lesser one."""
+    ends = {(a.bad, b.bad - b.unclear), (a.bad - a.unclear, b.bad)}
     try:
-        found = difference(a.bad, a.total, b.bad, b.total)
+        tested = [difference(bad_a, a.total, bad_b, b.total) for bad_a, bad_b in ends]
     except ModuleNotFoundError as error:
         return None, f"Not tested: {error.name} is not installed: pip install 'plimsoll-slo[forecast]'"
-    if found is None:
+    known = [one for one in tested if one is not None]
+    if not known:
         return None, "Not tested: one of them has no request."
+    if len(known) > 1 and not (
+        all(one.significant for one in known) and len({one.difference > 0 for one in known}) == 1
+    ):
+        between = (
+            f"{a.unclear:,} of {a.value}'s requests and {b.unclear:,} of {b.value}'s lie between two bucket bounds"
+        )
+        return None, f"No difference can be told: {between}, and may be good."
+    found = min(known, key=lambda one: abs(one.difference))
     out = DifferenceOut(**asdict(found), significant=found.significant)
     return out, _verdict(a, b, found)
 
 
+def _share(side: Side) -> str:
+    least = f"{(side.bad - side.unclear) / side.total:.2%} to " if side.unclear else ""
+    return f"{least}{side.bad / side.total:.2%}"
+
+
 def _verdict(a: Side, b: Side, found: Difference) -> str:
-    shares = f"{b.bad / b.total:.2%} of {b.value}'s requests were bad, {a.bad / a.total:.2%} of {a.value}'s"
+    shares = f"{_share(b)} of {b.value}'s requests were bad, {_share(a)} of {a.value}'s"
     between = f"the difference is between {100 * found.low:.2f} and {100 * found.high:.2f} points (95 %), p = {found.p_value:.2g}"
     if not found.significant:
         return f"No difference can be told from chance: {shares}; {between}."
