@@ -56,7 +56,7 @@ def test_one_ratio_that_this_gpu_lacks_is_absent_alone(fake: FakeNvml, node: Nod
 
     def ratios() -> bool:
         node.scrape()
-        return node.family(c.GPU_SM_ACTIVE, fake.uuid(0)) != {}
+        return all(node.family(c.GPU_SM_ACTIVE, fake.uuid(index)) for index in (0, 1))
 
     wait_for(ratios, "a window of GPM")
     assert node.family(c.GPU_TENSOR_ACTIVE, fake.uuid(0)) == {}
