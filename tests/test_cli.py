@@ -108,3 +108,15 @@ def test_vllm_args_make_every_limit_a_bound(tmp_path: Path) -> None:
     assert 0.04 in buckets["inter_token_latency"]
     assert 4.0 in buckets["request_latency"]
     assert 0.5 in buckets["time_to_first_token"]
+    assert text.count("\n") == 1
+
+
+def test_vllm_args_say_aside_which_brackets_they_close(tmp_path: Path) -> None:
+    file = tmp_path / "objectives.yaml"
+    file.write_text(GOOD.replace("id: chat-ttft, ", "id: chat-ttft, off_bucket: bracket, "))
+    command = [*PLIMSOLL, "vllm-args", "--objectives", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.count("\n") == 1  # a shell takes it as it is
+    assert done.stderr == (
+        "chat-ttft: time_to_first_token <= 600ms is then counted exactly, and `off_bucket: bracket` is not needed\n"
+    )

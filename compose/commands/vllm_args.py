@@ -3,9 +3,11 @@
 import argparse
 import json
 import shlex
+import sys
 
 from compose.inputs import read_objectives
 from exporters.engines.vllm_buckets import with_limits
+from slo.spec import LATENCIES
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -16,7 +18,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one shell-ready line."""
-    buckets = with_limits(read_objectives(args.objectives))
-    print(f"--custom-histogram-buckets {shlex.quote(json.dumps(buckets))}")
+    """Print one shell-ready line; aside, which objectives are then counted exactly that else would not be."""
+    spec = read_objectives(args.objectives)
+    print(f"--custom-histogram-buckets {shlex.quote(json.dumps(with_limits(spec)))}")
+    for objective in spec.objectives:
+        if objective.off_bucket != "refuse" and objective.indicator.kind in LATENCIES:
+            told = f"{objective.indicator} is then counted exactly, and `off_bucket: {objective.off_bucket}` is not needed"
+            print(f"{objective.id}: {told}", file=sys.stderr)
     return 0
