@@ -13,8 +13,9 @@ from exporters.nvml_events import Tell, Watch
 from exporters.nvml_fields import Fields
 from exporters.nvml_gpm import Gpm
 from exporters.nvml_health import clock_limits, ecc, fabric, margin, remap_banks, sram, thresholds
+from exporters.nvml_mig import Mig
 from exporters.nvml_nvlink import NvLinks
-from exporters.nvml_tenants import Processes, mig, text
+from exporters.nvml_tenants import Processes, text
 from slo import catalogue
 from slo.catalogue import Metric
 
@@ -67,7 +68,7 @@ class Gpu:
             if self._handle is None:
                 self.info, self._handle = self._identify()
                 version = driver(self._system["driver_version"])
-                self._readers = (*_SIMPLE, self._processes, Fans(), Fields(version), NvLinks())
+                self._readers = (*_SIMPLE, self._processes, Mig(), Fans(), Fields(version), NvLinks())
                 self._remembering = (Board(), Gpm(version))
             values, trouble = _read_all(self._readers, self._handle)
             if trouble is not None and not values:
@@ -175,5 +176,5 @@ _SIMPLE: tuple[Reader, ...] = (
     _number(catalogue.GPU_PCIE_WIDTH_MAX, pynvml.nvmlDeviceGetMaxPcieLinkWidth),
     *(_clock(catalogue.GPU_CLOCK, domain, pynvml.nvmlDeviceGetClockInfo) for domain in _CLOCKS),
     *(_clock(catalogue.GPU_CLOCK_MAX, domain, pynvml.nvmlDeviceGetMaxClockInfo) for domain in _CLOCKS),
-    *(clock_limits, ecc, sram, remap_banks, margin, thresholds, fabric, mig, compute_mode, gsp, repair, unrepairable),
+    *(clock_limits, ecc, sram, remap_banks, margin, thresholds, fabric, compute_mode, gsp, repair, unrepairable),
 )

@@ -10,7 +10,7 @@ import pytest
 TESTS = Path(__file__).parent
 # Beside the newest, with which every other test runs: the oldest allowed, and both sides of a move of field numbers.
 VERSIONS = ("12.535.161", "12.575.51", "13.580.82")
-SUITE = ("test_nvml.py", "test_nvml_board.py", "test_nvml_fields.py")
+SUITE = ("test_nvml.py", "test_nvml_board.py", "test_nvml_fields.py", "test_nvml_mig.py")
 
 
 @pytest.fixture(params=VERSIONS)

@@ -276,24 +276,6 @@ def test_the_fabrics_state_is_read_in_the_drivers_own_version(
     assert node.family(c.GPU_FABRIC_STATE, fake.uuid(2)) == {}
 
 
-def test_mig_instances_are_named_and_empty_places_are_not(fake: FakeNvml, node: Node) -> None:
-    fake.slice(0, 0, "MIG-a", "NVIDIA H100 80GB HBM3 MIG 3g.40gb", 2, (42 * 10**9, 30 * 10**9))
-    fake.slice(0, 3, "MIG-b", "NVIDIA H100 80GB HBM3 MIG 1g.10gb", 9, (0, 0))  # a driver that does not tell
-    fake.fail(0, "utilization")
-    node.scrape()
-    assert node.family(c.GPU_MIG_ENABLED, fake.uuid(0)) == {"": 1}
-    infos = [dict(p.labels) for p in node.points if p.metric is c.GPU_MIG_INFO]
-    assert [(info["mig_uuid"], info["gpu_instance"], info["name"][-7:]) for info in infos] == [
-        ("MIG-a", "2", "3g.40gb"),
-        ("MIG-b", "9", "1g.10gb"),
-    ]
-    assert {info["uuid"] for info in infos} == {fake.uuid(0)}
-    assert node.family(c.GPU_MIG_MEMORY_TOTAL, fake.uuid(0)) == {"MIG-a": 42 * 10**9}
-    assert node.family(c.GPU_MIG_MEMORY_USED, fake.uuid(0)) == {"MIG-a": 30 * 10**9}
-    assert node.family(c.GPU_BUSY, fake.uuid(0)) == {}
-    assert node.family(c.GPU_MIG_ENABLED, fake.uuid(1)) == {"": 0}
-
-
 def test_processes_are_counted_and_their_memory_is_summed_where_all_is_known(fake: FakeNvml, node: Node) -> None:
     fake.run(0, (100, 7 * 10**9), (101, 3 * 10**9))
     fake.run(1, (100, 7 * 10**9), (101, 2**64 - 1))  # NVML_VALUE_NOT_AVAILABLE

@@ -66,3 +66,14 @@ GPU_MIG_MEMORY_TOTAL = Metric(
 GPU_MIG_MEMORY_USED = Metric(
     "gpu_mig_memory_used_bytes", "gauge", ("uuid", "mig_uuid"), "Of it, in use by processes (_v2 used)."
 )
+
+
+def _of_instance(what: str, told: str) -> Metric:
+    return Metric(f"gpu_mig_{what}_ratio", "gauge", ("uuid", "mig_uuid"), f"{told} of a MIG instance (GPM).")
+
+
+GPU_MIG_GRAPHICS_ACTIVE = _of_instance("graphics_active", "Share of time in which any engine was active,")
+GPU_MIG_SM_ACTIVE = _of_instance("sm_active", "Share of time in which an SM had a warp, mean over the SMs,")
+GPU_MIG_SM_OCCUPANCY = _of_instance("sm_occupancy", "Warps on the SMs by the most that fit,")
+GPU_MIG_TENSOR_ACTIVE = _of_instance("tensor_active", "Share of time in which the tensor cores worked,")
+GPU_MIG_DRAM_BANDWIDTH = _of_instance("dram_bandwidth", "Share of its memory's bandwidth in use,")

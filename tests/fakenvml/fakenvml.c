@@ -286,6 +286,12 @@ API int nvmlGpmQueryDeviceSupport(Device *d, GpmSupport *support) { ENTER(d, GPM
 API int nvmlGpmSampleAlloc(Sample **sample) { *sample = calloc(1, sizeof **sample); return SUCCESS; }
 API int nvmlGpmSampleFree(Sample *sample) { free(sample); return SUCCESS; }
 API int nvmlGpmSampleGet(Device *d, Sample *sample) { ENTER(d, GPM); *sample = (Sample){ d, ++d->gpm_samples }; return SUCCESS; }
+API int nvmlGpmMigSampleGet(Device *d, unsigned instance, Sample *sample) { /* every instance works as its whole GPU does */
+  ENTER(d, GPM);
+  for (unsigned i = 0; i < d->slice_count; i++)
+    if (d->slices[i].uuid[0] && d->slices[i].instance == instance) { *sample = (Sample){ d, ++d->gpm_samples }; return SUCCESS; }
+  return NOT_FOUND;
+}
 API int nvmlGpmMetricsGet(GpmMetricsGet *get) {
   Sample *first = get->first, *second = get->second;
   if (!first->device || first->device != second->device || first->number >= second->number) return INVALID_ARGUMENT;
