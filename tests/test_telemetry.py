@@ -4,7 +4,7 @@ import gzip
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,8 +17,15 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from sqlalchemy.exc import IntegrityError
 
 from process import Command, environment
+from slo.ledger.store import Ledger
+from slo.ledger.tables import slots
+from slo.service.sql_spans import trace_statements
 from stack import free_port, wait_for
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -84,12 +91,12 @@ def receiver() -> Iterator[Received]:
 
 
 @contextmanager
-def serving(folder: Path, **variables: str) -> Iterator[str]:
+def serving(folder: Path, *, source: str = "scrape:http://127.0.0.1:9", **variables: str) -> Iterator[str]:
     """The service over a source that does not answer, with OTEL_ variables; gives its URL."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     own = {name: value for name, value in environment().items() if not name.startswith("OTEL_")}
-    options = ["--source", "scrape:http://127.0.0.1:9", "--db", f"sqlite:///{folder}/ledger.db"]
+    options = ["--source", source, "--db", f"sqlite:///{folder}/ledger.db"]
     command = Command(
         folder / "log",
         "serve",
@@ -134,6 +141,52 @@ def test_requests_and_jobs_arrive_as_spans_and_metrics(tmp_path: Path) -> None:
     assert numbers["plimsoll.job.duration"].unit == "s"
     assert any(name.startswith("http.server") for name in numbers)
     assert "hunter2" not in f"{received.traces}{received.metrics}"
+
+
+@pytest.mark.slow
+def test_each_statement_and_each_request_to_a_source_is_within_what_it_was_done_for(tmp_path: Path) -> None:
+    silent = f"http://127.0.0.1:{free_port()}/hidden-in-the-path"
+    with receiver() as received:
+        with serving(tmp_path, source=f"prometheus:{silent}", OTEL_EXPORTER_OTLP_ENDPOINT=received.url, **OFTEN) as url:
+            asked = {"from": "2026-11-01T00:00:00Z", "to": "2026-11-01T04:00:00Z"}
+            assert httpx.get(f"{url}/api/v1/slos/chat-ttft/slots", params=asked).status_code == 200
+            assert httpx.get(f"{url}/metrics").status_code == 200
+            wait_for(lambda: "GET /api/v1/slos/{objective}/slots" in received.spans(), "the request's span")
+            wait_for(lambda: "POST" in received.spans(), "the span of a request to the source")
+        spans = received.spans()
+    by_id = {span.span_id: span for found in spans.values() for span in found}
+    statements = [span for found in spans.values() for span in found if "db.query.text" in attributes(span)]
+    assert statements
+    assert all(span.parent_span_id in by_id for span in statements)
+    (request,) = spans["GET /api/v1/slos/{objective}/slots"]
+    mine = [attributes(span)["db.query.text"] for span in statements if span.parent_span_id == request.span_id]
+    assert any(text.startswith("SELECT slots.objective") and "slots.objective = ?" in text for text in mine)
+    assert not any("chat-ttft" in attributes(span)["db.query.text"] for span in statements)
+    assert {by_id[span.parent_span_id].name for span in spans["POST"]} <= {"ingest", "recommend"}
+    assert {attributes(span)["http.url"] for span in spans["POST"]} == {silent.removesuffix("/hidden-in-the-path")}
+    assert "hidden-in-the-path" not in f"{received.traces}"
+
+
+def test_a_statement_that_fails_is_a_failed_span_without_its_values_and_one_of_nobody_is_none(
+    database: str, open_ledger: Callable[[str], Ledger]
+) -> None:
+    engine, kept = open_ledger(database).engine, InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    tracer = provider.get_tracer("test")
+    trace_statements(engine, tracer)
+    twice = slots.insert().values(objective="secret", slot=1, good=0, total=0, covered_ms=0, spec_hash="", source="")
+    with engine.begin() as connection:
+        connection.execute(twice)
+    assert kept.get_finished_spans() == ()
+    with tracer.start_as_current_span("job"), pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(twice)
+    statement = next(span for span in kept.get_finished_spans() if span.name == "INSERT")
+    told = dict(statement.attributes or {})
+    assert (statement.status.status_code.name, told["db.operation.name"]) == ("ERROR", "INSERT")
+    assert told["error.type"] in ("IntegrityError", "UniqueViolation")
+    assert told["db.system.name"] in database
+    assert "secret" not in statement.to_json()
 
 
 @pytest.mark.slow

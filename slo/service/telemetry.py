@@ -1,7 +1,8 @@
 """OpenTelemetry traces and metrics of the service itself (extra `otel`), pushed where the standard variables name an OTLP receiver.
 
-Nothing here is imported without one, so a service without has no cost of it. Requests get a span each, and so do the jobs; no span
-holds a statement, a header or a body.
+Nothing here is imported without one, so a service without has no cost of it. Requests get a span each, and so do the jobs; within
+these, each SQL statement (as it is prepared, with places for its values) and each request to a source or webhook. No span holds a
+value of a statement, a header, a body, or of a request that is sent more than its host: a path may be a secret.
 """
 
 import time
@@ -9,24 +10,28 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
 
+import httpx
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor, RequestInfo
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Status, StatusCode, Tracer
+from opentelemetry.trace import Span, Status, StatusCode, Tracer
 
 from slo import catalogue
+from slo.service.sql_spans import trace_statements
 from slo.service.state import Service
 
 SCOPE = "plimsoll.service"
 # Asked every few seconds by machines, which nobody wants to read: health, our own metrics, the pages' assets.
 QUIET = ("/-/", "/metrics", "/static/")
 JOB, POOL = "plimsoll.job", "plimsoll.pool"
+URL = ("http.url", "url.full")  # by older and newer semantic conventions
 Watch = Callable[[str], AbstractContextManager[None]]
 
 
@@ -47,8 +52,12 @@ def observe(service: Service, environ: Mapping[str, str]) -> tuple[TelemetryConf
     meter = meters.get_meter(SCOPE)
     service.watch = _watch(tracers.get_tracer(SCOPE), meter)
     _observe_lag(meter, service)
+    trace_statements(service.ledger.engine, tracers.get_tracer(SCOPE))
+    requests = HTTPXClientInstrumentor()
+    requests.instrument(tracer_provider=tracers, meter_provider=meters, request_hook=_only_host)
 
     def end() -> None:
+        requests.uninstrument()
         tracers.shutdown()
         meters.shutdown()
 
@@ -64,6 +73,14 @@ def observe(service: Service, environ: Mapping[str, str]) -> tuple[TelemetryConf
     return config, end
 
 
+def _only_host(span: Span, request: RequestInfo) -> None:
+    url = request.url
+    scheme, host, port = (url.raw_scheme, url.raw_host, url.port) if isinstance(url, httpx.URL) else url[:3]
+    told = f"{scheme.decode()}://{host.decode()}" + (f":{port}" if port else "")
+    held = getattr(span, "attributes", None) or {}
+    span.set_attributes({name: told for name in URL if name in held})
+
+
 def _watch(tracer: Tracer, meter: Meter) -> Watch:
     seconds = meter.create_histogram("plimsoll.job.duration", "s", "How long a job of the service took.")
 
@@ -73,7 +90,12 @@ def _watch(tracer: Tracer, meter: Meter) -> Watch:
         name, _, pool = job.partition(" ")
         attributes = {JOB: name} | ({POOL: pool} if pool else {})
         began, failed = time.perf_counter(), {}
-        with tracer.start_as_current_span(name, attributes=attributes, record_exception=False) as span:
+        with tracer.start_as_current_span(
+            name,
+            attributes=attributes,
+            record_exception=False,  # what an error says may hold an address
+            set_status_on_exception=False,
+        ) as span:
             try:
                 yield
             except Exception as error:
