@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from slo.budget import Budget
-from slo.exhaustion import Exhaustion
+from slo.exhaustion import LEAST_COVERAGE, Exhaustion
 from slo.quantities import duration_text, percent_text
 from slo.service import api_reviews, pages_detail, pages_whatif
 from slo.service.state import Service
@@ -112,7 +112,8 @@ def _runs_out(found: Exhaustion) -> str:
     if found.state == "exhausted":
         return "is spent"
     if found.state == "unknown":
-        return f"runs out: unknown, {_percent(found.coverage)} of the last day observed"
+        seen = f", {_percent(found.coverage)} of the last day observed" if found.coverage < LEAST_COVERAGE else ""
+        return f"runs out: unknown{seen}"
     if found.seconds is None or found.soonest is None:
         perhaps = "" if found.soonest is None else f" (perhaps spent in {_about(found.soonest)})"
         return f"holds at today's pace{perhaps}"
