@@ -161,7 +161,7 @@ def wedge(exporter: Exporter, fake: FakeNvml) -> None:
     fake.wedge(3)
     first, page = exporter.scrape(DEADLINE)
     up = re.findall(r"^gpu_up\{.*\} (\S+)$", page, re.MULTILINE)
-    later = [exporter.scrape(DEADLINE)[0] for _ in range(20)]
+    later = [exporter.scrape(DEADLINE)[0] for _ in range(200)]
     deadline = (DEADLINE - 0.5) * 1000  # the exporter keeps half a second for the way back
     print(f"one GPU wedged: {up.count('1.0')} of {len(up)} up")
     print(
