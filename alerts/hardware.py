@@ -59,7 +59,8 @@ def _lost(spec: Spec) -> list[Alert]:
 
 
 def _pages(pool: str, owned: Owned) -> list[Alert]:
-    failed = f"max by ({EACH}) ({c.GPU_REMAP_FAILED} == 1 or {c.GPU_SRAM_THRESHOLD_EXCEEDED} == 1)"
+    faults = (c.GPU_REMAP_FAILED, c.GPU_SRAM_THRESHOLD_EXCEEDED, c.GPU_MEMORY_UNREPAIRABLE)
+    failed = f"max by ({EACH}) ({' or '.join(f'{fault} == 1' for fault in faults)})"
     asked = one_of("(printf `%.0f` $value)", {str(number): text for number, text in ACTIONS.items()}, "a recovery")
     return [
         Alert(
@@ -78,7 +79,7 @@ def _pages(pool: str, owned: Owned) -> list[Alert]:
             severity="page",
             expr=owned(failed, "instance"),
             summary=f"{INSTANCE}: a GPU's memory cannot repair itself",
-            description=f"GPU {GPU} behind {INSTANCE} could not replace a bad memory row, or its SRAM errors passed the vendor's limit: replace it.",
+            description=f"GPU {GPU} behind {INSTANCE} could not replace a bad memory row, has a fault that no repair mends, or its SRAM errors passed the vendor's limit: replace it.",
             panel=links.GPU_HEALTH,
             pool=pool,
         ),
@@ -108,13 +109,14 @@ def _ticket(name: str, expr: str, summary: str, description: str, panel: links.P
 
 
 def _memory_tickets() -> Iterable[Alert]:
-    pending = f"max by ({EACH}) ({c.GPU_REMAP_PENDING} == 1 or {c.GPU_RETIRED_PENDING} == 1)"
+    waiting = (c.GPU_REMAP_PENDING, c.GPU_RETIRED_PENDING, c.GPU_REPAIR_PENDING)
+    pending = f"max by ({EACH}) ({' or '.join(f'{repair} == 1' for repair in waiting)})"
     errors = f'sum by ({EACH}) (increase({c.GPU_ECC_ERRORS}{{error="uncorrected"}}[1h]))'
     yield _ticket(
         "GpuResetDue",
         pending,
         "a GPU waits for a reset",
-        "repaired its memory for after the next reset: do it at the next drain.",
+        "has a repair ready that its next reset brings: do it at the next drain.",
         links.GPU_HEALTH,
         600,
     )

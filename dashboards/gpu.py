@@ -11,7 +11,8 @@ from slo.spec import Spec
 # What is wrong with a GPU, worst first: rank and the metrics that are above zero then.
 _VERDICTS = (
     (2, (catalogue.GPU_RECOVERY_ACTION, catalogue.GPU_REMAP_FAILED, catalogue.GPU_SRAM_THRESHOLD_EXCEEDED)),
-    (1, (catalogue.GPU_REMAP_PENDING, catalogue.GPU_RETIRED_PENDING)),
+    (2, (catalogue.GPU_MEMORY_UNREPAIRABLE,)),
+    (1, (catalogue.GPU_REMAP_PENDING, catalogue.GPU_RETIRED_PENDING, catalogue.GPU_REPAIR_PENDING)),
 )
 _HOLDERS = {"weights": BLUE, "kv_cache": SKY, "engine": GREEN, "other": VERMILLION, "unseen": ORANGE, "driver": GREY}
 

@@ -77,8 +77,17 @@ GPUS = [
         over=[given(c.GPU_REMAP_FAILED, flat(0), **GPU), given(c.GPU_SRAM_THRESHOLD_EXCEEDED, flat(1), **GPU)],
         under=[given(c.GPU_REMAP_FAILED, flat(0), **GPU), given(c.GPU_SRAM_THRESHOLD_EXCEEDED, flat(0), **GPU)],
         summary="node-a:9800: a GPU's memory cannot repair itself",
-        description="GPU GPU-1 behind node-a:9800 could not replace a bad memory row, or its SRAM errors passed the vendor's limit: "
-        "replace it.",
+        description="GPU GPU-1 behind node-a:9800 could not replace a bad memory row, has a fault that no repair mends, "
+        "or its SRAM errors passed the vendor's limit: replace it.",
+        panel=links.GPU_HEALTH,
+    ),
+    *_page(
+        "GpuMemoryFailed",
+        over=[given(c.GPU_MEMORY_UNREPAIRABLE, flat(1), **GPU)],
+        under=[given(c.GPU_MEMORY_UNREPAIRABLE, flat(0), **GPU)],
+        summary="node-a:9800: a GPU's memory cannot repair itself",
+        description="GPU GPU-1 behind node-a:9800 could not replace a bad memory row, has a fault that no repair mends, "
+        "or its SRAM errors passed the vendor's limit: replace it.",
         panel=links.GPU_HEALTH,
     ),
     _gpu(
@@ -86,7 +95,15 @@ GPUS = [
         over=[given(c.GPU_REMAP_PENDING, flat(1), **GPU)],
         under=[given(c.GPU_REMAP_PENDING, f"0x{END - 30} 1x30", **GPU), given(c.GPU_RETIRED_PENDING, flat(0), **GPU)],
         summary="node-a:9800: a GPU waits for a reset",
-        description="GPU GPU-1 behind node-a:9800 repaired its memory for after the next reset: do it at the next drain.",
+        description="GPU GPU-1 behind node-a:9800 has a repair ready that its next reset brings: do it at the next drain.",
+        panel=links.GPU_HEALTH,
+    ),
+    _gpu(
+        "GpuResetDue",
+        over=[given(c.GPU_REPAIR_PENDING, flat(1), **GPU, part="tpc"), given(c.GPU_REMAP_PENDING, flat(0), **GPU)],
+        under=[given(c.GPU_REPAIR_PENDING, flat(0), **GPU, part="tpc"), given(c.GPU_REMAP_PENDING, flat(0), **GPU)],
+        summary="node-a:9800: a GPU waits for a reset",
+        description="GPU GPU-1 behind node-a:9800 has a repair ready that its next reset brings: do it at the next drain.",
         panel=links.GPU_HEALTH,
     ),
     _gpu(
