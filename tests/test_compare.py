@@ -132,7 +132,7 @@ def test_a_difference_that_two_bucket_bounds_could_have_made_is_not_told() -> No
     )
     told, verdict = sides((990, 0, 1000), (800, 100, 1000))
     assert told is not None
-    assert (told.significant, told.difference) == (True, pytest.approx(0.1 - 0.01))
+    assert told.significant and told.difference == pytest.approx(0.1 - 0.01)
     assert verdict.startswith("b was worse than a: 10.00% to 20.00% of b's requests were bad, 1.00% of a's")
 
 
