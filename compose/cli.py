@@ -2,11 +2,9 @@
 
 import argparse
 import sys
-from importlib import import_module
 from importlib.metadata import version
-from typing import Any
 
-from compose.inputs import UserError
+from compose.inputs import UserError, needed
 
 # Command -> its module and the extra that it needs installed (None: what every GPU node has).
 COMMANDS: dict[str, tuple[str, str | None]] = {
@@ -67,21 +65,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     chosen = next((word for word in arguments if word in COMMANDS), None)
     for name, (module, extra) in COMMANDS.items():
         if name == chosen:
-            _load(module, extra).add_parser(subparsers)
+            needed(module, extra).add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=SUMMARIES[name])
     return parser.parse_args(arguments)
-
-
-def _load(module: str, extra: str | None) -> Any:
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        if extra is None or (error.name or "").split(".")[0] in ("compose", "slo", "exporters", "alerts", "dashboards"):
-            raise
-        raise UserError(
-            f"this command needs the package {error.name!r}: install Plimsoll with its extra '{extra}'"
-        ) from error
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What users give us: objectives files and addresses, with errors that they can mend."""
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from slo.spec import Spec
@@ -24,6 +25,26 @@ def read_objectives(path: str | None) -> "Spec":
         raise UserError(f"{file}: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def read_source(text: str) -> tuple[str, str]:
+    """Split prometheus:URL or scrape:URL[,URL...] into its kind and the rest; raises UserError."""
+    kind, _, rest = text.partition(":")
+    if kind not in ("prometheus", "scrape") or not rest.startswith("http"):
+        raise UserError(f"--source {text!r}: write prometheus:http://HOST:9090 or scrape:http://HOST:9800[,...]")
+    return kind, rest
+
+
+def needed(module: str, extra: str | None) -> Any:
+    """Import one of our modules; raises UserError where a package of an extra is not installed."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if extra is None or (error.name or "").split(".")[0] in ("compose", "slo", "exporters", "alerts", "dashboards"):
+            raise
+        raise UserError(
+            f"this command needs the package {error.name!r}: install Plimsoll with its extra '{extra}'"
+        ) from error
 
 
 def read_address(text: str) -> tuple[str, int]:

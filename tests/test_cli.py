@@ -3,6 +3,7 @@
 import json
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,18 @@ def test_a_wrong_objectives_file_is_one_line_with_file_field_and_fix(tmp_path: P
         assert f"{wrong}: objectives[3].target: 99.9 is not a target; write a percentage" in line
     assert not (tmp_path / "out").exists()
     assert "No such file" in refused(["check", "--objectives", str(tmp_path / "none.yaml")])
+
+
+def test_what_is_wrong_with_the_words_is_said_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
+    code = (
+        "import sys; from compose.cli import main; assert main(sys.argv[1:]) == 2;"
+        "print([n for n in ('fastapi', 'sqlalchemy', 'pandas', 'numpy', 'alembic', 'uvicorn') if n in sys.modules])"
+    )
+    for words in (["--source", "x"], ["--source", "scrape:http://h:1", "--listen", "80"]):
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code, "serve", *words], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
 @pytest.mark.parametrize(

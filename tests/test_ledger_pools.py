@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from msgspec.structs import replace as altered
 
-from compose.commands.serve import wanted
+from compose.serving import wanted
 from page import Page
 from pool_world import SPEC, Life, PoolWorld, asks, text
 from recorded import Recorded

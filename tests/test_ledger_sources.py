@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 import pool_world
-from compose.commands.serve import wanted
+from compose.serving import wanted
 from histogram_world import Life, scraped
 from page import Page
 from promtool import series as series_text

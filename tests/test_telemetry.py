@@ -208,8 +208,8 @@ def test_a_receiver_that_is_not_there_disturbs_nobody_and_the_service_ends(tmp_p
 
 def test_without_a_receiver_nothing_of_opentelemetry_is_loaded() -> None:
     code = (
-        "import sys; from compose.commands import serve; from slo.service.state import Service;"
-        "assert serve._telemetry(None) == (None, bool);"  # FastAPI itself imports OpenTelemetry's API, which does nothing alone
+        "import sys; from compose import serving; from slo.service.state import Service;"
+        "assert serving._telemetry(None) == (None, bool);"  # FastAPI itself imports OpenTelemetry's API, which does nothing alone
         "print([n for n in sys.modules if n.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))])"
     )
     own = {name: value for name, value in environment().items() if not name.startswith("OTEL_")}
