@@ -239,3 +239,25 @@ def test_the_api_and_the_pages_say_when_it_runs_out(open_ledger: Callable[[str],
     assert said in client.get("/slos/fast").text
     week_ago = client.get("/api/v1/slos/fast", params={"at": "2023-12-05T00:00:00Z"}).json()["exhaustion"]
     assert (week_ago["state"], week_ago["seconds"]) == ("holds", None)
+
+
+def test_it_is_told_anew_after_a_minute_and_at_once_where_a_budget_is_spent(
+    open_ledger: Callable[[str], Ledger], tmp_path: object
+) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    fill(ledger, np.full(288, 100, np.int64), np.zeros(288, np.int64), BEGIN + 27 * DAY)
+    now = float(BEGIN + 28 * DAY)
+    # A minute later it is told anew; before, only where a budget is spent or time is excluded meanwhile.
+    clock = [now]
+    service = Service(SPEC, World({}, {}), ledger, clock=lambda: clock[0])
+    first = service.judge().exhaustions
+    clock[0] += 59
+    assert service.judge().exhaustions is first
+    clock[0] += 2
+    assert service.judge().exhaustions is not first
+    before = service.judge().exhaustions
+    clock[0] += 1
+    ledger.correct("fast", SlotCount(BEGIN + 27 * DAY, 0, 20_000_000, 300.0, "request"), "ann", "test", now)
+    after = service.judge()
+    assert after.exhaustions is not before
+    assert (after.budgets["fast"].status, after.exhaustions["fast"].state) == ("exhausted", "exhausted")

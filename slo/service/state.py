@@ -29,9 +29,10 @@ from slo.service.webhook import Webhook
 from slo.service.weeks import WEEK
 from slo.sources import Source, SourceError
 from slo.sources.scrape import ScrapeSource
-from slo.spec import Pool, Spec
+from slo.spec import Objective, Pool, Spec
 
 log = logging.getLogger("plimsoll.service")
+TELL_AGAIN = 60.0  # seconds after which it is worked out again when budgets run out
 RENEW = 10.0  # seconds after which budgets are judged again
 READY_LAG = 120.0  # seconds without a successful ingest after which the service calls itself not ready
 
@@ -40,12 +41,13 @@ READY_LAG = 120.0  # seconds without a successful ingest after which the service
 class Judged:
     """All budgets by objective id, in the objectives file's order, as they stood at a moment (Unix seconds), without `exclusions`.
 
-    `exhaustions` say when each runs out; `pages` keeps what the API has written of them.
+    `exhaustions` say when each runs out, as told at `told_at`; `pages` keeps what the API has written of them.
     """
 
     at: float
     budgets: dict[str, Budget]
     exhaustions: dict[str, Exhaustion]
+    told_at: float
     exclusions: Sequence[Exclusion] = ()
     pages: dict[tuple[str, int], str] = field(default_factory=dict)
 
@@ -53,6 +55,12 @@ class Judged:
     def shown(self) -> dict[str, Slo]:
         """The API's objects, made once: a thousand of them take longer than an answer should."""
         return {name: Slo.of(budget, self.exhaustions[name]) for name, budget in self.budgets.items()}
+
+    def tells(self, at: float, budgets: dict[str, Budget], exclusions: Sequence[Exclusion]) -> bool:
+        """Whether what it says of exhaustion still holds a little later: of these budgets the same ones are spent."""
+        spent = (self.exhaustions[name].state == "exhausted" for name in budgets)
+        same = all(one == (budget.status == "exhausted") for one, budget in zip(spent, budgets.values(), strict=True))
+        return self.told_at < at < self.told_at + TELL_AGAIN and same and self.exclusions == exclusions
 
 
 class Service:
@@ -151,7 +159,7 @@ class Service:
 
     def judge(self) -> Judged:
         """Judge all objectives, once for everybody who asks until the next time."""
-        new = self.judged(self.clock())
+        new = self._judge(self.clock(), self.spec.objectives, self._judged)
         _ = new.shown  # made here, where nobody waits for an answer
         self._judged = new
         return new
@@ -165,11 +173,16 @@ class Service:
         """Return all budgets as they stood last time; or all (or only one) at a moment by what the ledger holds today."""
         if at is None:
             return self._judged or self.judge()
-        chosen = [objective for objective in self.spec.objectives if only in (None, objective.id)]
+        return self._judge(at, [objective for objective in self.spec.objectives if only in (None, objective.id)], None)
+
+    def _judge(self, at: float, objectives: Sequence[Objective], last: Judged | None) -> Judged:
+        """Judge at a moment; when budgets run out is taken from the last judging while that tells it."""
         excluded = self.exclusions()
-        found = judge(self.ledger, chosen, excluded, at)
+        found = judge(self.ledger, objectives, excluded, at)
         budgets = {budget.objective.id: budget for budget in found}
-        return Judged(at, budgets, exhaustions(self.ledger, found, excluded, at), excluded)
+        if last is not None and last.tells(at, budgets, excluded):
+            return Judged(at, budgets, last.exhaustions, last.told_at, excluded)
+        return Judged(at, budgets, exhaustions(self.ledger, found, excluded, at), at, excluded)
 
     @property
     def thinned_until(self) -> float:
