@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from slo.burn import Tier, tiers
-from slo.spec import Objective, Spec
+from slo.spec import LATENCIES, Objective, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,9 @@ def findings(spec: Spec) -> list[Finding]:
     found = []
     for objective in spec.objectives:
         found += _tiers(objective)
+        if objective.off_bucket != "refuse" and objective.indicator.kind not in LATENCIES:
+            why = f"off_bucket: {objective.off_bucket} does nothing here: {objective.indicator.kind} is not counted by a histogram"
+            found.append(Finding("info", f"objective {objective.id}", why))
     used = {objective.pool for objective in spec.objectives}
     found += [
         Finding("warning", f"pool {pool.name}", "has no objective: nothing is promised for it, nothing will alert")

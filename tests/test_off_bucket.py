@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from histogram_world import Life, scraped
 from slo import catalogue as c
 from slo.catalogue import Metric
+from slo.findings import findings
 from slo.indicators import countings
 from slo.ledger.booking import Observed, SlotCount
 from slo.spec import Spec, load
@@ -141,3 +142,11 @@ def test_the_truth_lies_between_good_and_good_and_unclear(fleet: dict[str, tuple
     if clear:
         assert (found.good, found.unclear) == (truth, 0)
     assert count("conservative", lives).good <= truth
+
+
+def test_a_mode_that_does_nothing_is_told() -> None:
+    told = "off_bucket: bracket does nothing here: {} is not counted by a histogram"
+    whole = load(SPEC_TEXT.replace("{time_to_first_token: 600ms}", "{goodput: {ttft: 600ms}}, off_bucket: bracket"))
+    assert told.format("goodput") in [one.message for one in findings(whole)]
+    assert not [one for one in findings(spec("bracket")) if "does nothing" in one.message]
+    assert not whole.objectives[0].bracketed
