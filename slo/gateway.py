@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from slo import catalogue as c
-from slo.indicators import Counting, Labels, Selector, by_bucket
+from slo.indicators import Counting, Labels, Selector, Way, by_bucket
 from slo.ledger.booking import Observed, SlotCount, Unit, unit
 from slo.sources import Series
 from slo.spec import Objective, Pool
@@ -28,11 +28,20 @@ def selectors(objective: Objective, pool: Pool) -> list[Selector]:
     found = [Selector(c.GATEWAY_REQUESTS.name, mine)]
     if not objective.indicator.limits:
         return [*found, Selector(c.GATEWAY_FAILURES.name, mine)]
-    ways = [
-        by_bucket(AT_GATEWAY[latency], mine, limit, objective.off_bucket)
-        for latency, limit in objective.indicator.limits.items()
+    return [*found, *(selector for way in _ways(objective, pool, None) for selector in way.selectors)]
+
+
+def why_not(objective: Objective, pool: Pool, series: Iterable[Series]) -> str | None:
+    """Say why nothing can be counted by tenant from what is read now; None where it can."""
+    mine = [
+        (item.name, item.labels) for item in series if item.labels.get("model") == pool.model and TENANT in item.labels
     ]
-    return [*found, *(selector for way in ways for selector in way.selectors)]
+    if not mine:
+        return f"no gateway tells of the model {pool.model}: {c.GATEWAY_REQUESTS} is missing"
+    ways = _ways(objective, pool, None)
+    if not ways or any(way.offered(mine) for way in ways):
+        return None
+    return f"{objective.indicator} is no bucket bound at the gateways; make it one there, or let off_bucket say bracket"
 
 
 def watched(series: Iterable[Series]) -> list[Series]:
@@ -54,8 +63,8 @@ def count(
     Availability: a client's own errors and departures are neither good nor bad.
     """
     mine = _labels(pool, tenant)
-    for latency, limit in objective.indicator.limits.items():
-        return observed.count([by_bucket(AT_GATEWAY[latency], mine, limit, objective.off_bucket)])
+    if ways := _ways(objective, pool, tenant):
+        return observed.count(ways)
     every = Selector(c.GATEWAY_REQUESTS.name, mine)
     reasons = {item.labels.get("reason", "") for item in series if item.name == c.GATEWAY_FAILURES.name}
     ours, clients = (
@@ -85,6 +94,14 @@ def count_tenants(
         seconds = zip(counts, whole, strict=True)
         found[tenant] = [replace(one, covered_seconds=all_.covered_seconds) for one, all_ in seconds if one.total]
     return whole, {tenant: counts for tenant, counts in found.items() if counts}
+
+
+def _ways(objective: Objective, pool: Pool, tenant: str | None) -> list[Way]:
+    """How its one latency is counted; none for availability."""
+    return [
+        by_bucket(AT_GATEWAY[latency], _labels(pool, tenant), limit, objective.off_bucket)
+        for latency, limit in objective.indicator.limits.items()
+    ]
 
 
 def _labels(pool: Pool, tenant: str | None) -> Labels:

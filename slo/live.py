@@ -7,6 +7,7 @@ from math import inf
 from typing import Literal
 
 from slo import catalogue as c
+from slo import gateway
 from slo.bounds import Edges, edges
 from slo.budget import Counted
 from slo.burn import MIN_BAD, Tier, tiers
@@ -53,6 +54,7 @@ def selectors(spec: Spec) -> list[Selector]:
     for objective in spec.objectives:
         for counting in countings(objective, spec.pool(objective.pool)):
             found += counting.selectors
+        found += gateway.selectors(objective, spec.pool(objective.pool)) if objective.per else []
     return list(dict.fromkeys(found))
 
 
@@ -69,6 +71,8 @@ def live_findings(spec: Spec, live: Live) -> list[Finding]:
         found += _pool(pool, objectives, fleet, live.now) if fleet else _nobody(pool, objectives, set(seen.values()))
     for objective in spec.objectives:
         found += _retention(objective, live.retention)
+        if objective.per and (why := gateway.why_not(objective, spec.pool(objective.pool), live.series)):
+            found.append(Finding("warning", f"objective {objective.id}", f"keeps no budget of any tenant: {why}"))
     return [*found, *_missing_at_exporters(live.series)]
 
 

@@ -66,6 +66,25 @@ def test_a_busy_replica_with_every_bound_leaves_nothing_to_say() -> None:
     assert found(spec(TTFT, "indicator: availability, target: 99.9%, window: 28d"), replica(), retention=28 * DAY) == []
 
 
+def test_an_objective_by_tenant_needs_a_gateway_that_tells_of_its_model_at_its_limit() -> None:
+    by_tenant = spec(f"{TTFT}, per: tenant", "indicator: availability, target: 99.9%, window: 28d, per: tenant")
+
+    def told(*more: Series) -> list[str]:
+        return [one.message for one in found(by_tenant, replica(), more, retention=28 * DAY)]
+
+    def at(metric: str, **labels: str) -> Series:
+        return Series(metric, {"gateway": "edge", "model": "m", "tenant": "acme", **labels}, [(NOW, 5.0)])
+
+    nobody = "keeps no budget of any tenant: no gateway tells of the model m: llm_gateway_requests_total is missing"
+    assert told() == [nobody, nobody]
+    assert told(at(c.GATEWAY_REQUESTS.name, model="other")) == [nobody, nobody]
+    (off,) = told(at(c.GATEWAY_REQUESTS.name), at(c.GATEWAY_TTFT.bucket, le="0.6"), at(c.GATEWAY_TTFT.count))
+    assert off.startswith(
+        "keeps no budget of any tenant: time_to_first_token <= 500ms is no bucket bound at the gateways"
+    )
+    assert told(at(c.GATEWAY_REQUESTS.name), at(c.GATEWAY_TTFT.bucket, le="0.5"), at(c.GATEWAY_TTFT.count)) == []
+
+
 @pytest.mark.parametrize(
     ("limit", "legal"),
     [("500ms", None), ("600ms", "500ms or 750ms"), ("100ms", "250ms"), ("4s", "1s")],
