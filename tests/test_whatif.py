@@ -67,6 +67,13 @@ def test_cost_is_that_of_the_nodes_by_the_tokens_of_the_rate() -> None:
     assert found.usd_per_million == pytest.approx((3 * 4 * 2.0 / millions_an_hour,) * 2)
 
 
+def test_an_api_is_dearer_from_the_month_on_whose_tokens_pay_for_the_nodes() -> None:
+    """R39: three nodes of four GPUs at 2 USD, around the clock, against 0.80 USD for a million tokens."""
+    found = answer(usd_per_gpu_hour=(2.0, 2.0), api_usd_per_million=0.8)
+    assert found.break_even_tokens == pytest.approx((3 * 4 * 2.0 * 730 / 0.8 * 1e6,) * 2)
+    assert answer().break_even_tokens is None
+
+
 def test_a_better_gpu_carries_more_and_longer_requests_less() -> None:
     assert answer(replica="70b-fp8-h200-tp4").carries[0] > answer().carries[1]
     assert answer(mix=(Kind(2000, 200),)).carries[1] < answer().carries[0]
@@ -88,7 +95,7 @@ def test_the_memory_is_that_of_the_replica_that_the_backtests_use() -> None:
     assert answer().memory.tokens / 16 == pytest.approx(Limits().num_blocks, rel=0.005)
 
 
-def test_the_command_prints_the_steps_the_band_and_that_it_is_simulated() -> None:
+def test_the_command_prints_the_steps_the_band_and_that_it_is_simulated(capsys: pytest.CaptureFixture[str]) -> None:
     done = subprocess.run(
         [*PLIMSOLL, "whatif", "--rate", "40"], capture_output=True, text=True, timeout=100, check=True
     )
@@ -99,6 +106,8 @@ def test_the_command_prints_the_steps_the_band_and_that_it_is_simulated() -> Non
     found = json.loads(done.stdout)
     assert found["simulated"] is True
     assert found["answer"]["carries"][0] > 0
+    assert main(["whatif", "--rate", "40", "--gpu-hour-usd", "2", "--api-usd", "0.8"]) == 0
+    assert "an API is dearer from 21,900 million tokens a month on" in capsys.readouterr().out
 
 
 def test_the_command_asks_by_what_a_pool_promises_and_pays(

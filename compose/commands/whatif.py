@@ -10,6 +10,7 @@ from compose.inputs import UserError, read_objectives
 from slo.capacity import memory, plan, steps
 from slo.capacity.asking import EXAMPLE, Asked, told
 from slo.capacity.demand import Promise
+from slo.capacity.economics import MILLION
 from slo.capacity.scaling import BITS, SIZES
 from slo.capacity.whatif import Answer, Question, arithmetic, hardware_of, whatif
 from slo.spec import Pool, Spec
@@ -62,13 +63,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="of a number in the KV cache: 1 for FP8 (default: %(default)s)",
     )
     parser.add_argument("--gpu-hour-usd", type=float, metavar="USD", help="price of a GPU (default: rents on record)")
+    parser.add_argument(
+        "--api-usd", type=float, metavar="USD", help="what an API asks for 1M tokens: when is it dearer?"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Answer, or say that this replica cannot keep the promise."""
-    for name in ("prompt", "output", "max_num_seqs", "rate", "traffic", "gpu_hour_usd"):
+    for name in ("prompt", "output", "max_num_seqs", "rate", "traffic", "gpu_hour_usd", "api_usd"):
         number = getattr(args, name)
         if number is not None and not (number > 0 and isfinite(number)):
             raise UserError(f"--{name.replace('_', '-')} {number:g}: write a number above 0")
@@ -143,6 +147,9 @@ def _print(question: Question, answer: Answer) -> None:
     )
     print(f"an hour costs         {_band(answer.usd_per_hour, '.2f')} USD, GPUs alone")
     print(f"1M tokens cost        {_band(answer.usd_per_million, '.2f')} USD, prompt and output, GPUs alone")
+    if answer.break_even_tokens:
+        low, high = (f"{tokens / MILLION:,.0f}" for tokens in answer.break_even_tokens)
+        print(f"an API is dearer from {low if low == high else f'{low} to {high}'} million tokens a month on")
 
 
 def _band(band: tuple[float, float], form: str) -> str:

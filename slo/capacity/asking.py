@@ -19,7 +19,7 @@ EXAMPLE = {"prompt": 500, "output": 200, "rate": 20.0}  # tokens, tokens, reques
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was written; None is not said. `mix` (slo.capacity.mix) replaces `prompt` and `output`, `gpu`, `gpus` and `weight_bits`
-    what the replica's name says; `rate` (requests per second) is multiplied by `traffic`."""
+    what the replica's name says; `rate` (requests per second) is multiplied by `traffic`; `api_usd` is what an API asks for 1M tokens."""
 
     replica: str = steps.names()[0]
     prompt: int | None = None
@@ -33,6 +33,7 @@ class Asked:
     weight_bits: int | None = None
     max_num_seqs: int = 256
     kv_bytes: int = 2
+    api_usd: float | None = None
 
     def question(
         self, promise: Promise, pool: Pool | None, measured: Mapping[str, float], price: float | None = None
@@ -63,6 +64,7 @@ class Asked:
             usd_per_gpu_hour=usd,
             hardware=on,
             prefix_hit=self.prefix_hit,
+            api_usd_per_million=self.api_usd,
         )
 
     def origins(self, measured: Mapping[str, float]) -> dict[str, Origin]:
@@ -88,7 +90,12 @@ def told(
         "asked": {
             **{"gpu": on.gpu, "gpus": on.gpus, "weight_bits": on.weight_bits, "kv_bytes": question.kv_value_bytes},
             **{"max_num_seqs": question.max_num_seqs, "mix": written(question.mix), "prefix_hit": question.prefix_hit},
-            **{"rate": question.rate, "traffic": asked.traffic, "origins": asked.origins(measured)},
+            **{
+                "rate": question.rate,
+                "traffic": asked.traffic,
+                "api_usd": asked.api_usd,
+                "origins": asked.origins(measured),
+            },
         },
         "promise": {
             **{name: limit if isfinite(limit) else None for name, limit in limits.items()},

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from slo.capacity import memory, steps
 from slo.capacity.demand import Promise
-from slo.capacity.economics import nodes_for, usd_per_million
+from slo.capacity.economics import HOURS_PER_YEAR, break_even_tokens, nodes_for, usd_per_million
 from slo.capacity.memory import Deployment, Fit
 from slo.capacity.mix import Kind, drawn, mean_context, mean_prompt
 from slo.capacity.request import Limits
@@ -30,6 +30,7 @@ PRECISION = 0.02  # of the rate that is searched for
 BLOCK = 16  # tokens of a KV block, vLLM's default
 PREFIX_BLOCKS = 64  # a shared beginning is cut into at most so many blocks: finer ones take longer and say the same
 UTILISATION = 0.9  # share of a GPU's memory that the engine takes (vLLM: gpu_memory_utilization)
+MONTHS = 12  # of a year
 OVERHEAD = 1e9  # bytes a GPU for activations and graphs: an assumption
 
 
@@ -39,7 +40,8 @@ class Question:
 
     `rate` is requests per second; `hardware` is what the replica runs on, if not on what its name says; `prefix_hit` (0 to below 1)
     is the share of each prompt that is the same for all requests of its kind, as a system prompt, and is found in the prefix
-    cache; `usd_per_gpu_hour` (low, high) replaces the rental prices on record.
+    cache; `usd_per_gpu_hour` (low, high) replaces the rental prices on record; `api_usd_per_million` is what an API asks for
+    tokens like these.
     """
 
     replica: str
@@ -51,13 +53,15 @@ class Question:
     usd_per_gpu_hour: tuple[float, float] | None = None
     hardware: Hardware | None = None
     prefix_hit: float = 0.0
+    api_usd_per_million: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Bands are (low, high). `carries` is requests per second of one replica within the promise, and `concurrency` the mean number
     in it then; `nodes` and `n_minus_1` (so that the promise holds when one is lost) are for the rate, of one replica each;
-    `usd_per_million` counts prompt and output tokens of that rate. `measured`: the step times are, and not scaled."""
+    `usd_per_million` counts prompt and output tokens of that rate, `break_even_tokens` those a month from which
+    these nodes cost less than the API, if one was named. `measured`: the step times are, and not scaled."""
 
     memory: Fit
     measured: bool
@@ -67,6 +71,7 @@ class Answer:
     n_minus_1: tuple[int, int]
     usd_per_hour: tuple[float, float]
     usd_per_million: tuple[float, float]
+    break_even_tokens: tuple[float, float] | None
 
 
 class _Found(NamedTuple):
@@ -114,7 +119,14 @@ def whatif(question: Question) -> Answer | None:
         (fewest + 1, most + 1),
         hourly,
         (usd_per_million(hourly[0], tokens), usd_per_million(hourly[1], tokens)),
+        None if question.api_usd_per_million is None else _break_even(hourly, question.api_usd_per_million),
     )
+
+
+def _break_even(hourly: tuple[float, float], api_usd_per_million: float) -> tuple[float, float]:
+    """Tokens a month from which nodes that are paid around the clock undercut an API."""
+    low, high = (break_even_tokens(usd * HOURS_PER_YEAR, api_usd_per_million) / MONTHS for usd in hourly)
+    return low, high
 
 
 def _room(question: Question, on: Hardware) -> Fit:

@@ -41,6 +41,9 @@ class AskedOf(BaseModel):
     weight_bits: int | None = Field(None, ge=4, le=16, description="Quantisation: weights of 4, 8 or 16 bits.")
     max_num_seqs: int = Field(256, ge=1, le=1024, description="Largest batch.")
     kv_bytes: int = Field(2, ge=1, le=2, description="Bytes of a number in the KV cache; 1 for FP8.")
+    api_usd: float | None = Field(
+        None, gt=0, le=1000, description="What an API asks for 1M tokens like these, to know when it is dearer."
+    )
 
 
 class PromiseOut(BaseModel):
@@ -65,7 +68,8 @@ class WhatIf(BaseModel):
     )
     answer: dict[str, Any] | None = Field(
         description="memory, measured (whether step times are; else they are scaled, within a band), carries "
-        "(requests/s of one replica), concurrency (requests in it then), nodes, n_minus_1 (to lose one), usd_per_hour, usd_per_million; "
+        "(requests/s of one replica), concurrency (requests in it then), nodes, n_minus_1 (to lose one), usd_per_hour, usd_per_million, break_even_tokens (a month, from which the nodes cost less than "
+        "`api_usd` a million); "
         "null: such requests do not fit or cannot keep the promise on that replica, however few they are."
     )
     simulated: Literal[True] = True
