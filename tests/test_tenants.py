@@ -15,6 +15,7 @@ from slo.ledger import tenants as places
 from slo.ledger.ingest import ingest
 from slo.ledger.judging import judge_tenants
 from slo.ledger.parquet import export_ledger, import_ledger
+from slo.ledger.retention import thin
 from slo.ledger.store import Ledger
 from slo.ledger.tenants import MOST, OTHER, key, known_tenants
 from slo.service.app import create_app
@@ -143,6 +144,18 @@ def test_budgets_of_tenants_leave_out_what_is_excluded_and_tell_what_gateways_we
         assert (budget.coverage, budget.excluded_seconds) == (whole.coverage, 900)
     assert whole.counted.total == sum(budget.counted.total for budget in found.values())
     assert whole.coverage == pytest.approx((HOURS * 3600 - 900) / (28 * 86400 - 900))
+
+
+def test_thinned_out_slots_of_tenants_stay_in_their_budgets(
+    gateways: Gateways, database: str, open_ledger: Callable[[str], Ledger]
+) -> None:
+    ledger, now = open_ledger(database), float(END // 3600 * 3600 + 5 * 86400)
+    ingest(SPEC, gateways.source(), ledger, float(END))
+    before = judge_tenants(ledger, SPEC.objective("up"), [], now)
+    kept = len(ledger.slots(key("up", "acme"), 0, 1e12))
+    thin(ledger.engine, now - 4 * 86400, now)
+    assert len(ledger.slots(key("up", "acme"), 0, 1e12)) < kept
+    assert judge_tenants(ledger, SPEC.objective("up"), [], now) == before
 
 
 @pytest.fixture
