@@ -137,7 +137,7 @@ def test_a_burst_is_answered_at_once_with_the_nodes_that_measured_capacity_asks_
 def test_a_warm_spare_helps_with_a_queue_that_is_gone_before_a_cold_node_comes(
     waiting: int, action: str, nodes: int
 ) -> None:
-    found = planned(served("a", [10] * 100 + [45 + waiting]), promise=EASY)
+    found = planned(served("a", [10] * 100 + [45 + waiting]), promise=Promise(2.0, 0.2, 0.85))
     assert (found.evidence["nodes_to_drain"], found.evidence["nodes_to_keep_objective"]) == (1, 1)
     assert (found.action, found.recommended_nodes) == (action, nodes)
     said = any(f"{waiting} requests wait" in reason for reason in found.reasons)
@@ -150,10 +150,17 @@ def test_nodes_on_their_way_are_counted() -> None:
     assert "3 nodes are on their way and are counted" in found.reasons
 
 
-def test_a_burst_of_the_last_half_hour_is_expected_again_and_its_nodes_are_kept() -> None:
-    kept = planned(*(served(name, [10] * 40 + [60, 60] + [10] * 40, most=30) for name in "abc"))
+def test_a_burst_of_the_last_quarter_of_an_hour_is_expected_again_and_its_nodes_are_kept() -> None:
+    def burst(slots_ago: int) -> Recommendation:
+        arriving = [10] * (80 - slots_ago) + [60, 60] + [10] * slots_ago
+        return planned(*(served(name, arriving, most=30) for name in "abc"))
+
+    kept = burst(58)  # 15 min are 60 slots of 15 s
     assert kept.action in ("hold", "add")
-    assert any("on the traffic of the last 20m" in reason for reason in kept.reasons)
+    assert any("on the traffic of the last 15m" in reason for reason in kept.reasons)
+    past = burst(62)
+    assert (past.action, past.evidence["nodes_to_keep_objective"]) == ("release", 2)
+    assert past.evidence["capacity_tokens_per_second_per_replica"] == 2000, "what a replica can do is remembered longer"
     calm = planned(served("a", FULL_ONCE), served("b", IDLE), served("c", [0] * 82))
     assert calm.action == "release"
     assert calm.recommended_nodes == calm.evidence["nodes_to_keep_objective"] < 3

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import ceil, inf
 from typing import Any
 
-from slo.capacity.demand import SLOT, Demand, Promise, demand
+from slo.capacity.demand import EXPECTED_AGAIN, SLOT, Demand, Promise, demand
 from slo.capacity.signals import ReplicaSignals
 from slo.quantities import duration_text, percent_text
 from slo.spec import LIMITS, Pool, Spec
@@ -44,7 +44,8 @@ def plan(
     now: float,
     known: float | None = None,
 ) -> Plan | None:
-    """Plan for the demand of the last half hour on `serving` replicas.
+    """Plan for the demand that the replicas' samples show, and to keep the promise on that of the last quarter of an hour, on
+    `serving` replicas.
 
     None as long as the capacity of a replica (`known`: as measured before, in tokens per second) is not known.
     """
@@ -54,13 +55,14 @@ def plan(
     each = pool.node.replicas
     lead = pool.timing.cold_start
     draining = ceil(found.draining(serving, lead) / each)
-    keeping = ceil(found.keeping(promised, pool.nodes.max * each) / each)
+    lately = found.lately(max(EXPECTED_AGAIN, pool.timing.scale_in_hold))
+    keeping = ceil(lately.keeping(promised, pool.nodes.max * each) / each)
     nodes = max(draining, keeping)
     reasons = [
         f"a replica did {found.capacity:,.0f} tokens/s when it was full; {found.rate:,.0f} tokens/s arrived in the last "
         f"minute and {found.backlog:,.0f} tokens wait: to catch up {duration_text(lead)} after a cold node was ordered and "
         f"served takes {draining} node{'s' * (draining > 1)}",
-        _kept(found, promised, keeping, each),
+        _kept(lately, promised, keeping, each),
     ]
     evidence = {
         CAPACITY: round(found.capacity, 1),
@@ -70,7 +72,7 @@ def plan(
         "nodes_to_drain": draining,
         "nodes_to_keep_objective": keeping,
         "late_share_by_nodes": {
-            str(count): round(found.late(count * each, promised.wait), 4)
+            str(count): round(lately.late(count * each, promised.wait), 4)
             for count in range(max(1, keeping - 1), keeping + 2)
         },
     }

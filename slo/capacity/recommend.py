@@ -4,7 +4,7 @@ The largest of three answers, never GPU utilisation, which is near 100 % for hea
 
 - the queue. Once a replica was seen working at its limit, its capacity is known: nodes are as many as serve what arrives
   and the backlog within the time a cold node takes, and as many as would have kept the objective on the traffic of the
-  last half hour. Before that, the source documents' rule: average waiting per node above the pool's limit. Warm spares
+  last quarter of an hour. Before that, the source documents' rule: average waiting per node above the pool's limit. Warm spares
   are asked for by that rule at any time: they serve in seconds, long before a cold node would.
 - a KV cache above the pool's limit for minutes (85 %, source documents).
 - nodes on their way count as if they were there. Warm spares are used first and replaced behind. A release needs the

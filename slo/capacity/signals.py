@@ -15,7 +15,7 @@ from slo.spec import Pool
 STALE = 60.0  # seconds without a sample after which a replica counts as unseen
 GONE = 360.0  # seconds that others were watched without a replica after which it is taken for one that was stopped
 GAP = 2 * STALE  # seconds between two samples beyond which nobody looked
-MEMORY = 1800.0  # seconds: how far back demand is looked at; the bursts of half an hour are expected to come again
+MEMORY = 1800.0  # seconds: how far back capacity and demand are measured
 SUSTAINED = 300.0  # seconds: what "KV cache > 85 % sustained" is judged over (documents P and C give no figure)
 
 
