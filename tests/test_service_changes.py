@@ -109,6 +109,7 @@ def test_a_wrong_exclusion_in_the_file_is_refused_by_path(line: str, message: st
     [
         ({"to": INCIDENT["from"]}, "to after from"),
         ({"from": "2023-11-14T22:55:00"}, "timezone"),
+        ({"from": 1700000000}, "write it as RFC 3339"),
         ({"objective": "nope"}, "there are fast"),
         ({"objective": "fast", "pool": "pool"}, "not both"),
         ({"why": ""}, "body.why"),
@@ -117,9 +118,9 @@ def test_a_wrong_exclusion_in_the_file_is_refused_by_path(line: str, message: st
     ],
 )
 def test_a_wrong_exclusion_is_refused_with_what_is_wrong_and_leaves_no_trace(
-    client: TestClient, change: dict[str, str], said: str
+    client: TestClient, change: dict[str, object], said: str
 ) -> None:
-    answer = client.post("/api/v1/exclusions", json=INCIDENT | change)
+    answer = client.post("/api/v1/exclusions", json={**INCIDENT, **change})
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert said in answer.json()["detail"]
     assert client.get("/api/v1/audit").json() == {"audit": []}

@@ -2,11 +2,21 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 # What a person says: no control characters, which no reader needs and not every database can keep.
 Said = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+def _text(value: object) -> object:
+    """Let only text be a moment: a bare number would pass for Unix seconds, or milliseconds from some size on."""
+    if not isinstance(value, str):
+        raise ValueError("write it as RFC 3339, such as 2026-11-21T08:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_text)]
 
 
 class Reason(BaseModel):
@@ -20,8 +30,8 @@ class Reason(BaseModel):
 class NewExclusion(Reason):
     """Time not to be counted. Every slot that it touches is taken out whole."""
 
-    since: AwareDatetime = Field(alias="from")
-    until: AwareDatetime = Field(alias="to")
+    since: Moment = Field(alias="from")
+    until: Moment = Field(alias="to")
     objective: str | None = Field(None, description="Only this objective; give it or `pool` or neither (everything).")
     pool: str | None = None
 
@@ -51,7 +61,7 @@ class Exclusions(BaseModel):
 class Correction(Reason):
     """A slot set by hand, which is exact: none of it is unclear. What was counted stays in the audit."""
 
-    start: AwareDatetime
+    start: Moment
     good: Count
     total: Count
     covered_seconds: float = Field(ge=0, le=300)
