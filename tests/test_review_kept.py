@@ -165,7 +165,8 @@ def test_kept_weeks_are_listed_page_by_page(ledger: Ledger) -> None:
         pages.append([item["week"] for item in answer["reviews"]])
         path = answer["next"]
     assert pages == [["2023-W49", "2023-W48", "2023-W47"], ["2023-W46"]]
-    assert client.get("/api/v1/reviews?limit=0").status_code == 422
+    for wrong in ("limit=0", "before=2023", "before=2023-W4%00"):
+        assert client.get(f"/api/v1/reviews?{wrong}").status_code == 422
 
 
 def test_csv_has_every_figure_of_objectives_and_pools_with_its_unit(ledger: Ledger) -> None:

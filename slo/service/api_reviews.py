@@ -39,7 +39,9 @@ def add(api: APIRouter, service: Service) -> None:
 
     @api.get("/reviews", responses=READING)
     def kept(
-        before: Annotated[str | None, Query(description="Only weeks before this one.", max_length=8)] = None,
+        before: Annotated[
+            str | None, Query(description="Only weeks before this one.", pattern=r"^[0-9]{4}-W[0-9]{2}$")
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=520)] = 104,
     ) -> KeptReviews:
         rows = kept_weeks(service.ledger.engine, before, limit + 1)
