@@ -28,7 +28,7 @@ from world import World
 QUESTION = Question("70b-fp8-h100-tp4", (Kind(500, 200),), Promise(0.6, 0.04, 0.95), 40.0)
 NOW = 1_700_000_400.0
 # AIConfigurator 0.12, 70B, 1024 prompt and 256 output tokens: milliseconds a token at one request in flight (research/serving.md,
-# section 5): not what the band was made of, which is the change from one to another.
+# section 5). The band was made with their ratios in sight: a check of consistency, and no proof.
 SEEN = {
     ("70b-fp8-h100-tp4", Hardware("H100-80GB", 8, 8)): 7.3,
     ("70b-fp8-h200-tp4", Hardware("H200-141GB", 4, 16)): 12.3,
