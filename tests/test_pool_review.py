@@ -91,6 +91,12 @@ def test_a_week_is_added_up_from_its_slots_beside_the_week_before(ledger: Ledger
     assert (week["nodes"], week["node_hours"]) == (pytest.approx(2), pytest.approx(2 * 19 / 12))
     assert week["cost_usd"] == pytest.approx(4 * 2 * 19 / 12)
     assert week["usd_per_million_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests * 1000)
+    assert week["usd_per_million_prompt_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests / 900 * 1e6)
+    assert week["usd_per_million_generated_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests / 100 * 1e6)
+    # A full node does 4,000 tokens/s: 14.4M an hour for 4 USD; these were used to a fraction of it, and cost as much more.
+    assert pool["utilisation"] == pytest.approx(requests * 1000 / (4000 * 2 * 19 * 300))
+    assert pool["usd_per_million_full"] == pytest.approx(4 / 14.4)
+    assert week["usd_per_million_tokens"] * pool["utilisation"] == pytest.approx(pool["usd_per_million_full"])
     assert week["joules_per_token"] == pytest.approx(2.0)
     assert pool["capacity"] == pytest.approx(7200)
     assert pool["peak_headroom"] == pytest.approx(1 - 7000 / 7200)
@@ -113,7 +119,8 @@ def test_what_is_not_known_is_null_and_a_hole_is_not_idle(ledger: Ledger) -> Non
     assert isinstance(week, dict)
     assert week.pop("coverage") == 0
     assert set(week.values()) == {None}
-    assert [nobody[name] for name in ("capacity", "headroom", "peak_headroom", "n_minus_1")] == [None] * 4
+    assert [nobody[name] for name in ("capacity", "headroom", "n_minus_1", "utilisation")] == [None] * 4
+    assert [nobody[name] for name in ("peak_headroom", "usd_per_million_full")] == [None] * 2
     slots = [slot(START, 300), slot(START + 300, None, nodes=None), slot(START + 600, 30, covered=200.0)]
     rates = demand.tokens(slots) / 300
     assert [rates.iloc[0], *rates.iloc[1:].isna()] == [1000.0, True, True]

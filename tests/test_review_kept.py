@@ -197,3 +197,6 @@ def test_a_review_that_the_first_version_kept_can_still_be_read(ledger: Ledger) 
     answer = client.get("/api/v1/reviews/2023-W46").json()
     assert (answer["objectives"][0]["good"], answer["made_at"]) == (24 * 90, "2023-11-20T00:10:00Z")
     assert client.get("/reviews/2023-W46").status_code == 200
+    younger = {"utilisation", "usd_per_million_full", "usd_per_million_prompt_tokens"}
+    changed = {change["what"].rpartition("/")[2] for change in answer["changed"]}
+    assert not changed & younger, "what no review told at that time was not corrected since"

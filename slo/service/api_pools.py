@@ -10,6 +10,7 @@ from slo.ledger.pools import pool_rows
 from slo.service import models
 from slo.service.history import rfc3339
 from slo.service.outlook import PoolForecast
+from slo.service.pool_cost import PoolCost, cost_of
 from slo.service.pool_models import PoolSlotOut, PoolSlots
 from slo.service.problems import READING
 from slo.service.spans import DAY, Since, Until, span
@@ -53,6 +54,11 @@ def add(api: APIRouter, service: Service) -> None:
         known(service, pool)
         capacity = service.recommendation(pool).evidence.get(CAPACITY)
         return service.outlook.of(service.spec.pool(pool), int(service.clock() // DAY * DAY), capacity)
+
+    @api.get("/pools/{pool}/cost", responses=READING)
+    def cost(pool: str, hours: Annotated[int, Query(ge=1, le=24 * 28)] = 1) -> PoolCost:
+        known(service, pool)
+        return cost_of(service, service.spec.pool(pool), hours)
 
     @api.get("/pools/{pool}/recommendation/history", responses=READING)
     def history(pool: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> models.RecommendationHistory:

@@ -58,17 +58,18 @@ def _changed(service: Service, kept: Review) -> list[Change] | None:
         return None
     nothing = PoolForecast(pool="", since=kept.week, unknown="not compared")
     then, now = _facts(kept), _facts(review(service, kept.week, lambda *_: nothing))
+    younger = then.keys() - _facts(kept, said=True).keys()  # what no review told yet when this one was made
     return [
         Change(what=what, kept=then.get(what), now=now.get(what))
         for what in dict.fromkeys((*then, *now))
-        if then.get(what) != now.get(what)
+        if then.get(what) != now.get(what) and what not in younger
     ]
 
 
-def _facts(found: Review) -> dict[str, Any]:
-    """Write a review's facts as path -> value."""
-    objectives = {item.id: item.model_dump() for item in found.objectives}
-    pools = {item.name: item.model_dump(exclude={"forecast"}) for item in found.pools}
+def _facts(found: Review, said: bool = False) -> dict[str, Any]:
+    """Write a review's facts as path -> value; of those only that were `said`, or with defaults for the others."""
+    objectives = {item.id: item.model_dump(exclude_unset=said) for item in found.objectives}
+    pools = {item.name: item.model_dump(exclude={"forecast"}, exclude_unset=said) for item in found.pools}
     return dict(_flat("", {"complete": found.complete, "objectives": objectives, "pools": pools}))
 
 

@@ -12,6 +12,7 @@ from slo.service.api_pools import known
 from slo.service.api_tenants import budgets_of_tenants
 from slo.service.attributing import attributed_with_worst
 from slo.service.history import rfc3339
+from slo.service.pool_cost import cost_of
 from slo.service.spans import of_objective, window_or
 from slo.service.state import Service
 from slo.spec import Objective
@@ -81,6 +82,7 @@ def _pool(service: Service, name: str, hours: int) -> dict[str, Any]:
         "advice": advice,
         "evidence": _flat(advice.evidence),
         "capacity": advice.evidence.get(CAPACITY),
+        "cost": cost_of(service, service.spec.pool(name), 1),
         "said": service.ledger.recommendations(name, SAID),
         "budgets": [budget for budget in judged.budgets.values() if budget.objective.pool == name],
         "at": judged.at,

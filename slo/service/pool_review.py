@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from slo.capacity.demand import FULL
-from slo.capacity.economics import MILLION, SECONDS_PER_HOUR
+from slo.capacity.economics import SECONDS_PER_HOUR
 from slo.capacity.plan import CAPACITY
 from slo.ledger.pool_booking import PoolSlot
 from slo.ledger.pools import pool_rows
@@ -21,6 +21,7 @@ from slo.ledger.store import Ledger
 from slo.service import demand
 from slo.service.history import rfc3339
 from slo.service.outlook import PoolForecast
+from slo.service.pool_cost import Used, node_rate, usd_when_full
 from slo.service.spans import DAY
 from slo.service.weeks import WEEK
 from slo.spec import Pool
@@ -58,6 +59,13 @@ class PoolWeek(BaseModel):
     usd_per_million_tokens: float | None = Field(
         description="That over tokens in and out, of slots in which all is known; null without tokens or a price."
     )
+    usd_per_million_prompt_tokens: float | None = Field(
+        None,
+        description="The whole cost over tokens in alone, of the same slots; not to be added to that of tokens out.",
+    )
+    usd_per_million_generated_tokens: float | None = Field(
+        None, description="The whole cost over tokens out alone, of the same slots."
+    )
     joules_per_token: float | None = Field(description="GPU energy over tokens in and out, where both are known.")
 
 
@@ -76,6 +84,14 @@ class PoolReview(BaseModel):
     peak_headroom: float | None = Field(description="The same for the busiest slot.")
     n_minus_1: bool | None = Field(
         description="Whether one node fewer would have carried the busiest slot; null: not known."
+    )
+    utilisation: float | None = Field(
+        None,
+        description="Tokens in and out over those that the same nodes would have done at all that a full replica was measured to do, of "
+        "slots in which all is known; null: never seen full.",
+    )
+    usd_per_million_full: float | None = Field(
+        None, description="USD per 1M tokens in and out if the pool's nodes were always full; null too without a price."
     )
     forecast: PoolForecast
     actions: dict[Literal["add", "release", "hold", "insufficient_data"], int]
@@ -105,6 +121,8 @@ def review_pool(ledger: Ledger, forecast: Forecaster, pool: Pool, start: int, en
         n_minus_1=None
         if node is None or week.nodes is None or week.peak is None
         else week.peak <= node * (week.nodes - 1),
+        utilisation=Used.of(rows).utilisation(node_rate(pool, capacity)),
+        usd_per_million_full=usd_when_full(pool, capacity),
         forecast=forecast(pool, int(end // DAY * DAY), capacity),
         actions=Counter(item["action"] for item in said),
         last=rfc3339(last["at"]) if last else None,
@@ -123,7 +141,8 @@ def _week(pool: Pool, rows: Sequence[PoolSlot], seconds: float) -> PoolWeek:
     watched = [(row.nodes, row.covered_seconds) for row in rows if row.nodes is not None]
     hours = fsum(nodes * covered for nodes, covered in watched) / SECONDS_PER_HOUR if watched else None
     covered = fsum(row.covered_seconds for row in rows)
-    price = pool.node.hourly_usd or None
+    price = pool.node.hourly_usd
+    used = Used.of(rows)
     return PoolWeek(
         coverage=min(1.0, covered / seconds) if seconds else 0.0,
         peak=float(rates.max()) if len(rates) else None,
@@ -133,26 +152,24 @@ def _week(pool: Pool, rows: Sequence[PoolSlot], seconds: float) -> PoolWeek:
         kv_max=_most(rows, "kv_max"),
         nodes=hours and hours * SECONDS_PER_HOUR / fsum(span for _, span in watched),
         node_hours=hours,
-        cost_usd=price and hours and hours * price,
-        usd_per_million_tokens=price and _per_token(rows, lambda row: _usd(row, price), MILLION),
-        joules_per_token=_per_token(rows, lambda row: row.energy_joules, 1.0),
+        cost_usd=hours * price if hours and price else None,
+        usd_per_million_tokens=used.usd_per_million(price, used.tokens),
+        usd_per_million_prompt_tokens=used.usd_per_million(price, used.prompt),
+        usd_per_million_generated_tokens=used.usd_per_million(price, used.generated),
+        joules_per_token=_joules_per_token(rows),
         **{name: _sum(rows, name) for name in SUMS},
     )
 
 
-def _usd(row: PoolSlot, price: float) -> float | None:
-    return None if row.nodes is None else row.nodes * row.covered_seconds / SECONDS_PER_HOUR * price
-
-
-def _per_token(rows: Sequence[PoolSlot], spent: Callable[[PoolSlot], float | None], tokens: float) -> float | None:
-    """Ratio of sums over the slots of which both what was spent and all tokens are known, for so many tokens."""
+def _joules_per_token(rows: Sequence[PoolSlot]) -> float | None:
+    """Ratio of sums over the slots of which energy and all tokens are known."""
     pairs = [
-        (cost, row.prompt_tokens + row.generation_tokens)
+        (row.energy_joules, row.prompt_tokens + row.generation_tokens)
         for row in rows
-        if (cost := spent(row)) is not None and row.prompt_tokens is not None and row.generation_tokens is not None
+        if row.energy_joules is not None and row.prompt_tokens is not None and row.generation_tokens is not None
     ]
     total = sum(count for _, count in pairs)
-    return fsum(cost for cost, _ in pairs) / total * tokens if total else None
+    return fsum(joules for joules, _ in pairs) / total if total else None
 
 
 def _sum(rows: Sequence[PoolSlot], name: str) -> int | None:

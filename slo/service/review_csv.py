@@ -20,9 +20,14 @@ POOL_WEEK = {
     **{"arrivals": REQUESTS, "prompt_tokens": TOKENS, "generation_tokens": TOKENS},
     **{"refused": REQUESTS, "preemptions": REQUESTS, "gone": "replicas"},
     **{"queue_max": REQUESTS, "kv_max": RATIO, "nodes": "nodes", "node_hours": "node-hours"},
-    **{"cost_usd": "USD", "usd_per_million_tokens": "USD", "joules_per_token": "joules"},
+    **{"cost_usd": "USD", "usd_per_million_tokens": "USD"},
+    **{"usd_per_million_prompt_tokens": "USD", "usd_per_million_generated_tokens": "USD"},
+    **{"joules_per_token": "joules"},
 }
-POOL = {"capacity": RATE, "headroom": RATIO, "peak_headroom": RATIO, "n_minus_1": YES, "recommended_nodes": "nodes"}
+POOL = {
+    **{"capacity": RATE, "headroom": RATIO, "peak_headroom": RATIO, "n_minus_1": YES, "recommended_nodes": "nodes"},
+    **{"utilisation": RATIO, "usd_per_million_full": "USD"},
+}
 FORECAST = {"breaks_in": "ISO week", "may_break_in": "ISO week"}
 
 

@@ -1,0 +1,117 @@
+"""What a pool's tokens cost, by its slots in the ledger: all of them, prompt and generated apart, and what they would cost if full.
+
+Ratios of sums over the slots of which nodes and both counts of tokens are known. Apart means as the source documents do it (D and G
+divide the whole cost by generated tokens): the whole cost over either count. How much of it prompts caused and how much
+generation did is not known of a running pool, so it is not shared out: the two must not be added up.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import fsum
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from slo.capacity.economics import MILLION, SECONDS_PER_HOUR, usd_per_million
+from slo.capacity.plan import CAPACITY
+from slo.ledger.pool_booking import PoolSlot
+from slo.ledger.pools import pool_rows
+from slo.service.history import rfc3339
+from slo.service.state import Service
+from slo.spec import Pool
+from slo.windows import first_slot
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Node-hours and tokens of the slots of which all of them are known."""
+
+    node_hours: float
+    prompt: int
+    generated: int
+
+    @classmethod
+    def of(cls, rows: Sequence[PoolSlot]) -> "Used":
+        """Add slots up; nothing where none is known."""
+        known = [
+            (row.nodes * row.covered_seconds, row.prompt_tokens, row.generation_tokens)
+            for row in rows
+            if row.nodes is not None and row.prompt_tokens is not None and row.generation_tokens is not None
+        ]
+        seconds = fsum(node_seconds for node_seconds, _, _ in known)
+        return cls(seconds / SECONDS_PER_HOUR, sum(prompt for _, prompt, _ in known), sum(out for _, _, out in known))
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and generated tokens."""
+        return self.prompt + self.generated
+
+    def usd_per_million(self, hourly_usd: float, tokens: int) -> float | None:
+        """Whole cost, at a node's price per hour, over 1M of so many tokens; None without a price, or without any."""
+        return self.node_hours * hourly_usd / tokens * MILLION if hourly_usd and tokens else None
+
+    def utilisation(self, node_rate: float | None) -> float | None:
+        """Tokens over those that the nodes would have done at `node_rate` tokens per second each; None: no rate, or no node."""
+        full = self.node_hours * SECONDS_PER_HOUR * (node_rate or 0.0)
+        return self.tokens / full if full else None
+
+
+def node_rate(pool: Pool, capacity: float | None) -> float | None:
+    """Tokens per second of a full node whose replicas do `capacity` each."""
+    return capacity and capacity * pool.node.replicas
+
+
+def usd_when_full(pool: Pool, capacity: float | None) -> float | None:
+    """USD for 1M tokens, prompt and generated, of a node that is always full; None without a price or capacity."""
+    rate = node_rate(pool, capacity)
+    return usd_per_million(pool.node.hourly_usd, rate) if rate and pool.node.hourly_usd else None
+
+
+def _price(text: str) -> Any:
+    return Field(description=f"{text} null: the pool has no price, or what it takes is not known.")
+
+
+class PoolCost(BaseModel):
+    """What a pool cost over the last hours, in USD at the price of its nodes. What was not observed is in none of the figures."""
+
+    pool: str
+    since: str = Field(alias="from")
+    until: str = Field(alias="to")
+    coverage: float = Field(description="Share of that time that is booked as observed, 0 to 1.")
+    node_hours: float | None = Field(description="Of the slots of which nodes and tokens are known; null: of none.")
+    prompt_tokens: int | None = Field(description="Tokens in, of the same slots.")
+    generation_tokens: int | None = Field(description="Tokens out, of the same slots.")
+    cost_usd: float | None = _price("Those node-hours.")
+    usd_per_million_tokens: float | None = _price("That over tokens in and out.")
+    usd_per_million_prompt_tokens: float | None = _price("The whole cost over tokens in alone.")
+    usd_per_million_generated_tokens: float | None = _price("The whole cost over tokens out alone.")
+    utilisation: float | None = Field(
+        description="Tokens over those that the nodes would have done at what a full replica was measured to do; null: never seen full."
+    )
+    usd_per_million_full: float | None = _price("1M tokens in and out, if these nodes were always full.")
+    simulated: bool
+
+
+def cost_of(service: Service, pool: Pool, hours: int) -> PoolCost:
+    """Work out what a pool cost over the last `hours`, as far as its slots are booked."""
+    now, capacity = service.clock(), service.recommendation(pool.name).evidence.get(CAPACITY)
+    since = first_slot(now - hours * SECONDS_PER_HOUR)
+    rows = pool_rows(service.ledger.engine, pool.name, since, now)
+    used, price = Used.of(rows), pool.node.hourly_usd
+    seen = used.node_hours > 0
+    span: dict[str, Any] = {"from": rfc3339(since), "to": rfc3339(now)}
+    return PoolCost(
+        pool=pool.name,
+        **span,
+        coverage=min(1.0, fsum(row.covered_seconds for row in rows) / (now - since)),
+        node_hours=used.node_hours if seen else None,
+        prompt_tokens=used.prompt if seen else None,
+        generation_tokens=used.generated if seen else None,
+        cost_usd=used.node_hours * price if seen and price else None,
+        usd_per_million_tokens=used.usd_per_million(price, used.tokens),
+        usd_per_million_prompt_tokens=used.usd_per_million(price, used.prompt),
+        usd_per_million_generated_tokens=used.usd_per_million(price, used.generated),
+        utilisation=used.utilisation(node_rate(pool, capacity)),
+        usd_per_million_full=usd_when_full(pool, capacity),
+        simulated=any(row.simulated for row in rows),
+    )

@@ -1,0 +1,80 @@
+"""What a pool's tokens cost, live: against sums done by hand, prompt and generated apart, and unknown where it is."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from slo.capacity.plan import CAPACITY
+from slo.capacity.recommend import Recommendation
+from slo.ledger.store import Ledger
+from slo.service.app import create_app
+from slo.service.pool_cost import Used
+from slo.service.state import Service
+from slo.spec import Spec
+from test_pool_review import START, priced, slot
+from world import World, spec
+
+HOUR = 3600
+
+
+@pytest.fixture
+def ledger(database: str, open_ledger: Callable[[str], Ledger]) -> Ledger:
+    return open_ledger(database)
+
+
+def client(ledger: Ledger, objectives: Spec, capacity: float | None = None) -> TestClient:
+    service = Service(objectives, World({}, {}), ledger, clock=lambda: START + HOUR)
+    known = {} if capacity is None else {CAPACITY: capacity}
+    service._recommendations["pool"] = Recommendation("pool", "hold", 0, 2, 2, [], known, 1.0, START)
+    return TestClient(create_app(service))
+
+
+def cost(app: TestClient, **asked: int) -> dict[str, Any]:
+    return dict(app.get("/api/v1/pools/pool/cost", params=asked).json())
+
+
+def test_the_last_hours_cost_is_that_of_its_nodes_over_its_tokens(ledger: Ledger) -> None:
+    # Two nodes at 4 USD an hour; 12 slots of 300 requests of 900 tokens in and 100 out are 3.24M in and 0.36M out.
+    slots = [slot(START + 300 * index, 300) for index in range(12)]
+    ledger.book({}, int(START + HOUR), {"pool": [slot(START - 300, 9000), *slots]})
+    app = client(ledger, priced(), capacity=4000.0)
+    found = cost(app)
+    assert (found["from"], found["to"]) == ("2023-11-13T00:00:00Z", "2023-11-13T01:00:00Z")
+    assert (found["coverage"], found["node_hours"], found["cost_usd"]) == (1.0, pytest.approx(2), pytest.approx(8))
+    assert (found["prompt_tokens"], found["generation_tokens"]) == (3_240_000, 360_000)
+    assert found["usd_per_million_tokens"] == pytest.approx(8 / 3.6)
+    assert found["usd_per_million_prompt_tokens"] == pytest.approx(8 / 3.24)
+    assert found["usd_per_million_generated_tokens"] == pytest.approx(8 / 0.36)
+    assert found["utilisation"] == pytest.approx(1000 / 8000)
+    assert found["usd_per_million_full"] == pytest.approx(4 / 14.4)
+    page = app.get("/pools/pool").text
+    assert "<dt>1M tokens out alone</dt><dd>22.22 USD</dd>" in page
+    assert "<dt>utilisation</dt><dd>12.5%</dd>" in page
+    two = cost(app, hours=2)
+    assert two["prompt_tokens"] == 3_240_000 + 9000 * 900
+    assert two["coverage"] == pytest.approx(13 / 24)
+
+
+def test_a_slot_of_which_one_figure_is_unknown_is_in_none_of_them() -> None:
+    known = slot(START, 300)
+    holes = (replace(known, nodes=None), replace(known, prompt_tokens=None), replace(known, generation_tokens=None))
+    for hole in holes:
+        assert Used.of([known, hole]) == Used.of([known])
+    assert Used.of([known]).node_hours == pytest.approx(2 / 12)
+
+
+def test_what_is_not_known_costs_null_and_not_nothing(ledger: Ledger) -> None:
+    unseen = cost(client(ledger, priced()))
+    assert unseen["coverage"] == 0
+    told = {name for name, value in unseen.items() if value is not None}
+    assert told == {"pool", "from", "to", "coverage", "simulated"}
+    ledger.book({}, int(START + HOUR), {"pool": [slot(START, 0)]})
+    idle = cost(client(ledger, priced(), capacity=4000.0))
+    assert (idle["cost_usd"], idle["usd_per_million_tokens"], idle["utilisation"]) == (pytest.approx(2 / 3), None, 0.0)
+    free = client(ledger, spec(), capacity=4000.0)
+    assert {cost(free)[name] for name in ("cost_usd", "usd_per_million_full")} == {None}
+    assert "gives no price of a node" in free.get("/pools/pool").text
+    assert free.get("/api/v1/pools/other/cost").status_code == 404
