@@ -78,8 +78,8 @@ def test_the_backlog_that_grows_until_a_node_has_started_is_planned_for() -> Non
     assert found is not None and found.capacity == 3000
     assert found.backlog == 180_000
     need = (6000 + (180_000 + 150 * 3000) / 150) / (FULL * 3000)
-    assert found.draining(1, 150.0) == 4 == -(-need // 1)
-    assert found.draining(4, 150.0) == 3
+    assert found.draining(3000.0, 150.0) == 4 == -(-need // 1)
+    assert found.draining(4 * 3000.0, 150.0) == 3
 
 
 def test_what_is_promised_is_the_tightest_limit_and_the_highest_target_of_the_pools_latencies() -> None:
@@ -95,7 +95,7 @@ def test_what_is_promised_is_the_tightest_limit_and_the_highest_target_of_the_po
 
 
 def test_a_plan_says_what_was_measured_and_what_fewer_nodes_would_have_meant() -> None:
-    found = plan(POOL, (replica("a", [20, 90, 90, 10], [20, 60, 45, 45]),), FAST, 1, NOW)
+    found = plan(POOL, (replica("a", [20, 90, 90, 10], [20, 60, 45, 45]),), FAST, (), NOW, {})
     assert found is not None
     assert found.evidence["capacity_tokens_per_second_per_replica"] == 3000
     assert found.evidence["nodes_to_keep_objective"] == found.nodes == 3
@@ -109,6 +109,6 @@ def test_a_plan_says_what_was_measured_and_what_fewer_nodes_would_have_meant() -
 def test_nodes_hold_several_replicas() -> None:
     two = msgspec.structs.replace(POOL, node=msgspec.structs.replace(POOL.node, replicas=2))
     replicas = (replica("a", [20, 90, 90, 10], [20, 60, 45, 45]),)
-    single, double = plan(POOL, replicas, FAST, 1, NOW), plan(two, replicas, FAST, 1, NOW)
+    single, double = plan(POOL, replicas, FAST, (), NOW, {}), plan(two, replicas, FAST, (), NOW, {})
     assert single is not None and double is not None
     assert (single.nodes, double.nodes) == (3, 2)

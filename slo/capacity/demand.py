@@ -7,13 +7,13 @@ that is served at that capacity.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import ceil
 from statistics import median
 
 from slo.capacity.signals import GAP, MEMORY, ReplicaSignals
+from slo.capacity.strength import OWN_SECONDS, Strength, weigh
 
 SLOT = 15.0  # seconds: arrivals are summed over these
 FULL = 0.9  # share of its measured capacity that a replica is planned with, as in a queue that is to stay short
@@ -47,21 +47,26 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Demand of a pool in tokens, prompt and generated; `capacity` is one replica's tokens per second, None if unknown."""
+    """Demand of a pool in tokens, prompt and generated, and what its replicas can do."""
 
     arrived: tuple[float, ...]  # tokens by SLOT, oldest first
     backlog: float  # tokens of the requests that wait now
     rate: float  # tokens per second that arrived in the last minute
-    capacity: float | None
+    strength: Strength
     saturated_seconds: float  # of replica time that capacity was measured over
+
+    @property
+    def capacity(self) -> float | None:
+        """Tokens per second of a replica of which nothing of its own is known; None if nothing is known of any."""
+        return self.strength.unit
 
     def lately(self, seconds: float) -> "Demand":
         """The same with only the arrivals of the last `seconds`."""
         return replace(self, arrived=self.arrived[-int(seconds / SLOT) :])
 
     def late(self, replicas: int, limit: float) -> float:
-        """Share of the arrivals that would have met more than `limit` seconds of work ahead on so many replicas."""
-        served = replicas * FULL * (self.capacity or 0.0) * SLOT
+        """Share of the arrivals that would have met more than `limit` seconds of work ahead on so many replicas, the weakest."""
+        served = FULL * self.strength.least(replicas) * SLOT
         allowed = served * limit / SLOT
         backlog = late = 0.0
         for tokens in self.arrived:
@@ -74,17 +79,18 @@ class Demand:
         """Return the fewest replicas, up to `most`, that would have kept the promise on all that arrived."""
         return next((n for n in range(1, most) if self.late(n, promise.wait) <= 1 - promise.target), most)
 
-    def draining(self, replicas: int, seconds: float) -> int:
+    def draining(self, serving: float, seconds: float) -> int:
         """Return the replicas that clear the backlog within `seconds`, once they are there.
 
-        That takes `seconds` too, in which `replicas` go on serving and requests go on coming as in the last minute.
+        That takes `seconds` too, in which those that are there serve `serving` tokens per second and requests go on
+        coming as in the last minute.
         """
-        backlog = max(0.0, self.backlog + seconds * (self.rate - replicas * (self.capacity or 0.0)))
+        backlog = max(0.0, self.backlog + seconds * (self.rate - serving))
         return self.replicas_for(self.rate + backlog / seconds)
 
     def replicas_for(self, rate: float) -> int:
         """Return the replicas that serve so many tokens per second."""
-        return ceil(rate / (FULL * self.capacity)) if self.capacity else 0
+        return self.strength.count_for(rate / FULL)
 
     def busiest(self, seconds: float) -> float:
         """Tokens per second that arrived in the busiest minute of the last `seconds`."""
@@ -101,26 +107,25 @@ def _share_above(level: float, start: float, end: float) -> float:
     return 1.0 if low >= level else (high - level) / (high - low)
 
 
-def demand(replicas: Sequence[ReplicaSignals], now: float, known: float | None = None) -> Demand | None:
+def demand(
+    replicas: Sequence[ReplicaSignals],
+    now: float,
+    known: float | None = None,
+    before: Mapping[str, float] | None = None,
+    unseen: Sequence[str] = (),
+) -> Demand | None:
     """Measure the demand of a pool; None where the counters are missing.
 
-    `known` is the capacity measured before: it stands until a replica is full again. A replica that filled up only
-    towards the end of an interval could do at least what it did in it.
+    `known` is the capacity measured before, `before` those of single replicas: they stand until a replica is full again.
+    `unseen` replicas are taken to be there.
     """
-    slots: dict[int, float] = defaultdict(float)
-    finished = tokens = full_seconds = 0.0
-    full: list[float] = []
-    partly: list[float] = []
-    intervals = [interval for replica in replicas for interval in _intervals(replica, now - MEMORY)]
-    for interval in intervals:
-        finished += interval.finished
-        tokens += interval.tokens
-        if interval.waited[1] >= SATURATED and interval.seconds <= GAP:
-            (full if interval.waited[0] >= SATURATED else partly).append(interval.tokens / interval.seconds)
-            full_seconds += interval.seconds if interval.waited[0] >= SATURATED else 0.0
+    by_replica = {replica.replica: _intervals(replica, now - MEMORY) for replica in replicas}
+    intervals = [interval for found in by_replica.values() for interval in found]
+    finished = sum(interval.finished for interval in intervals)
     if not finished:
         return None
-    size = tokens / finished
+    size = sum(interval.tokens for interval in intervals) / finished
+    slots: dict[int, float] = defaultdict(float)
     for interval in intervals:
         # What arrived while nobody looked is no burst: it is spread over the time in which it did.
         last_slot, count = int(interval.end // SLOT), max(1, round(interval.seconds / SLOT))
@@ -128,9 +133,32 @@ def demand(replicas: Sequence[ReplicaSignals], now: float, known: float | None =
             slots[index] += interval.arrived * size / count
     arrived = tuple(slots[index] for index in range(min(slots), max(slots) + 1))
     last = arrived[-max(1, int(RECENT / SLOT)) :]
-    waiting = sum(replica.waiting[-1][1] for replica in replicas if replica.seen)
-    capacity = median(full) if full else max([*partly, *([known] if known else [])], default=None)
-    return Demand(arrived, waiting * size, sum(last) / (len(last) * SLOT), capacity, full_seconds)
+    seen = [replica for replica in replicas if replica.seen]
+    waiting = sum(replica.waiting[-1][1] for replica in seen)
+    common, fresh, seconds = _measured(by_replica, known)
+    strength = weigh([*(replica.replica for replica in seen), *unseen], common, fresh, before or {})
+    return Demand(arrived, waiting * size, sum(last) / (len(last) * SLOT), strength, seconds)
+
+
+def _measured(
+    by_replica: Mapping[str, list["_Interval"]], known: float | None
+) -> tuple[float | None, dict[str, float], float]:
+    """Return what a replica did while it was full (None: none was), what each did that was full for long enough, and the
+    seconds of replica time that this rests on.
+
+    A replica that filled up only towards the end of an interval could do at least what it did in it.
+    """
+    full: dict[str, list[_Interval]] = {}
+    partly: list[float] = []
+    for name, intervals in by_replica.items():
+        waited = [item for item in intervals if item.waited[1] >= SATURATED and item.seconds <= GAP]
+        full[name] = [item for item in waited if item.waited[0] >= SATURATED]
+        partly += [item.rate for item in waited if item.waited[0] < SATURATED]
+    seconds = {name: sum(item.seconds for item in found) for name, found in full.items()}
+    rates = [item.rate for found in full.values() for item in found]
+    common = median(rates) if rates else max([*partly, *([known] if known else [])], default=None)
+    fresh = {name: median(item.rate for item in found) for name, found in full.items() if seconds[name] >= OWN_SECONDS}
+    return common, fresh, sum(seconds.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +171,11 @@ class _Interval:
     finished: float
     tokens: float
     waited: tuple[float, float]  # requests that waited at its start and at its end
+
+    @property
+    def rate(self) -> float:
+        """Tokens per second."""
+        return self.tokens / self.seconds
 
 
 def _intervals(replica: ReplicaSignals, since: float) -> list[_Interval]:

@@ -1,15 +1,18 @@
 """Nodes that measured demand asks for, in sentences and numbers: what arrives, what waits, what a replica can do."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, inf
 from typing import Any
 
 from slo.capacity.demand import EXPECTED_AGAIN, SLOT, Demand, Promise, demand
 from slo.capacity.signals import ReplicaSignals
+from slo.capacity.strength import EARLIER, MEASURED, Strength
 from slo.quantities import duration_text, percent_text
 from slo.spec import LIMITS, Pool, Spec
 
 CAPACITY = "capacity_tokens_per_second_per_replica"
+EACH, ORIGINS = "replica_tokens_per_second", "replica_capacity_from"  # of each replica by name, and where it comes from
 TTFT, TPOT = LIMITS["ttft"], LIMITS["tpot"]
 
 
@@ -34,38 +37,44 @@ class Plan:
     keep: int
     reasons: list[str]
     evidence: dict[str, Any]
+    strength: Strength
 
 
 def plan(
     pool: Pool,
     replicas: tuple[ReplicaSignals, ...],
     promised: Promise,
-    serving: int,
+    unseen: Sequence[str],
     now: float,
-    known: float | None = None,
+    before: Mapping[str, Any],
 ) -> Plan | None:
     """Plan for the demand that the replicas' samples show, and to keep the promise on that of the last quarter of an hour, on
-    `serving` replicas.
+    the replicas that are seen; `unseen` ones are there too. `before` is the evidence of the last plan: what it measured stands.
 
-    None as long as the capacity of a replica (`known`: as measured before, in tokens per second) is not known.
+    None as long as the capacity of a replica (tokens per second) is not known.
     """
-    found = demand(replicas, now, known)
+    origins = before.get(ORIGINS, {})
+    own = {name: value for name, value in before.get(EACH, {}).items() if origins.get(name) in (MEASURED, EARLIER)}
+    found = demand(replicas, now, before.get(CAPACITY), own, unseen)
     if found is None or not found.capacity:
         return None
-    each = pool.node.replicas
-    lead = pool.timing.cold_start
+    each, lead, strength = pool.node.replicas, pool.timing.cold_start, found.strength
+    serving = strength.together(replica.replica for replica in replicas if replica.seen)
     draining = ceil(found.draining(serving, lead) / each)
     lately = found.lately(max(EXPECTED_AGAIN, pool.timing.scale_in_hold))
     keeping = ceil(lately.keeping(promised, pool.nodes.max * each) / each)
     nodes = max(draining, keeping)
     reasons = [
-        f"a replica did {found.capacity:,.0f} tokens/s when it was full; {found.rate:,.0f} tokens/s arrived in the last "
+        f"{_did(strength)}; {found.rate:,.0f} tokens/s arrived in the last "
         f"minute and {found.backlog:,.0f} tokens wait: to catch up {duration_text(lead)} after a cold node was ordered and "
         f"served takes {draining} node{'s' * (draining > 1)}",
         _kept(lately, promised, keeping, each),
     ]
     evidence = {
         CAPACITY: round(found.capacity, 1),
+        EACH: {name: round(strength.of(name), 1) for name in strength.present},
+        ORIGINS: dict(strength.origins),
+        "serving_tokens_per_second": round(serving, 1),
         "capacity_measured_seconds": round(found.saturated_seconds),
         "arriving_tokens_per_second": round(found.rate, 1),
         "backlog_tokens": round(found.backlog),
@@ -77,7 +86,18 @@ def plan(
         },
     }
     busiest = ceil(found.replicas_for(found.busiest(pool.timing.scale_in_hold)) / each)
-    return Plan(nodes, max(nodes, busiest), reasons, evidence)
+    return Plan(nodes, max(nodes, busiest), reasons, evidence, strength)
+
+
+def _did(strength: Strength) -> str:
+    """Say what a replica can do, of each where they are unlike."""
+    if not strength.own:
+        return f"a replica did {strength.unit:,.0f} tokens/s when it was full"
+    listed = (f"{name} {strength.of(name):,.0f} ({strength.origins[name]})" for name in strength.present)
+    return (
+        f"replicas are unlike, in tokens/s: {', '.join(listed)}; together {strength.together(strength.present):,.0f}, "
+        f"and a new one counts as {strength.unit:,.0f}"
+    )
 
 
 def _kept(found: Demand, promise: Promise, keeping: int, each: int) -> str:

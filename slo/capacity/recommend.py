@@ -16,7 +16,7 @@ from math import ceil
 from typing import Any, Literal
 
 from slo.capacity.demand import Promise
-from slo.capacity.plan import CAPACITY, Plan, plan
+from slo.capacity.plan import Plan, plan
 from slo.capacity.signals import SUSTAINED, ReplicaSignals, missing, watched
 from slo.quantities import duration_text
 from slo.spec import Pool
@@ -71,8 +71,8 @@ def recommend(
     # What was just released may still be seen: holding means the last answer, not that it comes back.
     held = current if before is None else min(current, max(before, pool.nodes.min))
     evidence = _evidence(pool, seen, unseen, ceil(len(seen) / pool.node.replicas), now)
-    known = None if last is None else last.evidence.get(CAPACITY)
-    planned = None if promise is None else plan(pool, replicas, promise, len(seen), now, known)
+    known = {} if last is None else last.evidence
+    planned = None if promise is None else plan(pool, replicas, promise, unseen, now, known)
     evidence |= {"nodes_pending": pending, **(planned.evidence if planned else {})}
     by_queue, reasons = _by_queue(pool, evidence, held)
     if planned:
@@ -173,12 +173,32 @@ def _release(
         why = f"{waited:g} requests waited" if planned is None else f"the busiest minute took {fewer} nodes"
         return held, [f"no release: in the last {text} {why}"]
     seen = [replica for replica in replicas if replica.seen]
-    nodes = ceil(len(seen) / pool.node.replicas)
-    peak = max(value for replica in seen for at, value in replica.kv_usage if at > since) * nodes / fewer
+    peak = max(value for replica in seen for at, value in replica.kv_usage if at > since)
+    peak *= _share_more(pool, seen, fewer, planned)
     if peak > pool.kv_cache_limit:
         return held, [f"no release: in the last {text} the KV cache of {fewer} nodes would reach {peak:.0%}"]
     queue = "nothing waited" if planned is None else f"{fewer} nodes would have kept the objective"
-    return fewer, [f"for {text} {queue}, and {fewer} nodes would have used at most {peak:.0%} of their KV cache"]
+    reason = f"for {text} {queue}, and {fewer} nodes would have used at most {peak:.0%} of their KV cache"
+    return fewer, [reason, *(_leaving(pool, planned, fewer) if planned else [])]
+
+
+def _share_more(pool: Pool, seen: list[ReplicaSignals], fewer: int, planned: Plan | None) -> float:
+    """Times as much as now that each of `fewer` nodes would carry, the strongest having left."""
+    if planned is None:
+        return ceil(len(seen) / pool.node.replicas) / fewer
+    strength = planned.strength
+    return strength.together(replica.replica for replica in seen) / strength.least(fewer * pool.node.replicas)
+
+
+def _leaving(pool: Pool, planned: Plan, fewer: int) -> list[str]:
+    """Say which replicas had best leave, where they are unlike."""
+    strength, count = planned.strength, len(planned.strength.present) - fewer * pool.node.replicas
+    names = strength.weakest_first()[: max(0, count)]
+    if not strength.own or not names:
+        return []
+    return [
+        f"best to leave, as the weakest: {', '.join(names)}; the rest is enough even if the strongest leave instead"
+    ]
 
 
 def _unknown(

@@ -228,7 +228,11 @@ class RecommendationOut(BaseModel):
     current_nodes: int | None
     recommended_nodes: int | None
     reasons: list[str]
-    evidence: dict[str, Any]
+    evidence: dict[str, Any] = Field(
+        description="What the answer rests on. Once a replica was seen full: `capacity_tokens_per_second_per_replica` is what a "
+        "new one counts as, `replica_tokens_per_second` what each that is there counts as, `replica_capacity_from` where that "
+        "comes from (its own measurement, or that of others), `serving_tokens_per_second` the sum of those seen."
+    )
     confidence: float
     at: str
     simulated: bool
