@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import argparse
+
+    from slo.capacity.prices import Prices
     from slo.spec import Spec
 
 DEFAULT_OBJECTIVES = Path(__file__).parent.parent / "slo" / "objectives.yaml"
@@ -25,6 +28,29 @@ def read_objectives(path: str | None) -> "Spec":
         raise UserError(f"{file}: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def add_prices(parser: "argparse.ArgumentParser") -> None:
+    """Declare --prices."""
+    parser.add_argument(
+        "--prices", metavar="FILE", help="prices of APIs and GPUs that go before those on record (docs/capacity.md)"
+    )
+
+
+def read_prices(path: str | None) -> "Prices":
+    """Return the prices on record, those of a file before them; raises UserError that names file, field and fix."""
+    from slo.capacity.prices import overridden, packaged  # noqa: PLC0415 - a node's exporter does without
+
+    if path is None:
+        return packaged()
+    try:
+        return overridden(Path(path).read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"--prices {path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise UserError(f"--prices {path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"--prices {path}: {error}") from error
 
 
 def read_source(text: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from compose.sources import open_source
 from exporters.footprint import settle
 from slo import catalogue, gateway
 from slo.capacity import signals
+from slo.capacity.prices import Prices
 from slo.indicators import Selector, countings
 from slo.ledger import pool_booking
 from slo.ledger.store import Ledger
@@ -34,6 +35,7 @@ def serve(
     places: tuple[str, str, tuple[str, int]],
     tokens: Sequence[Token],
     webhook: tuple[str, str | None] | None,
+    prices: Prices,
 ) -> None:
     """Serve until interrupted; `places` are source, database and (host, port), `webhook` an address and its token. Raises UserError."""
     where, database, (host, port) = places
@@ -42,6 +44,7 @@ def serve(
     listening = open_socket(host, port, tokens[0].name if tokens else None, SERVICE_TOKEN)
     runbooks = (Path(alerts.__file__).parent / "runbooks.md").read_text(encoding="utf-8")
     service = Service(spec, source, Ledger(engine))
+    service.prices = prices
     service.webhook = None if webhook is None else Webhook(*webhook)
     telemetry, end_telemetry = _telemetry(service)
     app = create_app(service, tokens, runbooks, telemetry=telemetry)

@@ -53,6 +53,10 @@ def test_the_last_hours_cost_is_that_of_its_nodes_over_its_tokens(ledger: Ledger
     page = app.get("/pools/pool").text
     assert "<dt>1M tokens out alone</dt><dd>22.22 USD</dd>" in page
     assert "<dt>utilisation</dt><dd>12.5%</dd>" in page
+    # The packaged prices: 3.24M in at 0.25 and 0.36M out at 1.25 (document D), at 3 and 15 (document E).
+    assert found["apis"]["bedrock-haiku"]["usd"] == pytest.approx(0.81 + 0.45)
+    assert found["apis"]["sonnet"]["usd_per_million_tokens"] == pytest.approx((9.72 + 5.40) / 3.6)
+    assert "<dt>the same 1M at sonnet</dt><dd>4.20 USD</dd>" in page
     two = cost(app, hours=2)
     assert two["prompt_tokens"] == 3_240_000 + 9000 * 900
     assert two["coverage"] == pytest.approx(13 / 24)
@@ -69,6 +73,7 @@ def test_a_slot_of_which_one_figure_is_unknown_is_in_none_of_them() -> None:
 def test_what_is_not_known_costs_null_and_not_nothing(ledger: Ledger) -> None:
     unseen = cost(client(ledger, priced()))
     assert unseen["coverage"] == 0
+    assert unseen.pop("apis")["sonnet"] == {"usd": None, "usd_per_million_tokens": None}
     told = {name for name, value in unseen.items() if value is not None}
     assert told == {"pool", "from", "to", "coverage", "simulated"}
     ledger.book({}, int(START + HOUR), {"pool": [slot(START, 0)]})

@@ -97,6 +97,13 @@ def test_a_week_is_added_up_from_its_slots_beside_the_week_before(ledger: Ledger
     assert pool["utilisation"] == pytest.approx(requests * 1000 / (4000 * 2 * 19 * 300))
     assert pool["usd_per_million_full"] == pytest.approx(4 / 14.4)
     assert week["usd_per_million_tokens"] * pool["utilisation"] == pytest.approx(pool["usd_per_million_full"])
+    haiku = requests * (900 * 0.25 + 100 * 1.25) / 1e6  # document D's prices
+    apis = pool["apis"]
+    assert isinstance(apis, dict)
+    assert apis["bedrock-haiku"] == {
+        "usd": pytest.approx(haiku),
+        "usd_per_million_tokens": pytest.approx(haiku / requests * 1000),
+    }
     assert week["joules_per_token"] == pytest.approx(2.0)
     assert pool["capacity"] == pytest.approx(7200)
     assert pool["peak_headroom"] == pytest.approx(1 - 7000 / 7200)

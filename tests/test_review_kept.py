@@ -180,7 +180,7 @@ def test_csv_has_every_figure_of_objectives_and_pools_with_its_unit(ledger: Ledg
     assert len(figures) == len(rows)
     for kind, models, other in (
         ("objective", (Week, ObjectiveReview), {"id", "pool", "before"}),
-        ("pool", (PoolWeek, PoolReview), {"name", "week", "before", "forecast", "actions", "last", "reasons"}),
+        ("pool", (PoolWeek, PoolReview), {"name", "week", "before", "forecast", "actions", "last", "reasons", "apis"}),
     ):
         wanted = {field for model in models for field in model.model_fields} - other
         assert wanted <= {measure for found, measure in figures if found == kind}

@@ -5,7 +5,7 @@ import logging
 import os
 from pathlib import Path
 
-from compose.inputs import UserError, needed, read_address, read_objectives, read_source
+from compose.inputs import UserError, add_prices, needed, read_address, read_objectives, read_prices, read_source
 from compose.listen import SERVICE_TOKEN, WEBHOOK_TOKEN, read_token
 from slo.service.tokens import Token, read_tokens, token
 
@@ -40,6 +40,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="URL",
         help=f"POST every new recommendation there; {WEBHOOK_TOKEN} or {WEBHOOK_TOKEN}_FILE may give a bearer token",
     )
+    add_prices(parser)
     parser.set_defaults(run=run)
 
 
@@ -51,9 +52,9 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     spec, address = read_objectives(args.objectives), read_address(args.listen)
     read_source(args.source)
-    tokens, webhook = _tokens(args.tokens), _webhook(args.webhook)
+    tokens, webhook, prices = _tokens(args.tokens), _webhook(args.webhook), read_prices(args.prices)
     # Imported last: its 100 MiB would keep whoever mistyped waiting.
-    needed("compose.serving", "service").serve(spec, (args.source, args.db, address), tokens, webhook)
+    needed("compose.serving", "service").serve(spec, (args.source, args.db, address), tokens, webhook, prices)
     return 0
 
 

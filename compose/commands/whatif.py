@@ -6,7 +6,7 @@ from dataclasses import fields
 from math import isfinite
 
 from compose.commands.backtest import MILLISECONDS, read_promise
-from compose.inputs import UserError, read_objectives
+from compose.inputs import UserError, add_prices, read_objectives, read_prices
 from slo.capacity import memory, plan, steps
 from slo.capacity.asking import EXAMPLE, Asked, told
 from slo.capacity.demand import Promise
@@ -66,6 +66,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--api-usd", type=float, metavar="USD", help="what an API asks for 1M tokens: when is it dearer?"
     )
+    parser.add_argument("--api", metavar="NAME", help="an API whose price is on record, in place of --api-usd")
+    add_prices(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
@@ -81,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
     pool = _pool(args)
     asked = Asked(**{field.name: getattr(args, field.name) for field in fields(Asked)})
     try:
-        question = asked.question(_promise(args, pool), None if pool is None else pool[1], {}, args.gpu_hour_usd)
+        of_pool = None if pool is None else pool[1]
+        question = asked.question(_promise(args, pool), of_pool, {}, read_prices(args.prices), args.gpu_hour_usd)
     except ValueError as error:
         raise UserError(f"--{error}") from error
     answer = whatif(question)
@@ -92,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     if answer is None:
         print(f"\n{_replica(question)} cannot keep {_said(question.promise)} for such requests, however few they are.")
     else:
-        _print(question, answer)
+        _print(question, answer, args.api or "an API")
     print(f"\n{SIMULATED}")
     return 0
 
@@ -139,7 +142,7 @@ def _print_question(question: Question) -> None:
     print("\n".join(f"  {step}" for step in arithmetic(question)))
 
 
-def _print(question: Question, answer: Answer) -> None:
+def _print(question: Question, answer: Answer, api: str) -> None:
     print(f"\none replica carries   {_band(answer.carries, '.1f')} requests/s within the promise")
     print(f"requests in it then   {_band(answer.concurrency, '.0f')}")
     print(
@@ -149,7 +152,7 @@ def _print(question: Question, answer: Answer) -> None:
     print(f"1M tokens cost        {_band(answer.usd_per_million, '.2f')} USD, prompt and output, GPUs alone")
     if answer.break_even_tokens:
         low, high = (f"{tokens / MILLION:,.0f}" for tokens in answer.break_even_tokens)
-        print(f"an API is dearer from {low if low == high else f'{low} to {high}'} million tokens a month on")
+        print(f"{api} is dearer from {low if low == high else f'{low} to {high}'} million tokens a month on")
 
 
 def _band(band: tuple[float, float], form: str) -> str:

@@ -1,13 +1,14 @@
 """A what-if question as people write it, by command, API or page, and its answer as one JSON object."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any, Literal
 
 from slo.capacity import steps
 from slo.capacity.demand import Promise
-from slo.capacity.mix import Kind, parse, written
+from slo.capacity.mix import Kind, mean_context, mean_prompt, parse, written
+from slo.capacity.prices import Prices
 from slo.capacity.scaling import Hardware
 from slo.capacity.whatif import Answer, Question, arithmetic, gpu_price, hardware_of
 from slo.spec import Pool
@@ -19,7 +20,8 @@ EXAMPLE = {"prompt": 500, "output": 200, "rate": 20.0}  # tokens, tokens, reques
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was written; None is not said. `mix` (slo.capacity.mix) replaces `prompt` and `output`, `gpu`, `gpus` and `weight_bits`
-    what the replica's name says; `rate` (requests per second) is multiplied by `traffic`; `api_usd` is what an API asks for 1M tokens."""
+    what the replica's name says; `rate` (requests per second) is multiplied by `traffic`; `api_usd` is what an API asks for 1M tokens, `api` the name
+    of one whose price is on record."""
 
     replica: str = steps.names()[0]
     prompt: int | None = None
@@ -34,13 +36,20 @@ class Asked:
     max_num_seqs: int = 256
     kv_bytes: int = 2
     api_usd: float | None = None
+    api: str | None = None
 
     def question(
-        self, promise: Promise, pool: Pool | None, measured: Mapping[str, float], price: float | None = None
+        self,
+        promise: Promise,
+        pool: Pool | None,
+        measured: Mapping[str, float],
+        prices: Prices,
+        price: float | None = None,
     ) -> Question:
         """Put it in numbers: what is not said is what was `measured` of the pool (`prompt`, `output`, `rate`), or an example.
 
-        `price` is USD per GPU and hour, in place of the pool's own. Raises ValueError for what does not exist.
+        `price` is USD per GPU and hour, in place of the pool's own and of those on record (`prices`). Raises ValueError for
+        what does not exist.
         """
         own = hardware_of(self.replica)
         on = Hardware(
@@ -53,7 +62,8 @@ class Asked:
         output = known["output"] if self.output is None else self.output
         mix = parse(self.mix) if self.mix is not None else (Kind(max(1, round(prompt)), max(1, round(output))),)
         rate = known["rate"] if self.rate is None else self.rate
-        usd = (price, price) if price is not None else None if pool is None else gpu_price(pool, on.gpu)
+        own_price = (price, price) if price is not None else None if pool is None else gpu_price(pool, on.gpu)
+        on_record = prices.gpus[on.gpu].usd_per_hour if on.gpu in prices.gpus else None
         return Question(
             replica=self.replica,
             mix=mix,
@@ -61,11 +71,19 @@ class Asked:
             rate=rate * self.traffic,
             max_num_seqs=self.max_num_seqs,
             kv_value_bytes=self.kv_bytes,
-            usd_per_gpu_hour=usd,
+            usd_per_gpu_hour=own_price or on_record,
             hardware=on,
             prefix_hit=self.prefix_hit,
-            api_usd_per_million=self.api_usd,
+            api_usd_per_million=self._api_usd(mix, prices),
         )
+
+    def _api_usd(self, mix: Sequence[Kind], prices: Prices) -> float | None:
+        """Price of 1M tokens of the mix at the API."""
+        if self.api is None:
+            return self.api_usd
+        if self.api_usd is not None:
+            raise ValueError(f"api {self.api!r}: its price is on record; leave out api_usd, or api")
+        return prices.api(self.api).usd_per_million(mean_prompt(mix) / mean_context(mix))
 
     def origins(self, measured: Mapping[str, float]) -> dict[str, Origin]:
         """Say where prompt, output and rate are from."""
@@ -93,7 +111,8 @@ def told(
             **{
                 "rate": question.rate,
                 "traffic": asked.traffic,
-                "api_usd": asked.api_usd,
+                "api": asked.api,
+                "api_usd": question.api_usd_per_million,
                 "origins": asked.origins(measured),
             },
         },

@@ -15,11 +15,9 @@ KEY_AND_VALUE = 2
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU type: bytes of memory, what an hour of one cost to rent, in USD (low, high), and its peaks: bytes per second of memory,
-    and dense operations per second by bits of a weight."""
+    """A GPU type: bytes of memory, and its peaks: bytes per second of memory, and dense operations per second by bits of a weight."""
 
     memory_bytes: float
-    usd_per_hour: tuple[float, float]
     bytes_per_second: float
     operations_per_second: dict[int, float]
 
@@ -100,9 +98,8 @@ def load(name: str) -> Model:
 def load_gpu(name: str) -> Gpu:
     """Return a GPU type; raises ValueError that lists the known names."""
     found = _data("gpus", name)
-    low, high = found["usd_per_hour"]
     operations = {bits: tera * TERA for bits, tera in found["tflops"].items()}
-    return Gpu(found["memory_gb"] * GB, (low, high), found["gb_per_s"] * GB, operations)
+    return Gpu(found["memory_gb"] * GB, found["gb_per_s"] * GB, operations)
 
 
 def gpus() -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from slo.capacity.demand import Promise
 from slo.capacity.economics import HOURS_PER_YEAR, break_even_tokens, nodes_for, usd_per_million
 from slo.capacity.memory import Deployment, Fit
 from slo.capacity.mix import Kind, drawn, mean_context, mean_prompt
+from slo.capacity.prices import packaged
 from slo.capacity.request import Limits
 from slo.capacity.scaling import Hardware, scaled
 from slo.capacity.simulate import Result, replay
@@ -94,7 +95,7 @@ def arithmetic(question: Question) -> list[str]:
 def whatif(question: Question) -> Answer | None:
     """Answer; None where no request at all fits the replica or keeps the promise. Raises ValueError for unknown names."""
     on = question.hardware or hardware_of(question.replica)
-    timing, room, gpu = scaled(question.replica, on), _room(question, on), memory.load_gpu(on.gpu)
+    timing, room = scaled(question.replica, on), _room(question, on)
     largest = max(kind.prompt + kind.output for kind in question.mix)
     if room.requests < 1 or room.tokens < largest:
         return None
@@ -107,7 +108,7 @@ def whatif(question: Question) -> Answer | None:
         return None
     most, fewest = (nodes_for(question.rate, end.rate) for end in (found[0], found[-1]))
     tokens = question.rate * mean_context(question.mix)
-    low, high = question.usd_per_gpu_hour or gpu.usd_per_hour
+    low, high = question.usd_per_gpu_hour or packaged().gpus[on.gpu].usd_per_hour
     hourly = (fewest * on.gpus * low, most * on.gpus * high)
     in_it = sorted(end.concurrency for end in found)
     return Answer(

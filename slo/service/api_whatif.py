@@ -44,6 +44,11 @@ class AskedOf(BaseModel):
     api_usd: float | None = Field(
         None, gt=0, le=1000, description="What an API asks for 1M tokens like these, to know when it is dearer."
     )
+    api: str | None = Field(
+        None,
+        max_length=63,
+        description="Name of an API whose price is on record, in place of `api_usd`; for this mix of prompt and output.",
+    )
 
 
 class PromiseOut(BaseModel):
@@ -69,7 +74,7 @@ class WhatIf(BaseModel):
     answer: dict[str, Any] | None = Field(
         description="memory, measured (whether step times are; else they are scaled, within a band), carries "
         "(requests/s of one replica), concurrency (requests in it then), nodes, n_minus_1 (to lose one), usd_per_hour, usd_per_million, break_even_tokens (a month, from which the nodes cost less than "
-        "`api_usd` a million); "
+        "`api_usd` a million, as given or by the prices of `api`); "
         "null: such requests do not fit or cannot keep the promise on that replica, however few they are."
     )
     simulated: Literal[True] = True
@@ -92,7 +97,7 @@ def answered(service: Service, name: str, asked: AskedOf) -> WhatIf:
         raise HTTPException(422, f"pool: {name!r} has no objective for time to first token or per output token")
     written, measured = Asked(**asked.model_dump()), requests_of(service.ledger, name, service.clock())
     try:
-        question = written.question(promise, pool, measured)
+        question = written.question(promise, pool, measured, service.prices)
         found = whatif(question)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error

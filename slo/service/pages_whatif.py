@@ -29,9 +29,10 @@ def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
     @pages.get("/pools/{pool}/whatif")
     def whatif_page(request: Request, pool: str) -> HTMLResponse:
         known(service, pool)
+        apis = [("", "none"), *((name, name) for name in service.prices.apis)]
         # A field that was left empty is one that was not asked.
         asked = {name: value for name, value in request.query_params.items() if value.strip()}
-        context: dict[str, Any] = {"pool": service.spec.pool(pool), "asked": asked, "choices": CHOICES}
+        context: dict[str, Any] = {"pool": service.spec.pool(pool), "asked": asked, "choices": {**CHOICES, "api": apis}}
         try:
             context["found"] = answered(service, pool, AskedOf.model_validate(asked))
         except ValidationError as error:

@@ -14,12 +14,22 @@ from pydantic import BaseModel, Field
 
 from slo.capacity.economics import MILLION, SECONDS_PER_HOUR, usd_per_million
 from slo.capacity.plan import CAPACITY
+from slo.capacity.prices import Prices
 from slo.ledger.pool_booking import PoolSlot
 from slo.ledger.pools import pool_rows
 from slo.service.history import rfc3339
 from slo.service.state import Service
 from slo.spec import Pool
 from slo.windows import first_slot
+
+
+class ApiCost(BaseModel):
+    """What an API on record would ask for the tokens of the slots of which nodes and tokens are known; null: there were none."""
+
+    usd: float | None
+    usd_per_million_tokens: float | None = Field(
+        description="That over tokens in and out, to set beside the pool's own."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,16 @@ class Used:
     def usd_per_million(self, hourly_usd: float, tokens: int) -> float | None:
         """Whole cost, at a node's price per hour, over 1M of so many tokens; None without a price, or without any."""
         return self.node_hours * hourly_usd / tokens * MILLION if hourly_usd and tokens else None
+
+    def at(self, prices: Prices) -> "dict[str, ApiCost]":
+        """Say what APIs would ask for these tokens."""
+        asked = {
+            name: api.usd(self.prompt, self.generated) if self.tokens else None for name, api in prices.apis.items()
+        }
+        return {
+            name: ApiCost(usd=usd, usd_per_million_tokens=usd and usd / self.tokens * MILLION)
+            for name, usd in asked.items()
+        }
 
     def utilisation(self, node_rate: float | None) -> float | None:
         """Tokens over those that the nodes would have done at `node_rate` tokens per second each; None: no rate, or no node."""
@@ -89,6 +109,7 @@ class PoolCost(BaseModel):
         description="Tokens over those that the nodes would have done at what a full replica was measured to do; null: never seen full."
     )
     usd_per_million_full: float | None = _price("1M tokens in and out, if these nodes were always full.")
+    apis: dict[str, ApiCost] = Field(description="By name of each API whose price is on record.")
     simulated: bool
 
 
@@ -113,5 +134,6 @@ def cost_of(service: Service, pool: Pool, hours: int) -> PoolCost:
         usd_per_million_generated_tokens=used.usd_per_million(price, used.generated),
         utilisation=used.utilisation(node_rate(pool, capacity)),
         usd_per_million_full=usd_when_full(pool, capacity),
+        apis=used.at(service.prices),
         simulated=any(row.simulated for row in rows),
     )

@@ -15,13 +15,14 @@ from pydantic import BaseModel, Field
 from slo.capacity.demand import FULL
 from slo.capacity.economics import SECONDS_PER_HOUR
 from slo.capacity.plan import CAPACITY
+from slo.capacity.prices import Prices
 from slo.ledger.pool_booking import PoolSlot
 from slo.ledger.pools import pool_rows
 from slo.ledger.store import Ledger
 from slo.service import demand
 from slo.service.history import rfc3339
 from slo.service.outlook import PoolForecast
-from slo.service.pool_cost import Used, node_rate, usd_when_full
+from slo.service.pool_cost import ApiCost, Used, node_rate, usd_when_full
 from slo.service.spans import DAY
 from slo.service.weeks import WEEK
 from slo.spec import Pool
@@ -93,6 +94,9 @@ class PoolReview(BaseModel):
     usd_per_million_full: float | None = Field(
         None, description="USD per 1M tokens in and out if the pool's nodes were always full; null too without a price."
     )
+    apis: dict[str, ApiCost] = Field(
+        {}, description="What APIs would have asked, by name of each whose price is on record."
+    )
     forecast: PoolForecast
     actions: dict[Literal["add", "release", "hold", "insufficient_data"], int]
     last: str | None = Field(description="RFC 3339; null: nothing was said that week.")
@@ -100,14 +104,16 @@ class PoolReview(BaseModel):
     reasons: list[str]
 
 
-def review_pool(ledger: Ledger, forecast: Forecaster, pool: Pool, start: int, end: int) -> tuple[PoolReview, bool]:
-    """Review a pool from `start` to `end` (Unix seconds); says too whether any of it was simulated."""
+def review_pool(
+    ledger: Ledger, forecast: Forecaster, prices: Prices, pool: Pool, start: int, end: int
+) -> tuple[PoolReview, bool]:
+    """Review a pool from `start` to `end` (Unix seconds) beside APIs at `prices`; says too whether any of it was simulated."""
     said = ledger.recommendations(pool.name, HISTORY, before=end)  # newest first
     capacity = next((found for item in said if (found := item.get("evidence", {}).get(CAPACITY))), None)
     said = [item for item in said if item["at"] >= start]
     last = said[0] if said else None
     rows = pool_rows(ledger.engine, pool.name, start, end)
-    week = _week(pool, rows, end - start)
+    week, used = _week(pool, rows, end - start), Used.of(rows)
     before = _week(pool, pool_rows(ledger.engine, pool.name, start - WEEK, start), WEEK)
     node = None if capacity is None else FULL * capacity * pool.node.replicas
     whole = None if node is None or not week.nodes else node * week.nodes
@@ -121,8 +127,9 @@ def review_pool(ledger: Ledger, forecast: Forecaster, pool: Pool, start: int, en
         n_minus_1=None
         if node is None or week.nodes is None or week.peak is None
         else week.peak <= node * (week.nodes - 1),
-        utilisation=Used.of(rows).utilisation(node_rate(pool, capacity)),
+        utilisation=used.utilisation(node_rate(pool, capacity)),
         usd_per_million_full=usd_when_full(pool, capacity),
+        apis=used.at(prices),
         forecast=forecast(pool, int(end // DAY * DAY), capacity),
         actions=Counter(item["action"] for item in said),
         last=rfc3339(last["at"]) if last else None,

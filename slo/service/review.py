@@ -105,7 +105,8 @@ def review(service: Service, week: str, forecast: Forecaster | None = None) -> R
     exclusions = service.exclusions()
     found = [_objective(service.ledger, item, exclusions, start, end) for item in service.spec.objectives]
     pools = [
-        review_pool(service.ledger, forecast or service.outlook.of, pool, start, end) for pool in service.spec.pools
+        review_pool(service.ledger, forecast or service.outlook.of, service.prices, pool, start, end)
+        for pool in service.spec.pools
     ]
     booked = service.ledger.booked_until()
     span: dict[str, Any] = {"from": rfc3339(start), "to": rfc3339(start + WEEK)}

@@ -58,6 +58,7 @@ def _rows(review: Review) -> Iterator[Row]:
         common = (review.week, "pool", pool.name)
         yield from _both(common, POOL_WEEK, pool.week, pool.before)
         yield from _one(common, POOL, pool)
+        yield from (Row(*common, f"apis/{name}/usd", api.usd, None, "USD") for name, api in pool.apis.items())
         yield from _one(common, FORECAST, pool.forecast)
 
 

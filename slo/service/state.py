@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from slo.budget import Budget
 from slo.capacity import plan, signals
+from slo.capacity.prices import Prices, packaged
 from slo.capacity.recommend import Recommendation, recommend
 from slo.exclusions import Exclusion, of_file
 from slo.exhaustion import Exhaustion
@@ -79,6 +80,7 @@ class Service:
             nullcontext  # around each job; telemetry sets its own
         )
         self.webhook: Webhook | None = None
+        self.prices: Prices = packaged()
         self._recommendations: dict[str, Recommendation] = {}
         self._decided: dict[str, Recommendation] = {}  # the last that knew something, across a dead source
         self._judged: Judged | None = None
