@@ -6,12 +6,14 @@ Every error names the path of the bad field and what to write instead. The model
 from collections import Counter
 from datetime import datetime
 from hashlib import sha256
+from math import isclose
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import yaml
 
+from slo.owned import Owned
 from slo.quantities import Duration, Target
 
 # A DNS label: it becomes a label value, a part of a URL and of a rule's name.
@@ -98,12 +100,25 @@ class Window:
 
 
 class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One node of a pool: GPU type, GPUs, engine replicas that it runs, price in USD per hour."""
+    """One node of a pool: GPU type, GPUs, engine replicas that it runs, price in USD per hour.
+
+    `owned` is what a bought node costs, by component; `hourly_usd` is then worked out from it.
+    """
 
     gpu: str
     gpus: Positive
     replicas: Positive = 1
     hourly_usd: Usd = 0.0
+    owned: Owned | None = None
+
+    def __post_init__(self) -> None:
+        if self.owned is not None:
+            own = self.owned.usd_per_hour
+            if self.hourly_usd and not isclose(self.hourly_usd, own):
+                raise ValueError(
+                    f"hourly_usd {self.hourly_usd:g} is not the {own:g} that owned comes to; leave one of them out"
+                )
+            msgspec.structs.force_setattr(self, "hourly_usd", own)
 
 
 class Nodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,7 +5,6 @@ from math import inf
 import pytest
 
 from slo.capacity.economics import (
-    Owned,
     blended,
     break_even_tokens,
     break_even_utilisation,
@@ -13,6 +12,7 @@ from slo.capacity.economics import (
     rented_usd_per_year,
     usd_per_million,
 )
+from slo.owned import Owned
 
 BILLION = 1e9
 OVERHEADS = (0.20, 0.10, 0.10)  # document D: gateway, egress, observability, USD per 1M tokens

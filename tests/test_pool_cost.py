@@ -13,9 +13,10 @@ from slo.ledger.store import Ledger
 from slo.service.app import create_app
 from slo.service.pool_cost import Used
 from slo.service.state import Service
-from slo.spec import Spec
+from slo.spec import Spec, load
 from test_pool_review import START, priced, slot
-from world import World, spec
+from test_spec import OWNED
+from world import SPEC_TEXT, World, spec
 
 HOUR = 3600
 
@@ -60,6 +61,12 @@ def test_the_last_hours_cost_is_that_of_its_nodes_over_its_tokens(ledger: Ledger
     two = cost(app, hours=2)
     assert two["prompt_tokens"] == 3_240_000 + 9000 * 900
     assert two["coverage"] == pytest.approx(13 / 24)
+
+
+def test_a_bought_nodes_hour_costs_its_year_over_its_hours(ledger: Ledger) -> None:
+    ledger.book({}, int(START + HOUR), {"pool": [slot(START + 300 * index, 300) for index in range(12)]})
+    bought = load(SPEC_TEXT.replace("gpus: 1}", f"gpus: 1, {OWNED}}}"))
+    assert cost(client(ledger, bought))["cost_usd"] == pytest.approx(2 * 114_443 / 8760, rel=1e-5)
 
 
 def test_a_slot_of_which_one_figure_is_unknown_is_in_none_of_them() -> None:

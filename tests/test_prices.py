@@ -13,10 +13,12 @@ from slo.capacity import memory
 from slo.capacity.asking import Asked
 from slo.capacity.demand import Promise
 from slo.capacity.prices import overridden, packaged
+from slo.capacity.whatif import arithmetic
 from slo.ledger.store import Ledger
 from slo.service.app import create_app
 from slo.service.state import Service
 from slo.spec import load
+from test_spec import OWNED
 from world import World
 
 OWN = """
@@ -91,6 +93,20 @@ def test_a_question_takes_a_price_that_was_given_then_the_pools_then_the_users_t
     assert Asked().question(PROMISE, pool, {}, own).usd_per_gpu_hour == (2.0, 2.0)
     assert Asked().question(PROMISE, None, {}, own).usd_per_gpu_hour == (1.9, 2.1)
     assert Asked(gpu="L40S-48GB").question(PROMISE, pool, {}, own).usd_per_gpu_hour == (1.0, 1.0)
+
+
+def test_a_bought_nodes_price_is_the_questions_and_its_components_are_shown() -> None:
+    """Document G's two H200, 114,443 USD a year: the node of the packaged pool has two GPUs."""
+    pool = load(DEFAULT_OBJECTIVES.read_text().replace("hourly_usd: 4.00", OWNED)).pools[0]
+    question = Asked().question(PROMISE, pool, {}, packaged())
+    assert question.usd_per_gpu_hour == pytest.approx((114_443 / 8760 / 2,) * 2, rel=1e-5)
+    shown = "price of a node: hardware 50,000 + power 2,943 + colocation 11,500 + people 50,000 = 114,443 USD a year, 13.06 an hour"
+    assert arithmetic(question)[-1] == shown
+    for other in (
+        Asked().question(PROMISE, pool, {}, packaged(), 7.0),
+        Asked(gpu="L40S-48GB").question(PROMISE, pool, {}, packaged()),
+    ):
+        assert shown not in arithmetic(other), "another price than that"
 
 
 def test_an_apis_price_is_that_of_the_mix_of_prompt_and_output() -> None:

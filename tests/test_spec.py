@@ -6,6 +6,8 @@ import pytest
 
 from slo.spec import SpecError, load
 
+# Document G, section 6: two H200 and their host, middle of its ranges.
+OWNED = "owned: {capex_usd: 150000, years: 3, kilowatts: 2, pue: 1.4, usd_per_kwh: 0.12, colocation_usd: 11500, people_usd: 50000}"
 TEXT = (Path(__file__).parent.parent / "slo" / "objectives.yaml").read_text()
 
 
@@ -44,6 +46,21 @@ def test_the_packaged_file_reads_as_the_design_describes_it() -> None:
         ("timezone: UTC", "timezone: Mars/Base", r"objectives\[3\]\.window: 'Mars/Base' is not an IANA time zone"),
         ("timezone: UTC", "timezone: ../../etc/passwd", r"objectives\[3\]\.window: '../../etc/passwd' is not an IANA"),
         ("gpus: 2", "gpus: 0", r"pools\[0\]\.node\.gpus: Expected `int` >= 1"),
+        (
+            "hourly_usd: 4.00",
+            "owned: {capex_usd: 1}",
+            r"pools\[0\]\.node\.owned: Object missing required field `years`",
+        ),
+        (
+            "hourly_usd: 4.00",
+            OWNED.replace("pue: 1.4", "pue: 0.9"),
+            r"pools\[0\]\.node\.owned\.pue: Expected `float` >= 1",
+        ),
+        (
+            "hourly_usd: 4.00",
+            f"hourly_usd: 4.00, {OWNED}",
+            r"pools\[0\]\.node: hourly_usd 4 is not the 13.06.* leave one",
+        ),
         ("min: 2", "min: 9", r"pools\[0\]\.nodes: max 8 is below min 9; raise max or lower min"),
         ("target: 99.9%", "targt: 99.9%", r"objectives\[3\]: Object contains unknown field `targt`"),
         (
@@ -63,6 +80,14 @@ def test_a_mistake_is_answered_with_the_path_and_the_fix(old: str, new: str, mes
     with pytest.raises(SpecError, match=f"^{message}") as error:
         load(TEXT.replace(old, new, 1))
     assert "\n" not in str(error.value)
+
+
+def test_a_bought_nodes_price_is_worked_out_from_its_components() -> None:
+    """114,443 USD a year over 8,760 hours; a file that an export wrote, with both, is read again."""
+    node = load(TEXT.replace("hourly_usd: 4.00", OWNED)).pools[0].node
+    assert node.hourly_usd == pytest.approx((50_000 + 2 * 1.4 * 8760 * 0.12 + 11_500 + 50_000) / 8760)
+    again = load(TEXT.replace("hourly_usd: 4.00", f"hourly_usd: {node.hourly_usd!r}, {OWNED}")).pools[0].node
+    assert again == node
 
 
 def test_the_hash_changes_with_what_is_counted_and_with_nothing_else() -> None:

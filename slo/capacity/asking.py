@@ -62,7 +62,8 @@ class Asked:
         output = known["output"] if self.output is None else self.output
         mix = parse(self.mix) if self.mix is not None else (Kind(max(1, round(prompt)), max(1, round(output))),)
         rate = known["rate"] if self.rate is None else self.rate
-        own_price = (price, price) if price is not None else None if pool is None else gpu_price(pool, on.gpu)
+        of_pool = None if pool is None or price is not None else gpu_price(pool, on.gpu)
+        own_price = of_pool if price is None else (price, price)
         on_record = prices.gpus[on.gpu].usd_per_hour if on.gpu in prices.gpus else None
         return Question(
             replica=self.replica,
@@ -75,6 +76,7 @@ class Asked:
             hardware=on,
             prefix_hit=self.prefix_hit,
             api_usd_per_million=self._api_usd(mix, prices),
+            owned=pool.node.owned if pool is not None and of_pool else None,
         )
 
     def _api_usd(self, mix: Sequence[Kind], prices: Prices) -> float | None:

@@ -1,14 +1,14 @@
-"""What tokens cost: by node price and use, by owned hardware over its life, and where an API would be cheaper.
+"""What tokens cost by node price and use, and where an API would be cheaper. Owned hardware: slo.owned.
 
 US dollars throughout; a million is 10^6 tokens, a year 8,760 hours.
 """
 
-from dataclasses import dataclass
 from math import ceil, inf
+
+from slo.owned import HOURS_PER_YEAR
 
 MILLION = 1_000_000
 SECONDS_PER_HOUR = 3600
-HOURS_PER_YEAR = 8760
 
 
 def nodes_for(rate: float, node_rate: float, spares: int = 0) -> int:
@@ -25,33 +25,6 @@ def usd_per_million(usd_per_hour: float, tokens_per_second: float, utilisation: 
         raise ValueError(f"utilisation {utilisation:g}: a ratio from 0 to 1")
     millions = tokens_per_second * utilisation * SECONDS_PER_HOUR / MILLION
     return usd_per_hour / millions if millions else inf
-
-
-@dataclass(frozen=True, slots=True)
-class Owned:
-    """Hardware that is bought: the five components of its cost (source document G, section 6).
-
-    `capex_usd` over `years`; `kilowatts` at the plug of the servers, times `pue` for cooling, at `usd_per_kwh`;
-    `colocation_usd` and `people_usd` a year. What the team would have built instead is the reader's to judge: no number.
-    """
-
-    capex_usd: float
-    years: float
-    kilowatts: float
-    pue: float
-    usd_per_kwh: float
-    colocation_usd: float
-    people_usd: float
-
-    def usd_per_year(self) -> dict[str, float]:
-        """Yearly cost of each component, and of all as `total`."""
-        parts = {
-            "hardware": self.capex_usd / self.years,
-            "power": self.kilowatts * self.pue * HOURS_PER_YEAR * self.usd_per_kwh,
-            "colocation": self.colocation_usd,
-            "people": self.people_usd,
-        }
-        return {**parts, "total": sum(parts.values())}
 
 
 def rented_usd_per_year(usd_per_gpu_hour: float, gpus: int, people_usd: float = 0.0) -> float:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from slo.capacity import memory, steps
 from slo.capacity.demand import Promise
-from slo.capacity.economics import HOURS_PER_YEAR, break_even_tokens, nodes_for, usd_per_million
+from slo.capacity.economics import break_even_tokens, nodes_for, usd_per_million
 from slo.capacity.memory import Deployment, Fit
 from slo.capacity.mix import Kind, drawn, mean_context, mean_prompt
 from slo.capacity.prices import packaged
@@ -23,6 +23,7 @@ from slo.capacity.scaling import Hardware, scaled
 from slo.capacity.simulate import Result, replay
 from slo.capacity.steps import StepModel
 from slo.capacity.traces import Arrival
+from slo.owned import HOURS_PER_YEAR, Owned
 from slo.spec import Pool
 
 DRAWS = 3
@@ -42,7 +43,7 @@ class Question:
     `rate` is requests per second; `hardware` is what the replica runs on, if not on what its name says; `prefix_hit` (0 to below 1)
     is the share of each prompt that is the same for all requests of its kind, as a system prompt, and is found in the prefix
     cache; `usd_per_gpu_hour` (low, high) replaces the rental prices on record; `api_usd_per_million` is what an API asks for
-    tokens like these.
+    tokens like these; `owned` is what makes up that price of a node, where it was bought.
     """
 
     replica: str
@@ -55,6 +56,7 @@ class Question:
     hardware: Hardware | None = None
     prefix_hit: float = 0.0
     api_usd_per_million: float | None = None
+    owned: Owned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,15 @@ def hardware_of(name: str) -> Hardware:
 def arithmetic(question: Question) -> list[str]:
     """Show step by step what fits into the replica's memory, and where its step times are from. Raises ValueError for unknown names."""
     on = question.hardware or hardware_of(question.replica)
-    return [*_room(question, on).steps, *scaled(question.replica, on).steps]
+    bought = [] if question.owned is None else [_components(question.owned)]
+    return [*_room(question, on).steps, *scaled(question.replica, on).steps, *bought]
+
+
+def _components(owned: Owned) -> str:
+    parts = owned.usd_per_year()
+    total = parts.pop("total")
+    told = " + ".join(f"{name} {usd:,.0f}" for name, usd in parts.items())
+    return f"price of a node: {told} = {total:,.0f} USD a year, {owned.usd_per_hour:,.2f} an hour"
 
 
 def whatif(question: Question) -> Answer | None:
