@@ -99,8 +99,17 @@ class Window:
         return f"calendar {self.calendar} ({self.timezone})" if self.calendar else str(self.seconds)
 
 
+class Spot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Nodes that are cheaper as they may be taken back at any time: USD per hour, the largest share of a pool's nodes that may be
+    such, and the share of these that may vanish at once (all, if not said)."""
+
+    hourly_usd: Usd
+    max_share: Target
+    lost_at_once: Target = Target(1.0)
+
+
 class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One node of a pool: GPU type, GPUs, engine replicas that it runs, price in USD per hour.
+    """One node of a pool: GPU type, GPUs, engine replicas that it runs, price in USD per hour on demand, and on spot if it may be.
 
     `owned` is what a bought node costs, by component; `hourly_usd` is then worked out from it.
     """
@@ -109,6 +118,7 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gpus: Positive
     replicas: Positive = 1
     hourly_usd: Usd = 0.0
+    spot: Spot | None = None
     owned: Owned | None = None
 
     def __post_init__(self) -> None:
@@ -119,6 +129,11 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     f"hourly_usd {self.hourly_usd:g} is not the {own:g} that owned comes to; leave one of them out"
                 )
             msgspec.structs.force_setattr(self, "hourly_usd", own)
+        if self.spot is not None and self.spot.hourly_usd >= self.hourly_usd:
+            raise ValueError(
+                f"spot: hourly_usd {self.spot.hourly_usd:g} is not below {self.hourly_usd:g} on demand; "
+                "write both prices, or leave spot out"
+            )
 
 
 class Nodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from slo.spec import LIMITS, Pool, Spec
 
 CAPACITY = "capacity_tokens_per_second_per_replica"
 EACH, ORIGINS = "replica_tokens_per_second", "replica_capacity_from"  # of each replica by name, and where it comes from
+SOME = 1e-9  # tokens per second: replicas that stay do more than nothing, however little is asked
 TTFT, TPOT = LIMITS["ttft"], LIMITS["tpot"]
 
 
@@ -31,9 +32,11 @@ def promise(spec: Spec, pool: Pool) -> Promise | None:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`nodes` are needed now; `keep` nodes carry the busiest minute of the hold time too, and must not be released."""
+    """`nodes` are needed now; `keep` nodes carry the busiest minute of the hold time too, and must not be released. `lasting` is
+    the same without what only works off a backlog."""
 
     nodes: int
+    lasting: int
     keep: int
     reasons: list[str]
     evidence: dict[str, Any]
@@ -85,8 +88,8 @@ def plan(
             for count in range(max(1, keeping - 1), keeping + 2)
         },
     }
-    busiest = ceil(found.replicas_for(found.busiest(pool.timing.scale_in_hold)) / each)
-    return Plan(nodes, max(nodes, busiest), reasons, evidence, strength)
+    busiest = ceil(found.replicas_for(max(SOME, found.busiest(pool.timing.scale_in_hold))) / each)
+    return Plan(nodes, max(keeping, busiest), max(nodes, busiest), reasons, evidence, strength)
 
 
 def _did(strength: Strength) -> str:

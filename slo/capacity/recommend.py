@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 from slo.capacity.demand import Promise
 from slo.capacity.plan import Plan, plan
-from slo.capacity.signals import SUSTAINED, ReplicaSignals, missing, watched
+from slo.capacity.signals import STALE, SUSTAINED, ReplicaSignals, missing, watched
+from slo.capacity.spot import Need, mix
 from slo.quantities import duration_text
 from slo.spec import Pool
 
@@ -91,6 +92,9 @@ def recommend(
     action: Action = "add" if limited > current else "release" if limited < current else "hold"
     if action == "add":
         reasons += _order(pool, limited - current)
+    need = _need(pool, seen, unseen, now, planned)
+    mixed, why = mix(pool.node, limited, max(0, limited - current), need)
+    evidence, reasons = evidence | mixed, reasons + why
     confidence = round(len(seen) / there * min(1.0, evidence["kv_observed_seconds"] / SUSTAINED), 2)
     return Recommendation(
         pool.name, action, abs(limited - current), current, limited, reasons, evidence, confidence, now, simulated
@@ -180,6 +184,26 @@ def _release(
     queue = "nothing waited" if planned is None else f"{fewer} nodes would have kept the objective"
     reason = f"for {text} {queue}, and {fewer} nodes would have used at most {peak:.0%} of their KV cache"
     return fewer, [reason, *(_leaving(pool, planned, fewer) if planned else [])]
+
+
+def _need(pool: Pool, seen: list[ReplicaSignals], unseen: list[str], now: float, planned: Plan | None) -> Need:
+    """Return the nodes that must be left whatever vanishes, by what a release must leave: the promise, the busiest minute, KV."""
+    hold = pool.timing.scale_in_hold
+    since = now - hold
+    if unseen:
+        return Need(None, f"while {', '.join(unseen)} cannot be seen")
+    if planned is None:
+        return Need(None, "before a replica was seen full and the pool has a latency objective")
+    blind = [replica.replica for replica in seen if not replica.kv_usage or now - replica.kv_usage[-1][0] > STALE]
+    if blind:
+        return Need(None, f"as KV-cache use of {', '.join(blind)} is not")
+    # One that has just started is no reason: the others show what the pool was asked for.
+    if max(_observed(replica.waiting, since) for replica in seen) < hold - STEP:
+        return Need(None, f"before the pool has been observed for {duration_text(hold)}")
+    peak = max(value for replica in seen for at, value in replica.kv_usage if at > since)
+    strength = planned.strength
+    cached = strength.count_for(peak * strength.together(strength.present) / pool.kv_cache_limit)
+    return Need(max(pool.nodes.min, planned.lasting, ceil(cached / pool.node.replicas)))
 
 
 def _share_more(pool: Pool, seen: list[ReplicaSignals], fewer: int, planned: Plan | None) -> float:

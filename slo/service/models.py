@@ -231,7 +231,9 @@ class RecommendationOut(BaseModel):
     evidence: dict[str, Any] = Field(
         description="What the answer rests on. Once a replica was seen full: `capacity_tokens_per_second_per_replica` is what a "
         "new one counts as, `replica_tokens_per_second` what each that is there counts as, `replica_capacity_from` where that "
-        "comes from (its own measurement, or that of others), `serving_tokens_per_second` the sum of those seen."
+        "comes from (its own measurement, or that of others), `serving_tokens_per_second` the sum of those seen. "
+        "`mix` (pools with spot nodes): how many of all nodes, and of those to add, on spot and on demand, how many must be left if "
+        "spot nodes vanish (`needed_without_spot`; null: not known, so none is on spot), and the price of both."
     )
     confidence: float
     at: str

@@ -101,4 +101,4 @@ def _text(value: Any) -> str:
         return ", ".join(f"{name}: {_text(one)}" for name, one in value.items()) or "none"
     if isinstance(value, list):
         return ", ".join(map(_text, value)) or "none"
-    return f"{value:,g}" if isinstance(value, int | float) else str(value)
+    return "unknown" if value is None else f"{value:,g}" if isinstance(value, int | float) else str(value)
