@@ -57,6 +57,10 @@ def test_the_last_hours_cost_is_that_of_its_nodes_over_its_tokens(ledger: Ledger
     # The packaged prices: 3.24M in at 0.25 and 0.36M out at 1.25 (document D), at 3 and 15 (document E).
     assert found["apis"]["bedrock-haiku"]["usd"] == pytest.approx(0.81 + 0.45)
     assert found["apis"]["sonnet"]["usd_per_million_tokens"] == pytest.approx((9.72 + 5.40) / 3.6)
+    # Full nodes cost 4 / 14.4 = 0.278 a million: of Haiku's 0.35 that is 79.4 %.
+    assert found["apis"]["bedrock-haiku"]["break_even_utilisation"] == pytest.approx((4 / 14.4) / (1.26 / 3.6))
+    assert "dearer from 79.4% on" in page
+    assert found["joules_per_token"] == pytest.approx(2.0)
     assert "<dt>the same 1M at sonnet</dt><dd>4.20 USD</dd>" in page
     two = cost(app, hours=2)
     assert two["prompt_tokens"] == 3_240_000 + 9000 * 900
@@ -67,6 +71,13 @@ def test_a_bought_nodes_hour_costs_its_year_over_its_hours(ledger: Ledger) -> No
     ledger.book({}, int(START + HOUR), {"pool": [slot(START + 300 * index, 300) for index in range(12)]})
     bought = load(SPEC_TEXT.replace("gpus: 1}", f"gpus: 1, {OWNED}}}"))
     assert cost(client(ledger, bought))["cost_usd"] == pytest.approx(2 * 114_443 / 8760, rel=1e-5)
+
+
+def test_nodes_that_are_dearer_when_full_never_break_even(ledger: Ledger) -> None:
+    ledger.book({}, int(START + HOUR), {"pool": [slot(START, 300)]})
+    slow = client(ledger, priced(), capacity=3000.0)  # 10.8M an hour for 4 USD: 0.370, above Haiku's 0.350
+    assert cost(slow)["apis"]["bedrock-haiku"]["break_even_utilisation"] > 1
+    assert "cheaper even if full" in slow.get("/pools/pool").text
 
 
 def test_a_slot_of_which_one_figure_is_unknown_is_in_none_of_them() -> None:
@@ -80,7 +91,11 @@ def test_a_slot_of_which_one_figure_is_unknown_is_in_none_of_them() -> None:
 def test_what_is_not_known_costs_null_and_not_nothing(ledger: Ledger) -> None:
     unseen = cost(client(ledger, priced()))
     assert unseen["coverage"] == 0
-    assert unseen.pop("apis")["sonnet"] == {"usd": None, "usd_per_million_tokens": None}
+    assert unseen.pop("apis")["sonnet"] == {
+        "usd": None,
+        "usd_per_million_tokens": None,
+        "break_even_utilisation": None,
+    }
     told = {name for name, value in unseen.items() if value is not None}
     assert told == {"pool", "from", "to", "coverage", "simulated"}
     ledger.book({}, int(START + HOUR), {"pool": [slot(START, 0)]})

@@ -103,6 +103,7 @@ def test_a_week_is_added_up_from_its_slots_beside_the_week_before(ledger: Ledger
     assert apis["bedrock-haiku"] == {
         "usd": pytest.approx(haiku),
         "usd_per_million_tokens": pytest.approx(haiku / requests * 1000),
+        "break_even_utilisation": pytest.approx((4 / 14.4) / 0.35),
     }
     assert week["joules_per_token"] == pytest.approx(2.0)
     assert pool["capacity"] == pytest.approx(7200)

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from slo.capacity.economics import MILLION, SECONDS_PER_HOUR, usd_per_million
+from slo.capacity.economics import MILLION, SECONDS_PER_HOUR, break_even_utilisation, usd_per_million
 from slo.capacity.plan import CAPACITY
 from slo.capacity.prices import Prices
 from slo.ledger.pool_booking import PoolSlot
@@ -26,10 +26,21 @@ from slo.windows import first_slot
 class ApiCost(BaseModel):
     """What an API on record would ask for the tokens of the slots of which nodes and tokens are known; null: there were none."""
 
-    usd: float | None
+    usd: float | None = None
     usd_per_million_tokens: float | None = Field(
-        description="That over tokens in and out, to set beside the pool's own."
+        default=None, description="That over tokens in and out, to set beside the pool's own."
     )
+    break_even_utilisation: float | None = Field(
+        None,
+        description="Utilisation from which the pool's nodes are cheaper, 1 is full; above 1: never; null: not known.",
+    )
+
+    @classmethod
+    def of(cls, usd: float, tokens: int, usd_full: float | None) -> "ApiCost":
+        """Put what an API asks for so many tokens beside own nodes that cost `usd_full` for 1M of them when full."""
+        each = usd / tokens * MILLION
+        even = None if usd_full is None else break_even_utilisation(usd_full, each)
+        return cls(usd=usd, usd_per_million_tokens=each, break_even_utilisation=even)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +71,11 @@ class Used:
         """Whole cost, at a node's price per hour, over 1M of so many tokens; None without a price, or without any."""
         return self.node_hours * hourly_usd / tokens * MILLION if hourly_usd and tokens else None
 
-    def at(self, prices: Prices) -> "dict[str, ApiCost]":
-        """Say what APIs would ask for these tokens."""
-        asked = {
-            name: api.usd(self.prompt, self.generated) if self.tokens else None for name, api in prices.apis.items()
-        }
+    def at(self, prices: Prices, usd_full: float | None) -> dict[str, ApiCost]:
+        """Say what APIs would ask for these tokens, beside own nodes that cost `usd_full` for 1M of them when full."""
         return {
-            name: ApiCost(usd=usd, usd_per_million_tokens=usd and usd / self.tokens * MILLION)
-            for name, usd in asked.items()
+            name: ApiCost.of(api.usd(self.prompt, self.generated), self.tokens, usd_full) if self.tokens else ApiCost()
+            for name, api in prices.apis.items()
         }
 
     def utilisation(self, node_rate: float | None) -> float | None:
@@ -85,6 +93,17 @@ def usd_when_full(pool: Pool, capacity: float | None) -> float | None:
     """USD for 1M tokens, prompt and generated, of a node that is always full; None without a price or capacity."""
     rate = node_rate(pool, capacity)
     return usd_per_million(pool.node.hourly_usd, rate) if rate and pool.node.hourly_usd else None
+
+
+def joules_per_token(rows: Sequence[PoolSlot]) -> float | None:
+    """Ratio of sums over the slots of which energy and all tokens are known."""
+    pairs = [
+        (row.energy_joules, row.prompt_tokens + row.generation_tokens)
+        for row in rows
+        if row.energy_joules is not None and row.prompt_tokens is not None and row.generation_tokens is not None
+    ]
+    total = sum(count for _, count in pairs)
+    return fsum(joules for joules, _ in pairs) / total if total else None
 
 
 def _price(text: str) -> Any:
@@ -110,6 +129,7 @@ class PoolCost(BaseModel):
     )
     usd_per_million_full: float | None = _price("1M tokens in and out, if these nodes were always full.")
     apis: dict[str, ApiCost] = Field(description="By name of each API whose price is on record.")
+    joules_per_token: float | None = Field(description="GPU energy over tokens in and out, where both are known.")
     simulated: bool
 
 
@@ -119,7 +139,7 @@ def cost_of(service: Service, pool: Pool, hours: int) -> PoolCost:
     since = first_slot(now - hours * SECONDS_PER_HOUR)
     rows = pool_rows(service.ledger.engine, pool.name, since, now)
     used, price = Used.of(rows), pool.node.hourly_usd
-    seen = used.node_hours > 0
+    seen, full = used.node_hours > 0, usd_when_full(pool, capacity)
     span: dict[str, Any] = {"from": rfc3339(since), "to": rfc3339(now)}
     return PoolCost(
         pool=pool.name,
@@ -133,7 +153,8 @@ def cost_of(service: Service, pool: Pool, hours: int) -> PoolCost:
         usd_per_million_prompt_tokens=used.usd_per_million(price, used.prompt),
         usd_per_million_generated_tokens=used.usd_per_million(price, used.generated),
         utilisation=used.utilisation(node_rate(pool, capacity)),
-        usd_per_million_full=usd_when_full(pool, capacity),
-        apis=used.at(service.prices),
+        usd_per_million_full=full,
+        apis=used.at(service.prices, full),
+        joules_per_token=joules_per_token(rows),
         simulated=any(row.simulated for row in rows),
     )

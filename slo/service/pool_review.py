@@ -22,7 +22,7 @@ from slo.ledger.store import Ledger
 from slo.service import demand
 from slo.service.history import rfc3339
 from slo.service.outlook import PoolForecast
-from slo.service.pool_cost import ApiCost, Used, node_rate, usd_when_full
+from slo.service.pool_cost import ApiCost, Used, joules_per_token, node_rate, usd_when_full
 from slo.service.spans import DAY
 from slo.service.weeks import WEEK
 from slo.spec import Pool
@@ -113,7 +113,7 @@ def review_pool(
     said = [item for item in said if item["at"] >= start]
     last = said[0] if said else None
     rows = pool_rows(ledger.engine, pool.name, start, end)
-    week, used = _week(pool, rows, end - start), Used.of(rows)
+    week, used, full = _week(pool, rows, end - start), Used.of(rows), usd_when_full(pool, capacity)
     before = _week(pool, pool_rows(ledger.engine, pool.name, start - WEEK, start), WEEK)
     node = None if capacity is None else FULL * capacity * pool.node.replicas
     whole = None if node is None or not week.nodes else node * week.nodes
@@ -128,8 +128,8 @@ def review_pool(
         if node is None or week.nodes is None or week.peak is None
         else week.peak <= node * (week.nodes - 1),
         utilisation=used.utilisation(node_rate(pool, capacity)),
-        usd_per_million_full=usd_when_full(pool, capacity),
-        apis=used.at(prices),
+        usd_per_million_full=full,
+        apis=used.at(prices, full),
         forecast=forecast(pool, int(end // DAY * DAY), capacity),
         actions=Counter(item["action"] for item in said),
         last=rfc3339(last["at"]) if last else None,
@@ -163,20 +163,9 @@ def _week(pool: Pool, rows: Sequence[PoolSlot], seconds: float) -> PoolWeek:
         usd_per_million_tokens=used.usd_per_million(price, used.tokens),
         usd_per_million_prompt_tokens=used.usd_per_million(price, used.prompt),
         usd_per_million_generated_tokens=used.usd_per_million(price, used.generated),
-        joules_per_token=_joules_per_token(rows),
+        joules_per_token=joules_per_token(rows),
         **{name: _sum(rows, name) for name in SUMS},
     )
-
-
-def _joules_per_token(rows: Sequence[PoolSlot]) -> float | None:
-    """Ratio of sums over the slots of which energy and all tokens are known."""
-    pairs = [
-        (row.energy_joules, row.prompt_tokens + row.generation_tokens)
-        for row in rows
-        if row.energy_joules is not None and row.prompt_tokens is not None and row.generation_tokens is not None
-    ]
-    total = sum(count for _, count in pairs)
-    return fsum(joules for joules, _ in pairs) / total if total else None
 
 
 def _sum(rows: Sequence[PoolSlot], name: str) -> int | None:
