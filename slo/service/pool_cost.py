@@ -31,7 +31,7 @@ class ApiCost(BaseModel):
         default=None, description="That over tokens in and out, to set beside the pool's own."
     )
     break_even_utilisation: float | None = Field(
-        None,
+        default=None,
         description="Utilisation from which the pool's nodes are cheaper, 1 is full; above 1: never; null: not known.",
     )
 
