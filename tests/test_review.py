@@ -3,11 +3,14 @@
 import csv
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from slo.ledger.booking import SlotCount
+from slo.ledger.pool_booking import PoolSlot
 from slo.ledger.store import Ledger
 from slo.service.app import create_app
 from slo.service.state import Service
@@ -19,9 +22,13 @@ NOW = START + 2 * WEEK + 3600.0
 
 
 @pytest.fixture
-def client(database: str, open_ledger: Callable[[str], Ledger]) -> Iterator[TestClient]:
+def ledger(database: str, open_ledger: Callable[[str], Ledger]) -> Ledger:
+    return open_ledger(database)
+
+
+@pytest.fixture
+def client(ledger: Ledger) -> Iterator[TestClient]:
     """Ten slots a week: last week 1,000 good of 1,000; this one 940 of 1,000, of which 50 bad ones in one slot."""
-    ledger = open_ledger(database)
     before = [SlotCount(START + 300 * i, 100, 100, 300.0, "request") for i in range(10)]
     week = [
         SlotCount(int(START + WEEK) + 300 * i, {0: 50, 1: 90}.get(i, 100), 100, 300.0, "request") for i in range(10)
@@ -46,6 +53,7 @@ def test_a_week_shows_its_own_requests_and_the_week_before(client: TestClient) -
     assert (fast["good"], fast["total"], fast["bad"]) == (940, 1000, 60)
     assert (fast["good_ratio"], fast["met"]) == (0.94, False)
     assert fast["budget_spent"] == pytest.approx(60 / (0.05 * 1000))
+    assert fast["spent_on"] == {"unknown": 60}, "nobody watched the pool"
     assert fast["coverage"] == pytest.approx(3000 / WEEK)
     assert (fast["before"]["good_ratio"], fast["before"]["total"]) == (1.0, 1000)
     assert review["simulated"] is False
@@ -71,6 +79,32 @@ def test_an_exclusion_takes_its_slots_out(client: TestClient) -> None:
     assert client.post("/api/v1/exclusions", json=body).status_code == 201
     (fast,) = client.get("/api/v1/reviews/2023-W47").json()["objectives"]
     assert (fast["good"], fast["total"], fast["excluded_seconds"], fast["met"]) == (890, 900, 300, True)
+    assert fast["spent_on"] == {"unknown": 10}
+
+
+def test_what_the_budget_was_spent_on_adds_up_to_the_bad_requests(client: TestClient, ledger: Ledger) -> None:
+    """The slot with 50 bad ones had a queue; of that with 10 everything is known and nothing was the matter."""
+    known: dict[str, Any] = {name: 0 for name in ("arrivals", "finished", "errors", "refused", "preemptions", "gone")}
+    calm: dict[str, Any] = {
+        "queue_max": 0.0,
+        "queue_mean": 0.0,
+        "kv_max": 0.1,
+        "kv_mean": 0.1,
+        "replicas": 2.0,
+        "nodes": 2.0,
+    }
+    first = int(START + WEEK)
+    watched = [PoolSlot(first - 300 * back, 300.0, **known, **calm) for back in range(-10, 13)]
+    full = [replace(row, queue_max=9.0, queue_mean=5.0) if row.slot == first else row for row in watched]
+    ledger.book({}, int(START + 2 * WEEK), {"pool": full})
+    (fast,) = client.get("/api/v1/reviews/2023-W47").json()["objectives"]
+    assert list(fast["spent_on"].items()) == [("queue", 50), ("other", 10)]
+    page = client.get("/reviews/2023-W47").text
+    assert "50: requests queued" in page
+    assert "10: load was normal" in page
+    rows = {row["measure"]: row for row in csv.DictReader(io.StringIO(client.get("/api/v1/reviews/2023-W47/csv").text))}
+    assert (rows["spent_on/queue"]["value"], rows["spent_on/queue"]["unit"]) == ("50", "requests")
+    assert client.get("/api/v1/reviews/2023-W46").json()["objectives"][0]["spent_on"] == {}
 
 
 def test_the_week_under_way_is_not_complete(client: TestClient) -> None:

@@ -110,6 +110,7 @@ def test_what_was_thinned_out_is_no_correction_and_what_was_kept_stays(ledger: L
     after = client.get("/api/v1/reviews/2023-W46").json()
     assert after == before | {"changed": None}
     assert client.get("/api/v1/reviews/2023-W46?fresh=true").json()["pools"][0]["week"]["arrivals"] is None
+    assert client.get("/api/v1/reviews/2023-W46?fresh=true").json()["objectives"][0]["spent_on"] is None
     assert "thinned out" in client.get("/reviews/2023-W46").text
 
 
@@ -179,7 +180,7 @@ def test_csv_has_every_figure_of_objectives_and_pools_with_its_unit(ledger: Ledg
     figures = {(row["kind"], row["measure"]): row for row in rows}
     assert len(figures) == len(rows)
     for kind, models, other in (
-        ("objective", (Week, ObjectiveReview), {"id", "pool", "before"}),
+        ("objective", (Week, ObjectiveReview), {"id", "pool", "before", "spent_on"}),
         ("pool", (PoolWeek, PoolReview), {"name", "week", "before", "forecast", "actions", "last", "reasons", "apis"}),
     ):
         wanted = {field for model in models for field in model.model_fields} - other
@@ -197,6 +198,6 @@ def test_a_review_that_the_first_version_kept_can_still_be_read(ledger: Ledger) 
     answer = client.get("/api/v1/reviews/2023-W46").json()
     assert (answer["objectives"][0]["good"], answer["made_at"]) == (24 * 90, "2023-11-20T00:10:00Z")
     assert client.get("/reviews/2023-W46").status_code == 200
-    younger = {"utilisation", "usd_per_million_full", "usd_per_million_prompt_tokens"}
+    younger = {"utilisation", "usd_per_million_full", "usd_per_million_prompt_tokens", "spent_on"}
     changed = {change["what"].rpartition("/")[2] for change in answer["changed"]}
     assert not changed & younger, "what no review told at that time was not corrected since"

@@ -1,6 +1,7 @@
 """The burn of an objective, attributed: read from the ledger what slo.attribution needs."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from slo.attribution import LOSS_LASTS, Attribution, Bad, Cause, attribute, split
@@ -22,16 +23,24 @@ class Worst:
     causes: tuple[Cause, ...]
 
 
-def attributed(service: Service, objective: Objective, start: float, end: float) -> Attribution:
-    """Attribute the bad requests of the slots that begin within [start, end), without what is excluded."""
-    return attributed_with_worst(service, objective, start, end, 0)[0]
+def attributed(
+    service: Service, objective: Objective, start: float, end: float, rows: list[PoolSlot] | None = None
+) -> Attribution:
+    """Attribute the bad requests of the slots that begin within [start, end), without what is excluded.
+
+    `rows` are the pool's slots from LOSS_LASTS before `start` to `end`, where they are read already.
+    """
+    bad = {slot: bad for slot, (bad, _) in _counts(service, objective, start, end).items()}
+    known = _rows(service, objective, bad) if rows is None else rows
+    return attribute(objective, service.spec.pool(objective.pool), bad, known)
 
 
 def attributed_with_worst(
     service: Service, objective: Objective, start: float, end: float, number: int
 ) -> tuple[Attribution, list[Worst]]:
     """Return the same, and the slots with the most bad requests, worst first."""
-    counts, rows = _evidence(service, objective, start, end)
+    counts = _counts(service, objective, start, end)
+    rows = _rows(service, objective, counts)
     bad, pool = {slot: bad for slot, (bad, _) in counts.items()}, service.spec.pool(objective.pool)
     chosen = sorted(bad, key=lambda slot: (bad[slot].unclear - bad[slot].bad, -bad[slot].bad, -slot))[:number]
     causes: dict[int, list[Cause]] = defaultdict(list)
@@ -42,16 +51,18 @@ def attributed_with_worst(
     return attribute(objective, pool, bad, rows), worst
 
 
-def _evidence(
-    service: Service, objective: Objective, start: float, end: float
-) -> tuple[dict[int, tuple[Bad, int]], list[PoolSlot]]:
-    """Return (bad, total) of the slots that have bad requests, and the pool's slots from an hour before the first."""
+def _counts(service: Service, objective: Objective, start: float, end: float) -> dict[int, tuple[Bad, int]]:
+    """Return (bad, total) of the slots that have bad requests."""
     excluded = stretches(service.exclusions(), objective)
-    counts = {
+    return {
         row.slot: (Bad(row.total - row.good, row.unclear), row.total)
         for row in service.ledger.slots(objective.id, start, end)
         if row.total > row.good and not any(low <= row.slot < high for low, high in excluded)
     }
-    if not counts:
-        return counts, []
-    return counts, pool_rows(service.ledger.engine, objective.pool, min(counts) - LOSS_LASTS, max(counts) + 1)
+
+
+def _rows(service: Service, objective: Objective, slots: Collection[int]) -> list[PoolSlot]:
+    """Return the pool's slots from an hour before the first of some slots to the last."""
+    if not slots:
+        return []
+    return pool_rows(service.ledger.engine, objective.pool, min(slots) - LOSS_LASTS, max(slots) + 1)

@@ -9,10 +9,14 @@ from typing import Any
 
 from pydantic import BaseModel, Field, JsonValue, computed_field
 
+from slo.attribution import LOSS_LASTS, Cause
 from slo.budget import Counted
 from slo.exclusions import Exclusion, clipped, stretches
+from slo.ledger.pool_booking import PoolSlot
+from slo.ledger.pools import pool_rows
 from slo.ledger.rollup import NONE
 from slo.ledger.store import Ledger
+from slo.service.attributing import attributed
 from slo.service.history import rfc3339
 from slo.service.pool_review import Forecaster, PoolReview, review_pool
 from slo.service.state import Service
@@ -55,6 +59,11 @@ class ObjectiveReview(Week):
     budget_spent: float | None = Field(
         description="Bad requests over those that the target allows for the week's requests."
     )
+    spent_on: dict[Cause, int] | None = Field(
+        None,
+        description="Bad requests by what the pool looked like, each under the first cause that applies (docs/ledger.md); they add up to "
+        "`bad`. null: the week's slots are thinned out, or the review was kept before this was told.",
+    )
     before: Week
 
     @computed_field  # type: ignore[prop-decorator]
@@ -90,20 +99,24 @@ class Review(BaseModel):
     )
     changed: list[Change] | None = Field(
         None,
-        description="What a kept review would say otherwise if it were made of today's ledger and objectives, but for the forecast; "
+        description="What a kept review would say otherwise if it were made of today's ledger and objectives, but for the forecast and `spent_on`; "
         "null: not a kept one, or the slots that would tell are thinned out.",
     )
 
 
-def review(service: Service, week: str, forecast: Forecaster | None = None) -> Review:
-    """Review a week that has begun, with the service's own forecast or another; raises ValueError for one that has not or is none."""
+def review(service: Service, week: str, forecast: Forecaster | None = None, causes: bool = True) -> Review:
+    """Review a week that has begun, with the service's own forecast or another, and what budgets were spent on, unless not asked for
+    (`causes`: a hundredth of a second for each objective); raises ValueError for one that has not or is none."""
     start = start_of(week)
     now = service.clock()
     if start > now:
         raise ValueError(f"{week} has not begun")
     end = min(start + int(WEEK), slot_of(now) + SLOT)
     exclusions = service.exclusions()
-    found = [_objective(service.ledger, item, exclusions, start, end) for item in service.spec.objectives]
+    rows = _rows(service, start, end) if causes else {}
+    found = [
+        _objective(service, item, exclusions, (start, end), rows.get(item.pool)) for item in service.spec.objectives
+    ]
     pools = [
         review_pool(service.ledger, forecast or service.outlook.of, service.prices, pool, start, end)
         for pool in service.spec.pools
@@ -120,11 +133,25 @@ def review(service: Service, week: str, forecast: Forecaster | None = None) -> R
     )
 
 
+def _rows(service: Service, start: int, end: int) -> dict[str, list[PoolSlot]]:
+    """Read what every pool did in a week and just before it; nothing where the slots are no longer kept."""
+    if start < service.thinned_until:
+        return {}
+    return {
+        pool.name: pool_rows(service.ledger.engine, pool.name, start - LOSS_LASTS, end) for pool in service.spec.pools
+    }
+
+
 def _objective(
-    ledger: Ledger, objective: Objective, exclusions: Sequence[Exclusion], start: int, end: int
+    service: Service,
+    objective: Objective,
+    exclusions: Sequence[Exclusion],
+    span: tuple[int, int],
+    rows: list[PoolSlot] | None,
 ) -> tuple[ObjectiveReview, bool]:
-    counted, week = _week(ledger, objective, exclusions, start, end)
-    _, before = _week(ledger, objective, exclusions, start - int(WEEK), start)
+    start, end = span
+    counted, week = _week(service.ledger, objective, exclusions, start, end)
+    _, before = _week(service.ledger, objective, exclusions, start - int(WEEK), start)
     ratio = week.good_ratio
     out = ObjectiveReview(
         **week.model_dump(),
@@ -133,9 +160,16 @@ def _objective(
         target=objective.target,
         met=_met(week, objective.target),
         budget_spent=None if ratio is None else week.bad / (objective.budget_ratio * week.total),
+        spent_on=None if rows is None else _spent_on(service, objective, span, rows),
         before=before,
     )
     return out, counted.simulated
+
+
+def _spent_on(service: Service, objective: Objective, span: tuple[int, int], rows: list[PoolSlot]) -> dict[Cause, int]:
+    """Bad requests by cause, most first."""
+    shares = attributed(service, objective, *span, rows).shares
+    return {share.cause: share.bad for share in sorted(shares, key=lambda share: -share.bad)}
 
 
 def _met(week: Week, target: float) -> bool | None:

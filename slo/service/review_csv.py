@@ -54,6 +54,9 @@ def _rows(review: Review) -> Iterator[Row]:
         common = (review.week, "objective", item.id)
         yield from _both(common, WEEK, item, item.before)
         yield from _one(common, OBJECTIVE, item)
+        yield from (
+            Row(*common, f"spent_on/{cause}", bad, None, REQUESTS) for cause, bad in (item.spent_on or {}).items()
+        )
     for pool in review.pools:
         common = (review.week, "pool", pool.name)
         yield from _both(common, POOL_WEEK, pool.week, pool.before)
