@@ -29,11 +29,12 @@ EXPECTED_AGAIN = 900.0
 @dataclass(frozen=True, slots=True)
 class Promise:
     """What capacity is planned for: `target` of the requests get their first token within `ttft` seconds, and further
-    ones every `tpot` seconds (inf: nothing is promised)."""
+    ones every `tpot` seconds (inf: nothing is promised). `spent` names the objectives of it whose error budget is spent."""
 
     ttft: float
     tpot: float
     target: float
+    spent: tuple[str, ...] = ()
 
     @property
     def wait(self) -> float:
@@ -54,6 +55,7 @@ class Demand:
     rate: float  # tokens per second that arrived in the last minute
     strength: Strength
     saturated_seconds: float  # of replica time that capacity was measured over
+    full: float = FULL  # share of their capacity that replicas are planned with
 
     @property
     def capacity(self) -> float | None:
@@ -66,7 +68,7 @@ class Demand:
 
     def late(self, replicas: int, limit: float) -> float:
         """Share of the arrivals that would have met more than `limit` seconds of work ahead on so many replicas, the weakest."""
-        served = FULL * self.strength.least(replicas) * SLOT
+        served = self.full * self.strength.least(replicas) * SLOT
         allowed = served * limit / SLOT
         backlog = late = 0.0
         for tokens in self.arrived:
@@ -90,7 +92,7 @@ class Demand:
 
     def replicas_for(self, rate: float) -> int:
         """Return the replicas that serve so many tokens per second."""
-        return self.strength.count_for(rate / FULL)
+        return self.strength.count_for(rate / self.full)
 
     def busiest(self, seconds: float) -> float:
         """Tokens per second that arrived in the busiest minute of the last `seconds`."""

@@ -233,7 +233,8 @@ class RecommendationOut(BaseModel):
         "new one counts as, `replica_tokens_per_second` what each that is there counts as, `replica_capacity_from` where that "
         "comes from (its own measurement, or that of others), `serving_tokens_per_second` the sum of those seen. "
         "`mix` (pools with spot nodes): how many of all nodes, and of those to add, on spot and on demand, how many must be left if "
-        "spot nodes vanish (`needed_without_spot`; null: not known, so none is on spot), and the price of both."
+        "spot nodes vanish (`needed_without_spot`; null: not known, so none is on spot), and the price of both. "
+        "`budgets_spent`: objectives for which more headroom is planned, as `planned_share_of_capacity` says."
     )
     confidence: float
     at: str

@@ -127,7 +127,8 @@ class Service:
         last, decided = self._recommendations.get(pool.name), self._decided.get(pool.name)
         if decided is not None and now - decided.at > signals.MEMORY:
             decided = None  # what was decided before a long outage says nothing of what is there now
-        new = recommend(pool, signals.read(series, now), now, plan.promise(self.spec, pool), last=decided)
+        promised = plan.promise(self.spec, pool, self._judged.budgets if self._judged else None)
+        new = recommend(pool, signals.read(series, now), now, promised, last=decided)
         self._recommendations[pool.name] = new
         if new.recommended_nodes is not None:
             self._decided[pool.name] = new
