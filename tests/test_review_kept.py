@@ -201,3 +201,4 @@ def test_a_review_that_the_first_version_kept_can_still_be_read(ledger: Ledger) 
     younger = {"utilisation", "usd_per_million_full", "usd_per_million_prompt_tokens", "spent_on"}
     changed = {change["what"].rpartition("/")[2] for change in answer["changed"]}
     assert not changed & younger, "what no review told at that time was not corrected since"
+    assert not any("apis" in change["what"] for change in answer["changed"])

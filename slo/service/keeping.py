@@ -53,8 +53,8 @@ def kept_or_fresh(service: Service, week: str, fresh: bool = False) -> Review:
 
 
 def _changed(service: Service, kept: Review) -> list[Change] | None:
-    """Compare a kept review with what would be made today: all but the forecast, which is a judgement of its day, and what budgets
-    were spent on, which would take too long for a page."""
+    """Compare a kept review with what would be made today: all but the forecast and APIs' prices, which are judgements of their day,
+    and what budgets were spent on, which would take too long for a page."""
     if start_of(kept.week) - WEEK < service.thinned_until:
         return None
     nothing = PoolForecast(pool="", since=kept.week, unknown="not compared")
@@ -70,7 +70,7 @@ def _changed(service: Service, kept: Review) -> list[Change] | None:
 def _facts(found: Review, said: bool = False) -> dict[str, Any]:
     """Write a review's facts as path -> value; of those only that were `said`, or with defaults for the others."""
     objectives = {item.id: item.model_dump(exclude={"spent_on"}, exclude_unset=said) for item in found.objectives}
-    pools = {item.name: item.model_dump(exclude={"forecast"}, exclude_unset=said) for item in found.pools}
+    pools = {item.name: item.model_dump(exclude={"forecast", "apis"}, exclude_unset=said) for item in found.pools}
     return dict(_flat("", {"complete": found.complete, "objectives": objectives, "pools": pools}))
 
 
