@@ -9,6 +9,7 @@ from slo import catalogue
 from slo.capacity.demand import Promise
 from slo.capacity.recommend import Recommendation, recommend
 from slo.capacity.signals import GONE, SIGNALS, ReplicaSignals, read
+from slo.quantities import Duration
 from slo.sources import Series
 from world import MODEL, spec
 
@@ -289,3 +290,10 @@ def test_a_replica_that_does_not_come_back_with_the_source_is_missed_however_lon
 def test_a_replica_that_others_were_watched_without_for_minutes_was_stopped(ago: float, unseen: list[str]) -> None:
     found = planned(served("a", FULL_ONCE), served("b", IDLE, ago=ago))
     assert found.evidence["replicas_unseen"] == unseen
+
+
+@pytest.mark.parametrize(("ago", "action"), [(0, "release"), (45, "hold")])
+def test_a_hold_time_shorter_than_the_last_sample_is_old_releases_nothing(ago: float, action: str) -> None:
+    short = msgspec.structs.replace(POOL, timing=msgspec.structs.replace(POOL.timing, scale_in_hold=Duration(30)))
+    both = [item for name, load in (("a", FULL_ONCE), ("b", IDLE)) for item in served(name, load, ago=ago)]
+    assert recommend(short, read(both, NOW), NOW, PROMISE).action == action

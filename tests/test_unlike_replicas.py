@@ -53,6 +53,7 @@ def test_a_release_holds_even_if_the_strongest_leaves_and_names_the_weakest(
     assert found.action == action, found.reasons
     said = "best to leave, as the weakest: weak; the rest is enough even if the strongest leave instead"
     assert (said in found.reasons) == (action == "release")
+    assert (said in asked(strong, weak, last=found).reasons) == (action == "release"), "as long as it has not left"
 
 
 def test_what_was_measured_is_remembered_from_answer_to_answer() -> None:

@@ -92,6 +92,8 @@ def recommend(
     action: Action = "add" if limited > current else "release" if limited < current else "hold"
     if action == "add":
         reasons += _order(pool, limited - current)
+    elif action == "release" and planned:
+        reasons += _leaving(pool, planned, limited)
     need = _need(pool, seen, unseen, now, planned)
     mixed, why = mix(pool.node, limited, max(0, limited - current), need)
     evidence, reasons = evidence | mixed, reasons + why
@@ -182,8 +184,7 @@ def _release(
     if peak > pool.kv_cache_limit:
         return held, [f"no release: in the last {text} the KV cache of {fewer} nodes would reach {peak:.0%}"]
     queue = "nothing waited" if planned is None else f"{fewer} nodes would have kept the objective"
-    reason = f"for {text} {queue}, and {fewer} nodes would have used at most {peak:.0%} of their KV cache"
-    return fewer, [reason, *(_leaving(pool, planned, fewer) if planned else [])]
+    return fewer, [f"for {text} {queue}, and {fewer} nodes would have used at most {peak:.0%} of their KV cache"]
 
 
 def _need(pool: Pool, seen: list[ReplicaSignals], unseen: list[str], now: float, planned: Plan | None) -> Need:
@@ -198,7 +199,7 @@ def _need(pool: Pool, seen: list[ReplicaSignals], unseen: list[str], now: float,
     if blind:
         return Need(None, f"as KV-cache use of {', '.join(blind)} is not")
     # One that has just started is no reason: the others show what the pool was asked for.
-    if max(_observed(replica.waiting, since) for replica in seen) < hold - STEP:
+    if all(_short(replica, now, hold) for replica in seen):
         return Need(None, f"before the pool has been observed for {duration_text(hold)}")
     peak = max(value for replica in seen for at, value in replica.kv_usage if at > since)
     strength = planned.strength
@@ -236,12 +237,14 @@ def _unknown(
         # Without a plan that knows the demand of all, what a stopped replica carried has to show on the others first.
         if not planned and not replica.seen and any(at > since for at, _ in replica.waiting[-1:]):
             return f"before the nodes that are left have been observed alone for {text}"
-        if (
-            replica.seen
-            and min(_observed(samples, since) for samples in (replica.waiting, replica.kv_usage)) < hold - STEP
-        ):
+        if replica.seen and _short(replica, now, hold):
             return f"before {replica.replica} has been observed for {text}"
     return None
+
+
+def _short(replica: ReplicaSignals, now: float, hold: float) -> bool:
+    """Whether a replica has not been observed for the hold time, or, where that is shorter than STEP, at all in it."""
+    return min(_observed(samples, now - hold) for samples in (replica.waiting, replica.kv_usage)) < max(hold - STEP, 1)
 
 
 def _observed(samples: list[tuple[float, float]], since: float) -> float:
