@@ -143,13 +143,14 @@ def _print_question(question: Question) -> None:
 
 
 def _print(question: Question, answer: Answer, api: str) -> None:
+    priced = "GPUs alone" if question.owned is None else "nodes with power, colocation and people"
     print(f"\none replica carries   {_band(answer.carries, '.1f')} requests/s within the promise")
     print(f"requests in it then   {_band(answer.concurrency, '.0f')}")
     print(
         f"{question.rate:g} requests/s take   {_band(answer.nodes, 'd')} nodes; {_band(answer.n_minus_1, 'd')} to lose one"
     )
-    print(f"an hour costs         {_band(answer.usd_per_hour, '.2f')} USD, GPUs alone")
-    print(f"1M tokens cost        {_band(answer.usd_per_million, '.2f')} USD, prompt and output, GPUs alone")
+    print(f"an hour costs         {_band(answer.usd_per_hour, '.2f')} USD, {priced}")
+    print(f"1M tokens cost        {_band(answer.usd_per_million, '.2f')} USD, prompt and output, {priced}")
     if answer.break_even_tokens:
         low, high = (f"{tokens / MILLION:,.0f}" for tokens in answer.break_even_tokens)
         print(f"{api} is dearer from {low if low == high else f'{low} to {high}'} million tokens a month on")
