@@ -79,7 +79,7 @@ class Renderer:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._layouts: dict[str, Layout] = {}
+        self._layouts: dict[bool, Layout] = {}  # by whether it is OpenMetrics: scrapers may ask for any version
         self._known: dict[tuple[str, ...], Line] = {}
         self._build = Point(BUILD_INFO, {"version": version("plimsoll-slo")}, 1)
 
@@ -89,25 +89,26 @@ class Renderer:
         Points are merged by metric, in order of first sight. One bad sample must not cost the page: it is left out and named.
         """
         encode, content_type = _encoder(accept)
+        openmetrics = content_type.startswith("application/openmetrics-text")
         with self._lock:
-            lines, problems = self._write((*points, self._build), content_type)
+            lines, problems = self._write((*points, self._build), openmetrics)
         return Exposition("".join(lines).encode() + encode(PROCESS_COLLECTOR), content_type, problems)
 
-    def _write(self, points: Sequence[Point], content_type: str) -> tuple[list[str], list[str]]:
+    def _write(self, points: Sequence[Point], openmetrics: bool) -> tuple[list[str], list[str]]:
         """Return the page's lines and its problems. What is done here is done for every point at every scrape."""
         metrics, labels, raw, suffixes = zip(*points, strict=True)
         values = [value + 0.0 for value in raw]  # no -0, which equals 0 and is written differently
         series = metrics, labels, suffixes
-        layout = self._layouts.get(content_type)
+        layout = self._layouts.get(openmetrics)
         if layout is not None and layout.series == series:
             changed = layout.changed(values)
             if not any(math.isnan(values[place]) for place in changed):
                 layout.write(changed, values)
                 return layout.lines, []
-        layout, sound, problems = self._arrange(points, series, _is_openmetrics(content_type))
+        layout, sound, problems = self._arrange(points, series, openmetrics)
         layout.write(sound, values)
         if not problems:
-            self._layouts[content_type] = layout
+            self._layouts[openmetrics] = layout
         return layout.lines, problems
 
     def _arrange(
@@ -156,10 +157,6 @@ def _ordered(metric: Metric, family: list[tuple[int, Line]]) -> list[tuple[int, 
     for place, line in family:
         first.setdefault(line.series, place)
     return sorted(family, key=lambda one: (first[one[1].series], one[1].part, one[1].bound))
-
-
-def _is_openmetrics(content_type: str) -> bool:
-    return content_type.startswith("application/openmetrics-text")
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:

@@ -198,6 +198,15 @@ def test_series_that_come_and_go_are_not_kept_for_good() -> None:
     assert len(renderer._known) < 200
 
 
+def test_scrapers_that_ask_for_ever_other_versions_cost_no_memory() -> None:
+    renderer = Renderer()
+    for number in range(50):
+        page = renderer.render(POINTS, f"application/openmetrics-text;version=1.0.{number}").body.decode()
+        assert "# TYPE llm_generation_tokens counter\n" in page
+    renderer.render(POINTS, "")
+    assert len(renderer._layouts) == 2
+
+
 def test_label_values_are_escaped() -> None:
     odd = 'a"b\\c\nd'
     (family,) = [f for f in parse_text(text([Point(catalogue.GPU_UP, {"uuid": odd}, 1)])) if f.name == "gpu_up"]
