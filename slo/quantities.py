@@ -36,7 +36,7 @@ class Target(float):
         except InvalidOperation:
             percent = None
         if percent is None or not 0 < percent < 100:
-            raise ValueError(f"{value!r} is not a target; write a percentage above 0% and below 100%, such as 99.9%")
+            raise ValueError(f"{value!r} is not a share; write a percentage above 0% and below 100%, such as 99.9%")
         return cls(percent / 100)
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import datetime
 from hashlib import sha256
 from math import isclose
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -24,6 +24,7 @@ Said = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Usd = Annotated[float, msgspec.Meta(ge=0)]
 OffBucket = Literal["refuse", "conservative", "bracket"]
+_CHOICES = {"off_bucket": get_args(OffBucket), "version": ("plimsoll/v1",)}
 LATENCIES = ("time_to_first_token", "time_per_output_token", "request_duration")
 LIMITS = {"ttft": "time_to_first_token", "tpot": "time_per_output_token", "e2e": "request_duration"}
 CALENDARS = ("week", "month", "quarter")
@@ -255,7 +256,9 @@ def load(text: str) -> Spec:
         spec = msgspec.convert(data, Spec, dec_hook=_decode)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
-        raise SpecError(f"{path.rstrip('`').lstrip('.') or 'top level'}: {message}") from error
+        path = path.rstrip("`").lstrip(".")
+        choices = " or ".join(_CHOICES.get(path.rpartition(".")[2], ()))
+        raise SpecError(f"{path or 'top level'}: {message}{choices and f'; write {choices}'}") from error
     _check_names(spec)
     return spec
 

@@ -37,7 +37,7 @@ def test_a_wrong_objectives_file_is_one_line_with_file_field_and_fix(tmp_path: P
         ["up", "--objectives", str(wrong), "--data", str(tmp_path / "data")],
     ):
         line = refused(command)
-        assert f"{wrong}: objectives[3].target: 99.9 is not a target; write a percentage" in line
+        assert f"{wrong}: objectives[3].target: 99.9 is not a share; write a percentage" in line
     assert not (tmp_path / "out").exists()
     assert "No such file" in refused(["check", "--objectives", str(tmp_path / "none.yaml")])
 

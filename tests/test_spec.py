@@ -35,9 +35,9 @@ def test_the_packaged_file_reads_as_the_design_describes_it() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("target: 95%", "target: 95", r"objectives\[0\]\.target: 95 is not a target; write a percentage"),
-        ("target: 95%", "target: 100%", r"objectives\[0\]\.target: '100%' is not a target"),
-        ("target: 95%", "target: 0%", r"objectives\[0\]\.target: '0%' is not a target"),
+        ("target: 95%", "target: 95", r"objectives\[0\]\.target: 95 is not a share; write a percentage"),
+        ("target: 95%", "target: 100%", r"objectives\[0\]\.target: '100%' is not a share"),
+        ("target: 95%", "target: 0%", r"objectives\[0\]\.target: '0%' is not a share"),
         ("600ms", "600", r"objectives\[0\]\.indicator: 600 is not a duration above zero; write a number and a unit"),
         ("600ms", "0s", r"objectives\[0\]\.indicator: '0s' is not a duration above zero"),
         ("time_to_first_token", "ttft", r"objectives\[0\]\.indicator: .* is not an indicator; write availability"),
@@ -70,7 +70,12 @@ def test_the_packaged_file_reads_as_the_design_describes_it() -> None:
         ),
         ("id: chat-tpot", "id: chat-ttft", r"objectives: id 'chat-ttft' is used 2 times"),
         ("id: chat-ttft", "id: 'chat\"} or x'", r"objectives\[0\]\.id: Expected `str` matching regex"),
-        ("version: plimsoll/v1", "version: sloth/v1", r"version: Invalid enum value 'sloth/v1'"),
+        ("version: plimsoll/v1", "version: sloth/v1", r"version: Invalid enum value 'sloth/v1'; write plimsoll/v1"),
+        (
+            "target: 95%",
+            "target: 95%, off_bucket: guess",
+            r"objectives\[0\]\.off_bucket: Invalid enum value 'guess'; write refuse or conservative or bracket",
+        ),
         (TEXT, "", "top level: Expected `object`, got `null`"),
         (TEXT, "pools: [", "not YAML: "),
     ],
