@@ -29,7 +29,7 @@ test: $(VENV)/dev.stamp ## Run every test, real Prometheus, Alertmanager and vLL
 	@sh tests/prepare.sh
 	@$(BIN)/python -m pytest
 
-check: $(VENV)/dev.stamp ## Lint, types and the fast tests, in under two minutes
+check: $(VENV)/dev.stamp ## Lint, types and the fast tests, in some two minutes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy
 	@# Every worker must see the tests in the same order, those whose parameters are sets too.
 	@PYTHONHASHSEED=0 $(BIN)/python -m pytest -q -n auto -m "not slow and not engine and not prometheus and not postgresql and not browser"
