@@ -35,8 +35,9 @@ def _serving(pool: Pool) -> str:
     return f"count(group by (instance, replica) ({of(c.REPLICA_INFO, pool.model)} and on (instance, replica) {c.REPLICA_UP} == 1))"
 
 
-def _capacity(pool: Pool) -> str:
-    return f'max({c.REPLICA_CAPACITY}{{pool="{pool.name}"}})'
+def _capacity(pool: Pool, how: str = "avg") -> str:
+    """Tokens a second of a full replica: the mean of those there, or with `max` the strongest, whose loss is felt most."""
+    return f'{how}({c.REPLICA_CAPACITY}{{pool="{pool.name}"}})'
 
 
 def _near_capacity(pool: Pool) -> Alert:
@@ -56,9 +57,10 @@ def _near_capacity(pool: Pool) -> Alert:
 
 def _not_redundant(pool: Pool) -> Alert:
     """What the others would carry if the pool lost a node, as a share of what they can: of their KV cache, and of their capacity."""
-    rest = f"({_serving(pool)} - {pool.node.replicas})"
-    cache = f"sum(avg_over_time({of(c.KV_CACHE_USAGE, pool.model)}[{SPAN}])) / ({pool.kv_cache_limit:g} * {rest})"
-    tokens = f"{_tokens(pool, SPAN)} / ({_capacity(pool)} * {rest})"
+    serving, lost = _serving(pool), pool.node.replicas
+    cache = f"sum(avg_over_time({of(c.KV_CACHE_USAGE, pool.model)}[{SPAN}])) / ({pool.kv_cache_limit:g} * ({serving} - {lost}))"
+    rest = f"({_capacity(pool)} * {serving} - {lost} * {_capacity(pool, 'max')})"
+    tokens = f"{_tokens(pool, SPAN)} / {rest}"
     return Alert(
         name="PoolNotRedundant",
         severity="ticket",

@@ -123,13 +123,14 @@ def _headroom(spec: Spec) -> Any:
     """Demand against what the pool can do, and against that without one node (N-1)."""
 
     def capacity(pool: Pool, fewer: int = 0) -> str:
-        nodes = f"clamp_min({_serving(pool)} - {fewer}, 0)" if fewer else _serving(pool)
-        return f'{pool.node.replicas} * {nodes} * max({catalogue.REPLICA_CAPACITY}{{pool="{pool.name}",pool=~"$pool"}})'
+        each = f'({catalogue.REPLICA_CAPACITY}{{pool="{pool.name}",pool=~"$pool"}})'
+        all_of_them = f"{pool.node.replicas} * {_serving(pool)} * (sum{each} / count{each})"
+        return f"clamp_min({all_of_them} - {fewer * pool.node.replicas} * max{each}, 0)" if fewer else all_of_them
 
     return panels.graph(
         "Demand against capacity",
         "Tokens a second, prompt and generated, that the pool does; what its serving nodes can do, measured while requests "
-        "waited; and what is left without one of them. Demand above that last line: the loss of a node would hurt. "
+        "waited; and what is left without one of them, the strongest. Demand above that last line: the loss of a node would hurt. "
         f"Source: {catalogue.PROMPT_TOKENS}, {catalogue.GENERATION_TOKENS}, {catalogue.REPLICA_CAPACITY}.",
         [
             query

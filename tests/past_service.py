@@ -90,5 +90,5 @@ def service_points(counts: Counts, spec: Spec, seconds: float) -> Iterator[Point
     for pool in spec.pools:
         wanted = 3 + min(5, int(counts.waiting / pool.queue_per_node))
         yield Point(c.RECOMMENDED_NODES, {"pool": pool.name}, wanted)
-        yield Point(c.REPLICA_CAPACITY, {"pool": pool.name}, CAPACITY)
+        yield Point(c.REPLICA_CAPACITY, {"pool": pool.name, "replica": "each"}, CAPACITY)  # of like replicas
     yield Point(c.INGEST_LAG, {}, seconds % 60)

@@ -72,13 +72,16 @@ def _prompts(replica: str, per_second: float = 10) -> list[Given]:
     return [engine(c.PROMPT_TOKENS, ramp(15 * per_second), replica)]
 
 
-def _load(per_second: float, capacity: float) -> list[Given]:
-    """Two replicas that process so many tokens a second each, a tenth of them generated, of a measured capacity."""
-    names = ("r1", "r2")
+def _load(per_second: float, capacity: float, other: float | None = None) -> list[Given]:
+    """Two replicas that process so many tokens a second each, a tenth of them generated, of a measured capacity (or two)."""
+    names, capacities = ("r1", "r2"), (capacity, capacity if other is None else other)
     made = [engine(c.GENERATION_TOKENS, ramp(1.5 * per_second), name) for name in names]
     read = [one for name in names for one in _prompts(name, 0.9 * per_second)]
-    known = given(c.REPLICA_CAPACITY, flat(capacity), pool=POOL, instance="slo:8080")
-    return [*(one for name in names for one in _standing(name)), *read, *made, known]
+    known = [
+        given(c.REPLICA_CAPACITY, flat(each), pool=POOL, replica=name, instance="slo:8080")
+        for name, each in zip(names, capacities, strict=True)
+    ]
+    return [*(one for name in names for one in _standing(name)), *read, *made, *known]
 
 
 POOLS = [
@@ -98,6 +101,16 @@ POOLS = [
         under=[*_load(490, capacity=1000), *(engine(c.KV_CACHE_USAGE, flat(0.42), name) for name in ("r1", "r2"))],
         summary="cannot lose a node: the rest would carry 110%",
         description="With one node fewer, the load of the last 30m would be 110% of what the other nodes of chat-70b can carry "
+        "(KV cache up to 85%, or their measured tokens a second). Any loss would be felt.",
+        panel=links.NODES,
+    ),
+    _pool_case(
+        "PoolNotRedundant",
+        # unlike replicas: without the strong one 500 tokens a second are left of 2,000
+        over=_load(265, capacity=1500, other=500),
+        under=_load(245, capacity=1500, other=500),
+        summary="cannot lose a node: the rest would carry 106%",
+        description="With one node fewer, the load of the last 30m would be 106% of what the other nodes of chat-70b can carry "
         "(KV cache up to 85%, or their measured tokens a second). Any loss would be felt.",
         panel=links.NODES,
     ),

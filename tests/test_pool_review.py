@@ -7,7 +7,7 @@ from math import sin, tau
 import pytest
 from fastapi.testclient import TestClient
 
-from slo.capacity.plan import CAPACITY
+from slo.capacity.plan import CAPACITY, EACH
 from slo.ledger.pool_booking import PoolSlot
 from slo.ledger.store import Ledger
 from slo.service import demand
@@ -176,3 +176,15 @@ def test_too_short_a_history_is_said(ledger: Ledger) -> None:
     assert found.json()["weeks"] == []
     assert "1 days are known whole; season and trend take 21" in found.json()["unknown"]
     assert found.status_code == 200
+
+
+# Together 8,000 tokens/s, 7,200 of them planned with; without the strong one 1,800, without a mean one 3,600.
+@pytest.mark.parametrize(("arrivals", "bears"), [(540, True), (541, False)])
+def test_of_unlike_replicas_the_strongest_is_the_one_to_lose(ledger: Ledger, arrivals: int, bears: bool) -> None:
+    found = client(ledger, [slot(START, 300), slot(START + 300, arrivals)], None)
+    evidence = {CAPACITY: 2000.0, EACH: {"strong": 6000.0, "weak": 2000.0}}
+    answer = {"action": "hold", "recommended_nodes": 2, "reasons": [], "at": START + 60, "evidence": evidence}
+    ledger.remember("pool", START + 60, answer)
+    pool = reviewed(found)
+    assert (pool["capacity"], pool["n_minus_1"]) == (pytest.approx(7200), bears)
+    assert pool["usd_per_million_full"] == pytest.approx(4 / 14.4), "4,000 tokens/s in the mean"

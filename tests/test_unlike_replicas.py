@@ -3,6 +3,7 @@
 import pytest
 
 from slo.capacity.demand import Promise
+from slo.capacity.known import strength_of
 from slo.capacity.recommend import Recommendation, recommend
 from slo.capacity.signals import read
 from slo.capacity.strength import ALIKE, COMMON, EARLIER, MEASURED, MEDIAN, Strength, weigh
@@ -88,3 +89,15 @@ def test_so_many_replicas_are_judged_as_the_weakest_of_those_present_and_new_one
     assert {rate: found.count_for(rate) for rate in needs} == needs
     assert found.weakest_first() == ["b", "c", "a"]
     assert Strength().count_for(10.0) == 0, "nothing is known"
+
+
+def test_what_the_evidence_tells_is_what_the_replicas_were_measured_to_do() -> None:
+    found = strength_of(asked(10, 10, new=1).evidence)
+    assert found is not None
+    assert found.mean == pytest.approx(10_000 / 3)
+    assert (found.strongest, found.unit) == (6000, 2000)
+    assert found.least(4) == 12_000, "a fourth one counts as the lower median"
+    early = strength_of({"capacity_tokens_per_second_per_replica": 3000.0})  # as answers were written once
+    assert early is not None
+    assert (early.mean, early.strongest, early.least(2)) == (3000, 3000, 6000)
+    assert strength_of({}) is None

@@ -40,6 +40,16 @@ class Strength:
         """Tokens per second of these replicas."""
         return sum(map(self.of, names))
 
+    @property
+    def mean(self) -> float:
+        """Tokens per second of a replica, in the mean of those present."""
+        return self.together(self.present) / len(self.present) if self.present else self.unit or 0.0
+
+    @property
+    def strongest(self) -> float:
+        """Tokens per second of the strongest of those present, whose loss is felt most."""
+        return max(map(self.of, self.present), default=self.unit or 0.0)
+
     def least(self, count: int) -> float:
         """Tokens per second that so many replicas have at least: the weakest of those present, and new ones beyond them."""
         return sum(self._weakest()[:count]) + max(0, count - len(self.present)) * (self.unit or 0.0)

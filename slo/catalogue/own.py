@@ -54,8 +54,9 @@ COVERAGE = Metric(
 REPLICA_CAPACITY = Metric(
     "plimsoll_replica_capacity_tokens_per_second",
     "gauge",
-    ("pool",),
-    "Tokens, prompt and generated, that one replica did while requests waited for it all the time; absent until that happened.",
+    ("pool", "replica"),
+    "Tokens, prompt and generated, that a replica does while requests wait for it all the time: its own where replicas are "
+    "unlike, else the pool's; absent until any was seen full.",
 )
 EXCLUDED = Metric(
     "plimsoll_excluded",

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
 
-from slo.capacity.plan import CAPACITY
+from slo.capacity.known import strength_of
 from slo.ledger.pools import pool_rows
 from slo.service import models
 from slo.service.history import rfc3339
@@ -52,8 +52,8 @@ def add(api: APIRouter, service: Service) -> None:
     @api.get("/pools/{pool}/forecast", responses=READING)
     def forecast(pool: str) -> PoolForecast:
         known(service, pool)
-        capacity = service.recommendation(pool).evidence.get(CAPACITY)
-        return service.outlook.of(service.spec.pool(pool), int(service.clock() // DAY * DAY), capacity)
+        strength = strength_of(service.recommendation(pool).evidence)
+        return service.outlook.of(service.spec.pool(pool), int(service.clock() // DAY * DAY), strength)
 
     @api.get("/pools/{pool}/cost", responses=READING)
     def cost(pool: str, hours: Annotated[int, Query(ge=1, le=24 * 28)] = 1) -> PoolCost:

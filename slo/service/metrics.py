@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 
 from slo import catalogue
-from slo.capacity.plan import CAPACITY
+from slo.capacity.plan import EACH
 from slo.service.state import Service
 
 
@@ -34,8 +34,8 @@ class ServiceCollector:
             found = self._service.recommendation(pool.name)
             if found.recommended_nodes is not None:
                 nodes.add_metric([pool.name], found.recommended_nodes)
-            if CAPACITY in found.evidence:
-                capacity.add_metric([pool.name], found.evidence[CAPACITY])
+            for replica, rate in found.evidence.get(EACH, {}).items():
+                capacity.add_metric([pool.name, replica], rate)
         if self._service.booked_at is not None:
             lag.add_metric([], max(0.0, self._service.clock() - self._service.booked_at))
         yield from (left, at_best, coverage, nodes, capacity, self._excluded(), lag)

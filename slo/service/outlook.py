@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from slo.capacity.demand import FULL
 from slo.capacity.plan import promise
+from slo.capacity.strength import Strength
 from slo.ledger.pools import pool_rows
 from slo.ledger.store import Ledger
 from slo.service import demand
@@ -66,7 +67,8 @@ class PoolForecast(BaseModel):
         default=None, description="First ISO week in which it breaks with a probability of 10 %."
     )
     ceiling_tokens_per_second: float | None = Field(
-        default=None, description="What the pool's most nodes serve: measured capacity, at 90 % as everywhere."
+        default=None,
+        description="What the pool's most nodes serve: those of now at their measured capacity and more like them, at 90 % as everywhere.",
     )
     scale: str | None = None
     growth_per_week: float | None = None
@@ -81,20 +83,20 @@ class Outlook:
 
     def __init__(self, spec: Spec, ledger: Ledger) -> None:
         self.spec, self.ledger = spec, ledger
-        self._kept: dict[tuple[str, int, float | None], PoolForecast] = {}
+        self._kept: dict[tuple[object, ...], PoolForecast] = {}
         self._working = Lock()
 
-    def of(self, pool: Pool, end: int, capacity: float | None) -> PoolForecast:
-        """Forecast from what was booked before `end` (Unix seconds); `capacity` is a replica's tokens per second."""
-        key = (pool.name, end, capacity)
+    def of(self, pool: Pool, end: int, strength: Strength | None) -> PoolForecast:
+        """Forecast from what was booked before `end` (Unix seconds); `strength` is what replicas can do (None: not known)."""
+        key = (pool.name, end, strength and (strength.unit, *strength.own.items()))
         with self._working:
             if key not in self._kept:
                 if len(self._kept) >= KEPT:
                     self._kept.pop(next(iter(self._kept)))
-                self._kept[key] = self._make(pool, end, capacity)
+                self._kept[key] = self._make(pool, end, strength)
             return self._kept[key]
 
-    def _make(self, pool: Pool, end: int, capacity: float | None) -> PoolForecast:
+    def _make(self, pool: Pool, end: int, strength: Strength | None) -> PoolForecast:
         try:
             from slo.capacity import forecast as model  # noqa: PLC0415 - 200 MiB that not every service has
         except ModuleNotFoundError as error:
@@ -107,12 +109,11 @@ class Outlook:
             )
         rows = pool_rows(self.ledger.engine, pool.name, end - HISTORY, end)
         promised = promise(self.spec, pool)
-        each = None if capacity is None else FULL * capacity * pool.node.replicas
-        allowed = None if promised is None else 1 - promised.target
-        ceiling = None if each is None or allowed is None else model.Ceiling(each * pool.nodes.max, allowed)
+        most = None if strength is None else FULL * strength.least(pool.nodes.max * pool.node.replicas)
+        ceiling = None if most is None or promised is None else model.Ceiling(most, 1 - promised.target)
         common: dict[str, Any] = {
             **{"pool": pool.name, "since": week_of(end), "simulated": any(row.simulated for row in rows)},
-            "ceiling_tokens_per_second": each and each * pool.nodes.max,
+            "ceiling_tokens_per_second": most,
         }
         try:
             found = model.forecast(demand.tokens(rows), ceil(pool.timing.procurement / WEEK), ceiling)
@@ -123,7 +124,7 @@ class Outlook:
                 week=week_of(week.start.timestamp()),
                 p95=_band(week.p95),
                 peak=_band(week.peak),
-                nodes=None if each is None else _band(tuple(ceil(value / each) for value in week.peak)),
+                nodes=None if strength is None else _band(tuple(_nodes(pool, strength, value) for value in week.peak)),
                 breaks=week.breaks,
             )
             for week in found.weeks
@@ -147,6 +148,11 @@ class Outlook:
             ),
             **common,
         )
+
+
+def _nodes(pool: Pool, strength: Strength, rate: float) -> int:
+    """Nodes that serve so many tokens per second, the weakest of those present first."""
+    return ceil(strength.count_for(rate / FULL) / pool.node.replicas)
 
 
 def _band(values: tuple[float, ...]) -> Band:

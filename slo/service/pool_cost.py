@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from slo.capacity.economics import MILLION, SECONDS_PER_HOUR, break_even_utilisation, usd_per_million
-from slo.capacity.plan import CAPACITY
+from slo.capacity.known import strength_of
 from slo.capacity.prices import Prices
+from slo.capacity.strength import Strength
 from slo.ledger.pool_booking import PoolSlot
 from slo.ledger.pools import pool_rows
 from slo.service.history import rfc3339
@@ -84,14 +85,14 @@ class Used:
         return self.tokens / full if full else None
 
 
-def node_rate(pool: Pool, capacity: float | None) -> float | None:
-    """Tokens per second of a full node whose replicas do `capacity` each."""
-    return capacity and capacity * pool.node.replicas
+def node_rate(pool: Pool, strength: Strength | None) -> float | None:
+    """Tokens per second of a full node, in the mean of the replicas that are there."""
+    return None if strength is None else strength.mean * pool.node.replicas
 
 
-def usd_when_full(pool: Pool, capacity: float | None) -> float | None:
+def usd_when_full(pool: Pool, strength: Strength | None) -> float | None:
     """USD for 1M tokens, prompt and generated, of a node that is always full; None without a price or capacity."""
-    rate = node_rate(pool, capacity)
+    rate = node_rate(pool, strength)
     return usd_per_million(pool.node.hourly_usd, rate) if rate and pool.node.hourly_usd else None
 
 
@@ -135,11 +136,11 @@ class PoolCost(BaseModel):
 
 def cost_of(service: Service, pool: Pool, hours: int) -> PoolCost:
     """Work out what a pool cost over the last `hours`, as far as its slots are booked."""
-    now, capacity = service.clock(), service.recommendation(pool.name).evidence.get(CAPACITY)
+    now, strength = service.clock(), strength_of(service.recommendation(pool.name).evidence)
     since = first_slot(now - hours * SECONDS_PER_HOUR)
     rows = pool_rows(service.ledger.engine, pool.name, since, now)
     used, price = Used.of(rows), pool.node.hourly_usd
-    seen, full = used.node_hours > 0, usd_when_full(pool, capacity)
+    seen, full = used.node_hours > 0, usd_when_full(pool, strength)
     span: dict[str, Any] = {"from": rfc3339(since), "to": rfc3339(now)}
     return PoolCost(
         pool=pool.name,
@@ -152,7 +153,7 @@ def cost_of(service: Service, pool: Pool, hours: int) -> PoolCost:
         usd_per_million_tokens=used.usd_per_million(price, used.tokens),
         usd_per_million_prompt_tokens=used.usd_per_million(price, used.prompt),
         usd_per_million_generated_tokens=used.usd_per_million(price, used.generated),
-        utilisation=used.utilisation(node_rate(pool, capacity)),
+        utilisation=used.utilisation(node_rate(pool, strength)),
         usd_per_million_full=full,
         apis=used.at(service.prices, full),
         joules_per_token=joules_per_token(rows),

@@ -14,8 +14,9 @@ from pydantic import BaseModel, Field
 
 from slo.capacity.demand import FULL
 from slo.capacity.economics import SECONDS_PER_HOUR
-from slo.capacity.plan import CAPACITY
+from slo.capacity.known import strength_of
 from slo.capacity.prices import Prices
+from slo.capacity.strength import Strength
 from slo.ledger.pool_booking import PoolSlot
 from slo.ledger.pools import pool_rows
 from slo.ledger.store import Ledger
@@ -29,7 +30,7 @@ from slo.spec import Pool
 from slo.windows import SLOT
 
 HISTORY = 10_000  # recommendations that are looked through: one a minute for a week
-Forecaster = Callable[[Pool, int, float | None], PoolForecast]  # as slo.service.outlook.Outlook.of
+Forecaster = Callable[[Pool, int, Strength | None], PoolForecast]  # as slo.service.outlook.Outlook.of
 SUMS = ("arrivals", "prompt_tokens", "generation_tokens", "refused", "preemptions", "gone")
 
 
@@ -77,14 +78,14 @@ class PoolReview(BaseModel):
     week: PoolWeek
     before: PoolWeek
     capacity: float | None = Field(
-        description="Tokens per second of the week's mean nodes, at 90 % of what a full replica was measured to do; null: never seen full."
+        description="Tokens per second of the week's mean nodes, at 90 % of what full replicas were measured to do; null: never seen full."
     )
     headroom: float | None = Field(
         description="Share of that which the p95 of demand left free; negative: it did not suffice."
     )
     peak_headroom: float | None = Field(description="The same for the busiest slot.")
     n_minus_1: bool | None = Field(
-        description="Whether one node fewer would have carried the busiest slot; null: not known."
+        description="Whether the nodes would have carried the busiest slot without one of them, the strongest; null: not known."
     )
     utilisation: float | None = Field(
         None,
@@ -109,14 +110,14 @@ def review_pool(
 ) -> tuple[PoolReview, bool]:
     """Review a pool from `start` to `end` (Unix seconds) beside APIs at `prices`; says too whether any of it was simulated."""
     said = ledger.recommendations(pool.name, HISTORY, before=end)  # newest first
-    capacity = next((found for item in said if (found := item.get("evidence", {}).get(CAPACITY))), None)
+    strength = next((known for item in said if (known := strength_of(item.get("evidence", {})))), None)
     said = [item for item in said if item["at"] >= start]
     last = said[0] if said else None
     rows = pool_rows(ledger.engine, pool.name, start, end)
-    week, used, full = _week(pool, rows, end - start), Used.of(rows), usd_when_full(pool, capacity)
+    week, used, full = _week(pool, rows, end - start), Used.of(rows), usd_when_full(pool, strength)
     before = _week(pool, pool_rows(ledger.engine, pool.name, start - WEEK, start), WEEK)
-    node = None if capacity is None else FULL * capacity * pool.node.replicas
-    whole = None if node is None or not week.nodes else node * week.nodes
+    rate = node_rate(pool, strength)
+    whole = None if rate is None or not week.nodes else FULL * rate * week.nodes
     found = PoolReview(
         name=pool.name,
         week=week,
@@ -124,19 +125,23 @@ def review_pool(
         capacity=whole,
         headroom=_headroom(week.p95, whole),
         peak_headroom=_headroom(week.peak, whole),
-        n_minus_1=None
-        if node is None or week.nodes is None or week.peak is None
-        else week.peak <= node * (week.nodes - 1),
-        utilisation=used.utilisation(node_rate(pool, capacity)),
+        n_minus_1=_bears_a_loss(pool, week, whole, strength),
+        utilisation=used.utilisation(rate),
         usd_per_million_full=full,
         apis=used.at(prices, full),
-        forecast=forecast(pool, int(end // DAY * DAY), capacity),
+        forecast=forecast(pool, int(end // DAY * DAY), strength),
         actions=Counter(item["action"] for item in said),
         last=rfc3339(last["at"]) if last else None,
         recommended_nodes=last["recommended_nodes"] if last else None,
         reasons=last["reasons"] if last else [],
     )
     return found, any(row.simulated for row in rows)
+
+
+def _bears_a_loss(pool: Pool, week: PoolWeek, whole: float | None, strength: Strength | None) -> bool | None:
+    if whole is None or strength is None or week.peak is None:
+        return None
+    return week.peak <= whole - FULL * strength.strongest * pool.node.replicas
 
 
 def _headroom(used: float | None, capacity: float | None) -> float | None:
