@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from slo import catalogue, spec
-from slo.service.models import RecommendationOut
+from slo.service.advice_models import RecommendationOut
 
 ROOT = Path(__file__).parent.parent
 POOL = spec.load((ROOT / "slo" / "objectives.yaml").read_text()).pools[0]

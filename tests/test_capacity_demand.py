@@ -95,10 +95,13 @@ def test_what_is_promised_is_the_tightest_limit_and_the_highest_target_of_the_po
 
 
 def test_a_plan_says_what_was_measured_and_what_fewer_nodes_would_have_meant() -> None:
-    found = plan(POOL, (replica("a", [20, 90, 90, 10], [20, 60, 45, 45]),), FAST, (), NOW, {})
+    replicas = (replica("a", [20, 90, 90, 10], [20, 60, 45, 45]),)
+    measured = demand(replicas, NOW)
+    assert measured is not None
+    found = plan(POOL, measured, FAST, replicas)
     assert found is not None
     assert found.evidence["capacity_tokens_per_second_per_replica"] == 3000
-    assert found.evidence["nodes_to_keep_objective"] == found.nodes == 3
+    assert found.evidence["nodes_to_keep_objective"] == found.keeping == found.keep == 3
     assert found.evidence["late_share_by_nodes"]["3"] == 0.0
     assert "a replica did 3,000 tokens/s when it was full" in found.reasons[0]
     assert found.reasons[1].startswith(
@@ -109,6 +112,8 @@ def test_a_plan_says_what_was_measured_and_what_fewer_nodes_would_have_meant() -
 def test_nodes_hold_several_replicas() -> None:
     two = msgspec.structs.replace(POOL, node=msgspec.structs.replace(POOL.node, replicas=2))
     replicas = (replica("a", [20, 90, 90, 10], [20, 60, 45, 45]),)
-    single, double = plan(POOL, replicas, FAST, (), NOW, {}), plan(two, replicas, FAST, (), NOW, {})
+    measured = demand(replicas, NOW)
+    assert measured is not None
+    single, double = (plan(pool, measured, FAST, replicas) for pool in (POOL, two))
     assert single is not None and double is not None
-    assert (single.nodes, double.nodes) == (3, 2)
+    assert (single.keep, double.keep) == (3, 2)

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from slo.budget import Counted, budget
+from slo.capacity.answer import Recommendation
 from slo.capacity.demand import Promise
 from slo.capacity.plan import promise
-from slo.capacity.recommend import Recommendation, recommend
+from slo.capacity.recommend import recommend
 from slo.capacity.signals import read
 from slo.ledger.store import Ledger
 from slo.service.state import Service

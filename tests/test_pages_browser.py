@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from browser import Watched, chromium, served
 from recorded import Recorded
-from slo.capacity.recommend import Recommendation
+from slo.capacity.answer import Alternative, Cost, Expected, Recommendation
 from slo.ledger.booking import SlotCount
 from slo.ledger.database import open_database
 from slo.ledger.pool_booking import PoolSlot
@@ -68,7 +68,18 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     ledger.book({("fast", "hash"): counts}, int(NOW) - 1200, {"pool": rows})
     service = Service(spec(), Recorded([]), ledger, clock=lambda: NOW)
     evidence = {"waiting_requests": {"a:8000": 84}, "capacity_tokens_per_second_per_replica": 520.0}
-    advice = Recommendation("pool", "add", 2, 2, 4, ["84 requests wait", "<b>bold</b>"], evidence, 0.9, NOW)
+    advice = Recommendation(
+        *("pool", "add", 2, 2, 4, ["84 requests wait", "<b>bold</b>"], evidence, 0.9, NOW),
+        rule="demand",
+        expected=Expected(0.95, 0.7, 0.991, "queue replay", 900.0),
+        alternatives=[
+            Alternative(
+                3, ["objective"], 0.94, 12.0, "6.0% of the traffic of the last 15m would be late; promised: at most 5%"
+            ),
+            Alternative(2, [], 0.7, None, "30.0% of the traffic of the last 15m would be late; promised: at most 5%"),
+        ],
+        cost=Cost(None, 16.0, None),
+    )
     ledger.remember("pool", NOW - 60, asdict(advice))
     service._recommendations["pool"] = advice
     service.booked_at = NOW
@@ -126,6 +137,12 @@ def test_the_pools_page_gives_the_advice_with_its_reasons_and_shows_text_as_text
     page = Watched(browser.new_page(), url).open("/pools/pool?hours=6")
     expect(page.locator(".card .number")).to_have_text("add 2")
     expect(page.locator(".reasons")).to_contain_text("<b>bold</b>")
+    rows = [re.sub(r"\s+", " ", row.inner_text()) for row in page.locator(".choices tbody tr").all()]
+    assert rows == [
+        "4 99.1% 16.00 recommended: what arrives and waits",
+        "3 94.0% 12.00 6.0% of the traffic of the last 15m would be late; promised: at most 5%",
+        "2 70.0% unknown as now: 30.0% of the traffic of the last 15m would be late; promised: at most 5%",
+    ]
     expect(page.locator(".ranges [aria-current]")).to_have_text("6 hours")
     expect(page.locator(".u-legend").first).to_have_text("atlatesttokens/s asked for438carried433capacity2,080")
     page.get_by_text("What it rests on").click()

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from slo.capacity.answer import Recommendation
 from slo.capacity.plan import CAPACITY
-from slo.capacity.recommend import Recommendation
 from slo.ledger.store import Ledger
 from slo.service.app import create_app
 from slo.service.pool_cost import Used

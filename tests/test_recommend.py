@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from slo import catalogue
+from slo.capacity.answer import Recommendation
 from slo.capacity.demand import Promise
-from slo.capacity.recommend import Recommendation, recommend
+from slo.capacity.recommend import recommend
 from slo.capacity.signals import GONE, SIGNALS, ReplicaSignals, read
 from slo.quantities import Duration
 from slo.sources import Series

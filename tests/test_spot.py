@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from slo.capacity.answer import Recommendation
 from slo.capacity.demand import Promise
-from slo.capacity.recommend import Recommendation, recommend
+from slo.capacity.recommend import recommend
 from slo.capacity.signals import ReplicaSignals, read
 from slo.capacity.spot import Need, allowed, mix
 from slo.quantities import Target

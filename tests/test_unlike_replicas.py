@@ -2,9 +2,10 @@
 
 import pytest
 
+from slo.capacity.answer import Recommendation
 from slo.capacity.demand import Promise
 from slo.capacity.known import strength_of
-from slo.capacity.recommend import Recommendation, recommend
+from slo.capacity.recommend import recommend
 from slo.capacity.signals import read
 from slo.capacity.strength import ALIKE, COMMON, EARLIER, MEASURED, MEDIAN, Strength, weigh
 from test_recommend import NOW, POOL, served

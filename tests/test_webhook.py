@@ -11,7 +11,7 @@ import pytest
 
 from process import environment, refused
 from slo.ledger.store import Ledger
-from slo.service.models import RecommendationOut
+from slo.service.advice_models import RecommendationOut
 from slo.service.state import Service
 from slo.service.webhook import Webhook
 from test_recommend import FULL_ONCE, IDLE, NOW, served

@@ -66,11 +66,12 @@ class Demand:
         """The same with only the arrivals of the last `seconds`."""
         return replace(self, arrived=self.arrived[-int(seconds / SLOT) :])
 
-    def late(self, replicas: int, limit: float) -> float:
-        """Share of the arrivals that would have met more than `limit` seconds of work ahead on so many replicas, the weakest."""
+    def late(self, replicas: int, limit: float, backlog: float = 0.0) -> float:
+        """Share of the arrivals that would have met more than `limit` seconds of work ahead on so many replicas, the weakest, which
+        begin with `backlog` tokens of work."""
         served = self.full * self.strength.least(replicas) * SLOT
         allowed = served * limit / SLOT
-        backlog = late = 0.0
+        late = 0.0
         for tokens in self.arrived:
             after = max(0.0, backlog + tokens - served)
             late += tokens * _share_above(allowed, backlog, after)

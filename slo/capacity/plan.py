@@ -41,50 +41,61 @@ def promise(spec: Spec, pool: Pool, budgets: Mapping[str, Budget] | None = None)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`nodes` are needed now; `keep` nodes carry the busiest minute of the hold time too, and must not be released. `lasting` is
-    the same without what only works off a backlog."""
+    """Nodes that catch up with what waits (`draining`), that keep the promise on the traffic `lately` (`keeping`), and that carry the
+    busiest minute of the hold time (`busiest`)."""
 
-    nodes: int
-    lasting: int
-    keep: int
+    draining: int
+    keeping: int
+    busiest: int
+    lately: Demand
     reasons: list[str]
     evidence: dict[str, Any]
-    strength: Strength
+
+    @property
+    def lasting(self) -> int:
+        """Nodes that are needed but for what only works off a backlog."""
+        return max(self.keeping, self.busiest)
+
+    @property
+    def keep(self) -> int:
+        """Nodes that must not be released."""
+        return max(self.draining, self.lasting)
+
+    @property
+    def strength(self) -> Strength:
+        """What the replicas can do."""
+        return self.lately.strength
 
 
-def plan(
-    pool: Pool,
-    replicas: tuple[ReplicaSignals, ...],
-    promised: Promise,
-    unseen: Sequence[str],
-    now: float,
-    before: Mapping[str, Any],
-) -> Plan | None:
-    """Plan for the demand that the replicas' samples show, and to keep the promise on that of the last quarter of an hour, on
-    the replicas that are seen; `unseen` ones are there too. `before` is the evidence of the last plan: what it measured stands.
+def measured(
+    replicas: Sequence[ReplicaSignals], unseen: Sequence[str], now: float, before: Mapping[str, Any]
+) -> Demand | None:
+    """Measure the demand that the replicas' samples show, on those that are seen; `unseen` ones are there too. `before` is the
+    evidence of the last answer: what it measured stands. None where the counters are missing."""
+    return demand(replicas, now, before.get(CAPACITY), _own(before), unseen)
+
+
+def expected_again(pool: Pool, promised: Promise) -> float:
+    """Seconds of traffic that are expected to come again."""
+    return max(MEMORY if promised.spent else EXPECTED_AGAIN, pool.timing.scale_in_hold)
+
+
+def plan(pool: Pool, found: Demand, promised: Promise, seen: Sequence[ReplicaSignals]) -> Plan | None:
+    """Plan for a demand, and to keep the promise on the part of it that is expected again.
 
     None as long as the capacity of a replica (tokens per second) is not known.
     """
-    found = demand(replicas, now, before.get(CAPACITY), _own(before), unseen)
-    if found is None or not found.capacity:
+    if not found.capacity:
         return None
     found = replace(found, full=HASTE if promised.spent else FULL)
-    each, lead, strength = pool.node.replicas, pool.timing.cold_start, found.strength
-    serving = strength.together(replica.replica for replica in replicas if replica.seen)
-    draining = ceil(found.draining(serving, lead) / each)
-    again = max(MEMORY if promised.spent else EXPECTED_AGAIN, pool.timing.scale_in_hold)
-    lately = found.lately(again)
+    each, hold = pool.node.replicas, pool.timing.scale_in_hold
+    serving = found.strength.together(replica.replica for replica in seen)
+    lately = found.lately(expected_again(pool, promised))
+    draining = ceil(found.draining(serving, pool.timing.cold_start) / each)
     keeping = ceil(lately.keeping(promised, pool.nodes.max * each) / each)
-    nodes = max(draining, keeping)
-    reasons = [
-        f"{_did(strength)}; {found.rate:,.0f} tokens/s arrived in the last "
-        f"minute and {found.backlog:,.0f} tokens wait: to catch up {duration_text(lead)} after a cold node was ordered and "
-        f"served takes {draining} node{'s' * (draining > 1)}",
-        _kept(lately, promised, keeping, each),
-        *_haste(promised.spent, again),
-    ]
+    busiest = ceil(found.replicas_for(max(SOME, found.busiest(hold))) / each)
     evidence = {
-        **_capacities(strength),
+        **_capacities(found.strength),
         "serving_tokens_per_second": round(serving, 1),
         "capacity_measured_seconds": round(found.saturated_seconds),
         "arriving_tokens_per_second": round(found.rate, 1),
@@ -98,8 +109,12 @@ def plan(
             for count in range(max(1, keeping - 1), keeping + 2)
         },
     }
-    busiest = ceil(found.replicas_for(max(SOME, found.busiest(pool.timing.scale_in_hold))) / each)
-    return Plan(nodes, max(keeping, busiest), max(nodes, busiest), reasons, evidence, strength)
+    reasons = [
+        _catching_up(pool, found, draining),
+        _kept(lately, promised, keeping, each),
+        *_haste(pool, promised),
+    ]
+    return Plan(draining, keeping, busiest, lately, reasons, evidence)
 
 
 def _own(before: Mapping[str, Any]) -> dict[str, float]:
@@ -128,13 +143,23 @@ def _did(strength: Strength) -> str:
     )
 
 
-def _haste(spent: Sequence[str], again: float) -> list[str]:
+def _catching_up(pool: Pool, found: Demand, draining: int) -> str:
+    """Say what arrives and waits, and what it takes to catch up."""
+    return (
+        f"{_did(found.strength)}; {found.rate:,.0f} tokens/s arrived in the last "
+        f"minute and {found.backlog:,.0f} tokens wait: to catch up {duration_text(pool.timing.cold_start)} after a cold node was "
+        f"ordered and served takes {draining} node{'s' * (draining > 1)}"
+    )
+
+
+def _haste(pool: Pool, promised: Promise) -> list[str]:
     """Say what a spent budget changes."""
-    if not spent:
+    if not promised.spent:
         return []
+    again = duration_text(expected_again(pool, promised))
     return [
-        f"the error budget of {', '.join(spent)} is spent: planned with {HASTE:.0%} of what replicas can do instead of {FULL:.0%}, "
-        f"and for the bursts of the last {duration_text(again)} instead of {duration_text(EXPECTED_AGAIN)}"
+        f"the error budget of {', '.join(promised.spent)} is spent: planned with {HASTE:.0%} of what replicas can do instead of {FULL:.0%}, "
+        f"and for the bursts of the last {again} instead of {duration_text(EXPECTED_AGAIN)}"
     ]
 
 

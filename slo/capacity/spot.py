@@ -34,6 +34,16 @@ def vanishing(count: int, spot: Spot) -> int:
     return ceil(round(spot.lost_at_once * count, 9))
 
 
+def hourly(node: Node, nodes: int, need: Need) -> float | None:
+    """Return the USD per hour of so many nodes, as many of them on spot as may be; None where they have no price."""
+    if not node.hourly_usd:
+        return None
+    whole = nodes * node.hourly_usd
+    if node.spot is None or need.nodes is None:
+        return whole
+    return whole - allowed(nodes, need.nodes, node.spot) * (node.hourly_usd - node.spot.hourly_usd)
+
+
 def mix(node: Node, nodes: int, adding: int, need: Need) -> tuple[dict[str, Any], list[str]]:
     """Split `nodes`, of which `adding` are to be added, and say why; nothing where the pool has no spot nodes.
 
@@ -45,7 +55,7 @@ def mix(node: Node, nodes: int, adding: int, need: Need) -> tuple[dict[str, Any]
     count = 0 if need.nodes is None else allowed(nodes, need.nodes, spot)
     added = min(adding, count)
     whole = nodes * node.hourly_usd
-    cost = whole - count * (node.hourly_usd - spot.hourly_usd)
+    cost = hourly(node, nodes, need) or 0.0
     found = {
         "spot": count,
         "on_demand": nodes - count,

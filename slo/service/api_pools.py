@@ -7,6 +7,7 @@ from fastapi import APIRouter, HTTPException, Query
 
 from slo.capacity.known import strength_of
 from slo.ledger.pools import pool_rows
+from slo.service import advice_models as advice
 from slo.service import models
 from slo.service.history import rfc3339
 from slo.service.outlook import PoolForecast
@@ -45,7 +46,7 @@ def add(api: APIRouter, service: Service) -> None:
         )
 
     @api.get("/pools/{pool}/recommendation", responses=READING)
-    def recommendation(pool: str) -> models.RecommendationOut:
+    def recommendation(pool: str) -> advice.RecommendationOut:
         known(service, pool)
         return _recommendation(asdict(service.recommendation(pool)))
 
@@ -61,10 +62,10 @@ def add(api: APIRouter, service: Service) -> None:
         return cost_of(service, service.spec.pool(pool), hours)
 
     @api.get("/pools/{pool}/recommendation/history", responses=READING)
-    def history(pool: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> models.RecommendationHistory:
+    def history(pool: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> advice.RecommendationHistory:
         known(service, pool)
         found = service.ledger.recommendations(pool, limit)
-        return models.RecommendationHistory(recommendations=[_recommendation(item) for item in found])
+        return advice.RecommendationHistory(recommendations=[_recommendation(item) for item in found])
 
 
 def _slot_routes(api: APIRouter, service: Service) -> None:
@@ -82,5 +83,5 @@ def _slot_routes(api: APIRouter, service: Service) -> None:
         )
 
 
-def _recommendation(body: dict[str, Any]) -> models.RecommendationOut:
-    return models.RecommendationOut(**{**body, "at": rfc3339(body["at"])})
+def _recommendation(body: dict[str, Any]) -> advice.RecommendationOut:
+    return advice.RecommendationOut(**{**body, "at": rfc3339(body["at"])})

@@ -1,6 +1,6 @@
 """What the API answers: one model per JSON object."""
 
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, Field
@@ -217,34 +217,6 @@ class Pools(BaseModel):
     """All pools."""
 
     pools: list[PoolOut]
-
-
-class RecommendationOut(BaseModel):
-    """How many nodes a pool should have, and why."""
-
-    pool: str
-    action: Literal["add", "release", "hold", "insufficient_data"]
-    nodes: int
-    current_nodes: int | None
-    recommended_nodes: int | None
-    reasons: list[str]
-    evidence: dict[str, Any] = Field(
-        description="What the answer rests on. Once a replica was seen full: `capacity_tokens_per_second_per_replica` is what a "
-        "new one counts as, `replica_tokens_per_second` what each that is there counts as, `replica_capacity_from` where that "
-        "comes from (its own measurement, or that of others), `serving_tokens_per_second` the sum of those seen. "
-        "`mix` (pools with spot nodes): how many of all nodes, and of those to add, on spot and on demand, how many must be left if "
-        "spot nodes vanish (`needed_without_spot`; null: not known, so none is on spot), and the price of both. "
-        "`budgets_spent`: objectives for which more headroom is planned, as `planned_share_of_capacity` says."
-    )
-    confidence: float
-    at: str
-    simulated: bool
-
-
-class RecommendationHistory(BaseModel):
-    """Recommendations that said something new, newest first."""
-
-    recommendations: list[RecommendationOut]
 
 
 def link(path: str, **parameters: object) -> str:

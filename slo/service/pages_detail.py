@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
 from slo.attribution import HELPED
+from slo.capacity.answer import Rule
 from slo.capacity.plan import CAPACITY
 from slo.service.api_pools import known
 from slo.service.api_tenants import budgets_of_tenants
@@ -27,6 +28,17 @@ CAUSES = {
     "unknown": "unknown: pool not observed",
     "unclear": "unclear: between two bucket bounds, may be good",
 }
+RULES: dict[Rule | None, str] = {
+    "demand": "what arrives and waits",
+    "objective": "the promise, on the traffic of late",
+    "queue": "requests waiting per node",
+    "kv_cache": "the KV cache",
+    "maximum": "the pool's most nodes",
+    "minimum": "the pool's fewest nodes",
+    "scale_in": "fewer would have carried the hold time",
+    "hold": "no rule asks for more, and none may be released",
+    "no_data": "nothing is known",
+}
 WORST = 8  # slots that are listed
 TENANTS = 20  # that are listed
 SAID = 12  # recommendations that are listed
@@ -36,7 +48,7 @@ SPANS = {6: "6 hours", 24: "1 day", 168: "1 week"}
 
 def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
     """Add both pages."""
-    templates.env.globals |= {"causes": CAUSES, "helped": HELPED, "spans": SPANS}
+    templates.env.globals |= {"causes": CAUSES, "rules": RULES, "helped": HELPED, "spans": SPANS}
     templates.env.filters["rfc3339"] = rfc3339
 
     @pages.get("/slos/{objective}")

@@ -12,8 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from slo.budget import Budget
 from slo.capacity import plan, signals
+from slo.capacity.answer import Recommendation, nothing_known
 from slo.capacity.prices import Prices, packaged
-from slo.capacity.recommend import Recommendation, recommend
+from slo.capacity.recommend import recommend
 from slo.exclusions import Exclusion, of_file
 from slo.exhaustion import Exhaustion
 from slo.ledger.by_hand import kept_exclusions
@@ -116,18 +117,16 @@ class Service:
     def _recommend(self, pool: Pool) -> None:
         now = self.clock()
         span = max(signals.MEMORY, pool.timing.scale_in_hold) + signals.STALE
+        promised = plan.promise(self.spec, pool, self._judged.budgets if self._judged else None)
         try:
             series = self.source.series(signals.selectors(pool), now - span, now)
         except SourceError as error:
             reason = f"the source does not answer, so nothing is known and nothing is changed: {error}"
-            self._recommendations[pool.name] = Recommendation(
-                pool.name, "insufficient_data", 0, None, None, [reason], {}, 0.0, now
-            )
+            self._recommendations[pool.name] = nothing_known(pool.name, now, reason, promised)
             raise
         last, decided = self._recommendations.get(pool.name), self._decided.get(pool.name)
         if decided is not None and now - decided.at > signals.MEMORY:
             decided = None  # what was decided before a long outage says nothing of what is there now
-        promised = plan.promise(self.spec, pool, self._judged.budgets if self._judged else None)
         new = recommend(pool, signals.read(series, now), now, promised, last=decided)
         self._recommendations[pool.name] = new
         if new.recommended_nodes is not None:
@@ -139,8 +138,9 @@ class Service:
 
     def recommendation(self, pool: str) -> Recommendation:
         """Return the last recommendation for a pool."""
-        nothing = ["the service has just started and has not looked at this pool yet"]
-        empty = Recommendation(pool, "insufficient_data", 0, None, None, nothing, {}, 0.0, self.clock())
+        promised = plan.promise(self.spec, self.spec.pool(pool))
+        nothing = "the service has just started and has not looked at this pool yet"
+        empty = nothing_known(pool, self.clock(), nothing, promised)
         return self._recommendations.get(pool, empty)
 
     def thin(self) -> None:

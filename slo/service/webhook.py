@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import httpx
 
-from slo.capacity.recommend import Recommendation
+from slo.capacity.answer import Recommendation
 from slo.service.history import rfc3339
 
 log = logging.getLogger("plimsoll.service")

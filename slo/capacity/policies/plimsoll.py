@@ -1,8 +1,9 @@
 """Ours: the recommender of the service, unchanged, with the same signals."""
 
+from slo.capacity.answer import Recommendation
 from slo.capacity.demand import Promise
 from slo.capacity.policies import View
-from slo.capacity.recommend import Recommendation, recommend
+from slo.capacity.recommend import recommend
 from slo.spec import Pool
 
 
