@@ -46,12 +46,10 @@ def _serving(pool: Pool) -> str:
     return f"{queries.replicas_known(model=pool.model)} / {pool.node.replicas}"
 
 
-def _tokens(pool: Pool) -> str:
-    return (
-        queries.rate(catalogue.PROMPT_TOKENS, model=pool.model)
-        + " + "
-        + queries.rate(catalogue.GENERATION_TOKENS, model=pool.model)
-    )
+def _tokens(pool: Pool, *kinds: Metric) -> str:
+    """Tokens a second, of these kinds, or prompt and generated."""
+    both = kinds or (catalogue.PROMPT_TOKENS, catalogue.GENERATION_TOKENS)
+    return " + ".join(queries.rate(kind, model=pool.model) for kind in both)
 
 
 def _headlines(spec: Spec) -> list[Any]:
@@ -152,8 +150,8 @@ def _cost(pools: list[Pool]) -> list[Any]:
     def hourly(pool: Pool) -> str:
         return f"{pool.node.hourly_usd:g} * ({_serving(pool)})"
 
-    def per_million(pool: Pool) -> str:
-        return f"{_MILLION} / {_HOUR} * {queries.ratio(hourly(pool), _tokens(pool))}"
+    def per_million(pool: Pool, *kinds: Metric) -> str:
+        return f"{_MILLION} / {_HOUR} * {queries.ratio(hourly(pool), _tokens(pool, *kinds))}"
 
     return [
         panels.graph(
@@ -161,6 +159,21 @@ def _cost(pools: list[Pool]) -> list[Any]:
             "Price of the serving nodes over all tokens, prompt and generated. It falls as nodes are used better. "
             f"Source: the objectives file's prices, {catalogue.PROMPT_TOKENS}, {catalogue.GENERATION_TOKENS}.",
             _per_pool(pools, per_million),
+            unit="currencyUSD",
+            decimals=2,
+            no_data="no token in this time",
+            many=True,
+        ),
+        panels.graph(
+            "Cost per million in and out",
+            "The whole price of the serving nodes over either count of tokens, as prices are quoted. Which part of it prompts cause "
+            "is not known of a running pool, so the two must not be added. "
+            f"Source: the objectives file's prices, {catalogue.PROMPT_TOKENS}, {catalogue.GENERATION_TOKENS}.",
+            [
+                Query(per_million(pool, kind), f"{what} {pool.name}")
+                for pool in pools
+                for kind, what in ((catalogue.PROMPT_TOKENS, "in"), (catalogue.GENERATION_TOKENS, "out"))
+            ],
             unit="currencyUSD",
             decimals=2,
             no_data="no token in this time",
