@@ -37,7 +37,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Fetch and write, or print the schema; raises UserError."""
     if args.schema:
-        from slo.service.review import Review  # noqa: PLC0415 - half a second that fetching does without
+        from slo.service.review_models import Review  # noqa: PLC0415 - half a second that fetching does without
 
         json.dump(Review.model_json_schema(mode="serialization"), sys.stdout, indent=2)
         print()

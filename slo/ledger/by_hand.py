@@ -53,3 +53,10 @@ def audit_rows(engine: Engine, before: int | None, limit: int) -> list[dict[str,
     with engine.connect() as connection:
         rows = connection.execute(query if before is None else query.where(audit.c.id < before))
         return [dict(row) for row in rows.mappings()]
+
+
+def audit_within(engine: Engine, start: float, end: float) -> list[dict[str, Any]]:
+    """Return the audit rows written in [start, end), oldest first."""
+    query = select(audit).where(audit.c.at >= start, audit.c.at < end).order_by(audit.c.id)
+    with engine.connect() as connection:
+        return [dict(row) for row in connection.execute(query).mappings()]

@@ -11,7 +11,7 @@ from slo.service.history import rfc3339
 from slo.service.keeping import kept_or_fresh
 from slo.service.models import NEXT, link
 from slo.service.problems import READING
-from slo.service.review import Review
+from slo.service.review_models import Review
 from slo.service.state import Service
 
 Named = Annotated[str, Path(description="An ISO week, such as 2026-W47, in UTC.", max_length=8)]

@@ -5,7 +5,8 @@ from typing import Any
 from slo.ledger.reviews import Kept, keep_review, kept_review, last_kept
 from slo.service.history import rfc3339
 from slo.service.outlook import PoolForecast
-from slo.service.review import Change, Review, review
+from slo.service.review import review
+from slo.service.review_models import Change, Review
 from slo.service.state import Service
 from slo.service.weeks import WEEK, start_of, week_of
 
@@ -58,7 +59,7 @@ def _changed(service: Service, kept: Review) -> list[Change] | None:
     if start_of(kept.week) - WEEK < service.thinned_until:
         return None
     nothing = PoolForecast(pool="", since=kept.week, unknown="not compared")
-    then, now = _facts(kept), _facts(review(service, kept.week, lambda *_: nothing, causes=False))
+    then, now = _facts(kept), _facts(review(service, kept.week, lambda *_: nothing, brief=True))
     younger = then.keys() - _facts(kept, said=True).keys()  # what no review told yet when this one was made
     return [
         Change(what=what, kept=then.get(what), now=now.get(what))

@@ -87,6 +87,11 @@ class PoolReview(BaseModel):
     n_minus_1: bool | None = Field(
         description="Whether the nodes would have carried the busiest slot without one of them, the strongest; null: not known."
     )
+    n_minus_1_before: bool | None = Field(None, description="The same of the week before.")
+    replica_capacity: float | None = Field(
+        None, description="Tokens per second of a full replica, in the mean of those measured; null: never seen full."
+    )
+    replica_capacity_before: float | None = Field(None, description="As it was known when the week began.")
     utilisation: float | None = Field(
         None,
         description="Tokens in and out over those that the same nodes would have done at all that a full replica was measured to do, of "
@@ -102,6 +107,7 @@ class PoolReview(BaseModel):
     actions: dict[Literal["add", "release", "hold", "insufficient_data"], int]
     last: str | None = Field(description="RFC 3339; null: nothing was said that week.")
     recommended_nodes: int | None
+    recommended_nodes_before: int | None = Field(None, description="The last that was told before the week.")
     reasons: list[str]
 
 
@@ -109,15 +115,15 @@ def review_pool(
     ledger: Ledger, forecast: Forecaster, prices: Prices, pool: Pool, start: int, end: int
 ) -> tuple[PoolReview, bool]:
     """Review a pool from `start` to `end` (Unix seconds) beside APIs at `prices`; says too whether any of it was simulated."""
-    said = ledger.recommendations(pool.name, HISTORY, before=end)  # newest first
-    strength = next((known for item in said if (known := strength_of(item.get("evidence", {})))), None)
-    said = [item for item in said if item["at"] >= start]
+    told = ledger.recommendations(pool.name, HISTORY, before=end)  # newest first
+    said = [item for item in told if item["at"] >= start]
+    earlier = told[len(said) :]
     last = said[0] if said else None
+    strength, strength_before = _strength(told), _strength(earlier)
     rows = pool_rows(ledger.engine, pool.name, start, end)
     week, used, full = _week(pool, rows, end - start), Used.of(rows), usd_when_full(pool, strength)
     before = _week(pool, pool_rows(ledger.engine, pool.name, start - WEEK, start), WEEK)
-    rate = node_rate(pool, strength)
-    whole = None if rate is None or not week.nodes else FULL * rate * week.nodes
+    whole = _capacity(pool, week, strength)
     found = PoolReview(
         name=pool.name,
         week=week,
@@ -125,20 +131,35 @@ def review_pool(
         capacity=whole,
         headroom=_headroom(week.p95, whole),
         peak_headroom=_headroom(week.peak, whole),
-        n_minus_1=_bears_a_loss(pool, week, whole, strength),
-        utilisation=used.utilisation(rate),
+        n_minus_1=_bears_a_loss(pool, week, strength),
+        n_minus_1_before=_bears_a_loss(pool, before, strength_before),
+        replica_capacity=strength.mean if strength else None,
+        replica_capacity_before=strength_before.mean if strength_before else None,
+        utilisation=used.utilisation(node_rate(pool, strength)),
         usd_per_million_full=full,
         apis=used.at(prices, full),
         forecast=forecast(pool, int(end // DAY * DAY), strength),
         actions=Counter(item["action"] for item in said),
         last=rfc3339(last["at"]) if last else None,
         recommended_nodes=last["recommended_nodes"] if last else None,
+        recommended_nodes_before=earlier[0]["recommended_nodes"] if earlier else None,
         reasons=last["reasons"] if last else [],
     )
     return found, any(row.simulated for row in rows)
 
 
-def _bears_a_loss(pool: Pool, week: PoolWeek, whole: float | None, strength: Strength | None) -> bool | None:
+def _strength(told: Sequence[dict[str, Any]]) -> Strength | None:
+    """Return what replicas could do, as the newest answer that knew it has it."""
+    return next((known for item in told if (known := strength_of(item.get("evidence", {})))), None)
+
+
+def _capacity(pool: Pool, week: PoolWeek, strength: Strength | None) -> float | None:
+    rate = node_rate(pool, strength)
+    return None if rate is None or not week.nodes else FULL * rate * week.nodes
+
+
+def _bears_a_loss(pool: Pool, week: PoolWeek, strength: Strength | None) -> bool | None:
+    whole = _capacity(pool, week, strength)
     if whole is None or strength is None or week.peak is None:
         return None
     return week.peak <= whole - FULL * strength.strongest * pool.node.replicas

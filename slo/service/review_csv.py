@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from slo.service.pool_review import PoolWeek
-from slo.service.review import Review, Week
+from slo.service.review_models import Review, Week
 
 REQUESTS, RATIO, TOKENS, RATE, YES = "requests", "ratio", "tokens", "tokens/s", "true or false"
 OBJECTIVE = {"target": RATIO, "met": YES, "budget_spent": RATIO, "budget_spent_at_best": RATIO}
@@ -25,9 +25,10 @@ POOL_WEEK = {
     **{"joules_per_token": "joules"},
 }
 POOL = {
-    **{"capacity": RATE, "headroom": RATIO, "peak_headroom": RATIO, "n_minus_1": YES, "recommended_nodes": "nodes"},
+    **{"capacity": RATE, "headroom": RATIO, "peak_headroom": RATIO},
     **{"utilisation": RATIO, "usd_per_million_full": "USD"},
 }
+SINCE = {"n_minus_1": YES, "recommended_nodes": "nodes", "replica_capacity": RATE}  # fields that have one `_before`
 FORECAST = {"breaks_in": "ISO week", "may_break_in": "ISO week"}
 
 
@@ -61,6 +62,8 @@ def _rows(review: Review) -> Iterator[Row]:
         common = (review.week, "pool", pool.name)
         yield from _both(common, POOL_WEEK, pool.week, pool.before)
         yield from _one(common, POOL, pool)
+        for measure, unit in SINCE.items():
+            yield Row(*common, measure, getattr(pool, measure), getattr(pool, f"{measure}_before"), unit)
         yield from (Row(*common, f"apis/{name}/usd", api.usd, None, "USD") for name, api in pool.apis.items())
         yield from _one(common, FORECAST, pool.forecast)
 
