@@ -110,6 +110,15 @@ def test_choosing_a_node_leaves_nothing_of_the_others(world: World) -> None:
                 assert one.labels.get("instance", "node-1:9800") in ("node-1:9800", "service:8080"), (name, query)
 
 
+def test_a_million_tokens_in_and_a_million_out_each_bear_the_whole_cost(world: World) -> None:
+    """So tokens of both kinds per dollar add up, and prices do not."""
+    parts = world.shown("capacity", "Cost per million in and out", "calm")
+    both = world.shown("capacity", "Cost per million tokens", "calm")["A"]
+    assert [1 / a + 1 / b for a, b in zip(parts["A"], parts["B"], strict=True)] == pytest.approx([1 / c for c in both])
+    assert min(parts["A"]) > 0, "prompts are longer than answers, so a million of them cost less"
+    assert all(a < b for a, b in zip(parts["A"], parts["B"], strict=True))
+
+
 # What each incident looks like ------------------------------------------------------------------------------
 EXPECTED = {
     "calm": set(),
