@@ -7,23 +7,21 @@ take turns, so that a machine that slows down does so for both. Wants a quiet ma
 
 import asyncio
 import time
-from collections import defaultdict
 from statistics import median
 
 import httpx
 
 import real_engine
 from exporters.engine import EngineCollector
-from slo import catalogue
 from slo.capacity.calibrate import Calibration, calibrate
-from slo.capacity.signals import SIGNALS, ReplicaSignals
+from slo.sources import Series
 
 FITTED, UNSEEN = (1, 2, 4, 8, 12, 16), (3, 6, 10, 14)
 ROUNDS = 2  # of every size
 TOKENS, PROMPT = 1000, "The load line"
 SCRAPED = 0.5  # seconds between two scrapes
 
-Samples = dict[str, list[tuple[float, float]]]
+Pages = dict[tuple[str, ...], Series]  # by name and labels, as a source holds them
 
 
 async def ask(client: httpx.AsyncClient, engine: real_engine.Engine) -> float:
@@ -37,65 +35,69 @@ async def ask(client: httpx.AsyncClient, engine: real_engine.Engine) -> float:
     return (moments[-1] - moments[0]) / (TOKENS - 1)
 
 
-async def scrape(collector: EngineCollector, samples: Samples) -> float:
-    """Read the page once; returns the tokens that the KV cache holds."""
+async def scrape(collector: EngineCollector, pages: Pages) -> None:
+    """Read the page once."""
     before = time.time()
     points = await asyncio.to_thread(lambda: list(collector.collect(time.monotonic() + 5)))
     now = (before + time.time()) / 2
-    sums: dict[str, float] = defaultdict(float)
     for point in points:
-        sums[point.metric.name] += point.value
-    for signal, metric in SIGNALS.items():
-        samples[signal].append((now, sums[metric.name]))
-    return sums[catalogue.KV_CACHE_CAPACITY.name]
+        name = point.metric.name + point.suffix
+        key = (name, *point.labels.values())
+        pages.setdefault(key, Series(name, dict(point.labels), [])).samples.append((now, point.value))
 
 
-async def batch(engine: real_engine.Engine, collector: EngineCollector, size: int) -> tuple[float, Samples]:
-    """Serve a batch; returns its median seconds per token, and what the page said meanwhile."""
-    samples: Samples = defaultdict(list)
+async def batch(engine: real_engine.Engine, collector: EngineCollector, size: int, pages: Pages) -> float:
+    """Serve a batch and watch the page meanwhile; returns its median seconds per token."""
 
     async def watch() -> None:
         while True:
-            await scrape(collector, samples)
+            await scrape(collector, pages)
             await asyncio.sleep(SCRAPED)
 
     async with httpx.AsyncClient(timeout=300, trust_env=False, limits=httpx.Limits(max_connections=None)) as client:
         watching = asyncio.create_task(watch())
         taken = median(await asyncio.gather(*(ask(client, engine) for _ in range(size))))
         watching.cancel()
-    return taken, samples
+    return taken
 
 
-async def measure(engine: real_engine.Engine) -> tuple[dict[int, list[float]], list[Samples], float]:
-    """Serve all batches; returns what their clients took by size, the pages of the fitted ones, the KV cache's tokens."""
+async def measure(engine: real_engine.Engine) -> tuple[dict[int, list[float]], list[Pages]]:
+    """Serve all batches; returns what their clients took by size, and the pages of the fitted ones, of each on their own."""
     collector = EngineCollector(engine.url)
     for _ in range(2):  # what an engine loads on its first requests is not its step time
-        await batch(engine, collector, max(FITTED))
-    taken: dict[int, list[float]] = defaultdict(list)
-    pages = []
+        await batch(engine, collector, max(FITTED), {})
+    taken: dict[int, list[float]] = {size: [] for size in sorted((*FITTED, *UNSEEN))}
+    seen = []
     for _ in range(ROUNDS):
-        for size in sorted((*FITTED, *UNSEEN)):
-            seconds, samples = await batch(engine, collector, size)
-            taken[size].append(seconds)
-            print(f"batch {size:3}: {seconds * 1e3:.2f} ms per token, {len(samples['running'])} scrapes", flush=True)
+        for size, seconds in taken.items():
+            pages: Pages = {}
+            seconds.append(await batch(engine, collector, size, pages))
+            print(f"batch {size:3}: {seconds[-1] * 1e3:.2f} ms per token", flush=True)
             if size in FITTED:
-                pages.append(samples)
-    return taken, pages, await scrape(collector, defaultdict(list))
+                seen.append(pages)
+    return taken, seen
 
 
 def main() -> None:
     """Print the fit and, for each batch size, prediction and truth."""
     with real_engine.start() as engine:
-        taken, pages, capacity = asyncio.run(measure(engine))
-    found = calibrate([ReplicaSignals("real", seen=True, simulated=False, **page) for page in pages], capacity)
-    if found is None:
-        print("too little was seen")
+        taken, seen = asyncio.run(measure(engine))
+    # Told apart by their time, so that nothing is read of the batches in between.
+    apart = [
+        Series(one.name, {**one.labels, "rank": f"{number}"}, one.samples)
+        for number, pages in enumerate(seen)
+        for one in pages.values()
+    ]
+    found = calibrate(apart)
+    if isinstance(found, str):
+        print(found)
         return
     print(
-        f"step = {found.base * 1e3:.2f} ms + {found.per_sequence * 1e3:.3f} ms x batch + {found.per_kv_token * 1e6:.3f} us x KV tokens;"
+        f"step = {found.base * 1e3:.2f} ms + {found.per_sequence * 1e3:.3f} ms x batch + {found.per_kv_token * 1e6:.3f} us x KV tokens"
+        f" + {found.per_prompt * 1e3:.2f} ms x prompts + {found.per_prompt_token * 1e6:.1f} us x prompt tokens;"
         f" R2 {found.r_squared:.3f}, median error {found.error:.1%}, {found.intervals} intervals"
     )
-    for size, seconds in sorted(taken.items()):
+    for size, seconds in taken.items():
         show(found, size, seconds)
 
 

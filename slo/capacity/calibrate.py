@@ -1,93 +1,184 @@
-"""The step time of a pool that runs, fitted to its own metrics, with how well it fits.
+"""The step time of a pool that runs, fitted to its own metrics, with how well it fits and on what it was seen.
 
-While a batch of b requests decodes, every step gives each of them one token; so a scrape interval of t seconds in which g
-tokens were generated had g / b steps of t b / g seconds. Over intervals of different batches and cache use that is the
-line of the step model: base + per_sequence b + per_kv_token K, with K the tokens in the KV cache. Intervals that computed
-more than a few prompts are left out: their steps are longer for another reason.
+A step of a batch of b requests with K tokens in the KV cache takes base + per_sequence b + per_kv_token K, and longer where it
+computes prompts too: per_prompt for each of them and per_prompt_token for each token. Requests that decode feel all of it: what
+they felt in each interval between two scrapes (slo.capacity.intervals) is one line of a least-squares fit of relative errors.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median, median_low
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slo.capacity.signals import ReplicaSignals
+from slo import catalogue
+from slo.capacity.intervals import Interval, Rank, ranks
+from slo.capacity.steps import StepModel
+from slo.capacity.strength import ALIKE
+from slo.sources import Series
 
 Floats = NDArray[np.float64]
-PROMPT_SHARE = 0.1  # of an interval's tokens that may be prompt
-STEADY = 0.2  # by which the batch may differ between an interval's ends
-ENOUGH = 8  # intervals, of three different batches at least: below, a line through them means nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A scrape interval of pure decoding: mean batch, mean tokens in the KV cache, seconds of a step."""
-
-    batch: float
-    kv_tokens: float
-    step: float
+ENOUGH = 20  # intervals: below, a plane through them means little
+SPREAD = 2.0  # times that the largest batches must be larger than the smallest: below, nothing is known of others
+EDGE = 5.0  # percent of the intervals beyond either end of the range that counts as seen
+TERMS = ("base", "per_sequence", "per_kv_token", "per_prompt", "per_prompt_token")
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Seconds: a step of a batch b with K tokens in the KV cache takes base + per_sequence b + per_kv_token K.
+    """Seconds: a step of a batch b with K tokens in the KV cache takes base + per_sequence b + per_kv_token K; and per_prompt, and
+    per_prompt_token for each token, for prompts that it computes.
 
-    `r_squared` is the share of the variance of `intervals` steps that this explains, `error` the median relative error.
+    `r_squared` is the share of the variance of the steps of `intervals` that this explains, `error` the median relative error.
+    `batches`, `contexts` (tokens of a request in the KV cache) and `prompts` (tokens computed of a prompt; None: none was) are
+    ranges seen. `left_out` are replicas unlike the others, with how many times as long their steps take. `kv_tokens` is what the KV
+    cache of a rank holds, `most_running` the largest batch of one, `ranks` how many a replica has.
     """
 
     base: float
     per_sequence: float
     per_kv_token: float
+    per_prompt: float
+    per_prompt_token: float
     r_squared: float
     error: float
     intervals: int
+    since: float
+    until: float
+    batches: Range
+    contexts: Range
+    prompts: Range | None
+    replicas: tuple[str, ...]
+    left_out: dict[str, float]
+    kv_tokens: int
+    most_running: int
+    ranks: int
+    simulated: bool = field(default=False)
+
+    @property
+    def model(self) -> StepModel:
+        """The same as the simulator takes it. What a prompt costs by the square of its length is within per_prompt_token."""
+        return StepModel(self.per_prompt, self.per_prompt_token, 0.0, self.base, self.per_sequence, self.per_kv_token)
 
     def tpot(self, batch: float, context: float) -> float:
-        """Seconds per token of each of `batch` requests of mean length `context`."""
+        """Seconds per token of each of `batch` requests of mean length `context`, while no prompt is computed."""
         return self.base + batch * (self.per_sequence + self.per_kv_token * context)
 
+    def error_on(self, series: Sequence[Series]) -> float | None:
+        """Return the median relative error on other intervals of the same replicas; None where there are too few."""
+        seen = [one for rank in ranks(series) for one in rank.intervals if rank.replica not in self.left_out]
+        if len(seen) < ENOUGH:
+            return None
+        steps = np.array([one.step for one in seen])
+        return float(np.median(np.abs(_terms(seen) @ self._found - steps) / steps))
 
-def calibrate(replicas: Sequence[ReplicaSignals], kv_capacity: float) -> Calibration | None:
-    """Fit the replicas' decode steps; `kv_capacity` is the tokens that one's KV cache holds. None where too little was seen.
+    @property
+    def _found(self) -> Floats:
+        return np.array([getattr(self, term) for term in TERMS])
 
-    No term may make a step shorter: one that the fit would have below zero is dropped, and the rest fitted again.
+
+def calibrate(series: Sequence[Series]) -> Calibration | str:
+    """Fit a pool's steps to the raw series that slo.capacity.intervals.selectors select; or say in words why they tell too little.
+
+    Replicas are fitted together. Where steps of some take more than ALIKE times as long as those of others, those unlike the
+    median one are left out and named.
     """
-    seen = [interval for replica in replicas for interval in intervals(replica, kv_capacity)]
-    if len(seen) < ENOUGH or len({round(interval.batch) for interval in seen}) < 3:
-        return None
-    terms = np.array([[1.0, interval.batch, interval.kv_tokens] for interval in seen])
-    steps = np.array([interval.step for interval in seen])
+    watched = ranks(series)
+    seen = [one for rank in watched for one in rank.intervals]
+    why = _too_little(watched, seen)
+    if why:
+        return why
+    factors = _factors(seen)
+    left_out: dict[str, float] = {}
+    if max(factors.values()) > ALIKE * min(factors.values()):
+        middle = median_low(factors.values())
+        left_out = {
+            name: factor / middle for name, factor in factors.items() if not 1 / ALIKE <= factor / middle <= ALIKE
+        }
+        seen = [one for one in seen if one.replica not in left_out]
+        why = _too_little(watched, seen)
+        if why:
+            return f"{why}, without replicas unlike the others: {', '.join(left_out)}"
+    simulated = any(
+        name == catalogue.REPLICA_INFO.name and labels.get("simulated") == "true" for name, labels, _ in series
+    )
+    used = [rank for rank in watched if rank.intervals and rank.replica not in left_out]
+    return _described(seen, used, left_out, simulated)
+
+
+def _too_little(watched: Sequence[Rank], seen: Sequence[Interval]) -> str | None:
+    """Say why a fit would mean nothing, if so."""
+    if not watched:
+        return "no replica of the pool was seen"
+    missing = sorted({name for rank in watched for name in rank.missing})
+    if missing and not any(not rank.missing for rank in watched):
+        return f"its engines do not publish {', '.join(missing)}"
+    if len(seen) < ENOUGH:
+        return (
+            f"{len(seen)} intervals between two scrapes had a steady batch that decoded; at least {ENOUGH} are needed"
+        )
+    low, high = _range([one.batch for one in seen])
+    if high < SPREAD * low:
+        return f"only batches of {low:.1f} to {high:.1f} requests were seen; of others nothing is known"
+    return None
+
+
+def _factors(seen: Sequence[Interval]) -> dict[str, float]:
+    """How many times as long as fitted together the steps of each replica take that was seen often enough."""
+    steps = np.array([one.step for one in seen])
+    terms = _terms(seen)
+    ratios = steps / (terms @ _fit(terms, steps))
+    by_replica: dict[str, list[float]] = {}
+    for one, ratio in zip(seen, ratios, strict=True):
+        by_replica.setdefault(one.replica, []).append(float(ratio))
+    return {name: median(own) for name, own in by_replica.items() if len(own) >= ENOUGH} or {"": 1.0}
+
+
+def _described(
+    seen: Sequence[Interval], used: Sequence[Rank], left_out: Mapping[str, float], simulated: bool
+) -> Calibration:
+    terms, steps = _terms(seen), np.array([one.step for one in seen])
     found = _fit(terms, steps)
     predicted = terms @ found
     spread = float(((steps - steps.mean()) ** 2).sum())
     unexplained = float(((steps - predicted) ** 2).sum())
-    base, per_sequence, per_kv_token = (float(value) for value in found)
+    lengths = [one.prompt_tokens / one.prompts for one in seen if one.prompts and one.prompt_tokens]
+    of_units = [rank.unit for rank in used]
     return Calibration(
-        *(base, per_sequence, per_kv_token),
+        **dict(zip(TERMS, map(float, found), strict=True)),
         r_squared=1 - unexplained / spread if spread else 0.0,
         error=float(np.median(np.abs(predicted - steps) / steps)),
         intervals=len(seen),
+        since=min(one.start for one in seen),
+        until=max(one.end for one in seen),
+        batches=_range([one.batch for one in seen]),
+        contexts=_range([one.kv_tokens / one.batch for one in seen]),
+        prompts=_range(lengths) if lengths else None,
+        replicas=tuple(sorted({rank.replica for rank in used})),
+        left_out=dict(left_out),
+        kv_tokens=round(median_low(rank.kv_capacity or 0.0 for rank in used)),
+        most_running=round(max(rank.most_running for rank in used)),
+        ranks=max(of_units.count(one) for one in of_units),
+        simulated=simulated,
     )
 
 
-def intervals(replica: ReplicaSignals, kv_capacity: float) -> Iterator[Interval]:
-    """Yield the intervals of a replica in which a steady batch did little but decode."""
-    running, used = dict(replica.running), dict(replica.kv_usage)
-    prompt, generated = dict(replica.prompt_tokens), dict(replica.generation_tokens)
-    for before, at in pairwise(sorted(running.keys() & used.keys() & prompt.keys() & generated.keys())):
-        batch = (running[before] + running[at]) / 2
-        tokens, prompts = generated[at] - generated[before], prompt[at] - prompt[before]
-        if min(running[before], running[at]) <= 0 or tokens <= 0 or prompts < 0:
-            continue
-        if prompts > PROMPT_SHARE * tokens or abs(running[at] - running[before]) > STEADY * batch:
-            continue
-        yield Interval(batch, kv_capacity * (used[before] + used[at]) / 2, batch * (at - before) / tokens)
+def _terms(seen: Sequence[Interval]) -> Floats:
+    """A prompt keeps those waiting that decode while it is computed: on average `step` times its rate, of each step."""
+    return np.array(
+        [[1.0, one.batch, one.kv_tokens, one.step * one.prompts, one.step * one.prompt_tokens] for one in seen]
+    )
+
+
+def _range(values: Sequence[float]) -> Range:
+    low, high = np.percentile(values, [EDGE, 100 - EDGE])
+    return float(low), float(high)
 
 
 def _fit(terms: Floats, steps: Floats) -> Floats:
-    """Least squares of relative errors, with no term below zero."""
+    """Least squares of relative errors. No term may make a step shorter: one that would is dropped, and the rest fitted again."""
     kept = list(range(terms.shape[1]))
     while True:
         found, *_ = np.linalg.lstsq(terms[:, kept] / steps[:, None], np.ones_like(steps), rcond=None)
