@@ -59,7 +59,7 @@ def watched(
         for point in collector.collect(math.inf):
             sample = point.metric.name + point.suffix
             labels = {**point.labels, "instance": f"{name}:9800"}
-            key = (sample, *sorted(labels.items()))
+            key = (sample, *map(str, sorted(labels.items())))
             found.setdefault(key, Series(sample, labels, [])).samples.append((start + at, point.value))
     return list(found.values())
 
