@@ -224,6 +224,14 @@ def test_the_review_on_paper_has_every_section_whole_and_dark_on_white(browser: 
     context.close()
 
 
+def test_on_a_phone_no_table_of_the_review_has_to_be_pushed_sideways(browser: Browser, url: str) -> None:
+    page = Watched(browser.new_page(viewport={"width": 375, "height": 800}), url).open("/reviews/2023-W46")
+    hidden = "[...document.querySelectorAll('.sheet')].map(one => one.scrollWidth - one.clientWidth)"
+    assert set(page.evaluate(hidden)) == {0}
+    cell = page.locator(".stack td", has_text="95%").first
+    assert cell.evaluate("one => getComputedStyle(one, '::before').content") == '"target"', "what it is stands beside it"
+
+
 def test_what_if_is_asked_from_the_pools_page_by_keyboard_and_answered(browser: Browser, url: str) -> None:
     watched = Watched(browser.new_page(), url)
     page = watched.open("/pools/pool")

@@ -8,7 +8,7 @@ from fastapi.templating import Jinja2Templates
 
 from slo.attribution import HELPED
 from slo.capacity.answer import Rule
-from slo.capacity.plan import CAPACITY
+from slo.capacity.known import strength_of
 from slo.service.api_pools import known
 from slo.service.api_tenants import budgets_of_tenants
 from slo.service.attributing import attributed_with_worst
@@ -89,11 +89,12 @@ def _tenants(service: Service, objective: Objective, now: float) -> dict[str, An
 
 def _pool(service: Service, name: str, hours: int) -> dict[str, Any]:
     judged, advice = service.judged(), service.recommendation(name)
+    strength = strength_of(advice.evidence)
     return {
         "pool": service.spec.pool(name),
         "advice": advice,
         "evidence": _flat(advice.evidence),
-        "capacity": advice.evidence.get(CAPACITY),
+        "capacity": strength.mean if strength else None,
         "cost": cost_of(service, service.spec.pool(name), 1),
         "said": service.ledger.recommendations(name, SAID),
         "budgets": [budget for budget in judged.budgets.values() if budget.objective.pool == name],

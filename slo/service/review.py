@@ -56,15 +56,15 @@ def review(service: Service, week: str, forecast: Forecaster | None = None, brie
         objectives=reviews,
         pools=of_pools,
         simulated=any(simulated for _, simulated in (*found, *pools)),
-        differences=None if brief else _differences(service, reviews, of_pools, start, end),
+        differences=None if brief else _differences(service, reviews, of_pools, start),
     )
 
 
 def _differences(
-    service: Service, objectives: list[ObjectiveReview], pools: list[PoolReview], start: int, end: int
+    service: Service, objectives: list[ObjectiveReview], pools: list[PoolReview], start: int
 ) -> list[Difference] | None:
     """Tell what changed since the week before, where the slots of both are still kept."""
-    engine, before = service.ledger.engine, start - int(WEEK)
+    engine, before, end = service.ledger.engine, start - int(WEEK), start + int(WEEK)
     if before < service.thinned_until:
         return None
     return differences(objectives, pools, redefined(engine, before, start, end), audit_within(engine, start, end))
