@@ -1,4 +1,10 @@
-"""Recorded traffic: when requests arrived and how long they were. Azure's CSV (plain or gz) and Mooncake's JSONL."""
+"""Recorded traffic: when requests arrived and how long they were. Plain or gz:
+
+- Azure's CSV;
+- JSON lines with `timestamp`, `input_length`, `output_length` and perhaps `hash_ids`: Mooncake's (milliseconds), Bailian's (seconds) and
+  others that `vllm bench serve --dataset-name timed_trace` replays;
+- the result of `vllm bench serve --save-result --save-detailed`: what it sent, by `start_times`, `input_lens` and `output_lens`.
+"""
 
 import csv
 import gzip
@@ -6,7 +12,14 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from statistics import fmean
+from typing import Any, NamedTuple
+
+UNITS = {"ms": 1000.0, "s": 1.0}  # of timestamps, by how many there are in a second
+EXPECTED = (
+    "expected CSV with TIMESTAMP,ContextTokens,GeneratedTokens, JSON lines with timestamp, input_length, output_length "
+    "(and hash_ids), or a result of `vllm bench serve --save-result --save-detailed` with start_times, input_lens, output_lens"
+)
 
 
 class Arrival(NamedTuple):
@@ -23,8 +36,9 @@ class TraceError(ValueError):
     """A trace cannot be read; the message names file, line and what was expected."""
 
 
-def load(path: Path, scale: float = 1.0) -> list[Arrival]:
-    """Read a trace in order of arrival; `scale` 2 replays it at twice its rate.
+def load(path: Path, scale: float = 1.0, unit: str | None = None) -> list[Arrival]:
+    """Read a trace in order of arrival; `scale` 2 replays it at twice its rate. `unit` (of UNITS) is that of JSON lines' timestamps; if it
+    is not said, seconds where one has a fraction, else milliseconds.
 
     A recorded length of 0 counts as 1: a request has a prompt and gets a token. Raises TraceError, OSError.
     """
@@ -32,20 +46,18 @@ def load(path: Path, scale: float = 1.0) -> list[Arrival]:
     with opener(path, "rt", encoding="utf-8", newline="") as file:
         first = file.readline()
         file.seek(0)
-        rows = _mooncake(file) if first.startswith("{") else _azure(file)
         try:
-            arrivals = sorted(rows, key=lambda row: row.time)
-        except (KeyError, TypeError, ValueError) as error:
-            raise TraceError(
-                f"{path}: {error}; expected CSV with TIMESTAMP,ContextTokens,GeneratedTokens "
-                "or JSON lines with timestamp, input_length, output_length (and hash_ids)"
-            ) from error
-    if not arrivals:
+            rows = list(_json(file, unit) if first.startswith("{") else _azure(file))
+        except KeyError as error:
+            raise TraceError(f"{path}: there is no {error}; {EXPECTED}") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise TraceError(f"{path}: {error}; {EXPECTED}") from error
+    if not rows:
         raise TraceError(f"{path}: no requests in it")
-    start = arrivals[0].time
+    rows.sort(key=lambda row: row.time)
+    start = rows[0].time
     return [
-        Arrival((time - start) / scale, max(1, prompt), max(1, output), prefix)
-        for time, prompt, output, prefix in arrivals
+        Arrival((time - start) / scale, max(1, prompt), max(1, output), prefix) for time, prompt, output, prefix in rows
     ]
 
 
@@ -56,13 +68,24 @@ def _azure(lines: Iterable[str]) -> Iterator[Arrival]:
         yield Arrival(time, int(row["ContextTokens"]), int(row["GeneratedTokens"]))
 
 
-def _mooncake(lines: Iterable[str]) -> Iterator[Arrival]:
-    """Mooncake's open traces: milliseconds since the start."""
-    for line in lines:
-        row = json.loads(line)
-        yield Arrival(
-            row["timestamp"] / 1000,
-            int(row["input_length"]),
-            int(row["output_length"]),
-            tuple(map(int, row.get("hash_ids", ()))),
-        )
+def _json(lines: Iterable[str], unit: str | None) -> Iterator[Arrival]:
+    rows = [json.loads(line) for line in lines if line.strip()]
+    results = [row for row in rows if "start_times" in row]  # with --append-result one a line
+    if results:
+        for result in results:
+            yield from _vllm(result)
+        return
+    found = [float(row["timestamp"]) for row in rows]
+    by = UNITS[unit or ("ms" if all(time.is_integer() for time in found) else "s")]
+    for time, row in zip(found, rows, strict=True):
+        hashes = tuple(map(int, row.get("hash_ids") or ()))
+        yield Arrival(time / by, int(row["input_length"]), int(row["output_length"]), hashes)
+
+
+def _vllm(result: dict[str, Any]) -> Iterator[Arrival]:
+    """vLLM's benchmark of a server: seconds of its own clock. What failed was to get an answer of unknown length: the others' mean."""
+    failed = [bool(error) for error in result.get("errors") or [None] * len(result["start_times"])]
+    lengths = [int(length) for length in result["output_lens"]]
+    mean = fmean([length for length, bad in zip(lengths, failed, strict=True) if not bad] or [1])
+    for time, prompt, output, bad in zip(result["start_times"], result["input_lens"], lengths, failed, strict=True):
+        yield Arrival(float(time), int(prompt), round(mean) if bad else output)
