@@ -15,7 +15,7 @@ from compose.listen import SERVICE_TOKEN, open_socket
 from compose.sources import open_source
 from exporters.footprint import settle
 from slo import catalogue, gateway
-from slo.capacity import signals
+from slo.capacity import intervals, signals
 from slo.capacity.prices import Prices
 from slo.indicators import Selector, countings
 from slo.ledger import pool_booking
@@ -71,11 +71,11 @@ def _telemetry(service: Service) -> tuple[TelemetryConfig | None, Callable[[], o
 
 
 def wanted(spec: Spec) -> list[Selector]:
-    """Return every selector that ledger and recommender read: what the embedded source keeps of a page."""
+    """Return every selector that ledger, recommender and calibration read: what the embedded source keeps of a page."""
     fleet = (catalogue.REPLICA_START, catalogue.REPLICA_INFO, catalogue.GPU_ENERGY, catalogue.GPU_ASSIGNMENT)
     found = [Selector(metric.name, ()) for metric in fleet]
     for pool in spec.pools:
-        found += [*signals.selectors(pool), *pool_booking.selectors(pool)]
+        found += [*signals.selectors(pool), *pool_booking.selectors(pool), *intervals.selectors(pool)]
     for objective in spec.objectives:
         pool = spec.pool(objective.pool)
         for counting in countings(objective, pool):

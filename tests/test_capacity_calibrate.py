@@ -65,6 +65,13 @@ def test_a_fit_survives_being_written_and_read() -> None:
     assert msgspec.convert(json.loads(json.dumps(asdict(found))), Calibration) == found
 
 
+def test_prompts_of_one_length_are_told_by_their_tokens_alone() -> None:
+    alike = msgspec.structs.replace(DAY, prompt_tokens=(1000,) * len(DAY.prompt_tokens))
+    found = fitted(watched("a", MODEL, alike, START))
+    assert found.per_prompt == 0
+    assert found.model.prefill(1000) == pytest.approx(MODEL.prefill(1000), rel=0.15)
+
+
 def test_what_is_not_published_is_named_and_nothing_is_guessed() -> None:
     assert calibrate([]) == "no replica of the pool was seen"
     without = [one for one in an_hour() if one.name != NAMES["felt"]]

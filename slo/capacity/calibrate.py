@@ -178,8 +178,16 @@ def _range(values: Sequence[float]) -> Range:
 
 
 def _fit(terms: Floats, steps: Floats) -> Floats:
-    """Least squares of relative errors. No term may make a step shorter: one that would is dropped, and the rest fitted again."""
+    """Least squares of relative errors. No term may make a step shorter: one that would is dropped, and the rest fitted again.
+
+    Where prompts are of much the same length, what is due to each and what to each of their tokens cannot be told apart: all counts
+    for tokens then.
+    """
     kept = list(range(terms.shape[1]))
+    counts, tokens = terms[:, TERMS.index("per_prompt")], terms[:, TERMS.index("per_prompt_token")]
+    lengths = tokens[counts > 0] / counts[counts > 0]
+    if not lengths.size or np.percentile(lengths, 100 - EDGE) < ALIKE * np.percentile(lengths, EDGE):
+        kept.remove(TERMS.index("per_prompt"))
     while True:
         found, *_ = np.linalg.lstsq(terms[:, kept] / steps[:, None], np.ones_like(steps), rcond=None)
         if found.min() >= 0 or len(kept) == 1:

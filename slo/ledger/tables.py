@@ -130,6 +130,16 @@ reviews = Table(
     Column("body", Text, nullable=False),
 )
 
+# The last look at each pool's step times: why it told nothing (null: it did), and the last fit that was good (slo.capacity.own).
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("pool", String(63), primary_key=True),
+    Column("looked_at", Float, nullable=False),
+    Column("reason", Text),
+    Column("body", Text),
+)
+
 # Raw samples of the embedded source, kept for some hours, so that a restart counts on where the last scrape ended.
 scraped_series = Table(
     "scraped_series",

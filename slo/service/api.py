@@ -10,6 +10,7 @@ from slo.budget import Budget
 from slo.exclusions import stretches
 from slo.service import (
     api_attribution,
+    api_calibration,
     api_changes,
     api_compare,
     api_pools,
@@ -36,6 +37,7 @@ def router(service: Service) -> APIRouter:
     api_changes.add(api, service)
     api_reviews.add(api, service)
     api_whatif.add(api, service)
+    api_calibration.add(api, service)
     api_attribution.add(api, service)
     api_compare.add(api, service)
     api_tenants.add(api, service)

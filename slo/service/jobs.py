@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from slo.service.calibrating import calibrate_pools
 from slo.service.keeping import make_due
 from slo.service.state import Service
 
@@ -29,6 +30,9 @@ def scheduler(service: Service) -> BackgroundScheduler:
     # Every ten minutes and soon after the start: a week's review is made as soon as the week is booked, early on Monday
     # (UTC), or as soon as a service runs again.
     jobs.add_job(make_due, "interval", [service], minutes=10, next_run_time=first + timedelta(seconds=30), id="review")
+    jobs.add_job(
+        calibrate_pools, "interval", [service], minutes=10, next_run_time=first + timedelta(minutes=1), id="calibrate"
+    )
     jobs.add_job(service.renew, "interval", seconds=INGEST_SECONDS, next_run_time=first, id="judge")
     jobs.add_job(
         service.recommend,

@@ -11,6 +11,7 @@ from slo.capacity import memory, steps
 from slo.capacity.scaling import BITS, SIZES
 from slo.service.api_pools import known
 from slo.service.api_whatif import AskedOf, answered
+from slo.service.calibrating import calibration
 from slo.service.state import Service
 
 CHOICES = {
@@ -25,6 +26,7 @@ CHOICES = {
 def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
     """Add the page."""
     templates.env.globals["band"] = _band
+    templates.env.globals["calibration_of"] = lambda pool: calibration(service, pool)
 
     @pages.get("/pools/{pool}/whatif")
     def whatif_page(request: Request, pool: str) -> HTMLResponse:
