@@ -95,10 +95,13 @@ def _spare_missing(pool: Pool) -> Alert:
 
 
 def _dear(pool: Pool) -> Alert:
-    limit, hourly = pool.max_usd_per_million_tokens, pool.node.hourly_usd / pool.node.replicas
+    limit, hourly = (
+        pool.max_usd_per_million_tokens,
+        pool.node.usd_per_hour_promql(f"{_serving(pool)} / {pool.node.replicas}"),
+    )
     # Averages of what was seen: a rate over the whole span would be too low until the span is full.
-    nodes, tokens = (f"avg_over_time(({one})[{DEAR}:5m])" for one in (_serving(pool), _tokens(pool, "10m")))
-    cost = f"{hourly:g} * {nodes}\n/ (0.0036 * {tokens})"
+    usd, tokens = (f"avg_over_time(({one})[{DEAR}:5m])" for one in (hourly, _tokens(pool, "10m")))
+    cost = f"{usd}\n/ (0.0036 * {tokens})"
     return Alert(
         name="TokensDear",
         severity="ticket",

@@ -148,7 +148,7 @@ def _headroom(spec: Spec) -> Any:
 
 def _cost(pools: list[Pool]) -> list[Any]:
     def hourly(pool: Pool) -> str:
-        return f"{pool.node.hourly_usd:g} * ({_serving(pool)})"
+        return pool.node.usd_per_hour_promql(_serving(pool))
 
     def per_million(pool: Pool, *kinds: Metric) -> str:
         return f"{_MILLION} / {_HOUR} * {queries.ratio(hourly(pool), _tokens(pool, *kinds))}"
@@ -181,7 +181,7 @@ def _cost(pools: list[Pool]) -> list[Any]:
         ),
         panels.graph(
             "Cost per hour",
-            f"Price of the nodes that serve, warm spares not included. Source: the objectives file's prices, {catalogue.REPLICA_INFO}.",
+            f"Price of the nodes that serve, and of reserved ones in any case; warm spares not included. Source: the objectives file's prices, {catalogue.REPLICA_INFO}.",
             _per_pool(pools, hourly),
             unit="currencyUSD",
             decimals=2,

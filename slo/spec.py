@@ -6,23 +6,21 @@ Every error names the path of the bad field and what to write instead. The model
 from collections import Counter
 from datetime import datetime
 from hashlib import sha256
-from math import isclose
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import yaml
 
-from slo.owned import Owned
+from slo.node import Node, Positive
+from slo.owned import Usd
 from slo.quantities import Duration, Target
 
 # A DNS label: it becomes a label value, a part of a URL and of a rule's name.
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 Said = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-Usd = Annotated[float, msgspec.Meta(ge=0)]
 OffBucket = Literal["refuse", "conservative", "bracket"]
 _CHOICES = {"off_bucket": get_args(OffBucket), "version": ("plimsoll/v1",)}
 LATENCIES = ("time_to_first_token", "time_per_output_token", "request_duration")
@@ -98,43 +96,6 @@ class Window:
 
     def __str__(self) -> str:
         return f"calendar {self.calendar} ({self.timezone})" if self.calendar else str(self.seconds)
-
-
-class Spot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Nodes that are cheaper as they may be taken back at any time: USD per hour, the largest share of a pool's nodes that may be
-    such, and the share of these that may vanish at once (all, if not said)."""
-
-    hourly_usd: Usd
-    max_share: Target
-    lost_at_once: Target = Target(1.0)
-
-
-class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One node of a pool: GPU type, GPUs, engine replicas that it runs, price in USD per hour on demand, and on spot if it may be.
-
-    `owned` is what a bought node costs, by component; `hourly_usd` is then worked out from it.
-    """
-
-    gpu: str
-    gpus: Positive
-    replicas: Positive = 1
-    hourly_usd: Usd = 0.0
-    spot: Spot | None = None
-    owned: Owned | None = None
-
-    def __post_init__(self) -> None:
-        if self.owned is not None:
-            own = self.owned.usd_per_hour
-            if self.hourly_usd and not isclose(self.hourly_usd, own):
-                raise ValueError(
-                    f"hourly_usd {self.hourly_usd:g} is not the {own:g} that owned comes to; leave one of them out"
-                )
-            msgspec.structs.force_setattr(self, "hourly_usd", own)
-        if self.spot is not None and self.spot.hourly_usd >= self.hourly_usd:
-            raise ValueError(
-                f"spot: hourly_usd {self.spot.hourly_usd:g} is not below {self.hourly_usd:g} on demand; "
-                "write both prices, or leave spot out"
-            )
 
 
 class Nodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

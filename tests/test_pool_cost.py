@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from slo.capacity.answer import Recommendation
 from slo.capacity.plan import CAPACITY
 from slo.ledger.store import Ledger
+from slo.node import Node
 from slo.service.app import create_app
 from slo.service.pool_cost import Used
 from slo.service.state import Service
@@ -19,6 +20,7 @@ from test_spec import OWNED
 from world import SPEC_TEXT, World, spec
 
 HOUR = 3600
+NODE = Node("H100-80GB", 1, hourly_usd=4.0)
 
 
 @pytest.fixture
@@ -84,8 +86,25 @@ def test_a_slot_of_which_one_figure_is_unknown_is_in_none_of_them() -> None:
     known = slot(START, 300)
     holes = (replace(known, nodes=None), replace(known, prompt_tokens=None), replace(known, generation_tokens=None))
     for hole in holes:
-        assert Used.of([known, hole]) == Used.of([known])
-    assert Used.of([known]).node_hours == pytest.approx(2 / 12)
+        assert Used.of(NODE, [known, hole]) == Used.of(NODE, [known])
+    assert Used.of(NODE, [known]).node_hours == pytest.approx(2 / 12)
+    assert Used.of(NODE, [known]).usd == pytest.approx(8 / 12)
+
+
+def test_reserved_nodes_are_paid_when_they_do_not_run_too(ledger: Ledger) -> None:
+    # Three are reserved at 3 USD; an hour with two running costs 9, one with five 9 + 2 x 4.
+    for index in range(24):
+        nodes = 2.0 if index < 12 else 5.0
+        ledger.book({}, int(START + HOUR), {"pool": [slot(START - HOUR + 300 * index, 300, nodes=nodes)]})
+    text = SPEC_TEXT.replace("gpus: 1}", "gpus: 1, hourly_usd: 4.0, reserved: {nodes: 3, hourly_usd: 3.0}}")
+    app = client(ledger, load(text), capacity=4000.0)
+    found = cost(app, hours=2)
+    assert (found["node_hours"], found["cost_usd"]) == (pytest.approx(7), pytest.approx(9 + 17))
+    assert found["usd_per_million_tokens"] == pytest.approx(26 / 7.2)
+    assert found["usd_per_million_full"] == pytest.approx(26 / 7 / 14.4), (
+        "what those seven node-hours cost, idle ones and all"
+    )
+    assert cost(app)["cost_usd"] == pytest.approx(17)
 
 
 def test_what_is_not_known_costs_null_and_not_nothing(ledger: Ledger) -> None:

@@ -61,6 +61,16 @@ def test_the_packaged_file_reads_as_the_design_describes_it() -> None:
             f"hourly_usd: 4.00, {OWNED}",
             r"pools\[0\]\.node: hourly_usd 4 is not the 13.06.* leave one",
         ),
+        (
+            "hourly_usd: 4.00",
+            "hourly_usd: 4.00, reserved: {nodes: 2, hourly_usd: 4.01}",
+            r"pools\[0\]\.node: reserved: hourly_usd 4.01 is above 4 on demand; write both prices",
+        ),
+        (
+            "hourly_usd: 4.00",
+            "hourly_usd: 4.00, reserved: {nodes: 0}",
+            r"pools\[0\]\.node\.reserved\.nodes: Expected `int` >= 1",
+        ),
         ("min: 2", "min: 9", r"pools\[0\]\.nodes: max 8 is below min 9; raise max or lower min"),
         ("target: 99.9%", "targt: 99.9%", r"objectives\[3\]: Object contains unknown field `targt`"),
         (

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from slo.capacity.answer import Recommendation
@@ -9,8 +10,9 @@ from slo.capacity.demand import Promise
 from slo.capacity.recommend import recommend
 from slo.capacity.signals import ReplicaSignals, read
 from slo.capacity.spot import Need, allowed, mix
+from slo.node import Node, Reserved, Spot
 from slo.quantities import Target
-from slo.spec import Node, Pool, SpecError, Spot, load
+from slo.spec import Pool, SpecError, load
 from test_recommend import NOW, served
 from world import SPEC_TEXT
 
@@ -60,6 +62,16 @@ def test_the_answer_says_how_many_where_and_what_it_saves() -> None:
     assert mix(NODE, 6, 0, Need(6))[1] == [
         "no spot nodes of 6: 6 must be left if they vanish at once, and at most 50% may be on spot"
     ]
+
+
+@pytest.mark.parametrize(
+    ("reserved", "spot", "usd"), [(1, 2, 3 + 12.0 + 3.2), (4, 2, 12.0 + 3.2), (5, 1, 15.0 + 1.6), (6, 0, 18.0)]
+)
+def test_nodes_that_are_paid_around_the_clock_are_used_before_spot(reserved: int, spot: int, usd: float) -> None:
+    node = msgspec.structs.replace(NODE, reserved=Reserved(reserved, 3.0))
+    found = mix(node, 6, 0, Need(4))[0]["mix"]
+    assert (found["spot"], found["usd_per_hour"]) == (spot, pytest.approx(usd))
+    assert found["usd_per_hour_all_on_demand"] == pytest.approx(3 * reserved + 4 * (6 - reserved))
 
 
 # Of a pool -------------------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from math import ceil, floor
 from typing import Any
 
+from slo.node import Node, Spot
 from slo.quantities import percent_text
-from slo.spec import Node, Spot
 
 MIX = "mix"  # evidence of the answer
 
@@ -34,14 +34,19 @@ def vanishing(count: int, spot: Spot) -> int:
     return ceil(round(spot.lost_at_once * count, 9))
 
 
+def on_spot(node: Node, nodes: int, need: Need) -> int:
+    """Return how many of so many nodes should be on spot: as many as may, of those that are not paid around the clock anyway."""
+    if node.spot is None or need.nodes is None:
+        return 0
+    return min(allowed(nodes, need.nodes, node.spot), max(0, nodes - node.kept))
+
+
 def hourly(node: Node, nodes: int, need: Need) -> float | None:
     """Return the USD per hour of so many nodes, as many of them on spot as may be; None where they have no price."""
     if not node.hourly_usd:
         return None
-    whole = nodes * node.hourly_usd
-    if node.spot is None or need.nodes is None:
-        return whole
-    return whole - allowed(nodes, need.nodes, node.spot) * (node.hourly_usd - node.spot.hourly_usd)
+    saved = 0.0 if node.spot is None else node.hourly_usd - node.spot.hourly_usd
+    return node.usd_per_hour(nodes) - on_spot(node, nodes, need) * saved
 
 
 def mix(node: Node, nodes: int, adding: int, need: Need) -> tuple[dict[str, Any], list[str]]:
@@ -52,9 +57,9 @@ def mix(node: Node, nodes: int, adding: int, need: Need) -> tuple[dict[str, Any]
     spot = node.spot
     if spot is None:
         return {}, []
-    count = 0 if need.nodes is None else allowed(nodes, need.nodes, spot)
+    count = on_spot(node, nodes, need)
     added = min(adding, count)
-    whole = nodes * node.hourly_usd
+    whole = node.usd_per_hour(nodes)
     cost = hourly(node, nodes, need) or 0.0
     found = {
         "spot": count,

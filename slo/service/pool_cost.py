@@ -18,6 +18,7 @@ from slo.capacity.prices import Prices
 from slo.capacity.strength import Strength
 from slo.ledger.pool_booking import PoolSlot
 from slo.ledger.pools import pool_rows
+from slo.node import Node
 from slo.service.history import rfc3339
 from slo.service.state import Service
 from slo.spec import Pool
@@ -46,31 +47,30 @@ class ApiCost(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Node-hours and tokens of the slots of which all of them are known."""
+    """Node-hours, what they cost (None: a node has no price), and tokens of the slots of which all of them are known."""
 
     node_hours: float
+    usd: float | None
     prompt: int
     generated: int
 
     @classmethod
-    def of(cls, rows: Sequence[PoolSlot]) -> "Used":
+    def of(cls, node: Node, rows: Sequence[PoolSlot]) -> "Used":
         """Add slots up; nothing where none is known."""
-        known = [
-            (row.nodes * row.covered_seconds, row.prompt_tokens, row.generation_tokens)
-            for row in rows
-            if row.nodes is not None and row.prompt_tokens is not None and row.generation_tokens is not None
-        ]
-        seconds = fsum(node_seconds for node_seconds, _, _ in known)
-        return cls(seconds / SECONDS_PER_HOUR, sum(prompt for _, prompt, _ in known), sum(out for _, _, out in known))
+        known = [row for row in rows if None not in (row.nodes, row.prompt_tokens, row.generation_tokens)]
+        prompt, generated = (
+            sum(getattr(row, name) for row in known) for name in ("prompt_tokens", "generation_tokens")
+        )
+        return cls(node_hours(known), cost_usd(node, known), prompt, generated)
 
     @property
     def tokens(self) -> int:
         """Prompt and generated tokens."""
         return self.prompt + self.generated
 
-    def usd_per_million(self, hourly_usd: float, tokens: int) -> float | None:
-        """Whole cost, at a node's price per hour, over 1M of so many tokens; None without a price, or without any."""
-        return self.node_hours * hourly_usd / tokens * MILLION if hourly_usd and tokens else None
+    def usd_per_million(self, tokens: int) -> float | None:
+        """Whole cost over 1M of so many tokens; None without a price, or without any."""
+        return self.usd / tokens * MILLION if self.usd is not None and tokens else None
 
     def at(self, prices: Prices, usd_full: float | None) -> dict[str, ApiCost]:
         """Say what APIs would ask for these tokens, beside own nodes that cost `usd_full` for 1M of them when full."""
@@ -85,15 +85,31 @@ class Used:
         return self.tokens / full if full else None
 
 
+def node_hours(rows: Sequence[PoolSlot]) -> float:
+    """Sum the slots of which nodes are known."""
+    return fsum(row.nodes * row.covered_seconds for row in rows if row.nodes is not None) / SECONDS_PER_HOUR
+
+
+def cost_usd(node: Node, rows: Sequence[PoolSlot]) -> float | None:
+    """Sum what the slots cost of which nodes are known; None where a node has no price."""
+    if not node.hourly_usd:
+        return None
+    seconds = (node.usd_per_hour(row.nodes) * row.covered_seconds for row in rows if row.nodes is not None)
+    return fsum(seconds) / SECONDS_PER_HOUR
+
+
 def node_rate(pool: Pool, strength: Strength | None) -> float | None:
     """Tokens per second of a full node, in the mean of the replicas that are there."""
     return None if strength is None else strength.mean * pool.node.replicas
 
 
-def usd_when_full(pool: Pool, strength: Strength | None) -> float | None:
-    """USD for 1M tokens, prompt and generated, of a node that is always full; None without a price or capacity."""
-    rate = node_rate(pool, strength)
-    return usd_per_million(pool.node.hourly_usd, rate) if rate and pool.node.hourly_usd else None
+def usd_when_full(pool: Pool, used: Used, strength: Strength | None) -> float | None:
+    """USD for 1M tokens, prompt and generated, if the nodes that were used (one on demand, if none was) had always been full; None
+    without a price or capacity."""
+    rate, hourly = node_rate(pool, strength), pool.node.hourly_usd
+    if used.usd is not None and used.node_hours:
+        hourly = used.usd / used.node_hours
+    return usd_per_million(hourly, rate) if rate and hourly else None
 
 
 def joules_per_token(rows: Sequence[PoolSlot]) -> float | None:
@@ -139,8 +155,8 @@ def cost_of(service: Service, pool: Pool, hours: int) -> PoolCost:
     now, strength = service.clock(), strength_of(service.recommendation(pool.name).evidence)
     since = first_slot(now - hours * SECONDS_PER_HOUR)
     rows = pool_rows(service.ledger.engine, pool.name, since, now)
-    used, price = Used.of(rows), pool.node.hourly_usd
-    seen, full = used.node_hours > 0, usd_when_full(pool, strength)
+    used = Used.of(pool.node, rows)
+    seen, full = used.node_hours > 0, usd_when_full(pool, used, strength)
     span: dict[str, Any] = {"from": rfc3339(since), "to": rfc3339(now)}
     return PoolCost(
         pool=pool.name,
@@ -149,10 +165,10 @@ def cost_of(service: Service, pool: Pool, hours: int) -> PoolCost:
         node_hours=used.node_hours if seen else None,
         prompt_tokens=used.prompt if seen else None,
         generation_tokens=used.generated if seen else None,
-        cost_usd=used.node_hours * price if seen and price else None,
-        usd_per_million_tokens=used.usd_per_million(price, used.tokens),
-        usd_per_million_prompt_tokens=used.usd_per_million(price, used.prompt),
-        usd_per_million_generated_tokens=used.usd_per_million(price, used.generated),
+        cost_usd=used.usd if seen else None,
+        usd_per_million_tokens=used.usd_per_million(used.tokens),
+        usd_per_million_prompt_tokens=used.usd_per_million(used.prompt),
+        usd_per_million_generated_tokens=used.usd_per_million(used.generated),
         utilisation=used.utilisation(node_rate(pool, strength)),
         usd_per_million_full=full,
         apis=used.at(service.prices, full),

@@ -23,7 +23,7 @@ from slo.ledger.store import Ledger
 from slo.service import demand
 from slo.service.history import rfc3339
 from slo.service.outlook import PoolForecast
-from slo.service.pool_cost import ApiCost, Used, joules_per_token, node_rate, usd_when_full
+from slo.service.pool_cost import ApiCost, Used, cost_usd, joules_per_token, node_hours, node_rate, usd_when_full
 from slo.service.spans import DAY
 from slo.service.weeks import WEEK
 from slo.spec import Pool
@@ -121,7 +121,8 @@ def review_pool(
     last = said[0] if said else None
     strength, strength_before = _strength(told), _strength(earlier)
     rows = pool_rows(ledger.engine, pool.name, start, end)
-    week, used, full = _week(pool, rows, end - start), Used.of(rows), usd_when_full(pool, strength)
+    week, used = _week(pool, rows, end - start), Used.of(pool.node, rows)
+    full = usd_when_full(pool, used, strength)
     before = _week(pool, pool_rows(ledger.engine, pool.name, start - WEEK, start), WEEK)
     whole = _capacity(pool, week, strength)
     found = PoolReview(
@@ -172,10 +173,9 @@ def _headroom(used: float | None, capacity: float | None) -> float | None:
 def _week(pool: Pool, rows: Sequence[PoolSlot], seconds: float) -> PoolWeek:
     rates = (demand.tokens(rows) / SLOT).dropna()
     watched = [(row.nodes, row.covered_seconds) for row in rows if row.nodes is not None]
-    hours = fsum(nodes * covered for nodes, covered in watched) / SECONDS_PER_HOUR if watched else None
+    hours = node_hours(rows) if watched else None
     covered = fsum(row.covered_seconds for row in rows)
-    price = pool.node.hourly_usd
-    used = Used.of(rows)
+    used = Used.of(pool.node, rows)
     return PoolWeek(
         coverage=min(1.0, covered / seconds) if seconds else 0.0,
         peak=float(rates.max()) if len(rates) else None,
@@ -185,10 +185,10 @@ def _week(pool: Pool, rows: Sequence[PoolSlot], seconds: float) -> PoolWeek:
         kv_max=_most(rows, "kv_max"),
         nodes=hours and hours * SECONDS_PER_HOUR / fsum(span for _, span in watched),
         node_hours=hours,
-        cost_usd=hours * price if hours and price else None,
-        usd_per_million_tokens=used.usd_per_million(price, used.tokens),
-        usd_per_million_prompt_tokens=used.usd_per_million(price, used.prompt),
-        usd_per_million_generated_tokens=used.usd_per_million(price, used.generated),
+        cost_usd=cost_usd(pool.node, rows) if hours else None,
+        usd_per_million_tokens=used.usd_per_million(used.tokens),
+        usd_per_million_prompt_tokens=used.usd_per_million(used.prompt),
+        usd_per_million_generated_tokens=used.usd_per_million(used.generated),
         joules_per_token=joules_per_token(rows),
         **{name: _sum(rows, name) for name in SUMS},
     )
