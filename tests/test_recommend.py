@@ -8,8 +8,9 @@ import pytest
 from slo import catalogue
 from slo.capacity.answer import Recommendation
 from slo.capacity.demand import Promise
-from slo.capacity.recommend import recommend
+from slo.capacity.recommend import answer, recommend
 from slo.capacity.signals import GONE, SIGNALS, ReplicaSignals, read
+from slo.capacity.situation import look
 from slo.quantities import Duration
 from slo.sources import Series
 from world import MODEL, spec
@@ -123,7 +124,7 @@ def served(
 
 
 def planned(*replicas: list[Series], pending: int = 0, promise: Promise | None = PROMISE) -> Recommendation:
-    return recommend(POOL, read([item for found in replicas for item in found], NOW), NOW, promise, pending)
+    return answer(look(POOL, read([item for found in replicas for item in found], NOW), NOW, promise, pending))
 
 
 def test_a_burst_is_answered_at_once_with_the_nodes_that_measured_capacity_asks_for() -> None:
@@ -238,7 +239,7 @@ def test_holding_never_brings_back_what_was_just_released() -> None:
     # One request waits: nothing more is released; the third node has not stopped yet, and two more are on their way.
     now_waiting = read([item for name in "abc" for item in served(name, QUIET, odd={"waiting": 1.0})], NOW)
     for pending in (0, 2):
-        assert recommend(POOL, now_waiting, NOW, None, pending, last).recommended_nodes == 2
+        assert answer(look(POOL, now_waiting, NOW, None, pending, last)).recommended_nodes == 2
 
 
 def test_a_capacity_that_was_measured_is_remembered() -> None:

@@ -66,7 +66,10 @@ def test_one_fewer_one_more_and_as_many_as_there_are_stand_beside_the_answer_nea
     assert others[5].why == "the pool may have at most 4"
     shares = [others[nodes].attainment or 0.0 for nodes in (1, 2, 3)]
     assert shares == sorted(shares) and shares[1] < 0.95 < shares[2]
-    assert others[2].why == f"{1 - shares[1]:.1%} of the traffic of the last 8m would be late; promised: at most 5%"
+    assert (
+        others[2].why
+        == f"{1 - shares[1]:.1%} of the traffic of the last 8m would be late, by queue replay; promised: at most 5%"
+    )
     assert others[3].why == "to catch up 150s after a cold node was ordered and served takes 4", "it keeps the promise"
 
 
@@ -74,7 +77,7 @@ def test_one_fewer_one_more_and_as_many_as_there_are_stand_beside_the_answer_nea
     ("target", "why"),
     [
         (0.85, "to catch up 150s after"),
-        (0.86, "14.5% of the traffic of the last 15m would be late; promised: at most 14%"),
+        (0.86, "14.5% of the traffic of the last 15m would be late, by queue replay; promised: at most 14%"),
     ],
 )
 def test_one_fewer_is_refused_by_what_users_would_feel_or_else_by_the_rule_that_asked(target: float, why: str) -> None:
@@ -135,7 +138,9 @@ def test_what_waits_now_is_ahead_of_what_comes() -> None:
 @pytest.mark.parametrize(
     ("found", "why"),
     [
-        (recommend(POOL, (replica("a"),), NOW, Promise(2.0, 0.2, 0.95)), "not known before a replica was seen full"),
+        (recommend(POOL, (replica("a"),), NOW, Promise(2.0, 0.2, 0.95)), "what requests arrive is not known"),
+        (planned(served("a", [10] * 80)), "not known before a replica was seen full"),
+        (planned(served("a", [50, *([0] * 80)])), "no request came lately"),
         (planned(served("a", BURST), promise=None), "the pool has no objective on time to first token or per token"),
         (recommend(POOL, (), NOW, Promise(2.0, 0.2, 0.95)), "no replica of this pool has been seen in the last minute"),
     ],

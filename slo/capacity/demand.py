@@ -55,6 +55,9 @@ class Demand:
     rate: float  # tokens per second that arrived in the last minute
     strength: Strength
     saturated_seconds: float  # of replica time that capacity was measured over
+    prompt: float  # tokens of a request, mean of those that finished
+    output: float
+    found: float  # of its prompt, held by the prefix cache; 0 where no engine tells
     full: float = FULL  # share of their capacity that replicas are planned with
 
     @property
@@ -127,7 +130,9 @@ def demand(
     finished = sum(interval.finished for interval in intervals)
     if not finished:
         return None
-    size = sum(interval.tokens for interval in intervals) / finished
+    prompt, output = (sum(interval.tokens[part] for interval in intervals) / finished for part in (0, 1))
+    found = sum(interval.found for interval in intervals) / finished
+    size = prompt + output
     slots: dict[int, float] = defaultdict(float)
     for interval in intervals:
         # What arrived while nobody looked is no burst: it is spread over the time in which it did.
@@ -140,7 +145,7 @@ def demand(
     waiting = sum(replica.waiting[-1][1] for replica in seen)
     common, fresh, seconds = _measured(by_replica, known)
     strength = weigh([*(replica.replica for replica in seen), *unseen], common, fresh, before or {})
-    return Demand(arrived, waiting * size, sum(last) / (len(last) * SLOT), strength, seconds)
+    return Demand(arrived, waiting * size, sum(last) / (len(last) * SLOT), strength, seconds, prompt, output, found)
 
 
 def _measured(
@@ -172,26 +177,28 @@ class _Interval:
     seconds: float
     arrived: float
     finished: float
-    tokens: float
+    tokens: tuple[float, float]  # of prompts, and generated
+    found: float  # tokens of prompts that the prefix cache held
     waited: tuple[float, float]  # requests that waited at its start and at its end
 
     @property
     def rate(self) -> float:
         """Tokens per second."""
-        return self.tokens / self.seconds
+        return sum(self.tokens) / self.seconds
 
 
 def _intervals(replica: ReplicaSignals, since: float) -> list[_Interval]:
     running, finished = dict(replica.running), dict(replica.finished)
-    prompt, generated = dict(replica.prompt_tokens), dict(replica.generation_tokens)
+    prompt, generated, held = dict(replica.prompt_tokens), dict(replica.generation_tokens), dict(replica.found_tokens)
     found = []
     for (before, waited), (at, waiting) in pairwise(replica.waiting):
         if before < since or not all(before in d and at in d for d in (running, finished, prompt, generated)):
             continue
         done = _growth(finished[before], finished[at])
         inside = waiting + running[at] - waited - running[before]
-        tokens = _growth(prompt[before], prompt[at]) + _growth(generated[before], generated[at])
-        found.append(_Interval(at, at - before, max(0.0, done + inside), done, tokens, (waited, waiting)))
+        tokens = _growth(prompt[before], prompt[at]), _growth(generated[before], generated[at])
+        cached = _growth(held[before], held[at]) if before in held and at in held else 0.0
+        found.append(_Interval(at, at - before, max(0.0, done + inside), done, tokens, cached, (waited, waiting)))
     return found
 
 

@@ -22,7 +22,16 @@ class Node:
         self.busy = 0.0  # share of the last sampling interval in which a kernel ran, as NVML's utilisation has it
         self._prompt = self._generated = self._finished = 0
         self._samples: dict[str, Samples] = {
-            name: [] for name in ("waiting", "running", "kv_usage", "prompt_tokens", "generation_tokens", "finished")
+            name: []
+            for name in (
+                "waiting",
+                "running",
+                "kv_usage",
+                "prompt_tokens",
+                "generation_tokens",
+                "finished",
+                "found_tokens",
+            )
         }
 
     def advance(self, now: float) -> None:
@@ -62,6 +71,7 @@ class Node:
             "prompt_tokens": self._prompt,
             "generation_tokens": self._generated,
             "finished": self._finished,
+            "found_tokens": self.engine.cache.hit_tokens if self.engine.cache else 0,
         }
         for name, value in values.items():
             self._samples[name].append((now, value))

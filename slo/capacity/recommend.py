@@ -19,9 +19,10 @@ from slo.capacity.expectation import Expectation
 from slo.capacity.explain import alternatives, cost, expected
 from slo.capacity.release import leaving, need, release
 from slo.capacity.rules import Ask, asks, limit
-from slo.capacity.signals import SUSTAINED, ReplicaSignals, missing
+from slo.capacity.signals import SUSTAINED, ReplicaSignals
 from slo.capacity.situation import Situation, look
-from slo.capacity.spot import mix
+from slo.capacity.spot import Need, mix
+from slo.capacity.trial import Calibrated
 from slo.spec import Pool
 
 
@@ -30,44 +31,58 @@ def recommend(
     replicas: tuple[ReplicaSignals, ...],
     now: float,
     promise: Promise | None = None,
-    pending: int = 0,
     last: Recommendation | None = None,
+    engine: Calibrated | None = None,
 ) -> Recommendation:
     """Decide for one pool at one moment (Unix seconds).
 
-    `promise` is what capacity is planned for (None: only queue and KV cache are judged); `pending` nodes are on their
-    way, and are part of `recommended_nodes`. `last` is the answer before this one: replicas beyond it that vanish were
-    released; any other that cannot be seen is taken to be there, so that blindness never shrinks a pool.
+    `promise` is what capacity is planned for (None: only queue and KV cache are judged). `last` is the answer before this one: replicas
+    beyond it that vanish were released; any other that cannot be seen is taken to be there, so that blindness never shrinks a pool.
+    `engine` is what its replicas are to the simulator (None: not known): then nothing is released that fails in a trial.
     """
-    simulated = any(replica.simulated for replica in replicas)
-    if not any(replica.seen for replica in replicas):
+    return answer(look(pool, replicas, now, promise, last=last), engine)
+
+
+def answer(case: Situation, engine: Calibrated | None = None, *, explain: bool = True) -> Recommendation:
+    """Decide in one situation. `explain` False leaves out what else could be done and what users would feel, which takes longer
+    than to decide: for backtests, which only follow."""
+    if not case.seen:
         reason = "no replica of this pool has been seen in the last minute: nothing is known, so nothing is changed"
-        blind = {"replicas_seen": 0, "replicas_unseen": missing(replicas, now)}
-        return replace(nothing_known(pool.name, now, reason, promise, blind), simulated=simulated)
-    case = look(pool, replicas, now, promise, pending, last)
-    asked = asks(case)
-    decided = _decide(case, asked)
-    return replace(_answer(case, asked, decided), simulated=simulated)
+        found = nothing_known(case.pool.name, case.now, reason, case.promise, case.evidence)
+        return replace(found, simulated=case.simulated)
+    asked, outlook = asks(case), Expectation(case, engine)
+    decided = _decide(case, asked, outlook)
+    left = need(case)
+    found = _written(case, asked, decided, left)
+    if not explain:
+        return found
+    nodes = found.recommended_nodes or 0
+    return replace(
+        found,
+        expected=expected(case, outlook, nodes),
+        evidence=found.evidence | outlook.sample(nodes),
+        alternatives=alternatives(case, outlook, asked, decided, left),
+    )
 
 
-def _decide(case: Situation, asked: list[Ask]) -> Ask:
+def _decide(case: Situation, asked: list[Ask], outlook: Expectation) -> Ask:
     """Take the largest that is asked for; where that is no more than there is, release what may be; keep to the pool's limits."""
     most = max(asked, key=lambda ask: ask.nodes or 0)
     reasons = [f"{case.pending} nodes are on their way and are counted"] if case.pending else []
     if most.nodes is not None and most.nodes > case.held:
         nodes, rule = most.nodes, most.rule
     else:
-        released = release(case)
+        released = release(case, outlook)
         nodes, rule = released.nodes or case.held, released.rule
         reasons += released.reasons
     limited = limit(case.pool, nodes, rule)
     return replace(limited, reasons=reasons + limited.reasons)
 
 
-def _answer(case: Situation, asked: list[Ask], decided: Ask) -> Recommendation:
-    """Write down what was decided, with everything that it rests on."""
+def _written(case: Situation, asked: list[Ask], decided: Ask, left: Need) -> Recommendation:
+    """Write down what was decided, with its reasons and its price."""
     pool, nodes = case.pool, decided.nodes or case.held
-    change, left, outlook = nodes - case.current, need(case), Expectation(case)
+    change = nodes - case.current
     action: Action = "add" if change > 0 else "release" if change < 0 else "hold"
     mixed, on_spot = mix(pool.node, nodes, max(0, change), left)
     orders = _order(pool, change) if change > 0 else leaving(case, nodes) if change < 0 else []
@@ -77,10 +92,9 @@ def _answer(case: Situation, asked: list[Ask], decided: Ask) -> Recommendation:
         *(pool.name, action, abs(change), case.current, nodes, told, case.evidence | mixed),
         confidence=round(len(case.seen) / case.there * observed, 2),
         at=case.now,
+        simulated=case.simulated,
         # What was released before this answer may still be there.
         rule="scale_in" if action == "release" and decided.rule == "hold" else decided.rule,
-        expected=expected(case, outlook, nodes),
-        alternatives=alternatives(case, outlook, asked, decided, left),
         cost=cost(case, nodes, left),
     )
 

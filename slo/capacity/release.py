@@ -3,6 +3,7 @@
 from math import ceil
 
 from slo.capacity.answer import Rule
+from slo.capacity.expectation import Expectation
 from slo.capacity.rules import Ask
 from slo.capacity.signals import STALE, ReplicaSignals, watched
 from slo.capacity.situation import Situation
@@ -13,8 +14,9 @@ STEP = 60.0  # seconds: the longest common scrape interval, by which a span of s
 HOLD: Rule = "hold"
 
 
-def release(case: Situation) -> Ask:
-    """Return fewer nodes if they could have carried everything seen during the whole hold time."""
+def release(case: Situation, outlook: Expectation) -> Ask:
+    """Return fewer nodes if they could have carried everything seen during the whole hold time, and keep the promise in a trial where
+    one can be made."""
     held, least, planned = case.held, case.pool.nodes.min, case.plan
     text = duration_text(case.pool.timing.scale_in_hold)
     unknown = _unknown(case)
@@ -28,9 +30,41 @@ def release(case: Situation) -> Ask:
     peak = _peak(case) * _share_more(case, fewer)
     if peak > case.pool.kv_cache_limit:
         return Ask(HOLD, held, [f"no release: in the last {text} the KV cache of {fewer} nodes would reach {peak:.0%}"])
+    enough = _enough(outlook, fewer, held)
+    if enough == held:
+        return Ask(HOLD, held, [f"no release: with {_nodes(held - 1)} {outlook.failed(held - 1)}"])
     queue = "nothing waited" if planned is None else f"{fewer} nodes would have kept the objective"
     reason = f"for {text} {queue}, and {fewer} nodes would have used at most {peak:.0%} of their KV cache"
-    return Ask("scale_in", fewer, [reason])
+    return Ask("scale_in", enough, [reason, *_trial(outlook, fewer, enough)])
+
+
+def _enough(outlook: Expectation, fewer: int, held: int) -> int:
+    """Return the fewest nodes, from `fewer` to `held`, that keep the promise in a trial, as more of them do no worse; `held` is not tried.
+
+    Without a simulator `fewer` are enough.
+    """
+    low, high = fewer, held
+    while low < high:
+        middle = (low + high) // 2 if low > fewer else low  # most often the fewest are enough
+        if outlook.failed(middle) is None:
+            high = middle
+        else:
+            low = middle + 1
+    return high
+
+
+def _trial(outlook: Expectation, fewer: int, enough: int) -> list[str]:
+    """Say what the trial showed, or that there was none."""
+    if outlook.engine is None:
+        return ["not tried by simulation: the step times of this pool are not known"]
+    share = outlook.of(enough)
+    less = [f"with {_nodes(enough - 1)} {outlook.failed(enough - 1)}"] if enough > fewer else []
+    kept = f"in a simulation {_nodes(enough)} would serve {share:.1%} of {outlook.traffic} in time" if share else ""
+    return [kept, *less] if kept else less
+
+
+def _nodes(count: int) -> str:
+    return f"{count} node{'s' * (count != 1)}"
 
 
 def need(case: Situation) -> Need:

@@ -24,7 +24,7 @@ class ReplicaSignals:
     """One replica: its name, whether it was seen within STALE, and its samples [(time, value)] of the last minutes.
 
     Ranks of one replica are joined at each moment: cache use by maximum (ratio 0 to 1), everything else by sum. The last
-    three are counters; they are empty where the engine does not publish them.
+    four are counters; they are empty where the engine does not publish them. `found_tokens` are those of prompts that its prefix cache held.
     """
 
     replica: str
@@ -36,6 +36,7 @@ class ReplicaSignals:
     prompt_tokens: list[tuple[float, float]] = field(default_factory=list)
     generation_tokens: list[tuple[float, float]] = field(default_factory=list)
     finished: list[tuple[float, float]] = field(default_factory=list)
+    found_tokens: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def newest(self) -> float | None:
@@ -68,6 +69,7 @@ SIGNALS = {
     "prompt_tokens": catalogue.PROMPT_TOKENS,
     "generation_tokens": catalogue.GENERATION_TOKENS,
     "finished": catalogue.FINISHED,
+    "found_tokens": catalogue.PREFIX_HIT,
 }
 
 

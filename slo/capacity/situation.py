@@ -33,6 +33,11 @@ class Situation:
     evidence: dict[str, Any]
 
     @property
+    def simulated(self) -> bool:
+        """Whether it is no real fleet."""
+        return any(replica.simulated for replica in self.replicas)
+
+    @property
     def since(self) -> float:
         """When the hold time began, in Unix seconds."""
         return self.now - self.pool.timing.scale_in_hold
@@ -43,10 +48,10 @@ def look(
     replicas: tuple[ReplicaSignals, ...],
     now: float,
     promise: Promise | None,
-    pending: int,
-    last: Recommendation | None,
+    pending: int = 0,
+    last: Recommendation | None = None,
 ) -> Situation:
-    """Collect what is known of a pool of which a replica at least is seen. `last` is the answer before this one: what it measured stands,
+    """Collect what is known of a pool; `pending` nodes are on their way. `last` is the answer before this one: what it measured stands,
     and replicas beyond it that vanish were released."""
     seen = [replica for replica in replicas if replica.seen]
     unseen = missing(replicas, now)
@@ -58,7 +63,7 @@ def look(
     # What was just released may still be seen: holding means the last answer, not that it comes back.
     held = current if before is None else min(current, max(before, pool.nodes.min))
     known: Mapping[str, Any] = {} if last is None else last.evidence
-    demand = measured(replicas, unseen, now, known)
+    demand = measured(replicas, unseen, now, known) if seen else None
     planned = plan(pool, demand, promise, seen) if demand and promise else None
     evidence = _evidence(pool, seen, unseen, now) | {"nodes_pending": pending} | (planned.evidence if planned else {})
     return Situation(
@@ -73,6 +78,8 @@ def _there(pool: Pool, seen: int, unseen: int, before: int | None) -> int:
 
 def _evidence(pool: Pool, seen: list[ReplicaSignals], unseen: list[str], now: float) -> dict[str, Any]:
     """Collect the inputs of the rules, so that the answer can be checked by hand."""
+    if not seen:
+        return {"replicas_seen": 0, "replicas_unseen": unseen}
     recent = {replica.replica: [v for at, v in replica.kv_usage if at > now - SUSTAINED] for replica in seen}
     means = {name: round(sum(values) / len(values), 4) for name, values in recent.items() if values}
     spans = [

@@ -3,7 +3,9 @@
 from slo.capacity.answer import Recommendation
 from slo.capacity.demand import Promise
 from slo.capacity.policies import View
-from slo.capacity.recommend import recommend
+from slo.capacity.recommend import answer
+from slo.capacity.situation import look
+from slo.capacity.trial import Calibrated
 from slo.spec import Pool
 
 
@@ -12,12 +14,14 @@ class Plimsoll:
 
     interval = 15.0
 
-    def __init__(self, pool: Pool, promise: Promise) -> None:
-        self.pool, self.promise = pool, promise
+    def __init__(self, pool: Pool, promise: Promise, engine: Calibrated | None = None) -> None:
+        """`engine` is what a replica is to the simulator; None: not known."""
+        self.pool, self.promise, self.engine = pool, promise, engine
         self.last: Recommendation | None = None
 
     def decide(self, view: View) -> int:
         """Return what is recommended for the pool."""
-        self.last = recommend(self.pool, view.replicas, view.now, self.promise, view.pending, self.last)
+        case = look(self.pool, view.replicas, view.now, self.promise, view.pending, self.last)
+        self.last = answer(case, self.engine, explain=False)
         nodes = self.last.recommended_nodes
         return view.nodes if nodes is None else nodes

@@ -1,0 +1,85 @@
+"""A trial of a number of replicas: the traffic of late, rebuilt from what was counted of it, through the engine model.
+
+Requests are dealt round robin, so that each replica sees every n-th of them and can be simulated alone. Where there are too many
+requests, the shares of a few replicas stand for all. Requests that wait now come first, at the beginning. Tokens that the prefix cache
+held are not computed again; the room that they take in the KV cache is not looked at here (slo.capacity.release does).
+"""
+
+from dataclasses import dataclass, replace
+
+from slo.capacity import rebuild
+from slo.capacity.demand import SLOT, Demand, Promise
+from slo.capacity.rebuild import Lengths
+from slo.capacity.request import Limits
+from slo.capacity.simulate import replay
+from slo.capacity.steps import StepModel
+from slo.capacity.strength import Strength
+from slo.capacity.traces import Arrival
+
+MOST = 6_000  # requests that are simulated: a tenth of a second, and late ones among them known to a seventh at 99 %
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What a pool's replica is to the simulator: step times as fitted to its own metrics and limits, both of one of its `ranks`."""
+
+    model: StepModel
+    limits: Limits
+    ranks: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How many of the simulated requests kept the promise, and how many came in all. `share` is None where nobody came."""
+
+    good: int
+    simulated: int
+    requests: int
+
+    @property
+    def share(self) -> float | None:
+        """Share within the promise, 0 to 1."""
+        return self.good / self.simulated if self.simulated else None
+
+
+def trial(demand: Demand, replicas: int, promise: Promise, engine: Calibrated, most: int = MOST) -> Trial:
+    """Let a demand come again to so many replicas, the weakest; simulate not many more than `most` of its requests.
+
+    Raises ValueError below one replica.
+    """
+    if replicas < 1:
+        raise ValueError(f"{replicas} replicas cannot serve; at least 1")
+    arrivals, engines = _arrivals(demand), replicas * engine.ranks
+    chosen = max(1, min(engines, most * engines // max(1, len(arrivals))))
+    good = simulated = 0
+    for place in range(chosen):
+        index = place * engines // chosen
+        mine = arrivals[index::engines]
+        if mine:
+            slower = _slowness(demand.strength, index // engine.ranks)
+            found = replay(mine, 1, _held(engine.model, demand.found).times(slower), engine.limits)
+            good += round(found.goodput(promise.ttft, promise.tpot) * len(mine))
+            simulated += len(mine)
+    return Trial(good, simulated, len(arrivals))
+
+
+def _arrivals(demand: Demand) -> list[Arrival]:
+    """Make the requests again: those that wait at 0 s, then those that arrived, as far apart as they were; of prompts what was computed."""
+    size = demand.prompt + demand.output
+    if not size:
+        return []
+    prompt, output = Lengths(max(1.0, demand.prompt - demand.found)), Lengths(max(1.0, demand.output))
+    waiting = rebuild.requests([demand.backlog / size], SLOT, prompt, output, seed=1)
+    came = rebuild.requests([tokens / size for tokens in demand.arrived], SLOT, prompt, output)
+    return [*(request._replace(time=0.0) for request in waiting), *came]
+
+
+def _held(model: StepModel, found: float) -> StepModel:
+    """Return the model of steps whose requests have `found` tokens more to look back on, that were not computed for them."""
+    return replace(model, decode_per_sequence=model.decode_per_sequence + found * model.decode_per_kv_token)
+
+
+def _slowness(strength: Strength, index: int) -> float:
+    """Times as long that a step takes on a replica, of those present from the weakest on and new ones beyond, as on one like most."""
+    names = strength.weakest_first()
+    return strength.unit / strength.of(names[index]) if strength.own and strength.unit and index < len(names) else 1.0
