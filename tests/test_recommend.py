@@ -120,7 +120,7 @@ def served(
     for signal, value in (odd or {}).items():
         samples[signal][-8:] = [(time, value) for time, _ in samples[signal][-8:]]
     labels = {"replica": name, "model": MODEL, "engine": "vllm", "instance": "node:9800"}
-    return [Series(SIGNALS[signal].name, labels, found) for signal, found in samples.items()]
+    return [Series(SIGNALS[signal].name, labels, found) for signal, found in samples.items() if found]
 
 
 def planned(*replicas: list[Series], pending: int = 0, promise: Promise | None = PROMISE) -> Recommendation:
