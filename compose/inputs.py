@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import argparse
 
     from slo.capacity.prices import Prices
-    from slo.spec import Spec
+    from slo.spec import Pool, Spec
 
 DEFAULT_OBJECTIVES = Path(__file__).parent.parent / "slo" / "objectives.yaml"
 
@@ -28,6 +28,14 @@ def read_objectives(path: str | None) -> "Spec":
         raise UserError(f"{file}: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def pool_of(spec: "Spec", name: str) -> "Pool":
+    """Return a pool of an objectives file; raises UserError."""
+    try:
+        return spec.pool(name)
+    except KeyError:
+        raise UserError(f"--pool {name!r}: pools are {', '.join(pool.name for pool in spec.pools)}") from None
 
 
 def add_prices(parser: "argparse.ArgumentParser") -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,57 @@ def test_ours_is_the_policy_when_none_is_named_and_lost_nodes_and_503_are_counte
     assert found["goodput"]["2000/200"] <= round(1 - (found["lost"] + found["rejected"]) / 1200, 6)
 
 
+def test_a_picture_shows_every_policy_and_says_what_it_is(trace: str, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.svg", "b.svg")]
+    rows = [part for name in ("plimsoll", "keda", "fixed:2", "fixed:3") for part in ("--policy", name)]
+    for file in files:
+        said(
+            "--trace",
+            trace,
+            "--scale",
+            "8",
+            "--nodes",
+            "1:3",
+            "--promise",
+            "1000/100/95",
+            *rows,
+            "--picture",
+            str(file),
+        )
+    assert files[0].read_bytes() == files[1].read_bytes()
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", files[0].read_text())
+    assert "Simulated replay of trace.csv, at 8 times its rate" in texts
+    assert "promised 0.95" in texts
+    assert any("first token within 1000 ms, further ones every 100 ms" in text for text in texts)
+    for name in ("plimsoll", "keda", "fixed:2", "fixed:3"):
+        assert sum(name in text.split(", ") for text in texts) == 2, f"{name}: beside its mark, and above its strip"
+    assert sum(text.endswith((" flaps", " flap")) for text in texts) == 4, "a strip for each"
+    picture = tmp_path / "a.png"
+    said("--trace", trace, "--policy", "fixed:1", "--picture", str(picture))
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_pool_gives_promise_nodes_price_and_a_column_for_each_of_its_objectives(trace: str) -> None:
+    pool = ("--pool", "chat-70b", "--scale", "4", "--policy", "fixed:1")
+    found = json.loads(said("--trace", trace, *pool, "--json"))
+    objectives = found["objectives"]
+    assert list(objectives) == ["chat-ttft", "chat-tpot", "chat-e2e", "chat-availability", "chat-goodput"]
+    assert objectives["chat-availability"] == {"good": 1.0, "target": 0.999}
+    plain = replay(load(Path(trace), 4), 1, MODEL, Limits())
+    within = [
+        (a <= 0.6, b <= 0.04, (r.finished or 0) - r.arrival <= 4)
+        for a, b, r in zip(plain.ttft, plain.tpot, plain.requests, strict=True)
+    ]
+    for index, name in enumerate(("chat-ttft", "chat-tpot", "chat-e2e")):
+        assert objectives[name]["good"] == pytest.approx(sum(good[index] for good in within) / 1200, abs=1e-6)
+    assert objectives["chat-goodput"]["good"] == pytest.approx(sum(all(good) for good in within) / 1200, abs=1e-6)
+    assert found["cost_usd"] == pytest.approx(found["node_hours"] * 4.0, abs=0.01), (
+        "the pool's node, whatever the replica"
+    )
+    head = said("--trace", trace, *pool).splitlines()[0]
+    assert "| good chat-ttft (0.95) | good chat-tpot (0.95) |" in head
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -85,6 +137,11 @@ def test_ours_is_the_policy_when_none_is_named_and_lost_nodes_and_503_are_counte
         (["--scale", "nan"], "--scale nan: write a number above 0"),
         (["--cold-start", "-1"], "--cold-start -1: write seconds above 0"),
         (["--warm-spares", "-1"], "--warm-spares -1: write a whole number, 0 or above"),
+        (["--picture", "plot.pdf"], "--picture plot.pdf: write a file that ends with .svg or .png"),
+        (["--picture", "/nowhere/plot.svg"], "--picture /nowhere/plot.svg: there is no folder /nowhere"),
+        (["--pool", "chat"], "--pool 'chat': pools are chat-70b"),
+        (["--from", "2026-11-20T18:00:00Z"], "--from belongs to --prometheus"),
+        (["--prefix-cache", "-1"], "--prefix-cache -1: write a whole number"),
         (["--promise", "fast"], "--promise 'fast': write TTFT/TPOT/PERCENT, such as 2000/200/99"),
         (["--promise", "600/40/100"], "--promise '600/40/100': write"),
     ],

@@ -3,28 +3,38 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from compose.inputs import UserError
-from slo.capacity import fleet, steps
-from slo.capacity.backtest import LIMITS, POLICIES, Backtest, check
+from compose.inputs import UserError, needed, pool_of, read_objectives
+from compose.traffic import add_traffic, read_traffic
+from slo.capacity import fleet, plan, steps
+from slo.capacity.backtest import HOLD, POLICIES, Backtest, check
 from slo.capacity.demand import Promise
-from slo.capacity.fleet import Setup
+from slo.capacity.fleet import Outcome, Setup
 from slo.capacity.request import Limits
-from slo.capacity.traces import Arrival, TraceError, load
+from slo.spec import Pool, Spec
 
 MILLISECONDS = 1000
 PREFIX_BLOCK = 512  # tokens that one of Mooncake's hash_ids stands for
+PROMISE = "2000/200/99"
+COLD_START, WARM_START = 150.0, 5.0  # seconds, as the source documents have them
+PICTURES = (".svg", ".png")
 GPU_HOUR_USD = 2.0  # the reference design's price: 4 USD an hour for 2 H100
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
     parser = subparsers.add_parser("backtest", help="replay recorded traffic under a policy", description=__doc__)
-    parser.add_argument("--trace", required=True, metavar="FILE", help="Azure CSV (plain or gz) or Mooncake JSONL")
-    parser.add_argument("--scale", type=float, default=1.0, metavar="K", help="replay at K times its rate")
+    add_traffic(parser)
+    parser.add_argument(
+        "--pool",
+        metavar="NAME",
+        help="of the objectives file: its promise, nodes, times and price, and goodput by each of its objectives",
+    )
+    parser.add_argument("--objectives", metavar="FILE", help="objectives file of the pool (default: the packaged one)")
     parser.add_argument("--replica", default="70b-fp8-h100-tp4", metavar="NAME", help="a node (default: %(default)s)")
     parser.add_argument(
         "--policy",
@@ -33,15 +43,21 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help=f"{', '.join(POLICIES)} (default: plimsoll); again for a further row of the table",
     )
     parser.add_argument(
-        "--nodes", default="2:12", metavar="MIN:MAX", help="fewest and most nodes (default: %(default)s)"
+        "--nodes", metavar="MIN:MAX", help="fewest and most nodes, of one replica each (default: the pool's, or 2:12)"
     )
-    parser.add_argument("--cold-start", type=float, default=150.0, metavar="S", help="seconds (default: %(default)s)")
-    parser.add_argument("--warm-spares", type=int, default=0, metavar="N", help="nodes on stand-by, paid like others")
+    parser.add_argument("--cold-start", type=float, metavar="S", help="seconds (default: the pool's, or 150)")
+    parser.add_argument(
+        "--warm-spares", type=int, metavar="N", help="nodes on stand-by, paid like others (default: the pool's, or 0)"
+    )
     parser.add_argument("--routing", default=fleet.ROUTINGS[0], choices=fleet.ROUTINGS, help="(default: %(default)s)")
     parser.add_argument(
         "--prefix-cache",
-        action="store_true",
-        help="keep prompt blocks of 512 tokens, for traces with hash_ids (Mooncake)",
+        type=int,
+        nargs="?",
+        const=PREFIX_BLOCK,
+        default=0,
+        metavar="TOKENS",
+        help="keep prompt blocks of so many tokens, for traces with hash_ids: 512 if not said (Mooncake), 16 for Bailian",
     )
     parser.add_argument(
         "--slowness",
@@ -56,36 +72,99 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "--promise",
-        default="2000/200/99",
         metavar="TTFT/TPOT/PERCENT",
-        help="milliseconds, and the share of requests within them, that plimsoll and clairvoyant plan for (default: %(default)s)",
+        help=f"milliseconds, and the share of requests within them, that plimsoll and clairvoyant plan for (default: the pool's, or {PROMISE})",
     )
     parser.add_argument(
-        "--gpu-hour-usd", type=float, default=GPU_HOUR_USD, metavar="USD", help="price of a GPU (default: %(default)s)"
+        "--gpu-hour-usd",
+        type=float,
+        metavar="USD",
+        help=f"price of a GPU (default: the pool's node as a whole, or {GPU_HOUR_USD:g})",
     )
+    parser.add_argument("--picture", metavar="FILE", help=f"draw the comparison: {' or '.join(PICTURES)}")
     parser.add_argument("--json", action="store_true", help="print one JSON object (with several policies: a list)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Replay and report."""
-    setup, promise, names = _setup(args), read_promise(args.promise), args.policy or ["plimsoll"]
+    spec = read_objectives(args.objectives) if args.pool or args.objectives else None
+    pool = None if spec is None else _pool(spec, args.pool)
+    setup, promise, names = _setup(args, pool), _promise(args, spec, pool), args.policy or ["plimsoll"]
     for name in names:
         try:
             check(name)
         except ValueError as error:
             raise UserError(f"--{error}") from error
-    backtest = Backtest(_trace(args), setup, promise, steps.replica(args.replica).gpus * args.gpu_hour_usd)
-    reports = []
+    draw = _drawing(args.picture)
+    arrivals, source, said = read_traffic(args, pool, _say)
+    objectives = () if spec is None or pool is None else [one for one in spec.objectives if one.pool == pool.name]
+    hold = HOLD if pool is None else pool.timing.scale_in_hold
+    backtest = Backtest(arrivals, setup, promise, _node_usd(args, pool), hold, tuple(objectives))
+    outcomes = {}
     for name in names:
-        reports.append(backtest.run(name, lambda text, name=name: _say(f"{name}: {text}")))  # type: ignore[misc]
+        outcomes[name] = backtest.replay(name, lambda text, name=name: _say(f"{name}: {text}"))  # type: ignore[misc]
     _say("")
+    reports = [backtest.told(name, outcomes[name]) for name in names]
     if args.json:
         json.dump(reports[0] if len(reports) == 1 else reports, sys.stdout, indent=2)
         print()
     else:
         _table(reports)
+    if said:
+        print(f"\n{said}", file=sys.stderr if args.json else sys.stdout)
+    if draw is not None:
+        draw(backtest, outcomes, f"{source}{'' if args.scale == 1 else f', at {args.scale:g} times its rate'}")
     return 0
+
+
+def _pool(spec: Spec, name: str | None) -> Pool:
+    if name is None:
+        raise UserError(f"--objectives: of which pool? give --pool {'|'.join(pool.name for pool in spec.pools)}")
+    pool = pool_of(spec, name)
+    if pool.node.replicas > 1:
+        raise UserError(
+            f"--pool {name!r}: a simulated node runs one replica, its nodes {pool.node.replicas}; write a pool of nodes with one "
+            "replica each, its price and limits by replica, into a file for --objectives"
+        )
+    return pool
+
+
+def _promise(args: argparse.Namespace, spec: Spec | None, pool: Pool | None) -> Promise:
+    if args.promise or spec is None or pool is None:
+        return read_promise(args.promise or PROMISE)
+    found = plan.promise(spec, pool)
+    if found is None:
+        raise UserError(
+            f"--pool {pool.name!r}: has no objective for time to first token or per output token; add --promise"
+        )
+    return found
+
+
+def _node_usd(args: argparse.Namespace, pool: Pool | None) -> float:
+    if args.gpu_hour_usd is None and pool is not None and pool.node.hourly_usd:
+        return pool.node.hourly_usd
+    return steps.replica(args.replica).gpus * (GPU_HOUR_USD if args.gpu_hour_usd is None else float(args.gpu_hour_usd))
+
+
+def _drawing(file: str | None) -> Callable[[Backtest, Mapping[str, Outcome], str], None] | None:
+    """Return what draws the comparison into a file; raises UserError before anything long has been worked out."""
+    if file is None:
+        return None
+    path = Path(file)
+    if path.suffix not in PICTURES:
+        raise UserError(f"--picture {file}: write a file that ends with {' or '.join(PICTURES)}")
+    if not path.parent.is_dir():
+        raise UserError(f"--picture {file}: there is no folder {path.parent}")
+    picture = needed("slo.capacity.picture", "picture")
+
+    def draw(backtest: Backtest, outcomes: Mapping[str, Outcome], source: str) -> None:
+        try:
+            path.write_bytes(picture.drawn(backtest, outcomes, source, path.suffix[1:]))
+        except OSError as error:
+            raise UserError(f"--picture {file}: cannot be written: {error.strerror}") from error
+
+    return draw
 
 
 def _say(text: str) -> None:
@@ -96,16 +175,16 @@ def _say(text: str) -> None:
 
 def _table(reports: list[dict[str, Any]]) -> None:
     """Print one row per policy, as Markdown."""
-    pairs = [f"{ttft}/{tpot}" for ttft, tpot in LIMITS]
-    heads = ["policy", "TTFT p50/p95/p99 ms", "TPOT p50/p95/p99 ms", *(f"good {pair}" for pair in pairs)]
+    goods = [_goods(row) for row in reports]
+    heads = ["policy", "TTFT p50/p95/p99 ms", "TPOT p50/p95/p99 ms", *(f"good {name}" for name in goods[0])]
     print("| " + " | ".join([*heads, "node hours", "USD", "changes", "flaps", "most nodes", "lost + 503"]) + " |")
     print("|---" * (len(heads) + 6) + "|")
-    for row in reports:
+    for row, good in zip(reports, goods, strict=True):
         cells = [
             row["policy"],
             _latencies(row["ttft_ms"]),
             _latencies(row["tpot_ms"]),
-            *(f"{row['goodput'][pair]:.4f}" for pair in pairs),
+            *(f"{share:.4f}" for share in good.values()),
             f"{row['node_hours']:.2f}",
             f"{row['cost_usd']:.2f}",
             *(str(row[key]) for key in ("scale_events", "flaps", "most_nodes")),
@@ -114,28 +193,31 @@ def _table(reports: list[dict[str, Any]]) -> None:
         print("| " + " | ".join(cells) + " |")
 
 
+def _goods(report: dict[str, Any]) -> dict[str, float]:
+    """Goodput by the pool's objectives, or, without a pool, by common limits."""
+    if "objectives" not in report:
+        return dict(report["goodput"])
+    return {f"{name} ({one['target']:.4g})": one["good"] for name, one in report["objectives"].items()}
+
+
 def _latencies(values: dict[str, float | None]) -> str:
     return " / ".join("-" if value is None else f"{value:,.0f}" for value in values.values())
 
 
-def _trace(args: argparse.Namespace) -> list[Arrival]:
-    if not (args.scale > 0 and isfinite(args.scale)):
-        raise UserError(f"--scale {args.scale:g}: write a number above 0")
-    try:
-        return load(Path(args.trace), args.scale)
-    except (TraceError, UnicodeDecodeError) as error:
-        raise UserError(f"--trace {error}") from error
-    except OSError as error:
-        raise UserError(f"--trace {args.trace}: cannot be read: {error.strerror or error}") from error
-
-
-def _setup(args: argparse.Namespace) -> Setup:
-    least, _, most = args.nodes.partition(":")
+def _setup(args: argparse.Namespace, pool: Pool | None) -> Setup:
+    nodes = args.nodes or ("2:12" if pool is None else f"{pool.nodes.min}:{pool.nodes.max}")
+    least, _, most = nodes.partition(":")
     if not (least.isdecimal() and most.isdecimal() and 1 <= int(least) <= int(most)):
-        raise UserError(f"--nodes {args.nodes!r}: write MIN:MAX with 1 <= MIN <= MAX, such as 2:12")
-    if not (args.cold_start > 0 and isfinite(args.cold_start)):
-        raise UserError(f"--cold-start {args.cold_start:g}: write seconds above 0")
-    for option, value in (("--warm-spares", args.warm_spares), ("--admission", args.admission or 0)):
+        raise UserError(f"--nodes {nodes!r}: write MIN:MAX with 1 <= MIN <= MAX, such as 2:12")
+    cold = args.cold_start if args.cold_start is not None else pool.timing.cold_start if pool else COLD_START
+    if not (cold > 0 and isfinite(cold)):
+        raise UserError(f"--cold-start {cold:g}: write seconds above 0")
+    spares = args.warm_spares if args.warm_spares is not None else pool.nodes.warm_spares if pool else 0
+    for option, value in (
+        ("--warm-spares", spares),
+        ("--admission", args.admission or 0),
+        ("--prefix-cache", args.prefix_cache),
+    ):
         if value < 0:
             raise UserError(f"{option} {value}: write a whole number, 0 or above")
     slowness = tuple(args.slowness or (1.0,))
@@ -148,11 +230,12 @@ def _setup(args: argparse.Namespace) -> Setup:
         raise UserError(f"--replica: {error}") from error
     return Setup(
         model,
-        Limits(prefix_block=PREFIX_BLOCK if args.prefix_cache else 0),
+        Limits(prefix_block=args.prefix_cache),
         int(least),
         int(most),
-        args.cold_start,
-        warm_spares=args.warm_spares,
+        cold,
+        WARM_START if pool is None else pool.timing.warm_start,
+        spares,
         routing=args.routing,
         admission=args.admission,
         slowness=slowness,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from slo.capacity import fleet
@@ -18,8 +19,9 @@ from slo.capacity.policies.wva import Wva
 from slo.capacity.simulate import percentile
 from slo.capacity.traces import Arrival
 from slo.capacity.verdict import NEAR_GOODPUT, Bounds
+from slo.node import Node
 from slo.quantities import Duration
-from slo.spec import Node, Nodes, Pool, Timing
+from slo.spec import LATENCIES, Nodes, Objective, Pool, Timing
 
 OTHERS: dict[str, Callable[[], Policy]] = {
     "keda": Keda,
@@ -41,20 +43,37 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """What all policies of a comparison share. `node_usd` is the price of a node per hour."""
+    """What all policies of a comparison share. `node_usd` is the price of a node per hour, `hold` the seconds that demand must stay
+    low before ours releases a node; `objectives` are judged besides."""
 
     arrivals: Sequence[Arrival]
     setup: Setup
     promise: Promise
     node_usd: float
+    hold: float = HOLD
+    objectives: Sequence[Objective] = ()
 
     def run(self, name: str, progress: Progress = lambda _: None) -> dict[str, Any]:
         """Replay under a policy; raises ValueError for a name that is none."""
+        return self.told(name, self.replay(name, progress))
+
+    def replay(self, name: str, progress: Progress = lambda _: None) -> Outcome:
+        """Replay under a policy; raises ValueError for a name that is none."""
         check(name)
-        end = self.arrivals[-1].time
+        end = self.arrivals[-1].time or 1.0
         setup, policy = self._policy(name, progress)
-        outcome = fleet.run(self.arrivals, policy, setup, lambda now: progress(f"{min(1.0, now / (end or 1.0)):.0%}"))
-        return {**report(name, len(self.arrivals), outcome, self.node_usd), "seconds": round(end, 3)}
+        return fleet.run(self.arrivals, policy, setup, lambda now: progress(f"{min(1.0, now / end):.0%}"))
+
+    def told(self, name: str, outcome: Outcome) -> dict[str, Any]:
+        """Write an outcome as one object."""
+        found = report(name, len(self.arrivals), outcome, self.node_usd)
+        found["seconds"] = round(self.arrivals[-1].time, 3)
+        if self.objectives:
+            found["objectives"] = {
+                objective.id: {"good": round(attained(objective, outcome), 6), "target": float(objective.target)}
+                for objective in self.objectives
+            }
+        return found
 
     def _policy(self, name: str, progress: Progress) -> tuple[Setup, Policy]:
         kind, _, number = name.partition(":")
@@ -71,7 +90,7 @@ class Backtest:
             "recorded",
             Node("recorded", 1, 1, self.node_usd),
             Nodes(setup.least, setup.most, setup.warm_spares),
-            Timing(Duration(setup.cold_start), Duration(setup.warm_start), Duration(HOLD)),
+            Timing(Duration(setup.cold_start), Duration(setup.warm_start), Duration(self.hold)),
         )
 
     def goodput(self, policy: Policy) -> float:
@@ -118,6 +137,11 @@ def check(name: str) -> None:
     fixed = kind == "fixed" and number.isdecimal() and int(number) > 0
     if not fixed and name not in POLICIES[1:]:
         raise ValueError(f"policy {name!r}: known are {', '.join(POLICIES)}")
+
+
+def attained(objective: Objective, outcome: Outcome) -> float:
+    """Share of all requests that an objective would have called good; of availability, those that were served."""
+    return outcome.result.goodput(*(objective.indicator.limits.get(latency, inf) for latency in LATENCIES))
 
 
 def report(name: str, requests: int, outcome: Outcome, node_usd: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
+from typing import NamedTuple
 from zlib import crc32
 
 from slo.capacity.node import Node
@@ -44,6 +45,15 @@ class Setup:
     losses: tuple[float, ...] = ()  # when a node dies; its requests die with it
 
 
+class Moment(NamedTuple):
+    """The fleet at a scrape: seconds since the beginning, nodes that serve, nodes that are paid, requests that wait."""
+
+    time: float
+    serving: int
+    paid: int
+    waiting: int
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of the requests, and what it took. `result.refused` holds rejected, lost and unservable ones alike."""
@@ -56,6 +66,7 @@ class Outcome:
     flaps: int  # changes of direction among them
     most_nodes: int
     seconds_under_water: float  # during which requests waited at a scrape
+    timeline: tuple["Moment", ...] = ()
 
 
 def run(
@@ -90,6 +101,7 @@ class _Fleet:
         self.under_water = self.node_seconds = self.end = 0.0
         self.evaluated = -inf
         self.queues = 0
+        self.timeline: list[Moment] = []
 
     def run(self) -> Outcome:
         first = self.policy.decide(View(-SCRAPE, self.setup.least, 0, (), ()))
@@ -213,8 +225,10 @@ class _Fleet:
         for node in self.draining:
             node.advance(now)
         self._stop_drained(now)
-        if any(node.engine.waiting for node in self.serving):
-            self.under_water += SCRAPE
+        waiting = sum(len(node.engine.waiting) for node in self.serving)
+        self.under_water += SCRAPE if waiting else 0.0
+        paid = sum(map(len, (self.serving, self.draining, self.starting, self.spares, self.starting_spares)))
+        self.timeline.append(Moment(now, len(self.serving), paid, waiting))
         if now - self.evaluated >= self.policy.interval:
             self.evaluated = now
             self._decide(now)
@@ -255,4 +269,5 @@ class _Fleet:
             self.flaps,
             self.most_nodes,
             self.under_water,
+            tuple(self.timeline),
         )

@@ -34,9 +34,12 @@ class Result:
         """Seconds per token after the first, in order of arrival."""
         return [request.tpot for request in self.requests if request.tpot is not None]
 
-    def goodput(self, ttft: float, tpot: float) -> float:
-        """Share of all requests within both limits, in seconds."""
-        good = sum(a <= ttft and b <= tpot for a, b in zip(self.ttft, self.tpot, strict=True))
+    def goodput(self, ttft: float, tpot: float, duration: float = inf) -> float:
+        """Share of all requests within these limits, in seconds; `duration` is arrival to last token."""
+        good = sum(
+            a <= ttft and b <= tpot and (duration == inf or (request.finished or 0.0) - request.arrival <= duration)
+            for a, b, request in zip(self.ttft, self.tpot, self.requests, strict=True)
+        )
         return good / (len(self.requests) + self.refused)
 
 

@@ -1,0 +1,117 @@
+"""The traffic of a backtest, as a user names it: a recorded trace, or a pool's own history in a Prometheus."""
+
+import argparse
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from math import isfinite
+from pathlib import Path
+
+from compose.inputs import UserError
+from slo.capacity.history import PART, History, HistoryError, Part, part, rebuilt, selectors
+from slo.capacity.traces import UNITS, Arrival, TraceError, load
+from slo.ledger.booking import MAX_GAP
+from slo.sources import SourceError
+from slo.sources.prometheus import PrometheusSource
+from slo.spec import Pool
+
+DAY = 86400.0
+Progress = Callable[[str], None]
+
+
+def add_traffic(parser: argparse.ArgumentParser) -> None:
+    """Declare what to replay."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--trace",
+        metavar="FILE",
+        help="plain or gz: Azure's CSV; JSON lines of Mooncake, of Bailian, or of another trace for `vllm bench serve --dataset-name timed_trace`; "
+        "a result of `vllm bench serve --save-result --save-detailed`",
+    )
+    source.add_argument(
+        "--prometheus",
+        metavar="URL",
+        help="rebuild what came to --pool from the counters that Plimsoll's exporters left here",
+    )
+    parser.add_argument(
+        "--timestamps",
+        choices=UNITS,
+        help="unit of the timestamps of JSON lines (default: s where one has a fraction, else ms as Mooncake's)",
+    )
+    parser.add_argument("--from", dest="since", metavar="TIME", help="of --prometheus (default: 24 hours before --to)")
+    parser.add_argument("--to", dest="until", metavar="TIME", help="such as 2026-11-20T18:00:00Z (default: now)")
+    parser.add_argument("--scale", type=float, default=1.0, metavar="K", help="replay at K times its rate")
+
+
+def read_traffic(args: argparse.Namespace, pool: Pool | None, progress: Progress) -> tuple[list[Arrival], str, str]:
+    """Return requests in order of time, the name of their source, and what is to be said of it; raises UserError."""
+    if not (args.scale > 0 and isfinite(args.scale)):
+        raise UserError(f"--scale {args.scale:g}: write a number above 0")
+    if args.prometheus is None:
+        for option, given in (("--from", args.since), ("--to", args.until)):
+            if given is not None:
+                raise UserError(f"{option} belongs to --prometheus; a trace is replayed as a whole")
+        return _trace(args), Path(args.trace).name, ""
+    if pool is None:
+        raise UserError("--prometheus: whose history? give --pool NAME")
+    if args.timestamps is not None:
+        raise UserError("--timestamps belongs to --trace")
+    end = time.time() if args.until is None else _moment("--to", args.until)
+    start = end - DAY if args.since is None else _moment("--from", args.since)
+    if not start < end:
+        raise UserError(f"--from {args.since}: is not before --to; exchange them")
+    found = _history(args.prometheus, pool, start, end, progress)
+    scaled = [row._replace(time=row.time / args.scale) for row in found.arrivals]
+    return scaled, f"{pool.name}, {_written(start)} to {_written(end)}", _said(found)
+
+
+def _trace(args: argparse.Namespace) -> list[Arrival]:
+    try:
+        return load(Path(args.trace), args.scale, args.timestamps)
+    except (TraceError, UnicodeDecodeError) as error:
+        raise UserError(f"--trace {error}") from error
+    except OSError as error:
+        raise UserError(f"--trace {args.trace}: cannot be read: {error.strerror or error}") from error
+
+
+def _history(url: str, pool: Pool, start: float, end: float, progress: Progress) -> History:
+    source = PrometheusSource(url)
+    parts: list[Part] = []
+    try:
+        while (begin := start + len(parts) * PART) < end:
+            progress(f"reading, {(begin - start) / (end - start):.0%}")
+            until = min(end, begin + PART)
+            parts.append(part(source.series(selectors(pool), begin - MAX_GAP, until), begin, until))
+        return rebuilt(parts, start, end)
+    except SourceError as error:
+        raise UserError(f"--prometheus {error}") from error
+    except HistoryError as error:
+        raise UserError(f"--prometheus {url}, pool {pool.name}: {error}") from error
+    finally:
+        source.close()
+
+
+def _said(found: History) -> str:
+    """Say what a reader of the result has to know of rebuilt traffic."""
+    text = (
+        f"{len(found.arrivals):,} requests rebuilt from counts of {found.slot:g} s and histograms of their lengths; "
+        f"{found.observed:.1%} of the time was observed"
+    )
+    if found.gaps:
+        first = min(found.gaps)
+        text += f", {len(found.gaps)} gaps are cut out (the first at {_written(first[0])}, {first[1] - first[0]:.0f} s)"
+    return text + (". Counted from the demo fleet: SIMULATED." if found.simulated else ".")
+
+
+def _moment(option: str, text: str) -> float:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UserError(f"{option} {text!r}: write a time such as 2026-11-20T18:00:00Z") from error
+    if found.tzinfo is None:
+        raise UserError(f"{option} {text!r}: in which time zone? write Z behind it for UTC, or +01:00")
+    return found.timestamp()
+
+
+def _written(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
