@@ -13,7 +13,8 @@ import httpx
 
 import real_engine
 from exporters.engine import EngineCollector
-from slo.capacity.calibrate import Calibration, calibrate
+from slo.capacity.calibrate import calibrate
+from slo.capacity.calibration import Calibration
 from slo.sources import Series
 
 FITTED, UNSEEN = (1, 2, 4, 8, 12, 16), (3, 6, 10, 14)

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from calibration_world import DAY, NIGHT, POOL, Held, watched
-from slo.capacity.calibrate import Calibration, calibrate
+from slo.capacity.calibrate import calibrate
+from slo.capacity.calibration import Calibration
 from slo.capacity.intervals import NAMES, ranks, selectors
 from slo.capacity.steps import load
 from slo.sources import Series

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from calibration_world import POOL
-from slo.capacity.calibrate import Calibration
+from slo.capacity.calibration import Calibration
 from slo.capacity.own import LASTS, own, read, told
 
 FIT = Calibration(

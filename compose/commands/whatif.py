@@ -4,15 +4,17 @@ import argparse
 import json
 from dataclasses import fields
 from math import isfinite
+from pathlib import Path
 
 from compose.commands.backtest import MILLISECONDS, read_promise
 from compose.inputs import UserError, add_prices, read_objectives, read_prices
 from slo.capacity import memory, plan, steps
-from slo.capacity.asking import EXAMPLE, Asked, told
+from slo.capacity.asking import EXAMPLE, Asked, outside, told
 from slo.capacity.demand import Promise
 from slo.capacity.economics import MILLION
+from slo.capacity.own import OwnReplica, read
 from slo.capacity.scaling import BITS, SIZES
-from slo.capacity.whatif import Answer, Question, arithmetic, hardware_of, whatif
+from slo.capacity.whatif import Answer, Question, arithmetic, hardware_in, hardware_of, whatif
 from slo.spec import Pool, Spec
 
 PROMISE = "600/40/95"
@@ -25,7 +27,13 @@ SIMULATED = (
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
     parser = subparsers.add_parser("whatif", help="what another GPU, mix or rate would mean", description=__doc__)
-    parser.add_argument("--replica", default="70b-fp8-h100-tp4", choices=steps.names(), help="(default: %(default)s)")
+    whose = parser.add_mutually_exclusive_group()
+    whose.add_argument("--replica", choices=steps.names(), help=f"(default: {steps.names()[0]})")
+    whose.add_argument(
+        "--calibration",
+        metavar="FILE",
+        help="a replica of --pool as measured: what `plimsoll calibrate --json` printed, or the service's calibration of the pool",
+    )
     parser.add_argument("--gpu", choices=memory.gpus(), metavar="GPU", help=f"another: {', '.join(memory.gpus())}")
     parser.add_argument("--gpus", type=int, choices=SIZES, help="tensor parallelism (default: as the replica)")
     parser.add_argument("--weight-bits", type=int, choices=BITS, help="quantisation (default: as the replica)")
@@ -58,9 +66,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--kv-bytes",
         type=int,
-        default=2,
         choices=(1, 2),
-        help="of a number in the KV cache: 1 for FP8 (default: %(default)s)",
+        help="of a number in the KV cache: 1 for FP8 (default: 2, or as measured)",
     )
     parser.add_argument("--gpu-hour-usd", type=float, metavar="USD", help="price of a GPU (default: rents on record)")
     parser.add_argument(
@@ -84,7 +91,9 @@ def run(args: argparse.Namespace) -> int:
     asked = Asked(**{field.name: getattr(args, field.name) for field in fields(Asked)})
     try:
         of_pool = None if pool is None else pool[1]
-        question = asked.question(_promise(args, pool), of_pool, {}, read_prices(args.prices), args.gpu_hour_usd)
+        own = _own(args.calibration, of_pool)
+        prices = read_prices(args.prices)
+        question = asked.question(_promise(args, pool), of_pool, {}, prices, args.gpu_hour_usd, own)
     except ValueError as error:
         raise UserError(f"--{error}") from error
     answer = whatif(question)
@@ -96,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"\n{_replica(question)} cannot keep {_said(question.promise)} for such requests, however few they are.")
     else:
         _print(question, answer, args.api or "an API")
+    for line in outside(question, answer):
+        print(line)
     print(f"\n{SIMULATED}")
     return 0
 
@@ -108,6 +119,27 @@ def _pool(args: argparse.Namespace) -> tuple[Spec, Pool] | None:
         return spec, spec.pool(args.pool)
     except KeyError:
         raise UserError(f"--pool {args.pool!r}: pools are {', '.join(pool.name for pool in spec.pools)}") from None
+
+
+def _own(path: str | None, pool: Pool | None) -> OwnReplica | None:
+    """Read the pool's own replica from what `plimsoll calibrate --json`, or the service, said of it."""
+    if path is None:
+        return None
+    if pool is None:
+        raise UserError("--calibration: whose? give --pool NAME too")
+    try:
+        body = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = next((one for one in body.get("pools", [body]) if one["pool"] == pool.name), None)
+        own = None if found is None or found["calibration"] is None else read(found["calibration"])
+    except OSError as error:
+        raise UserError(f"--calibration {path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"--calibration {path}: is not what `plimsoll calibrate --json` prints: {error}") from error
+    if own is None:
+        raise UserError(f"--calibration {path}: has no step times of pool {pool.name!r}")
+    if not own.runs_as(pool):
+        raise UserError(f"--calibration {path}: is of {own.model} on {own.gpus} x {own.gpu}; calibrate the pool again")
+    return own
 
 
 def _promise(args: argparse.Namespace, pool: tuple[Spec, Pool] | None) -> Promise:
@@ -127,10 +159,11 @@ def _said(promise: Promise) -> str:
 
 
 def _replica(question: Question) -> str:
-    on = question.hardware or hardware_of(question.replica)
-    if on == hardware_of(question.replica):
+    on, own = hardware_in(question), question.own
+    if own is None and on == hardware_of(question.replica):
         return question.replica
-    return f"{question.replica} on {on.gpus} x {on.gpu} with {on.weight_bits}-bit weights"
+    name = question.replica if own is None else f"{own.pool}'s own replica, as measured,"
+    return f"{name} on {on.gpus} x {on.gpu}" + (f" with {on.weight_bits}-bit weights" if on.weight_bits else "")
 
 
 def _print_question(question: Question) -> None:

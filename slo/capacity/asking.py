@@ -8,9 +8,12 @@ from typing import Any, Literal
 from slo.capacity import steps
 from slo.capacity.demand import Promise
 from slo.capacity.mix import Kind, mean_context, mean_prompt, parse, written
+from slo.capacity.own import OwnReplica
+from slo.capacity.own_scaled import KV_BYTES, MEASURED, beyond
+from slo.capacity.own_scaled import hardware_of as hardware_of_own
 from slo.capacity.prices import Prices
 from slo.capacity.scaling import Hardware
-from slo.capacity.whatif import Answer, Question, arithmetic, gpu_price, hardware_of
+from slo.capacity.whatif import Answer, Question, arithmetic, gpu_price, hardware_in, hardware_of
 from slo.spec import Pool
 
 Origin = Literal["given", "pool", "example"]
@@ -19,11 +22,11 @@ EXAMPLE = {"prompt": 500, "output": 200, "rate": 20.0}  # tokens, tokens, reques
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was written; None is not said. `mix` (slo.capacity.mix) replaces `prompt` and `output`, `gpu`, `gpus` and `weight_bits`
+    """What was written; None is not said. `replica` not said is the pool's own where it was measured. `mix` (slo.capacity.mix) replaces `prompt` and `output`, `gpu`, `gpus` and `weight_bits`
     what the replica's name says; `rate` (requests per second) is multiplied by `traffic`; `api_usd` is what an API asks for 1M tokens, `api` the name
     of one whose price is on record."""
 
-    replica: str = steps.names()[0]
+    replica: str | None = None
     prompt: int | None = None
     output: int | None = None
     mix: str | None = None
@@ -34,7 +37,7 @@ class Asked:
     gpus: int | None = None
     weight_bits: int | None = None
     max_num_seqs: int = 256
-    kv_bytes: int = 2
+    kv_bytes: int | None = None
     api_usd: float | None = None
     api: str | None = None
 
@@ -45,17 +48,19 @@ class Asked:
         measured: Mapping[str, float],
         prices: Prices,
         price: float | None = None,
+        replica: OwnReplica | None = None,
     ) -> Question:
         """Put it in numbers: what is not said is what was `measured` of the pool (`prompt`, `output`, `rate`), or an example.
 
-        `price` is USD per GPU and hour, in place of the pool's own and of those on record (`prices`). Raises ValueError for
-        what does not exist.
+        `price` is USD per GPU and hour, in place of the pool's own and of those on record (`prices`); `replica` is the pool's own
+        where its step times were fitted. Raises ValueError for what does not exist.
         """
-        own = hardware_of(self.replica)
+        name, replica = self._which(replica)
+        now = hardware_of(name) if replica is None else hardware_of_own(replica)
         on = Hardware(
-            self.gpu or own.gpu,
-            own.gpus if self.gpus is None else self.gpus,
-            own.weight_bits if self.weight_bits is None else self.weight_bits,
+            self.gpu or now.gpu,
+            now.gpus if self.gpus is None else self.gpus,
+            now.weight_bits if self.weight_bits is None else self.weight_bits,
         )
         known = {**EXAMPLE, **measured}
         prompt = known["prompt"] if self.prompt is None else self.prompt
@@ -64,20 +69,33 @@ class Asked:
         rate = known["rate"] if self.rate is None else self.rate
         of_pool = None if pool is None or price is not None else gpu_price(pool, on.gpu)
         own_price = of_pool if price is None else (price, price)
-        on_record = prices.gpus[on.gpu].usd_per_hour if on.gpu in prices.gpus else None
+        usd = own_price or (prices.gpus[on.gpu].usd_per_hour if on.gpu in prices.gpus else None)
+        if usd is None and replica is not None and on.gpu == replica.gpu:
+            raise ValueError(f"gpu {on.gpu!r}: its price is not on record; give node.hourly_usd of the pool, or prices")
         return Question(
-            replica=self.replica,
+            replica=name,
             mix=mix,
             promise=promise,
             rate=rate * self.traffic,
             max_num_seqs=self.max_num_seqs,
-            kv_value_bytes=self.kv_bytes,
-            usd_per_gpu_hour=own_price or on_record,
+            kv_value_bytes=KV_BYTES if self.kv_bytes is None and replica is None else self.kv_bytes,
+            usd_per_gpu_hour=usd,
             hardware=on,
             prefix_hit=self.prefix_hit,
             api_usd_per_million=self._api_usd(mix, prices),
             owned=pool.node.owned if pool is not None and of_pool else None,
+            own=replica,
         )
+
+    def _which(self, own: OwnReplica | None) -> tuple[str, OwnReplica | None]:
+        """Return the name of the replica that is asked about, and the pool's own if it is that one."""
+        if self.replica == MEASURED or (self.replica is None and own is not None):
+            if own is None:
+                raise ValueError(
+                    f"replica {MEASURED!r}: the pool's own step times are not known; its calibration says why"
+                )
+            return MEASURED, own
+        return self.replica or steps.names()[0], None
 
     def _api_usd(self, mix: Sequence[Kind], prices: Prices) -> float | None:
         """Price of 1M tokens of the mix at the API."""
@@ -101,7 +119,7 @@ def told(
     pool: str | None, asked: Asked, question: Question, measured: Mapping[str, float], answer: Answer | None
 ) -> dict[str, Any]:
     """Write question and answer as one object."""
-    on = question.hardware or hardware_of(question.replica)
+    on = hardware_in(question)
     promise = question.promise
     limits = {"ttft_seconds": promise.ttft, "tpot_seconds": promise.tpot}
     return {
@@ -122,7 +140,14 @@ def told(
             **{name: limit if isfinite(limit) else None for name, limit in limits.items()},
             "target": promise.target,
         },
-        "steps": arithmetic(question),
+        "steps": [*arithmetic(question), *outside(question, answer)],
         "answer": None if answer is None else asdict(answer),
         "simulated": True,
     }
+
+
+def outside(question: Question, answer: Answer | None) -> list[str]:
+    """Say what of an answer of the pool's own replica goes beyond what was seen of it."""
+    if question.own is None:
+        return []
+    return list(beyond(question.own, question.mix, None if answer is None else answer.concurrency))

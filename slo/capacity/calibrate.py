@@ -1,82 +1,24 @@
-"""The step time of a pool that runs, fitted to its own metrics, with how well it fits and on what it was seen.
+"""The step time of a pool that runs, fitted to its own metrics.
 
-A step of a batch of b requests with K tokens in the KV cache takes base + per_sequence b + per_kv_token K, and longer where it
-computes prompts too: per_prompt for each of them and per_prompt_token for each token. Requests that decode feel all of it: what
-they felt in each interval between two scrapes (slo.capacity.intervals) is one line of a least-squares fit of relative errors.
+Requests that decode feel all that a step does: what they felt in each interval between two scrapes (slo.capacity.intervals) is
+one line of a least-squares fit of relative errors, for the terms of slo.capacity.calibration.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from statistics import median, median_low
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slo import catalogue
+from slo.capacity.calibration import ENOUGH, TERMS, Calibration, Range, parts
 from slo.capacity.intervals import Interval, Rank, ranks
-from slo.capacity.steps import StepModel
 from slo.capacity.strength import ALIKE
 from slo.sources import Series
 
 Floats = NDArray[np.float64]
-ENOUGH = 20  # intervals: below, a plane through them means little
 SPREAD = 2.0  # times that the largest batches must be larger than the smallest: below, nothing is known of others
 EDGE = 5.0  # percent of the intervals beyond either end of the range that counts as seen
-TERMS = ("base", "per_sequence", "per_kv_token", "per_prompt", "per_prompt_token")
-Range = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Seconds: a step of a batch b with K tokens in the KV cache takes base + per_sequence b + per_kv_token K; and per_prompt, and
-    per_prompt_token for each token, for prompts that it computes.
-
-    `r_squared` is the share of the variance of the steps of `intervals` that this explains, `error` the median relative error.
-    `batches`, `contexts` (tokens of a request in the KV cache) and `prompts` (tokens computed of a prompt; None: none was) are
-    ranges seen. `left_out` are replicas unlike the others, with how many times as long their steps take. `kv_tokens` is what the KV
-    cache of a rank holds, `most_running` the largest batch of one, `ranks` how many a replica has.
-    """
-
-    base: float
-    per_sequence: float
-    per_kv_token: float
-    per_prompt: float
-    per_prompt_token: float
-    r_squared: float
-    error: float
-    intervals: int
-    since: float
-    until: float
-    batches: Range
-    contexts: Range
-    prompts: Range | None
-    replicas: tuple[str, ...]
-    left_out: dict[str, float]
-    kv_tokens: int
-    most_running: int
-    ranks: int
-    simulated: bool = field(default=False)
-
-    @property
-    def model(self) -> StepModel:
-        """The same as the simulator takes it. What a prompt costs by the square of its length is within per_prompt_token."""
-        return StepModel(self.per_prompt, self.per_prompt_token, 0.0, self.base, self.per_sequence, self.per_kv_token)
-
-    def tpot(self, batch: float, context: float) -> float:
-        """Seconds per token of each of `batch` requests of mean length `context`, while no prompt is computed."""
-        return self.base + batch * (self.per_sequence + self.per_kv_token * context)
-
-    def error_on(self, series: Sequence[Series]) -> float | None:
-        """Return the median relative error on other intervals of the same replicas; None where there are too few."""
-        seen = [one for rank in ranks(series) for one in rank.intervals if rank.replica not in self.left_out]
-        if len(seen) < ENOUGH:
-            return None
-        steps = np.array([one.step for one in seen])
-        return float(np.median(np.abs(_terms(seen) @ self._found - steps) / steps))
-
-    @property
-    def _found(self) -> Floats:
-        return np.array([getattr(self, term) for term in TERMS])
 
 
 def calibrate(series: Sequence[Series]) -> Calibration | str:
@@ -166,10 +108,7 @@ def _described(
 
 
 def _terms(seen: Sequence[Interval]) -> Floats:
-    """A prompt keeps those waiting that decode while it is computed: on average `step` times its rate, of each step."""
-    return np.array(
-        [[1.0, one.batch, one.kv_tokens, one.step * one.prompts, one.step * one.prompt_tokens] for one in seen]
-    )
+    return np.array([parts(one) for one in seen])
 
 
 def _range(values: Sequence[float]) -> Range:

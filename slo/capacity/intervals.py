@@ -73,13 +73,14 @@ def selectors(pool: Pool) -> list[Selector]:
 
 
 def ranks(series: Sequence[Series]) -> list[Rank]:
-    """Order raw series by rank; a value that is no finite number is as good as none."""
+    """Order raw series by rank, those of several reads after each other; a value that is no finite number is as good as none."""
     signals = {name: signal for signal, name in NAMES.items()}
     watched: dict[tuple[str, Unit, str], dict[str, dict[float, float]]] = defaultdict(dict)
     for name, labels, samples in series:
         if name in signals:
             key = (labels["replica"], unit(labels), labels.get("rank", ""))
-            watched[key][signals[name]] = {at: value for at, value in samples if isfinite(value)}
+            moments = watched[key].setdefault(signals[name], {})
+            moments.update((at, value) for at, value in samples if isfinite(value))
     return [_rank(key[0], key[1], watched[key]) for key in sorted(watched, key=lambda key: (key[0], key[2]))]
 
 

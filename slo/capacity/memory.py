@@ -53,9 +53,10 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What is left for the KV cache (bytes; below 0: the weights do not fit), the tokens and whole requests that it holds."""
+    """What is left for the KV cache (bytes; below 0: the weights do not fit; None: not known), the tokens and whole requests that it
+    holds."""
 
-    kv_bytes: float
+    kv_bytes: float | None
     tokens: int
     requests: int
     steps: tuple[str, ...]
@@ -93,6 +94,12 @@ def fit(model: Model, deployment: Deployment, context: int, shared: int = 0) -> 
 def load(name: str) -> Model:
     """Return a model's shape; raises ValueError that lists the known names."""
     return Model(**_data("models", name))
+
+
+def shape_of(model: str) -> str | None:
+    """Return the name of a model's shape by the model's own, such as meta-llama/Llama-3.3-70B-Instruct; None: not on record."""
+    own = model.rpartition("/")[2].lower()
+    return next((name for name in _entries("models") if own.startswith(name)), None)
 
 
 def load_gpu(name: str) -> Gpu:

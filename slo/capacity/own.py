@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from slo.capacity.calibrate import Calibration
+from slo.capacity.calibration import Calibration
 from slo.spec import Pool
 
 CHANGED = 0.15  # median error on new samples above which a fit no longer holds: what is predicted is to be within that

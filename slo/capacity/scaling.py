@@ -7,6 +7,7 @@ the first token of 0.18. The band goes from a power of 0.15 to 1: it holds what 
 are not in it: GPUs without NVLink may lie outside.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slo.capacity import steps
@@ -20,24 +21,26 @@ BITS = (4, 8, 16)
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What a replica runs on: GPU type, how many of them by tensor parallelism, bits of a weight."""
+    """What a replica runs on: GPU type, how many of them by tensor parallelism, bits of a weight (None: not known)."""
 
     gpu: str
     gpus: int
-    weight_bits: int
+    weight_bits: int | None
 
     def __post_init__(self) -> None:
         if self.gpus not in SIZES:
             raise ValueError(f"gpus {self.gpus}: tensor parallelism over {_listed(SIZES)}")
-        if self.weight_bits not in BITS:
+        if self.weight_bits is not None and self.weight_bits not in BITS:
             raise ValueError(f"weight_bits {self.weight_bits}: weights of {_listed(BITS)} bits")
 
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """Step models from the fastest to the slowest that is likely (one, if it was measured), and how they were come by."""
+    """Step models from the fastest to the slowest that is likely, whether they were measured on that hardware, and how they were
+    come by."""
 
     models: tuple[StepModel, ...]
+    measured: bool
     steps: tuple[str, ...]
 
 
@@ -46,20 +49,39 @@ def scaled(name: str, target: Hardware) -> Scaled:
     known = steps.replica(name)
     measured = next((other for other in steps.names() if _is(other, known.shape, target)), None)
     if measured:
-        return Scaled((steps.load(measured),), (f"step times: measured operators of {measured}",))
-    model, before, after = steps.load(name), load_gpu(known.gpu), load_gpu(target.gpu)
-    bits = int(known.weight_bits)
-    reading = known.gpus * before.bytes_per_second / (target.gpus * after.bytes_per_second)
-    now = known.gpus * before.operations_per_second[bits]
+        return Scaled((steps.load(measured),), True, (f"step times: measured operators of {measured}",))
+    own = Hardware(known.gpu, known.gpus, int(known.weight_bits))
+    return stretched(steps.load(name), own, target, f"those of {name}")
+
+
+def stretched(model: StepModel, own: Hardware, target: Hardware, whose: str) -> Scaled:
+    """Scale a step model from the hardware that it was measured on to another. Raises ValueError for unknown GPUs, and for other
+    weights where those measured are not known."""
+    if own.weight_bits is None and target.weight_bits is not None:
+        raise ValueError(
+            f"weight_bits {target.weight_bits}: how many those of the measured replica have is not known; leave it out"
+        )
+    before, after = load_gpu(own.gpu), load_gpu(target.gpu)
+    reading = own.gpus * before.bytes_per_second / (target.gpus * after.bytes_per_second)
+    # Where bits are not known they are the same before and after, and any of them is possible.
+    pairs = [(own.weight_bits, target.weight_bits or own.weight_bits)] if own.weight_bits else [(b, b) for b in BITS]
+    gpus = own.gpus / target.gpus
     ratios = {
-        "prompts (operations)": now / (target.gpus * after.operations_per_second[target.weight_bits]),
-        "weights (bytes read)": reading * target.weight_bits / bits,
-        "KV cache (bytes read)": reading,
+        "prompts (operations)": [
+            gpus * before.operations_per_second[old] / after.operations_per_second[new] for old, new in pairs
+        ],
+        "weights (bytes read)": [reading * new / old for old, new in pairs],
+        "KV cache (bytes read)": [reading],
     }
-    bands = {what: sorted((ratio**LEAST, ratio**MOST)) for what, ratio in ratios.items()}
+    bands = {what: _band(likely) for what, likely in ratios.items()}
     models = (_times(model, *(band[end] for band in bands.values())) for end in (0, 1))
     said = (f"{what}: {band[0]:.2f} to {band[1]:.2f} times as long" for what, band in bands.items())
-    return Scaled(tuple(models), (f"step times: not measured; those of {name}, scaled", *said))
+    return Scaled(tuple(models), False, (f"step times: not measured; {whose}, scaled", *said))
+
+
+def _band(ratios: Sequence[float]) -> tuple[float, float]:
+    ends = [ratio**power for ratio in ratios for power in (LEAST, MOST)]
+    return min(ends), max(ends)
 
 
 def _is(name: str, shape: str, target: Hardware) -> bool:

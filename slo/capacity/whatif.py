@@ -12,14 +12,16 @@ from math import ceil
 from random import Random
 from typing import NamedTuple
 
-from slo.capacity import memory, steps
+from slo.capacity import memory, own_scaled, steps
 from slo.capacity.demand import Promise
 from slo.capacity.economics import break_even_tokens, nodes_for, usd_per_million
 from slo.capacity.memory import Deployment, Fit
 from slo.capacity.mix import Kind, drawn, mean_context, mean_prompt
+from slo.capacity.own import OwnReplica
+from slo.capacity.own_scaled import KV_BYTES, OVERHEAD, UTILISATION
 from slo.capacity.prices import packaged
 from slo.capacity.request import Limits
-from slo.capacity.scaling import Hardware, scaled
+from slo.capacity.scaling import Hardware, Scaled, scaled
 from slo.capacity.simulate import Result, replay
 from slo.capacity.steps import StepModel
 from slo.capacity.traces import Arrival
@@ -31,14 +33,12 @@ REQUESTS = 1500  # of a draw: long enough that a replica which cannot keep up is
 PRECISION = 0.02  # of the rate that is searched for
 BLOCK = 16  # tokens of a KV block, vLLM's default
 PREFIX_BLOCKS = 64  # a shared beginning is cut into at most so many blocks: finer ones take longer and say the same
-UTILISATION = 0.9  # share of a GPU's memory that the engine takes (vLLM: gpu_memory_utilization)
 MONTHS = 12  # of a year
-OVERHEAD = 1e9  # bytes a GPU for activations and graphs: an assumption
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A replica by name of its step model, the requests that come, what is promised, and how many come.
+    """A replica by name of its step model, or a pool's `own`, the requests that come, what is promised, and how many come.
 
     `rate` is requests per second; `hardware` is what the replica runs on, if not on what its name says; `prefix_hit` (0 to below 1)
     is the share of each prompt that is the same for all requests of its kind, as a system prompt, and is found in the prefix
@@ -51,12 +51,13 @@ class Question:
     promise: Promise
     rate: float
     max_num_seqs: int = 256
-    kv_value_bytes: int = 2
+    kv_value_bytes: int | None = 2  # None: as the pool's own has it
     usd_per_gpu_hour: tuple[float, float] | None = None
     hardware: Hardware | None = None
     prefix_hit: float = 0.0
     api_usd_per_million: float | None = None
     owned: Owned | None = None
+    own: OwnReplica | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,13 @@ class _Found(NamedTuple):
     concurrency: float
 
 
+def hardware_in(question: Question) -> Hardware:
+    """Return the hardware that is asked about; raises ValueError for an unknown name."""
+    if question.hardware is not None:
+        return question.hardware
+    return hardware_of(question.replica) if question.own is None else own_scaled.hardware_of(question.own)
+
+
 def hardware_of(name: str) -> Hardware:
     """Return what a replica's name says that it runs on; raises ValueError that lists the known names."""
     known = steps.replica(name)
@@ -90,9 +98,21 @@ def hardware_of(name: str) -> Hardware:
 
 def arithmetic(question: Question) -> list[str]:
     """Show step by step what fits into the replica's memory, and where its step times are from. Raises ValueError for unknown names."""
-    on = question.hardware or hardware_of(question.replica)
+    on = hardware_in(question)
     bought = [] if question.owned is None else [_components(question.owned)]
-    return [*_room(question, on).steps, *scaled(question.replica, on).steps, *bought]
+    return [*_room(question, on).steps, *_timing(question, on).steps, *_batch(question), *bought]
+
+
+def _timing(question: Question, on: Hardware) -> Scaled:
+    return scaled(question.replica, on) if question.own is None else own_scaled.timing(question.own, on)
+
+
+def _batch(question: Question) -> list[str]:
+    """Say what is assumed of a pool's own replica that no engine publishes."""
+    if question.own is None:
+        return []
+    most = question.own.calibration.most_running
+    return [f"largest batch: {question.max_num_seqs}, assumed, as engines do not publish it; {most} were seen"]
 
 
 def _components(owned: Owned) -> str:
@@ -104,8 +124,8 @@ def _components(owned: Owned) -> str:
 
 def whatif(question: Question) -> Answer | None:
     """Answer; None where no request at all fits the replica or keeps the promise. Raises ValueError for unknown names."""
-    on = question.hardware or hardware_of(question.replica)
-    timing, room = scaled(question.replica, on), _room(question, on)
+    on = hardware_in(question)
+    timing, room = _timing(question, on), _room(question, on)
     largest = max(kind.prompt + kind.output for kind in question.mix)
     if room.requests < 1 or room.tokens < largest:
         return None
@@ -123,7 +143,7 @@ def whatif(question: Question) -> Answer | None:
     in_it = sorted(end.concurrency for end in found)
     return Answer(
         room,
-        len(timing.models) == 1,
+        timing.measured,
         (found[0].rate, found[-1].rate),
         (in_it[0], in_it[-1]),
         (fewest, most),
@@ -141,14 +161,17 @@ def _break_even(hourly: tuple[float, float], api_usd_per_million: float) -> tupl
 
 
 def _room(question: Question, on: Hardware) -> Fit:
-    gpu = memory.load_gpu(on.gpu)
+    shared = int(mean_prompt(question.mix) * question.prefix_hit) // BLOCK * BLOCK
+    context = round(mean_context(question.mix))
+    if question.own is not None:
+        return own_scaled.room(question.own, on, question.kv_value_bytes, context, shared)
+    known = steps.replica(question.replica)
     deployment = Deployment(
-        *(on.gpus, gpu.memory_bytes * UTILISATION, on.weight_bits, question.kv_value_bytes),
+        *(on.gpus, memory.load_gpu(on.gpu).memory_bytes * UTILISATION),
+        *(on.weight_bits or known.weight_bits, question.kv_value_bytes or KV_BYTES),
         overhead_bytes=OVERHEAD * on.gpus,
     )
-    shape = memory.load(steps.replica(question.replica).shape)
-    shared = int(mean_prompt(question.mix) * question.prefix_hit) // BLOCK * BLOCK
-    return memory.fit(shape, deployment, round(mean_context(question.mix)), shared)
+    return memory.fit(memory.load(known.shape), deployment, context, shared)
 
 
 def gpu_price(pool: Pool, gpu: str) -> tuple[float, float] | None:

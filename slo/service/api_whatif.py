@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from slo.capacity import memory, plan, steps
 from slo.capacity.asking import Asked, told
 from slo.capacity.mix import LONGEST
+from slo.capacity.own_scaled import MEASURED
 from slo.capacity.whatif import whatif
 from slo.service.api_pools import known
+from slo.service.calibrating import calibrated
 from slo.service.measured import requests_of
 from slo.service.problems import READING
 from slo.service.state import Service
@@ -20,7 +22,11 @@ class AskedOf(BaseModel):
     tokens of a request, and the busiest five minutes; while these are not known, an example (`origins` in the answer)."""
 
     model_config = ConfigDict(extra="forbid")
-    replica: str = Field(steps.names()[0], description=f"Whose step times are known: {', '.join(steps.names())}.")
+    replica: str | None = Field(
+        None,
+        description=f"{MEASURED}: the pool's own, by its calibration, which is asked where it is known; others whose step times are: "
+        f"{', '.join(steps.names())} (of these the first).",
+    )
     prompt: int | None = Field(None, ge=1, le=LONGEST, description="Prompt tokens of a request.")
     output: int | None = Field(None, ge=1, le=16_384, description="Tokens generated for a request.")
     mix: str | None = Field(
@@ -40,7 +46,12 @@ class AskedOf(BaseModel):
     gpus: int | None = Field(None, ge=1, le=8, description="Tensor parallelism: 1, 2, 4 or 8 GPUs a replica.")
     weight_bits: int | None = Field(None, ge=4, le=16, description="Quantisation: weights of 4, 8 or 16 bits.")
     max_num_seqs: int = Field(256, ge=1, le=1024, description="Largest batch.")
-    kv_bytes: int = Field(2, ge=1, le=2, description="Bytes of a number in the KV cache; 1 for FP8.")
+    kv_bytes: int | None = Field(
+        None,
+        ge=1,
+        le=2,
+        description="Bytes of a number in the KV cache; 1 for FP8. 2 if not said, or what the pool's own replica has.",
+    )
     api_usd: float | None = Field(
         None, gt=0, le=1000, description="What an API asks for 1M tokens like these, to know when it is dearer."
     )
@@ -69,7 +80,7 @@ class WhatIf(BaseModel):
     )
     promise: PromiseOut
     steps: list[str] = Field(
-        description="The arithmetic of weights and KV cache, and where step times are from, step by step."
+        description="The arithmetic of weights and KV cache, where step times are from, and what is extrapolated, step by step."
     )
     answer: dict[str, Any] | None = Field(
         description="memory, measured (whether step times are; else they are scaled, within a band), carries "
@@ -97,7 +108,7 @@ def answered(service: Service, name: str, asked: AskedOf) -> WhatIf:
         raise HTTPException(422, f"pool: {name!r} has no objective for time to first token or per output token")
     written, measured = Asked(**asked.model_dump()), requests_of(service.ledger, name, service.clock())
     try:
-        question = written.question(promise, pool, measured, service.prices)
+        question = written.question(promise, pool, measured, service.prices, replica=calibrated(service, pool))
         found = whatif(question)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error

@@ -8,10 +8,11 @@ from fastapi.templating import Jinja2Templates
 from pydantic import ValidationError
 
 from slo.capacity import memory, steps
+from slo.capacity.own_scaled import MEASURED
 from slo.capacity.scaling import BITS, SIZES
 from slo.service.api_pools import known
 from slo.service.api_whatif import AskedOf, answered
-from slo.service.calibrating import calibration
+from slo.service.calibrating import calibrated, calibration
 from slo.service.state import Service
 
 CHOICES = {
@@ -19,7 +20,7 @@ CHOICES = {
     "gpu": [("", "as the replica"), *((name, name) for name in memory.gpus())],
     "gpus": [("", "as the replica"), *((str(size), str(size)) for size in SIZES)],
     "weight_bits": [("", "as the replica"), *((str(bits), f"{bits} bits") for bits in BITS)],
-    "kv_bytes": [("2", "16 bits"), ("1", "8 bits (FP8)")],
+    "kv_bytes": [("", "as the replica"), ("2", "16 bits"), ("1", "8 bits (FP8)")],
 }
 
 
@@ -34,7 +35,9 @@ def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
         apis = [("", "none"), *((name, name) for name in service.prices.apis)]
         # A field that was left empty is one that was not asked.
         asked = {name: value for name, value in request.query_params.items() if value.strip()}
-        context: dict[str, Any] = {"pool": service.spec.pool(pool), "asked": asked, "choices": {**CHOICES, "api": apis}}
+        own = [(MEASURED, "the pool's own, as measured")] if calibrated(service, service.spec.pool(pool)) else []
+        choices = {**CHOICES, "replica": [*own, *CHOICES["replica"]], "api": apis}
+        context: dict[str, Any] = {"pool": service.spec.pool(pool), "asked": asked, "choices": choices}
         try:
             context["found"] = answered(service, pool, AskedOf.model_validate(asked))
         except ValidationError as error:
