@@ -2,17 +2,21 @@
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slo.capacity import steps
 from slo.capacity.answer import Recommendation
+from slo.capacity.calibration import TERMS
 from slo.capacity.demand import SLOT, Demand, Promise, demand
 from slo.capacity.expectation import Expectation
+from slo.capacity.own import own
 from slo.capacity.recommend import recommend
 from slo.capacity.request import Limits
 from slo.capacity.signals import read
@@ -20,8 +24,14 @@ from slo.capacity.simulate import replay
 from slo.capacity.situation import look
 from slo.capacity.strength import Strength
 from slo.capacity.traces import load
-from slo.capacity.trial import Calibrated, trial
+from slo.capacity.trial import Calibrated, calibrated, trial
+from slo.ledger.calibrations import Look, keep_look
+from slo.ledger.store import Ledger
+from slo.service.state import Service
+from test_own_replica import FIT
 from test_recommend import FULL_ONCE, IDLE, NOW, POOL, replica, served
+from test_service_blind import Fleet
+from world import spec
 
 MODEL = steps.load("70b-fp8-h100-tp4")
 ENGINE = Calibrated(MODEL, Limits())
@@ -79,6 +89,55 @@ def test_what_the_prefix_cache_held_of_a_prompt_is_measured_and_nothing_where_no
         measured = demand([signals], NOW)
         assert measured is not None
         assert (measured.prompt, measured.output, measured.found) == pytest.approx((900.0, 100.0, found))
+
+
+# Of a pool that was calibrated -----------------------------------------------------------------------------------
+
+
+def test_a_pools_own_replica_is_tried_with_what_was_fitted_and_seen_of_it() -> None:
+    found = calibrated(own(POOL, FIT))
+    assert found is not None
+    assert found.model == FIT.model
+    assert (found.limits.num_blocks, found.limits.max_num_seqs, found.ranks) == (235_200 // 16, 256, 1)
+    wide = calibrated(own(POOL, replace(FIT, most_running=300, ranks=2)))
+    assert wide is not None and (wide.limits.max_num_seqs, wide.ranks) == (300, 2)
+    names = Strength(None, {}, ("a", "b", "c"))  # c takes 2.5 times as long
+    slow = replace(found, model=found.model.times(3))
+    even = replace(slow, unlike={})
+    assert (trial(replace(STEADY, strength=names), 3, PROMISE, slow).share or 0.0) < (
+        trial(replace(STEADY, strength=names), 3, PROMISE, even).share or 0.0
+    )
+    assert found.says.startswith("a step takes 10.00 ms + ")
+
+
+@pytest.mark.parametrize(("error", "slower"), [(0.15, 1.0), (0.2, 1.2)])
+def test_an_unsure_fit_is_taken_to_be_short_by_its_error(error: float, slower: float) -> None:
+    found = calibrated(own(POOL, replace(FIT, error=error)))
+    assert found is not None and found.model == FIT.model.times(slower)
+
+
+def test_a_fit_that_saw_no_prompt_tries_nothing() -> None:
+    assert calibrated(own(POOL, replace(FIT, prompts=None, per_prompt_token=0.0))) is None
+
+
+@pytest.mark.parametrize(
+    ("factor", "action", "by"),
+    [(None, "release", "queue replay"), (1, "release", "simulation"), (9, "hold", "simulation")],
+)
+def test_the_service_tries_with_the_fit_that_it_has_kept(
+    tmp_path: Path, open_ledger: Callable[[str], Ledger], factor: float | None, action: str, by: str
+) -> None:
+    fleet = Fleet({}, {})
+    fleet.found = (*served("a", FULL_ONCE), *served("b", IDLE))
+    service = Service(spec(), fleet, open_ledger(f"sqlite:///{tmp_path}/ledger.db"), clock=lambda: fleet.now)
+    if factor is not None:
+        slower = {term: factor * getattr(FIT, term) for term in TERMS}
+        fit = own(POOL, replace(FIT, left_out={}, **slower))
+        keep_look(service.ledger.engine, Look("pool", NOW, None, msgspec.json.encode(fit).decode()))
+    service.recommend()
+    found = service.recommendation("pool")
+    assert (found.action, found.expected.by) == (action, by)
+    assert found.evidence.get("step_times", "").startswith("a step takes ") == (factor is not None)
 
 
 # What may be released --------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from slo.capacity.policies.plimsoll import Plimsoll
 from slo.capacity.policies.wva import Wva
 from slo.capacity.simulate import percentile
 from slo.capacity.traces import Arrival
+from slo.capacity.trial import Calibrated
 from slo.capacity.verdict import NEAR_GOODPUT, Bounds
 from slo.node import Node
 from slo.quantities import Duration
@@ -80,7 +81,9 @@ class Backtest:
         if kind == "fixed":
             return replace(self.setup, least=int(number), most=int(number)), Fixed(int(number))
         if kind == "plimsoll":
-            return self.setup, Plimsoll(self._pool(), self.promise)
+            # As of a pool that was calibrated, and exactly: the prompts that are computed are measured, so no cache is simulated.
+            engine = Calibrated(self.setup.model, replace(self.setup.limits, prefix_block=0))
+            return self.setup, Plimsoll(self._pool(), self.promise, engine)
         return self.setup, self.clairvoyant(progress) if kind == "clairvoyant" else OTHERS[kind]()
 
     def _pool(self) -> Pool:

@@ -1,6 +1,7 @@
 """What users would feel on another number of nodes: the share of the traffic that would be within the promise."""
 
 from functools import cached_property
+from typing import Any
 
 from slo.capacity.answer import By
 from slo.capacity.demand import SLOT, Demand, Promise
@@ -55,10 +56,14 @@ class Expectation:
             self._tried[nodes] = trial(demand, replicas, promise, self.engine)
         return self._tried[nodes].share
 
-    def sample(self, nodes: int) -> dict[str, int]:
-        """Tell as evidence how many requests the trial of so many nodes stands on, and of how many; nothing without one."""
+    def sample(self, nodes: int) -> dict[str, Any]:
+        """Tell as evidence how many requests the trial of so many nodes stands on, of how many, and how well step times are known;
+        nothing without a trial."""
         found = self._tried.get(nodes)
-        return {"simulated_requests": found.simulated, "simulated_requests_of": found.requests} if found else {}
+        if found is None or self.engine is None:
+            return {}
+        known = {"step_times": self.engine.says} if self.engine.says else {}
+        return {"simulated_requests": found.simulated, "simulated_requests_of": found.requests, **known}
 
     def failed(self, nodes: int) -> str | None:
         """Say by how much the promise is broken on so many nodes in a trial; None where it is kept, or there is no trial."""

@@ -5,10 +5,12 @@ requests, the shares of a few replicas stand for all. Requests that wait now com
 held are not computed again; the room that they take in the KV cache is not looked at here (slo.capacity.release does).
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from slo.capacity import rebuild
 from slo.capacity.demand import SLOT, Demand, Promise
+from slo.capacity.own import CHANGED, OwnReplica, sentence
 from slo.capacity.rebuild import Lengths
 from slo.capacity.request import Limits
 from slo.capacity.simulate import replay
@@ -21,11 +23,28 @@ MOST = 6_000  # requests that are simulated: a tenth of a second, and late ones 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What a pool's replica is to the simulator: step times as fitted to its own metrics and limits, both of one of its `ranks`."""
+    """What a pool's replica is to the simulator: step times as fitted to its own metrics and limits, both of one of its `ranks`. Steps of
+    the replicas `unlike` take that many times as long. `says` tells how well that is known."""
 
     model: StepModel
     limits: Limits
     ranks: int = 1
+    unlike: Mapping[str, float] = field(default_factory=dict)
+    says: str = ""
+
+
+def calibrated(own: OwnReplica) -> Calibrated | None:
+    """Return a pool's own replica as the simulator takes it; None where no prompt was seen, whose cost is then unknown.
+
+    A fit that is unsure is taken to be short by its error: nothing is to be released on a guess. No engine publishes its largest batch.
+    """
+    fit = own.calibration
+    if fit.prompts is None:
+        return None
+    most = max(Limits().max_num_seqs, fit.most_running)
+    limits = Limits(fit.kv_tokens // Limits().block_size, max_num_seqs=most, max_num_batched_tokens=max(8192, most))
+    model = fit.model.times(1 + fit.error) if fit.error > CHANGED else fit.model
+    return Calibrated(model, limits, fit.ranks, fit.left_out, sentence(fit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +68,16 @@ def trial(demand: Demand, replicas: int, promise: Promise, engine: Calibrated, m
     """
     if replicas < 1:
         raise ValueError(f"{replicas} replicas cannot serve; at least 1")
-    arrivals, engines = _arrivals(demand), replicas * engine.ranks
+    arrivals, engines, slowness = _arrivals(demand), replicas * engine.ranks, _slowness(demand.strength, engine)
     chosen = max(1, min(engines, most * engines // max(1, len(arrivals))))
     good = simulated = 0
     for place in range(chosen):
         index = place * engines // chosen
         mine = arrivals[index::engines]
         if mine:
-            slower = _slowness(demand.strength, index // engine.ranks)
-            found = replay(mine, 1, _held(engine.model, demand.found).times(slower), engine.limits)
+            nth = index // engine.ranks
+            model = _held(engine.model, demand.found).times(slowness[nth] if nth < len(slowness) else 1.0)
+            found = replay(mine, 1, model, engine.limits)
             good += round(found.goodput(promise.ttft, promise.tpot) * len(mine))
             simulated += len(mine)
     return Trial(good, simulated, len(arrivals))
@@ -79,7 +99,11 @@ def _held(model: StepModel, found: float) -> StepModel:
     return replace(model, decode_per_sequence=model.decode_per_sequence + found * model.decode_per_kv_token)
 
 
-def _slowness(strength: Strength, index: int) -> float:
-    """Times as long that a step takes on a replica, of those present from the weakest on and new ones beyond, as on one like most."""
-    names = strength.weakest_first()
-    return strength.unit / strength.of(names[index]) if strength.own and strength.unit and index < len(names) else 1.0
+def _slowness(strength: Strength, engine: Calibrated) -> list[float]:
+    """How many times as long the steps of the replicas take that are there, the slowest first; those beyond are like most."""
+
+    def factor(name: str) -> float:
+        measured = strength.unit / strength.of(name) if strength.own and strength.unit else 1.0
+        return engine.unlike.get(name, measured)
+
+    return sorted(map(factor, strength.present), reverse=True)

@@ -2,11 +2,14 @@
 
 from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import Engine, select
 
+from slo.capacity.own import OwnReplica
 from slo.ledger.database import writing
 from slo.ledger.rollup import insert
 from slo.ledger.tables import calibrations
+from slo.spec import Pool
 
 
 class Look(NamedTuple):
@@ -31,3 +34,20 @@ def last_look(engine: Engine, pool: str) -> Look | None:
     with engine.connect() as connection:
         row = connection.execute(select(calibrations).where(calibrations.c.pool == pool)).first()
         return None if row is None else Look(*row)
+
+
+def kept_fit(engine: Engine, pool: Pool) -> OwnReplica | None:
+    """Return the last good fit of what the pool runs today; None where there is none."""
+    look = last_look(engine, pool.name)
+    return None if look is None else fit_of(look, pool)
+
+
+def fit_of(look: Look, pool: Pool) -> OwnReplica | None:
+    """Return the fit that a look has kept, if it is of what the pool runs today."""
+    if look.body is None:
+        return None
+    try:
+        kept = msgspec.json.decode(look.body, type=OwnReplica)
+    except msgspec.ValidationError:  # of a version that told less: the next look tells it anew
+        return None
+    return kept if kept.runs_as(pool) else None

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 from slo.capacity.calibrate import calibrate
 from slo.capacity.intervals import selectors
 from slo.capacity.own import OwnReplica, own, told
-from slo.ledger.calibrations import Look, keep_look, last_look
+from slo.ledger.calibrations import Look, fit_of, keep_look, kept_fit, last_look
 from slo.service.history import rfc3339
 from slo.service.state import Service
 from slo.sources import SourceError
@@ -91,18 +91,7 @@ def _look(service: Service, pool: Pool) -> None:
 
 def calibrated(service: Service, pool: Pool) -> OwnReplica | None:
     """Return the last good fit of what the pool runs today; None where there is none."""
-    look = last_look(service.ledger.engine, pool.name)
-    return None if look is None else _of(look, pool)
-
-
-def _of(look: Look, pool: Pool) -> OwnReplica | None:
-    if look.body is None:
-        return None
-    try:
-        kept = msgspec.json.decode(look.body, type=OwnReplica)
-    except msgspec.ValidationError:  # of a version that told less: the next look tells it anew
-        return None
-    return kept if kept.runs_as(pool) else None
+    return kept_fit(service.ledger.engine, pool)
 
 
 def calibration(service: Service, pool: Pool) -> PoolCalibration:
@@ -111,7 +100,7 @@ def calibration(service: Service, pool: Pool) -> PoolCalibration:
     if look is None:
         nothing = "nobody has looked yet: the service does so every ten minutes"
         return PoolCalibration(pool=pool.name, looked_at=None, calibration=None, reason=nothing)
-    kept = _of(look, pool)
+    kept = fit_of(look, pool)
     reason = look.reason
     if kept is None and reason is None:
         reason = "the last fit was of another model, other GPUs, or by another version of Plimsoll"

@@ -15,9 +15,11 @@ from slo.capacity import plan, signals
 from slo.capacity.answer import Recommendation, nothing_known
 from slo.capacity.prices import Prices, packaged
 from slo.capacity.recommend import recommend
+from slo.capacity.trial import calibrated
 from slo.exclusions import Exclusion, of_file
 from slo.exhaustion import Exhaustion
 from slo.ledger.by_hand import kept_exclusions
+from slo.ledger.calibrations import kept_fit
 from slo.ledger.database import reason
 from slo.ledger.ingest import FINAL_AFTER, ingest
 from slo.ledger.judging import judge
@@ -127,7 +129,8 @@ class Service:
         last, decided = self._recommendations.get(pool.name), self._decided.get(pool.name)
         if decided is not None and now - decided.at > signals.MEMORY:
             decided = None  # what was decided before a long outage says nothing of what is there now
-        new = recommend(pool, signals.read(series, now), now, promised, last=decided)
+        own = kept_fit(self.ledger.engine, pool)
+        new = recommend(pool, signals.read(series, now), now, promised, decided, calibrated(own) if own else None)
         self._recommendations[pool.name] = new
         if new.recommended_nodes is not None:
             self._decided[pool.name] = new
