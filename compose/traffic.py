@@ -8,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 
 from compose.inputs import UserError
-from slo.capacity.history import PART, History, HistoryError, Part, part, rebuilt, selectors
+from slo.capacity.history import READ, History, HistoryError, Part, parts, rebuilt, selectors
 from slo.capacity.traces import UNITS, Arrival, TraceError, load
 from slo.ledger.booking import MAX_GAP
 from slo.sources import SourceError
@@ -76,13 +76,15 @@ def _trace(args: argparse.Namespace) -> list[Arrival]:
 
 def _history(url: str, pool: Pool, start: float, end: float, progress: Progress) -> History:
     source = PrometheusSource(url)
-    parts: list[Part] = []
+    read: list[Part] = []
+    begin = start
     try:
-        while (begin := start + len(parts) * PART) < end:
+        while begin < end:
             progress(f"reading, {(begin - start) / (end - start):.0%}")
-            until = min(end, begin + PART)
-            parts.append(part(source.series(selectors(pool), begin - MAX_GAP, until), begin, until))
-        return rebuilt(parts, start, end)
+            until = min(end, begin + READ)
+            read += parts(source.series(selectors(pool), begin - MAX_GAP, until), begin, until)
+            begin = until
+        return rebuilt(read, start, end)
     except SourceError as error:
         raise UserError(f"--prometheus {error}") from error
     except HistoryError as error:

@@ -15,7 +15,7 @@ from pool_world import MODEL, Ask, Life, PoolWorld, Sample, asks
 from process import PLIMSOLL, refused
 from recorded import Recorded
 from slo import catalogue as c
-from slo.capacity.history import PART, History, HistoryError, Part, part, rebuilt, selectors
+from slo.capacity.history import READ, History, HistoryError, Part, parts, rebuilt, selectors
 from slo.ledger.booking import MAX_GAP
 from slo.sources import Series
 from slo.spec import load
@@ -72,18 +72,18 @@ def world(but: tuple[float, float] = (0, 0)) -> World:
     return World(lives, dict.fromkeys(lives, every(START - 300, END, but)))
 
 
-def parts(series: Sequence[Series], end: float = END) -> list[Part]:
+def read(series: Sequence[Series]) -> list[Part]:
     """Read as the command does: an hour at a time, with what it needs before."""
     source = Recorded(list(series))
     found: list[Part] = []
-    while (begin := START + len(found) * PART) < end:
-        until = min(end, begin + PART)
-        found.append(part(source.series(selectors(POOL), begin - MAX_GAP, until), begin, until))
+    for begin in (START, START + READ):
+        until = min(END, begin + READ)
+        found += parts(source.series(selectors(POOL), begin - MAX_GAP, until), begin, until)
     return found
 
 
 def history(told: World | Sequence[Series]) -> History:
-    return rebuilt(parts(told.series() if isinstance(told, World) else told), START, END)
+    return rebuilt(read(told.series() if isinstance(told, World) else told), START, END)
 
 
 def came(told: World, since: float = START, until: float = END) -> list[Ask]:

@@ -15,7 +15,7 @@ from statistics import median
 from typing import NamedTuple
 
 from slo import catalogue as c
-from slo.capacity.rebuild import Lengths, requests
+from slo.capacity.rebuild import Lengths, requests, unevenness
 from slo.capacity.traces import Arrival
 from slo.catalogue import Metric
 from slo.indicators import Selector
@@ -27,7 +27,9 @@ from slo.spec import Pool
 ENDED = (c.FINISHED, c.REJECTED, c.ABANDONED)
 ENOUGH = 0.9  # share of the span that must have been observed
 MOST = 1_000_000  # requests, of which a replay takes a quarter of a minute (docs/capacity.md)
-PART = 3600.0  # seconds of which lengths, and how bursty arrivals are, are taken as of one kind
+READ = 3600.0  # seconds that are read at a time, and of which arrivals are taken as bursty in one way
+PART = 60.0  # seconds of which lengths are told
+ALIKE = 100  # requests that must have finished in one part, or in some together, for their lengths to be told apart from others'
 
 
 class HistoryError(ValueError):
@@ -49,15 +51,27 @@ class Tokens:
     buckets: dict[float, float] = field(default_factory=lambda: defaultdict(float))
     total: float = 0.0
 
+    def count(self, bound: float | None, by: float) -> None:
+        """Count requests of a bucket, or (None) tokens."""
+        if bound is None:
+            self.total += by
+        else:
+            self.buckets[bound] += by
+
     def add(self, other: "Tokens") -> None:
         """Count another's requests, too."""
-        self.total += other.total
+        self.count(None, other.total)
         for bound, count in other.buckets.items():
-            self.buckets[bound] += count
+            self.count(bound, count)
+
+    @property
+    def requests(self) -> float:
+        """How many there are."""
+        return sum(self.buckets.values())
 
     def lengths(self) -> Lengths | None:
         """Return them as slo.capacity.rebuild takes them; None of none."""
-        count = sum(self.buckets.values())
+        count = self.requests
         bounds = tuple(sorted(bound for bound in self.buckets if bound < inf))
         if count <= 0 or self.total <= 0:
             return None
@@ -66,12 +80,12 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What was read of at most PART seconds."""
+    """What was read of PART seconds (the last of a span may be shorter)."""
 
-    stretches: list[Stretch]
-    prompt: Tokens
-    output: Tokens
     simulated: bool
+    stretches: list[Stretch] = field(default_factory=list)
+    prompt: Tokens = field(default_factory=Tokens)
+    output: Tokens = field(default_factory=Tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +101,35 @@ class History:
 
 
 def selectors(pool: Pool) -> list[Selector]:
-    """Return what has to be read, from MAX_GAP before a part on."""
+    """Return what has to be read, from MAX_GAP before a span on."""
     plain = (c.REPLICA_START, c.REPLICA_INFO, c.REQUESTS_RUNNING, c.REQUESTS_WAITING, *ENDED)
     names = [metric.name for metric in plain]
     names += [name for metric in (c.PROMPT_LENGTH, c.GENERATION_LENGTH) for name in (metric.bucket, metric.sum)]
     return [Selector(name, (("model", (pool.model,)),)) for name in names]
 
 
-def part(series: Sequence[Series], start: float, end: float) -> Part:
-    """Count what came with start < time of reading <= end."""
+def parts(series: Sequence[Series], start: float, end: float) -> list[Part]:
+    """Count what came with start < time of reading <= end, by parts."""
     fleet = replicas(series)
     read: dict[Unit, list[Series]] = defaultdict(list)
     for item in series:
         read[unit(item.labels)].append(item)
-    stretches = [
-        found for key, replica in fleet.items() for found in _stretches(read[key], replica) if start < found.end <= end
-    ]
-    prompt, output = Tokens(), Tokens()
-    for tokens, metric in ((prompt, c.PROMPT_LENGTH), (output, c.GENERATION_LENGTH)):
-        for key, replica in fleet.items():
-            tokens.add(_tokens(read[key], replica, metric, start, end))
-    return Part(stretches, prompt, output, any(replica.simulated for replica in fleet.values()))
+    simulated = any(replica.simulated for replica in fleet.values())
+    found = [Part(simulated) for _ in range(ceil((end - start) / PART))]
+    for key, replica in fleet.items():
+        for stretch in _stretches(read[key], replica):
+            if start < stretch.end <= end:
+                found[_part(stretch.end - start)].stretches.append(stretch)
+        for metric, which in ((c.PROMPT_LENGTH, "prompt"), (c.GENERATION_LENGTH, "output")):
+            for at, bound, by in _tokens(read[key], replica, metric):
+                if start < at <= end:
+                    getattr(found[_part(at - start)], which).count(bound, by)
+    return found
+
+
+def _part(seconds: float) -> int:
+    """Which part a reading belongs to that was made so long after the beginning: what it tells came before it."""
+    return ceil(seconds / PART) - 1
 
 
 def _stretches(read: Sequence[Series], replica: Replica) -> Iterator[Stretch]:
@@ -131,28 +153,27 @@ def _stretches(read: Sequence[Series], replica: Replica) -> Iterator[Stretch]:
         yield Stretch(begin, at, left[at] + inside[at] - (0.0 if base is None else inside[base]) if knows else None)
 
 
-def _tokens(read: Sequence[Series], replica: Replica, metric: Metric, start: float, end: float) -> Tokens:
-    found, upto = Tokens(), defaultdict[float, float](float)
+def _tokens(read: Sequence[Series], replica: Replica, metric: Metric) -> Iterator[tuple[float, float | None, float]]:
+    """Yield (time, bucket's upper bound, requests) and (time, None, tokens) as they came into a histogram."""
+    bounds = sorted({float(item.labels["le"]) for item in read if item.name == metric.bucket})
+    above = dict(pairwise(bounds))
     for item in read:
-        if item.name in (metric.bucket, metric.sum):
-            grown = sum(by for at, by in increments(item.samples, replica) if start < at <= end)
-            if item.name == metric.sum:
-                found.total += grown
-            else:
-                upto[float(item.labels["le"])] += grown
-    below = 0.0
-    for bound, count in sorted(upto.items()):
-        found.buckets[bound], below = count - below, count
-    return found
+        if item.name not in (metric.bucket, metric.sum):
+            continue
+        bound = float(item.labels["le"]) if item.name == metric.bucket else None
+        for at, by in increments(item.samples, replica):
+            yield at, bound, by
+            if bound in above:  # the next bucket counts these, too
+                yield at, above[bound], -by
 
 
-def rebuilt(parts: Sequence[Part], start: float, end: float) -> History:
-    """Make the requests of consecutive parts of PART seconds each (the last may be shorter); raises HistoryError."""
-    stretches = [found for each in parts for found in each.stretches]
-    told = [found.end - found.begin for found in stretches if found.came is not None and found.end > found.begin]
-    if not told:
+def rebuilt(told: Sequence[Part], start: float, end: float) -> History:
+    """Make the requests of consecutive parts, of which all but the last have PART seconds; raises HistoryError."""
+    stretches = [found for each in told for found in each.stretches]
+    seconds = [found.end - found.begin for found in stretches if found.came is not None and found.end > found.begin]
+    if not seconds:
         raise HistoryError("no replica tells the requests that finished, run and wait in this time")
-    slot = max(1.0, round(median(told), 3))
+    slot = max(1.0, round(median(seconds), 3))
     counts, known = _slots(stretches, start, end, slot)
     gaps = [(start + first * slot, min(end, start + last * slot)) for first, last in _runs(known)]
     observed = sum(known) / len(known)
@@ -166,10 +187,10 @@ def rebuilt(parts: Sequence[Part], start: float, end: float) -> History:
     whole = _whole([counts[index] for index in kept])
     if sum(whole) > MOST:
         raise HistoryError(f"{sum(whole):,} requests came; {MOST:,} at most can be replayed: choose a shorter span")
-    arrivals = list(_arrivals(parts, [index * slot for index in kept], whole, slot))
+    arrivals = list(_arrivals(told, [index * slot for index in kept], whole, slot))
     if not arrivals:
         raise HistoryError("no request came in this time")
-    return History(arrivals, observed, gaps, slot, any(each.simulated for each in parts))
+    return History(arrivals, observed, gaps, slot, any(each.simulated for each in told))
 
 
 def _slots(stretches: Sequence[Stretch], start: float, end: float, slot: float) -> tuple[list[float], list[bool]]:
@@ -207,18 +228,39 @@ def _whole(counts: Sequence[float]) -> list[int]:
     return [after - before for before, after in pairwise(edges)]
 
 
-def _arrivals(parts: Sequence[Part], times: Sequence[float], counts: Sequence[int], slot: float) -> Iterator[Arrival]:
-    """Yield the requests of each part by its own lengths, or by those of all where none finished in it."""
-    prompts, outputs = Tokens(), Tokens()
-    for each in parts:
-        prompts.add(each.prompt)
-        outputs.add(each.output)
-    prompt, output = prompts.lengths(), outputs.lengths()
-    if prompt is None or output is None:
-        raise HistoryError(f"no replica tells the lengths of requests ({c.PROMPT_LENGTH}, {c.GENERATION_LENGTH})")
+def _arrivals(told: Sequence[Part], times: Sequence[float], counts: Sequence[int], slot: float) -> Iterator[Arrival]:
+    """Yield the requests of slots at these times: of each stretch of alike parts by its own lengths."""
+    of = list(_alike(told))
+    uneven = {
+        hour: unevenness([count for _, count in run])
+        for hour, run in groupby(zip(times, counts, strict=True), key=lambda item: item[0] // READ)
+    }
     before = 0
-    for index, run in groupby(zip(times, counts, strict=True), key=lambda item: int(item[0] // PART)):
-        mine, came = parts[index], [float(count) for _, count in run]
-        made = requests(came, slot, mine.prompt.lengths() or prompt, mine.output.lengths() or output, index)
+    for first, run in groupby(
+        zip(times, counts, strict=True), key=lambda item: of[min(int(item[0] // PART), len(of) - 1)]
+    ):
+        slots = list(run)
+        made = requests([count for _, count in slots], slot, *first[1:], first[0], uneven[slots[0][0] // READ])
         yield from (row._replace(time=row.time + before * slot) for row in made)
-        before += len(came)
+        before += len(slots)
+
+
+def _alike(told: Sequence[Part]) -> Iterator[tuple[int, Lengths, Lengths]]:
+    """Yield of each part the number of its stretch and its lengths: those of as few parts from one on as finished ALIKE requests."""
+    stretches: list[list[Part]] = [[]]
+    for each in told:
+        stretches[-1].append(each)
+        if sum(one.output.requests for one in stretches[-1]) >= ALIKE:
+            stretches.append([])
+    if len(stretches) > 1:  # what is left over at the end goes with those before
+        rest = stretches.pop()
+        stretches[-1] += rest
+    for number, stretch in enumerate(stretches):
+        prompt, output = Tokens(), Tokens()
+        for each in stretch:
+            prompt.add(each.prompt)
+            output.add(each.output)
+        prompts, outputs = prompt.lengths(), output.lengths()
+        if prompts is None or outputs is None:
+            raise HistoryError(f"no replica tells the lengths of requests ({c.PROMPT_LENGTH}, {c.GENERATION_LENGTH})")
+        yield from [(number, prompts, outputs)] * len(stretch)

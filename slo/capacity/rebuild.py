@@ -1,8 +1,8 @@
 """Requests made from counts: as many as came in each slot, with lengths as a histogram of them has it.
 
 A pool's counters do not tell when inside a slot a request came (here: in bursts where slots differ by more than chance), which prompt
-had which output (here: any), and where in its bucket a length was (here: so that the mean is right). docs/capacity.md says how
-much these matter on recorded traffic: the first a lot, the others hardly.
+had which output (here: any), where in its bucket a length was (here: so that the mean is right), and whether lengths changed with time
+(here: no; ask for short spans). docs/capacity.md says how much these matter on recorded traffic.
 """
 
 from bisect import bisect_left
@@ -105,17 +105,19 @@ def unevenness(counts: Sequence[float]) -> float:
     return min(max(0.0, excess / pairs), MOST_UNEVEN) if pairs else 0.0
 
 
-def requests(counts: Sequence[float], slot: float, prompt: Lengths, output: Lengths, seed: int = 0) -> list[Arrival]:
+def requests(
+    counts: Sequence[float], slot: float, prompt: Lengths, output: Lengths, seed: int = 0, uneven: float | None = None
+) -> list[Arrival]:
     """Make the requests of which `counts` came in each slot of `slot` seconds, in order of time from 0 on.
 
     As many as were counted: what a slot has beyond a whole number goes to the next. Inside a slot they are spread over its halves, and
     these over theirs, as unevenly as over neighbouring slots: a Poisson process where slots differ no more than by chance,
-    bursts where they do. The same input gives the same requests. Raises ValueError for a count below 0.
+    bursts where they do. `uneven` is how much they do in more slots than these. The same input gives the same requests. Raises ValueError for a count below 0.
     """
     if not all(isfinite(count) and count >= 0 for count in counts) or not slot > 0:
         raise ValueError(f"slots of {slot:g} s with {min(counts, default=0):g} requests at least: counts are 0 or more")
     random = Random(f"rebuilt {seed}")  # noqa: S311 - a simulation
-    uneven = unevenness(counts)
+    uneven = unevenness(counts) if uneven is None else uneven
     times: list[float] = []
     for index, total in enumerate(accumulate(counts)):
         inside = int(total + 0.5) - len(times)
