@@ -1,10 +1,13 @@
 """Ours against other scaling rules on recorded traffic: `PLIMSOLL_DATA=... python tests/bench_backtest.py`. Prints tables; judges nothing.
 
 For each trace and rate: every policy's goodput and node-hours, whether ours dominates it, and where not, why, from the
-figures themselves (slo/capacity/verdict.py). The replays are deterministic, whatever the machine.
+figures themselves (slo/capacity/verdict.py). The replays are deterministic, whatever the machine. With `held-out` behind it: on traffic
+that no variant of ours was ever chosen on, which is made of the same traces: both at once, as a pool that serves either would
+see them, and each backwards, which turns every slow rise into a slow fall and the ends of bursts into beginnings.
 """
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,17 +59,28 @@ def figures(found: dict[str, Any]) -> list[str]:
     ]
 
 
+def cases(held_out: bool) -> Iterator[tuple[str, list[Arrival]]]:
+    """Yield names and traffic."""
+    folder = Path(os.environ["PLIMSOLL_DATA"]) / "traces"
+    files = {name: folder / f"AzureLLMInferenceTrace_{name}.csv.gz" for name in TRACES}
+    if not held_out:
+        yield from ((f"{name} x{scale:g}", load(files[name], scale)) for name in TRACES for scale in SCALES)
+        return
+    for scale in (0.5, 1, 2, 3):
+        yield f"both x{scale:g}", sorted(row for file in files.values() for row in load(file, scale))
+    for name, scale in (("conv", 3), ("conv", 5), ("code", 1), ("code", 2), ("code", 3)):
+        rows = load(files[name], scale)
+        yield f"{name} backwards x{scale:g}", [row._replace(time=rows[-1].time - row.time) for row in reversed(rows)]
+
+
 def main() -> None:
     """Print a table for each trace and rate."""
-    folder = Path(os.environ["PLIMSOLL_DATA"]) / "traces"
-    for name in TRACES:
-        for scale in SCALES:
-            arrivals = load(folder / f"AzureLLMInferenceTrace_{name}.csv.gz", scale)
-            print(f"\n### {name} x{scale:g}: {len(arrivals):,} requests, {arrivals[-1].time:,.0f} s\n")
-            print(f"| policy | good {KEY} | node-hours | flaps | s under water | ours | why |")
-            print("|---" * 7 + "|")
-            for row in compare(arrivals):
-                print("| " + " | ".join(row) + " |", flush=True)
+    for name, arrivals in cases(sys.argv[1:] == ["held-out"]):
+        print(f"\n### {name}: {len(arrivals):,} requests, {arrivals[-1].time:,.0f} s\n")
+        print(f"| policy | good {KEY} | node-hours | flaps | s under water | ours | why |")
+        print("|---" * 7 + "|")
+        for row in compare(arrivals):
+            print("| " + " | ".join(row) + " |", flush=True)
 
 
 if __name__ == "__main__":
