@@ -76,7 +76,10 @@ def test_other_hardware_has_that_much_more_memory_and_steps_within_a_band() -> N
     """Two H200 have 2 x 61 GB x 0.9 more; four H100 2 x (72 - 1) GB; weights of 4 bits take 35 GB less."""
     h200 = Hardware("H200-141GB", 2, 8)
     for on, more in ((h200, 109.8e9), (Hardware("H100-80GB", 4, 8), 142e9), (Hardware("H100-80GB", 2, 4), 35e9)):
-        assert room(MINE, on, None, 700, 0).tokens == 235_200 + int(more // PER_TOKEN)
+        there = room(MINE, on, None, 700, 0)
+        assert there.tokens == 235_200 + int(more // PER_TOKEN)
+        assert there.kv_bytes == pytest.approx(235_200 * PER_TOKEN + more, rel=1e-4)
+        assert room(MINE, on, 1, 700, 0).kv_bytes == there.kv_bytes
     found = timing(MINE, h200)
     fast, slow = found.models
     assert not found.measured

@@ -91,6 +91,7 @@ def room(own: OwnReplica, target: Hardware, kv_bytes: int | None, context: int, 
             said.append(
                 f"other hardware: {more / memory.GIB:+,.1f} GiB for it, at {per_token:,} bytes a token: {tokens:,} tokens"
             )
+    held = None if per_token is None else float(tokens * per_token)
     if kv_bytes is not None and kv_bytes != (stored or KV_BYTES):
         tokens = tokens * (stored or KV_BYTES) // kv_bytes
         taken = "" if stored else f", taken to be {8 * KV_BYTES} now"
@@ -98,9 +99,7 @@ def room(own: OwnReplica, target: Hardware, kv_bytes: int | None, context: int, 
     requests = max(0, tokens - shared) // (context - shared)
     once = [f"shared: {shared:,} tokens are the same for all, and held once"] if shared else []
     said += [*once, f"requests at once: {requests:,} of {context:,} tokens"]
-    return Fit(
-        None if per_token is None else float(own.calibration.kv_tokens * per_token), tokens, requests, tuple(said)
-    )
+    return Fit(held, tokens, requests, tuple(said))
 
 
 def beyond(own: OwnReplica, mix: Sequence[Kind], concurrency: tuple[float, float] | None) -> Iterator[str]:
