@@ -8,8 +8,11 @@ import pytest
 from slo.capacity.answer import Recommendation
 from slo.capacity.demand import Promise
 from slo.capacity.recommend import recommend
+from slo.capacity.request import Limits
 from slo.capacity.signals import ReplicaSignals, read
 from slo.capacity.spot import Need, allowed, mix
+from slo.capacity.steps import load as load_steps
+from slo.capacity.trial import Calibrated
 from slo.node import Node, Reserved, Spot
 from slo.quantities import Target
 from slo.spec import Pool, SpecError, load
@@ -101,6 +104,21 @@ def test_nodes_that_are_there_because_scale_in_waits_may_be_on_spot_and_without_
     plain = asked(pool("gpus: 1, hourly_usd: 4.0}"), four)
     assert "mix" not in plain.evidence
     assert plain.reasons == [reason for reason in found.reasons if "spot" not in reason and "USD" not in reason]
+
+
+def test_a_release_that_is_tried_is_priced_with_its_mix() -> None:
+    found = recommend(
+        pool(), replicas(20), NOW, Promise(2.0, 0.2, 0.9), engine=Calibrated(load_steps("70b-fp8-h100-tp4"), Limits())
+    )
+    assert (found.action, found.current_nodes, found.recommended_nodes, found.expected.by) == (
+        "release",
+        4,
+        2,
+        "simulation",
+    )
+    # Of four nodes two may be on spot, as two must be left; of two none.
+    cost = found.cost
+    assert (cost.usd_per_hour_now, cost.usd_per_hour_recommended, cost.usd_per_hour_difference) == (11.2, 8.0, -3.2)
 
 
 def test_nodes_that_only_work_off_a_backlog_may_be_on_spot() -> None:

@@ -6,21 +6,31 @@ from slo.capacity.answer import Recommendation
 from slo.capacity.demand import Promise
 from slo.capacity.known import strength_of
 from slo.capacity.recommend import recommend
+from slo.capacity.request import Limits
 from slo.capacity.signals import read
+from slo.capacity.steps import load
 from slo.capacity.strength import ALIKE, COMMON, EARLIER, MEASURED, MEDIAN, Strength, weigh
+from slo.capacity.trial import Calibrated
 from test_recommend import NOW, POOL, served
 
 EASY = Promise(2.0, 0.2, 0.9)
 MOST = {"strong": 90, "weak": 30}  # requests of 1,000 tokens in 15 s: 6,000 and 2,000 tokens/s
 
 
-def asked(strong: int, weak: int, full: int = 4, last: Recommendation | None = None, **others: int) -> Recommendation:
+def asked(
+    strong: int,
+    weak: int,
+    full: int = 4,
+    last: Recommendation | None = None,
+    engine: Calibrated | None = None,
+    **others: int,
+) -> Recommendation:
     """Ask for a pool that was full for so many slots twenty minutes ago, and got this many requests in each slot since."""
     first = {name: [most * (full + 2)] + [0] * (full + 1) if full else [] for name, most in MOST.items()}
     loads = {name: first[name] + [calm] * 82 for name, calm in (("strong", strong), ("weak", weak))}
     loads |= {name: [0] * (full + 2) + [calm] * 82 for name, calm in others.items()}
     series = [item for name, load in loads.items() for item in served(name, load, most=MOST.get(name, 45))]
-    return recommend(POOL, read(series, NOW), NOW, EASY, last=last)
+    return recommend(POOL, read(series, NOW), NOW, EASY, last, engine)
 
 
 def test_each_replica_counts_as_it_was_measured_and_one_never_full_as_the_lower_median() -> None:
@@ -56,6 +66,15 @@ def test_a_release_holds_even_if_the_strongest_leaves_and_names_the_weakest(
     said = "best to leave, as the weakest: weak; the rest is enough even if the strongest leave instead"
     assert (said in found.reasons) == (action == "release")
     assert (said in asked(strong, weak, last=found).reasons) == (action == "release"), "as long as it has not left"
+
+
+@pytest.mark.parametrize(("slowness", "action"), [(3, "release"), (9, "hold")])
+def test_a_release_is_tried_on_the_weakest(slowness: float, action: str) -> None:
+    # The model is of the weak one; steps of the strong one take a third as long, which would do.
+    found = asked(20, 7, engine=Calibrated(load("70b-fp8-h100-tp4").times(slowness), Limits()))
+    assert (found.action, found.expected.by) == (action, "simulation"), found.reasons
+    alone = asked(20, 7, engine=Calibrated(load("70b-fp8-h100-tp4").times(slowness / 3), Limits()))
+    assert alone.action == "release"
 
 
 def test_what_was_measured_is_remembered_from_answer_to_answer() -> None:
