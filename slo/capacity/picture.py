@@ -4,6 +4,7 @@ when requests waited. Needs matplotlib (the extra `picture`). The same input giv
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from itertools import groupby
+from math import inf
 from typing import Any
 
 import matplotlib as mpl
@@ -31,7 +32,12 @@ WIDTH, HEAD, TOP, BETWEEN, STRIP, FOOT = 9.0, 0.85, 3.3, 1.2, 0.85, 0.45  # inch
 FORESIGHT = "clairvoyant"  # nobody has it: it makes no other pale
 NEAR = 5  # points: marks that are closer share a label
 LETTER, LINE = 5.0, 11.0  # points: size of a label's letter
-MINUTE, MILLISECONDS = 60.0, 1000
+MILLISECONDS = 1000
+UNITS = (
+    (5 * 3600.0, 60.0, "minutes"),
+    (100 * 3600.0, 3600.0, "hours"),
+    (inf, 86400.0, "days"),
+)  # of time, by how much is shown
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -52,11 +58,12 @@ def drawn(backtest: Backtest, outcomes: Mapping[str, Outcome], source: str, form
         rows = figure.add_gridspec(len(outcomes), 1, **box, top=1 - low / height, bottom=FOOT / height, hspace=0.75)
         strips = [figure.add_subplot(rows[index]) for index in range(len(outcomes))]
         most = max(moment.paid for outcome in outcomes.values() for moment in outcome.timeline)
+        _, seconds, unit = next(one for one in UNITS if backtest.arrivals[-1].time <= one[0])
         for axes, (name, outcome) in zip(strips, outcomes.items(), strict=True):
-            _over_time(axes, backtest, name, outcome, most)
+            _over_time(axes, backtest, name, outcome, (most, seconds))
             axes.sharex(strips[0])
             axes.tick_params(labelbottom=axes is strips[-1])
-        strips[-1].set_xlabel("minutes", color=SOFT)
+        strips[-1].set_xlabel(unit, color=SOFT)
         _key(figure, strips, height, low)
         written = BytesIO()
         figure.savefig(written, format=form, dpi=160, metadata={"Date": None} if form == "svg" else {"Software": None})
@@ -175,14 +182,15 @@ def _touch(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _over_time(axes: Axes, backtest: Backtest, name: str, outcome: Outcome, most: int) -> None:
-    """Nodes of a policy over time, in front of what came; shaded while requests waited. `most` is the highest of all policies."""
-    minutes = [moment.time / MINUTE for moment in outcome.timeline]
-    came = _requests(backtest, len(minutes))
-    scale, peak = (most + 0.5) / max(came), max(came) / SCRAPE
+def _over_time(axes: Axes, backtest: Backtest, name: str, outcome: Outcome, scale: tuple[int, float]) -> None:
+    """Nodes of a policy over time, in front of what came; shaded while requests waited. `scale`: most nodes, and seconds of time's unit."""
+    most, unit = scale
+    times = [moment.time / unit for moment in outcome.timeline]
+    came = _requests(backtest, len(times))
+    each, peak = (most + 0.5) / max(came), max(came) / SCRAPE
     axes.fill_between(
-        minutes,
-        [scale * count for count in came],
+        times,
+        [each * count for count in came],
         step="post",
         color=DEMAND,
         linewidth=0,
@@ -190,14 +198,14 @@ def _over_time(axes: Axes, backtest: Backtest, name: str, outcome: Outcome, most
     )
     for index, (begin, end) in enumerate(_under_water(outcome)):
         axes.axvspan(
-            begin / MINUTE, end / MINUTE, color=WATER, linewidth=0, alpha=0.65, label="_" * index + "requests waited"
+            begin / unit, end / unit, color=WATER, linewidth=0, alpha=0.65, label="_" * index + "requests waited"
         )
     paid, serving = ([getattr(moment, what) for moment in outcome.timeline] for what in ("paid", "serving"))
-    axes.step(minutes, paid, where="post", color=OTHERS, linewidth=0.8, linestyle=(0, (1, 1.2)), label="nodes paid")
-    axes.step(minutes, serving, where="post", color=OURS, linewidth=1.5, label="nodes that serve")
+    axes.step(times, paid, where="post", color=OTHERS, linewidth=0.8, linestyle=(0, (1, 1.2)), label="nodes paid")
+    axes.step(times, serving, where="post", color=OURS, linewidth=1.5, label="nodes that serve")
     axes.set_ylim(0, most + 0.5)
     axes.set_yticks([0, most])
-    axes.set_xlim(0, max(minutes[-1], 1 / MINUTE))
+    axes.set_xlim(0, max(times[-1], SCRAPE / unit))
     axes.set_title(name, loc="left", fontsize=9, weight="bold", color=INK, pad=3)
     flaps = f"{outcome.flaps} flap{'' if outcome.flaps == 1 else 's'}"
     told = f"{_goodput(backtest, outcome):.2%} good · {outcome.node_hours:.2f} node-hours · {outcome.node_hours * backtest.node_usd:,.2f} USD · {flaps}"
