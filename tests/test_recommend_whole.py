@@ -135,6 +135,16 @@ def test_what_waits_now_is_ahead_of_what_comes() -> None:
     assert found.expected.recommended == 0.9184
 
 
+@pytest.mark.parametrize(("target", "said"), [(0.918, False), (0.919, True)])
+def test_where_the_answer_is_not_expected_to_be_enough_it_says_so(target: float, said: bool) -> None:
+    found = planned(served("a", [*FULL_ONCE, 200]), promise=Promise(2.0, 2.0, target))
+    assert (found.recommended_nodes, found.expected.recommended) == (POOL.nodes.max, 0.9184)
+    late = (
+        "even with 4 nodes 8.2% of the traffic of the last 15m would be late, by queue replay; promised: at most 8.1%"
+    )
+    assert (late in found.reasons) is said
+
+
 @pytest.mark.parametrize(
     ("found", "why"),
     [

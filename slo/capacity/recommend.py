@@ -60,6 +60,7 @@ def answer(case: Situation, engine: Calibrated | None = None, *, explain: bool =
     return replace(
         found,
         expected=expected(case, outlook, nodes),
+        reasons=[*found.reasons, *_even_so(outlook, nodes)],
         evidence=found.evidence | outlook.sample(nodes),
         alternatives=alternatives(case, outlook, asked, decided, left),
     )
@@ -97,6 +98,12 @@ def _written(case: Situation, asked: list[Ask], decided: Ask, left: Need) -> Rec
         rule="scale_in" if action == "release" and decided.rule == "hold" else decided.rule,
         cost=cost(case, nodes, left),
     )
+
+
+def _even_so(outlook: Expectation, nodes: int) -> list[str]:
+    """Say where what is recommended is not expected to be enough: because something waits, is limited, or no rule knows of it."""
+    broken = outlook.broken(nodes)
+    return [f"even with {nodes} node{'s' * (nodes != 1)} {broken}"] if broken else []
 
 
 def _order(pool: Pool, nodes: int) -> list[str]:
