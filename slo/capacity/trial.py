@@ -7,6 +7,7 @@ held are not computed again; the room that they take in the KV cache is not look
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from slo.capacity import rebuild
 from slo.capacity.demand import SLOT, Demand, Promise
@@ -68,7 +69,8 @@ def trial(demand: Demand, replicas: int, promise: Promise, engine: Calibrated, m
     """
     if replicas < 1:
         raise ValueError(f"{replicas} replicas cannot serve; at least 1")
-    arrivals, engines, slowness = _arrivals(demand), replicas * engine.ranks, _slowness(demand.strength, engine)
+    arrivals = _arrivals(demand.arrived, demand.backlog, demand.prompt, demand.output, demand.found)
+    engines, slowness = replicas * engine.ranks, _slowness(demand.strength, engine)
     chosen = max(1, min(engines, most * engines // max(1, len(arrivals))))
     good = simulated = 0
     for place in range(chosen):
@@ -83,14 +85,15 @@ def trial(demand: Demand, replicas: int, promise: Promise, engine: Calibrated, m
     return Trial(good, simulated, len(arrivals))
 
 
-def _arrivals(demand: Demand) -> list[Arrival]:
+@lru_cache(maxsize=1)  # several numbers of replicas are tried in a row, and this takes as long as the simulation
+def _arrivals(arrived: tuple[float, ...], backlog: float, prompt: float, output: float, found: float) -> list[Arrival]:
     """Make the requests again: those that wait at 0 s, then those that arrived, as far apart as they were; of prompts what was computed."""
-    size = demand.prompt + demand.output
+    size = prompt + output
     if not size:
         return []
-    prompt, output = Lengths(max(1.0, demand.prompt - demand.found)), Lengths(max(1.0, demand.output))
-    waiting = rebuild.requests([demand.backlog / size], SLOT, prompt, output, seed=1)
-    came = rebuild.requests([tokens / size for tokens in demand.arrived], SLOT, prompt, output)
+    lengths = Lengths(max(1.0, prompt - found)), Lengths(max(1.0, output))
+    waiting = rebuild.requests([backlog / size], SLOT, *lengths, seed=1)
+    came = rebuild.requests([tokens / size for tokens in arrived], SLOT, *lengths)
     return [*(request._replace(time=0.0) for request in waiting), *came]
 
 
