@@ -229,7 +229,9 @@ def test_on_a_phone_no_table_of_the_review_has_to_be_pushed_sideways(browser: Br
     hidden = "[...document.querySelectorAll('.sheet')].map(one => one.scrollWidth - one.clientWidth)"
     assert set(page.evaluate(hidden)) == {0}
     cell = page.locator(".stack td", has_text="95%").first
-    assert cell.evaluate("one => getComputedStyle(one, '::before').content") == '"target"', "what it is stands beside it"
+    assert cell.evaluate("one => getComputedStyle(one, '::before').content") == '"target"', (
+        "what it is stands beside it"
+    )
 
 
 def test_what_if_is_asked_from_the_pools_page_by_keyboard_and_answered(browser: Browser, url: str) -> None:
