@@ -1,24 +1,28 @@
 """How well a real engine's step time is known from its own metrics: `python tests/bench_calibration.py`. Prints figures; judges nothing.
 
 The engine decodes batches of many sizes, one after the other, while its page is scraped. The model is fitted to what the pages
-of the FITTED sizes said; for the UNSEEN ones its prediction stands beside the time per token that their clients took. Sizes
-take turns, so that a machine that slows down does so for both. Wants a quiet machine: on a busy one it measures the neighbours.
+of the FITTED sizes said; for the UNSEEN ones its prediction stands beside the time per token that their clients took. The same for
+prompts that are computed while others decode, by their length, beside what the engine's own prefill times say. Sizes take turns, so that a machine that slows down does so for both. Wants a quiet machine: on a busy one it measures the neighbours.
 """
 
 import asyncio
 import time
+from random import Random
 from statistics import median
 
 import httpx
 
 import real_engine
 from exporters.engine import EngineCollector
+from slo import catalogue
 from slo.capacity.calibrate import calibrate
 from slo.capacity.calibration import Calibration
 from slo.sources import Series
 
 FITTED, UNSEEN = (1, 2, 4, 8, 12, 16), (3, 6, 10, 14)
 ROUNDS = 2  # of every size
+FITTED_PROMPTS, UNSEEN_PROMPTS = (100, 400, 1600), (200, 800)  # tokens
+BESIDE, PROMPTS = 6, 5.0  # requests that decode while prompts are computed, and seconds of prompts
 TOKENS, PROMPT = 1000, "The load line"
 SCRAPED = 0.5  # seconds between two scrapes
 
@@ -62,8 +66,41 @@ async def batch(engine: real_engine.Engine, collector: EngineCollector, size: in
     return taken
 
 
-async def measure(engine: real_engine.Engine) -> tuple[dict[int, list[float]], list[Pages]]:
-    """Serve all batches; returns what their clients took by size, and the pages of the fitted ones, of each on their own."""
+async def beside(engine: real_engine.Engine, collector: EngineCollector, length: int, pages: Pages) -> float:
+    """Compute prompts of a length while others decode; returns their mean seconds in the engine, as its page says."""
+    random = Random(length)  # noqa: S311 - traffic, not secrets
+    told: Pages = {}
+
+    async def watch() -> None:
+        while True:
+            await scrape(collector, pages)
+            await asyncio.sleep(SCRAPED)
+
+    async with httpx.AsyncClient(timeout=300, trust_env=False) as client:
+        decoding = [asyncio.create_task(ask(client, engine)) for _ in range(BESIDE)]
+        await asyncio.sleep(1)
+        watching = asyncio.create_task(watch())
+        await scrape(collector, told)
+        until = time.monotonic() + PROMPTS
+        while time.monotonic() < until:
+            tokens = [random.randrange(10, 100) for _ in range(length)]
+            body = {"model": engine.model, "prompt": tokens, "max_tokens": 1}
+            (await client.post(f"{engine.url}/v1/completions", json=body)).raise_for_status()
+            await asyncio.sleep(random.expovariate(5))
+        await scrape(collector, told)
+        watching.cancel()
+        await asyncio.gather(*decoding)
+    sums, counts = (_grown(told, name) for name in (catalogue.PREFILL.sum, catalogue.PREFILL.count))
+    return sums / counts
+
+
+def _grown(pages: Pages, name: str) -> float:
+    return sum(one.samples[-1][1] - one.samples[0][1] for one in pages.values() if one.name == name)
+
+
+async def measure(engine: real_engine.Engine) -> tuple[dict[int, list[float]], dict[int, float], list[Pages]]:
+    """Serve all batches; returns what their clients took by size, what prompts took by length, and the pages of the fitted ones, of
+    each on their own."""
     collector = EngineCollector(engine.url)
     for _ in range(2):  # what an engine loads on its first requests is not its step time
         await batch(engine, collector, max(FITTED), {})
@@ -76,13 +113,20 @@ async def measure(engine: real_engine.Engine) -> tuple[dict[int, list[float]], l
             print(f"batch {size:3}: {seconds[-1] * 1e3:.2f} ms per token", flush=True)
             if size in FITTED:
                 seen.append(pages)
-    return taken, seen
+    alone = {}
+    for length in sorted((*FITTED_PROMPTS, *UNSEEN_PROMPTS)):
+        pages = {}
+        alone[length] = await beside(engine, collector, length, pages)
+        print(f"prompts of {length}: {alone[length] * 1e3:.2f} ms", flush=True)
+        if length in FITTED_PROMPTS:
+            seen.append(pages)
+    return taken, alone, seen
 
 
 def main() -> None:
     """Print the fit and, for each batch size, prediction and truth."""
     with real_engine.start() as engine:
-        taken, seen = asyncio.run(measure(engine))
+        taken, alone, seen = asyncio.run(measure(engine))
     # Told apart by their time, so that nothing is read of the batches in between.
     apart = [
         Series(one.name, {**one.labels, "rank": f"{number}"}, one.samples)
@@ -100,6 +144,12 @@ def main() -> None:
     )
     for size, seconds in taken.items():
         show(found, size, seconds)
+    for length, truth in alone.items():
+        predicted = found.model.prefill(length) + found.tpot(BESIDE, TOKENS / 2)
+        print(
+            f"prompt {length:4} {'fitted' if length in FITTED_PROMPTS else 'UNSEEN'}: predicted {predicted * 1e3:6.2f} ms, "
+            f"the engine took {truth * 1e3:6.2f} ms, {predicted / truth - 1:+.1%}"
+        )
 
 
 def show(found: Calibration, size: int, seconds: list[float]) -> None:

@@ -47,6 +47,15 @@ def bits_of(own: OwnReplica) -> Bits:
     return likely[0] if len(likely) == 1 else Bits(None, None)
 
 
+def _told_bits(own: OwnReplica) -> list[str]:
+    bits, stored = bits_of(own)
+    if bits is None or stored is None:
+        return []
+    return [
+        f"stored: weights of {bits} bits and a cache of {8 * stored}, as only these leave room for about so many tokens"
+    ]
+
+
 def hardware_of(own: OwnReplica) -> Hardware:
     """Return what the replica runs on; raises ValueError for a number of GPUs that tensor parallelism does not have."""
     return Hardware(own.gpu, own.gpus, bits_of(own).weight_bits)
@@ -78,7 +87,7 @@ def room(own: OwnReplica, target: Hardware, kv_bytes: int | None, context: int, 
     reports; `context` tokens a request of which `shared` are the same for all. Raises ValueError for unknown GPUs."""
     on, stored = hardware_of(own), bits_of(own).kv_bytes
     tokens, per_token = own.calibration.kv_tokens, None
-    said = [f"KV cache: {tokens:,} tokens, as the pool's engines report"]
+    said = [f"KV cache: {tokens:,} tokens, as the pool's engines report", *_told_bits(own)]
     shape = memory.shape_of(own.model)
     if shape is not None:
         per_token = memory.load(shape).kv_bytes_per_token(stored or KV_BYTES)
