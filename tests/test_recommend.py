@@ -299,3 +299,13 @@ def test_a_hold_time_shorter_than_the_last_sample_is_old_releases_nothing(ago: f
     short = msgspec.structs.replace(POOL, timing=msgspec.structs.replace(POOL.timing, scale_in_hold=Duration(30)))
     both = [item for name, load in (("a", FULL_ONCE), ("b", IDLE)) for item in served(name, load, ago=ago)]
     assert recommend(short, read(both, NOW), NOW, PROMISE).action == action
+
+
+@pytest.mark.parametrize(("waiting", "action"), [(20, "release"), (21, "hold")])
+def test_nothing_is_released_or_called_off_while_more_wait_than_the_limit(waiting: int, action: str) -> None:
+    # Two nodes would do for what comes, and four are there or ordered; but 40 or 42 requests wait at two of them.
+    each = [250, *([0] * 6), *([5] * 82), 45 + waiting]
+    found = planned(served("a", each), served("b", each), pending=2, promise=Promise(20.0, 20.0, 0.9))
+    assert found.action == action, found.reasons
+    said = "no release while 42 requests wait: above the limit of 20 per node"
+    assert (said in found.reasons) == (action == "hold")

@@ -22,6 +22,9 @@ def release(case: Situation, outlook: Expectation) -> Ask:
     unknown = _unknown(case)
     if unknown or held <= least:
         return Ask(HOLD, held, [f"no release {unknown}"] if unknown else [])
+    if case.drowning:  # fewer may do for what comes, but those who wait now wait longer: nothing ordered is called off either
+        most = case.pool.queue_per_node
+        return Ask(HOLD, held, [f"no release while {case.waiting:g} requests wait: above the limit of {most} per node"])
     waited = max(value for replica in case.replicas for at, value in replica.waiting if at > case.since)
     fewer = held - 1 if planned is None else max(planned.keep, least)
     if fewer >= held or (planned is None and waited > 0):

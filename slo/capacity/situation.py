@@ -38,6 +38,16 @@ class Situation:
         return any(replica.simulated for replica in self.replicas)
 
     @property
+    def waiting(self) -> float:
+        """Requests that wait now, at the replicas that are seen."""
+        return sum(replica.waiting[-1][1] for replica in self.seen)
+
+    @property
+    def drowning(self) -> bool:
+        """Whether more requests wait per node than the pool's limit."""
+        return self.waiting > self.pool.queue_per_node * ceil(len(self.seen) / self.pool.node.replicas)
+
+    @property
     def since(self) -> float:
         """When the hold time began, in Unix seconds."""
         return self.now - self.pool.timing.scale_in_hold
