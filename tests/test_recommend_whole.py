@@ -47,6 +47,26 @@ def test_the_answer_names_the_rule_that_decided(found: Recommendation, rule: str
     assert (found.rule in ("hold", "no_data")) == (found.action in ("hold", "insufficient_data"))
 
 
+@pytest.mark.parametrize(
+    ("found", "first"),
+    [
+        (recommend(POOL, (replica("a", waiting=50), replica("b")), NOW), "requests wait"),
+        (recommend(POOL, (replica("a", kv=0.86), replica("b", kv=0.86)), NOW), "KV cache is"),
+        (recommend(POOL, (replica("a", waiting=500), replica("b", waiting=500)), NOW), "limited to"),
+        (recommend(replace_min(3), (replica("a"), replica("b")), NOW), "would do, but"),
+        (recommend(POOL, (replica("a", kv=0.4), replica("b", kv=0.42)), NOW), "nothing waited"),
+        (planned(served("a", [30] * 30 + [90] * 4)), "to catch up"),
+        (
+            planned(served("a", [*([90] * 2), *([0] * 8), *([30] * 40)]), promise=Promise(2.0, 0.2, 0.999)),
+            "would have had at most",
+        ),
+    ],
+)
+def test_what_decided_is_told_first_as_a_phone_shows_one_line(found: Recommendation, first: str) -> None:
+    assert first in found.reasons[0], found.reasons
+    assert len(found.reasons) == len(set(found.reasons)) > 1
+
+
 def test_what_was_released_before_and_has_not_stopped_yet_is_still_a_release() -> None:
     both = (served("a", FULL_ONCE), served("b", IDLE))
     first = planned(*both)

@@ -48,7 +48,7 @@ class Plan:
     keeping: int
     busiest: int
     lately: Demand
-    reasons: list[str]
+    reasons: list[str]  # of catching up first, then of keeping the promise
     evidence: dict[str, Any]
 
     @property

@@ -87,7 +87,9 @@ def _written(case: Situation, asked: list[Ask], decided: Ask, left: Need) -> Rec
     action: Action = "add" if change > 0 else "release" if change < 0 else "hold"
     mixed, on_spot = mix(pool.node, nodes, max(0, change), left)
     orders = _order(pool, change) if change > 0 else leaving(case, nodes) if change < 0 else []
-    told = [*(reason for ask in asked for reason in ask.reasons), *decided.reasons, *orders, *on_spot]
+    # What decided is told first, as pages and phones show one line; to hold is decided by none asking for more, so that comes first.
+    said = sorted([*asked, decided], key=lambda ask: ask.rule != decided.rule or decided.rule == "hold")
+    told = [*(reason for ask in said for reason in ask.reasons), *orders, *on_spot]
     observed = min(1.0, case.evidence["kv_observed_seconds"] / SUSTAINED)
     return Recommendation(
         *(pool.name, action, abs(change), case.current, nodes, told, case.evidence | mixed),

@@ -38,8 +38,8 @@ def asks(case: Situation) -> list[Ask]:
     catching_up = f"to catch up {lead} after a cold node was ordered and served takes {planned.draining}"
     keeping = f"by the work that would wait, the traffic expected again takes {planned.keeping}"
     return [
-        Ask("demand", planned.draining, planned.reasons, catching_up),
-        Ask("objective", planned.keeping, [], keeping),
+        Ask("demand", planned.draining, planned.reasons[:1], catching_up),
+        Ask("objective", planned.keeping, planned.reasons[1:], keeping),
         Ask("queue", spares, queue.reasons, "more wait than the limit, and a warm spare serves in seconds")
         if spares > case.held
         else Ask("queue", None, []),
