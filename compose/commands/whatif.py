@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 
 from compose.commands.backtest import MILLISECONDS, read_promise
-from compose.inputs import UserError, add_prices, read_objectives, read_prices
+from compose.inputs import UserError, add_prices, pool_of, read_objectives, read_prices
 from slo.capacity import memory, plan, steps
 from slo.capacity.asking import EXAMPLE, Asked, outside, told
 from slo.capacity.demand import Promise
@@ -115,10 +115,7 @@ def _pool(args: argparse.Namespace) -> tuple[Spec, Pool] | None:
     if args.pool is None:
         return None
     spec = read_objectives(args.objectives)
-    try:
-        return spec, spec.pool(args.pool)
-    except KeyError:
-        raise UserError(f"--pool {args.pool!r}: pools are {', '.join(pool.name for pool in spec.pools)}") from None
+    return spec, pool_of(spec, args.pool)
 
 
 def _own(path: str | None, pool: Pool | None) -> OwnReplica | None:
