@@ -22,7 +22,8 @@ def release(case: Situation, outlook: Expectation) -> Ask:
     unknown = _unknown(case)
     if unknown or held <= least:
         return Ask(HOLD, held, [f"no release {unknown}"] if unknown else [])
-    if case.drowning:  # fewer may do for what comes, but those who wait now wait longer: nothing ordered is called off either
+    # Fewer may do for what comes, but those who wait now would wait longer: what is ordered is not called off either.
+    if case.drowning:
         most = case.pool.queue_per_node
         return Ask(HOLD, held, [f"no release while {case.waiting:g} requests wait: above the limit of {most} per node"])
     waited = max(value for replica in case.replicas for at, value in replica.waiting if at > case.since)
