@@ -93,7 +93,7 @@ def test_a_picture_shows_every_policy_and_says_what_it_is(trace: str, tmp_path: 
     assert files[0].read_bytes() == files[1].read_bytes()
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", files[0].read_text())
     assert "Simulated replay of trace.csv, at 8 times its rate" in texts
-    assert "promised 0.95" in texts
+    assert "promised 95%" in texts
     assert any("first token within 1000 ms, further ones every 100 ms" in text for text in texts)
     for name in ("plimsoll", "keda", "fixed:2", "fixed:3"):
         assert sum(name in text.split(", ") for text in texts) == 2, f"{name}: beside its mark, and above its strip"

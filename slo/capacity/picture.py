@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from slo.capacity.backtest import Backtest
 from slo.capacity.fleet import SCRAPE, Outcome
+from slo.quantities import percent_text
 
 LOOK: Any = {
     "font.family": "sans-serif",
@@ -112,7 +113,7 @@ def _compared(axes: Axes, backtest: Backtest, outcomes: Mapping[str, Outcome]) -
     axes.grid(axis="y", color="#eceef1")
     axes.set_axisbelow(True)
     axes.axhline(target, color=PROMISED, linestyle=(0, (4, 3)), linewidth=1)
-    axes.annotate(f"promised {target:.4g}", (0, target), (4, -10), textcoords="offset points", color=PROMISED)
+    axes.annotate(f"promised {percent_text(target)}", (0, target), (4, -10), textcoords="offset points", color=PROMISED)
     for name, point in marks.items():
         colour = _colour(name, point, [found for other, found in marks.items() if other != FORESIGHT])
         hollow = colour == DOMINATED
