@@ -1,4 +1,4 @@
-"""A source over recorded samples, fast enough for a month of them: what a Prometheus would hold, and when it would hold it."""
+"""A source over recorded samples, fast enough for a month of them: what a Prometheus would hold, and when; and slots of a pool to keep."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from slo.catalogue import REPLICA_START
 from slo.indicators import Selector
+from slo.ledger.pool_booking import PoolSlot
 from slo.sources import Series, SourceError
 
 
@@ -47,3 +48,27 @@ class Recorded:
             if item.name == REPLICA_START.name and t and t[-1] > since
         ]
         return max(since, min(times) - 1) if times else now
+
+
+def pool_slot(at: int, back: float) -> PoolSlot:
+    """A calm slot; six hours ago requests queue for an hour, and two hours ago a replica is lost."""
+    queued, lost = 5 < back <= 6, 1.9 < back <= 2.1
+    return PoolSlot(
+        at,
+        300.0,
+        arrivals=200,
+        finished=198,
+        errors=0,
+        refused=None,
+        abandoned_queued=2 if queued else 0,
+        prompt_tokens=90_000,
+        generation_tokens=40_000,
+        preemptions=0,
+        queue_max=80.0 if queued else 2.0,
+        queue_mean=35.0 if queued else 0.1,
+        kv_max=0.84 if queued else 0.4,
+        kv_mean=0.7 if queued else 0.3,
+        replicas=3.0 if lost else 4.0,
+        nodes=3.0 if lost else 4.0,
+        gone=int(lost),
+    )

@@ -10,11 +10,10 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from browser import Watched, chromium, served
-from recorded import Recorded
+from recorded import Recorded, pool_slot
 from slo.capacity.answer import Alternative, Cost, Expected, Recommendation
 from slo.ledger.booking import SlotCount
 from slo.ledger.database import open_database
-from slo.ledger.pool_booking import PoolSlot
 from slo.ledger.store import Ledger
 from slo.service.state import Service
 from slo.spec import load
@@ -26,30 +25,6 @@ NOW = 1_700_000_400.0
 WHATIF = "/pools/pool/whatif?rate=5&prompt=300&output=20"
 PAGES = ("/", "/slos/fast", "/pools/pool", "/reviews/2023-W46", WHATIF, "/runbooks")
 HOUR = 3600
-
-
-def pool_slot(at: int, back: float) -> PoolSlot:
-    """A calm slot; six hours ago requests queue for an hour, and two hours ago a replica is lost."""
-    queued, lost = 5 < back <= 6, 1.9 < back <= 2.1
-    return PoolSlot(
-        at,
-        300.0,
-        arrivals=200,
-        finished=198,
-        errors=0,
-        refused=None,
-        abandoned_queued=2 if queued else 0,
-        prompt_tokens=90_000,
-        generation_tokens=40_000,
-        preemptions=0,
-        queue_max=80.0 if queued else 2.0,
-        queue_mean=35.0 if queued else 0.1,
-        kv_max=0.84 if queued else 0.4,
-        kv_mean=0.7 if queued else 0.3,
-        replicas=3.0 if lost else 4.0,
-        nodes=3.0 if lost else 4.0,
-        gone=int(lost),
-    )
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from slo.capacity.demand import Promise
 from slo.capacity.recommend import answer, recommend
 from slo.capacity.signals import GONE, SIGNALS, ReplicaSignals, read
 from slo.capacity.situation import look
-from slo.quantities import Duration
 from slo.sources import Series
 from world import MODEL, spec
 
@@ -292,20 +291,3 @@ def test_a_replica_that_does_not_come_back_with_the_source_is_missed_however_lon
 def test_a_replica_that_others_were_watched_without_for_minutes_was_stopped(ago: float, unseen: list[str]) -> None:
     found = planned(served("a", FULL_ONCE), served("b", IDLE, ago=ago))
     assert found.evidence["replicas_unseen"] == unseen
-
-
-@pytest.mark.parametrize(("ago", "action"), [(0, "release"), (45, "hold")])
-def test_a_hold_time_shorter_than_the_last_sample_is_old_releases_nothing(ago: float, action: str) -> None:
-    short = msgspec.structs.replace(POOL, timing=msgspec.structs.replace(POOL.timing, scale_in_hold=Duration(30)))
-    both = [item for name, load in (("a", FULL_ONCE), ("b", IDLE)) for item in served(name, load, ago=ago)]
-    assert recommend(short, read(both, NOW), NOW, PROMISE).action == action
-
-
-@pytest.mark.parametrize(("waiting", "action"), [(20, "release"), (21, "hold")])
-def test_nothing_is_released_or_called_off_while_more_wait_than_the_limit(waiting: int, action: str) -> None:
-    # Two nodes would do for what comes, and four are there or ordered; but 40 or 42 requests wait at two of them.
-    each = [250, *([0] * 6), *([5] * 82), 45 + waiting]
-    found = planned(served("a", each), served("b", each), pending=2, promise=Promise(20.0, 20.0, 0.9))
-    assert found.action == action, found.reasons
-    said = "no release while 42 requests wait: above the limit of 20 per node"
-    assert (said in found.reasons) == (action == "hold")

@@ -10,6 +10,7 @@ from slo.capacity.answer import Alternative, Recommendation
 from slo.capacity.demand import Promise
 from slo.capacity.recommend import recommend
 from slo.capacity.signals import read
+from slo.quantities import Duration
 from slo.service.advice_models import RecommendationOut
 from slo.spec import Pool
 from test_recommend import BURST, FULL_ONCE, IDLE, NOW, POOL, planned, replace_min, replica, served
@@ -26,45 +27,32 @@ def by_nodes(found: Recommendation) -> dict[int, Alternative]:
 
 
 @pytest.mark.parametrize(
-    ("found", "rule"),
+    ("found", "rule", "first"),
     [
-        (recommend(POOL, (replica("a", waiting=50), replica("b")), NOW), "queue"),
-        (recommend(POOL, (replica("a", kv=0.86), replica("b", kv=0.86)), NOW), "kv_cache"),
-        (recommend(POOL, (replica("a", waiting=500), replica("b", waiting=500)), NOW), "maximum"),
-        (recommend(replace_min(3), (replica("a"), replica("b")), NOW), "minimum"),
-        (recommend(POOL, (replica("a", kv=0.4), replica("b", kv=0.42)), NOW), "scale_in"),
-        (recommend(POOL, (replica("a", kv=0.4), replica("b", kv=0.43)), NOW), "hold"),
-        (recommend(POOL, (), NOW), "no_data"),
-        (planned(served("a", [30] * 30 + [90] * 4)), "demand"),
-        (planned(served("a", [*([90] * 2), *([0] * 8), *([30] * 40)]), promise=Promise(2.0, 0.2, 0.999)), "objective"),
-        (planned(served("a", [10] * 100 + [66]), promise=Promise(2.0, 0.2, 0.85)), "queue"),
-        (planned(served("a", FULL_ONCE), served("b", IDLE)), "scale_in"),
-        (planned(served("a", FULL_ONCE), served("b", IDLE, ago=90)), "hold"),
-    ],
-)
-def test_the_answer_names_the_rule_that_decided(found: Recommendation, rule: str) -> None:
-    assert found.rule == rule, found.reasons
-    assert (found.rule in ("hold", "no_data")) == (found.action in ("hold", "insufficient_data"))
-
-
-@pytest.mark.parametrize(
-    ("found", "first"),
-    [
-        (recommend(POOL, (replica("a", waiting=50), replica("b")), NOW), "requests wait"),
-        (recommend(POOL, (replica("a", kv=0.86), replica("b", kv=0.86)), NOW), "KV cache is"),
-        (recommend(POOL, (replica("a", waiting=500), replica("b", waiting=500)), NOW), "limited to"),
-        (recommend(replace_min(3), (replica("a"), replica("b")), NOW), "would do, but"),
-        (recommend(POOL, (replica("a", kv=0.4), replica("b", kv=0.42)), NOW), "nothing waited"),
-        (planned(served("a", [30] * 30 + [90] * 4)), "to catch up"),
+        (recommend(POOL, (replica("a", waiting=50), replica("b")), NOW), "queue", "requests wait"),
+        (recommend(POOL, (replica("a", kv=0.86), replica("b", kv=0.86)), NOW), "kv_cache", "KV cache is"),
+        (recommend(POOL, (replica("a", waiting=500), replica("b", waiting=500)), NOW), "maximum", "limited to"),
+        (recommend(replace_min(3), (replica("a"), replica("b")), NOW), "minimum", "would do, but"),
+        (recommend(POOL, (replica("a", kv=0.4), replica("b", kv=0.42)), NOW), "scale_in", "nothing waited"),
+        (recommend(POOL, (replica("a", kv=0.4), replica("b", kv=0.43)), NOW), "hold", "0 requests wait"),
+        (recommend(POOL, (), NOW), "no_data", "nothing is known"),
+        (planned(served("a", [30] * 30 + [90] * 4)), "demand", "to catch up"),
         (
             planned(served("a", [*([90] * 2), *([0] * 8), *([30] * 40)]), promise=Promise(2.0, 0.2, 0.999)),
-            "would have had at most",
+            *("objective", "would have had at most"),
         ),
+        (planned(served("a", [10] * 100 + [66]), promise=Promise(2.0, 0.2, 0.85)), "queue", "requests wait"),
+        (planned(served("a", FULL_ONCE), served("b", IDLE)), "scale_in", "would have kept the objective"),
+        (planned(served("a", FULL_ONCE), served("b", IDLE, ago=90)), "hold", "to catch up"),
     ],
 )
-def test_what_decided_is_told_first_as_a_phone_shows_one_line(found: Recommendation, first: str) -> None:
-    assert first in found.reasons[0], found.reasons
-    assert len(found.reasons) == len(set(found.reasons)) > 1
+def test_the_answer_names_the_rule_that_decided_and_tells_it_first(
+    found: Recommendation, rule: str, first: str
+) -> None:
+    assert found.rule == rule, found.reasons
+    assert (found.rule in ("hold", "no_data")) == (found.action in ("hold", "insufficient_data"))
+    assert first in found.reasons[0], "a phone shows one line"
+    assert len(found.reasons) == len(set(found.reasons))
 
 
 def test_what_was_released_before_and_has_not_stopped_yet_is_still_a_release() -> None:
@@ -73,6 +61,23 @@ def test_what_was_released_before_and_has_not_stopped_yet_is_still_a_release() -
     replicas = read([item for found in both for item in found], NOW)
     again = recommend(POOL, replicas, NOW, Promise(2.0, 0.2, 0.95), last=first)
     assert (again.action, again.recommended_nodes, again.rule) == ("release", 1, "scale_in")
+
+
+@pytest.mark.parametrize(("waiting", "action"), [(20, "release"), (21, "hold")])
+def test_nothing_is_released_or_called_off_while_more_wait_than_the_limit(waiting: int, action: str) -> None:
+    # Two nodes would do for what comes, and four are there or ordered; but 40 or 42 requests wait at two of them.
+    each = [250, *([0] * 6), *([5] * 82), 45 + waiting]
+    found = planned(served("a", each), served("b", each), pending=2, promise=Promise(20.0, 20.0, 0.9))
+    assert found.action == action, found.reasons
+    said = "no release while 42 requests wait: above the limit of 20 per node"
+    assert (said in found.reasons) == (action == "hold")
+
+
+@pytest.mark.parametrize(("ago", "action"), [(0, "release"), (45, "hold")])
+def test_a_hold_time_shorter_than_the_last_sample_is_old_releases_nothing(ago: float, action: str) -> None:
+    short = msgspec.structs.replace(POOL, timing=msgspec.structs.replace(POOL.timing, scale_in_hold=Duration(30)))
+    both = [item for name, load in (("a", FULL_ONCE), ("b", IDLE)) for item in served(name, load, ago=ago)]
+    assert recommend(short, read(both, NOW), NOW, Promise(2.0, 0.2, 0.95)).action == action
 
 
 # What else -------------------------------------------------------------------------------------------------------
