@@ -130,8 +130,9 @@ def test_every_metric_that_vllm_has_is_on_our_page_under_its_replica_and_rank(en
     points = read(engine)
     address = engine.url.removeprefix("http://")
     names = {point.metric.name for point in points}
+    others = {"uuid", "pool"}  # what GPUs and the SLO service tell of a replica
     engine_metrics = {
-        metric.name for metric in catalogue.ALL if "replica" in metric.labels and "uuid" not in metric.labels
+        metric.name for metric in catalogue.ALL if "replica" in metric.labels and not others & {*metric.labels}
     }
     # This engine serves no LoRA adapters and does not speculate.
     unused = {source.metric.name for source in VLLM.sources if source.optional} - {catalogue.OBJECTIVE_REQUESTS.name}
