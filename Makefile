@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c re
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/run.stamp: pyproject.toml requirements.lock
+$(VENV)/run.stamp: pyproject.toml setup.py requirements.lock
 	@echo "Setting up $(VENV): Plimsoll and the SLO service (once; about a minute)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) -e '.[service,build]'
@@ -17,6 +17,10 @@ $(VENV)/run.stamp: pyproject.toml requirements.lock
 $(VENV)/dev.stamp: $(VENV)/run.stamp
 	@echo "Setting up $(VENV): tools for the tests (once)"
 	@$(PIP) -e '.[dev]'
+	@# mypy, and Pythons that have not installed the package (vLLM's own), see the folders as `plimsoll` below .venv/src.
+	@mkdir -p $(VENV)/src/plimsoll && for folder in alerts compose dashboards exporters slo; do ln -sfn ../../../$$folder $(VENV)/src/plimsoll/$$folder; done
+	@# Tests and benchmarks import their fakes, worlds and tools by name.
+	@printf '%s\n' $(foreach folder,fakes worlds tools,"$(CURDIR)/tests/$(folder)") > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/plimsoll-tests.pth"
 	@touch $@
 
 setup: $(VENV)/dev.stamp ## Install Plimsoll and its development tools into .venv
@@ -26,7 +30,7 @@ run: $(VENV)/run.stamp ## Start the whole stack on loopback: ENGINES="http://hos
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/plimsoll up $(foreach url,$(ENGINES),--engine $(url))
 
 test: $(VENV)/dev.stamp ## Run every test, real Prometheus, Alertmanager and vLLM included
-	@sh tests/prepare.sh
+	@sh tests/tools/prepare.sh
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/dev.stamp ## Lint, types and the fast tests, in some two minutes

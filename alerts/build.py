@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from alerts.burning import burn_alerts
-from alerts.fingerprints import fingerprint_recordings
-from alerts.fleet import fleet_recordings, memory_recordings
-from alerts.hardware import gpu_alerts
-from alerts.health import health_alerts
-from alerts.receivers import Receivers
-from alerts.recording import recordings
-from alerts.routing import config
-from alerts.rules import Alert, Group, Recording, Sites, to_yaml
-from alerts.watching import watching_alerts
-from slo.spec import Objective, Spec
+from plimsoll.alerts.burn_rate import burn_alerts
+from plimsoll.alerts.fleet import fleet_recordings, memory_recordings
+from plimsoll.alerts.gpu import gpu_alerts
+from plimsoll.alerts.incident_signatures import fingerprint_recordings
+from plimsoll.alerts.pool import health_alerts
+from plimsoll.alerts.receivers import Receivers
+from plimsoll.alerts.recording import recordings
+from plimsoll.alerts.routing import config
+from plimsoll.alerts.rules import Alert, Group, Recording, Sites, to_yaml
+from plimsoll.alerts.self_monitoring import watching_alerts
+from plimsoll.slo.spec.objectives import Objective, Spec
 
 # Seconds between evaluations. Nothing recorded depends on it; it bounds how late an alert can be.
 OBJECTIVES_EVERY = 30

@@ -3,12 +3,12 @@
 Capacity is what the SLO service saw a replica do while requests waited for it; until it saw that, nothing is said of it.
 """
 
-from alerts.rules import Alert
-from alerts.wording import PERCENT, VALUE, of
-from slo import catalogue as c
-from slo import links
-from slo.quantities import percent_text
-from slo.spec import Pool
+from plimsoll.alerts.rules import Alert
+from plimsoll.alerts.templates import PERCENT, VALUE, of
+from plimsoll.slo import links
+from plimsoll.slo import metrics as c
+from plimsoll.slo.spec.objectives import Pool
+from plimsoll.slo.units import percent_text
 
 FULL = 0.9  # share of the measured capacity above which queues grow long before they grow for good
 SPAN = "30m"  # over which load is averaged: a burst is none of these alerts' business

@@ -4,10 +4,10 @@ The SLO service knows all exclusions, those of the objectives file and those mad
 down nothing is muted: an unknown exclusion is none.
 """
 
-from alerts.rules import Alert
-from slo import catalogue as c
-from slo import links
-from slo.spec import Objective, Pool, Spec
+from plimsoll.alerts.rules import Alert
+from plimsoll.slo import links
+from plimsoll.slo import metrics as c
+from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 
 NAME = "PoolExcluded"
 # Most rules average over ten minutes; so long after the work they still see it, and so long they stay muted.

@@ -5,11 +5,10 @@ they read some 120. Buckets stay buckets, so that any quantile can be taken from
 replicas only, where nobody will sum it. The target labels region and node stay where Prometheus has them.
 """
 
-from alerts.rules import Recording
-from slo import catalogue as c
-from slo import series
-from slo.catalogue import Metric
-from slo.quantities import duration_text
+from plimsoll.alerts.rules import Recording
+from plimsoll.slo import metrics as c
+from plimsoll.slo.metrics import Metric, recorded
+from plimsoll.slo.units import duration_text
 
 RATE = 120.0  # seconds that these rates look back: a burst shows within two minutes, and four scrapes of 30 s fit in it
 RATES = (c.TTFT, c.TPOT, c.DURATION, c.QUEUE, c.PREFILL, c.DECODE)
@@ -30,8 +29,8 @@ def fleet_recordings() -> list[Recording]:
 def memory_recordings() -> list[Recording]:
     """List what was seen of a replica within a day: a replica that is down says no model any more."""
     return [
-        Recording(series.SERVED, f"group by ({REPLICA}) (last_over_time({c.REPLICA_INFO}[1d]))", {}),
-        Recording(series.STARTED, f"max by ({REPLICA}) (last_over_time({c.REPLICA_START}[1d]))", {}),
+        Recording(recorded.SERVED, f"group by ({REPLICA}) (last_over_time({c.REPLICA_INFO}[1d]))", {}),
+        Recording(recorded.STARTED, f"max by ({REPLICA}) (last_over_time({c.REPLICA_START}[1d]))", {}),
     ]
 
 
@@ -40,23 +39,23 @@ def _rate(name: str, by: str) -> str:
 
 
 def _rates(histogram: Metric) -> Recording:
-    return Recording(series.bucket_rate(histogram), _rate(histogram.bucket, f"le, {MODEL}"), {})
+    return Recording(recorded.bucket_rate(histogram), _rate(histogram.bucket, f"le, {MODEL}"), {})
 
 
 def _p95(histogram: Metric) -> Recording:
     """The 95th percentile of each replica; a replica without requests has none (NaN would hide in comparisons)."""
     quantile = f"histogram_quantile(0.95, {_rate(histogram.bucket, f'le, {REPLICA}')})"
-    return Recording(series.replica_p95(histogram), f"{quantile} >= 0", {})
+    return Recording(recorded.replica_p95(histogram), f"{quantile} >= 0", {})
 
 
 def _prefix_hits() -> Recording:
     hit, asked = (_rate(metric.name, REPLICA) for metric in (c.PREFIX_HIT, c.PREFIX_QUERIED))
-    return Recording(series.PREFIX_HITS, f"{hit} / ({asked} > 0)", {})
+    return Recording(recorded.PREFIX_HITS, f"{hit} / ({asked} > 0)", {})
 
 
 def _worst_gpus() -> list[Recording]:
     clock, highest = (f'{metric}{{domain="sm"}}' for metric in (c.GPU_CLOCK, c.GPU_CLOCK_MAX))
     return [
-        Recording(series.NODE_CLOCK, f"min by ({NODE}) ({clock} / {highest})", {}),
-        Recording(series.NODE_TEMPERATURE, f"max by ({NODE}) ({c.GPU_TEMPERATURE})", {}),
+        Recording(recorded.NODE_CLOCK, f"min by ({NODE}) ({clock} / {highest})", {}),
+        Recording(recorded.NODE_TEMPERATURE, f"max by ({NODE}) ({c.GPU_TEMPERATURE})", {}),
     ]

@@ -6,8 +6,8 @@ Secrets are named as files and never written. An owner's file is the common one'
 from dataclasses import dataclass
 from typing import Any
 
-from alerts import burning
-from alerts.rules import Sites
+from plimsoll.alerts import burn_rate
+from plimsoll.alerts.rules import Sites
 
 PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"
 SECRETS = "/etc/alertmanager"
@@ -52,7 +52,7 @@ class Receivers:
 _FIRST = (
     "{{ $first := index .Alerts 0 }}"
     "{{ if .Alerts.Firing }}{{ $first = index .Alerts.Firing 0 }}{{ end }}"
-    f'{{{{ range .Alerts.Firing }}}}{{{{ if eq .Labels.alertname "{burning.NAME}" }}}}{{{{ $first = . }}}}{{{{ end }}}}{{{{ end }}}}'
+    f'{{{{ range .Alerts.Firing }}}}{{{{ if eq .Labels.alertname "{burn_rate.NAME}" }}}}{{{{ $first = . }}}}{{{{ end }}}}{{{{ end }}}}'
 )
 _SEVERITY = (
     '{{ if eq .CommonLabels.severity "page" }}critical{{ else if eq .CommonLabels.severity "ticket" }}warning'

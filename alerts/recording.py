@@ -8,12 +8,14 @@ extrapolates over gaps. The ledger has neither fault; it keeps the budget, these
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from alerts.rules import Recording
-from slo import burn, series
-from slo.bounds import at_most, below
-from slo.indicators import Counting, Near, Selector, Way, countings
-from slo.quantities import duration_text
-from slo.spec import Objective, Pool
+from plimsoll.alerts.rules import Recording
+from plimsoll.slo.error_budget import burn_rate
+from plimsoll.slo.metrics import recorded
+from plimsoll.slo.sli.bucket_bounds import at_most, below
+from plimsoll.slo.sli.evidence import Counting, Near, Way, countings
+from plimsoll.slo.sources.selector import Selector
+from plimsoll.slo.spec.objectives import Objective, Pool
+from plimsoll.slo.units import duration_text
 
 RATE = 300.0  # seconds that GOOD_RATE and TOTAL_RATE look back; at least four scrapes must fit in it
 REPLICA = "instance, replica"
@@ -23,24 +25,24 @@ STEP = 60.0  # seconds between the points at which bad requests are added up
 def recordings(objective: Objective, pool: Pool) -> list[Recording]:
     """List an objective's recorded series, each after those that it reads. A bracketed one's pages read what is bad at best."""
     labels = {"objective": objective.id, "pool": objective.pool}
-    tiers = burn.tiers(objective.window.seconds, objective.budget_ratio)
+    tiers = burn_rate.tiers(objective.window.seconds, objective.budget_ratio)
     ways = [_evidence(way) for way in countings(objective, pool)]
     expressions = {
-        series.GOOD_RATE: _best(way.good for way in ways),
-        series.TOTAL_RATE: _best(way.total for way in ways),
-        series.TARGET: f"vector({float(objective.target)!r})",
+        recorded.GOOD_RATE: _best(way.good for way in ways),
+        recorded.TOTAL_RATE: _best(way.total for way in ways),
+        recorded.TARGET: f"vector({float(objective.target)!r})",
         **_burning(objective, tiers, at_best=False),
     }
     if objective.bracketed:
-        expressions[series.GOOD_AT_BEST] = _best(way.most for way in ways)
-        expressions |= _burning(objective, [tier for tier in tiers if burn.AT_BEST[tier.severity]], at_best=True)
+        expressions[recorded.GOOD_AT_BEST] = _best(way.most for way in ways)
+        expressions |= _burning(objective, [tier for tier in tiers if burn_rate.AT_BEST[tier.severity]], at_best=True)
     return [Recording(name, expr, labels) for name, expr in expressions.items()]
 
 
-def _burning(objective: Objective, tiers: Sequence[burn.Tier], at_best: bool) -> dict[str, str]:
+def _burning(objective: Objective, tiers: Sequence[burn_rate.Tier], at_best: bool) -> dict[str, str]:
     windows = sorted({window for tier in tiers for window in (tier.long, tier.short)})
-    bad = {series.bad_requests(tier.long, at_best): _bad_requests(objective, tier.long, at_best) for tier in tiers}
-    return bad | {series.burn_rate(window, at_best): _burn_rate(objective, window, at_best) for window in windows}
+    bad = {recorded.bad_requests(tier.long, at_best): _bad_requests(objective, tier.long, at_best) for tier in tiers}
+    return bad | {recorded.burn_rate(window, at_best): _burn_rate(objective, window, at_best) for window in windows}
 
 
 def of(name: str, objective: Objective) -> str:
@@ -105,25 +107,25 @@ def _burn_rate(objective: Objective, window: float, at_best: bool) -> str:
     The recorded rate looks back 5 minutes by itself, so the sum begins 5 minutes later: together they span the window. From a
     day on, the requests of every fifth minute are added up instead: a fifth of the samples and less, for the same requests.
     """
-    if window >= burn.DAY:
-        bad = of(series.bad_requests(window, at_best), objective)
-        return f"{bad} / ({_requests(series.TOTAL_RATE, objective, window)} > 0) / {objective.budget_ratio!r}"
-    good, total = of(_good(at_best), objective), of(series.TOTAL_RATE, objective)
+    if window >= burn_rate.DAY:
+        bad = of(recorded.bad_requests(window, at_best), objective)
+        return f"{bad} / ({_requests(recorded.TOTAL_RATE, objective, window)} > 0) / {objective.budget_ratio!r}"
+    good, total = of(_good(at_best), objective), of(recorded.TOTAL_RATE, objective)
     if window > RATE:
         good, total = (f"sum_over_time({one}[{duration_text(window - RATE)}])" for one in (good, total))
     return f"(1 - {good} / ({total} > 0)) / {objective.budget_ratio!r}"
 
 
 def _bad_requests(objective: Objective, window: float, at_best: bool) -> str:
-    total, good = (_requests(name, objective, window) for name in (series.TOTAL_RATE, _good(at_best)))
+    total, good = (_requests(name, objective, window) for name in (recorded.TOTAL_RATE, _good(at_best)))
     return f"{total} - {good}"
 
 
 def _good(at_best: bool) -> str:
-    return series.GOOD_AT_BEST if at_best else series.GOOD_RATE
+    return recorded.GOOD_AT_BEST if at_best else recorded.GOOD_RATE
 
 
 def _requests(name: str, objective: Objective, window: float) -> str:
     """Count of requests: rates added up on a fixed grid, so that the number does not depend on how often rules run."""
-    step = STEP if window <= 6 * burn.HOUR else RATE
+    step = STEP if window <= 6 * burn_rate.HOUR else RATE
     return f"{step:g} * sum_over_time({of(name, objective)}[{duration_text(window)}:{duration_text(step)}])"

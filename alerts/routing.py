@@ -6,11 +6,11 @@ dedup_key is a hash of the route and the group's labels, so changing routes or `
 
 from typing import Any
 
-from alerts import exclusions
-from alerts.receivers import Receivers
-from alerts.rules import Sites
-from slo import burn
-from slo.spec import Spec
+from plimsoll.alerts import exclusions
+from plimsoll.alerts.receivers import Receivers
+from plimsoll.alerts.rules import Sites
+from plimsoll.slo.error_budget import burn_rate
+from plimsoll.slo.spec.objectives import Spec
 
 # Alerts of a pool share one incident per severity: a pool in trouble trips several at once, and one person deals with all.
 BY_POOL = ["pool", "severity"]
@@ -69,7 +69,7 @@ def _page(receiver: str, matchers: list[str], group_by: list[str]) -> dict[str, 
 
 def _inhibitions() -> list[dict[str, Any]]:
     """Say which alert makes which others needless. A source is never slower than what it hides."""
-    tiers = [row.tier for row in burn.TABLE]
+    tiers = [row.tier for row in burn_rate.TABLE]
     slower = [
         _hide(f'tier="{tier}"', [f'tier=~"{"|".join(tiers[index + 1 :])}"'], ["objective"])
         for index, tier in enumerate(tiers[:-1])

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import yaml
 
-from slo import links
-from slo.quantities import duration_text
+from plimsoll.slo import links
+from plimsoll.slo.units import duration_text
 
 ALL = "/"  # for an alert that belongs to no pool: how all of them are
 Severity = Literal["page", "ticket", "info"]

@@ -4,26 +4,26 @@ import argparse
 import sys
 from importlib.metadata import version
 
-from compose.inputs import UserError, needed
+from plimsoll.compose.inputs import UserError, needed
 
 # Command -> its module and the extra that it needs installed (None: what every GPU node has).
 COMMANDS: dict[str, tuple[str, str | None]] = {
-    "up": ("compose.commands.up", "service"),
-    "export": ("compose.commands.export", None),
-    "serve": ("compose.commands.serve", "service"),
-    "ledger": ("compose.commands.ledger", "parquet"),
-    "token": ("compose.commands.token", None),
-    "build": ("compose.commands.build", "build"),
-    "check": ("compose.commands.check", None),
-    "vllm-args": ("compose.commands.vllm_args", None),
-    "import": ("compose.commands.import_objectives", "build"),
-    "export-openslo": ("compose.commands.export_openslo", "build"),
-    "backtest": ("compose.commands.backtest", None),
-    "whatif": ("compose.commands.whatif", None),
-    "calibrate": ("compose.commands.calibrate", "service"),
-    "review": ("compose.commands.review", "service"),
-    "probe": ("compose.commands.probe", None),
-    "demo": ("compose.commands.demo", "service"),
+    "up": ("plimsoll.compose.commands.up", "service"),
+    "export": ("plimsoll.compose.commands.export", None),
+    "serve": ("plimsoll.compose.commands.serve", "service"),
+    "ledger": ("plimsoll.compose.commands.ledger", "parquet"),
+    "token": ("plimsoll.compose.commands.token", None),
+    "build": ("plimsoll.compose.commands.build", "build"),
+    "check": ("plimsoll.compose.commands.check", None),
+    "vllm-args": ("plimsoll.compose.commands.vllm_args", None),
+    "import": ("plimsoll.compose.commands.import_objectives", "build"),
+    "export-openslo": ("plimsoll.compose.commands.export_openslo", "build"),
+    "backtest": ("plimsoll.compose.commands.backtest", None),
+    "whatif": ("plimsoll.compose.commands.whatif", None),
+    "calibrate": ("plimsoll.compose.commands.calibrate", "service"),
+    "review": ("plimsoll.compose.commands.review", "service"),
+    "probe": ("plimsoll.compose.commands.probe", None),
+    "demo": ("plimsoll.compose.commands.demo", "service"),
 }
 SUMMARIES = {
     "up": "start the whole stack on this machine: demo fleet or real engines, exporter, SLO service",

@@ -3,8 +3,8 @@
 from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from compose.inputs import UserError
-from slo.ledger.database import open_database, reason
+from plimsoll.compose.inputs import UserError
+from plimsoll.slo.ledger.database import open_database, reason
 
 
 def open_ledger(url: str) -> Engine:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
-    from slo.capacity.prices import Prices
-    from slo.spec import Pool, Spec
+    from plimsoll.slo.capacity.model.prices import Prices
+    from plimsoll.slo.spec.objectives import Pool, Spec
 
 DEFAULT_OBJECTIVES = Path(__file__).parent.parent / "slo" / "objectives.yaml"
 
@@ -19,7 +19,7 @@ class UserError(Exception):
 
 def read_objectives(path: str | None) -> "Spec":
     """Read an objectives file (None: the packaged default); raises UserError that names file, field and fix."""
-    from slo.spec import SpecError, load  # noqa: PLC0415 - 2 MiB that a node's exporter does without
+    from plimsoll.slo.spec.objectives import SpecError, load  # noqa: PLC0415 - 2 MiB that a node's exporter does without
 
     file = DEFAULT_OBJECTIVES if path is None else Path(path)
     try:
@@ -47,7 +47,7 @@ def add_prices(parser: "argparse.ArgumentParser") -> None:
 
 def read_prices(path: str | None) -> "Prices":
     """Return the prices on record, those of a file before them; raises UserError that names file, field and fix."""
-    from slo.capacity.prices import overridden, packaged  # noqa: PLC0415 - a node's exporter does without
+    from plimsoll.slo.capacity.model.prices import overridden, packaged  # noqa: PLC0415 - a node's exporter does without
 
     if path is None:
         return packaged()

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from compose.inputs import UserError
+from plimsoll.compose.inputs import UserError
 
 # Names of environment variables that hold a bearer token; with _FILE added, of those that name a file with it.
 EXPORTER_TOKEN = "PLIMSOLL_EXPORTER_TOKEN"  # noqa: S105

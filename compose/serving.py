@@ -8,23 +8,26 @@ from pathlib import Path
 import uvicorn
 from fastapi.telemetry import TelemetryConfig
 
-import alerts
-from compose.databases import open_ledger
-from compose.inputs import UserError
-from compose.listen import SERVICE_TOKEN, open_socket
-from compose.sources import open_source
-from exporters.footprint import settle
-from slo import catalogue, gateway
-from slo.capacity import intervals, signals
-from slo.capacity.prices import Prices
-from slo.indicators import Selector, countings
-from slo.ledger import pool_booking
-from slo.ledger.store import Ledger
-from slo.service.app import create_app
-from slo.service.state import Service
-from slo.service.tokens import Token
-from slo.service.webhook import Webhook
-from slo.spec import Spec
+from plimsoll import alerts
+from plimsoll.compose.databases import open_ledger
+from plimsoll.compose.inputs import UserError
+from plimsoll.compose.listen import SERVICE_TOKEN, open_socket
+from plimsoll.compose.sources import open_source
+from plimsoll.exporters.gc_tuning import settle
+from plimsoll.slo import metrics
+from plimsoll.slo.capacity.calibration import intervals
+from plimsoll.slo.capacity.model import signals
+from plimsoll.slo.capacity.model.prices import Prices
+from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.app import create_app
+from plimsoll.slo.service.state import Service
+from plimsoll.slo.service.tokens import Token
+from plimsoll.slo.service.webhook import Webhook
+from plimsoll.slo.sli import gateway_counts
+from plimsoll.slo.sli.evidence import countings
+from plimsoll.slo.sources.selector import Selector
+from plimsoll.slo.spec.objectives import Spec
+from plimsoll.slo.usage import slots
 
 # OpenTelemetry's variables that name a receiver (specification, OTLP exporter); without one there is no telemetry.
 OTLP = [f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT" for signal in ("", "TRACES_", "METRICS_")]
@@ -44,7 +47,7 @@ def serve(
     listening = open_socket(host, port, tokens[0].name if tokens else None, SERVICE_TOKEN)
     runbooks = (Path(alerts.__file__).parent / "runbooks.md").read_text(encoding="utf-8")
     service = Service(spec, source, Ledger(engine))
-    service.prices = prices
+    service.records.prices = prices
     service.webhook = None if webhook is None else Webhook(*webhook)
     telemetry, end_telemetry = _telemetry(service)
     app = create_app(service, tokens, runbooks, telemetry=telemetry)
@@ -64,7 +67,7 @@ def _telemetry(service: Service) -> tuple[TelemetryConfig | None, Callable[[], o
     if not named:
         return None, bool
     try:
-        from slo.service.telemetry import observe  # noqa: PLC0415 - needs the extra, and costs nothing without a receiver
+        from plimsoll.slo.service.telemetry import observe  # noqa: PLC0415 - needs the extra, and costs nothing without a receiver
     except ModuleNotFoundError as error:
         raise UserError(f"{named[0]}: needs the package {error.name!r}: pip install 'plimsoll-slo[otel]'") from error
     return observe(service, os.environ)
@@ -72,13 +75,13 @@ def _telemetry(service: Service) -> tuple[TelemetryConfig | None, Callable[[], o
 
 def wanted(spec: Spec) -> list[Selector]:
     """Return every selector that ledger, recommender and calibration read: what the embedded source keeps of a page."""
-    fleet = (catalogue.REPLICA_START, catalogue.REPLICA_INFO, catalogue.GPU_ENERGY, catalogue.GPU_ASSIGNMENT)
+    fleet = (metrics.REPLICA_START, metrics.REPLICA_INFO, metrics.GPU_ENERGY, metrics.GPU_ASSIGNMENT)
     found = [Selector(metric.name, ()) for metric in fleet]
     for pool in spec.pools:
-        found += [*signals.selectors(pool), *pool_booking.selectors(pool), *intervals.selectors(pool)]
+        found += [*signals.selectors(pool), *slots.selectors(pool), *intervals.selectors(pool)]
     for objective in spec.objectives:
         pool = spec.pool(objective.pool)
         for counting in countings(objective, pool):
             found += counting.selectors
-        found += gateway.selectors(objective, pool) if objective.per else []
+        found += gateway_counts.selectors(objective, pool) if objective.per else []
     return list(dict.fromkeys(found))

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import Engine
 
-from compose.inputs import read_source
-from slo.indicators import Selector
-from slo.sources.prometheus import PrometheusSource
-from slo.sources.scrape import ScrapeSource
+from plimsoll.compose.inputs import read_source
+from plimsoll.slo.ledger.scrape_source import ScrapeSource
+from plimsoll.slo.sources.prometheus import PrometheusSource
+from plimsoll.slo.sources.selector import Selector
 
 
 def open_source(text: str, engine: Engine, wanted: Sequence[Selector]) -> PrometheusSource | ScrapeSource:

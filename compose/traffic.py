@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
 
-from compose.inputs import UserError
-from slo.capacity.history import READ, History, HistoryError, Part, parts, rebuilt, selectors
-from slo.capacity.traces import UNITS, Arrival, TraceError, load
-from slo.ledger.booking import MAX_GAP
-from slo.sources import SourceError
-from slo.sources.prometheus import PrometheusSource
-from slo.spec import Pool
+from plimsoll.compose.inputs import UserError
+from plimsoll.slo.capacity.backtest.traffic_history import READ, History, HistoryError, Part, parts, rebuilt, selectors
+from plimsoll.slo.capacity.simulator.traces import UNITS, Arrival, TraceError, load
+from plimsoll.slo.sli.increments import MAX_GAP
+from plimsoll.slo.sources import SourceError
+from plimsoll.slo.sources.prometheus import PrometheusSource
+from plimsoll.slo.spec.objectives import Pool
 
 DAY = 86400.0
 Progress = Callable[[str], None]

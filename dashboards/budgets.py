@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-from dashboards import common, drill, panels, queries
-from dashboards.panels import BAD, GOOD, WARN, Query, Section, Step, Text
-from slo import burn, catalogue, links, series
-from slo.quantities import duration_text, percent_text
-from slo.spec import Objective, Spec
+from plimsoll.dashboards import common, drilldown, panels, queries
+from plimsoll.dashboards.panels import BAD, GOOD, WARN, Query, Section, Step, Text
+from plimsoll.slo import links, metrics
+from plimsoll.slo.error_budget import burn_rate
+from plimsoll.slo.metrics import recorded
+from plimsoll.slo.spec.objectives import Objective, Spec
+from plimsoll.slo.units import duration_text, percent_text
 
 _DASHES = ((), (12, 6), (6, 6), (2, 4))  # solid for the fastest window, ever shorter dashes for slower ones
 _RANK = {"page": 2, "ticket": 1}
@@ -23,7 +25,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
         variables=common.scope(spec, common.objective_variable()),
         annotations=common.annotations(),
         links=common.LINKS,
-        down=[drill.down("Why: the on-call dashboard", links.ONCALL)],
+        down=[drilldown.down("Why: the on-call dashboard", links.ONCALL)],
         sections=[
             Section("", [(4, [*common.vital_signs(), common.reality()])]),
             Section("What is left?", [(8, [_glance(spec)]), (9, [_left(spec), _coverage(spec)])]),
@@ -38,15 +40,15 @@ def _recorded(name: str, **labels: str) -> str:
 
 
 def _glance(spec: Spec) -> Any:
-    good, total = _recorded(series.GOOD_RATE), _recorded(series.TOTAL_RATE)
+    good, total = _recorded(recorded.GOOD_RATE), _recorded(recorded.TOTAL_RATE)
     columns = {
-        "Target": f"max by (objective) ({_recorded(series.TARGET)})",
+        "Target": f"max by (objective) ({_recorded(recorded.TARGET)})",
         "Good, last 5 min": f"min by (objective) ({queries.ratio(good, total)})",
-        "Budget left": queries.ledger(catalogue.BUDGET_LEFT, "objective"),
-        "Coverage": queries.ledger(catalogue.COVERAGE, "objective"),
+        "Budget left": queries.ledger(metrics.BUDGET_LEFT, "objective"),
+        "Coverage": queries.ledger(metrics.COVERAGE, "objective"),
     }
     burns = {
-        f"Burn, {duration_text(window)}": f"max by (objective) ({_recorded(series.burn_rate(window))})"
+        f"Burn, {duration_text(window)}": f"max by (objective) ({_recorded(recorded.burn_rate(window))})"
         for window in common.long_windows(spec)
     }
     times: dict[str, Any] = {heading: {"unit": "suffix: ×", "decimals": 2} for heading in burns}
@@ -65,7 +67,7 @@ def _glance(spec: Spec) -> Any:
         by="objective",
         unit="none",
         no_data="unknown: no ledger, or rules do not run",
-        links=[drill.link("The ledger's numbers", links.objective_page("${__data.fields.Objective}"))],
+        links=[drilldown.link("The ledger's numbers", links.objective_page("${__data.fields.Objective}"))],
         overrides=[
             panels.override("Budget left", **left),
             *(panels.override(heading, **look) for heading, look in ratios.items()),
@@ -75,12 +77,12 @@ def _glance(spec: Spec) -> Any:
 
 
 def _left(spec: Spec) -> Any:
-    other, told = common.both_ends(spec, queries.ledger(catalogue.BUDGET_LEFT_AT_BEST, "objective"))
+    other, told = common.both_ends(spec, queries.ledger(metrics.BUDGET_LEFT_AT_BEST, "objective"))
     return panels.graph(
         links.BUDGET.title,
         "Share of the error budget left in each objective's window, by the ledger. Dashed at zero: below it the objective is "
-        f"missed.{told} Source: {catalogue.BUDGET_LEFT}.",
-        [Query(queries.ledger(catalogue.BUDGET_LEFT, "objective"), "{{objective}}"), *other],
+        f"missed.{told} Source: {metrics.BUDGET_LEFT}.",
+        [Query(queries.ledger(metrics.BUDGET_LEFT, "objective"), "{{objective}}"), *other],
         unit="percentunit",
         min=None,
         max=1,
@@ -100,7 +102,7 @@ def _common(spec: Spec) -> dict[str, Any]:
 
 
 def _due(spec: Spec) -> Any:
-    alike: dict[tuple[tuple[burn.Tier, ...], bool], list[Objective]] = {}
+    alike: dict[tuple[tuple[burn_rate.Tier, ...], bool], list[Objective]] = {}
     for one in spec.objectives:
         alike.setdefault((common.tiers(one), one.bracketed), []).append(one)
     ranked = [_crossed(same, tiers, bracketed) for (tiers, bracketed), same in alike.items()]
@@ -115,12 +117,12 @@ def _due(spec: Spec) -> Any:
     )
 
 
-def _crossed(objectives: Iterable[Objective], tiers: tuple[burn.Tier, ...], bracketed: bool) -> str:
+def _crossed(objectives: Iterable[Objective], tiers: tuple[burn_rate.Tier, ...], bracketed: bool) -> str:
     """Highest rank of the tiers whose two windows are both above the factor, per objective."""
     ids = "|".join(one.id for one in objectives)
 
-    def above(window: float, tier: burn.Tier) -> str:
-        burning = series.burn_rate(window, bracketed and burn.AT_BEST[tier.severity])
+    def above(window: float, tier: burn_rate.Tier) -> str:
+        burning = recorded.burn_rate(window, bracketed and burn_rate.AT_BEST[tier.severity])
         return f"({_recorded(burning, objective=ids)} > bool {tier.factor:.6g})"
 
     ranks = [
@@ -150,7 +152,7 @@ def _burn(spec: Spec) -> Any:
         "How fast each objective's budget is spent, over the long window of every tier: solid the shortest, dotted the "
         "longest. Dashed at 1: exactly the whole budget by the window's end. Choose one objective above to see it alone.",
         [
-            Query(_recorded(series.burn_rate(window)), f"{{{{objective}}}} {duration_text(window)}")
+            Query(_recorded(recorded.burn_rate(window)), f"{{{{objective}}}} {duration_text(window)}")
             for window in windows
         ],
         unit="suffix: ×",
@@ -175,12 +177,12 @@ def _burn(spec: Spec) -> Any:
 
 
 def _good(spec: Spec) -> Any:
-    total = _recorded(series.TOTAL_RATE)
-    other, told = common.both_ends(spec, queries.ratio(_recorded(series.GOOD_AT_BEST), total))
+    total = _recorded(recorded.TOTAL_RATE)
+    other, told = common.both_ends(spec, queries.ratio(_recorded(recorded.GOOD_AT_BEST), total))
     return panels.graph(
         "Good requests, share over 5 minutes",
-        f"Good over all judged requests. Dashed: the targets.{told} Source: {series.GOOD_RATE}, {series.TOTAL_RATE}.",
-        [Query(queries.ratio(_recorded(series.GOOD_RATE), total), "{{objective}}"), *other],
+        f"Good over all judged requests. Dashed: the targets.{told} Source: {recorded.GOOD_RATE}, {recorded.TOTAL_RATE}.",
+        [Query(queries.ratio(_recorded(recorded.GOOD_RATE), total), "{{objective}}"), *other],
         unit="percentunit",
         min=None,
         max=1,
@@ -194,8 +196,8 @@ def _good(spec: Spec) -> Any:
 def _total(spec: Spec) -> Any:
     return panels.graph(
         "Judged requests per second",
-        f"Requests that count for each objective. Lines that part: some have no evidence. Source: {series.TOTAL_RATE}.",
-        [Query(_recorded(series.TOTAL_RATE), "{{objective}}")],
+        f"Requests that count for each objective. Lines that part: some have no evidence. Source: {recorded.TOTAL_RATE}.",
+        [Query(_recorded(recorded.TOTAL_RATE), "{{objective}}")],
         unit="reqps",
         no_data="no request was judged in this time",
         **_common(spec),
@@ -206,8 +208,8 @@ def _bad(spec: Spec) -> Any:
     window = common.long_windows(spec)[0]
     return panels.graph(
         f"Bad requests in {duration_text(window)}",
-        f"How many requests were bad: with few of them a high burn rate says little. Source: {series.bad_requests(window)}.",
-        [Query(_recorded(series.bad_requests(window)), "{{objective}}")],
+        f"How many requests were bad: with few of them a high burn rate says little. Source: {recorded.bad_requests(window)}.",
+        [Query(_recorded(recorded.bad_requests(window)), "{{objective}}")],
         unit="short",
         no_data="no request was judged in this time",
         **_common(spec),
@@ -218,8 +220,8 @@ def _coverage(spec: Spec) -> Any:
     return panels.graph(
         "Coverage",
         "Share of each objective's window that was observed. What was not is unknown, neither good nor bad: the budget is "
-        f"only as sure as this is high. Source: {catalogue.COVERAGE}.",
-        [Query(queries.ledger(catalogue.COVERAGE, "objective"), "{{objective}}")],
+        f"only as sure as this is high. Source: {metrics.COVERAGE}.",
+        [Query(queries.ledger(metrics.COVERAGE, "objective"), "{{objective}}")],
         unit="percentunit",
         max=1,
         low=True,
@@ -231,8 +233,8 @@ def _coverage(spec: Spec) -> Any:
 def _lag() -> Any:
     return panels.graph(
         "Ledger behind by",
-        f"Time since the ledger last booked from its source. Rising: the numbers above stand still. Source: {catalogue.INGEST_LAG}.",
-        [Query(f"max by (instance) ({catalogue.INGEST_LAG})", "{{instance}}")],
+        f"Time since the ledger last booked from its source. Rising: the numbers above stand still. Source: {metrics.INGEST_LAG}.",
+        [Query(f"max by (instance) ({metrics.INGEST_LAG})", "{{instance}}")],
         unit="s",
         no_data="unknown: no SLO service",
         many=True,

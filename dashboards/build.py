@@ -1,9 +1,9 @@
 """All dashboards of an objectives file, as files."""
 
-from dashboards import budgets, capacity, gpu, oncall, pool, provisioning, replica
-from dashboards.normal import to_json
-from slo import links
-from slo.spec import Spec
+from plimsoll.dashboards import budgets, capacity, gpu, oncall, pool, provisioning, replica
+from plimsoll.dashboards.normalize import to_json
+from plimsoll.slo import links
+from plimsoll.slo.spec.objectives import Spec
 
 DASHBOARDS = {
     "oncall.json": oncall.dashboard,

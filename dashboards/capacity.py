@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from dashboards import common, drill, engine_panels, panels, queries
-from dashboards.panels import BAD, GOOD, GREEN, GREY, ORANGE, SKY, WARN, Query, Section, Step
-from slo import catalogue, links
-from slo.catalogue import Metric
-from slo.spec import Pool, Spec
+from plimsoll.dashboards import common, drilldown, engine_panels, panels, queries
+from plimsoll.dashboards.panels import BAD, GOOD, GREEN, GREY, ORANGE, SKY, WARN, Query, Section, Step
+from plimsoll.slo import links, metrics
+from plimsoll.slo.metrics import Metric
+from plimsoll.slo.spec.objectives import Pool, Spec
 
 _HOUR = 3600
 _MILLION = 1_000_000
@@ -23,7 +23,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
         variables=common.scope(spec),
         annotations=common.annotations(),
         links=common.LINKS,
-        down=[drill.down("The replicas of this pool", links.POOL)],
+        down=[drilldown.down("The replicas of this pool", links.POOL)],
         sections=[
             Section("", [(4, [*_headlines(spec), common.reality()])]),
             Section("Are there enough nodes?", [(9, [_nodes(spec), _waiting(spec), _headroom(spec)])]),
@@ -48,21 +48,21 @@ def _serving(pool: Pool) -> str:
 
 def _tokens(pool: Pool, *kinds: Metric) -> str:
     """Tokens a second, of these kinds, or prompt and generated."""
-    both = kinds or (catalogue.PROMPT_TOKENS, catalogue.GENERATION_TOKENS)
+    both = kinds or (metrics.PROMPT_TOKENS, metrics.GENERATION_TOKENS)
     return " + ".join(queries.rate(kind, model=pool.model) for kind in both)
 
 
 def _headlines(spec: Spec) -> list[Any]:
-    to_pages = [drill.link("Reasons and evidence", links.pool_page(pool.name)) for pool in spec.pools]
+    to_pages = [drilldown.link("Reasons and evidence", links.pool_page(pool.name)) for pool in spec.pools]
     missing = [
-        Query(f'max({catalogue.RECOMMENDED_NODES}{{pool="{pool.name}",pool=~"$pool"}}) - {_serving(pool)}', pool.name)
+        Query(f'max({metrics.RECOMMENDED_NODES}{{pool="{pool.name}",pool=~"$pool"}}) - {_serving(pool)}', pool.name)
         for pool in spec.pools
     ]
     return [
         panels.stat(
             "Nodes to add or release",
             "Recommended nodes less those that serve: above zero add, below zero release. The reasons are in the SLO "
-            f"service. Source: {catalogue.RECOMMENDED_NODES}, {catalogue.REPLICA_INFO}.",
+            f"service. Source: {metrics.RECOMMENDED_NODES}, {metrics.REPLICA_INFO}.",
             missing,
             unit="none",
             no_data="unknown: no recommendation",
@@ -72,7 +72,7 @@ def _headlines(spec: Spec) -> list[Any]:
         ),
         panels.stat(
             "Nodes that serve",
-            f"Replicas that answer, over the replicas of a node. Source: {catalogue.REPLICA_INFO}.",
+            f"Replicas that answer, over the replicas of a node. Source: {metrics.REPLICA_INFO}.",
             _per_pool(spec.pools, _serving),
             unit="none",
             no_data="no replica reports",
@@ -90,9 +90,9 @@ def _nodes(spec: Spec) -> Any:
     return panels.graph(
         "Nodes serving and recommended",
         "Dashed: the smallest and the largest pool allowed. Recommended above serving for longer than a start takes: nodes "
-        f"do not arrive. Source: {catalogue.RECOMMENDED_NODES}, {catalogue.REPLICA_INFO}.",
+        f"do not arrive. Source: {metrics.RECOMMENDED_NODES}, {metrics.REPLICA_INFO}.",
         [
-            Query(f'max by (pool) ({catalogue.RECOMMENDED_NODES}{{pool=~"$pool"}})', "recommended {{pool}}"),
+            Query(f'max by (pool) ({metrics.RECOMMENDED_NODES}{{pool=~"$pool"}})', "recommended {{pool}}"),
             *(Query(_serving(pool), f"serving {pool.name}") for pool in spec.pools),
         ],
         unit="short",
@@ -108,8 +108,8 @@ def _waiting(spec: Spec) -> Any:
     return panels.graph(
         "Waiting requests per node",
         "The signal on which the pool grows. Dashed: its limit. "
-        f"Source: {catalogue.REQUESTS_WAITING}, {catalogue.REPLICA_INFO}.",
-        _per_pool(spec.pools, lambda pool: queries.ratio(_sum(catalogue.REQUESTS_WAITING, pool), _serving(pool))),
+        f"Source: {metrics.REQUESTS_WAITING}, {metrics.REPLICA_INFO}.",
+        _per_pool(spec.pools, lambda pool: queries.ratio(_sum(metrics.REQUESTS_WAITING, pool), _serving(pool))),
         unit="short",
         no_data="no engine reports",
         limits=sorted({float(pool.queue_per_node) for pool in spec.pools}),
@@ -121,7 +121,7 @@ def _headroom(spec: Spec) -> Any:
     """Demand against what the pool can do, and against that without one node (N-1)."""
 
     def capacity(pool: Pool, fewer: int = 0) -> str:
-        each = f'({catalogue.REPLICA_CAPACITY}{{pool="{pool.name}",pool=~"$pool"}})'
+        each = f'({metrics.REPLICA_CAPACITY}{{pool="{pool.name}",pool=~"$pool"}})'
         all_of_them = f"{pool.node.replicas} * {_serving(pool)} * (sum{each} / count{each})"
         return f"clamp_min({all_of_them} - {fewer * pool.node.replicas} * max{each}, 0)" if fewer else all_of_them
 
@@ -129,7 +129,7 @@ def _headroom(spec: Spec) -> Any:
         "Demand against capacity",
         "Tokens a second, prompt and generated, that the pool does; what its serving nodes can do, measured while requests "
         "waited; and what is left without one of them, the strongest. Demand above that last line: the loss of a node would hurt. "
-        f"Source: {catalogue.PROMPT_TOKENS}, {catalogue.GENERATION_TOKENS}, {catalogue.REPLICA_CAPACITY}.",
+        f"Source: {metrics.PROMPT_TOKENS}, {metrics.GENERATION_TOKENS}, {metrics.REPLICA_CAPACITY}.",
         [
             query
             for pool in spec.pools
@@ -157,7 +157,7 @@ def _cost(pools: list[Pool]) -> list[Any]:
         panels.graph(
             "Cost per million tokens",
             "Price of the serving nodes over all tokens, prompt and generated. It falls as nodes are used better. "
-            f"Source: the objectives file's prices, {catalogue.PROMPT_TOKENS}, {catalogue.GENERATION_TOKENS}.",
+            f"Source: the objectives file's prices, {metrics.PROMPT_TOKENS}, {metrics.GENERATION_TOKENS}.",
             _per_pool(pools, per_million),
             unit="currencyUSD",
             decimals=2,
@@ -168,11 +168,11 @@ def _cost(pools: list[Pool]) -> list[Any]:
             "Cost per million in and out",
             "The whole price of the serving nodes over either count of tokens, as prices are quoted. Which part of it prompts cause "
             "is not known of a running pool, so the two must not be added. "
-            f"Source: the objectives file's prices, {catalogue.PROMPT_TOKENS}, {catalogue.GENERATION_TOKENS}.",
+            f"Source: the objectives file's prices, {metrics.PROMPT_TOKENS}, {metrics.GENERATION_TOKENS}.",
             [
                 Query(per_million(pool, kind), f"{what} {pool.name}")
                 for pool in pools
-                for kind, what in ((catalogue.PROMPT_TOKENS, "in"), (catalogue.GENERATION_TOKENS, "out"))
+                for kind, what in ((metrics.PROMPT_TOKENS, "in"), (metrics.GENERATION_TOKENS, "out"))
             ],
             unit="currencyUSD",
             decimals=2,
@@ -181,7 +181,7 @@ def _cost(pools: list[Pool]) -> list[Any]:
         ),
         panels.graph(
             "Cost per hour",
-            f"Price of the nodes that serve, and of reserved ones in any case; warm spares not included. Source: the objectives file's prices, {catalogue.REPLICA_INFO}.",
+            f"Price of the nodes that serve, and of reserved ones in any case; warm spares not included. Source: the objectives file's prices, {metrics.REPLICA_INFO}.",
             _per_pool(pools, hourly),
             unit="currencyUSD",
             decimals=2,

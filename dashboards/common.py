@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dashboards import drill, panels, queries
-from dashboards.panels import BAD, GOOD, GREY, NEUTRAL, PINK, WARN, Query, Step, Text
-from slo import burn, catalogue, links, series
-from slo.spec import Objective, Spec
+from plimsoll.dashboards import drilldown, panels, queries
+from plimsoll.dashboards.panels import BAD, GOOD, GREY, NEUTRAL, PINK, WARN, Query, Step, Text
+from plimsoll.slo import links, metrics
+from plimsoll.slo.error_budget import burn_rate
+from plimsoll.slo.metrics import recorded
+from plimsoll.slo.spec.objectives import Objective, Spec
 
 # Labels that tell two alerts apart, for those that have them.
 ALERT_LABELS = "alertname, severity, tier, objective, pool, replica, instance, collector, uuid"
@@ -19,19 +21,19 @@ _TITLES = {
     "Capacity and cost": links.CAPACITY,
 }
 LINKS = (
-    *(drill.down(title, uid) for title, uid in _TITLES.items()),
-    drill.link("Runbooks", links.runbooks_url()),
-    drill.link("SLO service", links.SERVICE_URL),
+    *(drilldown.down(title, uid) for title, uid in _TITLES.items()),
+    drilldown.link("Runbooks", links.runbooks_url()),
+    drilldown.link("SLO service", links.SERVICE_URL),
 )
 _OBJECTIVE = "${__field.labels.objective}"
-TO_BUDGET = drill.link("This objective's budget", links.panel_url(links.BUDGET, base="", objective=_OBJECTIVE))
-TO_BURN = drill.link("This objective's burn rate", links.panel_url(links.BURN, base="", objective=_OBJECTIVE))
-TO_REPLICA = drill.link(
+TO_BUDGET = drilldown.link("This objective's budget", links.panel_url(links.BUDGET, base="", objective=_OBJECTIVE))
+TO_BURN = drilldown.link("This objective's burn rate", links.panel_url(links.BURN, base="", objective=_OBJECTIVE))
+TO_REPLICA = drilldown.link(
     "This replica in depth", f"{links.dashboard_url(links.REPLICA, base='')}?var-replica=${{__field.labels.replica}}"
 )
-TO_POOL = drill.down("Its replicas side by side", links.POOL)
-TO_GPU = drill.down("Its GPUs in depth", links.GPU)
-TO_LEDGER = drill.link("The ledger's numbers", links.objective_page(_OBJECTIVE))
+TO_POOL = drilldown.down("Its replicas side by side", links.POOL)
+TO_GPU = drilldown.down("Its GPUs in depth", links.GPU)
+TO_LEDGER = drilldown.link("The ledger's numbers", links.objective_page(_OBJECTIVE))
 
 
 def pool_variable(spec: Spec) -> Any:
@@ -50,17 +52,17 @@ def model_variable(spec: Spec) -> Any:
     )
     chosen = 'label_replace(vector(1), "chosen", "yes", "", "")'
     others = f'label_replace({pairs}, "chosen", "yes", "pool", "$pool") unless on (chosen) {chosen}'
-    query = f"query_result(group by (model) ({series.SERVED}) unless on (model) ({others}))"
+    query = f"query_result(group by (model) ({recorded.SERVED}) unless on (model) ({others}))"
     return panels.variable("model", "Model", query, regex='/model="([^"]*)"/')
 
 
 def scope(spec: Spec, *further: Any) -> list[Any]:
     """The data sources, and the variables that narrow every engine metric: region, pool, model, node, replica; then `further`."""
-    seen = f'{series.SERVED}{{model=~"$model",region=~"$region"'
+    seen = f'{recorded.SERVED}{{model=~"$model",region=~"$region"'
     return [
         panels.datasource("datasource", "Data source", "prometheus"),
         panels.datasource("traces", "Traces", "tempo"),
-        panels.variable("region", "Region", f"label_values({series.SERVED}, region)", allValue=".*"),
+        panels.variable("region", "Region", f"label_values({recorded.SERVED}, region)", allValue=".*"),
         pool_variable(spec),
         model_variable(spec),
         panels.variable("node", "Node", f"label_values({seen}}}, node)", allValue=".*"),
@@ -71,13 +73,13 @@ def scope(spec: Spec, *further: Any) -> list[Any]:
 
 def version_variable() -> Any:
     """Versions of the chosen models; it narrows the panels by version."""
-    query = f'label_values({catalogue.REPLICA_INFO}{{model=~"$model",region=~"$region"}}, version)'
+    query = f'label_values({metrics.REPLICA_INFO}{{model=~"$model",region=~"$region"}}, version)'
     return panels.variable("version", "Version", query, allValue=".*")
 
 
 def objective_variable() -> Any:
     """Objectives of the chosen pools."""
-    return panels.variable("objective", "Objective", f"label_values({queries.judged(series.TARGET)}, objective)")
+    return panels.variable("objective", "Objective", f"label_values({queries.judged(recorded.TARGET)}, objective)")
 
 
 def annotations() -> list[dict[str, Any]]:
@@ -86,7 +88,7 @@ def annotations() -> list[dict[str, Any]]:
         panels.annotation("Alerts", firing("page|ticket"), BAD, "{{alertname}}", "severity,objective,replica"),
         panels.annotation("Starts", queries.started(), NEUTRAL, "{{replica}} started", "replica,model"),
         panels.annotation(
-            "Exclusions", f"max by (objective) ({catalogue.EXCLUDED}) > 0", GREY, "{{objective}} excluded", "objective"
+            "Exclusions", f"max by (objective) ({metrics.EXCLUDED}) > 0", GREY, "{{objective}} excluded", "objective"
         ),
         panels.annotation("Versions", queries.begun(), PINK, "version {{version}} begins", "model,version"),
     ]
@@ -100,7 +102,7 @@ def firing(severities: str) -> str:
 def vital_signs() -> list[Any]:
     """Tiles that tell at a glance whether anything is wrong."""
     up, gpus = queries.replicas_up(), queries.gpus_up()
-    rules_run = f"0 * count({series.TARGET})"
+    rules_run = f"0 * count({recorded.TARGET})"
     return [
         panels.stat(
             "Alerts firing",
@@ -110,27 +112,27 @@ def vital_signs() -> list[Any]:
             no_data="unknown: rules do not run",
             base=GOOD,
             steps=[Step(1, BAD)],
-            links=[drill.link("Which, and since when", links.panel_url(links.ALERTS, base=""))],
+            links=[drilldown.link("Which, and since when", links.panel_url(links.ALERTS, base=""))],
         ),
         panels.stat(
             "Replicas down",
-            f"Replicas whose metrics page cannot be read ({catalogue.REPLICA_UP} is 0).",
+            f"Replicas whose metrics page cannot be read ({metrics.REPLICA_UP} is 0).",
             [Query(f"count({up} == 0) or 0 * count({up})")],
             unit="none",
             no_data="no exporter reports",
             base=GOOD,
             steps=[Step(1, BAD)],
-            links=[drill.link("Which", links.panel_url(links.REPLICAS, base=""))],
+            links=[drilldown.link("Which", links.panel_url(links.REPLICAS, base=""))],
         ),
         panels.stat(
             "GPUs lost",
-            f"Expected GPUs that do not answer ({catalogue.GPU_UP} is 0), on the chosen replicas' nodes.",
+            f"Expected GPUs that do not answer ({metrics.GPU_UP} is 0), on the chosen replicas' nodes.",
             [Query(f"count({gpus} == 0) or 0 * count({gpus})")],
             unit="none",
             no_data="no GPU expected",
             base=GOOD,
             steps=[Step(1, BAD)],
-            links=[drill.link("Which", links.panel_url(links.GPUS, base=""))],
+            links=[drilldown.link("Which", links.panel_url(links.GPUS, base=""))],
         ),
     ]
 
@@ -140,13 +142,13 @@ def reality() -> Any:
     return panels.stat(
         "Simulated replicas",
         "Replicas of Plimsoll's demo fleet among those shown: their numbers come from a model, not from an engine. "
-        f"Real: every replica is an engine. Source: {catalogue.REPLICA_INFO}.",
+        f"Real: every replica is an engine. Source: {metrics.REPLICA_INFO}.",
         [Query(f"{queries.replicas_known(simulated='true')} or 0 * {queries.replicas_known()}")],
         unit="suffix: SIMULATED",
         no_data="no replica reports",
         texts={0: Text("none, all real", NEUTRAL)},
         steps=[Step(1, WARN)],
-        links=[drill.link("Replicas up", links.panel_url(links.REPLICAS, base=""))],
+        links=[drilldown.link("Replicas up", links.panel_url(links.REPLICAS, base=""))],
     )
 
 
@@ -174,9 +176,9 @@ def of_model(spec: Spec) -> str:
     return " {{model}}" if len(spec.pools) > 1 else ""
 
 
-def tiers(objective: Objective) -> tuple[burn.Tier, ...]:
+def tiers(objective: Objective) -> tuple[burn_rate.Tier, ...]:
     """Burn-rate tiers of an objective, fastest first."""
-    return burn.tiers(objective.window.seconds, objective.budget_ratio)
+    return burn_rate.tiers(objective.window.seconds, objective.budget_ratio)
 
 
 def long_windows(spec: Spec) -> list[float]:

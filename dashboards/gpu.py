@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from dashboards import common, drill, gpu_panels, panels, queries
-from dashboards.panels import BAD, BLUE, GOOD, GREEN, GREY, ORANGE, SKY, VERMILLION, WARN, Query, Section, Text
-from slo import catalogue, links
-from slo.catalogue import Metric
-from slo.spec import Spec
+from plimsoll.dashboards import common, drilldown, gpu_panels, panels, queries
+from plimsoll.dashboards.panels import BAD, BLUE, GOOD, GREEN, GREY, ORANGE, SKY, VERMILLION, WARN, Query, Section, Text
+from plimsoll.slo import links
+from plimsoll.slo import metrics as catalogue
+from plimsoll.slo.metrics import Metric
+from plimsoll.slo.spec.objectives import Spec
 
 # What is wrong with a GPU, worst first: rank and the metrics that are above zero then.
 _VERDICTS = (
@@ -26,7 +27,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
         variables=common.scope(spec),
         annotations=common.annotations(),
         links=common.LINKS,
-        down=[drill.down("The replicas on these nodes", links.REPLICA)],
+        down=[drilldown.down("The replicas on these nodes", links.REPLICA)],
         sections=[
             Section("", [(4, [*common.vital_signs(), common.reality()])]),
             Section("Are they well?", [(8, [_verdict(), _xid()]), (9, gpu_panels.state())]),

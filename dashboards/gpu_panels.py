@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from dashboards import common, panels, queries
-from dashboards.panels import BAD, GOOD, Query, Text
-from slo import catalogue, links, series
-from slo.catalogue import Metric
+from plimsoll.dashboards import common, panels, queries
+from plimsoll.dashboards.panels import BAD, GOOD, Query, Text
+from plimsoll.slo import links, metrics
+from plimsoll.slo.metrics import Metric, recorded
 
 LEGEND = "{{instance}} GPU {{index}}"
 _NONE = "no GPU reports"
 _CLOCK = (
     "SM clock over its maximum. Below the others under the same load: heat or a power cap takes its clocks, and time per "
-    f"token rises. Source: {catalogue.GPU_CLOCK}, {catalogue.GPU_CLOCK_MAX}."
+    f"token rises. Source: {metrics.GPU_CLOCK}, {metrics.GPU_CLOCK_MAX}."
 )
 
 
@@ -20,7 +20,7 @@ def gpus_up() -> Any:
     return panels.timeline(
         links.GPUS.title,
         "Every expected GPU of the chosen replicas' nodes over time. Lost: it fell off the bus or its driver hangs. "
-        f"Source: {catalogue.GPU_UP}.",
+        f"Source: {metrics.GPU_UP}.",
         [Query(queries.gpus_up(), "{{instance}} {{uuid}}")],
         unit="none",
         no_data=_NONE,
@@ -33,13 +33,11 @@ def state() -> list[Any]:
     """Which GPUs answer, how hot they are and whether they keep their clocks."""
     return [
         gpus_up(),
-        per_gpu(
-            "GPU temperature", "Core temperature. A hot GPU loses its clocks.", catalogue.GPU_TEMPERATURE, "celsius"
-        ),
+        per_gpu("GPU temperature", "Core temperature. A hot GPU loses its clocks.", metrics.GPU_TEMPERATURE, "celsius"),
         panels.graph(
             "GPU clock, share of highest",
             _CLOCK,
-            [Query(queries.per_gpu(f"{_domain(catalogue.GPU_CLOCK)} / {_domain(catalogue.GPU_CLOCK_MAX)}"), LEGEND)],
+            [Query(queries.per_gpu(f"{_domain(metrics.GPU_CLOCK)} / {_domain(metrics.GPU_CLOCK_MAX)}"), LEGEND)],
             unit="percentunit",
             max=1,
             no_data=_NONE,
@@ -56,15 +54,15 @@ def worst() -> list[Any]:
         _of_node(
             "GPU clock, slowest of each node",
             _CLOCK,
-            queries.of_node(series.NODE_CLOCK),
+            queries.of_node(recorded.NODE_CLOCK),
             "percentunit",
             low=True,
             max=1,
         ),
         _of_node(
             "GPU temperature, hottest of each node",
-            f"Core temperature. A hot GPU loses its clocks. Source: {catalogue.GPU_TEMPERATURE}.",
-            queries.of_node(series.NODE_TEMPERATURE),
+            f"Core temperature. A hot GPU loses its clocks. Source: {metrics.GPU_TEMPERATURE}.",
+            queries.of_node(recorded.NODE_TEMPERATURE),
             "celsius",
         ),
     ]
@@ -89,20 +87,20 @@ def load() -> list[Any]:
         _share(
             "GPU memory used",
             "Device memory in use by processes. An engine takes its share at start: a step is a restart or a stranger.",
-            catalogue.GPU_MEMORY_USED,
-            catalogue.GPU_MEMORY_TOTAL,
+            metrics.GPU_MEMORY_USED,
+            metrics.GPU_MEMORY_TOTAL,
         ),
         _share(
             "GPU power, share of limit",
             "Board power over its enforced limit. At the limit the clocks give way.",
-            catalogue.GPU_POWER,
-            catalogue.GPU_POWER_LIMIT,
+            metrics.GPU_POWER,
+            metrics.GPU_POWER_LIMIT,
         ),
         per_gpu(
             "GPU busy",
             "Share of time with at least one kernel running: near 100 % for healthy and drowning engines alike. Useful only "
             "when it is low; never a scaling signal.",
-            catalogue.GPU_BUSY,
+            metrics.GPU_BUSY,
             "percentunit",
             max=1,
         ),

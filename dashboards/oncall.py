@@ -2,10 +2,27 @@
 
 from typing import Any
 
-from dashboards import common, drill, engine_panels, gpu_panels, panels, queries
-from dashboards.panels import BAD, GOOD, GREY, NEUTRAL, ORANGE, PINK, SKY, VERMILLION, WARN, Query, Section, Step, Text
-from slo import burn, catalogue, indicators, links, series
-from slo.spec import Spec
+from plimsoll.dashboards import common, drilldown, engine_panels, gpu_panels, panels, queries
+from plimsoll.dashboards.panels import (
+    BAD,
+    GOOD,
+    GREY,
+    NEUTRAL,
+    ORANGE,
+    PINK,
+    SKY,
+    VERMILLION,
+    WARN,
+    Query,
+    Section,
+    Step,
+    Text,
+)
+from plimsoll.slo import links, metrics
+from plimsoll.slo.error_budget import burn_rate
+from plimsoll.slo.metrics import recorded
+from plimsoll.slo.sli import evidence
+from plimsoll.slo.spec.objectives import Spec
 
 
 def dashboard(spec: Spec) -> dict[str, Any]:
@@ -37,16 +54,16 @@ def _traffic() -> list[Any]:
     return [
         panels.stat(
             "Requests per second",
-            f"Requests that ended, whatever their outcome. Source: {catalogue.FINISHED}.",
-            [Query(queries.rate(catalogue.FINISHED))],
+            f"Requests that ended, whatever their outcome. Source: {metrics.FINISHED}.",
+            [Query(queries.rate(metrics.FINISHED))],
             unit="reqps",
             no_data="no engine reports",
             links=[_to(links.SERVED)],
         ),
         panels.stat(
             "Tokens generated",
-            f"What the shown replicas give their users. Source: {catalogue.GENERATION_TOKENS}.",
-            [Query(queries.rate(catalogue.GENERATION_TOKENS))],
+            f"What the shown replicas give their users. Source: {metrics.GENERATION_TOKENS}.",
+            [Query(queries.rate(metrics.GENERATION_TOKENS))],
             unit="suffix: tok/s",
             no_data="no engine reports",
             links=[_to(links.TOKENS)],
@@ -55,7 +72,7 @@ def _traffic() -> list[Any]:
 
 
 def _to(panel: links.Panel) -> dict[str, Any]:
-    return drill.link(panel.title, links.panel_url(panel, base=""))
+    return drilldown.link(panel.title, links.panel_url(panel, base=""))
 
 
 def _budgets(spec: Spec) -> list[Any]:
@@ -64,8 +81,8 @@ def _budgets(spec: Spec) -> list[Any]:
         "Budget left",
         "Share of each objective's error budget that is left in its window, by the ledger, worst first. Below zero the "
         f"objective is missed. Amber: less is left than one ticket's worth of spending ({spend:.0%}). "
-        f"Source: {catalogue.BUDGET_LEFT}.",
-        [Query(f"sort({queries.ledger(catalogue.BUDGET_LEFT)})", "{{objective}}")],
+        f"Source: {metrics.BUDGET_LEFT}.",
+        [Query(f"sort({queries.ledger(metrics.BUDGET_LEFT)})", "{{objective}}")],
         unit="percentunit",
         decimals=1,
         no_data="unknown: no ledger",
@@ -81,7 +98,7 @@ def _burn(spec: Spec) -> Any:
     bracketed = {one.id for one in spec.objectives if one.bracketed}
     by_window: dict[str, list[str]] = {}
     for name, tier in fastest.items():  # what its page reads: of a bracketed objective what is surely bad
-        read = series.burn_rate(tier.long, name in bracketed and burn.AT_BEST[tier.severity])
+        read = recorded.burn_rate(tier.long, name in bracketed and burn_rate.AT_BEST[tier.severity])
         by_window.setdefault(read, []).append(name)
     return panels.stat(
         "Burn rate now",
@@ -124,25 +141,25 @@ def _fingerprints(spec: Spec) -> Any:
     return panels.timeline(
         links.FINGERPRINTS.title,
         "What it looks like, by comparing the pool with itself an hour ago and its replicas with each other; a click opens "
-        f"what helps. Grey: without requests, or without an hour to compare with, nobody can tell. Source: {series.FINGERPRINT}.",
-        [Query(f"max by (pool, fingerprint) ({queries.judged(series.FINGERPRINT)})", f"{{{{fingerprint}}}}{pool}")],
+        f"what helps. Grey: without requests, or without an hour to compare with, nobody can tell. Source: {recorded.FINGERPRINT}.",
+        [Query(f"max by (pool, fingerprint) ({queries.judged(recorded.FINGERPRINT)})", f"{{{{fingerprint}}}}{pool}")],
         unit="none",
         no_data="unknown: no requests, or rules do not run",
         texts={1: Text("seen", BAD), 0: Text("no", GOOD)},
-        links=[drill.link("What helps", f"{links.runbooks_url()}#${{__field.labels.fingerprint}}"), common.TO_POOL],
+        links=[drilldown.link("What helps", f"{links.runbooks_url()}#${{__field.labels.fingerprint}}"), common.TO_POOL],
     )
 
 
 def _outcomes() -> list[Any]:
-    finished, gone = catalogue.FINISHED, catalogue.ABANDONED
+    finished, gone = metrics.FINISHED, metrics.ABANDONED
     return [
         panels.graph(
             links.LOST.title,
             "Requests that ended badly. Engines do not count clients that give up while queued; those are derived from what "
-            f"the server accepted. Source: {finished}, {catalogue.REJECTED}, {gone}.",
+            f"the server accepted. Source: {finished}, {metrics.REJECTED}, {gone}.",
             [
-                Query(queries.rate(finished, reason="|".join(indicators.FAILED)), "failed"),
-                Query(queries.rate(catalogue.REJECTED), "refused"),
+                Query(queries.rate(finished, reason="|".join(evidence.FAILED)), "failed"),
+                Query(queries.rate(metrics.REJECTED), "refused"),
                 Query(queries.rate(gone, stage="queued"), "gave up in the queue"),
             ],
             unit="reqps",
@@ -154,7 +171,7 @@ def _outcomes() -> list[Any]:
             "Requests that were answered, and those whose client left while the answer streamed (a user's stop, or a broken "
             f"connection: neither good nor bad). Source: {finished}, {gone}.",
             [
-                Query(queries.rate(finished, reason="|".join(indicators.SERVED)), "served"),
+                Query(queries.rate(finished, reason="|".join(evidence.SERVED)), "served"),
                 Query(queries.rate(gone, stage="streaming"), "left while streaming"),
             ],
             unit="reqps",
@@ -170,7 +187,7 @@ def _replicas(spec: Spec) -> list[Any]:
         engine_panels.by_replica(
             "Time to first token by replica, p95",
             "One line far above the others is one sick replica; all of them high is a pool that is too small.",
-            catalogue.TTFT,
+            metrics.TTFT,
             limits=common.limits(spec, "time_to_first_token"),
         ),
         engine_panels.tokens_by_replica(),
@@ -183,8 +200,8 @@ def _changes(spec: Spec) -> list[Any]:
         engine_panels.versions(spec),
         panels.graph(
             "Recommended nodes",
-            f"What the capacity recommender asks for; its reasons are in the SLO service. Source: {catalogue.RECOMMENDED_NODES}.",
-            [Query(f'max by (pool) ({catalogue.RECOMMENDED_NODES}{{pool=~"$pool"}})', "{{pool}}")],
+            f"What the capacity recommender asks for; its reasons are in the SLO service. Source: {metrics.RECOMMENDED_NODES}.",
+            [Query(f'max by (pool) ({metrics.RECOMMENDED_NODES}{{pool=~"$pool"}})', "{{pool}}")],
             unit="short",
             decimals=0,
             no_data="unknown: no SLO service",
@@ -193,8 +210,8 @@ def _changes(spec: Spec) -> list[Any]:
         panels.timeline(
             links.COLLECTORS.title,
             "A collector that fails makes its numbers disappear: what is missing elsewhere may be explained here. "
-            f"Source: {catalogue.COLLECTOR_SUCCESS}.",
-            [Query(queries.select(catalogue.COLLECTOR_SUCCESS), "{{collector}} {{instance}}")],
+            f"Source: {metrics.COLLECTOR_SUCCESS}.",
+            [Query(queries.select(metrics.COLLECTOR_SUCCESS), "{{collector}} {{instance}}")],
             unit="none",
             no_data="no exporter reports",
             texts={1: Text("ok", GOOD), 0: Text("failed", BAD)},

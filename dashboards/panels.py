@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from grafanalib import core
 from grafanalib._gen import DashboardEncoder
 
-from dashboards.normal import normalise
-from slo.links import panel_id
+from plimsoll.dashboards.normalize import normalise
+from plimsoll.slo.links import panel_id
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 SKY, VERMILLION, YELLOW = "#56B4E9", "#D55E00", "#F0E442"

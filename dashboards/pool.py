@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from dashboards import common, drill, engine_panels, panels, queries
-from dashboards.panels import Query, Section
-from slo import catalogue, indicators, links
-from slo.catalogue import Metric
-from slo.spec import Spec
+from plimsoll.dashboards import common, drilldown, engine_panels, panels, queries
+from plimsoll.dashboards.panels import Query, Section
+from plimsoll.slo import links, metrics
+from plimsoll.slo.metrics import Metric
+from plimsoll.slo.sli import evidence
+from plimsoll.slo.spec.objectives import Spec
 
 
 def dashboard(spec: Spec) -> dict[str, Any]:
@@ -18,7 +19,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
         variables=common.scope(spec, common.version_variable()),
         annotations=common.annotations(),
         links=common.LINKS,
-        down=[drill.down("One replica in depth", links.REPLICA)],
+        down=[drilldown.down("One replica in depth", links.REPLICA)],
         sections=[
             Section("", [(4, [*common.vital_signs(), common.reality()])]),
             Section("Is one replica slower?", [(9, _latencies(spec))]),
@@ -42,19 +43,19 @@ def _latencies(spec: Spec) -> list[Any]:
             (
                 "Time to first token",
                 "One line apart: its queue or its prefill; look at the waiting requests.",
-                catalogue.TTFT,
+                metrics.TTFT,
                 "time_to_first_token",
             ),
             (
                 "Time per output token",
                 "One line apart under the same load: a GPU that lost its clocks or a neighbour that takes them.",
-                catalogue.TPOT,
+                metrics.TPOT,
                 "time_per_output_token",
             ),
             (
                 "Whole request",
                 "Longer answers make it longer without any fault; compare with the time per token.",
-                catalogue.DURATION,
+                metrics.DURATION,
                 "request_duration",
             ),
         )
@@ -62,7 +63,7 @@ def _latencies(spec: Spec) -> list[Any]:
 
 
 def _load() -> list[Any]:
-    in_hand = f"sum by (model, {queries.REPLICA}) ({queries.select(catalogue.REQUESTS_RUNNING)})"
+    in_hand = f"sum by (model, {queries.REPLICA}) ({queries.select(metrics.REQUESTS_RUNNING)})"
     even = f"(sum by (model) ({in_hand}) / count by (model) ({in_hand}))"
     return [
         engine_panels.replicas_up(),
@@ -70,7 +71,7 @@ def _load() -> list[Any]:
         panels.graph(
             "Busiest replica against an even share",
             "Running requests of the busiest replica over what each would run if they were spread evenly: 1 is even, 2 is "
-            f"twice its share. High: the router sends too much to one. Source: {catalogue.REQUESTS_RUNNING}.",
+            f"twice its share. High: the router sends too much to one. Source: {metrics.REQUESTS_RUNNING}.",
             [Query(queries.ratio(f"max by (model) ({in_hand})", even), "{{model}}")],
             unit="suffix: ×",
             no_data="no request runs",
@@ -80,15 +81,15 @@ def _load() -> list[Any]:
 
 
 def _versions(spec: Spec) -> list[Any]:
-    finished = queries.rate_by_version(catalogue.FINISHED)
-    failed = queries.rate_by_version(catalogue.FINISHED, reason="|".join(indicators.FAILED))
+    finished = queries.rate_by_version(metrics.FINISHED)
+    failed = queries.rate_by_version(metrics.FINISHED, reason="|".join(evidence.FAILED))
     return [
         engine_panels.versions(spec),
-        _version(spec, "Time to first token by version, p95", catalogue.TTFT, "time_to_first_token"),
-        _version(spec, "Time per output token by version, p95", catalogue.TPOT, "time_per_output_token"),
+        _version(spec, "Time to first token by version, p95", metrics.TTFT, "time_to_first_token"),
+        _version(spec, "Time per output token by version, p95", metrics.TPOT, "time_per_output_token"),
         panels.graph(
             "Failed requests by version",
-            f"Share of finished requests that ended in an error. Source: {catalogue.FINISHED}.",
+            f"Share of finished requests that ended in an error. Source: {metrics.FINISHED}.",
             [Query(queries.ratio(failed, finished), f"{{{{version}}}}{common.of_model(spec)}")],
             unit="percentunit",
             no_data="no request in this time",
@@ -113,36 +114,36 @@ def _version(spec: Spec, title: str, histogram: Metric, latency: str) -> Any:
 
 def _tenants() -> list[Any]:
     requests, failures = (
-        queries.rate(metric, "tenant") for metric in (catalogue.GATEWAY_REQUESTS, catalogue.GATEWAY_FAILURES)
+        queries.rate(metric, "tenant") for metric in (metrics.GATEWAY_REQUESTS, metrics.GATEWAY_FAILURES)
     )
-    prompt = queries.rate(catalogue.GATEWAY_PROMPT_TOKENS, "tenant")
+    prompt = queries.rate(metrics.GATEWAY_PROMPT_TOKENS, "tenant")
     return [
         _tenant(
             "Requests by tenant",
             "Who sends them. A line that rises alone is where a surge comes from.",
-            catalogue.GATEWAY_REQUESTS,
+            metrics.GATEWAY_REQUESTS,
             requests,
             "reqps",
         ),
         _tenant(
             "Tokens in a prompt by tenant",
             "Prompt tokens over requests, of those that ended. The tenant whose prompts grew is the cause of a prefill burst.",
-            catalogue.GATEWAY_PROMPT_TOKENS,
+            metrics.GATEWAY_PROMPT_TOKENS,
             queries.ratio(prompt, requests),
             "suffix: tok",
         ),
         _tenant(
             "Time to first token by tenant, p95",
             "As the gateway sees it: with its own time, and for each tenant's own prompts.",
-            catalogue.GATEWAY_TTFT,
-            queries.quantile(0.95, catalogue.GATEWAY_TTFT, "tenant"),
+            metrics.GATEWAY_TTFT,
+            queries.quantile(0.95, metrics.GATEWAY_TTFT, "tenant"),
             "s",
             log=True,
         ),
         _tenant(
             "Failed requests by tenant",
             "Share of a tenant's requests that failed, were refused or whose client left.",
-            catalogue.GATEWAY_FAILURES,
+            metrics.GATEWAY_FAILURES,
             queries.ratio(failures, requests),
             "percentunit",
         ),
@@ -151,9 +152,9 @@ def _tenants() -> list[Any]:
 
 def _adapters() -> list[Any]:
     """LoRA adapters share a base model, its batch and its cache; each objective judges their requests apart."""
-    judged = queries.rate(catalogue.ADAPTER_REQUESTS, "objective, adapter")
-    bad = queries.rate(catalogue.ADAPTER_REQUESTS, "objective, adapter", outcome="bad")
-    source = f"Source: {catalogue.ADAPTER_REQUESTS}, by the plugin in the engine."
+    judged = queries.rate(metrics.ADAPTER_REQUESTS, "objective, adapter")
+    bad = queries.rate(metrics.ADAPTER_REQUESTS, "objective, adapter", outcome="bad")
+    source = f"Source: {metrics.ADAPTER_REQUESTS}, by the plugin in the engine."
     return [
         panels.graph(
             "Requests by adapter",
@@ -185,6 +186,6 @@ def _tenant(title: str, description: str, metric: Metric, query: str, unit: str,
         unit=unit,
         no_data="no gateway reports",
         many=True,
-        links=drill.traces(),
+        links=drilldown.traces(),
         **look,
     )

@@ -1,11 +1,12 @@
-"""PromQL of the dashboards. Every selector carries the dashboard's variables; names come from the catalogue and slo.series.
+"""PromQL of the dashboards. Every selector carries the dashboard's variables; names come from the catalogue and plimsoll.slo.metrics.recorded.
 
 Three habits hold throughout: a quantile is taken from summed buckets, a ratio is a ratio of sums, and both vanish where
 there was no traffic instead of showing NaN or a good-looking zero.
 """
 
-from slo import catalogue, series
-from slo.catalogue import Metric
+from plimsoll.slo import metrics
+from plimsoll.slo.metrics import Metric
+from plimsoll.slo.metrics import recorded as series
 
 # Labels that Prometheus gives to targets, each a dashboard variable; where it gives none, `.*` matches that too.
 TARGETS = ("region", "node")
@@ -97,7 +98,7 @@ def _versioned(counter: str) -> str:
 
 def of_version() -> str:
     """What the chosen replicas of the chosen versions serve."""
-    return _braces(catalogue.REPLICA_INFO.name, _matching(*_SCOPE, *TARGETS, "version"))
+    return _braces(metrics.REPLICA_INFO.name, _matching(*_SCOPE, *TARGETS, "version"))
 
 
 def _join(on: str, label: str, info: str) -> str:
@@ -112,17 +113,17 @@ def ratio(part: str, whole: str) -> str:
 
 def replicas_up() -> str:
     """Each replica's llm_replica_up."""
-    return _chosen(select(catalogue.REPLICA_UP), REPLICA)
+    return _chosen(select(metrics.REPLICA_UP), REPLICA)
 
 
 def replicas_known(**labels: str) -> str:
     """How many replicas say what they serve. Each counts once, also in the moment in which it changes its version."""
-    return f"count(group by ({REPLICA}) ({select(catalogue.REPLICA_INFO, **labels)}))"
+    return f"count(group by ({REPLICA}) ({select(metrics.REPLICA_INFO, **labels)}))"
 
 
 def gpus_up() -> str:
     """Each expected GPU's gpu_up, of the chosen replicas."""
-    return of_gpus(select(catalogue.GPU_UP))
+    return of_gpus(select(metrics.GPU_UP))
 
 
 def of_nodes(vector: str) -> str:
@@ -132,15 +133,13 @@ def of_nodes(vector: str) -> str:
 
 def of_gpus(vector: str) -> str:
     """Keep what belongs to the GPUs of the chosen replicas: by the assignment where it is known, else to their nodes."""
-    chosen = _without(
-        of_nodes(vector), "instance, uuid", catalogue.GPU_ASSIGNMENT.name, select(catalogue.GPU_ASSIGNMENT)
-    )
+    chosen = _without(of_nodes(vector), "instance, uuid", metrics.GPU_ASSIGNMENT.name, select(metrics.GPU_ASSIGNMENT))
     return f"({chosen})"
 
 
 def per_gpu(vector: str) -> str:
     """A GPU's number with the index that nvidia-smi shows, of the chosen replicas."""
-    return f"{of_gpus(vector)} {_join('instance, uuid', 'index', select(catalogue.GPU_INFO))}"
+    return f"{of_gpus(vector)} {_join('instance, uuid', 'index', select(metrics.GPU_INFO))}"
 
 
 def started() -> str:
@@ -154,7 +153,7 @@ def started() -> str:
 
 def begun() -> str:
     """Versions that serve and did not five minutes ago."""
-    serving = select(catalogue.REPLICA_INFO)
+    serving = select(metrics.REPLICA_INFO)
     return f"group by (model, version) ({serving}) unless group by (model, version) ({serving} offset 5m)"
 
 

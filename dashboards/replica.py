@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from dashboards import common, engine_panels, gpu_panels, panels, queries
-from dashboards.panels import BLUE, GREY, ORANGE, SKY, VERMILLION, Query, Section
-from slo import catalogue, links
-from slo.spec import Spec
+from plimsoll.dashboards import common, engine_panels, gpu_panels, panels, queries
+from plimsoll.dashboards.panels import BLUE, GREY, ORANGE, SKY, VERMILLION, Query, Section
+from plimsoll.slo import links, metrics
+from plimsoll.slo.spec.objectives import Spec
 
 
 def dashboard(spec: Spec) -> dict[str, Any]:
@@ -36,14 +36,14 @@ def _asked(spec: Spec) -> list[Any]:
             spec,
             "Prompt length",
             "Tokens in a prompt. A wider gap between p50 and p99 means short requests wait behind long prefills.",
-            catalogue.PROMPT_LENGTH,
+            metrics.PROMPT_LENGTH,
             unit="suffix: tok",
         ),
         engine_panels.quantiles(
             spec,
             "Answer length",
             "Tokens in an answer. Longer answers lengthen the whole request and hold the KV cache, without any fault.",
-            catalogue.GENERATION_LENGTH,
+            metrics.GENERATION_LENGTH,
             unit="suffix: tok",
         ),
         engine_panels.quantiles(
@@ -51,7 +51,7 @@ def _asked(spec: Spec) -> list[Any]:
             "Gap between two tokens",
             "What a reader feels as stutter: every single gap, not a request's mean. High p99 with a calm p50: prefills of "
             "others interrupt the decoding.",
-            catalogue.ITL,
+            metrics.ITL,
         ),
     ]
 
@@ -60,9 +60,9 @@ def _shortcuts() -> list[Any]:
     drafts, drafted, accepted, asked, found, asked_behind, found_behind = (
         queries.rate(metric, queries.REPLICA)
         for metric in (
-            *(catalogue.DRAFTS, catalogue.DRAFTED, catalogue.DRAFTED_ACCEPTED),
-            *(catalogue.PREFIX_QUERIED, catalogue.PREFIX_HIT),
-            *(catalogue.EXTERNAL_PREFIX_QUERIED, catalogue.EXTERNAL_PREFIX_HIT),
+            *(metrics.DRAFTS, metrics.DRAFTED, metrics.DRAFTED_ACCEPTED),
+            *(metrics.PREFIX_QUERIED, metrics.PREFIX_HIT),
+            *(metrics.EXTERNAL_PREFIX_QUERIED, metrics.EXTERNAL_PREFIX_HIT),
         )
     )
     return [
@@ -70,7 +70,7 @@ def _shortcuts() -> list[Any]:
             "Prefix cache by tier",
             "Share of the prompt tokens looked up in a tier that were found there: the GPU's own cache, and what is behind it "
             "(host memory, disk, other nodes), which is asked for the rest. "
-            f"Source: {catalogue.PREFIX_HIT}, {catalogue.EXTERNAL_PREFIX_HIT}, and what was queried.",
+            f"Source: {metrics.PREFIX_HIT}, {metrics.EXTERNAL_PREFIX_HIT}, and what was queried.",
             [
                 Query(queries.ratio(found, asked), f"GPU {queries.REPLICA_NAME}"),
                 Query(queries.ratio(found_behind, asked_behind), f"behind {queries.REPLICA_NAME}"),
@@ -84,7 +84,7 @@ def _shortcuts() -> list[Any]:
         panels.graph(
             "Drafted tokens that were accepted",
             "Speculative decoding: low means that drafts cost more than they save, and the time per token rises with the batch. "
-            f"Source: {catalogue.DRAFTED_ACCEPTED}, {catalogue.DRAFTED}.",
+            f"Source: {metrics.DRAFTED_ACCEPTED}, {metrics.DRAFTED}.",
             [Query(queries.ratio(accepted, drafted), queries.REPLICA_NAME)],
             unit="percentunit",
             max=1,
@@ -95,7 +95,7 @@ def _shortcuts() -> list[Any]:
         panels.graph(
             "Tokens a step by speculation",
             "Tokens that a sequence gains in a step: the model's own and the accepted ones of its draft. 1: nothing is gained. "
-            f"Source: {catalogue.DRAFTED_ACCEPTED}, {catalogue.DRAFTS}.",
+            f"Source: {metrics.DRAFTED_ACCEPTED}, {metrics.DRAFTS}.",
             [Query(f"1 + {queries.ratio(accepted, drafts)}", queries.REPLICA_NAME)],
             unit="suffix: tok",
             no_data="no speculative decoding",
@@ -105,14 +105,14 @@ def _shortcuts() -> list[Any]:
 
 
 def _tokens_held() -> Any:
-    held = f"sum by ({queries.REPLICA}) ({queries.select(catalogue.KV_CACHE_USAGE)} * {queries.select(catalogue.KV_CACHE_CAPACITY)})"
+    held = f"sum by ({queries.REPLICA}) ({queries.select(metrics.KV_CACHE_USAGE)} * {queries.select(metrics.KV_CACHE_CAPACITY)})"
     return panels.graph(
         "Tokens in the KV cache",
         "Context that the engine holds for running requests; its capacity is fixed at start. "
-        f"Source: {catalogue.KV_CACHE_USAGE}, {catalogue.KV_CACHE_CAPACITY}.",
+        f"Source: {metrics.KV_CACHE_USAGE}, {metrics.KV_CACHE_CAPACITY}.",
         [
             Query(held, f"held {queries.REPLICA_NAME}"),
-            Query(queries.gauge(catalogue.KV_CACHE_CAPACITY, queries.REPLICA), f"capacity {queries.REPLICA_NAME}"),
+            Query(queries.gauge(metrics.KV_CACHE_CAPACITY, queries.REPLICA), f"capacity {queries.REPLICA_NAME}"),
         ],
         unit="suffix: tok",
         no_data="no engine reports",
@@ -124,8 +124,8 @@ def _reasons() -> Any:
     return panels.graph(
         "Finished requests by reason",
         "stop: the model ended; length: the limit was reached; abort: the client left; error and repetition: the engine's. "
-        f"Source: {catalogue.FINISHED}.",
-        [Query(queries.rate(catalogue.FINISHED, "reason"), "{{reason}}")],
+        f"Source: {metrics.FINISHED}.",
+        [Query(queries.rate(metrics.FINISHED, "reason"), "{{reason}}")],
         colours={"stop": SKY, "length": BLUE, "abort": GREY, "error": VERMILLION, "repetition": ORANGE},
         unit="reqps",
         no_data="no engine reports",

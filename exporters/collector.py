@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from slo.catalogue import Metric
+from plimsoll.slo.metrics import Metric
 
 
 class Point(NamedTuple):

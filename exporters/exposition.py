@@ -17,8 +17,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from exporters.collector import Point
-from slo.catalogue import BUILD_INFO, Metric, bucket_bound
+from plimsoll.exporters.collector import Point
+from plimsoll.slo.metrics import BUILD_INFO, Metric, bucket_bound
 
 _PART = {"_bucket": 0, "_sum": 1, "_count": 2}
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})

@@ -25,11 +25,11 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from exporters.collector import Point
-from exporters.journal import Journal
-from exporters.otlp_names import ATTRIBUTES, Name, name_of
-from exporters.runner import Runner
-from slo import catalogue
+from plimsoll.exporters.collector import Point
+from plimsoll.exporters.log_once import Journal
+from plimsoll.exporters.otlp_names import ATTRIBUTES, Name, name_of
+from plimsoll.exporters.runner import Runner
+from plimsoll.slo import metrics as catalogue
 
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
 _Attributes = frozenset[tuple[str, str]]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from slo import catalogue
-from slo.catalogue import Metric
+from plimsoll.slo import metrics
+from plimsoll.slo.metrics import Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +22,20 @@ class Name:
 
 _GPU = {"hw.type": "gpu", "hw.vendor": "NVIDIA"}
 NAMES: dict[Metric, Name] = {
-    catalogue.DURATION: Name("gen_ai.server.request.duration", "s"),
-    catalogue.TTFT: Name("gen_ai.server.time_to_first_token", "s"),
-    catalogue.TPOT: Name("gen_ai.server.time_per_output_token", "s"),
-    catalogue.GPU_BUSY: Name("hw.gpu.utilization", "1", {**_GPU, "hw.gpu.task": "general"}),
-    catalogue.GPU_MEMORY_USED: Name("hw.gpu.memory.usage", "By", _GPU, adds_up=True),
-    catalogue.GPU_MEMORY_TOTAL: Name("hw.gpu.memory.limit", "By", _GPU, adds_up=True),
-    catalogue.GPU_PCIE_TRANSMITTED: Name("hw.gpu.io", "By", {**_GPU, "network.io.direction": "transmit"}),
-    catalogue.GPU_PCIE_RECEIVED: Name("hw.gpu.io", "By", {**_GPU, "network.io.direction": "receive"}),
-    catalogue.GPU_POWER: Name("hw.power", "W", _GPU),
-    catalogue.GPU_ENERGY: Name("hw.energy", "J", _GPU),
-    catalogue.GPU_TEMPERATURE: Name("hw.temperature", "Cel", _GPU),
-    catalogue.GPU_XID_ERRORS: Name("hw.errors", "{error}", _GPU),
-    catalogue.GPU_CLOCK_LIMITED_SECONDS: Name("plimsoll.gpu_clock_limited_time", "s"),
-    catalogue.GPU_UP: Name("hw.status", "1", {**_GPU, "hw.state": "ok"}, adds_up=True),
+    metrics.DURATION: Name("gen_ai.server.request.duration", "s"),
+    metrics.TTFT: Name("gen_ai.server.time_to_first_token", "s"),
+    metrics.TPOT: Name("gen_ai.server.time_per_output_token", "s"),
+    metrics.GPU_BUSY: Name("hw.gpu.utilization", "1", {**_GPU, "hw.gpu.task": "general"}),
+    metrics.GPU_MEMORY_USED: Name("hw.gpu.memory.usage", "By", _GPU, adds_up=True),
+    metrics.GPU_MEMORY_TOTAL: Name("hw.gpu.memory.limit", "By", _GPU, adds_up=True),
+    metrics.GPU_PCIE_TRANSMITTED: Name("hw.gpu.io", "By", {**_GPU, "network.io.direction": "transmit"}),
+    metrics.GPU_PCIE_RECEIVED: Name("hw.gpu.io", "By", {**_GPU, "network.io.direction": "receive"}),
+    metrics.GPU_POWER: Name("hw.power", "W", _GPU),
+    metrics.GPU_ENERGY: Name("hw.energy", "J", _GPU),
+    metrics.GPU_TEMPERATURE: Name("hw.temperature", "Cel", _GPU),
+    metrics.GPU_XID_ERRORS: Name("hw.errors", "{error}", _GPU),
+    metrics.GPU_CLOCK_LIMITED_SECONDS: Name("plimsoll.gpu_clock_limited_time", "s"),
+    metrics.GPU_UP: Name("hw.status", "1", {**_GPU, "hw.state": "ok"}, adds_up=True),
 }
 # Label of ours -> attribute there. An engine does not tell chat from completion; the operation is named after its common use.
 ATTRIBUTES: dict[str, str] = {

@@ -4,10 +4,10 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 
-from exporters.collector import Collector, CollectorError, Point
-from exporters.flight import Flight, Late, SingleFlight
-from exporters.journal import Journal
-from slo import catalogue
+from plimsoll.exporters.collector import Collector, CollectorError, Point
+from plimsoll.exporters.deadline import Flight, Late, SingleFlight
+from plimsoll.exporters.log_once import Journal
+from plimsoll.slo import metrics
 
 
 class Runner:
@@ -51,10 +51,10 @@ class _Watched:
         return [*points, *self._own_points(success, flight.seconds)]
 
     def _own_points(self, success: int, duration: float) -> Iterable[Point]:
-        yield Point(catalogue.COLLECTOR_SUCCESS, self._labels, success)
-        yield Point(catalogue.COLLECTOR_DURATION, self._labels, duration)
+        yield Point(metrics.COLLECTOR_SUCCESS, self._labels, success)
+        yield Point(metrics.COLLECTOR_DURATION, self._labels, duration)
         if self._answered is not None:
-            yield Point(catalogue.COLLECTOR_AGE, self._labels, time.monotonic() - self._answered)
+            yield Point(metrics.COLLECTOR_AGE, self._labels, time.monotonic() - self._answered)
 
 
 def _message(error: Exception) -> str:

@@ -1,7 +1,10 @@
 """The exporter's HTTP side: the metrics page, a landing page and two probes."""
 
+import base64
+import binascii
 import logging
 import math
+import secrets
 import signal
 import socket
 import time
@@ -12,15 +15,14 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporters.exposition import Renderer
-from exporters.gates import TokenGate, Turnstile
-from exporters.journal import Journal
-from exporters.runner import Runner
+from plimsoll.exporters.exposition import Renderer
+from plimsoll.exporters.log_once import Journal
+from plimsoll.exporters.runner import Runner
 
 TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 # Prometheus waits 10 s unless told otherwise; the answer needs time to be written and to travel.
@@ -112,3 +114,61 @@ def config_of(app: ASGIApp, tls: Tls | None = None) -> uvicorn.Config:
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
     )
+
+
+# Scrapes at the same time share one reading, so a few scrapers are no load; hundreds of connections are nobody's wish.
+MOST_REQUESTS = 16
+
+
+class TokenGate:
+    """Answers 401 to whoever lacks the token, which may come as a bearer token or as the password of any user (Basic)."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._token = token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if _is_open(scope) or secrets.compare_digest(_secret(HTTPConnection(scope)), self._token):
+            await self._app(scope, receive, send)
+            return
+        challenge = {"WWW-Authenticate": 'Bearer, Basic realm="Plimsoll exporter"'}
+        refusal = PlainTextResponse("a bearer token, or it as a password, is needed\n", 401, challenge)
+        await refusal(scope, receive, send)
+
+
+class Turnstile:
+    """Answers 503 to requests beyond MOST_REQUESTS at a time."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._inside = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it. All run on one event loop, so a plain number will do."""
+        if _is_open(scope):
+            await self._app(scope, receive, send)
+            return
+        if self._inside >= MOST_REQUESTS:
+            refusal = PlainTextResponse("too many requests at a time\n", 503, {"Retry-After": "1"})
+            await refusal(scope, receive, send)
+            return
+        self._inside += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._inside -= 1
+
+
+def _is_open(scope: Scope) -> bool:
+    return scope["type"] != "http" or str(scope["path"]).startswith("/-/")
+
+
+def _secret(connection: HTTPConnection) -> bytes:
+    scheme, _, credentials = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(credentials, validate=True).partition(b":")[2]
+        except (binascii.Error, ValueError):
+            return b""
+    return credentials.encode() if scheme.lower() == "bearer" else b""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import real_engine
+from plimsoll.slo.ledger.database import open_database
+from plimsoll.slo.ledger.slots import Ledger
 from postgresql import PostgreSQL
-from slo.ledger.database import open_database
-from slo.ledger.store import Ledger
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,23 +1,26 @@
-"""Imports form a star around slo; a GPU node's part stays light; one home for each metric name."""
+"""Imports point one way, from layer to layer; a GPU node's part stays light; one home for each metric name."""
 
 import ast
 import re
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-from slo import catalogue, series
+from paths import ROOT
+from plimsoll.slo import metrics
+from plimsoll.slo.metrics import recorded
 
-ROOT = Path(__file__).parent.parent
 PACKAGES = ("exporters", "slo", "alerts", "dashboards", "compose")
-VOCABULARY = {"slo.spec", "slo.catalogue", "slo.quantities", "slo.spans", "slo.xids"}
-MATHEMATICS = {"slo.bounds", "slo.burn", "slo.indicators", "slo.series", "slo.links"}
-MAY_IMPORT = {
-    "slo": set(),
-    "exporters": VOCABULARY,
-    "alerts": VOCABULARY | MATHEMATICS,
-    "dashboards": VOCABULARY | MATHEMATICS,
-}
+# Each folder (or module) of slo/ imports only those before it.
+LAYERS = (
+    *("units", "calendar", "links", "metrics", "spec", "sources", "sli", "usage", "exchange", "error_budget"),
+    *("ledger", "capacity", "checks", "reports", "service"),
+)
+# What the other packages may import of slo/; compose may import everything, and nothing imports compose.
+LIGHT = {"units", "calendar", "links", "metrics", "spec", "sources", "sli", "error_budget"}
+MOST_MODULES = 17
 MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 
@@ -26,25 +29,48 @@ def is_module(path: Path) -> bool:
 
 
 def imports(path: Path) -> set[str]:
-    """Modules of ours that a file imports, as dotted names."""
+    """Modules of ours that a file imports, as paths with dots: `slo.ledger.slots`."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            files = {name for name in inner if is_module(ROOT / name.replace(".", "/"))}
-            found |= files or {node.module}
-    return {name for name in found if name.split(".")[0] in PACKAGES}
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "plimsoll":
+            module = node.module.removeprefix("plimsoll").removeprefix(".")
+            inner = {f"{module}.{alias.name}".lstrip(".") for alias in node.names}
+            found |= {name for name in inner if is_module(ROOT / name.replace(".", "/"))} or {module}
+    return found
+
+
+def room(name: str) -> str:
+    """Folder or module of slo/ that a dotted name is in."""
+    return name.split(".")[1]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_imports_only_what_its_place_allows(path: Path) -> None:
-    package = path.relative_to(ROOT).parts[0]
-    if package == "compose":
-        return
+    package, *rest = path.relative_to(ROOT).with_suffix("").parts
     foreign = {name for name in imports(path) if name.split(".")[0] != package}
-    assert foreign <= MAY_IMPORT[package], f"{path.relative_to(ROOT)} imports {foreign - MAY_IMPORT[package]}"
+    if package == "slo":
+        assert not foreign
+        above = {name for name in imports(path) if LAYERS.index(room(name)) > LAYERS.index(rest[0])}
+        assert not above, f"{path.relative_to(ROOT)} imports what stands above it: {above}"
+    elif package != "compose":
+        assert {name for name in foreign if name.split(".")[0] != "slo" or room(name) not in LIGHT} == set()
+
+
+def test_folders_do_not_import_each_other_in_a_circle() -> None:
+    arrows: dict[str, set[str]] = {}
+    for path in MODULES:
+        here = path.parent.relative_to(ROOT).as_posix()
+        for name in imports(path):
+            target = ROOT / name.replace(".", "/")
+            there = (target if target.is_dir() else target.parent).relative_to(ROOT).as_posix()
+            if there != here and not there.startswith(f"{here}/") and not here.startswith(f"{there}/"):
+                arrows.setdefault(here, set()).add(there)
+    assert tuple(TopologicalSorter(arrows).static_order()), "a circle raises CycleError"
+
+
+def test_a_folder_has_no_more_modules_than_one_sees_at_a_glance() -> None:
+    folders = Counter(path.parent.relative_to(ROOT).as_posix() for path in MODULES if path.name != "__init__.py")
+    assert {name: count for name, count in folders.items() if count > MOST_MODULES} == {}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -55,9 +81,9 @@ def test_a_module_is_small_and_says_what_it_is_for(path: Path) -> None:
 
 
 def test_our_metric_and_series_names_are_spelled_in_one_place_only() -> None:
-    names = [*catalogue.BY_NAME, series.GOOD_RATE, series.GOOD_AT_BEST, series.TOTAL_RATE, series.TARGET]
+    names = [*metrics.BY_NAME, recorded.GOOD_RATE, recorded.GOOD_AT_BEST, recorded.TOTAL_RATE, recorded.TARGET]
     spelled = re.compile("|".join(rf"(?<![a-z]){re.escape(name)}(?![a-z_])" for name in names))
-    homes = {*(ROOT / "slo" / "catalogue").glob("*.py"), ROOT / "slo" / "series.py"}
+    homes = {*(ROOT / "slo" / "metrics").glob("*.py")}
     strays = {}
     for path in MODULES:
         if path in homes:
@@ -79,7 +105,7 @@ def test_our_metric_and_series_names_are_spelled_in_one_place_only() -> None:
 
 
 def test_the_catalogue_keeps_the_naming_rules() -> None:
-    for metric in catalogue.ALL:
+    for metric in metrics.ALL:
         assert re.fullmatch(r"(llm|gpu|plimsoll)_[a-z0-9_]+", metric.name), metric.name
         assert metric.name.endswith("_total") == (metric.kind == "counter"), metric.name
         assert not re.search(r"_(ms|mb|mib|mhz|percent|perc|celcius)(_|$)", metric.name), metric.name

@@ -15,11 +15,12 @@ import httpx
 import pytest
 
 import real_engine
-from dashboards.build import boards as render_dashboards
+from plimsoll.dashboards.build import boards as render_dashboards
+from plimsoll.slo import links
+from plimsoll.slo import metrics as catalogue
+from plimsoll.slo.metrics import bucket_bound, recorded
 from process import PLIMSOLL, environment
 from promql import complaints, panel_queries, variable_queries
-from slo import catalogue, links, series
-from slo.catalogue import bucket_bound
 from stack import require, tool, wait_for
 from whole import LIMIT, Whole, ask, new_client, page, start, total
 
@@ -175,11 +176,11 @@ def test_those_who_gave_up_in_the_queue_are_bad_in_every_count(whole: Whole) -> 
 
 def test_recorded_rates_add_up_to_the_requests_within_two_percent(whole: Whole) -> None:
     """Each request is in the 5-minute rate for 5 minutes, so the rate's integral over the whole run is the number of requests."""
-    idle = f'sum({series.TOTAL_RATE}{{objective="whole"}}) == 0'
+    idle = f'sum({recorded.TOTAL_RATE}{{objective="whole"}}) == 0'
     wait_for(lambda: whole.prometheus.query(idle), "five minutes after the last request", 420)
     counted = outcomes(whole, "from-prometheus")
     for objective, counts in counted.items():
-        for name, expected in ((series.GOOD_RATE, counts["good"]), (series.TOTAL_RATE, sum(counts.values()))):
+        for name, expected in ((recorded.GOOD_RATE, counts["good"]), (recorded.TOTAL_RATE, sum(counts.values()))):
             (found,) = whole.prometheus.query_range(f'{name}{{objective="{objective}"}}', whole.started, time.time(), 1)
             integral = sum(value for _, value in found.points)
             assert integral == pytest.approx(expected, rel=0.02), (objective, name)

@@ -8,14 +8,15 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from compose.inputs import UserError, needed, pool_of, read_objectives
-from compose.traffic import add_traffic, read_traffic
-from slo.capacity import fleet, plan, steps
-from slo.capacity.backtest import HOLD, POLICIES, Backtest, check
-from slo.capacity.demand import Promise
-from slo.capacity.fleet import Outcome, Setup
-from slo.capacity.request import Limits
-from slo.spec import Pool, Spec
+from plimsoll.compose.inputs import UserError, needed, pool_of, read_objectives
+from plimsoll.compose.traffic import add_traffic, read_traffic
+from plimsoll.slo.capacity.backtest.run import HOLD, POLICIES, Backtest, check
+from plimsoll.slo.capacity.recommendation import demand_plan
+from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.simulator import fleet, step_time
+from plimsoll.slo.capacity.simulator.fleet import Outcome, Setup
+from plimsoll.slo.capacity.simulator.request import Limits
+from plimsoll.slo.spec.objectives import Pool, Spec
 
 MILLISECONDS = 1000
 PREFIX_BLOCK = 512  # tokens that one of Mooncake's hash_ids stands for
@@ -133,7 +134,7 @@ def _pool(spec: Spec, name: str | None) -> Pool:
 def _promise(args: argparse.Namespace, spec: Spec | None, pool: Pool | None) -> Promise:
     if args.promise or spec is None or pool is None:
         return read_promise(args.promise or PROMISE)
-    found = plan.promise(spec, pool)
+    found = demand_plan.promise(spec, pool)
     if found is None:
         raise UserError(
             f"--pool {pool.name!r}: has no objective for time to first token or per output token; add --promise"
@@ -144,7 +145,9 @@ def _promise(args: argparse.Namespace, spec: Spec | None, pool: Pool | None) -> 
 def _node_usd(args: argparse.Namespace, pool: Pool | None) -> float:
     if args.gpu_hour_usd is None and pool is not None and pool.node.hourly_usd:
         return pool.node.hourly_usd
-    return steps.replica(args.replica).gpus * (GPU_HOUR_USD if args.gpu_hour_usd is None else float(args.gpu_hour_usd))
+    return step_time.replica(args.replica).gpus * (
+        GPU_HOUR_USD if args.gpu_hour_usd is None else float(args.gpu_hour_usd)
+    )
 
 
 def _drawing(file: str | None) -> Callable[[Backtest, Mapping[str, Outcome], str], None] | None:
@@ -156,7 +159,7 @@ def _drawing(file: str | None) -> Callable[[Backtest, Mapping[str, Outcome], str
         raise UserError(f"--picture {file}: write a file that ends with {' or '.join(PICTURES)}")
     if not path.parent.is_dir():
         raise UserError(f"--picture {file}: there is no folder {path.parent}")
-    picture = needed("slo.capacity.picture", "picture")
+    picture = needed("plimsoll.slo.capacity.backtest.chart", "picture")
 
     def draw(backtest: Backtest, outcomes: Mapping[str, Outcome], source: str) -> None:
         try:
@@ -225,7 +228,7 @@ def _setup(args: argparse.Namespace, pool: Pool | None) -> Setup:
         if not (factor > 0 and isfinite(factor)):
             raise UserError(f"--slowness {factor:g}: write a factor above 0, such as 1.5 for half as slow again")
     try:
-        model = steps.load(args.replica)
+        model = step_time.load(args.replica)
     except ValueError as error:
         raise UserError(f"--replica: {error}") from error
     return Setup(

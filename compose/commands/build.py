@@ -3,15 +3,14 @@
 import argparse
 from pathlib import Path
 
-import alerts
-import dashboards
-from alerts.build import render as render_alerts
-from alerts.receivers import PAGERDUTY, SECRETS, SLACK, Receivers
-from alerts.rules import Sites
-from compose.inputs import UserError, read_objectives
-from dashboards.build import render as render_dashboards
-from slo import links
-from slo.spec import Spec
+from plimsoll import alerts, dashboards
+from plimsoll.alerts.build import render as render_alerts
+from plimsoll.alerts.receivers import PAGERDUTY, SECRETS, SLACK, Receivers
+from plimsoll.alerts.rules import Sites
+from plimsoll.compose.inputs import UserError, read_objectives
+from plimsoll.dashboards.build import render as render_dashboards
+from plimsoll.slo import links
+from plimsoll.slo.spec.objectives import Spec
 
 FOLDERS = {
     "alerts": Path(alerts.__file__).parent / "generated",

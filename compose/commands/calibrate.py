@@ -6,14 +6,13 @@ import time
 from math import isfinite
 from typing import Any
 
-from compose.inputs import UserError, read_objectives
-from slo.capacity.calibrate import calibrate
-from slo.capacity.calibration import Calibration
-from slo.capacity.intervals import selectors
-from slo.capacity.own import OwnReplica, own, sentence, told
-from slo.sources import Series, SourceError
-from slo.sources.prometheus import PrometheusSource
-from slo.spec import Pool
+from plimsoll.compose.inputs import UserError, read_objectives
+from plimsoll.slo.capacity.calibration.fit import Calibration, calibrate
+from plimsoll.slo.capacity.calibration.intervals import selectors
+from plimsoll.slo.capacity.calibration.measured_replica import OwnReplica, own, sentence, told
+from plimsoll.slo.sources import Series, SourceError
+from plimsoll.slo.sources.prometheus import PrometheusSource
+from plimsoll.slo.spec.objectives import Pool
 
 HOUR = 3600.0
 MOST_HOURS = 24 * 7

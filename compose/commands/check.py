@@ -5,9 +5,9 @@ import json
 import sys
 from dataclasses import asdict
 
-from compose.inputs import UserError, read_objectives
-from slo.findings import Finding, findings
-from slo.spec import Spec
+from plimsoll.compose.inputs import UserError, read_objectives
+from plimsoll.slo.checks.offline import Finding, findings
+from plimsoll.slo.spec.objectives import Spec
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _live(spec: Spec, source: str) -> list[Finding]:
     try:
-        from compose.live import look  # noqa: PLC0415 - needs the extra, which a file alone does not
+        from plimsoll.compose.preflight import look  # noqa: PLC0415 - needs the extra, which a file alone does not
     except ModuleNotFoundError as error:
         raise UserError(f"--source needs the package {error.name!r}: pip install 'plimsoll-slo[service]'") from error
     return look(spec, source)

@@ -2,8 +2,8 @@
 
 import argparse
 
-from compose.demo import serve
-from compose.inputs import UserError, read_objectives
+from plimsoll.compose.demo.serve import serve
+from plimsoll.compose.inputs import UserError, read_objectives
 
 BASE_PORT = 8100
 

@@ -8,17 +8,17 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from compose.inputs import UserError, read_address, read_objectives
-from compose.listen import EXPORTER_TOKEN, PROBE_TOKEN, open_socket, read_token
-from exporters.assignment import Join
-from exporters.collector import Collector
-from exporters.engine import EngineCollector
-from exporters.footprint import keep_small, settle
-from exporters.nvml import NvmlCollector
-from exporters.nvml_memory import Memory, StateError
-from exporters.runner import Runner
-from exporters.server import Tls, create_app, serve
-from slo.quantities import Duration
+from plimsoll.compose.inputs import UserError, read_address, read_objectives
+from plimsoll.compose.listen import EXPORTER_TOKEN, PROBE_TOKEN, open_socket, read_token
+from plimsoll.exporters.collector import Collector
+from plimsoll.exporters.engines.collector import EngineCollector
+from plimsoll.exporters.gc_tuning import keep_small, settle
+from plimsoll.exporters.gpu_assignment import Join
+from plimsoll.exporters.nvml.collector import NvmlCollector
+from plimsoll.exporters.nvml.state import Memory, StateError
+from plimsoll.exporters.runner import Runner
+from plimsoll.exporters.server import Tls, create_app, serve
+from plimsoll.slo.units import Duration
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -116,7 +116,7 @@ def _make(folder: Path) -> None:
 
 def _push(runner: Runner, url: str, every: float) -> None:
     try:
-        from exporters.otlp import Pusher  # noqa: PLC0415 - needs the extra, which most nodes have not
+        from plimsoll.exporters.otlp import Pusher  # noqa: PLC0415 - needs the extra, which most nodes have not
     except ModuleNotFoundError as error:
         raise UserError(f"--otlp needs the package {error.name!r}: pip install 'plimsoll-slo[otel]'") from error
     Pusher(runner, url, every).start()
@@ -127,7 +127,7 @@ def _probes(args: argparse.Namespace) -> list[Collector]:
         return []
     if not args.probe_model:
         raise UserError("--probe: which model shall it ask? give --probe-model NAME")
-    from exporters.probing import ProbeCollector  # noqa: PLC0415 - 4 MiB of HTTP client that most nodes do not need
+    from plimsoll.exporters.probe import ProbeCollector  # noqa: PLC0415 - 4 MiB of HTTP client that most nodes do not need
 
     token, every = read_token(os.environ, PROBE_TOKEN), _seconds("--probe-every", args.probe_every)
     try:

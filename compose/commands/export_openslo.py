@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from compose.inputs import read_objectives
-from slo.exchange.to_openslo import write_openslo
+from plimsoll.compose.inputs import read_objectives
+from plimsoll.slo.exchange.to_openslo import write_openslo
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

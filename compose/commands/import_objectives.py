@@ -5,16 +5,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from compose.inputs import UserError
-from exporters.engines import ENGINES
-from slo import catalogue
-from slo.exchange.carrying import Carried, Reading, write
-from slo.exchange.document import Document, NotYaml, read_documents
-from slo.exchange.openslo import read_openslo
-from slo.exchange.pyrra import read_pyrra
-from slo.exchange.recognise import Known
-from slo.exchange.sloth import read_sloth
-from slo.spec import SpecError, Window, load
+from plimsoll.compose.inputs import UserError
+from plimsoll.exporters.engines import ENGINES
+from plimsoll.slo import metrics
+from plimsoll.slo.exchange.conversion import Carried, Reading, write
+from plimsoll.slo.exchange.document import Document, NotYaml, read_documents
+from plimsoll.slo.exchange.indicator_matching import Known
+from plimsoll.slo.exchange.openslo import read_openslo
+from plimsoll.slo.exchange.pyrra import read_pyrra
+from plimsoll.slo.exchange.sloth import read_sloth
+from plimsoll.slo.spec.objectives import SpecError, Window, load
 
 READERS: dict[str, Callable[[Sequence[Document], Reading], Carried]] = {
     "sloth": read_sloth,
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 def names() -> dict[str, Known]:
     """Return every name by which requests and latencies may be read: the engines', as other programs wrap them, and ours."""
-    found = {metric.name: Known(metric, {}) for metric in catalogue.ALL}
+    found = {metric.name: Known(metric, {}) for metric in metrics.ALL}
     for engine in ENGINES:
         first, *others = engine.prefixes
         for source in engine.sources:

@@ -9,10 +9,10 @@ from pathlib import Path
 from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from compose.databases import open_ledger, without_password
-from compose.inputs import UserError
-from slo.ledger.database import reason
-from slo.ledger.parquet import NotImported, export_ledger, import_ledger
+from plimsoll.compose.databases import open_ledger, without_password
+from plimsoll.compose.inputs import UserError
+from plimsoll.slo.ledger.database import reason
+from plimsoll.slo.ledger.parquet import NotImported, export_ledger, import_ledger
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -5,10 +5,10 @@ import os
 
 import msgspec
 
-from compose.inputs import UserError
-from compose.listen import PROBE_TOKEN, read_token
-from exporters.engine import address_of
-from exporters.probe import MOST_TOKENS, Ask, Result, probe
+from plimsoll.compose.inputs import UserError
+from plimsoll.compose.listen import PROBE_TOKEN, read_token
+from plimsoll.exporters.engines.fetch import address_of
+from plimsoll.exporters.probe import MOST_TOKENS, Ask, Result, probe
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 
-from compose.inputs import UserError
-from compose.listen import SERVICE_TOKEN, read_token
+from plimsoll.compose.inputs import UserError
+from plimsoll.compose.listen import SERVICE_TOKEN, read_token
 
 KINDS = {".json": "", ".csv": "/csv"}
 
@@ -37,7 +37,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Fetch and write, or print the schema; raises UserError."""
     if args.schema:
-        from slo.service.review_models import Review  # noqa: PLC0415 - half a second that fetching does without
+        from plimsoll.slo.reports.review_models import Review  # noqa: PLC0415 - half a second that fetching does without
 
         json.dump(Review.model_json_schema(mode="serialization"), sys.stdout, indent=2)
         print()

@@ -5,9 +5,17 @@ import logging
 import os
 from pathlib import Path
 
-from compose.inputs import UserError, add_prices, needed, read_address, read_objectives, read_prices, read_source
-from compose.listen import SERVICE_TOKEN, WEBHOOK_TOKEN, read_token
-from slo.service.tokens import Token, read_tokens, token
+from plimsoll.compose.inputs import (
+    UserError,
+    add_prices,
+    needed,
+    read_address,
+    read_objectives,
+    read_prices,
+    read_source,
+)
+from plimsoll.compose.listen import SERVICE_TOKEN, WEBHOOK_TOKEN, read_token
+from plimsoll.slo.service.tokens import Token, read_tokens, token
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -54,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     read_source(args.source)
     tokens, webhook, prices = _tokens(args.tokens), _webhook(args.webhook), read_prices(args.prices)
     # Imported last: its 100 MiB would keep whoever mistyped waiting.
-    needed("compose.serving", "service").serve(spec, (args.source, args.db, address), tokens, webhook, prices)
+    needed("plimsoll.compose.serving", "service").serve(spec, (args.source, args.db, address), tokens, webhook, prices)
     return 0
 
 

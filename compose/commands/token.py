@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from compose.inputs import UserError
-from slo.service.tokens import new_token
+from plimsoll.compose.inputs import UserError
+from plimsoll.slo.service.tokens import new_token
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

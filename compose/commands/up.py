@@ -5,13 +5,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from compose.commands.build import rendered
-from compose.inputs import UserError, read_objectives
-from compose.local import Part, Ports, configure_alertmanager, configure_prometheus, free_port, supervise
-from slo.spec import Spec
+from plimsoll.compose.commands.build import rendered
+from plimsoll.compose.inputs import UserError, read_objectives
+from plimsoll.compose.supervisor import Part, Ports, configure_alertmanager, configure_prometheus, free_port, supervise
+from plimsoll.slo.spec.objectives import Spec
 
 # -P: a folder named compose or slo where the user stands must not hide ours.
-PLIMSOLL = [sys.executable, "-P", "-m", "compose.cli"]
+PLIMSOLL = [sys.executable, "-P", "-m", "plimsoll.compose.cli"]
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

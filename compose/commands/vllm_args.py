@@ -5,9 +5,9 @@ import json
 import shlex
 import sys
 
-from compose.inputs import read_objectives
-from exporters.engines.vllm_buckets import with_limits
-from slo.spec import LATENCIES
+from plimsoll.compose.inputs import read_objectives
+from plimsoll.exporters.engines.vllm_buckets import with_limits
+from plimsoll.slo.spec.objectives import LATENCIES
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

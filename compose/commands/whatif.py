@@ -6,16 +6,18 @@ from dataclasses import fields
 from math import isfinite
 from pathlib import Path
 
-from compose.commands.backtest import MILLISECONDS, read_promise
-from compose.inputs import UserError, add_prices, pool_of, read_objectives, read_prices
-from slo.capacity import memory, plan, steps
-from slo.capacity.asking import EXAMPLE, Asked, outside, told
-from slo.capacity.demand import Promise
-from slo.capacity.economics import MILLION
-from slo.capacity.own import OwnReplica, read
-from slo.capacity.scaling import BITS, SIZES
-from slo.capacity.whatif import Answer, Question, arithmetic, hardware_in, hardware_of, whatif
-from slo.spec import Pool, Spec
+from plimsoll.compose.commands.backtest import MILLISECONDS, read_promise
+from plimsoll.compose.inputs import UserError, add_prices, pool_of, read_objectives, read_prices
+from plimsoll.slo.capacity.calibration.measured_replica import OwnReplica, read
+from plimsoll.slo.capacity.model import memory
+from plimsoll.slo.capacity.model.prices import MILLION
+from plimsoll.slo.capacity.recommendation import demand_plan
+from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.simulator import step_time
+from plimsoll.slo.capacity.whatif.evaluate import Answer, Question, arithmetic, hardware_in, hardware_of, whatif
+from plimsoll.slo.capacity.whatif.hardware_scaling import BITS, SIZES
+from plimsoll.slo.capacity.whatif.request import EXAMPLE, Asked, outside, told
+from plimsoll.slo.spec.objectives import Pool, Spec
 
 PROMISE = "600/40/95"
 
@@ -28,7 +30,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Declare the command."""
     parser = subparsers.add_parser("whatif", help="what another GPU, mix or rate would mean", description=__doc__)
     whose = parser.add_mutually_exclusive_group()
-    whose.add_argument("--replica", choices=steps.names(), help=f"(default: {steps.names()[0]})")
+    whose.add_argument("--replica", choices=step_time.names(), help=f"(default: {step_time.names()[0]})")
     whose.add_argument(
         "--calibration",
         metavar="FILE",
@@ -142,7 +144,7 @@ def _own(path: str | None, pool: Pool | None) -> OwnReplica | None:
 def _promise(args: argparse.Namespace, pool: tuple[Spec, Pool] | None) -> Promise:
     if args.promise or pool is None:
         return read_promise(args.promise or PROMISE)
-    found = plan.promise(*pool)
+    found = demand_plan.promise(*pool)
     if found is None:
         raise UserError(
             f"--pool {args.pool!r}: has no objective for time to first token or per output token; add --promise"

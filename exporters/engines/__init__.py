@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 
-from exporters.engines.litellm import LITELLM
-from exporters.engines.llamacpp import LLAMACPP
-from exporters.engines.mapping import EngineMapping
-from exporters.engines.sglang import SGLANG
-from exporters.engines.tensorrt_llm import TRITON, TRTLLM_SERVE
-from exporters.engines.tgi import TGI
-from exporters.engines.vllm import VLLM
+from plimsoll.exporters.engines.litellm import LITELLM
+from plimsoll.exporters.engines.llamacpp import LLAMACPP
+from plimsoll.exporters.engines.mapping import EngineMapping
+from plimsoll.exporters.engines.sglang import SGLANG
+from plimsoll.exporters.engines.tensorrt_llm import TRITON, TRTLLM_SERVE
+from plimsoll.exporters.engines.tgi import TGI
+from plimsoll.exporters.engines.vllm import VLLM
 
 ENGINES: tuple[EngineMapping, ...] = (VLLM, SGLANG, TRTLLM_SERVE, TRITON, TGI, LLAMACPP, LITELLM)
 # Where a server may have its page, the usual place first.

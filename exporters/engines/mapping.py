@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from slo.catalogue import Metric
+from plimsoll.slo.metrics import Metric
 
 
 @dataclass(frozen=True, slots=True)

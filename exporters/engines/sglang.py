@@ -5,34 +5,34 @@ Every tensor, pipeline and expert rank of a data-parallel rank may write the sam
 write the queue once in all (`priority=""`) and once by priority.
 """
 
-from exporters.engines.mapping import EngineMapping, Lookup, Source
-from slo import catalogue
+from plimsoll.exporters.engines.mapping import EngineMapping, Lookup, Source
+from plimsoll.slo import metrics
 
 SGLANG = EngineMapping(
     engine="sglang",
     title="SGLang",
     prefixes=("sglang:",),
     sources=(
-        Source(catalogue.REQUESTS_RUNNING, ("sglang:num_running_reqs",), where={"priority": ""}),
-        Source(catalogue.REQUESTS_WAITING, ("sglang:num_queue_reqs",), where={"priority": ""}),
-        Source(catalogue.KV_CACHE_USAGE, ("sglang:token_usage",)),
-        Source(catalogue.KV_CACHE_CAPACITY, ("sglang:max_total_num_tokens",), since="0.5"),
-        Source(catalogue.PREFIX_QUERIED, ("sglang:prompt_tokens_total",)),
-        Source(catalogue.PREFIX_HIT, ("sglang:cached_tokens_total",), optional=True),
-        Source(catalogue.PREEMPTIONS, ("sglang:num_retracted_requests_total",), optional=True),
-        Source(catalogue.PROMPT_TOKENS, ("sglang:prompt_tokens_total",)),
-        Source(catalogue.GENERATION_TOKENS, ("sglang:generation_tokens_total",)),
+        Source(metrics.REQUESTS_RUNNING, ("sglang:num_running_reqs",), where={"priority": ""}),
+        Source(metrics.REQUESTS_WAITING, ("sglang:num_queue_reqs",), where={"priority": ""}),
+        Source(metrics.KV_CACHE_USAGE, ("sglang:token_usage",)),
+        Source(metrics.KV_CACHE_CAPACITY, ("sglang:max_total_num_tokens",), since="0.5"),
+        Source(metrics.PREFIX_QUERIED, ("sglang:prompt_tokens_total",)),
+        Source(metrics.PREFIX_HIT, ("sglang:cached_tokens_total",), optional=True),
+        Source(metrics.PREEMPTIONS, ("sglang:num_retracted_requests_total",), optional=True),
+        Source(metrics.PROMPT_TOKENS, ("sglang:prompt_tokens_total",)),
+        Source(metrics.GENERATION_TOKENS, ("sglang:generation_tokens_total",)),
         # It does not say why a request ended; one whose client left is counted apart.
-        Source(catalogue.FINISHED, ("sglang:num_requests_total",), adds={"reason": "stop"}),
-        Source(catalogue.FINISHED, ("sglang:num_aborted_requests_total",), adds={"reason": "abort"}, optional=True),
-        Source(catalogue.TTFT, ("sglang:time_to_first_token_seconds",)),
+        Source(metrics.FINISHED, ("sglang:num_requests_total",), adds={"reason": "stop"}),
+        Source(metrics.FINISHED, ("sglang:num_aborted_requests_total",), adds={"reason": "abort"}, optional=True),
+        Source(metrics.TTFT, ("sglang:time_to_first_token_seconds",)),
         # Renamed after 0.4.4.
-        Source(catalogue.ITL, ("sglang:inter_token_latency_seconds", "sglang:time_per_output_token_seconds")),
-        Source(catalogue.DURATION, ("sglang:e2e_request_latency_seconds",)),
-        Source(catalogue.QUEUE, ("sglang:queue_time_seconds",), since="0.5"),
+        Source(metrics.ITL, ("sglang:inter_token_latency_seconds", "sglang:time_per_output_token_seconds")),
+        Source(metrics.DURATION, ("sglang:e2e_request_latency_seconds",)),
+        Source(metrics.QUEUE, ("sglang:queue_time_seconds",), since="0.5"),
         # With --collect-tokens-histogram.
-        Source(catalogue.PROMPT_LENGTH, ("sglang:prompt_tokens_histogram",), optional=True),
-        Source(catalogue.GENERATION_LENGTH, ("sglang:generation_tokens_histogram",), optional=True),
+        Source(metrics.PROMPT_LENGTH, ("sglang:prompt_tokens_histogram",), optional=True),
+        Source(metrics.GENERATION_LENGTH, ("sglang:generation_tokens_histogram",), optional=True),
     ),
     labels={"model_name": "model", "dp_rank": "rank"},
     copies=frozenset({"tp_rank", "pp_rank", "moe_ep_rank"}),

@@ -4,50 +4,50 @@ vLLM's changelog and source (a deprecated name is hidden one minor version later
 Ray wraps the names: `:` becomes `_`, `ray_` goes before, and each replica on the node has its own `ReplicaId`.
 """
 
-from exporters.engines.mapping import CapacityInfo, EngineMapping, HttpRequests, Lookup, Source
-from slo import catalogue
+from plimsoll.exporters.engines.mapping import CapacityInfo, EngineMapping, HttpRequests, Lookup, Source
+from plimsoll.slo import metrics
 
 VLLM = EngineMapping(
     engine="vllm",
     title="vLLM",
     prefixes=("vllm:", "ray_vllm_"),
     sources=(
-        Source(catalogue.REQUESTS_RUNNING, ("vllm:num_requests_running",)),
-        Source(catalogue.REQUESTS_WAITING, ("vllm:num_requests_waiting",)),
+        Source(metrics.REQUESTS_RUNNING, ("vllm:num_requests_running",)),
+        Source(metrics.REQUESTS_WAITING, ("vllm:num_requests_waiting",)),
         # gpu_* until 0.9.2 (vllm-project/vllm#18354), removed in 0.12 (#29330).
-        Source(catalogue.KV_CACHE_USAGE, ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")),
+        Source(metrics.KV_CACHE_USAGE, ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")),
         Source(
-            catalogue.PREFIX_QUERIED,
+            metrics.PREFIX_QUERIED,
             ("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total"),
             since="0.8",
         ),
-        Source(catalogue.PREFIX_HIT, ("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"), since="0.8"),
+        Source(metrics.PREFIX_HIT, ("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"), since="0.8"),
         # A KV connector's (vllm-project/vllm#28585); 0 without one.
-        Source(catalogue.EXTERNAL_PREFIX_QUERIED, ("vllm:external_prefix_cache_queries_total",), since="0.12"),
-        Source(catalogue.EXTERNAL_PREFIX_HIT, ("vllm:external_prefix_cache_hits_total",), since="0.12"),
+        Source(metrics.EXTERNAL_PREFIX_QUERIED, ("vllm:external_prefix_cache_queries_total",), since="0.12"),
+        Source(metrics.EXTERNAL_PREFIX_HIT, ("vllm:external_prefix_cache_hits_total",), since="0.12"),
         # Only where speculative decoding is on.
-        Source(catalogue.DRAFTS, ("vllm:spec_decode_num_drafts_total",), optional=True),
-        Source(catalogue.DRAFTED, ("vllm:spec_decode_num_draft_tokens_total",), optional=True),
-        Source(catalogue.DRAFTED_ACCEPTED, ("vllm:spec_decode_num_accepted_tokens_total",), optional=True),
-        Source(catalogue.PREEMPTIONS, ("vllm:num_preemptions_total",)),
-        Source(catalogue.PROMPT_TOKENS, ("vllm:prompt_tokens_total",)),
-        Source(catalogue.GENERATION_TOKENS, ("vllm:generation_tokens_total",)),
-        Source(catalogue.FINISHED, ("vllm:request_success_total",)),
+        Source(metrics.DRAFTS, ("vllm:spec_decode_num_drafts_total",), optional=True),
+        Source(metrics.DRAFTED, ("vllm:spec_decode_num_draft_tokens_total",), optional=True),
+        Source(metrics.DRAFTED_ACCEPTED, ("vllm:spec_decode_num_accepted_tokens_total",), optional=True),
+        Source(metrics.PREEMPTIONS, ("vllm:num_preemptions_total",)),
+        Source(metrics.PROMPT_TOKENS, ("vllm:prompt_tokens_total",)),
+        Source(metrics.GENERATION_TOKENS, ("vllm:generation_tokens_total",)),
+        Source(metrics.FINISHED, ("vllm:request_success_total",)),
         # Each of these was answered with HTTP 503.
-        Source(catalogue.REJECTED, ("vllm:admission_rejections_total",), since="0.32"),
-        Source(catalogue.TTFT, ("vllm:time_to_first_token_seconds",)),
+        Source(metrics.REJECTED, ("vllm:admission_rejections_total",), since="0.32"),
+        Source(metrics.TTFT, ("vllm:time_to_first_token_seconds",)),
         # time_per_output_token held the gaps between tokens: deprecated in 0.11 (#24110), removed in 0.14 (#32661).
-        Source(catalogue.ITL, ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds")),
-        Source(catalogue.TPOT, ("vllm:request_time_per_output_token_seconds",), since="0.11"),
-        Source(catalogue.DURATION, ("vllm:e2e_request_latency_seconds",)),
-        Source(catalogue.QUEUE, ("vllm:request_queue_time_seconds", "vllm:time_in_queue_requests"), since="0.7"),
-        Source(catalogue.PREFILL, ("vllm:request_prefill_time_seconds",), since="0.7"),
-        Source(catalogue.DECODE, ("vllm:request_decode_time_seconds",), since="0.7"),
-        Source(catalogue.PROMPT_LENGTH, ("vllm:request_prompt_tokens",)),
-        Source(catalogue.GENERATION_LENGTH, ("vllm:request_generation_tokens",)),
-        # Written by exporters/vllm_plugin.py on the engine's own page.
-        Source(catalogue.OBJECTIVE_REQUESTS, (catalogue.OBJECTIVE_REQUESTS.name,), optional=True),
-        Source(catalogue.ADAPTER_REQUESTS, (catalogue.ADAPTER_REQUESTS.name,), optional=True),
+        Source(metrics.ITL, ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds")),
+        Source(metrics.TPOT, ("vllm:request_time_per_output_token_seconds",), since="0.11"),
+        Source(metrics.DURATION, ("vllm:e2e_request_latency_seconds",)),
+        Source(metrics.QUEUE, ("vllm:request_queue_time_seconds", "vllm:time_in_queue_requests"), since="0.7"),
+        Source(metrics.PREFILL, ("vllm:request_prefill_time_seconds",), since="0.7"),
+        Source(metrics.DECODE, ("vllm:request_decode_time_seconds",), since="0.7"),
+        Source(metrics.PROMPT_LENGTH, ("vllm:request_prompt_tokens",)),
+        Source(metrics.GENERATION_LENGTH, ("vllm:request_generation_tokens",)),
+        # Written by exporters/vllm/plugin.py on the engine's own page.
+        Source(metrics.OBJECTIVE_REQUESTS, (metrics.OBJECTIVE_REQUESTS.name,), optional=True),
+        Source(metrics.ADAPTER_REQUESTS, (metrics.ADAPTER_REQUESTS.name,), optional=True),
     ),
     labels={"engine": "rank", "ReplicaId": "rank", "model_name": "model", "finished_reason": "reason"},
     # kv_cache_memory_bytes is None unless --kv-cache-memory-bytes was given (vLLM 0.32's log proposes a value at its start).

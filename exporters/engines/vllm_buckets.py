@@ -3,7 +3,7 @@
 Source of the defaults: vLLM 0.32.0, vllm/v1/metrics/buckets.py. A family given to that option replaces its defaults.
 """
 
-from slo.spec import Spec
+from plimsoll.slo.spec.objectives import Spec
 
 REQUEST_LATENCY = (0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680)
 TIME_TO_FIRST_TOKEN = (

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from slo.exchange.carrying import Carried, Draft, Reading, indicator, percent, window
-from slo.exchange.document import Document, Field, Loss, NotCarried
-from slo.exchange.queries import Sum, read_ratio, read_sum
+from plimsoll.slo.exchange.conversion import Carried, Draft, Reading, indicator, percent, window
+from plimsoll.slo.exchange.document import Document, Field, Loss, NotCarried
+from plimsoll.slo.exchange.queries import Sum, read_ratio, read_sum
 
 VERSION = "openslo/v1"
 # In seconds. `m` is minutes and `M` months; a month that rolls has 30 days here, as a calendar one has by its nominal length.

@@ -5,10 +5,10 @@ kubernetes/api/v1alpha1/servicelevelobjective_types.go (0.10).
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from slo.exchange.carrying import Carried, Draft, Reading, indicator, percent, window
-from slo.exchange.document import Document, Field, Loss, NotCarried
-from slo.exchange.queries import Matcher, Sum, Term, Unreadable, read_sum
-from slo.quantities import PROMETHEUS_UNITS, Duration
+from plimsoll.slo.exchange.conversion import Carried, Draft, Reading, indicator, percent, window
+from plimsoll.slo.exchange.document import Document, Field, Loss, NotCarried
+from plimsoll.slo.exchange.queries import Matcher, Sum, Term, Unreadable, read_sum
+from plimsoll.slo.units import PROMETHEUS_UNITS, Duration
 
 VERSION, KIND = "pyrra.dev/v1alpha1", "ServiceLevelObjective"
 WHY = {

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from slo.exchange.carrying import Carried, Draft, Reading, indicator, percent
-from slo.exchange.document import Document, Field, Loss, NotCarried
-from slo.exchange.queries import Sum, read_ratio, read_sum
+from plimsoll.slo.exchange.conversion import Carried, Draft, Reading, indicator, percent
+from plimsoll.slo.exchange.document import Document, Field, Loss, NotCarried
+from plimsoll.slo.exchange.queries import Sum, read_ratio, read_sum
 
 VERSION = "prometheus/v1"
 WHY = {

@@ -6,11 +6,12 @@ from typing import Any
 import msgspec
 import yaml
 
-from slo.exchange.document import Loss
-from slo.exchange.openslo import INDICATOR, MINUTE, OFF_BUCKET, POOL, VERSION
-from slo.indicators import Counting, Near, Selector, countings
-from slo.quantities import Duration, duration_text, percent_text
-from slo.spec import LIMITS, Objective, Pool, Spec, Window
+from plimsoll.slo.exchange.document import Loss
+from plimsoll.slo.exchange.openslo import INDICATOR, MINUTE, OFF_BUCKET, POOL, VERSION
+from plimsoll.slo.sli.evidence import Counting, Near, countings
+from plimsoll.slo.sources.selector import Selector
+from plimsoll.slo.spec.objectives import LIMITS, Objective, Pool, Spec, Window
+from plimsoll.slo.units import Duration, duration_text, percent_text
 
 # Days on which a calendar period begins: any would do; the first of January 2024 was a Monday as well.
 _FIRST = "2024-01-01 00:00:00"

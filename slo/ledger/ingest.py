@@ -1,16 +1,18 @@
 """Booking from a source into the ledger, up to now. Safe to interrupt and to repeat at any point."""
 
-from slo import gateway
-from slo.catalogue import REPLICA_INFO, REPLICA_START
-from slo.indicators import Selector, countings
-from slo.ledger import pool_booking, pool_energy
-from slo.ledger.booking import MAX_GAP, Observed, pad
-from slo.ledger.pools import pools_booked_until
-from slo.ledger.store import Ledger
-from slo.ledger.tenants import book_of_tenants, key
-from slo.sources import Source
-from slo.spec import Objective, Pool, Spec
-from slo.windows import SLOT, slot_of
+from plimsoll.slo.calendar import SLOT, slot_of
+from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.ledger.tenants import book_of_tenants, key
+from plimsoll.slo.ledger.usage import pools_booked_until
+from plimsoll.slo.metrics import REPLICA_INFO, REPLICA_START
+from plimsoll.slo.sli import gateway_counts
+from plimsoll.slo.sli.evidence import countings
+from plimsoll.slo.sli.increments import MAX_GAP, Observed, pad
+from plimsoll.slo.sources import Source
+from plimsoll.slo.sources.selector import Selector
+from plimsoll.slo.spec.objectives import Objective, Pool, Spec
+from plimsoll.slo.usage import energy
+from plimsoll.slo.usage import slots as pool_booking
 
 CHUNK_SLOTS = 12  # an hour at a time, so that a long backfill holds little memory and each step of it is kept
 LATE = 900  # seconds: slots this young are booked again each time, for samples that arrive late
@@ -42,15 +44,15 @@ def _ingest_pool(
     slots = list(range(first, last + SLOT, SLOT))
     ways = {objective.id: countings(objective, pool) for objective in objectives}
     watch = [Selector(metric.name, (("model", (pool.model,)),)) for metric in (REPLICA_START, REPLICA_INFO)]
-    of_pool = [*pool_booking.selectors(pool), pool_energy.assignments(pool)]
+    of_pool = [*pool_booking.selectors(pool), energy.assignments(pool)]
     by_tenant = [objective for objective in objectives if objective.per]
-    of_pool += [selector for objective in by_tenant for selector in gateway.selectors(objective, pool)]
+    of_pool += [selector for objective in by_tenant for selector in gateway_counts.selectors(objective, pool)]
     selectors = dict.fromkeys([*watch, *of_pool, *(s for way in ways.values() for c in way for s in c.selectors)])
     for begin in range(0, len(slots), CHUNK_SLOTS):
         chunk = slots[begin : begin + CHUNK_SLOTS]
         start, end = pad(chunk)
         series = source.series(list(selectors), start, min(end, now))
-        gpus = pool_energy.selectors(series)
+        gpus = energy.selectors(series)
         joules = source.series(gpus, start, min(end, now)) if gpus else []
         observed = Observed(series, chunk)
         counts = {(item.id, item.spec_hash): observed.count(ways[item.id]) for item in objectives}

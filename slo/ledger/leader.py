@@ -10,7 +10,7 @@ from threading import Lock
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
-LEADER = 0x504C494E  # any constant, other than the writers' lock of slo.ledger.database
+LEADER = 0x504C494E  # any constant, other than the writers' lock of plimsoll.slo.ledger.database
 
 
 class Leader:

@@ -26,10 +26,10 @@ from sqlalchemy import (
     text,
 )
 
-from slo.ledger.database import writing
-from slo.ledger.retention import thinned_in
-from slo.ledger.rollup import renew
-from slo.ledger.tables import metadata, rollups, scraped_samples, scraped_series, slots
+from plimsoll.slo.ledger.database import writing
+from plimsoll.slo.ledger.retention import thinned_in
+from plimsoll.slo.ledger.rollup import renew
+from plimsoll.slo.ledger.schema import metadata, rollups, scraped_samples, scraped_series, slots
 
 # Everything but raw samples, which are kept for hours only and are the source's, not the ledger's.
 KEPT = tuple(table for table in metadata.sorted_tables if table not in (scraped_samples, scraped_series))

@@ -4,10 +4,10 @@ import json
 
 from sqlalchemy import Connection, Engine, delete, select
 
-from slo.ledger.database import writing
-from slo.ledger.rollup import DAY
-from slo.ledger.store import note
-from slo.ledger.tables import audit, pool_progress, pool_slots, progress, slots
+from plimsoll.slo.ledger.database import writing
+from plimsoll.slo.ledger.rollup import DAY
+from plimsoll.slo.ledger.schema import audit, pool_progress, pool_slots, progress, slots
+from plimsoll.slo.ledger.slots import note
 
 ACTION = "slots thinned"
 

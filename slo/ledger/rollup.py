@@ -8,9 +8,9 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, Executable, Table, bindparam, case, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from slo.ledger.booking import SIMULATED
-from slo.ledger.tables import rollups, slots
-from slo.windows import SLOT
+from plimsoll.slo.calendar import SLOT
+from plimsoll.slo.ledger.schema import rollups, slots
+from plimsoll.slo.sli.increments import SIMULATED
 
 HOUR = 3600
 DAY = 86400

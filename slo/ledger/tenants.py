@@ -12,17 +12,17 @@ from hashlib import sha256
 
 from sqlalchemy import Engine, select
 
-from slo.gateway import count_tenants
-from slo.ledger.booking import SlotCount
-from slo.ledger.database import writing
-from slo.ledger.rollup import insert
-from slo.ledger.tables import tenants
-from slo.sources import Series
-from slo.spec import Objective, Pool
+from plimsoll.slo.ledger.database import writing
+from plimsoll.slo.ledger.rollup import insert
+from plimsoll.slo.ledger.schema import tenants
+from plimsoll.slo.sli.gateway_counts import count_tenants
+from plimsoll.slo.sli.increments import SlotCount
+from plimsoll.slo.sources import Series
+from plimsoll.slo.spec.objectives import Objective, Pool
 
 MOST = 100
 OTHER = "other"
-LONGEST = 200  # characters of a name; exporters.gateway_counts keeps to the same
+LONGEST = 200  # characters of a name; plimsoll.exporters.gateway.metrics keeps to the same
 
 
 def key(objective: str, tenant: str | None) -> str:

@@ -10,11 +10,14 @@ from fastapi.staticfiles import StaticFiles
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from slo.service import api, jobs, metrics, pages, problems
-from slo.service.etag import Etag
-from slo.service.security import Guard
-from slo.service.state import Service
-from slo.service.tokens import Token
+from plimsoll.slo.service import jobs, metrics
+from plimsoll.slo.service.api import slos
+from plimsoll.slo.service.auth import Guard
+from plimsoll.slo.service.http import problems
+from plimsoll.slo.service.http.etag import Etag
+from plimsoll.slo.service.pages import pages
+from plimsoll.slo.service.state import Service
+from plimsoll.slo.service.tokens import Token
 
 UNSEEN: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 HERE = Path(__file__).parent
@@ -28,7 +31,7 @@ def create_app(
     telemetry: TelemetryConfig | None = None,
 ) -> FastAPI:
     """Build the application. One of `tokens` is asked of every caller where there are any; `runbooks` is Markdown for the
-    page /runbooks; `limits` are rates other than security.Guard's own; `telemetry` is what slo.service.telemetry gives, if wanted.
+    page /runbooks; `limits` are rates other than security.Guard's own; `telemetry` is what plimsoll.slo.service.telemetry gives, if wanted.
     """
 
     @asynccontextmanager
@@ -50,7 +53,7 @@ def create_app(
     app.add_middleware(Etag, prefix="/api/")
     app.add_middleware(Guard, tokens=tokens, **(limits or {}))
     problems.install(app)
-    app.include_router(api.router(service))
+    app.include_router(slos.router(service))
     app.include_router(pages.router(service, runbooks))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     _operations(app, service)

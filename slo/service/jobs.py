@@ -1,17 +1,32 @@
 """What runs when: APScheduler drives the service's own work."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from slo.service.calibrating import calibrate_pools
-from slo.service.keeping import make_due
-from slo.service.state import Service
+from plimsoll.slo.reports.calibration import calibrate_pool
+from plimsoll.slo.reports.review_archive import make_due
+from plimsoll.slo.service.state import Service
 
 SCRAPE_SECONDS = 5
 INGEST_SECONDS = 10
 RECOMMEND_SECONDS = 10
+
+
+def make_reviews(service: Service) -> None:
+    """Job of the leader: make and keep the reviews that are due."""
+    if service.leader.leads():
+        service.attempt("review", lambda: make_due(service.records))
+
+
+def calibrate_pools(service: Service) -> None:
+    """Job of the leader: look at each pool."""
+    if service.leader.leads():
+        for pool in service.spec.pools:
+            work = partial(calibrate_pool, service.records, service.source, pool)
+            service.attempt(f"calibrate {pool.name}", work)
 
 
 def scheduler(service: Service) -> BackgroundScheduler:
@@ -29,7 +44,9 @@ def scheduler(service: Service) -> BackgroundScheduler:
     jobs.add_job(service.thin, "interval", days=1, next_run_time=first + timedelta(minutes=10), id="thin")
     # Every ten minutes and soon after the start: a week's review is made as soon as the week is booked, early on Monday
     # (UTC), or as soon as a service runs again.
-    jobs.add_job(make_due, "interval", [service], minutes=10, next_run_time=first + timedelta(seconds=30), id="review")
+    jobs.add_job(
+        make_reviews, "interval", [service], minutes=10, next_run_time=first + timedelta(seconds=30), id="review"
+    )
     jobs.add_job(
         calibrate_pools, "interval", [service], minutes=10, next_run_time=first + timedelta(minutes=1), id="calibrate"
     )

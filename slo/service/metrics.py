@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 
-from slo import catalogue
-from slo.capacity.plan import EACH
-from slo.service.state import Service
+from plimsoll.slo import metrics
+from plimsoll.slo.capacity.recommendation.demand_plan import EACH
+from plimsoll.slo.service.state import Service
 
 
 class ServiceCollector:
@@ -19,8 +19,8 @@ class ServiceCollector:
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield one family per metric."""
-        left, coverage = _family(catalogue.BUDGET_LEFT), _family(catalogue.COVERAGE)
-        at_best = _family(catalogue.BUDGET_LEFT_AT_BEST)
+        left, coverage = _family(metrics.BUDGET_LEFT), _family(metrics.COVERAGE)
+        at_best = _family(metrics.BUDGET_LEFT_AT_BEST)
         for budget in self._service.judged().budgets.values():
             labels = [budget.objective.id, budget.objective.pool]
             coverage.add_metric(labels, budget.coverage)
@@ -28,8 +28,8 @@ class ServiceCollector:
                 left.add_metric(labels, budget.budget_left)
             if budget.budget_left_at_best is not None and budget.objective.bracketed:
                 at_best.add_metric(labels, budget.budget_left_at_best)
-        nodes, lag = _family(catalogue.RECOMMENDED_NODES), _family(catalogue.INGEST_LAG)
-        capacity = _family(catalogue.REPLICA_CAPACITY)
+        nodes, lag = _family(metrics.RECOMMENDED_NODES), _family(metrics.INGEST_LAG)
+        capacity = _family(metrics.REPLICA_CAPACITY)
         for pool in self._service.spec.pools:
             found = self._service.recommendation(pool.name)
             if found.recommended_nodes is not None:
@@ -42,8 +42,8 @@ class ServiceCollector:
 
     def _excluded(self) -> GaugeMetricFamily:
         """What an exclusion covers at this moment: alert rules mute themselves by it."""
-        family, now = _family(catalogue.EXCLUDED), self._service.clock()
-        running = [one for one in self._service.exclusions() if one.start <= now < one.end]
+        family, now = _family(metrics.EXCLUDED), self._service.clock()
+        running = [one for one in self._service.records.exclusions() if one.start <= now < one.end]
         for objective in self._service.spec.objectives:
             covered = any(one.covers(objective) for one in running)
             family.add_metric([objective.id, objective.pool], float(covered))
@@ -57,5 +57,5 @@ def registry(service: Service) -> CollectorRegistry:
     return own
 
 
-def _family(metric: catalogue.Metric) -> GaugeMetricFamily:
+def _family(metric: metrics.Metric) -> GaugeMetricFamily:
     return GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)

@@ -10,30 +10,29 @@ from threading import Lock
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from slo.budget import Budget
-from slo.capacity import plan, signals
-from slo.capacity.answer import Recommendation, nothing_known
-from slo.capacity.prices import Prices, packaged
-from slo.capacity.recommend import recommend
-from slo.capacity.trial import calibrated
-from slo.exclusions import Exclusion, of_file
-from slo.exhaustion import Exhaustion
-from slo.ledger.by_hand import kept_exclusions
-from slo.ledger.calibrations import kept_fit
-from slo.ledger.database import reason
-from slo.ledger.ingest import FINAL_AFTER, ingest
-from slo.ledger.judging import judge
-from slo.ledger.leader import Leader
-from slo.ledger.pace import exhaustions
-from slo.ledger.retention import thin, thinned_until
-from slo.ledger.store import Ledger
-from slo.service.models import Slo
-from slo.service.outlook import Outlook
-from slo.service.webhook import Webhook
-from slo.service.weeks import WEEK
-from slo.sources import Source, SourceError
-from slo.sources.scrape import ScrapeSource
-from slo.spec import Objective, Pool, Spec
+from plimsoll.slo.calendar import WEEK
+from plimsoll.slo.capacity.model import signals
+from plimsoll.slo.capacity.recommendation import demand_plan
+from plimsoll.slo.capacity.recommendation.attainment_simulation import calibrated
+from plimsoll.slo.capacity.recommendation.models import Recommendation, nothing_known
+from plimsoll.slo.capacity.recommendation.recommend import recommend
+from plimsoll.slo.error_budget.budget import Budget
+from plimsoll.slo.error_budget.exclusions import Exclusion
+from plimsoll.slo.error_budget.exhaustion import Exhaustion
+from plimsoll.slo.ledger.database import reason
+from plimsoll.slo.ledger.evaluation import judge
+from plimsoll.slo.ledger.exhaustion_inputs import exhaustions
+from plimsoll.slo.ledger.ingest import FINAL_AFTER, ingest
+from plimsoll.slo.ledger.leader import Leader
+from plimsoll.slo.ledger.retention import thin
+from plimsoll.slo.ledger.scrape_source import ScrapeSource
+from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.reports.calibration import kept_fit
+from plimsoll.slo.reports.records import Records
+from plimsoll.slo.reports.slo_status import Slo
+from plimsoll.slo.service.webhook import Webhook
+from plimsoll.slo.sources import Source, SourceError
+from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 
 log = logging.getLogger("plimsoll.service")
 TELL_AGAIN = 60.0  # seconds after which it is worked out again when budgets run out
@@ -76,14 +75,13 @@ class Service:
         """`clock` gives Unix seconds; tests pass their own."""
         self.spec, self.source, self.ledger, self.clock = spec, source, ledger, clock
         self.leader = Leader(ledger.engine)
-        self.outlook = Outlook(spec, ledger)
+        self.records = Records(spec, ledger, clock)
         self.booked_at: float | None = None
         self.trouble: dict[str, str] = {}
         self.watch: Callable[[str], AbstractContextManager[object]] = (
             nullcontext  # around each job; telemetry sets its own
         )
         self.webhook: Webhook | None = None
-        self.prices: Prices = packaged()
         self._recommendations: dict[str, Recommendation] = {}
         self._decided: dict[str, Recommendation] = {}  # the last that knew something, across a dead source
         self._judged: Judged | None = None
@@ -119,7 +117,7 @@ class Service:
     def _recommend(self, pool: Pool) -> None:
         now = self.clock()
         span = max(signals.MEMORY, pool.timing.scale_in_hold) + signals.STALE
-        promised = plan.promise(self.spec, pool, self._judged.budgets if self._judged else None)
+        promised = demand_plan.promise(self.spec, pool, self._judged.budgets if self._judged else None)
         try:
             series = self.source.series(signals.selectors(pool), now - span, now)
         except SourceError as error:
@@ -141,7 +139,7 @@ class Service:
 
     def recommendation(self, pool: str) -> Recommendation:
         """Return the last recommendation for a pool."""
-        promised = plan.promise(self.spec, self.spec.pool(pool))
+        promised = demand_plan.promise(self.spec, self.spec.pool(pool))
         nothing = "the service has just started and has not looked at this pool yet"
         empty = nothing_known(pool, self.clock(), nothing, promised)
         return self._recommendations.get(pool, empty)
@@ -158,10 +156,6 @@ class Service:
         last = self.ledger.last([objective.id for objective in objectives], self.clock())
         if last is not None:
             thin(self.ledger.engine, last - keep, self.clock())
-
-    def exclusions(self) -> list[Exclusion]:
-        """Return every exclusion: of the objectives file, then those made through the API, newest first."""
-        return [*of_file(self.spec), *kept_exclusions(self.ledger.engine)]
 
     def judge(self) -> Judged:
         """Judge all objectives, once for everybody who asks until the next time."""
@@ -183,17 +177,12 @@ class Service:
 
     def _judge(self, at: float, objectives: Sequence[Objective], last: Judged | None) -> Judged:
         """Judge at a moment; when budgets run out is taken from the last judging while that tells it."""
-        excluded = self.exclusions()
+        excluded = self.records.exclusions()
         found = judge(self.ledger, objectives, excluded, at)
         budgets = {budget.objective.id: budget for budget in found}
         if last is not None and last.tells(at, budgets, excluded):
             return Judged(at, budgets, last.exhaustions, last.told_at, excluded)
         return Judged(at, budgets, exhaustions(self.ledger, found, excluded, at), at, excluded)
-
-    @property
-    def thinned_until(self) -> float:
-        """Unix time before which only sums over hours and days are kept."""
-        return thinned_until(self.ledger.engine)
 
     @property
     def embedded(self) -> bool:

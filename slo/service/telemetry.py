@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
+from typing import Any
 
 import httpx
 from fastapi.telemetry import TelemetryConfig
+from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor, RequestInfo
@@ -21,11 +23,11 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Span, Status, StatusCode, Tracer
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+from sqlalchemy import Connection, Engine, ExceptionContext, event
 
-from slo import catalogue
-from slo.service.sql_spans import trace_statements
-from slo.service.state import Service
+from plimsoll.slo import metrics
+from plimsoll.slo.service.state import Service
 
 SCOPE = "plimsoll.service"
 # Asked every few seconds by machines, which nobody wants to read: health, our own metrics, the pages' assets.
@@ -114,4 +116,37 @@ def _observe_lag(meter: Meter, service: Service) -> None:
         if service.booked_at is not None:
             yield Observation(max(0.0, service.clock() - service.booked_at))
 
-    meter.create_observable_gauge("plimsoll.ingest.lag", [lag], "s", catalogue.INGEST_LAG.help)
+    meter.create_observable_gauge("plimsoll.ingest.lag", [lag], "s", metrics.INGEST_LAG.help)
+
+
+LONGEST = 1000  # characters of a statement; one that names a thousand objectives is cut
+SPAN = "plimsoll_span"
+
+
+def trace_statements(engine: Engine, tracer: Tracer) -> None:
+    """Give every statement a span from now on that is executed within another span, of a request or a job."""
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def begin(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if trace.get_current_span().is_recording():
+            operation = statement.split(maxsplit=1)[0].upper()
+            attributes = {
+                "db.system.name": engine.dialect.name,
+                "db.operation.name": operation,
+                "db.query.text": statement[:LONGEST],
+            }
+            connection.info[SPAN] = tracer.start_span(operation, kind=SpanKind.CLIENT, attributes=attributes)
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def end(connection: Connection, *_: Any) -> None:
+        if span := connection.info.pop(SPAN, None):
+            span.end()
+
+    @event.listens_for(engine, "handle_error")
+    def fail(context: ExceptionContext) -> None:
+        span = context.connection.info.pop(SPAN, None) if context.connection is not None else None
+        if span is not None:
+            error = type(context.original_exception).__name__
+            span.set_attribute("error.type", error)
+            span.set_status(Status(StatusCode.ERROR, error))
+            span.end()

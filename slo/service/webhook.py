@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import httpx
 
-from slo.capacity.answer import Recommendation
-from slo.service.history import rfc3339
+from plimsoll.slo.calendar import rfc3339
+from plimsoll.slo.capacity.recommendation.models import Recommendation
 
 log = logging.getLogger("plimsoll.service")
 PATIENCE = 5.0  # seconds for one delivery

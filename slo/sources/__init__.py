@@ -6,7 +6,7 @@ A source hands out raw samples, never rates: the ledger counts, so it needs ever
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from slo.indicators import Selector
+from plimsoll.slo.sources.selector import Selector
 
 
 class Series(NamedTuple):

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 
-from slo.catalogue import REPLICA_START
-from slo.indicators import Selector
-from slo.quantities import PROMETHEUS_UNITS, compound
-from slo.sources import Series, SourceError
+from plimsoll.slo.metrics import REPLICA_START
+from plimsoll.slo.sources import Series, SourceError
+from plimsoll.slo.sources.selector import Selector
+from plimsoll.slo.units import PROMETHEUS_UNITS, compound
 
 TIMEOUT_SECONDS = 30.0
 GRID_SECONDS = 3600.0

@@ -23,8 +23,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(HERE.parent)]  # what pytest does for tests
 
-from dashboards.build import boards  # noqa: E402
 from past_fleet import EPOCH, INCIDENTS, MINUTE, SPEC, past  # noqa: E402
+from plimsoll.dashboards.build import boards  # noqa: E402
 from stack import require  # noqa: E402
 
 CACHE = ROOT / ".cache" / "pictures"

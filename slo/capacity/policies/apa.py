@@ -2,7 +2,7 @@
 
 from math import ceil, floor
 
-from slo.capacity.policies import View
+from plimsoll.slo.capacity.simulator.policy import View
 
 TARGET = 0.5  # its samples' target for the cache-usage gauge
 TOLERANCE, RATE = 0.1, 2.0

@@ -7,7 +7,7 @@ ordered one cold start ahead, and that is paid for.
 
 from collections.abc import Callable
 
-from slo.capacity.policies import View
+from plimsoll.slo.capacity.simulator.policy import View
 
 
 class Schedule:

@@ -1,6 +1,6 @@
 """Always the same number of nodes."""
 
-from slo.capacity.policies import View
+from plimsoll.slo.capacity.simulator.policy import View
 
 
 class Fixed:

@@ -7,7 +7,7 @@ desired = ceil(current x value / target), left alone within the tolerance of 10 
 from collections import deque
 from math import ceil
 
-from slo.capacity.policies import View
+from plimsoll.slo.capacity.simulator.policy import View
 
 TOLERANCE = 0.1
 STABILISATION = 300.0  # seconds: scaleDown.stabilizationWindowSeconds

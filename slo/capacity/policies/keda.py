@@ -2,8 +2,8 @@
 
 from math import ceil
 
-from slo.capacity.policies import View
-from slo.capacity.policies.hpa import Behaviour
+from plimsoll.slo.capacity.policies.hpa import Behaviour
+from plimsoll.slo.capacity.simulator.policy import View
 
 
 class Keda:

@@ -1,12 +1,12 @@
 """Ours: the recommender of the service, unchanged, with the same signals."""
 
-from slo.capacity.answer import Recommendation
-from slo.capacity.demand import Promise
-from slo.capacity.policies import View
-from slo.capacity.recommend import answer
-from slo.capacity.situation import look
-from slo.capacity.trial import Calibrated
-from slo.spec import Pool
+from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
+from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.models import Recommendation
+from plimsoll.slo.capacity.recommendation.pool_snapshot import look
+from plimsoll.slo.capacity.recommendation.recommend import answer
+from plimsoll.slo.capacity.simulator.policy import View
+from plimsoll.slo.spec.objectives import Pool
 
 
 class Plimsoll:

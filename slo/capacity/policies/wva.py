@@ -1,6 +1,6 @@
 """llm-d's Workload Variant Autoscaler, first rule: spare capacity (docs/saturation-analyzer.md, defaults of its configmap)."""
 
-from slo.capacity.policies import View
+from plimsoll.slo.capacity.simulator.policy import View
 
 KV_SATURATED, QUEUE_SATURATED = 0.80, 5.0
 KV_SPARE, QUEUE_SPARE = 0.1, 3.0

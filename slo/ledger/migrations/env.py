@@ -1,4 +1,4 @@
-"""Alembic's entry point: run the migrations on the connection that slo.ledger.database gives."""
+"""Alembic's entry point: run the migrations on the connection that plimsoll.slo.ledger.database gives."""
 
 from alembic import context
 

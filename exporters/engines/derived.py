@@ -1,0 +1,157 @@
+"""What an engine does not count itself: clients that gave up, and requests that failed before the scheduler saw them.
+
+vLLM (seen on 0.27 and 0.32) drops a request whose client left without a trace: no abort is counted, no latency recorded,
+and the HTTP counter says 2xx. But every 2xx of a generation either had a first token or was given up in the queue, and
+every first token belongs to a request that finished, is still in flight, or was given up mid-stream. So
+
+    queued    >= HTTP 2xx - first tokens                     (a stream still open has a token and no status yet)
+    streaming >= first tokens - finished - running - preempted  (a running request may not have its token yet)
+    5xx       >= HTTP 5xx - refused by admission control - finished with error  (both are answered with 5xx)
+
+Each is exact when nothing is in flight. Not seen: several prompts in one request hide as many given-up requests as they
+add first tokens; so does a stream of n > 1 choices that is given up.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from plimsoll.exporters.collector import Point
+from plimsoll.exporters.engines.mapping import EngineMapping
+from plimsoll.exporters.engines.parser import Page
+from plimsoll.slo import metrics
+from plimsoll.slo.metrics import BY_NAME, Metric
+
+
+class Counts(NamedTuple):
+    """Absolute numbers of one page, all ranks together; the HTTP numbers are None where the page does not count them."""
+
+    completed: float | None
+    failed: float | None
+    first_tokens: float
+    more_choices: float
+    finished: float
+    errors: float
+    refused: float
+    running: float
+    waiting: float
+    preemptions: float
+
+
+def counts(points: Iterable[Point], page: Page, mapping: EngineMapping) -> Counts:
+    """Add up what the derivations need."""
+    points = tuple(points)
+    asked, requests = (page.series.get(mapping.choices + suffix, {}) for suffix in ("_sum", "_count"))
+    return Counts(
+        completed=_http(page, mapping, "2"),
+        failed=_http(page, mapping, "5"),
+        first_tokens=_total(points, metrics.TTFT, "_count"),
+        # Each of the n choices of one HTTP request has its own first token.
+        more_choices=sum(asked.values()) - sum(requests.values()),
+        finished=_total(points, metrics.FINISHED),
+        errors=_total(points, metrics.FINISHED, reason="error"),
+        refused=_total(points, metrics.REJECTED),
+        running=_total(points, metrics.REQUESTS_RUNNING),
+        waiting=_total(points, metrics.REQUESTS_WAITING),
+        preemptions=_total(points, metrics.PREEMPTIONS),
+    )
+
+
+def _total(points: Iterable[Point], metric: Metric, suffix: str = "", **labels: str) -> float:
+    return sum(
+        point.value
+        for point in points
+        if point.metric is metric and point.suffix == suffix and labels.items() <= point.labels.items()
+    )
+
+
+def _http(page: Page, mapping: EngineMapping, status: str) -> float | None:
+    """Count answers of the generating handlers whose status begins so: `2xx` and `200` are both written."""
+    if mapping.http is None or mapping.http.series not in page.families:
+        return None
+    rows = ((dict(labels), value) for labels, value in page.series.get(mapping.http.series, {}).items())
+    return sum(
+        value
+        for labels, value in rows
+        if labels.get("handler") in mapping.http.handlers and labels.get("status", "").startswith(status)
+    )
+
+
+@dataclass(slots=True)
+class LowerBound:
+    """Lower bounds of a count that only grows, as a counter: their running maximum.
+
+    A page is not written at one instant, so one bound can be a little too high; two in a row are not (the lower counts).
+    A counter must not fall when this exporter is started anew, as that reads as a reset and counts everything twice.
+    So what was first seen with requests in flight is withheld until it passes all that may have been shown before.
+    """
+
+    _last: float | None = None
+    _best: float = 0.0
+    _shown_before: float = 0.0
+
+    @property
+    def state(self) -> tuple[float, ...]:
+        """Its numbers, from which an equal one can be made."""
+        return (self._last or 0.0, self._best, self._shown_before)
+
+    def see(self, bound: float, in_flight: float) -> float | None:
+        """Take the bound of one page; return the counter, or None while it is withheld."""
+        if self._last is None:
+            self._shown_before = bound + in_flight
+        elif bound == self._last and in_flight == 0:
+            self._shown_before = 0.0
+        self._best = max(self._best, bound if self._last is None else min(bound, self._last))
+        self._last = bound
+        return self._best if self._best >= self._shown_before else None
+
+
+@dataclass(slots=True)
+class Derivations:
+    """The derived counters of one engine, from one page to the next."""
+
+    _life: tuple[float, ...] = ()
+    _bounds: dict[tuple[Metric, str], LowerBound] = field(default_factory=dict)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a new exporter must know to go on where this one ends, as JSON has it."""
+        return {
+            "life": self._life,
+            "bounds": [[metric.name, kind, bound.state] for (metric, kind), bound in self._bounds.items()],
+        }
+
+    @classmethod
+    def restored(cls, state: Any) -> "Derivations":
+        """Go on from a state; from what is none, begin anew."""
+        try:
+            bounds = {(BY_NAME[name], kind): LowerBound(*map(float, one)) for name, kind, one in state["bounds"]}
+            return cls(tuple(map(float, state["life"])), bounds)
+        except (KeyError, TypeError, ValueError):
+            return cls()
+
+    def see(self, now: Counts, started: float) -> Iterator[tuple[Metric, str, float]]:
+        """Take the counts of one page of an engine that started at that Unix time; yield metric, stage or reason, value."""
+        life = (started, now.first_tokens, now.finished, now.completed or 0.0)
+        if self._life and (
+            life[0] != self._life[0] or any(new < old for new, old in zip(life, self._life, strict=True))
+        ):
+            self._bounds.clear()
+        self._life = life
+        in_flight = now.running + now.waiting
+        subtracted = now.refused + now.errors
+        bounds = [(metrics.ABANDONED, "streaming", _streaming(now), in_flight)]
+        if now.completed is not None and now.failed is not None:
+            bounds += [
+                (metrics.ABANDONED, "queued", now.completed - (now.first_tokens - now.more_choices), in_flight),
+                (metrics.REJECTED, "5xx", now.failed - subtracted, in_flight if subtracted else 0.0),
+            ]
+        for metric, kind, bound, uncertain in bounds:
+            value = self._bounds.setdefault((metric, kind), LowerBound()).see(bound, uncertain)
+            if value is not None:
+                yield metric, kind, value
+
+
+def _streaming(now: Counts) -> float:
+    preempted = min(now.waiting, now.preemptions)
+    return now.first_tokens - now.finished - now.running - preempted

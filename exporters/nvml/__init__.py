@@ -1,0 +1,1 @@
+"""GPU metrics through NVML, read in a child process."""

@@ -1,0 +1,71 @@
+"""The driver's own names, numbers and structures, so that an older binding hides nothing that the driver can answer.
+
+Sources: nvml.h of go-nvml 2f9e261. Numbers of field values belong to the driver, and a few of them have moved; the binding's constants
+are those of one driver only.
+"""
+
+import ctypes
+import struct
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
+
+import pynvml
+
+from plimsoll.exporters.nvml.errors import GENERATION_DEAD, GPU_BAD
+
+Handle = Any
+_FIELD_VALUE = struct.Struct("=IIqqIi8s")  # nvmlFieldValue_t: id, scope, timestamp, latency, type, return code, value
+# nvmlValueType_t: double, unsigned int, unsigned long, unsigned long long, signed long long, signed int, unsigned short
+_DECODERS = tuple(struct.Struct(code) for code in ("=d", "=I", "=Q", "=Q", "=q", "=i", "=H"))
+
+
+def call(symbol: str, *arguments: object) -> None:
+    """Call a function of the library; raises NVMLError, FUNCTION_NOT_FOUND where this driver has no such symbol."""
+    code = function(symbol)(*arguments)
+    if code:
+        raise pynvml.NVMLError(code)
+
+
+def function(symbol: str) -> Callable[..., int]:
+    """The library's function, which returns NVML's code; raises NVMLError as `call` does."""
+    return cast("Callable[..., int]", pynvml._nvmlGetFunctionPointer(symbol))
+
+
+def versioned(layout: type[ctypes.Structure], version: int) -> Any:
+    """An empty structure with its `version` set as NVML demands: size and number in one."""
+    made = layout()
+    made.version = ctypes.sizeof(layout) | version << 24
+    return made
+
+
+def field_values(handle: Handle, fields: tuple[tuple[int, int], ...]) -> list[float | None]:
+    """Values of fields given as (number, scope), None where this GPU has none; raises NVMLError if the GPU is in trouble."""
+    answers = ctypes.create_string_buffer(_question(fields), _FIELD_VALUE.size * len(fields))
+    call("nvmlDeviceGetFieldValues", handle, len(fields), answers)
+    values: list[float | None] = []
+    for _, _, _, _, kind, code, value in _FIELD_VALUE.iter_unpack(answers):
+        if code in GPU_BAD | GENERATION_DEAD:
+            raise pynvml.NVMLError(code)
+        known = code == 0 and kind < len(_DECODERS)
+        values.append(_DECODERS[kind].unpack_from(value)[0] if known else None)
+    return values
+
+
+@lru_cache(maxsize=64)
+def _question(fields: tuple[tuple[int, int], ...]) -> bytes:
+    """The structures to be filled in; the binding makes them anew at each call, which takes longer than the call."""
+    return b"".join(_FIELD_VALUE.pack(number, scope, 0, 0, 0, 0, bytes(8)) for number, scope in fields)
+
+
+class Driver(NamedTuple):
+    """A driver's version, as in 580.82.07."""
+
+    major: int
+    minor: int
+
+
+def driver(version: str) -> Driver:
+    """Read a version; one that is not understood is 0.0, older than all."""
+    major, minor, *_ = (*version.split("."), "", "")
+    return Driver(int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else Driver(0, 0)

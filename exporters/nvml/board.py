@@ -1,0 +1,106 @@
+"""The board: its numbers for a return to the vendor, its fans and modes, and repairs that wait for a reset."""
+
+import ctypes
+from collections.abc import Callable, Iterator
+
+import pynvml
+
+from plimsoll.exporters.nvml.abi import Handle, call, versioned
+from plimsoll.exporters.nvml.errors import ABSENT
+from plimsoll.exporters.nvml.processes import text
+from plimsoll.slo import metrics as c
+from plimsoll.slo.metrics import Metric
+
+Values = Iterator[tuple[Metric, dict[str, str], float]]
+
+
+_GSP_VERSION_BYTES = 0x40  # NVML_GSP_FIRMWARE_VERSION_BUF_SIZE
+
+
+class _Repair(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint), ("channel", ctypes.c_uint), ("tpc", ctypes.c_uint))
+
+
+class _Unrepairable(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint), ("flag", ctypes.c_uint))
+
+
+class Board:
+    """What never changes on a GPU; asked once."""
+
+    def __init__(self) -> None:
+        self._info: dict[str, str] | None = None
+
+    def __call__(self, handle: Handle) -> Values:
+        """Its numbers; one that a GPU does not tell is an empty label."""
+        if self._info is None:
+            self._info = {
+                "serial": optional_text(lambda: pynvml.nvmlDeviceGetSerial(handle)),
+                "vbios_version": optional_text(lambda: pynvml.nvmlDeviceGetVbiosVersion(handle)),
+                "inforom_version": optional_text(lambda: pynvml.nvmlDeviceGetInforomImageVersion(handle)),
+                "gsp_version": optional_text(lambda: _gsp_version(handle)),
+            }
+        yield c.GPU_BOARD_INFO, self._info, 1
+
+
+class Fans:
+    """The fans of one GPU; SXM boards have none."""
+
+    def __init__(self) -> None:
+        self._count: int | None = None
+
+    def __call__(self, handle: Handle) -> Values:
+        """Speed of each."""
+        if self._count is None:
+            try:
+                self._count = pynvml.nvmlDeviceGetNumFans(handle)
+            except pynvml.NVMLError as error:
+                if error.value not in ABSENT:
+                    raise
+                self._count = 0
+        for fan in range(self._count):
+            yield c.GPU_FAN_SPEED, {"fan": str(fan)}, pynvml.nvmlDeviceGetFanSpeed_v2(handle, fan) / 100
+
+
+def optional_text(ask: Callable[[], object]) -> str:
+    """What NVML answers, or an empty label where this driver does not know it."""
+    try:
+        return text(ask())
+    except pynvml.NVMLError as error:
+        if error.value in ABSENT:
+            return ""
+        raise
+
+
+def _gsp_version(handle: Handle) -> bytes:
+    """The binding's own function takes other arguments in other versions."""
+    version = ctypes.create_string_buffer(_GSP_VERSION_BYTES)
+    call("nvmlDeviceGetGspFirmwareVersion", handle, version)
+    return version.value
+
+
+def compute_mode(handle: Handle) -> Values:
+    """Who may compute."""
+    yield c.GPU_COMPUTE_MODE, {}, pynvml.nvmlDeviceGetComputeMode(handle)
+
+
+def gsp(handle: Handle) -> Values:
+    """Whether the GPU's own processor runs the driver. The binding's default arguments are shared by all threads: never used."""
+    enabled, by_default = ctypes.c_uint(), ctypes.c_uint()
+    call("nvmlDeviceGetGspFirmwareMode", handle, ctypes.byref(enabled), ctypes.byref(by_default))
+    yield c.GPU_GSP_ENABLED, {}, enabled.value
+
+
+def repair(handle: Handle) -> Values:
+    """What the next reset repairs (driver 580 and later)."""
+    answer = versioned(_Repair, 1)
+    call("nvmlDeviceGetRepairStatus", handle, ctypes.byref(answer))
+    for part in ("channel", "tpc"):
+        yield c.GPU_REPAIR_PENDING, {"part": part}, getattr(answer, part)
+
+
+def unrepairable(handle: Handle) -> Values:
+    """Whether no repair helps (driver 590 and later)."""
+    answer = versioned(_Unrepairable, 1)
+    call("nvmlDeviceGetUnrepairableMemoryFlag_v1", handle, ctypes.byref(answer))
+    yield c.GPU_MEMORY_UNREPAIRABLE, {}, answer.flag

@@ -1,0 +1,64 @@
+"""XID events of one GPU, as the driver reports them."""
+
+import ctypes
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import pynvml
+
+from plimsoll.exporters.nvml.abi import Handle
+from plimsoll.exporters.nvml.errors import GENERATION_DEAD
+
+Tell = Callable[[str, int, float], None]  # uuid, XID, Unix time
+WAIT_MS = 5000
+BACKOFF = (1.0, 30.0)
+
+
+class Watch:
+    """Waits for the XIDs of one GPU, in a thread and with an event set of its own: so a wedged GPU keeps no other's from us.
+
+    The driver repeats nothing: what happens before `run`, or between two event sets after an error, is not seen.
+    """
+
+    def __init__(self, handle: Handle, uuid: str, tell: Tell) -> None:
+        self._handle = handle
+        self._uuid = uuid
+        self._tell = tell
+        self._ended = False
+
+    def follows(self, handle: Handle) -> bool:
+        """Whether the watch goes on for this handle; for another one it ends itself."""
+        same = ctypes.cast(handle, ctypes.c_void_p).value == ctypes.cast(self._handle, ctypes.c_void_p).value
+        self._ended |= not same
+        return not self._ended
+
+    def run(self) -> None:
+        """Tell of every XID until the handle is void or has no events."""
+        pause = BACKOFF[0]
+        while not self._ended:
+            try:
+                self._listen()
+            except pynvml.NVMLError as error:
+                if error.value in GENERATION_DEAD | {pynvml.NVML_ERROR_NOT_SUPPORTED}:
+                    break
+            time.sleep(pause)
+            pause = min(pause * 2, BACKOFF[1])
+        self._ended = True
+
+    def _listen(self) -> None:
+        """One event set, until it fails; raises NVMLError. Asking for more than is supported would register nothing."""
+        kinds = pynvml.nvmlDeviceGetSupportedEventTypes(self._handle) & pynvml.nvmlEventTypeXidCriticalError
+        if not kinds:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        events = pynvml.nvmlEventSetCreate()
+        try:
+            pynvml.nvmlDeviceRegisterEvents(self._handle, kinds, events)
+            while not self._ended:
+                with suppress(pynvml.NVMLError_Timeout):
+                    event = pynvml.nvmlEventSetWait_v2(events, WAIT_MS)
+                    if event.eventType & pynvml.nvmlEventTypeXidCriticalError:
+                        self._tell(self._uuid, int(event.eventData), time.time())
+        finally:
+            with suppress(pynvml.NVMLError):
+                pynvml.nvmlEventSetFree(events)

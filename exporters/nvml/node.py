@@ -1,0 +1,125 @@
+"""All GPUs of a node through NVIDIA's own binding, each in its own thread: a lost or wedged one leaves the others alone."""
+
+import queue
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+import pynvml
+
+from plimsoll.exporters.deadline import Flight, Late
+from plimsoll.exporters.nvml.board import optional_text
+from plimsoll.exporters.nvml.errors import GENERATION_DEAD, describe
+from plimsoll.exporters.nvml.events import Tell
+from plimsoll.exporters.nvml.gpu import Gpu, GpuError, Reading
+from plimsoll.slo.metrics import Metric
+
+# What is known of one GPU after a read: index, info, and either values and processes or trouble (and, while it hangs, for how long).
+# Names and labels of the values are told when they change: `series`, in the order of `values`.
+Report = dict[str, Any]
+# Threads that read side by side fight for the interpreter at every call of the driver, which costs four times the work
+# itself. So one reads all GPUs, and another helps when no GPU has been read for so long.
+STALL_SECONDS = 0.02
+
+
+class GenerationDead(Exception):
+    """Every handle is void, and this process cannot get new ones: it has the old library in it for good."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(describe(code))
+        self.code = code
+
+
+class Node:
+    """The GPUs that the library lists. Raises GenerationDead if it does not start."""
+
+    def __init__(self, tell: Tell) -> None:
+        try:
+            pynvml.nvmlInit()
+            system = {"driver_version": _driver_version(), "cuda_version": _cuda_version()}
+            count = pynvml.nvmlDeviceGetCount()
+        except pynvml.NVMLError as error:
+            raise GenerationDead(error.value) from None
+        self._gpus = [Gpu(index, system, tell) for index in range(count)]
+        self._flights: dict[int, Flight[Reading]] = {}
+        self._series: dict[int, tuple[str, tuple[Metric, ...], tuple[dict[str, str], ...]]] = {}
+
+    def read(self, until: float) -> list[Report]:
+        """What each GPU answers by `until` (time.monotonic() seconds); raises GenerationDead. One that hangs is not waited for again."""
+        free = [
+            gpu for gpu in self._gpus if gpu.index not in self._flights or self._flights[gpu.index].ended is not None
+        ]
+        self._flights |= {gpu.index: Flight(gpu.read, until) for gpu in free}
+        grounded = _fly([self._flights[gpu.index] for gpu in free], until)
+        reports = [self._report(gpu, self._flights[gpu.index]) for gpu in self._gpus]
+        self._flights = {index: flight for index, flight in self._flights.items() if flight not in grounded}
+        return reports
+
+    def _report(self, gpu: Gpu, flight: Flight[Reading]) -> Report:
+        report = _outcome(gpu, flight)
+        if "values" in report:
+            metrics, labels, report["values"] = (
+                zip(*report["values"], strict=True) if report["values"] else ((), (), ())
+            )
+            if (report["info"]["uuid"], metrics, labels) != self._series.get(gpu.index):
+                self._series[gpu.index] = report["info"]["uuid"], metrics, labels
+                report["series"] = [(metric.name, own) for metric, own in zip(metrics, labels, strict=True)]
+        return report
+
+
+def _fly(flights: list[Flight[Reading]], until: float) -> list[Flight[Reading]]:
+    """Make the calls, one after the other as long as they end quickly, until all have ended or `until`.
+
+    Returns those that nobody began: the threads were busy with GPUs that hang.
+    """
+    waiting: queue.SimpleQueue[Flight[Reading]] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[None] = queue.SimpleQueue()
+    for flight in flights:
+        waiting.put(flight)
+
+    def work() -> None:
+        with suppress(queue.Empty):
+            while True:
+                waiting.get_nowait().run()
+                ended.put(None)
+
+    left, stalled = len(flights), True
+    while left and (now := time.monotonic()) < until:
+        if stalled and not waiting.empty():
+            threading.Thread(target=work, name="GPUs", daemon=True).start()
+        try:
+            ended.get(timeout=until - now if waiting.empty() else min(STALL_SECONDS, until - now))
+            left, stalled = left - 1, False
+        except queue.Empty:
+            stalled = True
+    grounded = []
+    with suppress(queue.Empty):
+        while True:
+            grounded.append(waiting.get_nowait())
+    return grounded
+
+
+def _outcome(gpu: Gpu, flight: Flight[Reading]) -> Report:
+    report: Report = {"index": gpu.index, "info": gpu.info}
+    try:
+        reading = flight.result(0)
+    except Late:
+        return report | {"trouble": "gives no answer", "stuck": flight.seconds}
+    except GpuError as error:
+        if error.code in GENERATION_DEAD:
+            raise GenerationDead(error.code) from None
+        return report | {"trouble": f"does not answer: {error}", "code": error.code}
+    except Exception as error:  # a fault of ours or the binding's, met on one GPU, is no reason to lose the others
+        return report | {"trouble": f"cannot be read: {type(error).__name__}: {error}"}
+    return report | {"info": reading.info, "values": reading.values, "processes": reading.processes}
+
+
+def _driver_version() -> str:
+    return optional_text(pynvml.nvmlSystemGetDriverVersion)
+
+
+def _cuda_version() -> str:
+    """Highest CUDA version of the driver: NVML's 13020 is 13.2."""
+    number = optional_text(pynvml.nvmlSystemGetCudaDriverVersion)
+    return f"{int(number) // 1000}.{int(number) % 1000 // 10}" if number else ""

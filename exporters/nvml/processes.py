@@ -1,0 +1,36 @@
+"""Who uses a GPU: compute processes."""
+
+from collections.abc import Iterator
+
+import pynvml
+
+from plimsoll.exporters.nvml.abi import Handle
+from plimsoll.slo import metrics as c
+from plimsoll.slo.metrics import Metric
+
+Values = Iterator[tuple[Metric, dict[str, str], float]]
+
+
+class Processes:
+    """How many processes compute, and their memory; in a container without the host's pids the driver may hide some.
+
+    `found` keeps them one by one, as (pid, bytes or None), for the join with the engines; None where the GPU does not tell.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[tuple[int, int | None]] | None = None
+
+    def __call__(self, handle: Handle) -> Values:
+        """Read them."""
+        self.found = None
+        running = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        self.found = [(process.pid, process.usedGpuMemory) for process in running]
+        yield c.GPU_PROCESSES, {}, len(running)
+        sizes = [process.usedGpuMemory for process in running]
+        if None not in sizes:
+            yield c.GPU_PROCESS_MEMORY, {}, sum(sizes)
+
+
+def text(value: object) -> str:
+    """What NVML answered as text: bytes or str, by the binding's version."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,116 @@
+"""The process that holds the driver's library, seen from the exporter: it is asked, waited for until a deadline, and replaced."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import IO, Any, cast
+
+from plimsoll.exporters.deadline import Late
+from plimsoll.slo.metrics import BY_NAME, Metric
+
+Report = dict[str, Any]
+Tell = Callable[[str, int, float], None]
+
+
+class Died(Exception):
+    """The process ended; `cause` is a word for a label."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class Child:
+    """One such process. `tell` is called, on a thread of its own, for each XID. Times are time.monotonic() seconds."""
+
+    def __init__(self, tell: Tell) -> None:
+        """Start it; raises OSError."""
+        self.tell = tell
+        self.started = time.monotonic()
+        self._changed = threading.Condition()
+        self._series: dict[int, tuple[list[Metric], list[dict[str, str]]]] = {}  # of a GPU's values, by index
+        self._asked: float | None = None
+        self._answer: list[Report] | None = None
+        self._end: Died | None = None
+        command = [sys.executable, "-P", "-m", "plimsoll.exporters.nvml.child"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._stdin, self._stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        threading.Thread(target=self._listen, name="NVML's answers", daemon=True).start()
+
+    def ask(self, until: float, deadline: float) -> list[Report]:
+        """What each GPU answers by `until`. Raises Late at `deadline`, or at once if it owes an answer; Died."""
+        with self._changed:
+            if self._end is None and self._asked is not None and self._answer is None:
+                raise Late
+            self._answer, self._asked = None, time.monotonic()
+            self._send(until)
+            self._changed.wait_for(
+                lambda: self._answer is not None or self._end is not None, deadline - time.monotonic()
+            )
+            if self._answer is not None:
+                return self._answer
+            if self._end is not None:
+                raise self._end
+            raise Late
+
+    def silent(self) -> float:
+        """For how many seconds it has owed an answer."""
+        with self._changed:
+            return time.monotonic() - self._asked if self._asked is not None and self._answer is None else 0.0
+
+    def kill(self) -> None:
+        """End it. One that is stuck in the driver ends when the driver lets go; nobody waits for it."""
+        self.tell = _nobody
+        self._process.kill()
+
+    def _send(self, until: float) -> None:
+        with suppress(OSError, ValueError):  # it has ended, or is about to: the listener says how
+            self._stdin.write(f"{until}\n".encode())
+            self._stdin.flush()
+
+    def _complete(self, reports: list[Report]) -> None:
+        """Give values their series, which are told only when they change."""
+        for report in reports:
+            if "series" in report:
+                uuid = {"uuid": report["info"]["uuid"]}
+                metrics = [BY_NAME[metric] for metric, _ in report["series"]]
+                self._series[report["index"]] = metrics, [uuid | labels for _, labels in report["series"]]
+            if "values" in report:
+                report["series"] = self._series[report["index"]]
+
+    def _listen(self) -> None:
+        end: Died | None = None
+        for line in self._stdout:
+            if not line.endswith(b"\n"):
+                break  # killed in the middle of it
+            message = json.loads(line)
+            if "xid" in message:
+                self.tell(*message["xid"])
+            elif "dead" in message:
+                end = Died(*message["dead"])
+            else:
+                self._complete(message["gpus"])
+                with self._changed:
+                    self._answer = message["gpus"]
+                    self._changed.notify_all()
+        code = self._process.wait()
+        with self._changed:
+            self._end = end or _died(code)
+            self._changed.notify_all()
+        for pipe in (self._stdin, self._stdout):
+            with suppress(OSError):
+                pipe.close()
+
+
+def _nobody(_uuid: str, _xid: int, _at: float) -> None:
+    """Hear nothing from a process that was given up."""
+
+
+def _died(code: int) -> Died:
+    how = signal.Signals(-code).name if code < 0 else f"exit {code}"
+    return Died(how, f"the process with the driver's library ended by {how}: `dmesg` and the log may say more")

@@ -1,0 +1,1 @@
+"""The vLLM plugin: requests evaluated inside the engine."""

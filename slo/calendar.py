@@ -1,0 +1,44 @@
+"""Slots and windows on the time line. All times are Unix seconds; a slot is known by its start."""
+
+from datetime import UTC, date, datetime
+from math import ceil, floor
+
+SLOT = 300  # seconds: design, "one fixed 5-minute piece of time"
+
+
+def slot_of(at: float) -> int:
+    """Return the start of the slot that holds a moment. A slot holds its end and not its start: (start, start + 300]."""
+    return ceil(at / SLOT) * SLOT - SLOT
+
+
+def first_slot(start: float) -> int:
+    """Return the first slot of a window that begins at a moment: the slot that goes on then. A month that begins at
+    midnight begins with the slot (00:00, 00:05]; a rolling window that begins within a slot takes in the whole slot.
+    """
+    return floor(start / SLOT) * SLOT
+
+
+WEEK = 7 * 86400.0
+
+
+def week_of(at: float) -> str:
+    """Return the ISO week of a moment (Unix seconds, UTC), such as 2026-W47."""
+    year, week, _ = datetime.fromtimestamp(at, UTC).isocalendar()
+    return f"{year}-W{week:02}"
+
+
+def start_of(week: str) -> int:
+    """Return when an ISO week begins, in Unix seconds; raises ValueError for what is none."""
+    year, _, number = week.partition("-W")
+    if not (len(year) == 4 and len(number) == 2 and (year + number).isascii() and (year + number).isdecimal()):
+        raise ValueError(f"{week!r} is no ISO week; write one like 2026-W47")
+    day = date.fromisocalendar(int(year), int(number), 1)
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+
+
+def rfc3339(at: float) -> str:
+    """Write Unix seconds as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
+DAY = 86400.0

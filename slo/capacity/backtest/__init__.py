@@ -1,0 +1,1 @@
+"""Recorded traffic replayed under scaling policies."""

@@ -1,0 +1,266 @@
+"""A pool's own traffic, out of its counters: how many requests came between two scrapes, how long they were, and what nobody saw.
+
+Requests that came are those that left and those that are in flight more than before, as in plimsoll.slo.usage.slots, here from
+scrape to scrape. Time of which any watched replica does not tell that is unknown, and no idle time: it is cut out, so that what
+followed it comes at once, and where it is more than a tenth of the span nothing is rebuilt.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, groupby, pairwise
+from math import ceil, floor, inf
+from operator import add
+from statistics import median
+from typing import NamedTuple
+
+from plimsoll.slo import metrics as c
+from plimsoll.slo.capacity.simulator.synthetic_traffic import Lengths, requests, unevenness
+from plimsoll.slo.capacity.simulator.traces import Arrival
+from plimsoll.slo.metrics import Metric
+from plimsoll.slo.sli.increments import MAX_GAP, SAME_START, Replica, Unit, increments, is_derived, replicas, unit
+from plimsoll.slo.sources import Series
+from plimsoll.slo.sources.selector import Selector
+from plimsoll.slo.spec.objectives import Pool
+from plimsoll.slo.usage.gauges import readings
+
+ENDED = (c.FINISHED, c.REJECTED, c.ABANDONED)
+ENOUGH = 0.9  # share of the span that must have been observed
+MOST = 1_000_000  # requests, of which a replay takes a quarter of a minute (docs/capacity.md)
+READ = 3600.0  # seconds that are read at a time, and of which arrivals are taken as bursty in one way
+PART = 60.0  # seconds of which lengths are told
+ALIKE = 100  # requests that must have finished in one part, or in some together, for their lengths to be told apart from others'
+
+
+class HistoryError(ValueError):
+    """The counters do not tell the traffic; the message says what is missing and what to do."""
+
+
+class Stretch(NamedTuple):
+    """Between two reads of one replica: so many requests came (None: it does not tell)."""
+
+    begin: float
+    end: float
+    came: float | None
+
+
+@dataclass
+class Tokens:
+    """Of one histogram: requests by their bucket's upper bound, and the sum of their tokens."""
+
+    buckets: dict[float, float] = field(default_factory=lambda: defaultdict(float))
+    total: float = 0.0
+
+    def count(self, bound: float | None, by: float) -> None:
+        """Count requests of a bucket, or (None) tokens."""
+        if bound is None:
+            self.total += by
+        else:
+            self.buckets[bound] += by
+
+    def add(self, other: "Tokens") -> None:
+        """Count another's requests, too."""
+        self.count(None, other.total)
+        for bound, count in other.buckets.items():
+            self.count(bound, count)
+
+    @property
+    def requests(self) -> float:
+        """How many there are."""
+        return sum(self.buckets.values())
+
+    def lengths(self) -> Lengths | None:
+        """Return them as plimsoll.slo.capacity.simulator.synthetic_traffic takes them; None of none."""
+        count = self.requests
+        bounds = tuple(sorted(bound for bound in self.buckets if bound < inf))
+        if count <= 0 or self.total <= 0:
+            return None
+        return Lengths(self.total / count, bounds, tuple(max(0.0, self.buckets[bound]) for bound in (*bounds, inf)))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What was read of PART seconds (the last of a span may be shorter)."""
+
+    simulated: bool
+    stretches: list[Stretch] = field(default_factory=list)
+    prompt: Tokens = field(default_factory=Tokens)
+    output: Tokens = field(default_factory=Tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Rebuilt traffic: `observed` is the share of the span that was, `gaps` (begin, end) in Unix seconds are cut out of it; `slot` is
+    the seconds of which requests were counted, `simulated` whether any came from the demo fleet."""
+
+    arrivals: list[Arrival]
+    observed: float
+    gaps: list[tuple[float, float]]
+    slot: float
+    simulated: bool
+
+
+def selectors(pool: Pool) -> list[Selector]:
+    """Return what has to be read, from MAX_GAP before a span on."""
+    plain = (c.REPLICA_START, c.REPLICA_INFO, c.REQUESTS_RUNNING, c.REQUESTS_WAITING, *ENDED)
+    names = [metric.name for metric in plain]
+    names += [name for metric in (c.PROMPT_LENGTH, c.GENERATION_LENGTH) for name in (metric.bucket, metric.sum)]
+    return [Selector(name, (("model", (pool.model,)),)) for name in names]
+
+
+def parts(series: Sequence[Series], start: float, end: float) -> list[Part]:
+    """Count what came with start < time of reading <= end, by parts."""
+    fleet = replicas(series)
+    read: dict[Unit, list[Series]] = defaultdict(list)
+    for item in series:
+        read[unit(item.labels)].append(item)
+    simulated = any(replica.simulated for replica in fleet.values())
+    found = [Part(simulated) for _ in range(ceil((end - start) / PART))]
+    for key, replica in fleet.items():
+        for stretch in _stretches(read[key], replica):
+            if start < stretch.end <= end:
+                found[_part(stretch.end - start)].stretches.append(stretch)
+        for metric, which in ((c.PROMPT_LENGTH, "prompt"), (c.GENERATION_LENGTH, "output")):
+            for at, bound, by in _tokens(read[key], replica, metric):
+                if start < at <= end:
+                    getattr(found[_part(at - start)], which).count(bound, by)
+    return found
+
+
+def _part(seconds: float) -> int:
+    """Which part a reading belongs to that was made so long after the beginning: what it tells came before it."""
+    return ceil(seconds / PART) - 1
+
+
+def _stretches(read: Sequence[Series], replica: Replica) -> Iterator[Stretch]:
+    running, waiting = (readings(read, metric, add) for metric in (c.REQUESTS_RUNNING, c.REQUESTS_WAITING))
+    inside = {at: value + waiting[at] for at, value in running.items() if at in waiting}
+    told = {at for item in read if item.name == c.FINISHED.name for at, _ in item.samples}
+    left: dict[float, float] = defaultdict(float)
+    for item in read:
+        if any(item.name == metric.name for metric in ENDED):
+            for at, by in increments(item.samples, replica, is_derived(item)):
+                left[at] += by
+    for before, (at, born) in zip([None, *replica.observed], replica.observed, strict=False):
+        near = before is not None and at - before[0] <= MAX_GAP
+        if before is not None and near:
+            begin, base = before[0], before[0] if abs(born - before[1]) <= SAME_START else None
+        elif at - born <= MAX_GAP:
+            begin, base = born, None
+        else:
+            continue  # an old one that nobody watched: this only sets the baseline
+        knows = at in told and at in inside and (base is None or base in inside)
+        yield Stretch(begin, at, left[at] + inside[at] - (0.0 if base is None else inside[base]) if knows else None)
+
+
+def _tokens(read: Sequence[Series], replica: Replica, metric: Metric) -> Iterator[tuple[float, float | None, float]]:
+    """Yield (time, bucket's upper bound, requests) and (time, None, tokens) as they came into a histogram."""
+    bounds = sorted({float(item.labels["le"]) for item in read if item.name == metric.bucket})
+    above = dict(pairwise(bounds))
+    for item in read:
+        if item.name not in (metric.bucket, metric.sum):
+            continue
+        bound = float(item.labels["le"]) if item.name == metric.bucket else None
+        for at, by in increments(item.samples, replica):
+            yield at, bound, by
+            if bound in above:  # the next bucket counts these, too
+                yield at, above[bound], -by
+
+
+def rebuilt(told: Sequence[Part], start: float, end: float) -> History:
+    """Make the requests of consecutive parts, of which all but the last have PART seconds; raises HistoryError."""
+    stretches = [found for each in told for found in each.stretches]
+    seconds = [found.end - found.begin for found in stretches if found.came is not None and found.end > found.begin]
+    if not seconds:
+        raise HistoryError("no replica tells the requests that finished, run and wait in this time")
+    slot = max(1.0, round(median(seconds), 3))
+    counts, known = _slots(stretches, start, end, slot)
+    gaps = [(start + first * slot, min(end, start + last * slot)) for first, last in _runs(known)]
+    observed = sum(known) / len(known)
+    if observed < ENOUGH:
+        begin, until = max(gaps, key=lambda gap: gap[1] - gap[0])
+        raise HistoryError(
+            f"{observed:.0%} of the span was observed, and {ENOUGH:.0%} must be; the longest gap is "
+            f"{until - begin:,.0f} s from {begin:.0f} on: choose a span without it"
+        )
+    kept = [index for index, seen in enumerate(known) if seen]
+    whole = _whole([counts[index] for index in kept])
+    if sum(whole) > MOST:
+        raise HistoryError(f"{sum(whole):,} requests came; {MOST:,} at most can be replayed: choose a shorter span")
+    arrivals = list(_arrivals(told, [index * slot for index in kept], whole, slot))
+    if not arrivals:
+        raise HistoryError("no request came in this time")
+    return History(arrivals, observed, gaps, slot, any(each.simulated for each in told))
+
+
+def _slots(stretches: Sequence[Stretch], start: float, end: float, slot: float) -> tuple[list[float], list[bool]]:
+    """Return the requests of each slot, and whether it was observed. What came in a longer stretch is spread over it evenly."""
+    last = max(1, ceil((end - start) / slot - 1e-6)) - 1
+    counts, known, blind = [0.0] * (last + 1), [False] * (last + 1), [False] * (last + 1)
+    for begin, until, came in stretches:
+        pieces = max(1, round((until - begin) / slot))
+        for piece in range(pieces):
+            middle = begin + (piece + 0.5) * (until - begin) / pieces
+            index = min(max(0, int((middle - start) / slot)), last)
+            counts[index] += 0.0 if came is None else came / pieces
+            known[index] = True
+        inside = range(max(0, ceil((begin - start) / slot - 0.5)), min(last, floor((until - start) / slot - 0.5)) + 1)
+        for index in inside:
+            known[index] = True
+            blind[index] = blind[index] or came is None
+    return counts, [seen and not untold for seen, untold in zip(known, blind, strict=True)]
+
+
+def _runs(known: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """Yield (first, last + 1) of each run of slots that are not known."""
+    for seen, run in groupby(enumerate(known), key=lambda item: item[1]):
+        indices = [index for index, _ in run]
+        if not seen:
+            yield indices[0], indices[-1] + 1
+
+
+def _whole(counts: Sequence[float]) -> list[int]:
+    """Return whole numbers with the same sum. A page written between two counts may tell a request as gone before it tells it as
+    left: a slot below 0 takes from those before it."""
+    upto = list(accumulate(counts))
+    least = reversed(list(accumulate(reversed(upto), min)))
+    edges = [0, *(max(0, int(value + 0.5)) for value in least)]
+    return [after - before for before, after in pairwise(edges)]
+
+
+def _arrivals(told: Sequence[Part], times: Sequence[float], counts: Sequence[int], slot: float) -> Iterator[Arrival]:
+    """Yield the requests of slots at these times: of each stretch of alike parts by its own lengths."""
+    of = list(_alike(told))
+    uneven = {
+        hour: unevenness([count for _, count in run])
+        for hour, run in groupby(zip(times, counts, strict=True), key=lambda item: item[0] // READ)
+    }
+    before = 0
+    for first, run in groupby(
+        zip(times, counts, strict=True), key=lambda item: of[min(int(item[0] // PART), len(of) - 1)]
+    ):
+        slots = list(run)
+        made = requests([count for _, count in slots], slot, *first[1:], first[0], uneven[slots[0][0] // READ])
+        yield from (row._replace(time=row.time + before * slot) for row in made)
+        before += len(slots)
+
+
+def _alike(told: Sequence[Part]) -> Iterator[tuple[int, Lengths, Lengths]]:
+    """Yield of each part the number of its stretch and its lengths: those of as few parts from one on as finished ALIKE requests."""
+    stretches: list[list[Part]] = [[]]
+    for each in told:
+        stretches[-1].append(each)
+        if sum(one.output.requests for one in stretches[-1]) >= ALIKE:
+            stretches.append([])
+    if len(stretches) > 1:  # what is left over at the end goes with those before
+        rest = stretches.pop()
+        stretches[-1] += rest
+    for number, stretch in enumerate(stretches):
+        prompt, output = Tokens(), Tokens()
+        for each in stretch:
+            prompt.add(each.prompt)
+            output.add(each.output)
+        prompts, outputs = prompt.lengths(), output.lengths()
+        if prompts is None or outputs is None:
+            raise HistoryError(f"no replica tells the lengths of requests ({c.PROMPT_LENGTH}, {c.GENERATION_LENGTH})")
+        yield from [(number, prompts, outputs)] * len(stretch)

@@ -1,0 +1,1 @@
+"""What a replica is and does: memory, throughput, signals, prices."""

@@ -1,0 +1,149 @@
+"""Prices on record, each with source and date: what APIs ask for 1M tokens, and what an hour of a GPU costs to rent, in US dollars."""
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from math import ceil, inf
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import yaml
+
+from plimsoll.slo.capacity.model import memory
+from plimsoll.slo.spec.node_pricing import HOURS_PER_YEAR
+
+Usd = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+ApiName = Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
+T = TypeVar("T")
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class ApiPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an API asks for 1M prompt tokens and for 1M generated ones; `date` is when that was read or agreed."""
+
+    usd_per_million_in: Usd
+    usd_per_million_out: Usd
+    source: Text
+    date: date
+
+    def usd(self, prompt: int, generated: int) -> float:
+        """Price of so many tokens."""
+        return (self.usd_per_million_in * prompt + self.usd_per_million_out * generated) / MILLION
+
+    def usd_per_million(self, share_in: float) -> float:
+        """Price of 1M tokens of which this share (0 to 1) are prompt."""
+        return blended(self.usd_per_million_in, self.usd_per_million_out, share_in)
+
+
+class GpuPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an hour of a GPU costs to rent (low, high)."""
+
+    usd_per_hour: tuple[Usd, Usd]
+    source: Text
+    date: date
+
+    def __post_init__(self) -> None:
+        low, high = self.usd_per_hour
+        if low > high:
+            raise ValueError(f"usd_per_hour: {low:g} to {high:g}; write the lower price first")
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Prices by name of the API and by GPU type."""
+
+    apis: dict[str, ApiPrice]
+    gpus: dict[str, GpuPrice]
+
+    def api(self, name: str) -> ApiPrice:
+        """Return an API's price; raises ValueError that lists the known names."""
+        if name not in self.apis:
+            raise ValueError(f"api {name!r}: has no price on record; known are {', '.join(self.apis)}")
+        return self.apis[name]
+
+
+@cache
+def packaged() -> Prices:
+    """Return the prices that Plimsoll brings along."""
+    return _read((files("plimsoll.slo") / "data" / "prices.yaml").read_text(encoding="utf-8"))
+
+
+def overridden(text: str) -> Prices:
+    """Put a file of a user's own prices, in the form of prices.yaml, before the packaged ones; raises ValueError that names path and fix."""
+    own, ours = _read(text), packaged()
+    for name in own.gpus:
+        if name not in memory.gpus():
+            raise ValueError(f"gpus.{name}: is not a known GPU; known are {', '.join(memory.gpus())}")
+    return Prices({**ours.apis, **own.apis}, {**ours.gpus, **own.gpus})
+
+
+class _Written(msgspec.Struct, forbid_unknown_fields=True):
+    """A file whose entries are still to be read, each under its own name."""
+
+    apis: dict[ApiName, Any] = {}
+    gpus: dict[str, Any] = {}
+
+
+def _read(text: str) -> Prices:
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {' '.join(str(error).split())}") from error
+    written = _converted(data, _Written, "")
+    return Prices(
+        {name: _converted(entry, ApiPrice, f"apis.{name}") for name, entry in written.apis.items()},
+        {name: _converted(entry, GpuPrice, f"gpus.{name}") for name, entry in written.gpus.items()},
+    )
+
+
+def _converted(data: object, kind: type[T], where: str) -> T:
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `")
+        at = where + path.partition("$")[2].rstrip("`")
+        raise ValueError(f"{at.lstrip('.') or 'top level'}: {message}") from error
+
+
+MILLION = 1_000_000
+SECONDS_PER_HOUR = 3600
+
+
+def nodes_for(rate: float, node_rate: float, spares: int = 0) -> int:
+    """Nodes that carry `rate` (tokens or requests per second) at `node_rate` each, and the spares beside them."""
+    return ceil(rate / node_rate) + spares
+
+
+def usd_per_million(usd_per_hour: float, tokens_per_second: float, utilisation: float = 1.0) -> float:
+    """Price of a million tokens on hardware that does `tokens_per_second` when full and is used to this ratio.
+
+    Idle hardware has no price per token: infinite. Raises ValueError for a ratio outside 0 to 1.
+    """
+    if not 0 <= utilisation <= 1:
+        raise ValueError(f"utilisation {utilisation:g}: a ratio from 0 to 1")
+    millions = tokens_per_second * utilisation * SECONDS_PER_HOUR / MILLION
+    return usd_per_hour / millions if millions else inf
+
+
+def rented_usd_per_year(usd_per_gpu_hour: float, gpus: int, people_usd: float = 0.0) -> float:
+    """Yearly cost of GPUs that are rented or reserved around the clock, and of the people who run them."""
+    return usd_per_gpu_hour * HOURS_PER_YEAR * gpus + people_usd
+
+
+def blended(usd_per_million_in: float, usd_per_million_out: float, share_in: float) -> float:
+    """Price of a million tokens of an API of which this share (0 to 1) are prompt."""
+    return usd_per_million_in * share_in + usd_per_million_out * (1 - share_in)
+
+
+def break_even_tokens(usd_per_year: float, api_usd_per_million: float) -> float:
+    """Tokens a year from which a fixed yearly cost undercuts an API; infinite for one that is free."""
+    return usd_per_year / api_usd_per_million * MILLION if api_usd_per_million else inf
+
+
+def break_even_utilisation(usd_per_million_full: float, api_usd_per_million: float, surcharge: float = 0.0) -> float:
+    """Utilisation from which own hardware undercuts an API: above 1 never.
+
+    `usd_per_million_full` is its price when full, `surcharge` (0.3 = 30 %) what people, downtime and updates add.
+    """
+    return usd_per_million_full * (1 + surcharge) / api_usd_per_million if api_usd_per_million else inf

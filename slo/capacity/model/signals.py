@@ -1,0 +1,109 @@
+"""What a pool looks like right now: live signals of its replicas, with their ages. Unknown stays unknown."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import isfinite
+
+from plimsoll.slo import metrics as catalogue
+from plimsoll.slo.sli.increments import Unit, unit
+from plimsoll.slo.sources import Series
+from plimsoll.slo.sources.selector import Selector
+from plimsoll.slo.spec.objectives import Pool
+
+STALE = 60.0  # seconds without a sample after which a replica counts as unseen
+GONE = 360.0  # seconds that others were watched without a replica after which it is taken for one that was stopped
+GAP = 2 * STALE  # seconds between two samples beyond which nobody looked
+MEMORY = 1800.0  # seconds: how far back capacity and demand are measured
+SUSTAINED = 300.0  # seconds: what "KV cache > 85 % sustained" is judged over (documents P and C give no figure)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSignals:
+    """One replica: its name, whether it was seen within STALE, and its samples [(time, value)] of the last minutes.
+
+    Ranks of one replica are joined at each moment: cache use by maximum (ratio 0 to 1), everything else by sum. The last
+    four are counters; they are empty where the engine does not publish them. `found_tokens` are those of prompts that its prefix cache held.
+    """
+
+    replica: str
+    seen: bool
+    simulated: bool
+    waiting: list[tuple[float, float]]
+    running: list[tuple[float, float]]
+    kv_usage: list[tuple[float, float]]
+    prompt_tokens: list[tuple[float, float]] = field(default_factory=list)
+    generation_tokens: list[tuple[float, float]] = field(default_factory=list)
+    finished: list[tuple[float, float]] = field(default_factory=list)
+    found_tokens: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def newest(self) -> float | None:
+        """When anything was last read of it; None where nothing was."""
+        found = [samples[-1][0] for samples in (self.waiting, self.running, self.kv_usage) if samples]
+        return max(found, default=None)
+
+
+def missing(replicas: Sequence[ReplicaSignals], now: float) -> list[str]:
+    """Name the replicas that ought to be seen and are not. One that others were watched without for GONE was stopped; time in
+    which nobody was watched, as when the source was dead, tells nothing of anybody."""
+    times = sorted({at for replica in replicas for at, _ in replica.waiting})
+    return [
+        replica.replica
+        for replica in replicas
+        if not replica.seen
+        and watched([at for at in (*times, now) if at >= (now if replica.newest is None else replica.newest)]) < GONE
+    ]
+
+
+def watched(times: Sequence[float]) -> float:
+    """Seconds between samples at these times, without the gaps in which nobody looked."""
+    return sum(later - before for before, later in pairwise(times) if later - before <= GAP)
+
+
+SIGNALS = {
+    "waiting": catalogue.REQUESTS_WAITING,
+    "running": catalogue.REQUESTS_RUNNING,
+    "kv_usage": catalogue.KV_CACHE_USAGE,
+    "prompt_tokens": catalogue.PROMPT_TOKENS,
+    "generation_tokens": catalogue.GENERATION_TOKENS,
+    "finished": catalogue.FINISHED,
+    "found_tokens": catalogue.PREFIX_HIT,
+}
+
+
+def selectors(pool: Pool) -> list[Selector]:
+    """Return what has to be read for a pool's signals."""
+    metrics = (*SIGNALS.values(), catalogue.REPLICA_INFO)
+    return [Selector(metric.name, (("model", (pool.model,)),)) for metric in metrics]
+
+
+def read(series: Sequence[Series], now: float) -> tuple[ReplicaSignals, ...]:
+    """Order raw series by replica. A replica whose newest sample is older than STALE is unseen, not idle.
+
+    A value that is no finite number (engines divide zero by zero) is as good as none.
+    """
+    joined: dict[Unit, dict[str, dict[float, float]]] = defaultdict(lambda: defaultdict(dict))
+    names: dict[Unit, str] = {}
+    simulated: set[Unit] = set()
+    for name, labels, samples in series:
+        key = unit(labels)
+        names[key] = labels["replica"]
+        if labels.get("simulated") == "true":
+            simulated.add(key)
+        moments = joined[key][name]
+        for at, value in samples:
+            if not isfinite(value):
+                continue
+            old = moments.get(at)
+            if old is None:
+                moments[at] = value
+            else:
+                moments[at] = max(old, value) if name == catalogue.KV_CACHE_USAGE.name else old + value
+    found = []
+    for key, by_name in joined.items():
+        ordered = {signal: sorted(by_name[metric.name].items()) for signal, metric in SIGNALS.items()}
+        seen = bool(ordered["waiting"]) and now - ordered["waiting"][-1][0] <= STALE
+        found.append(ReplicaSignals(names[key], seen, key in simulated, **ordered))
+    return tuple(sorted(found, key=lambda item: item.replica))

@@ -1,0 +1,1 @@
+"""How many nodes a pool needs now, and why."""

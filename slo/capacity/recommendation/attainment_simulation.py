@@ -1,0 +1,112 @@
+"""A trial of a number of replicas: the traffic of late, rebuilt from what was counted of it, through the engine model.
+
+Requests are dealt round robin, so that each replica sees every n-th of them and can be simulated alone. Where there are too many
+requests, the shares of a few replicas stand for all. Requests that wait now come first, at the beginning. Tokens that the prefix cache
+held are not computed again; the room that they take in the KV cache is not looked at here (plimsoll.slo.capacity.recommendation.scale_in does).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from plimsoll.slo.capacity.calibration.measured_replica import CHANGED, OwnReplica, sentence
+from plimsoll.slo.capacity.model.replica_throughput import Strength
+from plimsoll.slo.capacity.recommendation.demand import SLOT, Demand, Promise
+from plimsoll.slo.capacity.simulator import synthetic_traffic
+from plimsoll.slo.capacity.simulator.replay import replay
+from plimsoll.slo.capacity.simulator.request import Limits
+from plimsoll.slo.capacity.simulator.step_time import StepModel
+from plimsoll.slo.capacity.simulator.synthetic_traffic import Lengths
+from plimsoll.slo.capacity.simulator.traces import Arrival
+
+MOST = 6_000  # requests that are simulated: a tenth of a second, and late ones among them known to a seventh at 99 %
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What a pool's replica is to the simulator: step times as fitted to its own metrics and limits, both of one of its `ranks`. Steps of
+    the replicas `unlike` take that many times as long. `says` tells how well that is known."""
+
+    model: StepModel
+    limits: Limits
+    ranks: int = 1
+    unlike: Mapping[str, float] = field(default_factory=dict)
+    says: str = ""
+
+
+def calibrated(own: OwnReplica) -> Calibrated | None:
+    """Return a pool's own replica as the simulator takes it; None where no prompt was seen, whose cost is then unknown.
+
+    A fit that is unsure is taken to be short by its error: nothing is to be released on a guess. No engine publishes its largest batch.
+    """
+    fit = own.calibration
+    if fit.prompts is None:
+        return None
+    most = max(Limits().max_num_seqs, fit.most_running)
+    limits = Limits(fit.kv_tokens // Limits().block_size, max_num_seqs=most, max_num_batched_tokens=max(8192, most))
+    model = fit.model.times(1 + fit.error) if fit.error > CHANGED else fit.model
+    return Calibrated(model, limits, fit.ranks, fit.left_out, sentence(fit))
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How many of the simulated requests kept the promise, and how many came in all. `share` is None where nobody came."""
+
+    good: int
+    simulated: int
+    requests: int
+
+    @property
+    def share(self) -> float | None:
+        """Share within the promise, 0 to 1."""
+        return self.good / self.simulated if self.simulated else None
+
+
+def trial(demand: Demand, replicas: int, promise: Promise, engine: Calibrated, most: int = MOST) -> Trial:
+    """Let a demand come again to so many replicas, the weakest; simulate not many more than `most` of its requests.
+
+    Raises ValueError below one replica.
+    """
+    if replicas < 1:
+        raise ValueError(f"{replicas} replicas cannot serve; at least 1")
+    arrivals = _arrivals(demand.arrived, demand.backlog, demand.prompt, demand.output, demand.found)
+    engines, slowness = replicas * engine.ranks, _slowness(demand.strength, engine)
+    chosen = max(1, min(engines, most * engines // max(1, len(arrivals))))
+    good = simulated = 0
+    for place in range(chosen):
+        index = place * engines // chosen
+        mine = arrivals[index::engines]
+        if mine:
+            nth = index // engine.ranks
+            model = _held(engine.model, demand.found).times(slowness[nth] if nth < len(slowness) else 1.0)
+            found = replay(mine, 1, model, engine.limits)
+            good += round(found.goodput(promise.ttft, promise.tpot) * len(mine))
+            simulated += len(mine)
+    return Trial(good, simulated, len(arrivals))
+
+
+@lru_cache(maxsize=1)  # several numbers of replicas are tried in a row, and this takes as long as the simulation
+def _arrivals(arrived: tuple[float, ...], backlog: float, prompt: float, output: float, found: float) -> list[Arrival]:
+    """Make the requests again: those that wait at 0 s, then those that arrived, as far apart as they were; of prompts what was computed."""
+    size = prompt + output
+    if not size:
+        return []
+    lengths = Lengths(max(1.0, prompt - found)), Lengths(max(1.0, output))
+    waiting = synthetic_traffic.requests([backlog / size], SLOT, *lengths, seed=1)
+    came = synthetic_traffic.requests([tokens / size for tokens in arrived], SLOT, *lengths)
+    return [*(request._replace(time=0.0) for request in waiting), *came]
+
+
+def _held(model: StepModel, found: float) -> StepModel:
+    """Return the model of steps whose requests have `found` tokens more to look back on, that were not computed for them."""
+    return replace(model, decode_per_sequence=model.decode_per_sequence + found * model.decode_per_kv_token)
+
+
+def _slowness(strength: Strength, engine: Calibrated) -> list[float]:
+    """How many times as long the steps of the replicas take that are there, the slowest first; those beyond are like most."""
+
+    def factor(name: str) -> float:
+        measured = strength.unit / strength.of(name) if strength.own and strength.unit else 1.0
+        return engine.unlike.get(name, measured)
+
+    return sorted(map(factor, strength.present), reverse=True)

@@ -1,0 +1,1 @@
+"""Discrete-event simulation of engines and fleets, and the traffic that it replays."""

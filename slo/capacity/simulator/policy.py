@@ -1,0 +1,41 @@
+"""What a scaling policy may see of a simulated fleet, and what it answers."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from plimsoll.slo.capacity.model.signals import ReplicaSignals
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a live service knows at a moment. `busy` is each serving node's GPU utilisation, 0 to 1, as NVML reports it."""
+
+    now: float
+    serving: int
+    pending: int
+    replicas: tuple[ReplicaSignals, ...]  # with the samples of the last half hour, of nodes that have gone too
+    busy: tuple[float, ...]
+
+    @property
+    def nodes(self) -> int:
+        """Nodes that serve or are on their way."""
+        return self.serving + self.pending
+
+    @property
+    def scraped(self) -> list[ReplicaSignals]:
+        """Replicas of which there is a sample of now: what an instant query returns."""
+        return [replica for replica in self.replicas if replica.waiting[-1:] and replica.waiting[-1][0] >= self.now]
+
+    @property
+    def waiting(self) -> float:
+        """Requests that wait now."""
+        return sum(replica.waiting[-1][1] for replica in self.scraped)
+
+
+class Policy(Protocol):
+    """Decides on the number of nodes, every `interval` seconds."""
+
+    interval: float
+
+    def decide(self, view: View) -> int:
+        """Return how many nodes there should be, those on their way included; the fleet keeps it within its limits."""

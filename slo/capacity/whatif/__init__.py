@@ -1,0 +1,1 @@
+"""What another GPU, workload or traffic level would mean."""

@@ -1,0 +1,1 @@
+"""Findings about an objectives file: by itself, and against live metrics."""

@@ -1,0 +1,1 @@
+"""Error budgets: burn rate, budget, exhaustion, exclusions, attribution."""

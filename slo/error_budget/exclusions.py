@@ -1,0 +1,73 @@
+"""Time that is not counted: maintenance, load tests, warm-up. Pure functions; who keeps exclusions is not known here.
+
+An exclusion takes out every slot that it touches, whole: a slot's requests cannot be parted. What it takes out burns no
+budget and counts neither as observed nor as unknown; it is shown beside what is counted.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from plimsoll.slo.calendar import SLOT, first_slot, slot_of
+from plimsoll.slo.spec.objectives import Objective, Spec
+
+Stretch = tuple[int, int]  # slots from the first (included) to the second (not included)
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """What is excluded (one objective, one pool, or everything), from when to when in Unix seconds, by whom and why.
+
+    `id` and `created_at` are None for an exclusion of the objectives file.
+    """
+
+    start: float
+    end: float
+    who: str
+    why: str
+    objective: str | None = None
+    pool: str | None = None
+    id: str | None = None
+    created_at: float | None = None
+    withdrawn_at: float | None = None
+
+    @property
+    def origin(self) -> Literal["file", "api"]:
+        """Where it stands: in the objectives file, or in the ledger, put there through the API."""
+        return "file" if self.id is None else "api"
+
+    def covers(self, objective: Objective) -> bool:
+        """Whether it takes anything out of an objective."""
+        mine = self.objective in (None, objective.id) and self.pool in (None, objective.pool)
+        return mine and self.withdrawn_at is None
+
+
+def of_file(spec: Spec) -> list[Exclusion]:
+    """Return the exclusions of an objectives file."""
+    return [
+        Exclusion(_unix(item.start), _unix(item.end), item.who, item.why, item.objective, item.pool)
+        for item in spec.exclusions
+    ]
+
+
+def _unix(moment: datetime) -> float:
+    return moment.timestamp()
+
+
+def stretches(exclusions: Iterable[Exclusion], objective: Objective) -> tuple[Stretch, ...]:
+    """Return the slots that are taken out of an objective: stretches that do not touch, in order of time."""
+    found: list[Stretch] = []
+    for low, high in sorted((first_slot(e.start), slot_of(e.end) + SLOT) for e in exclusions if e.covers(objective)):
+        if found and low <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], high)
+        else:
+            found.append((low, high))
+    return tuple(found)
+
+
+def clipped(found: Iterable[Stretch], low: float, high: float) -> Iterator[tuple[float, float]]:
+    """Yield what of the stretches lies between two moments."""
+    for start, end in found:
+        if start < high and end > low:
+            yield max(start, low), min(end, high)

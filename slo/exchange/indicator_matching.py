@@ -1,0 +1,191 @@
+"""Which of our indicators a pair of sums counts: good and total requests, by the engines' names or by our own."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from plimsoll.slo import metrics as catalogue
+from plimsoll.slo.exchange.queries import Matcher, Sum, Term, Unreadable
+from plimsoll.slo.metrics import Metric
+from plimsoll.slo.sli.evidence import FAILED, HISTOGRAMS, SERVED
+from plimsoll.slo.units import duration_text
+
+# Why vLLM says that a request ended. Ours counts the first two as good and `error` as bad, and leaves the others out.
+ENDINGS = (*SERVED, *FAILED, "abort", "repetition")
+QUEUED = "queued"
+_LITERAL = re.compile(r"(?:[\w/:@ +-]|\\[^\w]|(?<=\d)\.(?=\d))*")
+_LE_SUFFIX = re.compile(
+    r"\(\\?\.0\)\?$|\(\?:\\\.0\)\?$"
+)  # as in le=~"1(\.0)?", which finds a bucket of Prometheus 2 and 3
+
+
+class Known(NamedTuple):
+    """What a name in a query is to us: a metric of the catalogue, and what its labels are called here."""
+
+    metric: Metric
+    labels: Mapping[str, str]
+
+
+class Found(NamedTuple):
+    """An indicator as the objectives file writes it, the model that it is about (None: not said), and what is not the same."""
+
+    indicator: str | dict[str, str]
+    model: str | None
+    differences: list[str]
+
+
+class _Part(NamedTuple):
+    """A term in our words: `own` are the labels that say what is counted, `common` those that say where."""
+
+    metric: Metric
+    suffix: str
+    own: tuple[tuple[str, str, tuple[str, ...]], ...]  # label, `=` or `!=`, values
+
+
+_OWN = ("le", "reason", "stage", "objective", "outcome")
+
+
+def recognise(good: Sum, total: Sum, names: Mapping[str, Known]) -> Found:
+    """Find the indicator; raises Unreadable where it is none of ours."""
+    if len(good.growth | total.growth) > 1:
+        raise Unreadable(f"mixes {' and '.join(sorted(good.growth | total.growth))}, which stand in no ratio")
+    wheres = {_where(term, names) for term in (*good.terms, *total.terms)}
+    if len(wheres) > 1:
+        raise Unreadable("has parts that select different series beside what they count")
+    parts = [Counter({_part(term, names): count for term, count in side.terms.items()}) for side in (good, total)]
+    indicator, differences = _latency(*parts) or _availability(*parts)
+    models = [item.value for item in next(iter(wheres), ()) if item.label == "model" and item.op == "="]
+    narrowed = [item for item in next(iter(wheres), ()) if item.label != "model" or item.op != "="]
+    differences += [
+        f"{item.label}{item.op}{item.value!r} narrows what is counted; a pool is every replica of its model"
+        for item in narrowed
+    ]
+    differences += [
+        f"is told apart by {label}; an objective is one number for its pool"
+        for label in sorted(good.grouped | total.grouped)
+    ]
+    return Found(indicator, models[0] if models else None, differences)
+
+
+def _known(term: Term, names: Mapping[str, Known]) -> tuple[Known, str]:
+    for suffix in ("", "_bucket", "_count"):
+        found = names.get(term.name.removesuffix(suffix)) if term.name.endswith(suffix) else None
+        if found is not None and (found.metric.kind == "histogram") == bool(suffix):
+            return found, suffix
+    raise Unreadable(f"reads {term.name}, which is no counter of requests or latencies of an engine that is known here")
+
+
+def _labels(term: Term, names: Mapping[str, Known]) -> list[Matcher]:
+    renamed = _known(term, names)[0].labels
+    return [item._replace(label=renamed.get(item.label, item.label)) for item in term.matchers]
+
+
+def _where(term: Term, names: Mapping[str, Known]) -> tuple[Matcher, ...]:
+    """Return the matchers that say whose requests are counted, a pattern of one literal text as that text."""
+    found = []
+    for item in _labels(term, names):
+        if item.label not in _OWN:
+            literal = _literals(item.value) if item.op == "=~" else ()
+            found.append(Matcher(item.label, "=", literal[0]) if len(literal) == 1 else item)
+    return tuple(sorted(found))
+
+
+def _part(term: Term, names: Mapping[str, Known]) -> _Part:
+    known, suffix = _known(term, names)
+    own = []
+    for item in _labels(term, names):
+        if item.label in _OWN:
+            values = _literals(item.value) if item.op.endswith("~") else (item.value,)
+            if not values:
+                raise Unreadable(f"has the pattern {item.label}{item.op}{item.value!r}, which is no list of values")
+            if item.label == "le":
+                values = tuple(catalogue.bucket_bound(_bound(value)) for value in values)
+            own.append((item.label, "=" if item.op in ("=", "=~") else "!=", tuple(sorted(set(values)))))
+    return _Part(known.metric, suffix, tuple(sorted(own)))
+
+
+def _literals(pattern: str) -> tuple[str, ...]:
+    """Return the texts of a pattern that is a list of them, such as `stop|length`; nothing for any other."""
+    options = _LE_SUFFIX.sub("", pattern).removeprefix("(").removesuffix(")").split("|")
+    return tuple(re.sub(r"\\(.)", r"\1", o) for o in options) if all(_LITERAL.fullmatch(o) for o in options) else ()
+
+
+def _bound(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise Unreadable(f"has the bucket le={text!r}, which is no number") from error
+
+
+def _latency(good: Counter[_Part], total: Counter[_Part]) -> tuple[dict[str, str], list[str]] | None:
+    """Find `bucket over count` of a latency; for the time per token perhaps without requests of a single token."""
+    single = _Part(catalogue.GENERATION_LENGTH, "_bucket", (("le", "=", (catalogue.bucket_bound(1),)),))
+    without = good[single] == total[single] == -1
+    if without:
+        good, total = good - Counter(), total - Counter()  # drops what is below 0
+    for kind, histogram in HISTOGRAMS.items():
+        whole = (_Part(histogram, "_count", ()), _Part(histogram, "_bucket", (("le", "=", ("+Inf",)),)))
+        if len(good) != 1 or not any(total == Counter([part]) for part in whole):
+            continue
+        ((part, count),) = good.items()
+        own = [(label, op, len(values)) for label, op, values in part.own]
+        if (part.metric, part.suffix, count, own) == (histogram, "_bucket", 1, [("le", "=", 1)]):
+            bound = part.own[0][2][0]
+            if bound == "+Inf":
+                raise Unreadable("counts every request as good (le='+Inf')")
+            return {kind: duration_text(float(bound))}, _single_tokens(kind, without)
+    return None
+
+
+def _single_tokens(kind: str, without: bool) -> list[str]:
+    if kind != "time_per_output_token" or without:
+        return []
+    return [
+        "counts requests of a single token as good: engines record a time of 0 for them; here they have none and are left out"
+    ]
+
+
+def _availability(good: Counter[_Part], total: Counter[_Part]) -> tuple[str, list[str]]:
+    metrics = {part.metric for part in (*good, *total)}
+    if catalogue.FINISHED not in metrics:
+        raise Unreadable(_neither(metrics))
+    served, ended = _endings(good), _endings(total)
+    refused = total.pop(_Part(catalogue.REJECTED, "", ()), 0)
+    left = total.pop(_Part(catalogue.ABANDONED, "", (("stage", "=", (QUEUED,)),)), 0)
+    foreign = {part.metric for part in (*good, *total)} - {catalogue.FINISHED}
+    if foreign or not {refused, left} <= {0, 1} or not served <= ended:
+        raise Unreadable("counts more than requests by how they ended")
+    if not set(SERVED) <= served or not set(FAILED) <= ended - served:
+        raise Unreadable(
+            f"does not count {', '.join(SERVED)} as good and {', '.join(FAILED)} as bad, as availability does"
+        )
+    differences = [
+        f"counts requests that ended by {ending} as {'good' if ending in served else 'bad'}; here they are left out"
+        for ending in ENDINGS
+        if ending in ended and ending not in (*SERVED, *FAILED)
+    ]
+    if not refused or not left:
+        differences.append("does not count requests that were refused or given up in the queue; here they are bad")
+    return "availability", differences
+
+
+def _endings(side: Counter[_Part]) -> set[str]:
+    """Return the endings that a side counts, each once; raises Unreadable where one is counted in another number."""
+    counts = Counter[str]()
+    for part, count in side.items():
+        if part.metric is catalogue.FINISHED:
+            for ending in ENDINGS:
+                if all(label == "reason" and (ending in values) == (op == "=") for label, op, values in part.own):
+                    counts[ending] += count
+    if any(count not in (0, 1) for count in counts.values()):
+        raise Unreadable("counts some requests more than once, or below zero")
+    return {ending for ending, count in counts.items() if count}
+
+
+def _neither(metrics: set[Metric]) -> str:
+    if catalogue.OBJECTIVE_REQUESTS in metrics:
+        return "reads requests that were judged one by one, and does not say by which limits"
+    if catalogue.ITL in metrics:
+        return "reads gaps between tokens, and no objective here is about single gaps"
+    return f"is no indicator here: {', '.join(sorted(metric.name for metric in metrics)) or 'it counts nothing'}"

@@ -1,0 +1,69 @@
+"""Keeping weekly reviews as they were made: one row per ISO week, written once and never changed."""
+
+from typing import NamedTuple
+
+from sqlalchemy import Engine, func, select
+
+from plimsoll.slo.ledger.database import writing
+from plimsoll.slo.ledger.rollup import insert
+from plimsoll.slo.ledger.schema import calibrations, reviews
+
+
+class Kept(NamedTuple):
+    """A review as it was made: its ISO week, when (Unix seconds), and its JSON."""
+
+    week: str
+    made_at: float
+    body: str
+
+
+def keep_review(engine: Engine, review: Kept) -> None:
+    """Keep a week's review; where one is kept already, that one stays, whoever made it."""
+    new = insert(engine.dialect.name, reviews).values(review._asdict())
+    with writing(engine) as connection:
+        connection.execute(new.on_conflict_do_nothing())
+
+
+def kept_review(engine: Engine, week: str) -> Kept | None:
+    """Return a week's review as it was kept; None where none is."""
+    with engine.connect() as connection:
+        row = connection.execute(select(reviews).where(reviews.c.week == week)).first()
+        return None if row is None else Kept(*row)
+
+
+def kept_weeks(engine: Engine, before: str | None, limit: int) -> list[tuple[str, float]]:
+    """Return (week, when its review was made) of those kept, newest week first; only weeks before one, where it is given."""
+    query = select(reviews.c.week, reviews.c.made_at).order_by(reviews.c.week.desc()).limit(limit)
+    with engine.connect() as connection:
+        rows = connection.execute(query if before is None else query.where(reviews.c.week < before))
+        return [(row.week, row.made_at) for row in rows]
+
+
+def last_kept(engine: Engine) -> str | None:
+    """Return the newest week whose review is kept."""
+    with engine.connect() as connection:
+        return connection.execute(select(func.max(reviews.c.week))).scalar()
+
+
+class Look(NamedTuple):
+    """The last look at a pool: when (Unix seconds), why it told nothing new (None: it did), and the last good fit, as JSON."""
+
+    pool: str
+    looked_at: float
+    reason: str | None
+    body: str | None
+
+
+def keep_look(engine: Engine, look: Look) -> None:
+    """Keep the last look at a pool."""
+    new = insert(engine.dialect.name, calibrations).values(look._asdict())
+    values = {name: new.excluded[name] for name in Look._fields if name != "pool"}
+    with writing(engine) as connection:
+        connection.execute(new.on_conflict_do_update(index_elements=[calibrations.c.pool], set_=values))
+
+
+def last_look(engine: Engine, pool: str) -> Look | None:
+    """Return the last look at a pool; None where nobody looked yet."""
+    with engine.connect() as connection:
+        row = connection.execute(select(calibrations).where(calibrations.c.pool == pool)).first()
+        return None if row is None else Look(*row)

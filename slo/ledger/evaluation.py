@@ -1,0 +1,113 @@
+"""Budgets from the ledger: which slots belong to which window, with what is excluded taken out."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from plimsoll.slo.calendar import SLOT, first_slot, slot_of
+from plimsoll.slo.error_budget.budget import Budget, Counted, budget, burn_windows
+from plimsoll.slo.error_budget.exclusions import Exclusion, Stretch, clipped, stretches
+from plimsoll.slo.ledger.retention import thinned_until
+from plimsoll.slo.ledger.rollup import HOUR, NONE, Sums
+from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.ledger.tenants import key, known_tenants
+from plimsoll.slo.spec.objectives import Objective
+from plimsoll.slo.spec.window_bounds import bounds
+
+
+class ThinnedOut(Exception):
+    """The question needs slots that are no longer kept; `until` is the Unix time before which only hours are."""
+
+    def __init__(self, until: float) -> None:
+        super().__init__(until)
+        self.until = until
+
+
+def judge(ledger: Ledger, objectives: Sequence[Objective], exclusions: Sequence[Exclusion], now: float) -> list[Budget]:
+    """Judge objectives at a moment, by the slots that the ledger holds today; in their order.
+
+    Raises ThinnedOut where a window would begin in the middle of an hour whose slots are gone.
+    """
+    groups: dict[tuple[Stretch, ...], list[Objective]] = defaultdict(list)
+    for objective in objectives:
+        groups[stretches(exclusions, objective)].append(objective)
+    judged = {}
+    for excluded, group in groups.items():
+        edges = _edges(group, excluded, now)
+        _refuse_thinned(ledger, edges)
+        for name, sums in ledger.segments(edges, [objective.id for objective in group]).items():
+            judged[name] = _Segments(edges, sums, excluded)
+    return [_budget(objective, judged[objective.id], now) for objective in objectives]
+
+
+def judge_tenants(
+    ledger: Ledger, objective: Objective, exclusions: Sequence[Exclusion], now: float
+) -> tuple[Budget, dict[str, Budget]]:
+    """Judge an objective at a moment as its gateways saw it, and each tenant that asked for something in the window.
+
+    A tenant's window was watched for as long as its gateways were. Raises ThinnedOut.
+    """
+    excluded = stretches(exclusions, objective)
+    edges, whole = _edges([objective], excluded, now), key(objective.id, None)
+    _refuse_thinned(ledger, edges)
+    names = known_tenants(ledger.engine, objective.id)
+    sums = ledger.segments(edges, [whole, *names.values()])
+    found = {name: _budget(objective, _Segments(edges, part, excluded), now) for name, part in sums.items()}
+    all_ = found[whole]
+    judged = {tenant: found[name] for tenant, name in names.items() if found[name].counted.total}
+    return all_, {
+        tenant: replace(
+            budget,
+            coverage=all_.coverage,
+            counted=replace(budget.counted, covered_seconds=all_.counted.covered_seconds),
+        )
+        for tenant, budget in judged.items()
+    }
+
+
+def _refuse_thinned(ledger: Ledger, edges: Sequence[int]) -> None:
+    thinned = thinned_until(ledger.engine)
+    if any(edge < thinned and edge % HOUR for edge in edges):
+        raise ThinnedOut(thinned)
+
+
+def _edges(objectives: Iterable[Objective], excluded: Sequence[Stretch], now: float) -> list[int]:
+    """Where some window of the objectives begins, where what is excluded begins and ends, and the end of it all."""
+    starts = {first_slot(bounds(objective.window, now)[0]) for objective in objectives}
+    starts |= {first_slot(now - length) for objective in objectives for length in burn_windows(objective)}
+    end = slot_of(now) + SLOT
+    rims = {int(edge) for stretch in clipped(excluded, min(starts), end) for edge in stretch}
+    return sorted({*starts, *rims, end})
+
+
+@dataclass(frozen=True, slots=True)
+class _Segments:
+    """An objective's sums between each of `edges` and the next."""
+
+    edges: Sequence[int]
+    sums: Sequence[Sums]
+    excluded: Sequence[Stretch]
+
+    def since(self, start: int, excluded: bool) -> Counted:
+        """Sum from a slot to the end what is excluded, or what is not."""
+        total = NONE
+        for edge, sums in zip(self.edges, self.sums, strict=False):
+            if edge >= start and sums.total + sums.covered_ms and self._is_excluded(edge) == excluded:
+                total = total.plus(sums)
+        return Counted(total.good, total.total, total.covered_ms / 1000, total.simulated, total.unclear)
+
+    def _is_excluded(self, edge: int) -> bool:
+        return any(low <= edge < high for low, high in self.excluded)
+
+
+def _budget(objective: Objective, segments: _Segments, now: float) -> Budget:
+    start = first_slot(bounds(objective.window, now)[0])
+    recent = {length: segments.since(first_slot(now - length), excluded=False) for length in burn_windows(objective)}
+    return budget(
+        objective,
+        segments.since(start, excluded=False),
+        now - start,
+        recent,
+        segments.since(start, excluded=True),
+        sum(high - low for low, high in clipped(segments.excluded, start, now)),
+    )

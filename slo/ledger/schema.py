@@ -1,0 +1,159 @@
+"""The ledger's tables as they are now; how they came to be is in migrations/, and a test compares the two.
+
+Whatever is summed is a whole number (requests, milliseconds), so sums are exact in any order and by any roll-up.
+"""
+
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+# The truth: per objective and slot, what was counted, how much of the slot was watched, under which spec, from what evidence.
+# `unclear` requests are not among the good ones and may be: the limit lay between two bucket bounds (plimsoll.slo.sli.bucket_bounds).
+slots = Table(
+    "slots",
+    metadata,
+    Column("objective", String(63), primary_key=True),
+    Column("slot", BigInteger, primary_key=True),
+    Column("good", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("covered_ms", BigInteger, nullable=False),
+    Column("spec_hash", String(12), nullable=False),
+    Column("source", String(63), nullable=False),
+    Column("unclear", BigInteger, nullable=False, server_default="0"),
+    sqlite_with_rowid=False,
+)
+
+# Tenants whose budgets are kept, per objective. Their slots and sums stand in the tables of the objectives', under `key` in the place
+# of an objective's id (plimsoll.slo.ledger.tenants).
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("key", String(41), primary_key=True),
+    Column("objective", String(63), nullable=False),
+    Column("tenant", Text, nullable=False),
+    Index("tenants_objective", "objective"),
+)
+
+# Sums of slots over whole hours and days of UTC (`size` in seconds), renewed in the transaction that changes a slot of
+# theirs; `simulated` is 1 where any slot is. They make long windows cheap and stay when old slots are thinned out.
+rollups = Table(
+    "rollups",
+    metadata,
+    Column("objective", String(63), primary_key=True),
+    Column("size", Integer, primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("good", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("covered_ms", BigInteger, nullable=False),
+    Column("simulated", Integer, nullable=False),
+    Column("unclear", BigInteger, nullable=False, server_default="0"),
+    sqlite_with_rowid=False,
+)
+
+# What a pool did in a slot (plimsoll.slo.usage.slots.PoolSlot says what each column is); NULL is unknown.
+POOL_COUNTS = (
+    *("arrivals", "finished", "errors", "refused", "abandoned_queued", "abandoned_streaming"),
+    *("prompt_tokens", "generation_tokens", "preemptions", "gone"),
+)
+POOL_GAUGES = ("queue_max", "queue_mean", "kv_max", "kv_mean", "replicas", "nodes", "energy_joules")
+pool_slots = Table(
+    "pool_slots",
+    metadata,
+    Column("pool", String(63), primary_key=True),
+    Column("slot", BigInteger, primary_key=True),
+    Column("covered_ms", BigInteger, nullable=False),
+    *(Column(name, BigInteger) for name in POOL_COUNTS),
+    *(Column(name, Float) for name in POOL_GAUGES),
+    Column("simulated", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+pool_progress = Table(
+    "pool_progress",
+    metadata,
+    Column("pool", String(63), primary_key=True),
+    Column("booked_until", BigInteger, nullable=False),
+)
+
+# How far each objective has been booked: every slot before this time is final.
+progress = Table(
+    "progress",
+    metadata,
+    Column("objective", String(63), primary_key=True),
+    Column("booked_until", BigInteger, nullable=False),
+)
+
+# Time that is not to be counted, for one objective, one pool or (both empty) everything. A row is never changed but for
+# its withdrawal; each of both steps has a row in `audit`.
+exclusions = Table(
+    "exclusions",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("objective", String(63)),
+    Column("pool", String(63)),
+    Column("start", Float, nullable=False),
+    Column("end", Float, nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("withdrawn_at", Float),
+)
+
+# Who changed what by hand, and why. The database itself refuses to change or delete a row.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("action", String(63), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("before", Text),
+    Column("after", Text),
+)
+
+# Every recommendation that said something new: the record of what was advised, when and why.
+recommendations = Table(
+    "recommendations",
+    metadata,
+    Column("pool", String(63), primary_key=True),
+    Column("at", BigInteger, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+# Weekly reviews as they were made, by ISO week; `body` is the API's JSON. A row is never changed.
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("week", String(8), primary_key=True),
+    Column("made_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+# The last look at each pool's step times: why it told nothing (null: it did), and the last fit that was good (plimsoll.slo.capacity.calibration.measured_replica).
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("pool", String(63), primary_key=True),
+    Column("looked_at", Float, nullable=False),
+    Column("reason", Text),
+    Column("body", Text),
+)
+
+# Raw samples of the embedded source, kept for some hours, so that a restart counts on where the last scrape ended.
+scraped_series = Table(
+    "scraped_series",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Index("scraped_series_identity", "name", "labels", unique=True),
+)
+scraped_samples = Table(
+    "scraped_samples",
+    metadata,
+    Column("series", Integer, primary_key=True),
+    Column("at_ms", BigInteger, primary_key=True),
+    Column("value", Float, nullable=False),
+    Index("scraped_samples_time", "at_ms"),
+)

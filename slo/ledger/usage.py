@@ -1,0 +1,77 @@
+"""Reading and writing what the pools did: one row per pool and slot. Booking a slot twice is booking it once."""
+
+from collections.abc import Sequence
+from functools import cache
+
+from sqlalchemy import Connection, Engine, Executable, and_, func, or_, select
+
+from plimsoll.slo.ledger.rollup import insert
+from plimsoll.slo.ledger.schema import POOL_COUNTS, POOL_GAUGES, pool_progress, pool_slots
+from plimsoll.slo.usage.slots import PoolSlot
+
+FIELDS = (*POOL_COUNTS, *POOL_GAUGES)
+
+
+def book_pool(connection: Connection, pool: str, rows: Sequence[PoolSlot], booked_until: int) -> None:
+    """Store a pool's slots and how far they are final. A slot that is there gives way only to one that saw at least as
+    much of the same time, or more replicas: a source that has begun to forget never overwrites better knowledge.
+    """
+    dialect = connection.dialect.name
+    values = [
+        {name: getattr(row, name) for name in ("slot", *FIELDS)}
+        | {"pool": pool, "covered_ms": round(row.covered_seconds * 1000), "simulated": int(row.simulated)}
+        for row in rows
+    ]
+    if values:
+        connection.execute(_upsert(dialect), values)
+    connection.execute(_move(dialect), {"pool": pool, "booked_until": booked_until})
+
+
+def pools_booked_until(engine: Engine) -> dict[str, int]:
+    """Return per pool the time before which every slot is final."""
+    with engine.connect() as connection:
+        return {row.pool: row.booked_until for row in connection.execute(select(pool_progress))}
+
+
+def pool_rows(engine: Engine, pool: str, start: float, end: float, limit: int | None = None) -> list[PoolSlot]:
+    """Return a pool's slots that begin within [start, end), in order; the first `limit` of them.
+
+    A slot that is not there was not observed: unknown, not idle.
+    """
+    query = select(pool_slots).where(pool_slots.c.pool == pool, pool_slots.c.slot >= start, pool_slots.c.slot < end)
+    with engine.connect() as connection:
+        return [
+            PoolSlot(
+                row.slot,
+                row.covered_ms / 1000,
+                **{name: getattr(row, name) for name in FIELDS},
+                simulated=bool(row.simulated),
+            )
+            for row in connection.execute(query.order_by(pool_slots.c.slot).limit(limit))
+        ]
+
+
+@cache
+def _upsert(dialect: str) -> Executable:
+    booked = insert(dialect, pool_slots)
+    new, fields = booked.excluded, ("covered_ms", *FIELDS, "simulated")
+    better = or_(
+        new.covered_ms >= pool_slots.c.covered_ms,
+        func.coalesce(new.replicas, 0) > func.coalesce(pool_slots.c.replicas, 0),
+    )
+    changed = or_(*(new[name].is_distinct_from(pool_slots.c[name]) for name in fields))
+    return booked.on_conflict_do_update(
+        index_elements=[pool_slots.c.pool, pool_slots.c.slot],
+        set_={name: new[name] for name in fields},
+        where=and_(changed, better),
+    )
+
+
+@cache
+def _move(dialect: str) -> Executable:
+    mark = insert(dialect, pool_progress)
+    return mark.on_conflict_do_update(
+        index_elements=[pool_progress.c.pool],
+        set_={"booked_until": mark.excluded.booked_until},
+        where=mark.excluded.booked_until > pool_progress.c.booked_until,
+    )

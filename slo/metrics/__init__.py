@@ -1,0 +1,16 @@
+"""Every metric of ours: name, kind, labels and help. No file outside this folder spells one of these names.
+
+Names follow Prometheus' rules (base units, `_total` on counters, ratios 0 to 1). A missing number is an
+absent sample: never 0, -1 or NaN. Target labels (region, cluster, node) belong to Prometheus, not here.
+"""
+
+from plimsoll.slo.metrics.engine import *  # noqa: F403
+from plimsoll.slo.metrics.gpu import *  # noqa: F403
+from plimsoll.slo.metrics.gpu_board import *  # noqa: F403
+from plimsoll.slo.metrics.gpu_processes import *  # noqa: F403
+from plimsoll.slo.metrics.metric import *  # noqa: F403
+from plimsoll.slo.metrics.metric import Metric
+from plimsoll.slo.metrics.plimsoll import *  # noqa: F403
+
+ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+BY_NAME: dict[str, Metric] = {metric.name: metric for metric in ALL}

@@ -1,0 +1,34 @@
+"""NVIDIA's XID errors: what each means for a node that serves, as data."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Literal
+
+import yaml
+
+Severity = Literal["page", "ticket", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class Xid:
+    """One XID: what it means, who must know, and what to do."""
+
+    number: int
+    meaning: str
+    severity: Severity
+    action: str
+
+
+def _load() -> dict[int, Xid]:
+    table = yaml.safe_load((files("plimsoll.slo") / "data" / "xids.yaml").read_text(encoding="utf-8"))
+    rows = [
+        Xid(number, row["meaning"], row["severity"], row["action"])
+        for row in table["xids"]
+        for number in row["numbers"]
+    ]
+    return {row.number: row for row in rows}
+
+
+XIDS: dict[int, Xid] = _load()
+# Those that someone is woken for: their counters exist from the start, at 0.
+CRITICAL = frozenset(number for number, xid in XIDS.items() if xid.severity == "page")

@@ -1,0 +1,1 @@
+"""Weekly review, cost, forecast, budget history: functions of the ledger, the objectives and a clock."""

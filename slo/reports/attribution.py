@@ -1,0 +1,68 @@
+"""The burn of an objective, attributed: read from the ledger what plimsoll.slo.error_budget.attribution needs."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from plimsoll.slo.error_budget.attribution import LOSS_LASTS, Attribution, Bad, Cause, attribute, split
+from plimsoll.slo.error_budget.exclusions import stretches
+from plimsoll.slo.ledger.usage import pool_rows
+from plimsoll.slo.reports.records import Records
+from plimsoll.slo.spec.objectives import Objective
+from plimsoll.slo.usage.slots import PoolSlot
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """A slot with bad requests: what the pool did in it (None: not known), and under which causes they are counted."""
+
+    slot: int
+    bad: Bad
+    total: int
+    row: PoolSlot | None
+    causes: tuple[Cause, ...]
+
+
+def attributed(
+    records: Records, objective: Objective, start: float, end: float, rows: list[PoolSlot] | None = None
+) -> Attribution:
+    """Attribute the bad requests of the slots that begin within [start, end), without what is excluded.
+
+    `rows` are the pool's slots from LOSS_LASTS before `start` to `end`, where they are read already.
+    """
+    bad = {slot: bad for slot, (bad, _) in _counts(records, objective, start, end).items()}
+    known = _rows(records, objective, bad) if rows is None else rows
+    return attribute(objective, records.spec.pool(objective.pool), bad, known)
+
+
+def attributed_with_worst(
+    records: Records, objective: Objective, start: float, end: float, number: int
+) -> tuple[Attribution, list[Worst]]:
+    """Return the same, and the slots with the most bad requests, worst first."""
+    counts = _counts(records, objective, start, end)
+    rows = _rows(records, objective, counts)
+    bad, pool = {slot: bad for slot, (bad, _) in counts.items()}, records.spec.pool(objective.pool)
+    chosen = sorted(bad, key=lambda slot: (bad[slot].unclear - bad[slot].bad, -bad[slot].bad, -slot))[:number]
+    causes: dict[int, list[Cause]] = defaultdict(list)
+    for slot, cause, _ in split(objective, pool, {slot: bad[slot] for slot in chosen}, rows):
+        causes[slot].append(cause)
+    by_slot = {row.slot: row for row in rows} if chosen else {}
+    worst = [Worst(slot, bad[slot], counts[slot][1], by_slot.get(slot), tuple(causes[slot])) for slot in chosen]
+    return attribute(objective, pool, bad, rows), worst
+
+
+def _counts(records: Records, objective: Objective, start: float, end: float) -> dict[int, tuple[Bad, int]]:
+    """Return (bad, total) of the slots that have bad requests."""
+    excluded = stretches(records.exclusions(), objective)
+    return {
+        row.slot: (Bad(row.total - row.good, row.unclear), row.total)
+        for row in records.ledger.slots(objective.id, start, end)
+        if row.total > row.good and not any(low <= row.slot < high for low, high in excluded)
+    }
+
+
+def _rows(records: Records, objective: Objective, slots: Collection[int]) -> list[PoolSlot]:
+    """Return the pool's slots from an hour before the first of some slots to the last."""
+    if not slots:
+        return []
+    return pool_rows(records.ledger.engine, objective.pool, min(slots) - LOSS_LASTS, max(slots) + 1)

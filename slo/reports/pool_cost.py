@@ -1,0 +1,180 @@
+"""What a pool's tokens cost, by its slots in the ledger: all of them, prompt and generated apart, and what they would cost if full.
+
+Ratios of sums over the slots of which nodes and both counts of tokens are known. Apart means as the source documents do it (D and G
+divide the whole cost by generated tokens): the whole cost over either count. How much of it prompts caused and how much
+generation did is not known of a running pool, so it is not shared out: the two must not be added up.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import fsum
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from plimsoll.slo.calendar import first_slot, rfc3339
+from plimsoll.slo.capacity.model.prices import (
+    MILLION,
+    SECONDS_PER_HOUR,
+    Prices,
+    break_even_utilisation,
+    usd_per_million,
+)
+from plimsoll.slo.capacity.model.replica_throughput import Strength
+from plimsoll.slo.ledger.usage import pool_rows
+from plimsoll.slo.reports.records import Records
+from plimsoll.slo.spec.node_pricing import Node
+from plimsoll.slo.spec.objectives import Pool
+from plimsoll.slo.usage.slots import PoolSlot
+
+
+class ApiCost(BaseModel):
+    """What an API on record would ask for the tokens of the slots of which nodes and tokens are known; null: there were none."""
+
+    usd: float | None = None
+    usd_per_million_tokens: float | None = Field(
+        default=None, description="That over tokens in and out, to set beside the pool's own."
+    )
+    break_even_utilisation: float | None = Field(
+        default=None,
+        description="Utilisation from which the pool's nodes are cheaper, 1 is full; above 1: never; null: not known.",
+    )
+
+    @classmethod
+    def of(cls, usd: float, tokens: int, usd_full: float | None) -> "ApiCost":
+        """Put what an API asks for so many tokens beside own nodes that cost `usd_full` for 1M of them when full."""
+        each = usd / tokens * MILLION
+        even = None if usd_full is None else break_even_utilisation(usd_full, each)
+        return cls(usd=usd, usd_per_million_tokens=each, break_even_utilisation=even)
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Node-hours, what they cost (None: a node has no price), and tokens of the slots of which all of them are known."""
+
+    node_hours: float
+    usd: float | None
+    prompt: int
+    generated: int
+
+    @classmethod
+    def of(cls, node: Node, rows: Sequence[PoolSlot]) -> "Used":
+        """Add slots up; nothing where none is known."""
+        known = [row for row in rows if None not in (row.nodes, row.prompt_tokens, row.generation_tokens)]
+        prompt, generated = (
+            sum(getattr(row, name) for row in known) for name in ("prompt_tokens", "generation_tokens")
+        )
+        return cls(node_hours(known), cost_usd(node, known), prompt, generated)
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and generated tokens."""
+        return self.prompt + self.generated
+
+    def usd_per_million(self, tokens: int) -> float | None:
+        """Whole cost over 1M of so many tokens; None without a price, or without any."""
+        return self.usd / tokens * MILLION if self.usd is not None and tokens else None
+
+    def at(self, prices: Prices, usd_full: float | None) -> dict[str, ApiCost]:
+        """Say what APIs would ask for these tokens, beside own nodes that cost `usd_full` for 1M of them when full."""
+        return {
+            name: ApiCost.of(api.usd(self.prompt, self.generated), self.tokens, usd_full) if self.tokens else ApiCost()
+            for name, api in prices.apis.items()
+        }
+
+    def utilisation(self, node_rate: float | None) -> float | None:
+        """Tokens over those that the nodes would have done at `node_rate` tokens per second each; None: no rate, or no node."""
+        full = self.node_hours * SECONDS_PER_HOUR * (node_rate or 0.0)
+        return self.tokens / full if full else None
+
+
+def node_hours(rows: Sequence[PoolSlot]) -> float:
+    """Sum the slots of which nodes are known."""
+    return fsum(row.nodes * row.covered_seconds for row in rows if row.nodes is not None) / SECONDS_PER_HOUR
+
+
+def cost_usd(node: Node, rows: Sequence[PoolSlot]) -> float | None:
+    """Sum what the slots cost of which nodes are known; None where a node has no price."""
+    if not node.hourly_usd:
+        return None
+    seconds = (node.usd_per_hour(row.nodes) * row.covered_seconds for row in rows if row.nodes is not None)
+    return fsum(seconds) / SECONDS_PER_HOUR
+
+
+def node_rate(pool: Pool, strength: Strength | None) -> float | None:
+    """Tokens per second of a full node, in the mean of the replicas that are there."""
+    return None if strength is None else strength.mean * pool.node.replicas
+
+
+def usd_when_full(pool: Pool, used: Used, strength: Strength | None) -> float | None:
+    """USD for 1M tokens, prompt and generated, if the nodes that were used (one on demand, if none was) had always been full; None
+    without a price or capacity."""
+    rate, hourly = node_rate(pool, strength), pool.node.hourly_usd
+    if used.usd is not None and used.node_hours:
+        hourly = used.usd / used.node_hours
+    return usd_per_million(hourly, rate) if rate and hourly else None
+
+
+def joules_per_token(rows: Sequence[PoolSlot]) -> float | None:
+    """Ratio of sums over the slots of which energy and all tokens are known."""
+    pairs = [
+        (row.energy_joules, row.prompt_tokens + row.generation_tokens)
+        for row in rows
+        if row.energy_joules is not None and row.prompt_tokens is not None and row.generation_tokens is not None
+    ]
+    total = sum(count for _, count in pairs)
+    return fsum(joules for joules, _ in pairs) / total if total else None
+
+
+def _price(text: str) -> Any:
+    return Field(description=f"{text} null: the pool has no price, or what it takes is not known.")
+
+
+class PoolCost(BaseModel):
+    """What a pool cost over the last hours, in USD at the price of its nodes. What was not observed is in none of the figures."""
+
+    pool: str
+    since: str = Field(alias="from")
+    until: str = Field(alias="to")
+    coverage: float = Field(description="Share of that time that is booked as observed, 0 to 1.")
+    node_hours: float | None = Field(description="Of the slots of which nodes and tokens are known; null: of none.")
+    prompt_tokens: int | None = Field(description="Tokens in, of the same slots.")
+    generation_tokens: int | None = Field(description="Tokens out, of the same slots.")
+    cost_usd: float | None = _price("Those node-hours.")
+    usd_per_million_tokens: float | None = _price("That over tokens in and out.")
+    usd_per_million_prompt_tokens: float | None = _price("The whole cost over tokens in alone.")
+    usd_per_million_generated_tokens: float | None = _price("The whole cost over tokens out alone.")
+    utilisation: float | None = Field(
+        description="Tokens over those that the nodes would have done at what a full replica was measured to do; null: never seen full."
+    )
+    usd_per_million_full: float | None = _price("1M tokens in and out, if these nodes were always full.")
+    apis: dict[str, ApiCost] = Field(description="By name of each API whose price is on record.")
+    joules_per_token: float | None = Field(description="GPU energy over tokens in and out, where both are known.")
+    simulated: bool
+
+
+def cost_of(records: Records, pool: Pool, strength: Strength | None, hours: int) -> PoolCost:
+    """Work out what a pool cost over the last `hours`, as far as its slots are booked."""
+    now = records.clock()
+    since = first_slot(now - hours * SECONDS_PER_HOUR)
+    rows = pool_rows(records.ledger.engine, pool.name, since, now)
+    used = Used.of(pool.node, rows)
+    seen, full = used.node_hours > 0, usd_when_full(pool, used, strength)
+    span: dict[str, Any] = {"from": rfc3339(since), "to": rfc3339(now)}
+    return PoolCost(
+        pool=pool.name,
+        **span,
+        coverage=min(1.0, fsum(row.covered_seconds for row in rows) / (now - since)),
+        node_hours=used.node_hours if seen else None,
+        prompt_tokens=used.prompt if seen else None,
+        generation_tokens=used.generated if seen else None,
+        cost_usd=used.usd if seen else None,
+        usd_per_million_tokens=used.usd_per_million(used.tokens),
+        usd_per_million_prompt_tokens=used.usd_per_million(used.prompt),
+        usd_per_million_generated_tokens=used.usd_per_million(used.generated),
+        utilisation=used.utilisation(node_rate(pool, strength)),
+        usd_per_million_full=full,
+        apis=used.at(records.prices, full),
+        joules_per_token=joules_per_token(rows),
+        simulated=any(row.simulated for row in rows),
+    )

@@ -1,0 +1,37 @@
+"""What reports are functions of: the objectives, the ledger, exclusions, prices and a clock. The service is not among them."""
+
+import time
+from collections.abc import Callable
+
+from plimsoll.slo.capacity.model.prices import Prices, packaged
+from plimsoll.slo.error_budget.exclusions import Exclusion, of_file
+from plimsoll.slo.ledger.manual_changes import kept_exclusions
+from plimsoll.slo.ledger.retention import thinned_until
+from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.reports.forecast import Outlook
+from plimsoll.slo.spec.objectives import Spec
+
+
+class Records:
+    """The stored truth and what is needed to read it. Every method may be called from any thread."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        ledger: Ledger,
+        clock: Callable[[], float] = time.time,
+        prices: Prices | None = None,
+    ) -> None:
+        """`clock` gives Unix seconds; `prices` default to the packaged ones."""
+        self.spec, self.ledger, self.clock = spec, ledger, clock
+        self.prices = prices or packaged()
+        self.outlook = Outlook(spec, ledger)
+
+    def exclusions(self) -> list[Exclusion]:
+        """Return every exclusion: of the objectives file, then those made through the API, newest first."""
+        return [*of_file(self.spec), *kept_exclusions(self.ledger.engine)]
+
+    @property
+    def thinned_until(self) -> float:
+        """Unix time before which only sums over hours and days are kept."""
+        return thinned_until(self.ledger.engine)

@@ -1,0 +1,80 @@
+"""A weekly review as one table for a spreadsheet: a row for each figure, so that weeks can be stacked and turned as needed."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from plimsoll.slo.reports.review_models import Review, Week
+from plimsoll.slo.reports.review_pool import PoolWeek
+
+REQUESTS, RATIO, TOKENS, RATE, YES = "requests", "ratio", "tokens", "tokens/s", "true or false"
+OBJECTIVE = {"target": RATIO, "met": YES, "budget_spent": RATIO, "budget_spent_at_best": RATIO}
+WEEK = {
+    **{"good": REQUESTS, "total": REQUESTS, "bad": REQUESTS, "good_ratio": RATIO},
+    **{"unclear": REQUESTS, "good_ratio_at_best": RATIO},
+    **{"coverage": RATIO, "excluded_seconds": "seconds"},
+}
+POOL_WEEK = {
+    **{"peak": RATE, "peak_at": "RFC 3339", "p95": RATE, "coverage": RATIO},
+    **{"arrivals": REQUESTS, "prompt_tokens": TOKENS, "generation_tokens": TOKENS},
+    **{"refused": REQUESTS, "preemptions": REQUESTS, "gone": "replicas"},
+    **{"queue_max": REQUESTS, "kv_max": RATIO, "nodes": "nodes", "node_hours": "node-hours"},
+    **{"cost_usd": "USD", "usd_per_million_tokens": "USD"},
+    **{"usd_per_million_prompt_tokens": "USD", "usd_per_million_generated_tokens": "USD"},
+    **{"joules_per_token": "joules"},
+}
+POOL = {
+    **{"capacity": RATE, "headroom": RATIO, "peak_headroom": RATIO},
+    **{"utilisation": RATIO, "usd_per_million_full": "USD"},
+}
+SINCE = {"n_minus_1": YES, "recommended_nodes": "nodes", "replica_capacity": RATE}  # fields that have one `_before`
+FORECAST = {"breaks_in": "ISO week", "may_break_in": "ISO week"}
+
+
+class Row(NamedTuple):
+    """A figure of an objective or a pool, and that of the week before; empty where unknown or where there is none."""
+
+    week: str
+    kind: str
+    name: str
+    measure: str
+    value: Any
+    before: Any
+    unit: str
+
+
+def to_csv(review: Review) -> str:
+    """Write the review as CSV (RFC 4180) with a header."""
+    # As objects: pandas would turn a whole number beside an unknown one into a fraction.
+    return pd.DataFrame(_rows(review), columns=list(Row._fields), dtype=object).to_csv(index=False)
+
+
+def _rows(review: Review) -> Iterator[Row]:
+    for item in review.objectives:
+        common = (review.week, "objective", item.id)
+        yield from _both(common, WEEK, item, item.before)
+        yield from _one(common, OBJECTIVE, item)
+        yield from (
+            Row(*common, f"spent_on/{cause}", bad, None, REQUESTS) for cause, bad in (item.spent_on or {}).items()
+        )
+    for pool in review.pools:
+        common = (review.week, "pool", pool.name)
+        yield from _both(common, POOL_WEEK, pool.week, pool.before)
+        yield from _one(common, POOL, pool)
+        for measure, unit in SINCE.items():
+            yield Row(*common, measure, getattr(pool, measure), getattr(pool, f"{measure}_before"), unit)
+        yield from (Row(*common, f"apis/{name}/usd", api.usd, None, "USD") for name, api in pool.apis.items())
+        yield from _one(common, FORECAST, pool.forecast)
+
+
+def _both(
+    common: tuple[str, str, str], units: dict[str, str], now: Week | PoolWeek, before: Week | PoolWeek
+) -> Iterator[Row]:
+    for measure, unit in units.items():
+        yield Row(*common, measure, getattr(now, measure), getattr(before, measure), unit)
+
+
+def _one(common: tuple[str, str, str], units: dict[str, str], of: object) -> Iterator[Row]:
+    for measure, unit in units.items():
+        yield Row(*common, measure, getattr(of, measure), None, unit)

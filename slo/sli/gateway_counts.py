@@ -1,0 +1,115 @@
+"""An objective as gateways saw it, all of it or tenant by tenant: pure functions of what was read from them.
+
+A gateway counts by tenant from when it was first read: it does not tell when it started. A tenant that is not on its page has asked for
+nothing there, so that a gateway which was read has been watched for every tenant.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from plimsoll.slo import metrics as c
+from plimsoll.slo.sli.evidence import Counting, Way, by_bucket
+from plimsoll.slo.sli.increments import Observed, SlotCount, Unit, unit
+from plimsoll.slo.sources import Series
+from plimsoll.slo.sources.selector import Labels, Selector
+from plimsoll.slo.spec.objectives import Objective, Pool
+
+TENANT = "tenant"
+AT_GATEWAY = {
+    "time_to_first_token": c.GATEWAY_TTFT,
+    "time_per_output_token": c.GATEWAY_TPOT,
+    "request_duration": c.GATEWAY_DURATION,
+}
+
+
+def selectors(objective: Objective, pool: Pool) -> list[Selector]:
+    """What is read to count an objective at gateways. No tenant's name is in it."""
+    mine = _labels(pool, None)
+    found = [Selector(c.GATEWAY_REQUESTS.name, mine)]
+    if not objective.indicator.limits:
+        return [*found, Selector(c.GATEWAY_FAILURES.name, mine)]
+    return [*found, *(selector for way in _ways(objective, pool, None) for selector in way.selectors)]
+
+
+def why_not(objective: Objective, pool: Pool, series: Iterable[Series]) -> str | None:
+    """Say why nothing can be counted by tenant from what is read now; None where it can."""
+    mine = [
+        (item.name, item.labels) for item in series if item.labels.get("model") == pool.model and TENANT in item.labels
+    ]
+    if not mine:
+        return f"no gateway tells of the model {pool.model}: {c.GATEWAY_REQUESTS} is missing"
+    ways = _ways(objective, pool, None)
+    if not ways or any(way.offered(mine) for way in ways):
+        return None
+    return f"{objective.indicator} is no bucket bound at the gateways; make it one there, or let off_bucket say bracket"
+
+
+def watched(series: Iterable[Series]) -> list[Series]:
+    """Let each gateway be observed whenever its page was read, as a process that never started anew: falls are seen as such."""
+    times: dict[Unit, set[float]] = defaultdict(set)
+    for item in series:
+        if item.name == c.GATEWAY_REQUESTS.name:
+            times[unit(item.labels)] |= {at for at, _ in item.samples}
+    return [
+        Series(c.REPLICA_START.name, dict(target), [(at, 0.0) for at in sorted(read)]) for target, read in times.items()
+    ]
+
+
+def count(
+    objective: Objective, pool: Pool, observed: Observed, series: Iterable[Series], tenant: str | None
+) -> list[SlotCount]:
+    """Count an objective in slots, of one tenant or (None) of all; `observed` has `series` and their `watched`.
+
+    Availability: a client's own errors and departures are neither good nor bad.
+    """
+    mine = _labels(pool, tenant)
+    if ways := _ways(objective, pool, tenant):
+        return observed.count(ways)
+    every = Selector(c.GATEWAY_REQUESTS.name, mine)
+    reasons = {item.labels.get("reason", "") for item in series if item.name == c.GATEWAY_FAILURES.name}
+    ours, clients = (
+        Selector(c.GATEWAY_FAILURES.name, (*mine, ("reason", tuple(sorted(some)))))
+        for some in ({reason for reason in reasons if not _by_client(reason)}, set(filter(_by_client, reasons)))
+    )
+    good = observed.count([Counting("counter", (every,), (every,), (clients, ours))])
+    bad = observed.count([Counting("counter", (ours,), (ours,))])
+    return [replace(slot, total=slot.total + failed.good) for slot, failed in zip(good, bad, strict=True)]
+
+
+def count_tenants(
+    objective: Objective, pool: Pool, series: Sequence[Series], slots: Sequence[int]
+) -> tuple[list[SlotCount], dict[str, list[SlotCount]]]:
+    """Count an objective in slots, at all gateways and of each tenant: of these only the slots in which it asked for something.
+
+    What was watched of a slot was watched of every tenant.
+    """
+    mine = [item for item in series if item.labels.get("model") == pool.model and TENANT in item.labels]
+    whole = count(objective, pool, Observed([*mine, *watched(mine)], slots), mine, None)
+    parts: dict[str, list[Series]] = defaultdict(list)
+    for item in mine:
+        parts[item.labels[TENANT]].append(item)
+    starts, found = watched(mine), {}
+    for tenant, part in parts.items():
+        counts = count(objective, pool, Observed([*part, *starts], slots), part, tenant)
+        seconds = zip(counts, whole, strict=True)
+        found[tenant] = [replace(one, covered_seconds=all_.covered_seconds) for one, all_ in seconds if one.total]
+    return whole, {tenant: counts for tenant, counts in found.items() if counts}
+
+
+def _ways(objective: Objective, pool: Pool, tenant: str | None) -> list[Way]:
+    """How its one latency is counted; none for availability."""
+    return [
+        by_bucket(AT_GATEWAY[latency], _labels(pool, tenant), limit, objective.off_bucket)
+        for latency, limit in objective.indicator.limits.items()
+    ]
+
+
+def _labels(pool: Pool, tenant: str | None) -> Labels:
+    model: Labels = (("model", (pool.model,)),)
+    return model if tenant is None else (*model, (TENANT, (tenant,)))
+
+
+def _by_client(reason: str) -> bool:
+    """Whether a failure is the client's own fault or wish, neither good nor bad. Gateways say 4xx or the very status, such as 429."""
+    return reason == "left" or reason.startswith("4")

@@ -1,0 +1,222 @@
+"""Which of an objective's requests carry a label's value: those of replicas, those marked themselves, or a tenant's at a gateway.
+
+A label of the replica (its engine's `version`, its target's `node` or whatever Prometheus adds) parts the fleet at each observation,
+so that a replica that is upgraded in place counts for the one and then for the other.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Protocol
+
+from msgspec import structs
+
+from plimsoll.slo import metrics as c
+from plimsoll.slo.calendar import SLOT, first_slot, slot_of
+from plimsoll.slo.sli import gateway_counts
+from plimsoll.slo.sli.evidence import HISTOGRAMS, Counting, countings
+from plimsoll.slo.sli.gateway_counts import AT_GATEWAY, TENANT
+from plimsoll.slo.sli.increments import Observed, SlotCount, Unit, pad, unit
+from plimsoll.slo.sources import Series, Source
+from plimsoll.slo.sources.selector import Selector
+from plimsoll.slo.spec.objectives import Objective, Pool
+
+OF_REQUESTS = ("deployment", "adapter")
+Labels = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass
+class Side:
+    """What carried one value: good and total requests (and how many more may be good), replicas, and requests by latency and upper
+    bound in seconds."""
+
+    value: str
+    good: int = 0
+    total: int = 0
+    unclear: int = 0
+    replicas: set[Unit] = field(default_factory=set)
+    buckets: dict[str, dict[float, int]] = field(default_factory=dict)
+
+    @property
+    def bad(self) -> int:
+        """Requests that were not surely good."""
+        return self.total - self.good
+
+    def count(self, slots: Iterable[SlotCount]) -> None:
+        """Add the requests of some slots."""
+        for slot in slots:
+            self.good += slot.good
+            self.total += slot.total
+            self.unclear += slot.unclear
+
+
+class Parting(Protocol):
+    """A way to tell requests apart: what it reads, which sample names carry the label, and how a side is counted."""
+
+    selectors: list[Selector]
+    carriers: tuple[str, ...]
+
+    def add(self, side: Side, series: Sequence[Series], slots: Sequence[int]) -> None:
+        """Add to a side what it did in some slots; `series` reach beyond them as Observed asks."""
+
+
+def parting(objective: Objective, pool: Pool, label: str) -> Parting:
+    """Return how a label parts an objective's requests; raises ValueError where it cannot."""
+    kind = objective.indicator.kind
+    if objective.off_bucket == "conservative":  # sides whose histograms have other bounds would be held to two limits
+        objective = structs.replace(objective, off_bucket="bracket")
+    if label in OF_REQUESTS and kind == "availability":
+        raise ValueError(f"availability is not counted by {label}; take a label of the replicas")
+    if label == TENANT and kind == "goodput":
+        raise ValueError("a gateway does not judge goodput; take an objective on a latency or on availability")
+    if label in OF_REQUESTS:
+        return ByRequest(objective, pool, label)
+    return ByTenant(objective, pool) if label == TENANT else ByReplica(objective, pool, label)
+
+
+class ByReplica:
+    """Requests of the replicas that carry the label at the time."""
+
+    carriers: tuple[str, ...] = (c.REPLICA_START.name, c.REPLICA_INFO.name)
+
+    def __init__(self, objective: Objective, pool: Pool, label: str) -> None:
+        """`label` is one of llm_replica_info or of the targets."""
+        model: Labels = (("model", (pool.model,)),)
+        self._label, self._latencies = label, tuple(objective.indicator.limits)
+        self._ways = countings(objective, pool)
+        self._model: Labels = model
+        self._single = Selector(c.GENERATION_LENGTH.bucket, (*model, ("le", (c.bucket_bound(1),))))
+        found = [Selector(name, model) for name in self.carriers]
+        found += [selector for way in self._ways for selector in way.selectors]
+        found += [Selector(HISTOGRAMS[latency].bucket, model) for latency in self._latencies]
+        self.selectors = list(dict.fromkeys([*found, self._single]))
+
+    def add(self, side: Side, series: Sequence[Series], slots: Sequence[int]) -> None:
+        """Add requests, replicas and buckets."""
+        mine = _carrying(series, self.carriers, self._label, side.value)
+        observed = Observed(mine, slots)
+        side.count(observed.count(self._ways))
+        side.replicas |= observed.fleet.keys()
+        for latency in self._latencies:
+            # Engines record a time per output token of 0 for requests of one token, which have none.
+            without = (self._single,) if latency == "time_per_output_token" else ()
+            _buckets(side, latency, observed, mine, Selector(HISTOGRAMS[latency].bucket, self._model), without)
+
+
+class ByRequest:
+    """Requests that were judged with the label on them: by LoRA adapter or by deployment."""
+
+    carriers: tuple[str, ...] = (c.ADAPTER_REQUESTS.name,)
+
+    def __init__(self, objective: Objective, pool: Pool, label: str) -> None:
+        """`label` is one of OF_REQUESTS."""
+        self._label, self._objective = label, objective.id
+        start = Selector(c.REPLICA_START.name, (("model", (pool.model,)),))
+        self.selectors = [start, Selector(c.ADAPTER_REQUESTS.name, (("objective", (objective.id,)),))]
+
+    def add(self, side: Side, series: Sequence[Series], slots: Sequence[int]) -> None:
+        """Add requests; latencies are not told apart by these labels."""
+        mine = (("objective", (self._objective,)), (self._label, (side.value,)))
+        good, bad = (Selector(c.ADAPTER_REQUESTS.name, (*mine, ("outcome", (outcome,)))) for outcome in ("good", "bad"))
+        side.count(Observed(series, slots).count([Counting("request", (good,), (good, bad))]))
+
+
+class ByTenant:
+    """A tenant's requests as the gateway saw them, from when it was first read: it does not tell when it started."""
+
+    carriers: tuple[str, ...] = (c.GATEWAY_REQUESTS.name,)
+
+    def __init__(self, objective: Objective, pool: Pool) -> None:
+        self._objective, self._pool = objective, pool
+        buckets = [AT_GATEWAY[latency].bucket for latency in objective.indicator.limits]
+        model: Labels = (("model", (pool.model,)),)
+        self.selectors = list(
+            dict.fromkeys([*gateway_counts.selectors(objective, pool), *(Selector(name, model) for name in buckets)])
+        )
+
+    def add(self, side: Side, series: Sequence[Series], slots: Sequence[int]) -> None:
+        """Add requests and buckets."""
+        observed = Observed([*series, *gateway_counts.watched(series)], slots)
+        side.count(gateway_counts.count(self._objective, self._pool, observed, series, side.value))
+        mine: Labels = (("model", (self._pool.model,)), (TENANT, (side.value,)))
+        for latency in self._objective.indicator.limits:
+            _buckets(side, latency, observed, series, Selector(AT_GATEWAY[latency].bucket, mine))
+
+
+def _carrying(series: Sequence[Series], carriers: Sequence[str], label: str, value: str) -> list[Series]:
+    """Leave of the replicas' observations those at which a replica carried the value, and of everything else all."""
+    times: dict[Unit, set[float]] = defaultdict(set)
+    for item in series:
+        if item.name in carriers and item.labels.get(label) == value:
+            times[unit(item.labels)] |= {at for at, _ in item.samples}
+    found = []
+    for item in series:
+        mine = times.get(unit(item.labels))
+        if item.name == c.REPLICA_START.name and mine:
+            found.append(Series(item.name, item.labels, [sample for sample in item.samples if sample[0] in mine]))
+        elif item.name != c.REPLICA_START.name and mine:
+            found.append(item)
+    return found
+
+
+def _buckets(
+    side: Side,
+    latency: str,
+    observed: Observed,
+    series: Sequence[Series],
+    buckets: Selector,
+    without: tuple[Selector, ...] = (),
+) -> None:
+    """Add up a latency's buckets, at the bounds that everything on the side has had so far."""
+    bounds: dict[Unit, set[str]] = defaultdict(set)
+    for item in series:
+        if buckets.matches(item.name, item.labels):
+            bounds[unit(item.labels)].add(item.labels["le"])
+    if not bounds:
+        return
+    new = {}
+    for bound in set.intersection(*bounds.values()):
+        below = Selector(buckets.name, (*buckets.labels, ("le", (bound,))))
+        new[float(bound)] = sum(slot.good for slot in observed.count([Counting("bucket", (below,), (below,), without)]))
+    before = side.buckets.get(latency)
+    side.buckets[latency] = (
+        new if before is None else {bound: count + new[bound] for bound, count in before.items() if bound in new}
+    )
+
+
+CHUNK_SLOTS = 12  # an hour at a time
+QUANTILES = (0.5, 0.9, 0.95, 0.99)
+
+
+def compare(
+    source: Source, objective: Objective, pool: Pool, label: str, values: Sequence[str], span: tuple[float, float]
+) -> tuple[list[Side], set[str]]:
+    """Count each value's side in the slots of a span of time; return them, and every value of the label that was seen.
+
+    Raises SourceError, and ValueError where the label cannot part the objective's requests.
+    """
+    start, end = span
+    sides, seen = [Side(value) for value in values], set[str]()
+    way = parting(objective, pool, label)
+    slots = list(range(first_slot(start), slot_of(end) + SLOT, SLOT))
+    for begin in range(0, len(slots), CHUNK_SLOTS):
+        chunk = slots[begin : begin + CHUNK_SLOTS]
+        low, high = pad(chunk)
+        series = source.series(way.selectors, low, min(high, end))
+        seen |= {item.labels[label] for item in series if item.name in way.carriers and label in item.labels}
+        for side in sides:
+            way.add(side, series, chunk)
+    return sides, seen
+
+
+def bracket(buckets: dict[float, int], quantile: float) -> tuple[float, float] | None:
+    """Return the bounds between which a quantile of all requests lies; the upper is infinite beyond the last, None without any."""
+    if not buckets or not (total := max(buckets.values())):
+        return None
+    rank, lower = ceil(round(quantile * total, 9)), 0.0
+    for bound, below in sorted(buckets.items()):
+        if below >= rank:
+            return lower, bound
+        lower = bound
+    return None

@@ -1,0 +1,38 @@
+"""A pool's demand in tokens by slot, from what the ledger kept of it. Unknown slots stay unknown."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from plimsoll.slo.calendar import SLOT
+from plimsoll.slo.usage.slots import PoolSlot
+
+WATCHED = 0.9  # share of a slot that must have been observed: below, what arrived in it is a lower bound
+
+
+def tokens(rows: Sequence[PoolSlot]) -> "pd.Series[float]":
+    """Tokens, prompt and generated, of the requests that arrived in each slot (UTC; NaN: unknown).
+
+    Arrivals times what a request took, in the mean of its day (ratio of sums): tokens alone would show no more than the
+    pool could serve.
+    """
+    table = pd.DataFrame(
+        {
+            name: [getattr(row, name) for row in rows]
+            for name in ("arrivals", "finished", "prompt_tokens", "generation_tokens", "covered_seconds")
+        },
+        index=pd.to_datetime([row.slot for row in rows], unit="s", utc=True),
+        dtype=float,
+    )
+    if table.empty:
+        return pd.Series(dtype=float, index=table.index)
+    table = table.asfreq(f"{SLOT}s")
+    both = table["prompt_tokens"] + table["generation_tokens"]
+    known = both.notna() & table["finished"].notna()
+    day = pd.DatetimeIndex(table.index).normalize()
+    size = both.where(known).groupby(day).transform("sum") / table["finished"].where(known).groupby(day).transform(
+        "sum"
+    )
+    whole = table["arrivals"].where(table["covered_seconds"] >= WATCHED * SLOT)
+    # Where nobody came no size is needed; a day on which nothing was finished has none.
+    return (whole * size).where((whole != 0) | whole.isna(), 0.0).replace(float("inf"), float("nan"))

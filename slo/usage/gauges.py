@@ -1,0 +1,100 @@
+"""A pool's queue, KV cache, replicas and nodes over the time of each slot: what the replicas' gauges said, put together."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from math import ceil, fsum, isfinite
+from operator import add
+from typing import Any, NamedTuple
+
+from plimsoll.slo.calendar import SLOT
+from plimsoll.slo.metrics import KV_CACHE_USAGE, REQUESTS_WAITING, Metric
+from plimsoll.slo.sli.increments import Observed, Unit
+from plimsoll.slo.sources import Series
+
+
+class Step(NamedTuple):
+    """A change at a moment: of the requests that wait, of the replicas that tell them, of the replicas that are watched."""
+
+    at: float
+    waiting: float
+    tellers: int
+    watched: int
+
+
+def readings(items: Iterable[Series], metric: Metric, join: Callable[[float, float], float]) -> dict[float, float]:
+    """Return a gauge of one replica by time, its ranks joined; what is no finite number is as good as none."""
+    found: dict[float, float] = {}
+    for item in items:
+        if item.name == metric.name:
+            for at, value in dict(item.samples).items():
+                if isfinite(value):
+                    found[at] = join(found[at], value) if at in found else value
+    return found
+
+
+def gauges(observed: Observed, replicas_per_node: int) -> dict[int, dict[str, Any]]:
+    """Return per slot queue_max, queue_mean, kv_max, kv_mean, replicas and nodes, as far as they are known."""
+    steps: list[Step] = []
+    usage: dict[int, dict[Unit, list[tuple[float, float]]]] = defaultdict(dict)  # (value, seconds) of slot and replica
+    low, high = observed.slots[0], observed.slots[-1] + SLOT
+    for unit, replica in observed.fleet.items():
+        waiting = readings(observed.series[unit], REQUESTS_WAITING, add)
+        kv = readings(observed.series[unit], KV_CACHE_USAGE, max)
+        for _, (since, at) in replica.stretches():
+            begin, end = max(since, low), min(at, high)
+            if begin >= end:
+                continue
+            value, tells = waiting.get(at, 0.0), int(at in waiting)
+            steps += [Step(begin, value, tells, 1), Step(end, -value, -tells, -1)]
+            for slot, seconds in _slices(begin, end):
+                mine = usage[slot].setdefault(unit, [])
+                mine += [(kv[at], seconds)] if at in kv else []
+    found: dict[int, dict[str, Any]] = {
+        slot: _of_usage(list(by_replica.values())) for slot, by_replica in usage.items()
+    }
+    for slot, pieces in _sweep(steps, observed.slots).items():
+        found[slot] |= _of_pieces(pieces, replicas_per_node)
+    return found
+
+
+def _slices(begin: float, end: float) -> Iterator[tuple[int, float]]:
+    """Cut a stretch into (slot, seconds in it)."""
+    while begin < end:
+        slot = int(begin // SLOT) * SLOT
+        yield slot, min(end, slot + SLOT) - begin
+        begin = float(slot + SLOT)
+
+
+def _sweep(steps: Iterable[Step], slots: Sequence[int]) -> dict[int, list[Step]]:
+    """Add the steps up along time; return per slot each piece in which any was watched, with its seconds as `at`."""
+    ordered = sorted([*steps, *(Step(float(edge), 0.0, 0, 0) for edge in (*slots, slots[-1] + SLOT))])
+    found: dict[int, list[Step]] = defaultdict(list)
+    waiting, tellers, watched = 0.0, 0, 0
+    for step, following in pairwise(ordered):
+        waiting, tellers, watched = waiting + step.waiting, tellers + step.tellers, watched + step.watched
+        if watched and following.at > step.at:
+            found[int(step.at // SLOT) * SLOT].append(Step(following.at - step.at, waiting, tellers, watched))
+    return found
+
+
+def _of_usage(replicas: Sequence[Sequence[tuple[float, float]]]) -> dict[str, float]:
+    """Of a slot: nothing where one replica tells nothing of it. Sums by fsum, as their order must not matter."""
+    if not all(replicas):
+        return {}
+    parts = [part for replica in replicas for part in replica]
+    mean = fsum(value * seconds for value, seconds in parts) / fsum(seconds for _, seconds in parts)
+    return {"kv_max": round(max(value for value, _ in parts), 6), "kv_mean": round(mean, 6)}
+
+
+def _of_pieces(pieces: Sequence[Step], each: int) -> dict[str, float]:
+    seconds = fsum(piece.at for piece in pieces)
+    found = {
+        "replicas": round(fsum(piece.at * piece.watched for piece in pieces) / seconds, 6),
+        "nodes": round(fsum(piece.at * ceil(piece.watched / each) for piece in pieces) / seconds, 6),
+    }
+    told = [piece for piece in pieces if piece.tellers == piece.watched]
+    if told:
+        mean = fsum(piece.at * piece.waiting for piece in told) / fsum(piece.at for piece in told)
+        found |= {"queue_max": max(piece.waiting for piece in told), "queue_mean": round(mean, 6)}
+    return found

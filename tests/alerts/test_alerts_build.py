@@ -1,0 +1,124 @@
+"""The generated files as a whole: valid for the real tools, reading only what exists, and linked to runbooks that exist."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+
+from paths import ROOT
+from plimsoll.alerts.build import render
+from plimsoll.alerts.rules import Sites
+from plimsoll.alerts.self_monitoring import FOREIGN
+from plimsoll.slo import links, metrics
+from plimsoll.slo.metrics import recorded as series
+from plimsoll.slo.spec.objectives import load
+from stack import versions
+
+SPEC = load((ROOT / "slo" / "objectives.yaml").read_text())
+FILES = render(SPEC)
+RULE_FILES = ("objectives.rules.yml", "health.rules.yml", "fleet.rules.yml")
+GROUPS = [group for name in RULE_FILES for group in yaml.safe_load(FILES[name])["groups"]]
+RULES = [rule for group in GROUPS for rule in group["rules"]]
+ALERTS = [rule for rule in RULES if "alert" in rule]
+SAMPLES = {
+    name
+    for metric in metrics.ALL
+    for name in ([metric.bucket, metric.count, metric.sum] if metric.kind == "histogram" else [metric.name])
+}
+
+
+def selectors(expr: str) -> list[Any]:
+    """Every vector selector of a query."""
+    found: list[Any] = []
+
+    def visit(node: Any) -> bool:
+        if isinstance(node, promql_parser.VectorSelector):
+            found.append(node)
+        return True
+
+    promql_parser.walk(promql_parser.parse(expr), visit)
+    return found
+
+
+@pytest.mark.prometheus
+def test_prometheus_accepts_every_rule_without_a_lint(tmp_path: Path) -> None:
+    for name in RULE_FILES:
+        (tmp_path / name).write_text(FILES[name])
+        for promtool in versions("promtool"):
+            command = [promtool, "check", "rules", "--lint-fatal", str(tmp_path / name)]
+            answer = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.get("alert") or rule["record"]))
+def test_a_rule_reads_only_what_the_catalogue_has_or_another_rule_records(rule: dict[str, Any]) -> None:
+    recorded = {other["record"] for other in RULES if "record" in other}
+    for selector in selectors(rule["expr"]):
+        assert selector.name in SAMPLES | recorded | FOREIGN
+        if selector.name in recorded and selector.name.startswith("objective:"):
+            # by objective id alone: neither a second objective nor an edited label mixes in
+            assert [matcher.name for matcher in selector.matchers.matchers] == ["objective"]
+
+
+def test_the_recorded_series_are_those_that_others_read_by_name() -> None:
+    recorded = {rule["record"] for rule in RULES if "record" in rule}
+    assert {series.GOOD_RATE, series.TOTAL_RATE, series.TARGET} < recorded
+    assert {series.burn_rate(300), series.burn_rate(3600), series.burn_rate(3 * 86400)} < recorded
+    assert {series.bad_requests(3600), series.bad_requests(86400)} < recorded
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
+def test_an_alert_says_how_bad_who_what_and_where_to_look(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in ("page", "ticket", "info")
+    annotations = rule["annotations"]
+    shown = re.sub(r"\{\{.*?\}\}", "a name or number", annotations["summary"])
+    assert 0 < len(shown) <= 80, "a phone shows two lines"
+    assert annotations["description"].endswith(".")
+    assert annotations["runbook_url"] == links.runbook_url(rule["alert"])
+    assert annotations["dashboard_url"].startswith(f"{links.GRAFANA_URL}/d/")
+    assert annotations["slo_url"].startswith(links.SERVICE_URL)
+
+
+def test_burn_alerts_are_known_by_objective_tier_and_severity_alone() -> None:
+    """Labels are an alert's identity: a changed target or window must not orphan an open incident."""
+    burns = [rule for rule in ALERTS if rule["alert"] == "ObjectiveBurn"]
+    assert {tuple(sorted(rule["labels"])) for rule in burns} == {("objective", "pool", "severity", "tier")}
+    assert len(burns) == 4 * len(SPEC.objectives)
+
+
+def test_links_begin_with_the_sites_that_are_given() -> None:
+    files = render(SPEC, Sites(service="https://slo.example", grafana="https://grafana.example"))
+    assert not any(base in text for text in files.values() for base in (links.SERVICE_URL, links.GRAFANA_URL))
+    assert "https://slo.example/runbooks#objectiveburn" in files["objectives.rules.yml"]
+
+
+def test_the_same_objectives_give_the_same_bytes() -> None:
+    assert render(SPEC) == FILES
+
+
+def test_kubernetes_gets_the_same_groups() -> None:
+    wrapped = [yaml.safe_load(FILES[f"kubernetes/{name}.yaml"]) for name in ("objectives", "health", "fleet")]
+    assert [group for document in wrapped for group in document["spec"]["groups"]] == GROUPS
+    assert {document["kind"] for document in wrapped} == {"PrometheusRule"}
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
+    text = (ROOT / "alerts" / "runbooks.md").read_text()
+    headings = set(re.findall(r"^## (\w+)$", text, re.M))
+    assert headings == {rule["alert"] for rule in ALERTS}
+    for section in re.split(r"^## ", text, flags=re.M)[1:]:
+        if section.split("\n")[0] in headings:
+            for part in ("**Feel.**", "**Confirm.**", "**Likely", "**First.**", "**Escalate**"):
+                assert part in section, f"{section.split()[0]} lacks {part}"
+
+
+def test_runbooks_ask_only_for_numbers_that_exist() -> None:
+    text = (ROOT / "alerts" / "runbooks.md").read_text()
+    known = SAMPLES | {metric.name for metric in metrics.ALL}
+    assert {name for name in re.findall(r"\b(?:llm|gpu|plimsoll)_\w+", text)} <= known
+    recorded = {rule["record"] for rule in RULES if "record" in rule}
+    assert set(re.findall(r"\bobjective:\w+:\w+", text)) <= recorded

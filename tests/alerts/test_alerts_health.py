@@ -1,0 +1,119 @@
+"""Health alerts: the written promtool tests pass, leave none out, and follow the objectives file."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gpu_cases import GPUS
+from health_cases import Case
+from paths import ROOT
+from plimsoll.alerts.build import render
+from plimsoll.slo import links
+from plimsoll.slo.metrics import REQUESTS_WAITING
+from plimsoll.slo.spec.objectives import load
+from pool_cases import EXCLUSIONS, POOLS
+from promtool import Batch, case, counter, fires, only, run_batches, run_cases, series, silent
+from watching_cases import WATCHERS
+
+WRITTEN = ROOT / "tests" / "fixtures" / "rules" / "health.yml"
+CASES = [*POOLS, *EXCLUSIONS, *GPUS, *WATCHERS]
+RULES = render(load((ROOT / "slo" / "objectives.yaml").read_text()))["health.rules.yml"]
+TWO_REPLICAS_A_NODE = load("""
+version: plimsoll/v1
+pools:
+  - name: chat
+    model: m
+    node: {gpu: H100-80GB, gpus: 2, replicas: 2}
+    nodes: {min: 1, max: 2}
+    timing: {cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}
+    queue_per_node: 7
+  - name: draft
+    model: d
+    node: {gpu: L4, gpus: 1}
+    nodes: {min: 1, max: 2}
+    timing: {cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}
+objectives: []
+""")
+
+
+@pytest.mark.prometheus
+def test_the_written_tests_pass_on_the_committed_rules(tmp_path: Path) -> None:
+    """Each on the alerts that it is about."""
+    batches: dict[frozenset[str], list[dict[str, Any]]] = {}
+    for test in yaml.safe_load(WRITTEN.read_text())["tests"]:
+        named = {check["alertname"] for check in test.get("alert_rule_test", ())}
+        asked = " ".join(check["expr"] for check in test.get("promql_expr_test", ()))
+        names = frozenset(named | set(re.findall(r'alertname="(\w+)"', asked)))
+        assert names, f"{test['name']}: which alert?"
+        batches.setdefault(names, []).append(test)
+    run_batches(tmp_path, [Batch(only(RULES, names), tests, "15s") for names, tests in batches.items()])
+
+
+@pytest.mark.prometheus
+def test_each_alert_fires_with_its_text_just_over_its_limit_and_is_silent_just_under(tmp_path: Path) -> None:
+    batches = []
+    for one in CASES:
+        check = {"eval_time": one.at, "alertname": one.alert}
+        expected = {
+            "over": [{"exp_labels": one.labels, "exp_annotations": annotations(one)}],
+            "under": [],
+            "nothing": [],
+        }
+        given = {"over": one.over, "under": one.under, "nothing": []}
+        cases = [
+            case(f"{one.alert} {name}", given[name])
+            | {"interval": "15s", "alert_rule_test": [{**check, "exp_alerts": alerts}]}
+            for name, alerts in expected.items()
+        ]
+        batches.append(Batch(only(RULES, {one.alert}).replace("interval: 15s", "interval: 1m"), cases))
+    run_batches(tmp_path, batches)
+
+
+def annotations(one: Case) -> dict[str, str]:
+    """What an alert of a case says, links included."""
+    pool = one.labels.get("pool")
+    return {
+        "summary": one.summary,
+        "description": one.description,
+        "runbook_url": links.runbook_url(one.alert),
+        "dashboard_url": links.panel_url(one.panel, **one.url),
+        "slo_url": f"{links.SERVICE_URL}{one.path or (links.pool_page(pool, '') if pool else '/')}",
+    }
+
+
+def test_every_alert_is_seen_firing_with_its_text_and_silent() -> None:
+    """Per alert, severity and whether it names a pool. The watchdog alone is never silent."""
+    rules = [rule for group in yaml.safe_load(RULES)["groups"] for rule in group["rules"]]
+    checks = [
+        check for test in yaml.safe_load(WRITTEN.read_text())["tests"] for check in test.get("alert_rule_test", ())
+    ]
+    fired = {(check["alertname"], *_kind(alert["exp_labels"])) for check in checks for alert in check["exp_alerts"]}
+    fired |= {(one.alert, *_kind(one.labels)) for one in CASES}
+    assert fired == {(rule["alert"], *_kind(rule["labels"])) for rule in rules}
+    quiet = {check["alertname"] for check in checks if not check["exp_alerts"]} | {one.alert for one in CASES}
+    assert quiet == {rule["alert"] for rule in rules} - {"Watchdog"}
+
+
+def _kind(labels: dict[str, Any]) -> tuple[str, bool]:
+    return labels["severity"], "pool" in labels
+
+
+@pytest.mark.prometheus
+def test_the_queue_is_counted_per_node_of_each_pool(tmp_path: Path) -> None:
+    def waiting(model: str, replica: str, requests: int) -> dict[str, str]:
+        labels = {"instance": f"{replica}:9800", "replica": replica, "model": model, "engine": "vllm", "rank": "0"}
+        return {"series": series(REQUESTS_WAITING.name, labels), "values": counter((10, 0), start=requests)}
+
+    def queue(**labels: str) -> dict[str, str]:
+        return {"alertname": "QueueTooLong", "severity": "page"} | labels
+
+    cases = [
+        case("7 on a node of two", [waiting("m", "r1", 3), waiting("m", "r2", 4)], silent(8, **queue())),
+        case("8 on a node of two", [waiting("m", "r1", 4), waiting("m", "r2", 4)], fires(8, **queue(pool="chat"))),
+        case("the other pool's own limit", [waiting("d", "r3", 20)], silent(8, **queue())),
+        case("above it", [waiting("d", "r3", 21)], fires(8, **queue(pool="draft")), silent(8, **queue(pool="chat"))),
+    ]
+    run_cases(tmp_path, only(render(TWO_REPLICAS_A_NODE)["health.rules.yml"], {"QueueTooLong"}), cases)

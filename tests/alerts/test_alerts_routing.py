@@ -1,0 +1,227 @@
+"""Alertmanager's configuration, judged by amtool and in a real Alertmanager that pages a local PagerDuty."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from msgspec import structs
+
+from page import Page
+from pagerduty import PagerDuty
+from paths import OBJECTIVES
+from plimsoll.alerts.build import render
+from plimsoll.alerts.receivers import Receivers
+from plimsoll.slo import links
+from plimsoll.slo.spec.objectives import load
+from stack import Alertmanager, Prometheus, scrape, tool, versions, wait_for
+from stage import serving
+
+SPEC = load(OBJECTIVES.read_text())
+MODEL = SPEC.pools[0].model
+
+pytestmark = pytest.mark.prometheus
+
+
+def config(receivers: Receivers) -> str:
+    """The generated configuration with waits of a second instead of minutes."""
+    document = yaml.safe_load(render(SPEC, receivers=receivers)["alertmanager.yml"])
+    route = document["route"]
+    for one in (route, *route["routes"]):
+        one |= {wait: "1s" for wait in ("group_wait", "group_interval") if wait in one}
+    return yaml.safe_dump(document)
+
+
+def to_pagerduty(folder: Path, url: str) -> str:
+    """The configuration for a PagerDuty at a URL, with a routing key in a file."""
+    (folder / "pagerduty-routing-key").write_text("k" * 32)
+    return config(Receivers(secrets=str(folder), pagerduty_url=url))
+
+
+def waiting(*requests: int) -> str:
+    """A page of replicas with that many waiting requests."""
+    labels = f'model="{MODEL}",engine="vllm",rank="0"'
+    return "# TYPE llm_requests_waiting gauge\n" + "".join(
+        f'llm_requests_waiting{{replica="r{index}",{labels}}} {number}\n' for index, number in enumerate(requests)
+    )
+
+
+@pytest.mark.parametrize(
+    "receivers",
+    [
+        Receivers(),
+        Receivers(tickets="http://127.0.0.1:1/t", watchdog_url="http://127.0.0.1:1/w"),
+        Receivers(pages="slack", tickets="slack"),
+        Receivers(pages="http://127.0.0.1:1/p", webhook_token=True),
+    ],
+    ids=["pagerduty", "webhooks for the rest", "slack", "webhook with a token"],
+)
+def test_amtool_accepts_the_configuration(receivers: Receivers, tmp_path: Path) -> None:
+    spec = structs.replace(SPEC, pools=(structs.replace(SPEC.pools[0], owner="chat-team"),))
+    (tmp_path / "alertmanager.yml").write_text(render(spec, receivers=receivers)["alertmanager.yml"])
+    for amtool in versions("amtool"):
+        command = [amtool, "check-config", str(tmp_path / "alertmanager.yml")]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_a_pool_with_an_owner_pages_the_owners_own_service(tmp_path: Path) -> None:
+    owned = structs.replace(SPEC.pools[0], owner="chat-team")
+    text = render(structs.replace(SPEC, pools=(owned,)), receivers=Receivers(secrets="/s"))["alertmanager.yml"]
+    keys = {one["name"]: one for one in yaml.safe_load(text)["receivers"]}
+    assert keys["page"]["pagerduty_configs"][0]["routing_key_file"] == "/s/pagerduty-routing-key"
+    assert keys["page-chat-team"]["pagerduty_configs"][0]["routing_key_file"] == "/s/pagerduty-routing-key-chat-team"
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(text)
+    for pool, receiver in ((owned.name, "page-chat-team"), ("another", "page")):
+        labels = ("alertname=ObjectiveBurn", "severity=page", f"pool={pool}")
+        arguments = ("config", "routes", "test", f"--config.file={file}", f"--verify.receivers={receiver}", *labels)
+        answer = tool("amtool", *arguments)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("receiver", "labels"),
+    [
+        ("page", ("alertname=ObjectiveBurn", "severity=page", "pool=chat-70b")),
+        ("page", ("alertname=GpuLost", "severity=page")),
+        ("ticket", ("alertname=KvCacheHigh", "severity=ticket", "pool=chat-70b")),
+        ("ticket", ("alertname=LedgerLagging", "severity=ticket")),
+        ("ticket", ("alertname=SomebodyElses", "severity=critical")),
+        ("watchdog", ("alertname=Watchdog", "severity=info")),
+        ("nobody", ("alertname=Any", "severity=info", "pool=chat-70b")),
+    ],
+)
+def test_each_severity_goes_where_it_belongs(receiver: str, labels: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "alertmanager.yml").write_text(render(SPEC)["alertmanager.yml"])
+    file = f"--config.file={tmp_path / 'alertmanager.yml'}"
+    answer = tool("amtool", "config", "routes", "test", file, f"--verify.receivers={receiver}", *labels)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_no_secret_is_written_into_the_configuration(tmp_path: Path) -> None:
+    text = to_pagerduty(tmp_path, links.SERVICE_URL)
+    assert "routing_key_file" in text
+    assert "k" * 32 not in text
+
+
+def test_a_long_queue_pages_once_with_links_and_resolves_under_the_same_key(tmp_path: Path) -> None:
+    rules = tmp_path / "health.rules.yml"
+    rules.write_text(render(SPEC)["health.rules.yml"].replace("interval: 15s", "interval: 1s"))
+    page = Page()
+    page.text = waiting(0, 0)
+    with (
+        PagerDuty() as pagerduty,
+        page.served() as address,
+        Alertmanager(to_pagerduty(tmp_path, pagerduty.url)) as alertmanager,
+        Prometheus(scrape("plimsoll", address), rules=[rules], alertmanager=alertmanager.url) as prometheus,
+    ):
+        wait_for(lambda: prometheus.query(f'llm_requests_waiting{{model="{MODEL}"}}'), "the first scrape")
+        page.text = waiting(60, 0)
+        wait_for(lambda: pagerduty.events, "the page")
+        trigger = pagerduty.events[0]
+        page.text = waiting(0, 0)
+        wait_for(lambda: len(pagerduty.events) > 1, "the all-clear", 115)
+        assert [event["event_action"] for event in pagerduty.events] == ["trigger", "resolve"]
+        assert {event["dedup_key"] for event in pagerduty.events} == {trigger["dedup_key"]}
+        assert pagerduty.rejected == []
+        [rule] = [
+            rule for group in prometheus.rule_groups() for rule in group["rules"] if rule["name"] == "QueueTooLong"
+        ]
+        assert rule["health"] == "ok"
+    payload = trigger["payload"]
+    assert payload["summary"].startswith("chat-70b: ")
+    assert payload["summary"].endswith(" requests wait per node (limit 20)")
+    assert (payload["severity"], payload["class"], payload["component"]) == ("critical", "QueueTooLong", "chat-70b")
+    assert "limit 20, 2 to 8 nodes" in payload["custom_details"]["firing"]
+    assert [link["href"] for link in trigger["links"]] == [
+        links.runbook_url("QueueTooLong"),
+        links.panel_url(links.QUEUE, pool="chat-70b"),
+        links.pool_page("chat-70b"),
+    ]
+
+
+def alert(name: str, severity: str, **labels: str) -> dict[str, Any]:
+    texts = {"summary": f"summary of {name} {labels.get('tier', severity)}", "description": "Numbers."}
+    return {"labels": {"alertname": name, "severity": severity, **labels}, "annotations": texts}
+
+
+def test_slack_gets_the_same_words_and_links_and_a_webhook_every_label(tmp_path: Path) -> None:
+    sent: dict[str, Any] = {}
+    fires = alert("QueueTooLong", "page", pool="chat-70b")
+    fires["annotations"]["runbook_url"] = links.runbook_url("QueueTooLong")
+    for way in ("slack", "webhook"):
+        with serving(lambda path, body: sent.update({path: json.loads(body)}) or "ok") as address:
+            (tmp_path / "slack-url").write_text(f"http://{address}/slack")
+            (tmp_path / "webhook-token").write_text("t" * 32)
+            pages = "slack" if way == "slack" else f"http://{address}/webhook"
+            receivers = Receivers(pages=pages, secrets=str(tmp_path), webhook_token=True)
+            with Alertmanager(config(receivers)) as alertmanager:
+                httpx.post(f"{alertmanager.url}/api/v2/alerts", json=[fires]).raise_for_status()
+                wait_for(lambda: f"/{way}" in sent, f"the message to the {way}")  # noqa: B023 - waited for within the loop
+    [message] = sent["/slack"]["attachments"]
+    assert message["title"] == "chat-70b: summary of QueueTooLong page"
+    assert message["actions"][0]["url"] == links.runbook_url("QueueTooLong")
+    [received] = sent["/webhook"]["alerts"]
+    assert received["labels"] == fires["labels"]
+    assert received["annotations"] == fires["annotations"]
+
+
+def test_one_cause_is_one_page_that_says_what_users_feel(tmp_path: Path) -> None:
+    pool, replica = {"pool": "chat-70b"}, {"pool": "chat-70b", "instance": "a:9800", "replica": "r1"}
+    tiers = {"page-fast": "page", "page-slow": "page", "ticket-fast": "ticket", "ticket-slow": "ticket"}
+    burns = [alert("ObjectiveBurn", severity, objective="o", tier=tier, **pool) for tier, severity in tiers.items()]
+    others = [alert("KvCacheHigh", severity, **replica | {"replica": "r2"}) for severity in ("page", "ticket")]
+    down = [alert("ReplicaDown", "page", **replica), alert("ReplicaStalled", "page", rank="0", **replica)]
+    with PagerDuty() as pagerduty, Alertmanager(to_pagerduty(tmp_path, pagerduty.url)) as alertmanager:
+        sent = [*burns, *others, *down, alert("LedgerLagging", "ticket")]
+        httpx.post(f"{alertmanager.url}/api/v2/alerts", json=sent).raise_for_status()
+        wait_for(lambda: pagerduty.events, "the page")
+        active = wait_for(
+            lambda: [one["labels"] for one in alertmanager.alerts() if one["status"]["state"] == "active"], "alerts"
+        )
+    shown = sorted((one["alertname"], one.get("tier", one["severity"])) for one in active)
+    assert shown == [
+        ("KvCacheHigh", "page"),
+        ("LedgerLagging", "ticket"),
+        ("ObjectiveBurn", "page-fast"),
+        ("ReplicaDown", "page"),
+    ]
+    assert [event["payload"]["summary"] for event in pagerduty.events] == [
+        "chat-70b: summary of ObjectiveBurn page-fast (3 alerts)"
+    ]
+
+
+def test_blindness_hides_what_it_makes_unknown_and_pages_apart_from_the_pool(tmp_path: Path) -> None:
+    with PagerDuty() as pagerduty, Alertmanager(to_pagerduty(tmp_path, pagerduty.url)) as alertmanager:
+        sent = [alert("AllExportersAbsent", "page"), alert("ReplicasMissing", "page", pool="chat-70b")]
+        httpx.post(f"{alertmanager.url}/api/v2/alerts", json=sent).raise_for_status()
+        wait_for(lambda: pagerduty.events, "the page")
+        hidden = wait_for(
+            lambda: [one["labels"] for one in alertmanager.alerts() if one["status"]["inhibitedBy"]], "inhibition"
+        )
+    assert [one["alertname"] for one in hidden] == ["ReplicasMissing"]
+    assert [event["payload"]["class"] for event in pagerduty.events] == ["AllExportersAbsent"]
+
+
+def test_an_excluded_pool_is_muted_and_no_other(tmp_path: Path) -> None:
+    with PagerDuty() as pagerduty, Alertmanager(to_pagerduty(tmp_path, pagerduty.url)) as alertmanager:
+        quiet, loud = {"pool": "chat-70b"}, {"pool": "another"}
+        sent = [
+            alert("PoolExcluded", "info", **quiet),
+            *(alert("QueueTooLong", "page", **pool) for pool in (quiet, loud)),
+            alert("QueueGrowing", "ticket", **quiet),
+            alert("ExporterAbsent", "page", instance="a:9800"),
+        ]
+        httpx.post(f"{alertmanager.url}/api/v2/alerts", json=sent).raise_for_status()
+        wait_for(lambda: len(pagerduty.events) == 2, "two pages")
+        muted = [one["labels"] for one in alertmanager.alerts() if one["status"]["inhibitedBy"]]
+    assert sorted((one["alertname"], one["pool"]) for one in muted) == [
+        ("QueueGrowing", "chat-70b"),
+        ("QueueTooLong", "chat-70b"),
+    ]
+    assert {event["payload"]["class"] for event in pagerduty.events} == {"QueueTooLong", "ExporterAbsent"}
+    assert not any("chat-70b" in event["payload"]["summary"] for event in pagerduty.events)

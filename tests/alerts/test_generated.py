@@ -1,0 +1,48 @@
+"""What is committed under generated/ is what the objectives give: stale, edited and orphan files are found."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from plimsoll.compose.commands.build import FOLDERS, rendered
+from plimsoll.compose.inputs import DEFAULT_OBJECTIVES, read_objectives
+from process import PLIMSOLL
+
+
+@pytest.mark.parametrize("part", sorted(FOLDERS))
+def test_generated_files_on_disk_are_what_build_renders(part: str) -> None:
+    folder = FOLDERS[part]
+    on_disk = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    assert on_disk == rendered(read_objectives(None))[part], "run `make generate` and commit"
+
+
+def test_build_writes_the_same_bytes_and_removes_orphans(tmp_path: Path) -> None:
+    orphan = tmp_path / "alerts" / "old.rules.yml"
+    orphan.parent.mkdir()
+    orphan.write_text("groups: []")
+    command = [*PLIMSOLL, "build", "--objectives", str(DEFAULT_OBJECTIVES), "--out", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    assert not orphan.exists()
+    for part, files in rendered(read_objectives(None)).items():
+        assert {name: (tmp_path / part / name).read_text() for name in files} == files
+
+
+def test_build_sends_alerts_where_it_is_told_and_links_to_where_people_reach_us(tmp_path: Path) -> None:
+    where = ("--pages", "slack", "--tickets", "https://chat.example/hook", "--secrets", "/run/secrets")
+    command = [*PLIMSOLL, "build", "--out", str(tmp_path), *where, "--grafana-url", "https://grafana.example/"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    routing = yaml.safe_load((tmp_path / "alerts" / "alertmanager.yml").read_text())
+    receivers = {one["name"]: one for one in routing["receivers"]}
+    assert receivers["page"]["slack_configs"][0]["api_url_file"] == "/run/secrets/slack-url"
+    assert receivers["ticket"]["webhook_configs"][0]["url"] == "https://chat.example/hook"
+    assert "https://grafana.example/d/" in (tmp_path / "alerts" / "health.rules.yml").read_text()
+
+
+def test_build_refuses_a_receiver_that_it_does_not_know(tmp_path: Path) -> None:
+    command = [*PLIMSOLL, "build", "--out", str(tmp_path), "--pages", "pager"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert answer.returncode == 2
+    assert answer.stderr == "plimsoll: --pages pager: give pagerduty, slack, or a webhook's URL\n"
+    assert not (tmp_path / "alerts").exists()

@@ -1,0 +1,101 @@
+"""`plimsoll review`: a week's review from a running service as a file, its published schema, and one line for bad input."""
+
+import csv
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+import uvicorn
+
+from paths import ROOT
+from plimsoll.slo.calendar import WEEK
+from plimsoll.slo.ledger.database import open_database
+from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.app import create_app
+from plimsoll.slo.service.state import Service
+from plimsoll.slo.service.tokens import token
+from plimsoll.slo.sli.increments import SlotCount
+from process import PLIMSOLL, environment, refused
+from review_world import NOW, START, priced, slot
+from stack import free_port, wait_for
+from world import World
+
+SCHEMA = ROOT / "docs" / "review.schema.json"
+ENVIRONMENT = {**environment(), "PLIMSOLL_TOKEN": "secret"}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a service with a token and a week of an objective and a pool."""
+    engine = open_database(f"sqlite:///{tmp_path_factory.mktemp('review')}/ledger.db")
+    ledger = Ledger(engine)
+    counts = [SlotCount(int(START) + 300 * index, 90, 100, 300.0, "request") for index in range(10)]
+    ledger.book({("fast", "hash"): counts}, int(START + WEEK), {"pool": [slot(START, 300), slot(START + 300, None)]})
+    app = create_app(Service(priced(), World({}, {}), ledger, clock=lambda: NOW), [token("reader", "read", "secret")])
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_for(lambda: server.started, "the service to start")
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(30)
+    engine.dispose()
+
+
+def review(*arguments: str) -> str:
+    """Run the command; returns what it prints."""
+    command = [*PLIMSOLL, "review", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60, check=True).stdout
+
+
+def test_a_review_is_written_as_json_that_keeps_the_published_schema(service: str, tmp_path: Path) -> None:
+    file = tmp_path / "review.json"
+    assert review("--week", "2023-W46", "--service", service, "--out", str(file)) == ""
+    found = json.loads(file.read_text())
+    assert (found["week"], found["objectives"][0]["good"], found["pools"][0]["week"]["arrivals"]) == (
+        "2023-W46",
+        900,
+        300,
+    )
+    schema = json.loads(SCHEMA.read_text())
+    jsonschema_rs.validator_for(schema).validate(found)
+    del found["pools"][0]["n_minus_1"]
+    with pytest.raises(jsonschema_rs.ValidationError, match="n_minus_1"):
+        jsonschema_rs.validator_for(schema).validate(found)
+
+
+def test_the_published_schema_is_the_current_one() -> None:
+    assert review("--schema") == SCHEMA.read_text(), "renew it: plimsoll review --schema > docs/review.schema.json"
+
+
+def test_a_review_is_written_as_csv(service: str, tmp_path: Path) -> None:
+    file = tmp_path / "review.csv"
+    review("--week", "2023-W46", "--service", service, "--out", str(file))
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    (good,) = (row for row in rows if (row["name"], row["measure"]) == ("fast", "good"))
+    assert (good["week"], good["value"]) == ("2023-W46", "900")
+    (arrivals,) = (row for row in rows if (row["name"], row["measure"]) == ("pool", "arrivals"))
+    assert arrivals["value"] == "300"
+
+
+def test_bad_input_is_one_line(service: str, tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "x.json")]
+
+    def line(*arguments: str) -> str:
+        return refused(["review", *arguments], ENVIRONMENT)
+
+    assert "write a file that ends with .json or .csv" in line("--week", "2023-W46", "--out", "x.pdf")
+    assert "--out is missing" in line("--week", "2023-W46")
+    assert "answers 422: week: Invalid week: 99" in line("--week", "2023-W99", "--service", service, *out)
+    assert "cannot be reached" in line("--week", "2023-W46", "--service", f"http://127.0.0.1:{free_port()}", *out)
+    assert "cannot be reached" in line("--week", "2023-W46", "--service", "here", *out)
+    nowhere = ["--out", str(tmp_path / "none" / "x.json")]
+    assert "cannot be written: No such file" in line("--week", "2023-W46", "--service", service, *nowhere)
+    wrong = {**ENVIRONMENT, "PLIMSOLL_TOKEN": "other"}
+    assert "answers 401" in refused(["review", "--week", "2023-W46", "--service", service, *out], wrong)
+    assert not (tmp_path / "x.json").exists()

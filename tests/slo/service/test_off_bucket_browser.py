@@ -1,0 +1,57 @@
+"""An objective that is known as an interval, as people meet it in a real browser: two ends, drawn and told apart."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from bounds_world import spec
+from browser import Watched, chromium, served
+from plimsoll.slo.calendar import SLOT
+from plimsoll.slo.ledger.database import open_database
+from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.state import Service
+from plimsoll.slo.sli.increments import SlotCount
+from recorded import Recorded
+
+pytestmark = pytest.mark.browser
+NOW = 1_700_000_400.0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """A day of 200 requests a slot: 190 surely good and 6 unclear, but for an hour, 8 hours ago, of 100 and 80."""
+    ledger = Ledger(open_database(f"sqlite:///{tmp_path}/ledger.db"))
+    counts = []
+    for back in range(1, 289):
+        good, unclear = (100, 80) if 96 <= back < 108 else (190, 6)
+        counts.append(SlotCount(int(NOW) - SLOT * back, good, 200, 300.0, "bucket-between", unclear))
+    ledger.book({("fast", "hash"): counts}, int(NOW))
+    with served(Service(spec("bracket"), Recorded([]), ledger, clock=lambda: NOW)) as url:
+        yield url
+    ledger.engine.dispose()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_both_ends_are_drawn_told_apart_in_the_legend_and_explained(browser: Browser, url: str, width: int) -> None:
+    watched = Watched(browser.new_page(viewport={"width": width, "height": 900}), url)
+    for path in ("/", "/slos/fast", "/pools/pool", "/reviews/2023-W46"):
+        page = watched.open(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    page = watched.open("/slos/fast")
+    expect(page.locator(".number")).to_contain_text(" to ")
+    expect(page.get_by_text("Two ends.")).to_be_visible()
+    legends = page.locator(".u-legend").all_inner_texts()
+    assert "at worst" in legends[0] and "at best" in legends[0]
+    assert "not surely good" in legends[1] and "surely bad" in legends[1]
+    expect(page.locator(".shares")).to_contain_text("unclear: between two bucket bounds, may be good")
+    expect(page.locator(".shares tr", has_text="unclear")).to_contain_text("? unknown")
+    assert watched.wrong == []
+    page.close()

@@ -1,0 +1,281 @@
+"""The service's pages as people meet them, in a real browser: on a desk, on a phone, by keyboard, on paper, without scripts."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, expect
+
+from browser import Watched, chromium, served
+from plimsoll.slo.calendar import SLOT
+from plimsoll.slo.capacity.recommendation.models import Alternative, Cost, Expected, Recommendation
+from plimsoll.slo.ledger.database import open_database
+from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.state import Service
+from plimsoll.slo.sli.increments import SlotCount
+from plimsoll.slo.spec.objectives import load
+from recorded import Recorded, pool_slot
+from world import SPEC_TEXT, spec
+
+pytestmark = pytest.mark.browser
+NOW = 1_700_000_400.0
+WHATIF = "/pools/pool/whatif?rate=5&prompt=300&output=20"
+PAGES = ("/", "/slos/fast", "/pools/pool", "/reviews/2023-W46", WHATIF, "/runbooks")
+HOUR = 3600
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Two days of a pool, of which three hours were not observed."""
+    ledger = Ledger(open_database(f"sqlite:///{tmp_path_factory.mktemp('pages')}/ledger.db"))
+    counts, rows = [], []
+    for at in range(int(NOW) - 48 * HOUR, int(NOW), SLOT):
+        back = (NOW - at) / HOUR
+        if 10 < back <= 13:
+            continue
+        row = pool_slot(at, back)
+        bad = 40 if row.queue_max == 80 else 12 if row.gone else 1
+        counts.append(SlotCount(at, 200 - bad, 200, 300.0, "request"))
+        rows.append(row)
+    ledger.book({("fast", "hash"): counts}, int(NOW) - 1200, {"pool": rows})
+    service = Service(spec(), Recorded([]), ledger, clock=lambda: NOW)
+    evidence = {"waiting_requests": {"a:8000": 84}, "capacity_tokens_per_second_per_replica": 520.0}
+    advice = Recommendation(
+        *("pool", "add", 2, 2, 4, ["84 requests wait", "<b>bold</b>"], evidence, 0.9, NOW),
+        rule="demand",
+        expected=Expected(0.95, 0.7, 0.991, "queue replay", 900.0),
+        alternatives=[
+            Alternative(
+                3, ["objective"], 0.94, 12.0, "6.0% of the traffic of the last 15m would be late; promised: at most 5%"
+            ),
+            Alternative(2, [], 0.7, None, "30.0% of the traffic of the last 15m would be late; promised: at most 5%"),
+        ],
+        cost=Cost(None, 16.0, None),
+    )
+    ledger.remember("pool", NOW - 60, asdict(advice))
+    service._recommendations["pool"] = advice
+    service.booked_at = NOW
+    service.judge()
+    yield service
+    ledger.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def url(service: Service) -> Iterator[str]:
+    with served(service) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 375])
+def test_every_page_draws_and_fits_says_nothing_wrong_and_asks_no_other_host(
+    browser: Browser, url: str, width: int, dark: bool
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light")
+    watched = Watched(context.new_page(), url)
+    for path in PAGES:
+        page = watched.open(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert page.locator(".chart").count() == page.locator(".chart canvas").count(), path
+        assert page.title().endswith("Plimsoll")
+    assert watched.wrong == []
+    context.close()
+
+
+def test_the_objectives_page_says_where_it_stands_and_whether_more_nodes_would_help(browser: Browser, url: str) -> None:
+    page = Watched(browser.new_page(), url).open("/")
+    page.get_by_role("link", name="fast").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("fast")
+    budget = httpx.get(f"{url}/api/v1/slos/fast").json()
+    expect(page.locator(".number")).to_have_text(f"{budget['budget_left']:.1%}")
+    found = httpx.get(f"{url}/api/v1/slos/fast/attribution").json()
+    expect(page.locator(".verdict")).to_have_text(found["verdict"])
+    shares = page.locator(".shares tbody tr")
+    assert shares.count() == len(found["shares"]) == 3
+    for share, row in zip(found["shares"], shares.all(), strict=True):
+        assert f"{share['bad']:,}" in row.inner_text()
+    assert [re.sub(r"\s+", " ", row.inner_text()).split(" ")[-1] for row in shares.all()] == ["help", "help", "not"]
+    expect(page.get_by_role("heading", name="Worst slots of the window")).to_be_visible()
+    page.close()
+
+
+def test_the_pools_page_gives_the_advice_with_its_reasons_and_shows_text_as_text(browser: Browser, url: str) -> None:
+    page = Watched(browser.new_page(), url).open("/pools/pool?hours=6")
+    expect(page.locator(".card .number")).to_have_text("add 2")
+    expect(page.locator(".reasons")).to_contain_text("<b>bold</b>")
+    rows = [re.sub(r"\s+", " ", row.inner_text()) for row in page.locator(".choices tbody tr").all()]
+    assert rows == [
+        "4 99.1% 16.00 recommended: what arrives and waits",
+        "3 94.0% 12.00 6.0% of the traffic of the last 15m would be late; promised: at most 5%",
+        "2 70.0% unknown as now: 30.0% of the traffic of the last 15m would be late; promised: at most 5%",
+    ]
+    expect(page.locator(".ranges [aria-current]")).to_have_text("6 hours")
+    expect(page.locator(".u-legend").first).to_have_text("atlatesttokens/s asked for438carried433capacity2,080")
+    page.get_by_text("What it rests on").click()
+    expect(page.locator(".evidence")).to_contain_text("a:8000: 84")
+    page.close()
+
+
+def test_time_that_nobody_watched_is_a_gap_and_a_chart_without_numbers_says_unknown(
+    browser: Browser, url: str, service: Service
+) -> None:
+    watched = Watched(browser.new_page(), url)
+    answered = watched.page.goto(f"{url}/api/v1/pools/pool/slots?from=2023-11-14T09:20:00Z&to=2023-11-14T12:20:00Z")
+    assert answered is not None
+    assert answered.json()["slots"] == []
+    service.clock = lambda: NOW + 7 * HOUR
+    service.judge()
+    try:
+        page = watched.open("/pools/pool?hours=6")
+        expect(page.locator(".chart").first).to_have_text("Unknown: nothing was observed in this time.")
+    finally:
+        service.clock = lambda: NOW
+        service.judge()
+        watched.page.close()
+
+
+@pytest.mark.parametrize("path", PAGES[:5])
+def test_everything_that_can_be_clicked_is_reached_by_keyboard_and_shows_it(
+    browser: Browser, url: str, path: str
+) -> None:
+    page = Watched(browser.new_page(), url).open(path)
+    reached = "a[href], summary, input, select, button"
+    wanted = page.locator(reached).locator("visible=true").count()
+    seen = set()
+    for _ in range(3 * wanted):
+        page.keyboard.press("Tab")
+        name, outline = page.evaluate(
+            """(reached) => { const all = [...document.querySelectorAll(reached)], one = document.activeElement;
+                              return [all.indexOf(one), getComputedStyle(one).outlineStyle]; }""",
+            reached,
+        )
+        if name >= 0:
+            seen.add(name)
+            assert outline != "none", name
+    assert len(seen) == wanted
+    page.close()
+
+
+@pytest.mark.parametrize("path", PAGES[:5])
+def test_on_paper_there_is_the_content_and_no_menu(browser: Browser, url: str, path: str, tmp_path: Path) -> None:
+    page = Watched(browser.new_page(), url).open(path)
+    page.emulate_media(media="print")
+    expect(page.locator("header")).to_be_hidden()
+    expect(page.get_by_role("heading", level=1).first).to_be_visible()
+    file = tmp_path / "page.pdf"
+    page.pdf(path=file, format="A4")
+    assert file.read_bytes().count(b"/Type /Page\n") + file.read_bytes().count(b"/Type /Page ") <= 8
+    page.close()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_review_on_paper_has_every_section_whole_and_dark_on_white(browser: Browser, url: str, dark: bool) -> None:
+    paper = {"width": 690, "height": 1000}  # A4 at 96 dpi less the margins of page.css
+    context = browser.new_context(viewport=paper, color_scheme="dark" if dark else "light")  # type: ignore[arg-type]
+    page = Watched(context.new_page(), url).open("/reviews/2023-W46")
+    shown = [text for text in page.locator("h1, h2, caption, th").all_inner_texts() if text]
+    page.emulate_media(media="print", color_scheme="dark" if dark else "light")
+    assert [text for text in page.locator("h1, h2, caption, th").all_inner_texts() if text] == shown
+    for heading in ("Capacity review 2023-W46", "Capacity", "pool", "What pool did"):
+        expect(page.locator("h1, h2, caption").get_by_text(heading, exact=True).first).to_be_visible()
+    clipped = """() => [...document.querySelectorAll('table')].filter((one) => {
+        const box = one.getBoundingClientRect(), sheet = one.closest('.sheet, .scroll').getBoundingClientRect();
+        return one.scrollWidth > one.clientWidth || box.right > sheet.right + 1 || box.right > innerWidth; }).length"""
+    assert page.evaluate(clipped) == 0
+    inks = page.evaluate(
+        "() => [...document.querySelectorAll('td, th, h1, h2, li, p')].map((one) => getComputedStyle(one).color)"
+    )
+    assert max(sum(map(int, re.findall(r"\d+", ink)[:3])) for ink in inks) < 3 * 128, "every ink is dark"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgba(0, 0, 0, 0)"
+    context.close()
+
+
+def test_on_a_phone_no_table_of_the_review_has_to_be_pushed_sideways(browser: Browser, url: str) -> None:
+    page = Watched(browser.new_page(viewport={"width": 375, "height": 800}), url).open("/reviews/2023-W46")
+    hidden = "[...document.querySelectorAll('.sheet')].map(one => one.scrollWidth - one.clientWidth)"
+    assert set(page.evaluate(hidden)) == {0}
+    cell = page.locator(".stack td", has_text="95%").first
+    assert cell.evaluate("one => getComputedStyle(one, '::before').content") == '"target"', (
+        "what it is stands beside it"
+    )
+
+
+def test_what_if_is_asked_from_the_pools_page_by_keyboard_and_answered(browser: Browser, url: str) -> None:
+    watched = Watched(browser.new_page(), url)
+    page = watched.open("/pools/pool")
+    page.get_by_role("link", name="What if").click()
+    expect(page.locator(".card")).to_contain_text("455 + 202 tokens a request (the pool's own, last seven days)")
+    expect(page.locator(".card")).to_contain_text(
+        "for 0.667 requests/s (the pool's own, last seven days, busiest five minutes)"
+    )
+    page.get_by_label("Requests per second").fill("40")
+    page.get_by_label("GPUs (tensor parallelism)").select_option("8")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**gpus=8**")
+    told = httpx.get(f"{url}/api/v1/pools/pool/whatif", params={"rate": 40, "gpus": 8}, timeout=30).json()
+    low, high = told["answer"]["nodes"]
+    expect(page.locator(".number")).to_have_text(f"{low} to {high}" if low != high else f"{low}")
+    expect(page.locator(".card")).to_contain_text("Nobody measured the steps of this replica")
+    assert page.locator(".steps tr").count() == len(told["steps"])
+    expect(page.get_by_label("Requests per second")).to_have_value("40")
+    assert watched.wrong == []
+    page.close()
+
+
+def test_a_what_if_that_cannot_be_answered_keeps_what_was_written_and_says_why(browser: Browser, url: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{url}/pools/pool/whatif?mix=<b>5&rate=7")
+    expect(page.get_by_role("alert")).to_contain_text("write PROMPT/OUTPUT/PERCENT")
+    expect(page.get_by_label("Or a mix of them")).to_have_value("<b>5")
+    page.goto(f"{url}/pools/pool/whatif?gpu=L40S-48GB&gpus=1")
+    expect(page.locator(".number")).to_have_text("none")
+    expect(page.locator(".steps")).to_contain_text("are missing for weights and overhead")
+    page.close()
+
+
+def test_what_burns_comes_first_and_the_advice_stands_above_it(browser: Browser, tmp_path: Path) -> None:
+    more = "  - {id: slow, pool: pool, indicator: {time_per_output_token: 40ms}, target: 95%, window: 28d}\n"
+    ledger = Ledger(open_database(f"sqlite:///{tmp_path}/ledger.db"))
+    objectives = load(SPEC_TEXT + more)
+    for name, good in (("fast", 200), ("slow", 100)):
+        counts = [SlotCount(int(NOW) - SLOT * back, good, 200, 300.0, "request") for back in range(1, 13)]
+        ledger.book({(name, "hash"): counts}, int(NOW))
+    with served(Service(objectives, Recorded([]), ledger, clock=lambda: NOW)) as url:
+        page = Watched(browser.new_page(), url).open("/")
+        assert page.locator(".card h2").all_inner_texts() == ["slow", "fast", "pool"]
+        expect(page.locator("main")).to_contain_text("Capacity: pool insufficient data")
+        page.close()
+    ledger.engine.dispose()
+
+
+def test_without_scripts_every_number_is_there(browser: Browser, url: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{url}/slos/fast")
+    expect(page.locator(".verdict")).to_be_visible()
+    expect(page.locator("time").first).to_contain_text("UTC")
+    context.close()
+
+
+def test_a_page_that_is_looked_at_renews_itself(browser: Browser, url: str, service: Service) -> None:
+    watched = Watched(browser.new_page(), url)
+    watched.page.clock.install()
+    page = watched.open("/slos/fast")
+    before = page.locator(".number").inner_text()
+    count = SlotCount(int(NOW) - SLOT, 0, 200, 300.0, "request")
+    service.ledger.correct("fast", count, "ann", "a test", NOW)
+    service.judge()
+    page.clock.run_for(16_000)
+    expect(page.locator(".number")).not_to_have_text(before)
+    expect(page.locator(".chart canvas").first).to_be_visible()
+    assert watched.wrong == []
+    page.close()

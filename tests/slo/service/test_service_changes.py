@@ -1,0 +1,187 @@
+"""What people change by hand: time that is not counted, slots that were wrong; who and why stays on record."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from fastapi.testclient import TestClient
+
+from changes_world import INCIDENT
+from plimsoll.slo.calendar import rfc3339
+from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.metrics import EXCLUDED
+from plimsoll.slo.service.app import create_app
+from plimsoll.slo.service.state import Service
+from plimsoll.slo.service.tokens import new_token
+from plimsoll.slo.spec.objectives import SpecError, load
+from service_world import NOW, T0, world
+from world import SPEC_TEXT, spec
+
+# The world's requests come every 3.6 s; the incident's are all in the slot from minute 40 to 45, which goes out whole.
+TAKEN = [good for i in range(1000) if 2400 < 3.6 * i <= 2700 for good in [not 2400 < 3.6 * i <= 2544]]
+
+
+@pytest.fixture
+def service(database: str, open_ledger: Callable[[str], Ledger]) -> Service:
+    service = Service(spec(), world(), open_ledger(database), clock=lambda: NOW)
+    service.ingest()
+    return service
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[TestClient]:
+    yield TestClient(create_app(service))
+
+
+def assert_excluded(slo: dict[str, object]) -> None:
+    assert (slo["good"], slo["total"]) == (960 - sum(TAKEN), 1000 - len(TAKEN))
+    assert (slo["excluded_good"], slo["excluded_total"], slo["excluded_seconds"]) == (sum(TAKEN), len(TAKEN), 300)
+    assert slo["budget_left"] == 1.0
+    assert slo["budget_left_with_excluded"] == pytest.approx(1 - 40 / (0.05 * 1000))
+    # The world was watched for 3,660 s: coverage is of the time that is left.
+    assert slo["coverage"] == pytest.approx((3660 - 300) / (28 * 86400 - 300), rel=1e-9)
+
+
+def test_an_excluded_slot_burns_nothing_and_is_shown_until_it_is_withdrawn(client: TestClient) -> None:
+    before = client.get("/api/v1/slos/fast").json()
+    assert (before["excluded_total"], before["budget_left"]) == (0, before["budget_left_with_excluded"])
+    made = client.post("/api/v1/exclusions", json=INCIDENT)
+    assert made.status_code == 201
+    exclusion = made.json()
+    assert exclusion | INCIDENT == exclusion | {"origin": "api", "withdrawn_at": None, "objective": None}
+    assert client.get(made.headers["location"]).json() == exclusion
+    assert client.get("/api/v1/exclusions").json() == {"exclusions": [exclusion]}
+
+    assert_excluded(client.get("/api/v1/slos/fast").json())
+    assert client.get("/api/v1/slos").json()["slos"] == [client.get("/api/v1/slos/fast").json()]
+    slots = client.get("/api/v1/slos/fast/slots", params={"from": rfc3339(T0)}).json()["slots"]
+    assert [slot["start"] for slot in slots if slot["excluded"]] == [rfc3339(T0 + 2400)]
+    history = client.get("/api/v1/slos/fast/budget").json()["history"]
+    assert {point["budget_left"] for point in history} <= {None, 1.0}
+    assert (history[-1]["total"], history[-1]["bad"]) == (1000 - len(TAKEN), 0)
+
+    assert "With them 20.0% of the budget would be left" in client.get("/").text
+
+    withdrawal = f"/api/v1/exclusions/{exclusion['id']}/withdrawal"
+    assert client.post(withdrawal, json={"who": "bob", "why": "was no test"}).json()["withdrawn_at"] == rfc3339(NOW)
+    assert client.post(withdrawal, json={"who": "bob", "why": "again"}).status_code == 409
+    assert client.get("/api/v1/slos/fast").json() == before
+    trail = client.get("/api/v1/audit").json()["audit"]
+    assert [(row["who"], row["why"], row["action"], row["subject"]) for row in trail] == [
+        ("bob", "was no test", "exclusion withdrawn", exclusion["id"]),
+        ("ann", "load test", "exclusion added", exclusion["id"]),
+    ]
+    assert client.get("/api/v1/audit", params={"before": trail[0]["id"], "limit": 1}).json()["audit"] == trail[1:]
+
+
+def test_an_exclusion_in_the_objectives_file_does_the_same(database: str, open_ledger: Callable[[str], Ledger]) -> None:
+    line = "  - {from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:57:24Z, who: ann, why: load test, pool: pool}\n"
+    service = Service(load(f"{SPEC_TEXT}exclusions:\n{line}"), world(), open_ledger(database), clock=lambda: NOW)
+    service.ingest()
+    client = TestClient(create_app(service))
+    assert_excluded(client.get("/api/v1/slos/fast").json())
+    (shown,) = client.get("/api/v1/exclusions").json()["exclusions"]
+    assert (shown["origin"], shown["id"], shown["pool"], shown["from"]) == ("file", None, "pool", INCIDENT["from"])
+    # The same time excluded once more, from elsewhere, is excluded once.
+    assert client.post("/api/v1/exclusions", json=INCIDENT | {"objective": "fast"}).status_code == 201
+    assert_excluded(client.get("/api/v1/slos/fast").json())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:50:00Z, who: a, why: b}", "is not after from"),
+        ("{from: 2023-11-14T22:55:00, to: 2023-11-14T22:57:00, who: a, why: b}", "timezone"),
+        ("{from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:57:00Z, who: a, why: ''}", "exclusions[0].why"),
+        ("{from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:57:00Z, who: a, why: b, pool: x}", "there is no 'x'"),
+    ],
+)
+def test_a_wrong_exclusion_in_the_file_is_refused_by_path(line: str, message: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        load(f"{SPEC_TEXT}exclusions:\n  - {line}\n")
+    assert "exclusions[0]" in str(refused.value)
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"to": INCIDENT["from"]}, "to after from"),
+        ({"from": "2023-11-14T22:55:00"}, "timezone"),
+        ({"from": 1700000000}, "write it as RFC 3339"),
+        ({"objective": "nope"}, "there are fast"),
+        ({"objective": "fast", "pool": "pool"}, "not both"),
+        ({"why": ""}, "body.why"),
+        ({"who": "a\x00b"}, "body.who"),
+        ({"color": "red"}, "body.color"),
+    ],
+)
+def test_a_wrong_exclusion_is_refused_with_what_is_wrong_and_leaves_no_trace(
+    client: TestClient, change: dict[str, object], said: str
+) -> None:
+    answer = client.post("/api/v1/exclusions", json={**INCIDENT, **change})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert said in answer.json()["detail"]
+    assert client.get("/api/v1/audit").json() == {"audit": []}
+
+
+def test_a_correction_stands_against_every_source_and_keeps_what_it_replaced(
+    service: Service, client: TestClient
+) -> None:
+    (slot,) = service.ledger.slots("fast", T0 + 2400, T0 + 2401)
+    counts = {"good": slot.total - 3, "total": slot.total, "covered_seconds": 300}
+    body = {"start": rfc3339(T0 + 2400), "who": "ann", "why": "see log", **counts}
+    made = client.post("/api/v1/slos/fast/corrections", json=body)
+    assert (made.status_code, made.json()["source"]) == (201, "corrected")
+    for _ in range(2):
+        slo = client.get("/api/v1/slos/fast").json()
+        assert (slo["total"] - slo["good"], slo["total"]) == (3, 1000)
+        service.ingest()
+    (row,) = client.get("/api/v1/audit").json()["audit"]
+    assert (row["who"], row["why"], row["action"]) == ("ann", "see log", "slot corrected")
+    assert f'"good": {slot.good},' in row["before"]
+    assert f'"good": {slot.total - 3},' in row["after"]
+    for wrong in (
+        {"good": slot.total + 1},
+        {"start": rfc3339(T0 + 2401)},
+        {"start": rfc3339(NOW + 300)},
+        {"covered_seconds": 301},
+    ):
+        assert client.post("/api/v1/slos/fast/corrections", json=body | wrong).status_code == 422
+    assert client.post("/api/v1/slos/nope/corrections", json=body).status_code == 404
+
+
+def test_the_audit_names_the_token_that_was_used(service: Service) -> None:
+    text, kept = new_token("ci", "write")
+    guarded = TestClient(create_app(service, [kept]), headers={"Authorization": f"Bearer {text}"})
+    assert guarded.post("/api/v1/exclusions", json=INCIDENT).status_code == 201
+    assert guarded.get("/api/v1/audit").json()["audit"][0]["who"] == "ann (token ci)"
+
+
+def test_a_calendar_month_begins_with_its_first_slot_and_not_with_the_last_one_before(
+    database: str, open_ledger: Callable[[str], Ledger]
+) -> None:
+    month = load(SPEC_TEXT.replace("window: 28d", "window: {calendar: month, timezone: Europe/Berlin}"))
+    began = datetime(2023, 11, 30, 23, tzinfo=UTC).timestamp()
+    source = world()
+    source.lives["a"][0] = replace(
+        source.lives["a"][0], requests=[(began - 1, False), (began, False), (began + 1, True), (began + 2, False)]
+    )
+    source.scrapes["a"] = [began - 600 + 15 * i for i in range(100)]
+    service = Service(month, source, open_ledger(database), clock=lambda: began + 600)
+    service.ingest()
+    (found,) = service.judged().budgets.values()
+    assert (found.counted.good, found.counted.total, found.elapsed_seconds, found.coverage) == (1, 2, 600, 1.0)
+
+
+def test_alert_rules_learn_what_is_excluded_at_this_moment(client: TestClient) -> None:
+    def told() -> str:
+        return next(line for line in client.get("/metrics").text.splitlines() if line.startswith(f"{EXCLUDED}{{"))
+
+    assert told() == f'{EXCLUDED}{{objective="fast",pool="pool"}} 0.0'
+    now = {**INCIDENT, "from": rfc3339(NOW - 60), "to": rfc3339(NOW + 600)}
+    made = client.post("/api/v1/exclusions", json=now).json()
+    assert told().endswith(" 1.0")
+    client.post(f"/api/v1/exclusions/{made['id']}/withdrawal", json={"who": "ann", "why": "done early"})
+    assert told().endswith(" 0.0")

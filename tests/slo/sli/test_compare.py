@@ -1,0 +1,299 @@
+"""Two versions side by side, against requests whose version and latency are known."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from fastapi.testclient import TestClient
+from scipy.stats import hypergeom
+
+from plimsoll.slo import metrics as c
+from plimsoll.slo.ledger.database import open_database
+from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.api.compare import DifferenceOut, _tested
+from plimsoll.slo.service.app import create_app
+from plimsoll.slo.service.state import Service
+from plimsoll.slo.sli.label_split import Side, bracket
+from plimsoll.slo.sli.significance import difference
+from plimsoll.slo.sources import Series
+from plimsoll.slo.spec.objectives import load
+from recorded import Recorded
+from world import SPEC_TEXT
+
+T0 = 1_700_000_100.0
+END = T0 + 7200
+SPEC = load(
+    SPEC_TEXT
+    + """
+  - {id: up, pool: pool, indicator: availability, target: 99%, window: 28d}
+  - {id: whole, pool: pool, indicator: {goodput: {ttft: 600ms}}, target: 95%, window: 28d}
+"""
+)
+BOUNDS = (0.1, 0.25, 0.6, 1.0, 2.5, float("inf"))
+UPGRADE = T0 + 3000
+
+
+def requests(seed: int, slow: float) -> list[tuple[float, float]]:
+    """(finished at, seconds to the first token): a share of them slow."""
+    random = Random(seed)  # noqa: S311 - a fixed sequence
+    times = sorted(random.uniform(T0, END) for _ in range(3000))
+    return [(at, random.uniform(0.61, 2.0) if random.random() < slow else random.uniform(0.05, 0.59)) for at in times]
+
+
+def engine(replica: str, version: str, served: list[tuple[float, float]], start: float, end: float) -> list[Series]:
+    """What was scraped every 15 s of one process: counts by bucket, of its own requests only."""
+    labels = {
+        "replica": replica,
+        "model": "m",
+        "engine": "vllm",
+        "instance": f"{replica}:9800",
+        "zone": f"zone-{replica}",
+    }
+    times = [T0 - 300 + 15 * i for i in range(int(END - T0 + 300) // 15 + 1)]
+    times = [at for at in times if start <= at < end]
+    mine = [one for one in served if start < one[0] < end]
+    found = [
+        Series(c.REPLICA_START.name, labels, [(at, start) for at in times]),
+        Series(c.REPLICA_INFO.name, {**labels, "version": version, "simulated": "false"}, [(at, 1.0) for at in times]),
+    ]
+    for bound in BOUNDS:
+        counts = [(at, float(sum(when <= at and ttft <= bound for when, ttft in mine))) for at in times]
+        found.append(Series(c.TTFT.bucket, {**labels, "rank": "0", "le": c.bucket_bound(bound)}, counts))
+    found.append(Series(c.TTFT.count, {**labels, "rank": "0"}, found[-1].samples))
+    return found
+
+
+A, B = requests(1, 0.02), requests(2, 0.05)
+
+
+def counted(served: list[tuple[float, float]], start: float, end: float) -> tuple[int, int]:
+    """(good, total) of what a process finished by its last scrape."""
+    last = max(T0 - 300 + 15 * i for i in range(600) if T0 - 300 + 15 * i < end and T0 - 300 + 15 * i <= END)
+    mine = [ttft for at, ttft in served if start < at <= last]
+    return sum(ttft <= 0.6 for ttft in mine), len(mine)
+
+
+@pytest.fixture(scope="module")
+def recorded() -> list[Series]:
+    """One replica of each version, and a third that is upgraded in place: its requests until then are as good as a's."""
+    before, after = engine("c", "1", A, T0 - 9e4, UPGRADE - 20), engine("c", "2", B, UPGRADE, 9e12)
+    joined = [
+        Series(name, labels, [*samples, *after[i].samples])
+        for i, (name, labels, samples) in enumerate(before)
+        if i != 1
+    ]
+    return [*engine("a", "1", A, T0 - 9e4, 9e12), *engine("b", "2", B, T0 - 9e4, 9e12), *joined, before[1], after[1]]
+
+
+@pytest.fixture
+def client(recorded: list[Series], tmp_path: Path) -> Iterator[TestClient]:
+    ledger = Ledger(open_database(f"sqlite:///{tmp_path}/ledger.db"))
+    yield TestClient(create_app(Service(SPEC, Recorded(recorded), ledger, clock=lambda: END)))
+    ledger.engine.dispose()
+
+
+SPAN = {"from": "2023-11-14T22:15:00Z", "to": "2023-11-15T00:15:00Z"}
+ASKED = {"label": "version", "a": "1", "b": "2", **SPAN}
+
+
+def test_each_version_has_its_own_requests_to_the_request_also_on_a_replica_that_is_upgraded(
+    client: TestClient,
+) -> None:
+    found = client.get("/api/v1/slos/fast/compare", params=ASKED).json()
+    for side, served, first, life in (
+        ("a", A, (T0 - 9e4, 9e12), (T0 - 9e4, UPGRADE - 20)),
+        ("b", B, (T0 - 9e4, 9e12), (UPGRADE, 9e12)),
+    ):
+        whole, part = counted(served, *first), counted(served, *life)
+        assert (found[side]["good"], found[side]["total"]) == (whole[0] + part[0], whole[1] + part[1])
+        assert found[side]["bad"] == found[side]["total"] - found[side]["good"]
+        assert found[side]["burn_rate"] == pytest.approx(found[side]["bad"] / found[side]["total"] / 0.05)
+        assert found[side]["replicas"] == 2
+    assert found["difference"]["significant"] is True
+    assert found["verdict"].startswith("2 was worse than 1: ")
+    low, high = found["difference"]["low"], found["difference"]["high"]
+    assert 0 < low < found["difference"]["difference"] < high
+
+
+def sides(a: tuple[int, int, int], b: tuple[int, int, int]) -> tuple[DifferenceOut | None, str]:
+    """Compare (good, unclear, total) of two sides."""
+    return _tested(*(Side(name, good, total, unclear) for name, (good, unclear, total) in (("a", a), ("b", b))))
+
+
+def test_a_difference_that_two_bucket_bounds_could_have_made_is_not_told() -> None:
+    """The same requests, of which a's engine has the bound at 600 ms and b's has 500 and 750 ms."""
+    told, verdict = sides((960, 0, 1000), (900, 80, 1000))
+    assert told is None
+    assert verdict == (
+        "No difference can be told: 0 of a's requests and 80 of b's lie between two bucket bounds, and may be good."
+    )
+    told, verdict = sides((990, 0, 1000), (800, 100, 1000))
+    assert told is not None
+    assert told.significant and told.difference == pytest.approx(0.1 - 0.01)
+    assert verdict.startswith("b was worse than a: 10.00% to 20.00% of b's requests were bad, 1.00% of a's")
+
+
+def test_sides_with_other_bounds_are_compared_at_one_limit(tmp_path: Path, recorded: list[Series]) -> None:
+    """Of two replicas with the same requests one lacks the bound at the limit: conservative counting would make it worse."""
+    chosen = load(SPEC_TEXT.replace("window: 28d", "window: 28d, off_bucket: conservative"))
+    lacking = [s for s in recorded if s.labels["replica"] == "a"]
+    lacking += [
+        s._replace(labels=s.labels | {"replica": "twin", "instance": "twin:9800", "zone": "zone-twin"})
+        for s in lacking
+        if s.labels.get("le") != "0.6"
+    ]
+    ledger = Ledger(open_database(f"sqlite:///{tmp_path}/ledger.db"))
+    app = create_app(Service(chosen, Recorded(lacking), ledger, clock=lambda: END))
+    asked = {**ASKED, "label": "zone", "a": "zone-a", "b": "zone-twin"}
+    found = TestClient(app).get("/api/v1/slos/fast/compare", params=asked).json()
+    ledger.engine.dispose()
+    assert found["a"]["unclear"] == 0
+    assert found["b"]["unclear"] > 0
+    assert found["b"]["good"] <= found["a"]["good"] <= found["b"]["good"] + found["b"]["unclear"]
+    assert found["difference"] is None
+
+
+def test_a_percentile_is_told_as_the_bounds_between_which_it_lies(client: TestClient) -> None:
+    found = client.get(
+        "/api/v1/slos/fast/compare", params={**ASKED, "label": "zone", "a": "zone-a", "b": "zone-b"}
+    ).json()
+    for side, served in (("a", A), ("b", B)):
+        ordered = sorted(ttft for at, ttft in served if at <= END)
+        assert [one["quantile"] for one in found[side]["percentiles"]] == [0.5, 0.9, 0.95, 0.99]
+        for one in found[side]["percentiles"]:
+            truth = ordered[-(-round(one["quantile"] * len(ordered) * 100) // 100) - 1]
+            assert one["low"] < truth <= one["high"]
+            assert one["latency"] == "time_to_first_token"
+
+
+def test_the_bracket_of_a_quantile_on_both_sides_of_a_bound() -> None:
+    buckets = {0.1: 50, 0.25: 95, float("inf"): 100}
+    assert bracket(buckets, 0.5) == (0.0, 0.1)
+    assert bracket(buckets, 0.51) == (0.1, 0.25)
+    assert bracket(buckets, 0.95) == (0.1, 0.25)
+    assert bracket(buckets, 0.96) == (0.25, float("inf"))
+    assert bracket({}, 0.5) is None
+    assert bracket({0.1: 0, float("inf"): 0}, 0.5) is None
+
+
+def test_adapters_and_deployments_part_the_requests_themselves(recorded: list[Series], tmp_path: Path) -> None:
+    start = next(item for item in recorded if item.name == c.REPLICA_START.name)
+    times = [at for at, _ in start.samples if at >= T0 - 60]
+    more = [
+        Series(
+            c.ADAPTER_REQUESTS.name,
+            {
+                **start.labels,
+                "rank": "0",
+                "adapter": adapter,
+                "deployment": "",
+                "objective": "fast",
+                "outcome": outcome,
+            },
+            [(at, 7.0 + (at - T0) / 15 * step) for at in times],
+        )
+        for adapter, outcome, step in (("law", "good", 9), ("law", "bad", 1), ("none", "good", 10), ("none", "bad", 0))
+    ]
+    ledger = Ledger(open_database(f"sqlite:///{tmp_path}/ledger.db"))
+    client = TestClient(create_app(Service(SPEC, Recorded([*recorded, *more]), ledger, clock=lambda: END)))
+    found = client.get(
+        "/api/v1/slos/fast/compare", params={**ASKED, "label": "adapter", "a": "none", "b": "law"}
+    ).json()
+    assert (found["a"]["good"], found["a"]["total"]) == (4800, 4800)
+    assert (found["b"]["good"], found["b"]["total"], found["b"]["replicas"]) == (4320, 4800, None)
+    ledger.engine.dispose()
+
+
+def gateway(tenant: str, per_scrape: dict[str, int], born: float, reset: float) -> list[Series]:
+    """A tenant's counters at a gateway that starts anew once; nothing of it is there before its first request."""
+    labels = {"gateway": "edge", "model": "m", "tenant": tenant, "instance": "gw:9801"}
+    times = [T0 - 60 + 15 * i for i in range(int(END - T0 + 60) // 15 + 1)]
+
+    def grown(step: int) -> list[tuple[float, float]]:
+        since = {at: reset if at >= reset else born for at in times if at >= born}
+        return [(at, float(step * ((at - begin) // 15 + 1))) for at, begin in since.items()]
+
+    found = [Series(c.GATEWAY_REQUESTS.name, labels, grown(sum(per_scrape.values())))]
+    for reason in sorted({"4xx", "5xx", "left", "broken", *per_scrape} - {"good"}):
+        found.append(Series(c.GATEWAY_FAILURES.name, {**labels, "reason": reason}, grown(per_scrape.get(reason, 0))))
+    counts = {0.5: 6, 0.6: 8, float("inf"): 10}
+    for bound, step in counts.items():
+        found.append(Series(c.GATEWAY_TTFT.bucket, {**labels, "le": c.bucket_bound(bound)}, grown(step)))
+    return [*found, Series(c.GATEWAY_TTFT.count, labels, grown(10))]
+
+
+@pytest.mark.parametrize("failures", [("5xx", "left"), ("500", "429"), ("broken", "4xx"), ("", "400")])
+def test_tenants_are_told_apart_as_the_gateway_saw_them(tmp_path: Path, failures: tuple[str, str]) -> None:
+    ours, clients = (
+        failures  # Plimsoll's gateway says classes, LiteLLM the very status, or nothing where there was none
+    )
+    one = gateway("acme", {"good": 8, ours: 1, clients: 1}, T0 - 60, T0 + 3600)
+    late = gateway("zeta", {"good": 10}, T0 + 1200, T0 + 3600)
+    ledger = Ledger(open_database(f"sqlite:///{tmp_path}/ledger.db"))
+    client = TestClient(create_app(Service(SPEC, Recorded([*one, *late]), ledger, clock=lambda: END)))
+    asked = {**ASKED, "label": "tenant", "a": "acme", "b": "zeta"}
+    up = client.get("/api/v1/slos/up/compare", params=asked).json()
+    scrapes, later = 7200 // 15, 6000 // 15 + 1  # zeta's first scrape has a first request in it
+    assert (up["a"]["good"], up["a"]["total"]) == (8 * scrapes, 9 * scrapes)
+    assert (up["b"]["good"], up["b"]["total"], up["b"]["replicas"]) == (10 * later, 10 * later, None)
+    fast = client.get("/api/v1/slos/fast/compare", params=asked).json()
+    assert (fast["a"]["good"], fast["a"]["total"]) == (8 * scrapes, 10 * scrapes)
+    assert [(p["low"], p["high"]) for p in fast["a"]["percentiles"]] == [
+        (0.0, 0.5),
+        (0.6, None),
+        (0.6, None),
+        (0.6, None),
+    ]
+    ledger.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"b": "3"}, "b: nothing of fast had version='3' then; seen: 1, 2"),
+        ({"label": "nope"}, "a: nothing of fast had nope='1' then; seen: none"),
+        ({"label": 'version"} or up{'}, "query.label"),
+        ({"from": "2023-11-01T00:00:00Z"}, "a week at most"),
+        ({"from": "2023-11-15T00:15:00Z"}, "a week at most"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_with_what_is_there(
+    client: TestClient, asked: dict[str, str], said: str
+) -> None:
+    answer = client.get("/api/v1/slos/fast/compare", params={**ASKED, **asked})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert said in answer.json()["detail"]
+
+
+def test_availability_is_not_parted_by_adapter_and_a_dead_source_is_said(client: TestClient) -> None:
+    refused = client.get("/api/v1/slos/up/compare", params={**ASKED, "label": "adapter"})
+    assert (refused.status_code, "availability is not counted by adapter" in refused.json()["detail"]) == (422, True)
+    goodput = client.get("/api/v1/slos/whole/compare", params={**ASKED, "label": "tenant"})
+    assert (goodput.status_code, "a gateway does not judge goodput" in goodput.json()["detail"]) == (422, True)
+    service = Service(SPEC, Recorded([], down=True), Ledger(open_database("sqlite://")), clock=lambda: END)
+    answer = TestClient(create_app(service)).get("/api/v1/slos/fast/compare", params=ASKED)
+    assert (answer.status_code, answer.json()["detail"]) == (503, "recorded: down")
+    service.ledger.engine.dispose()
+
+
+def test_the_test_is_fishers_and_the_interval_newcombes() -> None:
+    found = difference(1, 100, 7, 100)
+    assert found is not None
+    # By hand: every table with the same margins that is no more likely than this one.
+    tables = hypergeom(200, 8, 100)
+    seen = tables.pmf(7)
+    by_hand = sum(tables.pmf(k) for k in range(9) if tables.pmf(k) <= seen * (1 + 1e-7))
+    assert found.p_value == pytest.approx(by_hand)
+    assert not found.significant
+    # Newcombe 1998, table II, method 10: 56/70 against 48/80 is 0.0524 to 0.3339.
+    paper = difference(80 - 48 + 16, 80, 70 - 14, 70)
+    assert paper is not None
+    assert paper.difference == pytest.approx(0.2)
+    assert [paper.low, paper.high] == pytest.approx([0.0524, 0.3339], abs=1e-4)
+    assert difference(0, 0, 1, 2) is None
+    better = difference(500, 1000, 400, 1000)
+    assert better is not None
+    assert replace(better).significant
+    assert better.high < 0

@@ -1,0 +1,59 @@
+"""The dashboards of the default objectives, as the tests of layout, links and queries read them."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+import yaml
+
+from paths import ROOT
+from plimsoll.alerts.build import render as render_alerts
+from plimsoll.dashboards.build import boards
+from plimsoll.slo.error_budget import burn_rate
+from plimsoll.slo.metrics import recorded
+from plimsoll.slo.spec.objectives import load
+from promql import Dashboard, annotation_queries, panel_queries, panels, variable_queries
+
+OBJECTIVES = (ROOT / "slo" / "objectives.yaml").read_text()
+SPEC = load(OBJECTIVES)
+RENDERED = boards(SPEC)
+BOARDS: Mapping[str, Dashboard] = {name: json.loads(text) for name, text in RENDERED.items()}
+BY_UID = {board["uid"]: board for board in BOARDS.values()}
+PANELS = [
+    pytest.param(panel, id=f"{name}:{panel['title']}") for name, board in BOARDS.items() for panel in panels(board)
+]
+QUERIES = [
+    pytest.param(query.expr, id=f"{name}:{query.panel}:{query.ref}")
+    for name, board in BOARDS.items()
+    for query in (*panel_queries(board), *variable_queries(board), *annotation_queries(board))
+]
+RULES = [
+    rule
+    for name, text in render_alerts(SPEC).items()
+    if name.endswith(".rules.yml")
+    for group in yaml.safe_load(text)["groups"]
+    for rule in group["rules"]
+]
+WINDOWS = {
+    window
+    for one in SPEC.objectives
+    for tier in burn_rate.tiers(one.window.seconds, one.budget_ratio)
+    for window in (tier.long, tier.short)
+}
+BURNS = {name(window) for name in (recorded.burn_rate, recorded.bad_requests) for window in WINDOWS}
+JUDGED = {recorded.GOOD_RATE, recorded.TOTAL_RATE, recorded.TARGET, *BURNS}
+_OF_RULES = {rule["record"] for rule in RULES if "record" in rule}
+OF_MODELS = {name for name in _OF_RULES if name.startswith("model:")}
+OF_REPLICAS = {name for name in _OF_RULES if name.startswith("replica:")}
+# Every recorded series that a dashboard may read, with the labels that it has.
+RECORDED: Mapping[str, set[str]] = {
+    **{name: {"objective", "pool"} for name in JUDGED},
+    **{name: {"le", "model", "region"} for name in OF_MODELS},
+    **{name: {"instance", "replica", "model", "region", "node"} for name in OF_REPLICAS},
+    **{name: {"instance", "region", "node"} for name in (recorded.NODE_CLOCK, recorded.NODE_TEMPERATURE)},
+    recorded.FINGERPRINT: {"pool", "fingerprint", "region"},
+}
+
+each_board = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS.keys())
+each_panel = pytest.mark.parametrize("panel", PANELS)
+each_query = pytest.mark.parametrize("expr", QUERIES)

@@ -1,0 +1,60 @@
+"""Debian's Chromium, driven by Playwright, and the service on a loopback port for it to look at."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from plimsoll.compose.listen import open_socket
+from plimsoll.slo.service.app import create_app
+from plimsoll.slo.service.state import Service
+from stack import require, wait_for
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A headless browser; nothing is downloaded."""
+    path = require("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def served(service: Service) -> Iterator[str]:
+    """Serve pages and API without the jobs; gives the URL."""
+    app = create_app(
+        service, runbooks="# Runbooks\n\n## KvCacheHigh\n\nLook at the queue.", limits={"reads": "10000/second"}
+    )
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    with open_socket("127.0.0.1", 0, None, "") as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        wait_for(lambda: server.started, "the service to listen", 10)
+        yield "http://{}:{}".format(*listening.getsockname()[:2])
+        server.should_exit = True
+        thread.join()
+
+
+class Watched:
+    """A page and all that went wrong on it: what it logged, and what it asked of other hosts."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page, self.url = page, url
+        self.wrong: list[str] = []
+        page.on("console", lambda message: self.wrong.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on(
+            "response",
+            lambda answer: self.wrong.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
+        )
+        page.on("request", lambda request: None if request.url.startswith(url) else self.wrong.append(request.url))
+
+    def open(self, path: str) -> Page:
+        """Go to a page, and return once it has drawn."""
+        self.page.goto(self.url + path)
+        expect(self.page.locator(".chart:empty")).to_have_count(0)
+        return self.page

@@ -1,0 +1,131 @@
+"""Unit tests of Prometheus rules, written as Python data and run by the real promtool.
+
+Series are given by stretches of time, one sample a minute: a counter keeps counting from stretch to stretch.
+"""
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from plimsoll.slo.sli.evidence import Counting, Way
+from plimsoll.slo.sources.selector import Selector
+from stack import promtool_test, versions
+
+
+def counter(*stretches: tuple[float, float | None], start: float = 0.0) -> str:
+    """Samples of a counter from (minutes, events a minute) stretches; None as a rate leaves a gap in the samples."""
+    value, parts = start, []
+    for minutes, per_minute in stretches:
+        if per_minute is None:
+            parts.append(f"_x{round(minutes)}")
+        elif round(minutes):
+            parts.append(f"{value:.9f}+{per_minute:.9f}x{round(minutes) - 1}")
+            value += per_minute * round(minutes)
+    return " ".join(parts)
+
+
+def sample_of(selector: Selector, **labels: str) -> str:
+    """A series that a selector selects, with the labels of one replica."""
+    return series(selector.name, {name: values[0] for name, values in selector.labels} | labels)
+
+
+def series(name: str, labels: Mapping[str, str]) -> str:
+    """Write a series, which is also the selector of that series."""
+    return str(Selector(name, tuple((label, (value,)) for label, value in labels.items())))
+
+
+def requests(
+    counting: Way, *stretches: tuple[float, float | None, float], start: float = 0.0, **labels: str
+) -> list[dict[str, str]]:
+    """Series of one replica that count good and bad requests, from (minutes, good, bad a minute); None as good is a gap."""
+    assert isinstance(counting, Counting)
+    replica = {"instance": "node-a:9800", "replica": "r1", "model": "m", "engine": "vllm", "rank": "0"} | labels
+    bad = next(selector for selector in counting.total if selector not in counting.good)
+    goods = counter(*((minutes, good) for minutes, good, _ in stretches), start=start)
+    bads = counter(*((minutes, None if good is None else bad) for minutes, good, bad in stretches), start=start)
+    own = {name: value for name, value in replica.items() if name != "model"}
+    return [
+        {"series": sample_of(counting.good[0], **own), "values": goods},
+        {"series": sample_of(bad, **own), "values": bads},
+    ]
+
+
+def is_value(expr: str, at: float, value: float) -> dict[str, Any]:
+    """Check that an expression without labels has one value, `at` minutes after the start."""
+    return {"expr": expr, "eval_time": f"{round(at)}m", "exp_samples": [{"labels": "{}", "value": value}]}
+
+
+def is_absent(expr: str, at: float) -> dict[str, Any]:
+    """Check that an expression has no answer at all."""
+    return {"expr": expr, "eval_time": f"{round(at)}m", "exp_samples": []}
+
+
+def fires(at: float, **labels: str) -> dict[str, Any]:
+    """Check that exactly one alert with these labels fires."""
+    return is_value(f"count({_alerts(labels)})", at, 1)
+
+
+def silent(at: float, **labels: str) -> dict[str, Any]:
+    """Check that no alert with these labels fires."""
+    return is_absent(_alerts(labels), at)
+
+
+def _alerts(labels: Mapping[str, str]) -> str:
+    return series("ALERTS", {**labels, "alertstate": "firing"})
+
+
+def case(name: str, given: Sequence[Mapping[str, str]], *checks: Mapping[str, Any]) -> dict[str, Any]:
+    """One promtool test."""
+    return {
+        "name": name,
+        "interval": "1m",
+        "input_series": [dict(one) for one in given],
+        "promql_expr_test": [dict(check) for check in checks],
+    }
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tests of one rule file, evaluated `every` so often. (promtool refuses queries over 10,000 samples: long windows need 5m.)"""
+
+    rules: str
+    cases: Sequence[Mapping[str, Any]]
+    every: str = "1m"
+
+
+def run_batches(folder: Path, batches: Sequence[Batch], on: Sequence[str] = ()) -> None:
+    """Run all of them in one call of each promtool at hand, or of those that are told."""
+    files = []
+    for index, batch in enumerate(batches):
+        rules, tests = f"rules{index}.yml", folder / f"tests{index}.yml"
+        (folder / rules).write_text(batch.rules)
+        document = {
+            "rule_files": [rules],
+            "evaluation_interval": batch.every,
+            "tests": [dict(one) for one in batch.cases],
+        }
+        tests.write_text(yaml.safe_dump(document, sort_keys=False, width=1000))
+        files.append(tests)
+    promtool_test(files, on or versions("promtool"))
+
+
+def run_cases(folder: Path, rules: str, cases: Sequence[Mapping[str, Any]], on: Sequence[str] = ()) -> None:
+    """Run tests on rules that are evaluated every minute."""
+    run_batches(folder, [Batch(rules, cases)], on)
+
+
+def only(rules: str, names: Container[str], tier: str = "") -> str:
+    """Those rules of a file that record or raise one of these names (of one tier): promtool evaluates every rule in every test."""
+
+    def wanted(rule: Mapping[str, Any]) -> bool:
+        named = (rule.get("alert") or rule["record"]) in names
+        return named and (not tier or rule["labels"].get("tier", tier) == tier)
+
+    groups = [
+        group | {"rules": [rule for rule in group["rules"] if wanted(rule)]}
+        for group in yaml.safe_load(rules)["groups"]
+    ]
+    return yaml.safe_dump({"groups": groups}, width=10_000)

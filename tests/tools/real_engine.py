@@ -1,0 +1,187 @@
+"""A real vLLM on CPU with a tiny random model, in its own virtual environment, with our plugin of the current tree.
+
+Run as a script it prepares the environment (`make test` does); the fixture `engine` starts it.
+"""
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from paths import PACKAGES, ROOT, TESTS
+from stack import free_port
+
+MODEL = "meta-llama/Llama-3.3-70B-Instruct"
+VERSION = "0.32.0"
+
+
+class Unavailable(Exception):
+    """The engine cannot be had here; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A prepared environment: its Python and the folder of the model."""
+
+    python: Path
+    model: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A running server: its root URL, the model's served name and the log."""
+
+    url: str
+    model: str
+    log: Path
+
+    def metrics(self) -> str:
+        """The server's own metrics page."""
+        return httpx.get(f"{self.url}/metrics", trust_env=False).raise_for_status().text
+
+
+def versions() -> list[str]:
+    """Versions that there is a lock file for."""
+    return sorted(
+        path.name.removeprefix("engine-").removesuffix(".lock") for path in (TESTS / "tools").glob("engine-*.lock")
+    )
+
+
+@functools.cache
+def prepare(version: str = VERSION) -> Installation:
+    """Install vLLM for CPU once per machine, version and lock file (minutes; later at once); raises Unavailable."""
+    lock = TESTS / "tools" / f"engine-{version}.lock"
+    recipe = lock.read_bytes() + (TESTS / "tools" / "tiny_model.py").read_bytes() + sys.version.encode()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plimsoll"
+    root = cache / f"engine-{version}-{hashlib.sha256(recipe).hexdigest()[:12]}"
+    installation = Installation(root / "bin/python", root / "model")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with (root.parent / f"{root.name}.lock").open("w") as busy:
+        fcntl.flock(busy, fcntl.LOCK_EX)
+        if not (root / "complete").exists():
+            shutil.rmtree(root, ignore_errors=True)
+            _install(installation, root, lock)
+            (root / "complete").touch()
+    return installation
+
+
+def _install(installation: Installation, root: Path, lock: Path) -> None:
+    """Torch first, with what it asks for on this platform; the rest is pinned whole, without vLLM's audio and image parts."""
+    print(f"Preparing the test engine in {root} (once; some minutes)", flush=True)
+    torch = next(line for line in lock.read_text().splitlines() if line.startswith("torch=="))
+    pip: list[str | Path] = [installation.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _run([sys.executable, "-m", "venv", root])
+    _run([*pip, "-c", lock, torch])
+    _run([*pip, "--no-deps", "-r", lock])
+    _run([installation.python, TESTS / "tools" / "tiny_model.py", installation.model])
+
+
+def _run(command: Sequence[str | Path]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if not line.startswith("WARNING")]
+        raise Unavailable(f"`{' '.join(map(str, command[:6]))} …` failed: {' '.join(errors[-2:])}")
+
+
+@contextlib.contextmanager
+def start(
+    version: str = VERSION,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    objectives: Path | None = None,
+    sequences: int = 16,
+) -> Iterator[Engine]:
+    """Start a server on a free port of loopback, wait until it is healthy, and end it with all its children.
+
+    `objectives` is the file that our plugin reads (default: the packaged one). Raises Unavailable where it cannot be installed.
+    """
+    installation, port = prepare(version), free_port()
+    with tempfile.TemporaryDirectory(prefix="plimsoll-engine-") as folder:
+        engine = Engine(f"http://127.0.0.1:{port}", MODEL, Path(folder) / "log")
+        command: list[str | Path] = [
+            *(installation.python, "-m", "vllm.entrypoints.openai.api_server", "--model", installation.model),
+            *("--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port), "--load-format", "dummy"),
+            *("--max-model-len", "2048", "--max-num-seqs", str(sequences), "--enforce-eager"),
+            # A chunk for every 20 tokens: thousands a second keep server and client, both Python, busier than the engine.
+            *("--stream-interval", "20", *arguments),
+        ]
+        settings = {
+            "PYTHONPATH": os.pathsep.join((str(_plugin(Path(folder))), str(PACKAGES))),
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            # One thread: the model is tiny, and threads that wait for each other on busy cores make a step 3 times as long.
+            "OMP_NUM_THREADS": "1",
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            # The worker within the engine's process: apart, both spin on what they share, and nothing is left for the server.
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+            "HF_HUB_OFFLINE": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+            **({"PLIMSOLL_OBJECTIVES": str(objectives)} if objectives else {}),
+            **(environment or {}),
+        }
+        with engine.log.open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **settings},
+                cwd=folder,
+                start_new_session=True,
+            )
+        try:
+            _wait(engine, process)
+            yield engine
+        finally:
+            _end(process)
+
+
+def _plugin(folder: Path) -> Path:
+    """Make the current tree's entry points visible to the engine, without installing anything that could go stale."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    info = folder / "site" / f"plimsoll_slo-{project['version']}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    groups = project["entry-points"].items()
+    lines = [line for group, points in groups for line in (f"[{group}]", *(f"{k} = {v}" for k, v in points.items()))]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    return info.parent
+
+
+def _wait(engine: Engine, process: subprocess.Popen[bytes], seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < end:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{engine.url}/health", trust_env=False).status_code == 200:
+                return
+        time.sleep(0.2)
+    tail = "\n".join(engine.log.read_text(errors="replace").splitlines()[-30:])
+    raise RuntimeError(f"vLLM did not become healthy (exit code {process.poll()}):\n{tail}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(30)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+if __name__ == "__main__":
+    for each in versions():
+        try:
+            prepare(each)
+        except Unavailable as why:
+            print(f"vLLM {each} is not available, so tests that need it are skipped: {why}", file=sys.stderr)

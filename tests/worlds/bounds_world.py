@@ -1,0 +1,8 @@
+"""What several test modules share of bounds world."""
+
+from plimsoll.slo.spec.objectives import Spec, load
+from world import SPEC_TEXT
+
+
+def spec(off_bucket: str, indicator: str = "time_to_first_token: 600ms") -> Spec:
+    return load(SPEC_TEXT.replace("{time_to_first_token: 600ms}", f"{{{indicator}}}, off_bucket: {off_bucket}"))

@@ -1,0 +1,39 @@
+"""What the demo's engine does not do, worked out from what it does: a cache behind the GPU's, speculative decoding, an adapter.
+
+SIMULATED: fixed shares of real counts of the simulated engine, so that panels about them have something true to a rule to show.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from plimsoll.exporters.collector import Point
+from plimsoll.slo import metrics as c
+
+BEHIND = 0.3  # of the tokens that the GPU's cache did not have
+PROPOSED, ACCEPTED = 4, 1.5  # tokens a draft
+LAW = 0.25  # share of the requests that go to the adapter `law`
+
+
+def with_features(points: Sequence[Point]) -> Iterator[Point]:
+    """Pass points on, with those of the three features put in; counters stay whole numbers and never fall."""
+    asked = 0.0
+    for point in points:
+        if point.metric == c.PREFIX_QUERIED:
+            asked += point.value
+        if point.metric == c.PREFIX_HIT:
+            asked -= point.value
+    for point in points:
+        if point.metric == c.EXTERNAL_PREFIX_QUERIED:
+            yield point._replace(value=asked)
+        elif point.metric == c.EXTERNAL_PREFIX_HIT:
+            yield point._replace(value=float(int(asked * BEHIND)))
+        else:
+            yield point
+        if point.metric == c.GENERATION_TOKENS:
+            drafts = int(point.value / (1 + ACCEPTED))
+            for metric, each in ((c.DRAFTS, 1), (c.DRAFTED, PROPOSED), (c.DRAFTED_ACCEPTED, ACCEPTED)):
+                yield Point(metric, point.labels, float(int(drafts * each)))
+        if point.metric == c.OBJECTIVE_REQUESTS:
+            law = int(point.value * LAW)
+            for adapter, value in (("law", law), ("none", point.value - law)):
+                labels = {**point.labels, "adapter": adapter, "deployment": ""}
+                yield Point(c.ADAPTER_REQUESTS, labels, float(value))
