@@ -16,7 +16,7 @@ HEAD = """# The incident theatre
 
 {count} incidents, played at once, one pool each, through a real Prometheus ({prometheus}) and a real Alertmanager to a local
 server that plays PagerDuty's Events API. The numbers are simulated: every replica's counters and gauges follow a file in
-`tests/fixtures/theatre/`, and another file is another incident. `tests/test_theatre.py` plays it and asserts: exactly one
+`tests/fixtures/theatre/`, and another file is another incident. `tests/alerts/test_theatre.py` plays it and asserts: exactly one
 page per incident that deserves one, none for the others.
 
 Played on 2026-11-21 on 2 shared cores of an AMD EPYC, Debian 12, Python 3.11, by `python tests/tools/theatre.py --write`.

@@ -26,7 +26,7 @@ class Query(NamedTuple):
 
 
 class Answers(Protocol):
-    """What `tests.stack.Prometheus` offers."""
+    """What `stack.Prometheus` offers."""
 
     def query_range(self, promql: str, start: float, end: float, step: float) -> list[Any]:
         """Series with `labels` and `points`."""

@@ -1,6 +1,6 @@
 """What makes an alert fire and what falls just short of it, as data: the shape of a case, and how its series are written.
 
-The cases are in `pool_cases`, `gpu_cases` and `watching_cases`; `tests/rules/health.yml` holds the older alerts in the same
+The cases are in `pool_cases`, `gpu_cases` and `watching_cases`; `tests/fixtures/rules/health.yml` holds the older alerts in the same
 manner, by hand. A case is played by the real promtool: with the numbers of `over` the alert fires at `at` with exactly this
 text, with those of `under` it stays silent. Series are sampled every 15 seconds for two hours unless a span says otherwise.
 """
