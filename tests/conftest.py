@@ -1,6 +1,8 @@
 """Fixtures that several test modules share."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,25 +13,13 @@ from postgresql import PostgreSQL
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Deal the tests to workers (pytest-xdist): by group, and what is given the most time first, so that none ends long after the others."""
+    """Begin with the modules that may take longest: workers take a module each (pytest-xdist), and none shall end long after the others."""
+    patience: Counter[Path] = Counter()
     for item in items:
-        if group := _group(item):
-            item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=_seconds, reverse=True)
-
-
-def _group(item: pytest.Item) -> str | None:
-    """Name of the tests that one worker runs one after the other: all with a real engine, and those that share a fixture of their module."""
-    if item.get_closest_marker("engine"):
-        return "engine"
-    fixtures = item._fixtureinfo.name2fixturedefs.values() if isinstance(item, pytest.Function) else ()
-    return item.path.stem if any(one.scope == "module" for found in fixtures for one in found) else None
-
-
-def _seconds(item: pytest.Item) -> float:
-    """Seconds that a test is given, if more than others."""
-    marker = item.get_closest_marker("timeout")
-    return float(marker.args[0]) if marker else 0.0
+        marker = item.get_closest_marker("timeout")
+        seconds = marker.args[0] if marker else 1 if item.get_closest_marker("slow") else 0
+        patience[item.path] = max(patience[item.path], seconds)
+    items.sort(key=lambda item: patience[item.path], reverse=True)
 
 
 @pytest.fixture(scope="session")

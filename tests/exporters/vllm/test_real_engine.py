@@ -19,7 +19,7 @@ from plimsoll.slo.metrics import Metric, bucket_bound
 from real_engine import Engine, Unavailable, start
 from stack import wait_for
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 # Bounds of vLLM's histograms, among them the default objectives' limits (600 ms, 40 ms, 4 s): so its page counts them exactly.
 BUCKETS = {

@@ -12,7 +12,7 @@ import pytest
 from paths import PACKAGES, ROOT
 from real_engine import MODEL, Installation, Unavailable, prepare, versions
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 # Runs in the engine's Python: plays each scenario's steps of one request each, then prints counters and log lines.
 SCRIPT = """
