@@ -13,7 +13,7 @@ from plimsoll.slo.metrics import recorded
 from plimsoll.slo.spec.objectives import Objective
 from plimsoll.slo.units import duration_text, percent_text
 
-NAME = "ObjectiveBurn"
+NAME = "SLOErrorBudgetBurn"
 TIMES = '{{ $value | printf "%.1f" }}'
 
 
@@ -23,7 +23,7 @@ def burn_alerts(objective: Objective) -> list[Alert]:
 
 
 def _alert(objective: Objective, tier: burn_rate.Tier) -> Alert:
-    at_best = objective.bracketed and burn_rate.AT_BEST[tier.severity]
+    at_best = objective.has_bounds and burn_rate.AT_BEST[tier.severity]
     long, short = (of(recorded.burn_rate(window, at_best), objective) for window in (tier.long, tier.short))
     bad = of(recorded.bad_requests(tier.long, at_best), objective)
     factor = f"{tier.factor:.10g}"
@@ -44,13 +44,13 @@ def _alert(objective: Objective, tier: burn_rate.Tier) -> Alert:
 
 
 def _description(objective: Objective, tier: burn_rate.Tier, bad: str, long: str) -> str:
-    """Say what is promised, what happened in the long window, what is left and for how long; of a bracketed one at the least."""
-    left = f'min by (objective) ({metrics.BUDGET_LEFT}{{objective="{objective.id}"}})'
+    """Say what is promised, what happened in the long window, what is left and for how long; of a has_bounds one at the least."""
+    left = f'min by (objective) ({metrics.BUDGET_REMAINING}{{objective="{objective.id}"}})'
     fastest = of(recorded.burn_rate(tier.long), objective)
     lasts = f"round(({left} > 0) * {objective.window.seconds:.0f} / on (objective) {fastest}, 60)"
     share, span = f"{long} * {objective.budget_ratio!r}", objective.window
     were, least = "bad", ""
-    if objective.bracketed:
+    if objective.has_bounds:
         were, least = "surely bad" if burn_rate.AT_BEST[tier.severity] else "not surely good", " at the least"
     return " ".join(
         (

@@ -42,7 +42,7 @@ def _capacity(pool: Pool, how: str = "avg") -> str:
 
 def _near_capacity(pool: Pool) -> Alert:
     return Alert(
-        name="PoolNearCapacity",
+        name="LLMPoolNearCapacity",
         severity="ticket",
         expr=f"{_tokens(pool, SPAN)}\n/ ({_capacity(pool)} * {_serving(pool)}) > {FULL}",
         summary=f"works at {PERCENT} of its measured capacity",
@@ -58,17 +58,17 @@ def _near_capacity(pool: Pool) -> Alert:
 def _not_redundant(pool: Pool) -> Alert:
     """What the others would carry if the pool lost a node, as a share of what they can: of their KV cache, and of their capacity."""
     serving, lost = _serving(pool), pool.node.replicas
-    cache = f"sum(avg_over_time({of(c.KV_CACHE_USAGE, pool.model)}[{SPAN}])) / ({pool.kv_cache_limit:g} * ({serving} - {lost}))"
+    cache = f"sum(avg_over_time({of(c.KV_CACHE_USAGE, pool.model)}[{SPAN}])) / ({pool.max_kv_cache_usage:g} * ({serving} - {lost}))"
     rest = f"({_capacity(pool)} * {serving} - {lost} * {_capacity(pool, 'max')})"
     tokens = f"{_tokens(pool, SPAN)} / {rest}"
     return Alert(
-        name="PoolNotRedundant",
+        name="LLMPoolOvercommitted",
         severity="ticket",
         expr=f"({cache} > 1\nor {tokens} > 1) < +Inf",
         summary=f"cannot lose a node: the rest would carry {PERCENT}",
         description=(
             f"With one node fewer, the load of the last {SPAN} would be {PERCENT} of what the other nodes of {pool.name} can carry "
-            f"(KV cache up to {percent_text(pool.kv_cache_limit)}, or their measured tokens a second). Any loss would be felt."
+            f"(KV cache up to {percent_text(pool.max_kv_cache_usage)}, or their measured tokens a second). Any loss would be felt."
         ),
         panel=links.NODES,
         pool=pool.name,
@@ -80,7 +80,7 @@ def _spare_missing(pool: Pool) -> Alert:
     busy = f"count(sum by (instance, replica) (increase({of(c.PROMPT_TOKENS, pool.model)}[10m])) > 0)"
     spares = pool.nodes.warm_spares * pool.node.replicas
     return Alert(
-        name="WarmSpareMissing",
+        name="LLMWarmSpareMissing",
         severity="ticket",
         expr=f"{_serving(pool)} - ({busy} or vector(0)) < {spares}",
         hold=900,
@@ -103,7 +103,7 @@ def _dear(pool: Pool) -> Alert:
     usd, tokens = (f"avg_over_time(({one})[{DEAR}:5m])" for one in (hourly, _tokens(pool, "10m")))
     cost = f"{usd}\n/ (0.0036 * {tokens})"
     return Alert(
-        name="TokensDear",
+        name="LLMTokenCostHigh",
         severity="ticket",
         expr=f"{cost} > {limit:g}",
         summary=f"a million tokens cost {VALUE} USD",

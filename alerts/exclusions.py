@@ -9,7 +9,7 @@ from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 
-NAME = "PoolExcluded"
+NAME = "SLOExclusionActive"
 # Most rules average over ten minutes; so long after the work they still see it, and so long they stay muted.
 AFTER = "10m"
 

@@ -1,4 +1,4 @@
-"""Recorded series of the whole fleet: what a dashboard over hours would otherwise work out anew from every bucket of every replica.
+"""Recorded series of the whole fleet: what a dashboard over hours would otherwise work out again from every bucket of every replica.
 
 With 100 replicas the quantiles of one on-call dashboard read some 12,000 bucket series; summed over replicas as they come in,
 they read some 120. Buckets stay buckets, so that any quantile can be taken from them; a quantile is recorded for single

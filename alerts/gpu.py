@@ -6,7 +6,7 @@ The driver's own verdict (`gpu_recovery_action`) decides; an XID says why.
 from collections.abc import Iterable
 
 from plimsoll.alerts.rules import Alert
-from plimsoll.alerts.templates import GPU, INSTANCE, PERCENT, SECONDS, VALUE, Owned, one_of, owners
+from plimsoll.alerts.templates import GPU, INSTANCE, PERCENT, SECONDS, VALUE, OwnedHardware, one_of, owners
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics.xids import XIDS, Severity
@@ -40,7 +40,7 @@ def _lost(spec: Spec) -> list[Alert]:
     names = f'{{{{ range query (printf "{info}" $labels.instance) }}}} {{{{ .Labels.replica }}}}{{{{ end }}}}'
     return [
         Alert(
-            name="GpuLost",
+            name="GPULost",
             severity="page",
             expr=owned(f"{c.GPU_UP} == 0", "instance"),
             hold=60,
@@ -58,13 +58,13 @@ def _lost(spec: Spec) -> list[Alert]:
     ]
 
 
-def _pages(pool: str, owned: Owned) -> list[Alert]:
+def _pages(pool: str, owned: OwnedHardware) -> list[Alert]:
     faults = (c.GPU_REMAP_FAILED, c.GPU_SRAM_THRESHOLD_EXCEEDED, c.GPU_MEMORY_UNREPAIRABLE)
     failed = f"max by ({EACH}) ({' or '.join(f'{fault} == 1' for fault in faults)})"
     asked = one_of("(printf `%.0f` $value)", {str(number): text for number, text in ACTIONS.items()}, "a recovery")
     return [
         Alert(
-            name="GpuRecoveryNeeded",
+            name="GPURecoveryRequired",
             severity="page",
             expr=owned(f"max by ({EACH}) ({c.GPU_RECOVERY_ACTION}) > 0", "instance"),
             hold=60,
@@ -75,7 +75,7 @@ def _pages(pool: str, owned: Owned) -> list[Alert]:
         ),
         _xid("page", pool, owned),
         Alert(
-            name="GpuMemoryFailed",
+            name="GPUMemoryUnrepairable",
             severity="page",
             expr=owned(failed, "instance"),
             summary=f"{INSTANCE}: a GPU's memory cannot repair itself",
@@ -86,13 +86,13 @@ def _pages(pool: str, owned: Owned) -> list[Alert]:
     ]
 
 
-def _xid(severity: Severity, pool: str = "", owned: Owned = lambda vector, on: vector) -> Alert:
+def _xid(severity: Severity, pool: str = "", owned: OwnedHardware = lambda vector, on: vector) -> Alert:
     """An XID of the last ten minutes, by the table of severities. Its time is read, not its count: the first one tells."""
     rows = {str(xid.number): f"{xid.meaning}; {xid.action}" for xid in XIDS.values() if xid.severity == severity}
     numbers = "|".join(rows)
     told = f'max by (instance, uuid, xid) ({c.GPU_XID_LAST}{{xid=~"{numbers}"}})'
     return Alert(
-        name="GpuXid",
+        name="GPUXIDError",
         severity=severity,
         expr=owned(f"time() - {told} < 600", "instance"),
         summary=f"{INSTANCE}: GPU error XID {{{{ $labels.xid }}}}",
@@ -113,7 +113,7 @@ def _memory_tickets() -> Iterable[Alert]:
     pending = f"max by ({EACH}) ({' or '.join(f'{repair} == 1' for repair in waiting)})"
     errors = f'sum by ({EACH}) (increase({c.GPU_ECC_ERRORS}{{error="uncorrected"}}[1h]))'
     yield _ticket(
-        "GpuResetDue",
+        "GPUResetPending",
         pending,
         "a GPU waits for a reset",
         "has a repair ready that its next reset brings: do it at the next drain.",
@@ -121,7 +121,7 @@ def _memory_tickets() -> Iterable[Alert]:
         600,
     )
     yield _ticket(
-        "GpuMemoryErrors",
+        "GPUUncorrectableECCErrors",
         f"{errors} > 0",
         "uncorrected GPU memory errors",
         f"had {VALUE} uncorrected memory errors within an hour: what ran there may have failed.",
@@ -138,7 +138,7 @@ def _held_back() -> Iterable[Alert]:
         "{{ else }}an unknown share{{ end }}"
     )
     yield _ticket(
-        "GpuThrottled",
+        "GPUClocksThrottled",
         f'max by ({EACH}, reason) (avg_over_time({c.GPU_CLOCK_LIMITED}{{reason=~"{HOT}"}}[10m])) > 0.1',
         f"a GPU's clocks held down {PERCENT} of the time",
         f"ran slower because of {{{{ $labels.reason }}}} for {PERCENT} of the last 10 minutes; its SM clock lost {kept} of its most.",
@@ -146,7 +146,7 @@ def _held_back() -> Iterable[Alert]:
     )
     limit, shipped = (f"max by ({EACH}) ({metric})" for metric in (c.GPU_POWER_LIMIT, c.GPU_POWER_LIMIT_DEFAULT))
     yield _ticket(
-        "GpuPowerCapped",
+        "GPUPowerLimitReduced",
         f"{limit} < 0.98 * {shipped}",
         f"a GPU is capped at {VALUE} W",
         f"may draw {VALUE} W, less than it was shipped with: someone or something set a limit, and tokens pay for it.",
@@ -157,7 +157,7 @@ def _held_back() -> Iterable[Alert]:
 
 def _links() -> Iterable[Alert]:
     yield _ticket(
-        "NvlinkDown",
+        "GPUNVLinkDown",
         f"count by ({EACH}) ({c.GPU_NVLINK_UP} == 0 and max_over_time({c.GPU_NVLINK_UP}[1d]) == 1)",
         f"{VALUE} NVLinks of a GPU went down",
         f"has {VALUE} NVLinks down that were up within a day: tensor parallelism slows or stops.",
@@ -165,15 +165,15 @@ def _links() -> Iterable[Alert]:
         60,
     )
     yield _ticket(
-        "NvlinkErrors",
+        "GPUNVLinkErrors",
         f'sum by ({EACH}) (increase({c.GPU_NVLINK_ERRORS}{{kind=~"recovery|recovery_failed"}}[1h])) > 0.5',
         "an NVLink had to recover",
-        f"trained its NVLinks anew {VALUE} times within an hour: each time its traffic stood still.",
+        f"trained its NVLinks again {VALUE} times within an hour: each time its traffic stood still.",
         links.GPU_NVLINKS,
     )
     width, most = (f"max by ({EACH}) ({metric})" for metric in (c.GPU_PCIE_WIDTH, c.GPU_PCIE_WIDTH_MAX))
     yield _ticket(
-        "PcieLinkNarrow",
+        "GPUPCIeLinkDegraded",
         f"{width} < {most}",
         f"a GPU has only {VALUE} PCIe lanes",
         f"runs on {VALUE} PCIe lanes, fewer than GPU and slot can: a bad contact or riser. Loading and offloading slow down.",

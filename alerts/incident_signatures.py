@@ -16,7 +16,7 @@ from plimsoll.slo.units import duration_text
 
 # How often as much as usual makes a burst: prompts half as long again, their prefill twice, everyone's tokens a quarter later.
 LONGER, SLOWER_PREFILL, LATER_TOKENS = 1.5, 2, 1.25
-# How often as long as for the others makes a replica cold or slow, as for the alerts ColdReplicaServes and ReplicaSlow.
+# How often as long as for the others makes a replica cold or slow, as for the alerts LLMReplicaServingWhileCold and LLMReplicaSlow.
 COLD_TTFT, SLOW_TPOT = 3, 2
 USUAL = "[1h] offset 5m"
 NOW = f"[{duration_text(RATE)}]"
@@ -38,7 +38,7 @@ def _prefill_burst(pool: Pool) -> str:
         f"{_p95(c.PREFILL, pool)} > bool {SLOWER_PREFILL} * {_p95(c.PREFILL, pool, usual=True)}",
         f"{_p95(c.TPOT, pool)} > bool {LATER_TOKENS} * {_p95(c.TPOT, pool, usual=True)}",
         f"{_prompt(pool, NOW)} > bool {LONGER} * {_prompt(pool, USUAL)}",
-        f"{_kv_cache(pool)} <= bool {pool.kv_cache_limit:g}",
+        f"{_kv_cache(pool)} <= bool {pool.max_kv_cache_usage:g}",
     )
     return "\n* ".join(f"({sign})" for sign in signs)
 
@@ -47,7 +47,7 @@ def _kv_cache_full(pool: Pool) -> str:
     """No room for another context: requests wait for it, or are pushed out for it (R22)."""
     waits = f"sum by (region) (avg_over_time({of(c.REQUESTS_WAITING, pool.model)}{NOW})) >= bool 1"
     pushed = f"sum by (region) (rate({of(c.PREEMPTIONS, pool.model)}{NOW})) > bool 0"
-    return f"({_kv_cache(pool)} > bool {pool.kv_cache_limit:g})\n* (({waits}) + ({pushed}) > bool 0)"
+    return f"({_kv_cache(pool)} > bool {pool.max_kv_cache_usage:g})\n* (({waits}) + ({pushed}) > bool 0)"
 
 
 def _cold_start(pool: Pool) -> str:

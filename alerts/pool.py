@@ -1,6 +1,6 @@
 """Alerts on saturation and health, as data: what eats the budget, and what would blind us.
 
-Rules of a pool are written once per pool of the objectives file, selected by the pool's model and labelled with its name.
+Rules of a pool are written once per pool of the objectives file, selected by the pool's model and labeled with its name.
 A thing that is down says no model any more; then the pool is what it served within the last day (`wording.of_pool`), and a last
 rule without a pool catches what never said (`wording.of_no_pool`). Smoothed values have no `for`: either smooths, never both.
 """
@@ -11,7 +11,7 @@ from plimsoll.alerts.capacity import capacity_alerts
 from plimsoll.alerts.exclusions import exclusion_alerts
 from plimsoll.alerts.rules import Alert
 from plimsoll.alerts.saturation import pool_warnings
-from plimsoll.alerts.templates import INSTANCE, PERCENT, REPLICA, VALUE, Owned, of, of_no_pool, of_pool
+from plimsoll.alerts.templates import INSTANCE, PERCENT, REPLICA, VALUE, OwnedHardware, of, of_no_pool, of_pool
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.spec.objectives import Pool, Spec
@@ -39,7 +39,7 @@ def _pool_alerts(spec: Spec, pool: Pool) -> list[Alert]:
     ]
 
 
-def _lost(pool: str, owned: Owned, cold_start: float) -> list[Alert]:
+def _lost(pool: str, owned: OwnedHardware, cold_start: float) -> list[Alert]:
     return [_replica_down(pool, owned, cold_start), _exporter_absent(pool, owned)]
 
 
@@ -48,13 +48,13 @@ def _kv_cache(pool: Pool) -> list[Alert]:
     usage, waiting, preempted = (
         of(metric, pool.model) for metric in (c.KV_CACHE_USAGE, c.REQUESTS_WAITING, c.PREEMPTIONS)
     )
-    known = f"max by (instance, replica) ({usage} offset 10m)"  # a newborn has no ten minutes to judge yet
-    high = f"max by (instance, replica) (avg_over_time({usage}[10m])) > {pool.kv_cache_limit:g}\nand {known} >= 0"
+    known = f"max by (instance, replica) ({usage} offset 10m)"  # a newborn has no ten minutes to evaluate yet
+    high = f"max by (instance, replica) (avg_over_time({usage}[10m])) > {pool.max_kv_cache_usage:g}\nand {known} >= 0"
     queued = f"sum by (instance, replica) (avg_over_time({waiting}[10m])) >= 1"
     pushed = f"sum by (instance, replica) (increase({preempted}[10m])) >= {KV_PREEMPTIONS}"
-    numbers = f"KV-cache use of {REPLICA} was {PERCENT} on average over 10 minutes (alarm above {percent_text(pool.kv_cache_limit)})."
+    numbers = f"KV-cache use of {REPLICA} was {PERCENT} on average over 10 minutes (alarm above {percent_text(pool.max_kv_cache_usage)})."
     ticket = Alert(
-        name="KvCacheHigh",
+        name="LLMKVCacheUsageHigh",
         severity="ticket",
         expr=high,
         summary=f"{REPLICA}: KV cache {PERCENT} full",
@@ -78,12 +78,12 @@ def _queue(pool: Pool) -> Alert:
     waiting = f"avg_over_time({of(c.REQUESTS_WAITING, pool.model)}[2m])"
     replicas = f"count(group by (instance, replica) ({waiting}))"
     return Alert(
-        name="QueueTooLong",
+        name="LLMQueueDepthHigh",
         severity="page",
-        expr=f"{pool.node.replicas} * sum({waiting})\n/ {replicas} > {pool.queue_per_node}",
-        summary=f"{VALUE} requests wait per node (limit {pool.queue_per_node})",
+        expr=f"{pool.node.replicas} * sum({waiting})\n/ {replicas} > {pool.max_waiting_per_node}",
+        summary=f"{VALUE} requests wait per node (limit {pool.max_waiting_per_node})",
         description=(
-            f"On average over 2 minutes {VALUE} requests waited per node of {pool.name} (limit {pool.queue_per_node}, "
+            f"On average over 2 minutes {VALUE} requests waited per node of {pool.name} (limit {pool.max_waiting_per_node}, "
             f"{pool.nodes.min} to {pool.nodes.max} nodes). New requests wait behind them for their first token."
         ),
         panel=links.QUEUE,
@@ -101,7 +101,7 @@ def _stalled(pool: Pool) -> Alert:
         )
     )
     return Alert(
-        name="ReplicaStalled",
+        name="LLMReplicaStalled",
         severity="page",
         expr=f"{work} > 0\nand ({tokens}) == 0",
         hold=60,
@@ -118,7 +118,7 @@ def _replicas_missing(pool: Pool) -> Alert:
     least = pool.nodes.min * pool.node.replicas
     serving = f"{of(c.REPLICA_INFO, pool.model)} and on (instance, replica) {c.REPLICA_UP} == 1"
     return Alert(
-        name="ReplicasMissing",
+        name="LLMReplicasBelowMinimum",
         severity="page",
         expr=f"(count(group by (instance, replica) ({serving})) or vector(0)) < {least}",
         hold=300,
@@ -133,7 +133,7 @@ def _flapping(pool: Pool) -> Alert:
     """A replica that dies and comes back before it counts as down. A rollout restarts it once or twice."""
     started = of(c.REPLICA_START, pool.model)
     return Alert(
-        name="ReplicaFlapping",
+        name="LLMReplicaCrashLooping",
         severity="page",
         expr=f"max by (instance, replica) (changes({started}[1h])) >= {RESTARTS}",
         summary=f"{REPLICA}: restarted {VALUE} times in an hour",
@@ -144,11 +144,11 @@ def _flapping(pool: Pool) -> Alert:
     )
 
 
-def _replica_down(pool: str, owned: Owned, cold_start: float) -> Alert:
+def _replica_down(pool: str, owned: OwnedHardware, cold_start: float) -> Alert:
     """A replica that did not come back: a restart, planned or not, takes a cold start, and wakes nobody."""
     hold = cold_start + LOADED
     return Alert(
-        name="ReplicaDown",
+        name="LLMReplicaDown",
         severity="page",
         expr=owned(f"{c.REPLICA_UP} == 0", "instance, replica"),
         hold=hold,
@@ -163,11 +163,11 @@ def _replica_down(pool: str, owned: Owned, cold_start: float) -> Alert:
     )
 
 
-def _exporter_absent(pool: str, owned: Owned) -> Alert:
+def _exporter_absent(pool: str, owned: OwnedHardware) -> Alert:
     """A target that was an exporter within the last day cannot be scraped: its node is lost, or unseen."""
     exporter = f"up == 0 and on (job, instance) group by (job, instance) (last_over_time({c.COLLECTOR_SUCCESS}[1d]))"
     return Alert(
-        name="ExporterAbsent",
+        name="PlimsollExporterDown",
         severity="page",
         expr=owned(f"({exporter})", "instance"),
         hold=300,
@@ -180,7 +180,7 @@ def _exporter_absent(pool: str, owned: Owned) -> Alert:
 
 def _all_exporters_absent() -> Alert:
     return Alert(
-        name="AllExportersAbsent",
+        name="PlimsollAllExportersDown",
         severity="page",
         expr=f"absent({c.COLLECTOR_SUCCESS})",
         hold=300,

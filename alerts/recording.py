@@ -23,7 +23,7 @@ STEP = 60.0  # seconds between the points at which bad requests are added up
 
 
 def recordings(objective: Objective, pool: Pool) -> list[Recording]:
-    """List an objective's recorded series, each after those that it reads. A bracketed one's pages read what is bad at best."""
+    """List an objective's recorded series, each after those that it reads. A has_bounds one's pages read what is bad at best."""
     labels = {"objective": objective.id, "pool": objective.pool}
     tiers = burn_rate.tiers(objective.window.seconds, objective.budget_ratio)
     ways = [_evidence(way) for way in countings(objective, pool)]
@@ -33,8 +33,8 @@ def recordings(objective: Objective, pool: Pool) -> list[Recording]:
         recorded.TARGET: f"vector({float(objective.target)!r})",
         **_burning(objective, tiers, at_best=False),
     }
-    if objective.bracketed:
-        expressions[recorded.GOOD_AT_BEST] = _best(way.most for way in ways)
+    if objective.has_bounds:
+        expressions[recorded.GOOD_UPPER_BOUND] = _best(way.most for way in ways)
         expressions |= _burning(objective, [tier for tier in tiers if burn_rate.AT_BEST[tier.severity]], at_best=True)
     return [Recording(name, expr, labels) for name, expr in expressions.items()]
 
@@ -122,7 +122,7 @@ def _bad_requests(objective: Objective, window: float, at_best: bool) -> str:
 
 
 def _good(at_best: bool) -> str:
-    return recorded.GOOD_AT_BEST if at_best else recorded.GOOD_RATE
+    return recorded.GOOD_UPPER_BOUND if at_best else recorded.GOOD_RATE
 
 
 def _requests(name: str, objective: Objective, window: float) -> str:

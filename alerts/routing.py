@@ -16,7 +16,7 @@ from plimsoll.slo.spec.objectives import Spec
 BY_POOL = ["pool", "severity"]
 BY_ALERT = ["alertname", "instance", "severity"]
 EACH = ["instance", "replica"]
-ON_NODE = "Replica(Down|Flapping|Stalled|Slow)|Gpu.+|Nvlink.+|PcieLinkNarrow|CollectorFailing|MetricMissing"
+ON_NODE = "Replica(Down|Flapping|Stalled|Slow)|Gpu.+|Nvlink.+|GPUPCIeLinkDegraded|PlimsollCollectorFailing|PlimsollEngineMetricMissing"
 
 
 def config(spec: Spec, receivers: Receivers, sites: Sites) -> dict[str, Any]:
@@ -79,18 +79,40 @@ def _inhibitions() -> list[dict[str, Any]]:
         _hide(f'alertname="{exclusions.NAME}"', ['severity=~"page|ticket"'], ["pool"]),
         *slower,
         _hide('severity="page"', ['severity="ticket"'], same),
-        _hide('alertname="ReplicaDown"', ['alertname=~"ReplicaStalled|KvCacheHigh|PreemptionStorm"'], EACH),
+        _hide(
+            'alertname="LLMReplicaDown"',
+            ['alertname=~"LLMReplicaStalled|LLMKVCacheUsageHigh|LLMPreemptionRateHigh"'],
+            EACH,
+        ),
         # What reads an engine that is down fails too; the collector of the GPUs does not.
-        _hide('alertname="ReplicaDown"', ['alertname="CollectorFailing"', 'collector!="nvml"'], ["instance"]),
-        _hide('alertname="KvCacheHigh"', ['alertname="PreemptionStorm"'], EACH),
-        _hide('alertname=~"ReplicaStalled|ReplicaDown"', ['alertname="ReplicaSlow"'], EACH),
+        _hide(
+            'alertname="LLMReplicaDown"', ['alertname="PlimsollCollectorFailing"', 'collector!="nvml"'], ["instance"]
+        ),
+        _hide('alertname="LLMKVCacheUsageHigh"', ['alertname="LLMPreemptionRateHigh"'], EACH),
+        _hide('alertname=~"LLMReplicaStalled|LLMReplicaDown"', ['alertname="LLMReplicaSlow"'], EACH),
         # What users feel, and what a stall or a queue explains, needs no warning beside it.
-        _hide('alertname="ObjectiveBurn"', ['alertname="LatencyNearLimit"'], ["objective"]),
-        _hide('alertname="ReplicaStalled"', ['alertname=~"LatencyNearLimit|QueueGrowing|ClientsGiveUp"'], ["pool"]),
-        _hide('alertname="QueueTooLong"', ['alertname=~"LatencyNearLimit|QueueGrowing|ClientsGiveUp"'], ["pool"]),
-        _hide('alertname="AllExportersAbsent"', [f'alertname=~"ReplicasMissing|ExporterAbsent|{ON_NODE}"'], []),
-        _hide('alertname="ExporterAbsent"', [f'alertname=~"{ON_NODE}"'], ["instance"]),
-        _hide('alertname="CollectorFailing"', ['alertname="MetricMissing"'], ["instance", "collector"]),
+        _hide('alertname="SLOErrorBudgetBurn"', ['alertname="SLOLatencyNearThreshold"'], ["objective"]),
+        _hide(
+            'alertname="LLMReplicaStalled"',
+            ['alertname=~"SLOLatencyNearThreshold|LLMQueueGrowing|LLMRequestsAbandoned"'],
+            ["pool"],
+        ),
+        _hide(
+            'alertname="LLMQueueDepthHigh"',
+            ['alertname=~"SLOLatencyNearThreshold|LLMQueueGrowing|LLMRequestsAbandoned"'],
+            ["pool"],
+        ),
+        _hide(
+            'alertname="PlimsollAllExportersDown"',
+            [f'alertname=~"LLMReplicasBelowMinimum|PlimsollExporterDown|{ON_NODE}"'],
+            [],
+        ),
+        _hide('alertname="PlimsollExporterDown"', [f'alertname=~"{ON_NODE}"'], ["instance"]),
+        _hide(
+            'alertname="PlimsollCollectorFailing"',
+            ['alertname="PlimsollEngineMetricMissing"'],
+            ["instance", "collector"],
+        ),
     ]
 
 

@@ -50,13 +50,13 @@ def _queue_growing(pool: Pool) -> Alert:
     growth = f"sum(deriv({waiting}[10m]) and {waiting} offset 10m >= 0)"
     replicas = f"count(group by ({EACH}) ({waiting}))"
     return Alert(
-        name="QueueGrowing",
+        name="LLMQueueGrowing",
         severity="ticket",
-        expr=f"600 * {pool.node.replicas} * {growth}\n/ {replicas} > {pool.queue_per_node}",
+        expr=f"600 * {pool.node.replicas} * {growth}\n/ {replicas} > {pool.max_waiting_per_node}",
         summary=f"queue grows by {VALUE} per node in 10 minutes",
         description=(
             f"At the pace of the last 10 minutes {VALUE} more requests will wait per node of {pool.name} in another 10 "
-            f"(limit {pool.queue_per_node}): more arrives than is served."
+            f"(limit {pool.max_waiting_per_node}): more arrives than is served."
         ),
         panel=links.QUEUE,
         pool=pool.name,
@@ -68,7 +68,7 @@ def _preemptions(pool: Pool) -> Alert:
         f"sum by ({EACH}) (increase({of(metric, pool.model)}[10m]))" for metric in (c.PREEMPTIONS, c.FINISHED)
     )
     return Alert(
-        name="PreemptionStorm",
+        name="LLMPreemptionRateHigh",
         severity="ticket",
         expr=f"{pushed} / {finished} > {STORM}\nand {pushed} >= {EVENTS}",
         summary=f"{REPLICA}: preemptions are {PERCENT} of finished requests",
@@ -89,7 +89,7 @@ def _share_lost(pool: Pool, lost: str, limit: float) -> str:
 
 def _refused(pool: Pool) -> Alert:
     return Alert(
-        name="RequestsRefused",
+        name="LLMRequestsRejected",
         severity="ticket",
         expr=_share_lost(pool, f"sum(increase({of(c.REJECTED, pool.model)}[10m]))", REFUSED),
         summary=f"{PERCENT} of requests refused",
@@ -102,7 +102,7 @@ def _refused(pool: Pool) -> Alert:
 def _given_up(pool: Pool) -> Alert:
     """Clients that leave while queued; those that stop a stream are users who have read enough."""
     return Alert(
-        name="ClientsGiveUp",
+        name="LLMRequestsAbandoned",
         severity="ticket",
         expr=_share_lost(pool, f"sum(increase({of(c.ABANDONED, pool.model, stage='queued')}[10m]))", GIVEN_UP),
         summary=f"{PERCENT} of clients give up while queued",
@@ -119,7 +119,7 @@ def _prefix_cache(pool: Pool) -> Alert:
     hit, asked = (f"sum(increase({of(metric, pool.model)}[%s]%s))" for metric in (c.PREFIX_HIT, c.PREFIX_QUERIED))
     now, before = (f"{hit % span} / {asked % span}" for span in (("15m", ""), ("6h", " offset 15m")))
     return Alert(
-        name="PrefixCacheCollapsed",
+        name="LLMPrefixCacheHitRatioDropped",
         severity="ticket",
         expr=f"{now} < 0.5 * ({before})\nand {before} > 0.2\nand {asked % ('15m', '')} > 100000",
         summary=f"prefix cache hits fell to {PERCENT}",
@@ -147,7 +147,7 @@ def _cold(pool: Pool) -> Alert:
     young = _quantile(c.TTFT, pool.model, EACH, span="5m")
     elders = _quantile(c.TTFT, pool.model, "", span="5m", only=f" and on ({EACH}) ({age} >= {COLD})")
     return Alert(
-        name="ColdReplicaServes",
+        name="LLMReplicaServingWhileCold",
         severity="ticket",
         expr=(
             f"({young}\n  and on ({EACH}) ({age} < {COLD})\n  and {_enough(c.TTFT, pool.model, EVENTS, '5m')})\n"
@@ -166,11 +166,11 @@ def _cold(pool: Pool) -> Alert:
 
 def _slow(pool: Pool) -> Alert:
     """One replica twice as slow as the fastest of the same pool (requirement R24)."""
-    judged = f"({_quantile(c.TPOT, pool.model, EACH)}\n  and {_enough(c.TPOT, pool.model, 2 * EVENTS, '10m')})"
+    evaluated = f"({_quantile(c.TPOT, pool.model, EACH)}\n  and {_enough(c.TPOT, pool.model, 2 * EVENTS, '10m')})"
     return Alert(
-        name="ReplicaSlow",
+        name="LLMReplicaSlow",
         severity="ticket",
-        expr=f"{judged}\n> on () group_left () 2 * min({judged})",
+        expr=f"{evaluated}\n> on () group_left () 2 * min({evaluated})",
         summary=f"{REPLICA}: {SECONDS} per token, twice the others",
         description=(
             f"Over 10 minutes the p95 of the time per token of {REPLICA} was {SECONDS}, more than twice that of the pool's "
@@ -189,7 +189,7 @@ def _near_limit(objective: Objective, pool: Pool) -> Alert:
     panel = {"time_to_first_token": links.TTFT, "time_per_output_token": links.TPOT}.get(kind, links.E2E)
     enough = f"sum(increase({of(metric, pool.model, metric.count)}[10m])) >= {10 * EVENTS}"
     return Alert(
-        name="LatencyNearLimit",
+        name="SLOLatencyNearThreshold",
         severity="ticket",
         expr=f"{_quantile(metric, pool.model, '', objective.target)} > {EARLY * limit:.6g}\nand {enough}",
         summary=f"{objective.id}: {share} of requests within {SECONDS}, limit {limit}",
@@ -206,7 +206,7 @@ def _near_limit(objective: Objective, pool: Pool) -> Alert:
 def _at_maximum(pool: Pool) -> Alert:
     recommended = f'max({c.RECOMMENDED_NODES}{{pool="{pool.name}"}})'
     return Alert(
-        name="PoolAtMaximum",
+        name="LLMPoolMaxedOut",
         severity="ticket",
         expr=f"{recommended} >= {pool.nodes.max}",
         hold=600,

@@ -26,7 +26,7 @@ def watching_alerts() -> list[Alert]:
 def _collectors() -> list[Alert]:
     return [
         Alert(
-            name="CollectorFailing",
+            name="PlimsollCollectorFailing",
             severity="ticket",
             expr=f"{c.COLLECTOR_SUCCESS} == 0",
             hold=600,
@@ -35,7 +35,7 @@ def _collectors() -> list[Alert]:
             panel=links.COLLECTORS,
         ),
         Alert(
-            name="MetricMissing",
+            name="PlimsollEngineMetricMissing",
             severity="ticket",
             expr=f"max by (instance, collector, metric) ({c.METRIC_MISSING}) == 1",
             hold=600,
@@ -53,7 +53,7 @@ def _service() -> list[Alert]:
     coverage = f"min by (objective) ({c.COVERAGE}%s)"
     return [
         Alert(
-            name="LedgerLagging",
+            name="PlimsollIngestLagHigh",
             severity="ticket",
             expr=f"min({c.INGEST_LAG}) > {LAG}",
             hold=60,
@@ -63,7 +63,7 @@ def _service() -> list[Alert]:
             path="/-/ready",
         ),
         Alert(
-            name="ServiceAbsent",
+            name="PlimsollServiceDown",
             severity="ticket",
             expr=f"absent({c.INGEST_LAG})",
             hold=900,
@@ -73,7 +73,7 @@ def _service() -> list[Alert]:
             path="/-/ready",
         ),
         Alert(
-            name="CoverageLow",
+            name="SLODataCoverageLow",
             severity="ticket",
             expr=f"{coverage % ''} < {COVERAGE}\nand {coverage % ''} < {coverage % ' offset 6h'}",
             summary=f"{{{{ $labels.objective }}}}: only {PERCENT} of its window observed",
@@ -96,7 +96,7 @@ def _prometheus() -> list[Alert]:
     reloads = " or ".join(f"max by (job, instance) ({name}) == 0" for name in RELOADED)
     return [
         Alert(
-            name="RulesFailing",
+            name="PrometheusRuleFailures",
             severity="page",
             expr=failures,
             hold=300,
@@ -105,7 +105,7 @@ def _prometheus() -> list[Alert]:
             panel=links.ALERTS,
         ),
         Alert(
-            name="RulesLate",
+            name="PrometheusMissingRuleEvaluations",
             severity="ticket",
             expr=missed,
             hold=600,
@@ -114,7 +114,7 @@ def _prometheus() -> list[Alert]:
             panel=links.ALERTS,
         ),
         Alert(
-            name="AlertsUndelivered",
+            name="PrometheusErrorSendingAlertsToSomeAlertmanagers",
             severity="ticket",
             expr=f"{lost} / {sent} > 0.01",
             hold=600,
@@ -137,7 +137,7 @@ def _prometheus() -> list[Alert]:
 def _notifications() -> Alert:
     tried, failed = (f"sum by (instance, integration) (rate({name}[10m]))" for name in (NOTIFIED, NOTIFY_FAILED))
     return Alert(
-        name="NotificationsFail",
+        name="AlertmanagerFailedToSendAlerts",
         severity="page",
         expr=f"{failed} / {tried} > 0.01",
         hold=300,

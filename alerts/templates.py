@@ -14,7 +14,7 @@ REPLICA = "{{ $labels.replica }}"
 INSTANCE = "{{ $labels.instance }}"
 GPU = "{{ $labels.uuid }}"
 # Narrows a vector to what belongs to one pool, or to none: (vector, labels to match on) -> vector.
-Owned = Callable[[str, str], str]
+OwnedHardware = Callable[[str, str], str]
 
 
 def of(metric: Metric, model: str, part: str = "", **labels: str) -> str:
@@ -29,7 +29,7 @@ def served(on: str, model: str = "") -> str:
     return f"group by ({on}) (last_over_time({info}[1d]))"
 
 
-def of_pool(model: str) -> Owned:
+def of_pool(model: str) -> OwnedHardware:
     """Keep what served the model."""
     return lambda vector, on: f"{vector}\nand on ({on}) {served(on, model)}"
 
@@ -39,7 +39,7 @@ def of_no_pool(vector: str, on: str) -> str:
     return f"{vector}\nunless on ({on}) {served(on)}"
 
 
-def owners(spec: Spec) -> list[tuple[str, Owned]]:
+def owners(spec: Spec) -> list[tuple[str, OwnedHardware]]:
     """Every pool with what narrows a vector to it; last, without a name, what is in none."""
     return [*((pool.name, of_pool(pool.model)) for pool in spec.pools), ("", of_no_pool)]
 

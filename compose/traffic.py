@@ -102,7 +102,7 @@ def _said(found: History) -> str:
     if found.gaps:
         first = min(found.gaps)
         text += f", {len(found.gaps)} gaps are cut out (the first at {_written(first[0])}, {first[1] - first[0]:.0f} s)"
-    return text + (". Counted from the demo fleet: SIMULATED." if found.simulated else ".")
+    return text + (". RequestCounts from the demo fleet: SIMULATED." if found.simulated else ".")
 
 
 def _moment(option: str, text: str) -> float:

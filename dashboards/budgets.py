@@ -36,7 +36,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
 
 
 def _recorded(name: str, **labels: str) -> str:
-    return queries.judged(name, "objective", **labels)
+    return queries.evaluated(name, "objective", **labels)
 
 
 def _glance(spec: Spec) -> Any:
@@ -44,7 +44,7 @@ def _glance(spec: Spec) -> Any:
     columns = {
         "Target": f"max by (objective) ({_recorded(recorded.TARGET)})",
         "Good, last 5 min": f"min by (objective) ({queries.ratio(good, total)})",
-        "Budget left": queries.ledger(metrics.BUDGET_LEFT, "objective"),
+        "Budget left": queries.ledger(metrics.BUDGET_REMAINING, "objective"),
         "Coverage": queries.ledger(metrics.COVERAGE, "objective"),
     }
     burns = {
@@ -53,12 +53,12 @@ def _glance(spec: Spec) -> Any:
     }
     times: dict[str, Any] = {heading: {"unit": "suffix: ×", "decimals": 2} for heading in burns}
     ratios: dict[str, Any] = {heading: {"unit": "percentunit", "decimals": 2} for heading in columns}
-    colour = {"type": "color-text"}
+    color = {"type": "color-text"}
     left: dict[str, Any] = ratios.pop("Budget left") | {
         "thresholds": panels.steps_of([Step(0, WARN), Step(common.ticket_spend(spec), GOOD)], BAD),
-        "custom.cellOptions": colour,
+        "custom.cellOptions": color,
     }
-    burning: dict[str, Any] = {"thresholds": panels.steps_of([Step(1, WARN)]), "custom.cellOptions": colour}
+    burning: dict[str, Any] = {"thresholds": panels.steps_of([Step(1, WARN)]), "custom.cellOptions": color}
     return panels.table(
         "Objectives at a glance",
         "One row per objective. Target and good ratio are shares of requests; budget and coverage are the ledger's, over the "
@@ -77,12 +77,12 @@ def _glance(spec: Spec) -> Any:
 
 
 def _left(spec: Spec) -> Any:
-    other, told = common.both_ends(spec, queries.ledger(metrics.BUDGET_LEFT_AT_BEST, "objective"))
+    other, told = common.both_ends(spec, queries.ledger(metrics.BUDGET_REMAINING_UPPER_BOUND, "objective"))
     return panels.graph(
         links.BUDGET.title,
         "Share of the error budget left in each objective's window, by the ledger. Dashed at zero: below it the objective is "
-        f"missed.{told} Source: {metrics.BUDGET_LEFT}.",
-        [Query(queries.ledger(metrics.BUDGET_LEFT, "objective"), "{{objective}}"), *other],
+        f"missed.{told} Source: {metrics.BUDGET_REMAINING}.",
+        [Query(queries.ledger(metrics.BUDGET_REMAINING, "objective"), "{{objective}}"), *other],
         unit="percentunit",
         min=None,
         max=1,
@@ -96,7 +96,7 @@ def _left(spec: Spec) -> Any:
 def _common(spec: Spec) -> dict[str, Any]:
     return {
         "many": True,
-        "colours": common.objective_colours(spec),
+        "colors": common.objective_colours(spec),
         "links": [common.TO_LEDGER],
     }
 
@@ -104,8 +104,8 @@ def _common(spec: Spec) -> dict[str, Any]:
 def _due(spec: Spec) -> Any:
     alike: dict[tuple[tuple[burn_rate.Tier, ...], bool], list[Objective]] = {}
     for one in spec.objectives:
-        alike.setdefault((common.tiers(one), one.bracketed), []).append(one)
-    ranked = [_crossed(same, tiers, bracketed) for (tiers, bracketed), same in alike.items()]
+        alike.setdefault((common.tiers(one), one.has_bounds), []).append(one)
+    ranked = [_crossed(same, tiers, has_bounds) for (tiers, has_bounds), same in alike.items()]
     return panels.timeline(
         "Burn alerts due",
         "Which severity each objective's burn asks for: both windows of a tier are above its factor. The alert itself also "
@@ -117,12 +117,12 @@ def _due(spec: Spec) -> Any:
     )
 
 
-def _crossed(objectives: Iterable[Objective], tiers: tuple[burn_rate.Tier, ...], bracketed: bool) -> str:
+def _crossed(objectives: Iterable[Objective], tiers: tuple[burn_rate.Tier, ...], has_bounds: bool) -> str:
     """Highest rank of the tiers whose two windows are both above the factor, per objective."""
     ids = "|".join(one.id for one in objectives)
 
     def above(window: float, tier: burn_rate.Tier) -> str:
-        burning = recorded.burn_rate(window, bracketed and burn_rate.AT_BEST[tier.severity])
+        burning = recorded.burn_rate(window, has_bounds and burn_rate.AT_BEST[tier.severity])
         return f"({_recorded(burning, objective=ids)} > bool {tier.factor:.6g})"
 
     ranks = [
@@ -159,9 +159,9 @@ def _burn(spec: Spec) -> Any:
         no_data="unknown: no requests, or rules do not run",
         limits=[1],
         many="wide",
-        colours={
-            f"{name} {duration_text(window)}": colour
-            for name, colour in common.objective_colours(spec).items()
+        colors={
+            f"{name} {duration_text(window)}": color
+            for name, color in common.objective_colours(spec).items()
             for window in windows
         },
         overrides=[
@@ -178,15 +178,15 @@ def _burn(spec: Spec) -> Any:
 
 def _good(spec: Spec) -> Any:
     total = _recorded(recorded.TOTAL_RATE)
-    other, told = common.both_ends(spec, queries.ratio(_recorded(recorded.GOOD_AT_BEST), total))
+    other, told = common.both_ends(spec, queries.ratio(_recorded(recorded.GOOD_UPPER_BOUND), total))
     return panels.graph(
         "Good requests, share over 5 minutes",
-        f"Good over all judged requests. Dashed: the targets.{told} Source: {recorded.GOOD_RATE}, {recorded.TOTAL_RATE}.",
+        f"Good over all evaluated requests. Dashed: the targets.{told} Source: {recorded.GOOD_RATE}, {recorded.TOTAL_RATE}.",
         [Query(queries.ratio(_recorded(recorded.GOOD_RATE), total), "{{objective}}"), *other],
         unit="percentunit",
         min=None,
         max=1,
-        no_data="no request was judged in this time",
+        no_data="no request was evaluated in this time",
         limits=sorted({float(one.target) for one in spec.objectives}),
         low=True,
         **_common(spec),
@@ -195,11 +195,11 @@ def _good(spec: Spec) -> Any:
 
 def _total(spec: Spec) -> Any:
     return panels.graph(
-        "Judged requests per second",
+        "Evaluation requests per second",
         f"Requests that count for each objective. Lines that part: some have no evidence. Source: {recorded.TOTAL_RATE}.",
         [Query(_recorded(recorded.TOTAL_RATE), "{{objective}}")],
         unit="reqps",
-        no_data="no request was judged in this time",
+        no_data="no request was evaluated in this time",
         **_common(spec),
     )
 
@@ -211,7 +211,7 @@ def _bad(spec: Spec) -> Any:
         f"How many requests were bad: with few of them a high burn rate says little. Source: {recorded.bad_requests(window)}.",
         [Query(_recorded(recorded.bad_requests(window)), "{{objective}}")],
         unit="short",
-        no_data="no request was judged in this time",
+        no_data="no request was evaluated in this time",
         **_common(spec),
     )
 

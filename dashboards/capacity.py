@@ -112,7 +112,7 @@ def _waiting(spec: Spec) -> Any:
         _per_pool(spec.pools, lambda pool: queries.ratio(_sum(metrics.REQUESTS_WAITING, pool), _serving(pool))),
         unit="short",
         no_data="no engine reports",
-        limits=sorted({float(pool.queue_per_node) for pool in spec.pools}),
+        limits=sorted({float(pool.max_waiting_per_node) for pool in spec.pools}),
         many=True,
     )
 

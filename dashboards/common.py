@@ -79,7 +79,7 @@ def version_variable() -> Any:
 
 def objective_variable() -> Any:
     """Objectives of the chosen pools."""
-    return panels.variable("objective", "Objective", f"label_values({queries.judged(recorded.TARGET)}, objective)")
+    return panels.variable("objective", "Objective", f"label_values({queries.evaluated(recorded.TARGET)}, objective)")
 
 
 def annotations() -> list[dict[str, Any]]:
@@ -153,14 +153,14 @@ def reality() -> Any:
 
 
 def objective_colours(spec: Spec) -> dict[str, str]:
-    """One colour per objective, the same on every panel and at both ends of a bracketed one."""
+    """One color per objective, the same on every panel and at both ends of a has_bounds one."""
     found = {one.id: panels.SERIES[index % len(panels.SERIES)] for index, one in enumerate(spec.objectives)}
-    return found | {f"{one.id} at best": found[one.id] for one in spec.objectives if one.bracketed}
+    return found | {f"{one.id} at best": found[one.id] for one in spec.objectives if one.has_bounds}
 
 
 def both_ends(spec: Spec, at_best: str) -> tuple[list[Query], str]:
-    """Query of the other end of bracketed objectives, and what a description says of it: nothing where there are none."""
-    if not any(one.bracketed for one in spec.objectives):
+    """Query of the other end of has_bounds objectives, and what a description says of it: nothing where there are none."""
+    if not any(one.has_bounds for one in spec.objectives):
         return [], ""
     told = " Where an objective's limit lies between two bucket bounds: at worst, and at best; the truth lies between them."
     return [Query(at_best, "{{objective}} at best")], told

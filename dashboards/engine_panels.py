@@ -86,7 +86,7 @@ def quantiles(spec: Spec, title: str, description: str, histogram: Metric, **loo
         unit=look.pop("unit", "s"),
         log=True,
         no_data="no request in this time",
-        query_colours=[colour for _, colour in QUANTILES.values()],
+        query_colours=[color for _, color in QUANTILES.values()],
         links=[*([common.TO_POOL] if of_pool else []), *drilldown.traces(of_replica=not of_pool)],
         **look,
     )
@@ -158,7 +158,7 @@ def uptime() -> Any:
     """How old each engine's process is."""
     return panels.graph(
         "Time since the engine started",
-        "A fall to zero is a restart: counters begin anew, caches are cold, and the model had to be loaded. "
+        "A fall to zero is a restart: counters begin again, caches are cold, and the model had to be loaded. "
         f"Source: {metrics.REPLICA_START}.",
         [Query(f"time() - {queries.select(metrics.REPLICA_START)}", queries.REPLICA_NAME)],
         unit="s",
@@ -171,8 +171,8 @@ def uptime() -> Any:
 
 def scheduler(spec: Spec) -> list[Any]:
     """The queue, the batch and the KV cache of each replica."""
-    queue_limits = sorted({pool.queue_per_node / pool.node.replicas for pool in spec.pools})
-    kv_limits = sorted({float(pool.kv_cache_limit) for pool in spec.pools})
+    queue_limits = sorted({pool.max_waiting_per_node / pool.node.replicas for pool in spec.pools})
+    kv_limits = sorted({float(pool.max_kv_cache_usage) for pool in spec.pools})
     return [
         panels.graph(
             links.QUEUE.title,
@@ -232,7 +232,7 @@ def memory() -> list[Any]:
             ],
             unit="suffix: tok/s",
             no_data="no engine reports",
-            colours={"prompt": BLUE, "generated": SKY},
+            colors={"prompt": BLUE, "generated": SKY},
         ),
         panels.graph(
             "Prefix-cache hits",

@@ -124,7 +124,7 @@ def _memory() -> list[Any]:
             "What the memory of the shown GPUs is held for, all together: weights and KV cache of the replicas; engine where it "
             f"does not tell them apart; other: a stranger's processes; unseen: nobody's who is seen. Source: {catalogue.GPU_MEMORY_HELD}.",
             [Query(held, "{{holder}}")],
-            colours=_HOLDERS,
+            colors=_HOLDERS,
             unit="bytes",
             stack=True,
             fill=30,

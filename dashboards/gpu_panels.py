@@ -98,7 +98,7 @@ def load() -> list[Any]:
         ),
         per_gpu(
             "GPU busy",
-            "Share of time with at least one kernel running: near 100 % for healthy and drowning engines alike. Useful only "
+            "Share of time with at least one kernel running: near 100 % for healthy and saturated engines alike. Useful only "
             "when it is low; never a scaling signal.",
             metrics.GPU_BUSY,
             "percentunit",

@@ -64,7 +64,7 @@ _VARIABLE = [
 ]
 
 
-def normalise(dashboard: dict[str, Any]) -> dict[str, Any]:
+def normalize(dashboard: dict[str, Any]) -> dict[str, Any]:
     """Return grafanalib's dashboard (already plain JSON data) in today's schema."""
     kept = _keep(dashboard, _DASHBOARD)
     kept["schemaVersion"] = SCHEMA_VERSION

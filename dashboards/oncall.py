@@ -81,8 +81,8 @@ def _budgets(spec: Spec) -> list[Any]:
         "Budget left",
         "Share of each objective's error budget that is left in its window, by the ledger, worst first. Below zero the "
         f"objective is missed. Amber: less is left than one ticket's worth of spending ({spend:.0%}). "
-        f"Source: {metrics.BUDGET_LEFT}.",
-        [Query(f"sort({queries.ledger(metrics.BUDGET_LEFT)})", "{{objective}}")],
+        f"Source: {metrics.BUDGET_REMAINING}.",
+        [Query(f"sort({queries.ledger(metrics.BUDGET_REMAINING)})", "{{objective}}")],
         unit="percentunit",
         decimals=1,
         no_data="unknown: no ledger",
@@ -95,17 +95,17 @@ def _budgets(spec: Spec) -> list[Any]:
 
 def _burn(spec: Spec) -> Any:
     fastest = {one.id: tiers[0] for one in spec.objectives if (tiers := common.tiers(one))}
-    bracketed = {one.id for one in spec.objectives if one.bracketed}
+    has_bounds = {one.id for one in spec.objectives if one.has_bounds}
     by_window: dict[str, list[str]] = {}
-    for name, tier in fastest.items():  # what its page reads: of a bracketed objective what is surely bad
-        read = recorded.burn_rate(tier.long, name in bracketed and burn_rate.AT_BEST[tier.severity])
+    for name, tier in fastest.items():  # what its page reads: of a has_bounds objective what is surely bad
+        read = recorded.burn_rate(tier.long, name in has_bounds and burn_rate.AT_BEST[tier.severity])
         by_window.setdefault(read, []).append(name)
     return panels.stat(
         "Burn rate now",
         "How fast the budget is spent, over the shortest window that pages, worst first: 1 spends exactly the whole budget "
         "by the window's end. Red: fast enough to page at once.",
         [
-            Query(f"sort_desc({queries.judged(read, objective='|'.join(names))})", "{{objective}}")
+            Query(f"sort_desc({queries.evaluated(read, objective='|'.join(names))})", "{{objective}}")
             for read, names in by_window.items()
         ],
         unit="suffix: ×",
@@ -142,7 +142,11 @@ def _fingerprints(spec: Spec) -> Any:
         links.FINGERPRINTS.title,
         "What it looks like, by comparing the pool with itself an hour ago and its replicas with each other; a click opens "
         f"what helps. Grey: without requests, or without an hour to compare with, nobody can tell. Source: {recorded.FINGERPRINT}.",
-        [Query(f"max by (pool, fingerprint) ({queries.judged(recorded.FINGERPRINT)})", f"{{{{fingerprint}}}}{pool}")],
+        [
+            Query(
+                f"max by (pool, fingerprint) ({queries.evaluated(recorded.FINGERPRINT)})", f"{{{{fingerprint}}}}{pool}"
+            )
+        ],
         unit="none",
         no_data="unknown: no requests, or rules do not run",
         texts={1: Text("seen", BAD), 0: Text("no", GOOD)},
@@ -164,7 +168,7 @@ def _outcomes() -> list[Any]:
             ],
             unit="reqps",
             no_data="no engine reports",
-            colours={"failed": VERMILLION, "refused": ORANGE, "gave up in the queue": PINK},
+            colors={"failed": VERMILLION, "refused": ORANGE, "gave up in the queue": PINK},
         ),
         panels.graph(
             links.SERVED.title,
@@ -176,7 +180,7 @@ def _outcomes() -> list[Any]:
             ],
             unit="reqps",
             no_data="no engine reports",
-            colours={"served": SKY, "left while streaming": GREY},
+            colors={"served": SKY, "left while streaming": GREY},
         ),
     ]
 

@@ -1,7 +1,7 @@
 """House style: the few kinds of panel that the dashboards use, with defaults that hold at 3 am.
 
 The only importer of grafanalib, whose defaults mislead (a stat shows the mean of the range, a missing number reads `none`).
-Colours are Okabe and Ito's colour-blind-safe palette ("Color Universal Design", 2008) and mean the same everywhere.
+Colors are Okabe and Ito's color-blind-safe palette ("Color Universal Design", 2008) and mean the same everywhere.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from grafanalib import core
 from grafanalib._gen import DashboardEncoder
 
-from plimsoll.dashboards.normalize import normalise
+from plimsoll.dashboards.normalize import normalize
 from plimsoll.slo.links import panel_id
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
@@ -31,17 +31,17 @@ class Query(NamedTuple):
 
 
 class Step(NamedTuple):
-    """From `value` upwards the colour applies."""
+    """From `value` upwards the color applies."""
 
     value: float
-    colour: str
+    color: str
 
 
 class Text(NamedTuple):
     """What a number is shown as."""
 
     text: str
-    colour: str
+    color: str
 
 
 class Section(NamedTuple):
@@ -52,7 +52,7 @@ class Section(NamedTuple):
 
 
 def stat(title: str, description: str, queries: Sequence[Query], **look: Any) -> core.Panel:
-    """Show each query's value now, large; coloured by `steps` or `texts`.
+    """Show each query's value now, large; colored by `steps` or `texts`.
 
     The query is instant: the last value of a range would go on showing a number that stopped an hour ago.
     """
@@ -105,7 +105,7 @@ def graph(title: str, description: str, queries: Sequence[Query], **look: Any) -
 
 
 def timeline(title: str, description: str, queries: Sequence[Query], **look: Any) -> core.Panel:
-    """Show one bar per series whose colour is its state, named by `texts`."""
+    """Show one bar per series whose color is its state, named by `texts`."""
     options = {"options": {"showValue": "auto", "tooltip": {"mode": "single"}, "legend": {"showLegend": False}}}
     return core.StateTimeline(
         **_panel(title, description, queries),
@@ -162,14 +162,14 @@ def choice(name: str, label: str, values: Sequence[str]) -> core.Template:
     return template
 
 
-def annotation(name: str, expr: str, colour: str, title: str, tags: str) -> dict[str, Any]:
+def annotation(name: str, expr: str, color: str, title: str, tags: str) -> dict[str, Any]:
     """Mark the times at which a query is above zero on every graph."""
     return {
         "name": name,
         "datasource": DATASOURCE,
         "enable": True,
         "hide": False,
-        "iconColor": colour,
+        "iconColor": color,
         "expr": expr,
         "step": "30s",
         "titleFormat": title,
@@ -198,7 +198,7 @@ def page(uid: str, title: str, description: str, **parts: Any) -> dict[str, Any]
         links=[_dashboard_link(one) for one in parts["links"]],
         panels=_linked(_place(parts["sections"]), parts["down"]),
     )
-    return normalise(json.loads(json.dumps(dashboard, cls=DashboardEncoder)))
+    return normalize(json.loads(json.dumps(dashboard, cls=DashboardEncoder)))
 
 
 def _linked(placed: list[core.Panel], down: Sequence[dict[str, Any]]) -> list[core.Panel]:
@@ -244,7 +244,7 @@ def _panel(title: str, description: str, queries: Sequence[Query], instant: str 
 
 
 def _field(defaults: dict[str, Any], look: dict[str, Any]) -> dict[str, Any]:
-    """Field settings that every panel has: unit, text for no data, links; and colours fixed by series name."""
+    """Field settings that every panel has: unit, text for no data, links; and colors fixed by series name."""
     defaults |= {
         "unit": look.pop("unit"),
         "noValue": look.pop("no_data"),
@@ -252,11 +252,11 @@ def _field(defaults: dict[str, Any], look: dict[str, Any]) -> dict[str, Any]:
         "mappings": _mappings(look.pop("texts", {})),
     }
     defaults |= {key: look.pop(key) for key in ("min", "max", "decimals") if key in look}
-    colours: Mapping[str, str] = look.pop("colours", {})
-    fixed = [override(name, color=_fixed(colour)) for name, colour in colours.items()]
+    colors: Mapping[str, str] = look.pop("colors", {})
+    fixed = [override(name, color=_fixed(color)) for name, color in colors.items()]
     fixed += [
-        override(chr(65 + index), "byFrameRefID", color=_fixed(colour))
-        for index, colour in enumerate(look.pop("query_colours", ()))
+        override(chr(65 + index), "byFrameRefID", color=_fixed(color))
+        for index, color in enumerate(look.pop("query_colours", ()))
     ]
     overrides = [*fixed, *look.pop("overrides", ())]
     if look:
@@ -264,20 +264,20 @@ def _field(defaults: dict[str, Any], look: dict[str, Any]) -> dict[str, Any]:
     return {"fieldConfig": {"defaults": defaults, "overrides": overrides}}
 
 
-def _fixed(colour: str) -> dict[str, str]:
-    return {"mode": "fixed", "fixedColor": colour}
+def _fixed(color: str) -> dict[str, str]:
+    return {"mode": "fixed", "fixedColor": color}
 
 
 def _mappings(texts: Mapping[float, Text]) -> list[dict[str, Any]]:
     options = {
-        f"{value:g}": {"text": text.text, "color": text.colour, "index": index}
+        f"{value:g}": {"text": text.text, "color": text.color, "index": index}
         for index, (value, text) in enumerate(texts.items())
     }
     return [{"type": "value", "options": options}] if options else []
 
 
 def _steps(steps: Sequence[Step], base: str) -> list[dict[str, Any]]:
-    return [{"color": base, "value": None}, *({"color": step.colour, "value": step.value} for step in sorted(steps))]
+    return [{"color": base, "value": None}, *({"color": step.color, "value": step.value} for step in sorted(steps))]
 
 
 def _place(sections: Sequence[Section]) -> list[core.Panel]:

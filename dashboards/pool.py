@@ -48,7 +48,7 @@ def _latencies(spec: Spec) -> list[Any]:
             ),
             (
                 "Time per output token",
-                "One line apart under the same load: a GPU that lost its clocks or a neighbour that takes them.",
+                "One line apart under the same load: a GPU that lost its clocks or a neighbor that takes them.",
                 metrics.TPOT,
                 "time_per_output_token",
             ),
@@ -151,25 +151,25 @@ def _tenants() -> list[Any]:
 
 
 def _adapters() -> list[Any]:
-    """LoRA adapters share a base model, its batch and its cache; each objective judges their requests apart."""
-    judged = queries.rate(metrics.ADAPTER_REQUESTS, "objective, adapter")
+    """LoRA adapters share a base model, its batch and its cache; each objective evaluates their requests apart."""
+    evaluated = queries.rate(metrics.ADAPTER_REQUESTS, "objective, adapter")
     bad = queries.rate(metrics.ADAPTER_REQUESTS, "objective, adapter", outcome="bad")
     source = f"Source: {metrics.ADAPTER_REQUESTS}, by the plugin in the engine."
     return [
         panels.graph(
             "Requests by adapter",
-            "Whose requests they are, by objective that judges them; none: the base model. A line that rises alone is where a "
+            "Whose requests they are, by objective that evaluates them; none: the base model. A line that rises alone is where a "
             f"surge comes from. {source}",
-            [Query(judged, "{{adapter}} {{objective}}")],
+            [Query(evaluated, "{{adapter}} {{objective}}")],
             unit="reqps",
             no_data="no adapters are served",
             many=True,
         ),
         panels.graph(
             "Bad requests by adapter",
-            "Share of an adapter's judged requests that were bad. All alike: the replica is slow; one alone: its prompts, its "
+            "Share of an adapter's evaluated requests that were bad. All alike: the replica is slow; one alone: its prompts, its "
             f"answers, or a load of its weights. {source}",
-            [Query(queries.ratio(bad, judged), "{{adapter}} {{objective}}")],
+            [Query(queries.ratio(bad, evaluated), "{{adapter}} {{objective}}")],
             unit="percentunit",
             max=1,
             no_data="no adapters are served",

@@ -40,7 +40,7 @@ def of_node(recorded: str) -> str:
     return of_nodes(_braces(recorded, _matching(*TARGETS)))
 
 
-def judged(recorded: str, *variables: str, **labels: str) -> str:
+def evaluated(recorded: str, *variables: str, **labels: str) -> str:
     """Select a recorded series within the chosen pools; `variables` names further ones, such as objective."""
     scope = _matching("pool", *variables)
     return _braces(recorded, scope + [f'{label}=~"{value}"' for label, value in labels.items()])
@@ -82,7 +82,7 @@ def recorded_p95(histogram: Metric) -> str:
 
 
 def quantile_by_version(share: float, histogram: Metric) -> str:
-    """Quantile per version of the engine, so that a rollout can be judged while both run."""
+    """Quantile per version of the engine, so that a rollout can be evaluated while both run."""
     buckets = f"sum by (le, model, version) ({_versioned(select(histogram, histogram.bucket))})"
     return f"histogram_quantile({share}, {buckets}) >= 0"
 
@@ -174,7 +174,7 @@ def _without(vector: str, on: str, known: str, chosen: str) -> str:
 
 def ledger(metric: Metric, *variables: str) -> str:
     """The ledger's number for the objectives of the chosen pools; `variables` narrows them further, such as objective."""
-    return f"min by (objective) ({judged(metric.name, *variables)})"
+    return f"min by (objective) ({evaluated(metric.name, *variables)})"
 
 
 def _sum(by: str) -> str:

@@ -126,7 +126,7 @@ def _reasons() -> Any:
         "stop: the model ended; length: the limit was reached; abort: the client left; error and repetition: the engine's. "
         f"Source: {metrics.FINISHED}.",
         [Query(queries.rate(metrics.FINISHED, "reason"), "{{reason}}")],
-        colours={"stop": SKY, "length": BLUE, "abort": GREY, "error": VERMILLION, "repetition": ORANGE},
+        colors={"stop": SKY, "length": BLUE, "abort": GREY, "error": VERMILLION, "repetition": ORANGE},
         unit="reqps",
         no_data="no engine reports",
         many=True,

@@ -48,7 +48,7 @@ class Served(Protocol):
 
 @dataclass(slots=True)
 class Join:
-    """Finds each GPU's engines. `servers` is asked anew at each call: their models become known with their pages."""
+    """Finds each GPU's engines. `servers` is asked again at each call: their models become known with their pages."""
 
     servers: Sequence[Served]
     tree: ProcTree = field(default_factory=ProcTree)

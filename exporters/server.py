@@ -68,7 +68,7 @@ def create_app(runner: Runner, token: str | None = None) -> Starlette:
             Route("/-/ready", alive),
         ],
         middleware=[
-            Middleware(Turnstile),
+            Middleware(ConcurrencyLimit),
             *([Middleware(TokenGate, token=token)] if token else []),
             Middleware(GZipMiddleware, compresslevel=1),
         ],
@@ -137,7 +137,7 @@ class TokenGate:
         await refusal(scope, receive, send)
 
 
-class Turnstile:
+class ConcurrencyLimit:
     """Answers 503 to requests beyond MOST_REQUESTS at a time."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -81,7 +81,7 @@ def test_a_module_is_small_and_says_what_it_is_for(path: Path) -> None:
 
 
 def test_our_metric_and_series_names_are_spelled_in_one_place_only() -> None:
-    names = [*metrics.BY_NAME, recorded.GOOD_RATE, recorded.GOOD_AT_BEST, recorded.TOTAL_RATE, recorded.TARGET]
+    names = [*metrics.BY_NAME, recorded.GOOD_RATE, recorded.GOOD_UPPER_BOUND, recorded.TOTAL_RATE, recorded.TARGET]
     spelled = re.compile("|".join(rf"(?<![a-z]){re.escape(name)}(?![a-z_])" for name in names))
     homes = {*(ROOT / "slo" / "metrics").glob("*.py")}
     strays = {}

@@ -1,4 +1,4 @@
-"""`plimsoll export`: one node's engine and GPU numbers as one normalised metrics page."""
+"""`plimsoll export`: one node's engine and GPU numbers as one normalized metrics page."""
 
 import argparse
 import logging
@@ -24,7 +24,7 @@ from plimsoll.slo.units import Duration
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "export", help="serve one node's engine and GPU metrics as one normalised page", description=__doc__
+        "export", help="serve one node's engine and GPU metrics as one normalized page", description=__doc__
     )
     parser.add_argument(
         "--engine",
@@ -38,7 +38,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--state",
         type=Path,
         metavar="DIR",
-        help="folder that keeps expected GPUs, XID counts and counts of clients that left across restarts; without it they begin anew",
+        help="folder that keeps expected GPUs, XID counts and counts of clients that left across restarts; without it they begin again",
     )
     parser.add_argument(
         "--probe",

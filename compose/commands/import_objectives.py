@@ -8,7 +8,7 @@ from pathlib import Path
 from plimsoll.compose.inputs import UserError
 from plimsoll.exporters.engines import ENGINES
 from plimsoll.slo import metrics
-from plimsoll.slo.exchange.conversion import Carried, Reading, write
+from plimsoll.slo.exchange.conversion import Conversion, Reading, write
 from plimsoll.slo.exchange.document import Document, NotYaml, read_documents
 from plimsoll.slo.exchange.indicator_matching import Known
 from plimsoll.slo.exchange.openslo import read_openslo
@@ -16,7 +16,7 @@ from plimsoll.slo.exchange.pyrra import read_pyrra
 from plimsoll.slo.exchange.sloth import read_sloth
 from plimsoll.slo.spec.objectives import SpecError, Window, load
 
-READERS: dict[str, Callable[[Sequence[Document], Reading], Carried]] = {
+READERS: dict[str, Callable[[Sequence[Document], Reading], Conversion]] = {
     "sloth": read_sloth,
     "pyrra": read_pyrra,
     "openslo": read_openslo,

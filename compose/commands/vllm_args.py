@@ -22,9 +22,7 @@ def run(args: argparse.Namespace) -> int:
     spec = read_objectives(args.objectives)
     print(f"--custom-histogram-buckets {shlex.quote(json.dumps(with_limits(spec)))}")
     for objective in spec.objectives:
-        if objective.off_bucket != "refuse" and objective.indicator.kind in LATENCIES:
-            told = (
-                f"{objective.indicator} is then counted exactly, and `off_bucket: {objective.off_bucket}` is not needed"
-            )
+        if objective.bucket_mismatch != "unknown" and objective.indicator.kind in LATENCIES:
+            told = f"{objective.indicator} is then counted exactly, and `bucket_mismatch: {objective.bucket_mismatch}` is not needed"
             print(f"{objective.id}: {told}", file=sys.stderr)
     return 0

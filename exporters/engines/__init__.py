@@ -15,7 +15,7 @@ ENGINES: tuple[EngineMapping, ...] = (VLLM, SGLANG, TRTLLM_SERVE, TRITON, TGI, L
 PATHS: tuple[str, ...] = tuple(dict.fromkeys(engine.path for engine in ENGINES))
 
 
-def recognise(names: Iterable[str]) -> EngineMapping | None:
+def recognize(names: Iterable[str]) -> EngineMapping | None:
     """Return the engine that a page with these series names comes from, or None."""
     known = tuple(names)
     return next(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from plimsoll.exporters.collector import CollectorError, Point
-from plimsoll.exporters.engines import ENGINES, PATHS, recognise
+from plimsoll.exporters.engines import ENGINES, PATHS, recognize
 from plimsoll.exporters.engines.derived import Derivations, counts
 from plimsoll.exporters.engines.fetch import _NAMED, Reader, address_of
 from plimsoll.exporters.engines.mapping import EngineMapping, Lookup
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 class EngineCollector:
     """Reads one engine. `engine` is URL or NAME=URL; the replica's name is host:port of the URL unless given.
 
-    In the folder `state` it keeps what the derived counters need to go on when the exporter is started anew under load.
+    In the folder `state` it keeps what the derived counters need to go on when the exporter is started again under load.
     """
 
     def __init__(self, engine: str, state: Path | None = None) -> None:
@@ -109,7 +109,7 @@ class EngineCollector:
         raise problem or AssertionError("there is at least one path")
 
     def _understand(self, body: bytes) -> tuple[Page, EngineMapping]:
-        """Parse a page and recognise its engine; raises ValueError that shows how the page begins."""
+        """Parse a page and recognize its engine; raises ValueError that shows how the page begins."""
         try:
             page = self._parser.parse(body)
         except UnicodeDecodeError:
@@ -117,7 +117,7 @@ class EngineCollector:
         except ValueError as error:
             raise ValueError(f"{str(error)[:100]}, {_first_line(body)}") from None  # no error holds on to a page
         if page.shape is not self._shape:
-            mapping = recognise(page.shape.places)
+            mapping = recognize(page.shape.places)
             if mapping is None:
                 raise ValueError(_first_line(body))
             self._shape, self._named, self._plan = page.shape, (named_first(page.shape, mapping), mapping), None

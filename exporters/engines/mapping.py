@@ -64,7 +64,7 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class EngineMapping:
-    """One engine's page: how it is recognised and where each metric of the catalogue stands on it.
+    """One engine's page: how it is recognized and where each metric of the catalogue stands on it.
 
     `prefixes` begin the engine's names; what follows the further ones is renamed to the first. `labels` renames the engine's
     labels, later ones winning; other labels are dropped. Rows that differ only in labels of `copies` say the same thing several

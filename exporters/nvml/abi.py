@@ -54,7 +54,7 @@ def field_values(handle: Handle, fields: tuple[tuple[int, int], ...]) -> list[fl
 
 @lru_cache(maxsize=64)
 def _question(fields: tuple[tuple[int, int], ...]) -> bytes:
-    """The structures to be filled in; the binding makes them anew at each call, which takes longer than the call."""
+    """The structures to be filled in; the binding makes them again at each call, which takes longer than the call."""
     return b"".join(_FIELD_VALUE.pack(number, scope, 0, 0, 0, 0, bytes(8)) for number, scope in fields)
 
 

@@ -13,7 +13,7 @@ from plimsoll.exporters.deadline import Late
 from plimsoll.exporters.gpu_assignment import Join, Tenant
 from plimsoll.exporters.log_once import Journal
 from plimsoll.exporters.nvml.state import FOLDER, Memory, pci_address, unknown_gpus
-from plimsoll.exporters.nvml.supervisor import Child, Died, Report
+from plimsoll.exporters.nvml.supervisor import Child, ChildExited, Report
 from plimsoll.slo import metrics
 
 # The GPUs' share of the scrape's time; the rest is for bringing the answer here, on a machine whose processors may be busy
@@ -110,8 +110,10 @@ class NvmlCollector:
             except Late:
                 if child.silent() > self._stuck_seconds:
                     self._give_up(child, "stuck", "the driver's library gives no answer")
-                raise CollectorError("the driver's library gives no answer; it is started anew if that lasts") from None
-            except Died as end:
+                raise CollectorError(
+                    "the driver's library gives no answer; it is started again if that lasts"
+                ) from None
+            except ChildExited as end:
                 self._give_up(child, end.cause, str(end))
 
     def _present_child(self) -> Child:
@@ -165,7 +167,7 @@ class NvmlCollector:
 
     def _mend(self, up: int) -> None:
         """A GPU hangs, and the others must not go dark for it: put a new process in place only if it reads more GPUs."""
-        with suppress(OSError, Late, Died):
+        with suppress(OSError, Late, ChildExited):
             candidate = Child(_unheard)
             end = time.monotonic() + self._stuck_seconds
             try:

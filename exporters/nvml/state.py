@@ -87,7 +87,7 @@ class Memory:
             return
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             aside = path.with_suffix(".broken")
-            _LOG.warning("%s cannot be read (%s); it is kept as %s, and counting begins anew", path, error, aside)
+            _LOG.warning("%s cannot be read (%s); it is kept as %s, and counting begins again", path, error, aside)
             path.replace(aside)
 
     def _save(self) -> None:

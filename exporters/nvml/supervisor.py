@@ -17,7 +17,7 @@ Report = dict[str, Any]
 Tell = Callable[[str, int, float], None]
 
 
-class Died(Exception):
+class ChildExited(Exception):
     """The process ended; `cause` is a word for a label."""
 
     def __init__(self, cause: str, message: str) -> None:
@@ -36,14 +36,14 @@ class Child:
         self._series: dict[int, tuple[list[Metric], list[dict[str, str]]]] = {}  # of a GPU's values, by index
         self._asked: float | None = None
         self._answer: list[Report] | None = None
-        self._end: Died | None = None
+        self._end: ChildExited | None = None
         command = [sys.executable, "-P", "-m", "plimsoll.exporters.nvml.child"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._stdin, self._stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         threading.Thread(target=self._listen, name="NVML's answers", daemon=True).start()
 
     def ask(self, until: float, deadline: float) -> list[Report]:
-        """What each GPU answers by `until`. Raises Late at `deadline`, or at once if it owes an answer; Died."""
+        """What each GPU answers by `until`. Raises Late at `deadline`, or at once if it owes an answer; ChildExited."""
         with self._changed:
             if self._end is None and self._asked is not None and self._answer is None:
                 raise Late
@@ -84,7 +84,7 @@ class Child:
                 report["series"] = self._series[report["index"]]
 
     def _listen(self) -> None:
-        end: Died | None = None
+        end: ChildExited | None = None
         for line in self._stdout:
             if not line.endswith(b"\n"):
                 break  # killed in the middle of it
@@ -92,7 +92,7 @@ class Child:
             if "xid" in message:
                 self.tell(*message["xid"])
             elif "dead" in message:
-                end = Died(*message["dead"])
+                end = ChildExited(*message["dead"])
             else:
                 self._complete(message["gpus"])
                 with self._changed:
@@ -111,6 +111,6 @@ def _nobody(_uuid: str, _xid: int, _at: float) -> None:
     """Hear nothing from a process that was given up."""
 
 
-def _died(code: int) -> Died:
+def _died(code: int) -> ChildExited:
     how = signal.Signals(-code).name if code < 0 else f"exit {code}"
-    return Died(how, f"the process with the driver's library ended by {how}: `dmesg` and the log may say more")
+    return ChildExited(how, f"the process with the driver's library ended by {how}: `dmesg` and the log may say more")

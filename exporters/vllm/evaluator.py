@@ -7,7 +7,7 @@ from plimsoll.slo.spec.objectives import Indicator
 Outcome = Literal["good", "bad"]
 OUTCOMES: tuple[Outcome, Outcome] = ("good", "bad")
 # Finish reasons of requests that ran to an end. `repetition` is vLLM's stop of a text that repeats itself: its latencies
-# are in the engine's histograms like any other. What is neither here nor in FAILED (abort: the client left) is not judged.
+# are in the engine's histograms like any other. What is neither here nor in FAILED (abort: the client left) is not evaluated.
 SERVED = frozenset({"stop", "length", "repetition"})
 FAILED = frozenset({"error"})
 
@@ -22,7 +22,7 @@ class Finished(NamedTuple):
     request_duration: float
 
 
-def judge(indicator: Indicator, request: Finished) -> Outcome | None:
+def evaluate(indicator: Indicator, request: Finished) -> Outcome | None:
     """Judge a request by an indicator's limits, each of which is met when value <= limit; None leaves it out of the total.
 
     A failed request is bad for goodput and has no latency. A request with a single output token has no time per output
@@ -34,11 +34,11 @@ def judge(indicator: Indicator, request: Finished) -> Outcome | None:
         return "bad" if goodput else None
     if request.reason not in SERVED:
         return None
-    judged = goodput
+    evaluated = goodput
     for name, limit in indicator.limits.items():
         if name == "time_per_output_token" and request.output_tokens <= 1:
             continue
         if not getattr(request, name) <= limit:
             return "bad"
-        judged = True
-    return "good" if judged else None
+        evaluated = True
+    return "good" if evaluated else None

@@ -9,7 +9,7 @@ from typing import Literal
 from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import SLOT, slot_of
 from plimsoll.slo.checks.offline import Finding
-from plimsoll.slo.error_budget.budget import Counted
+from plimsoll.slo.error_budget.budget import RequestCounts
 from plimsoll.slo.error_budget.burn_rate import MIN_BAD, Tier, tiers
 from plimsoll.slo.sli import gateway_counts
 from plimsoll.slo.sli.bucket_bounds import Edges, edges
@@ -109,7 +109,7 @@ def _pool(
         counted = {key: way for key, series in fleet.items() if (way := _best(ways, series)) is not None}
         yield from _uncounted(objective, ways, {key: s for key, s in fleet.items() if key not in counted})
         yield from _off_bucket(
-            objective, ways[-1], {key: fleet[key] for key, way in counted.items() if way.off_bucket}, slots
+            objective, ways[-1], {key: fleet[key] for key, way in counted.items() if way.bucket_mismatch}, slots
         )
         rate = _per_second(observed, ways, {key: (counted[key], fleet[key]) for key in counted})
         if rate is not None:
@@ -145,10 +145,12 @@ def _why(objective: Objective, ways: Sequence[Way], series: Sequence[Series]) ->
     if found is None:
         return f"{name} is missing there"
     legal = [duration_text(bound) for bound in found if bound is not None and bound < inf]
-    modes = "conservative or bracket" if objective.off_bucket == "refuse" and found.lower is not None else "bracket"
+    modes = (
+        "conservative or bracket" if objective.bucket_mismatch == "unknown" and found.lower is not None else "bounds"
+    )
     return (
         f"the limit {limit} is no bucket bound there; take {' or '.join(legal)}, or start vLLM with what `plimsoll vllm-args` prints, "
-        f"or let off_bucket say {modes}"
+        f"or let bucket_mismatch say {modes}"
     )
 
 
@@ -166,35 +168,36 @@ def _off_bucket(
         yield _at_edges(objective, found, _names(units), *seen)
 
 
-def _at_edges(objective: Objective, found: Edges, names: str, seen: Counted, when: str) -> Finding:
+def _at_edges(objective: Objective, found: Edges, names: str, seen: RequestCounts, when: str) -> Finding:
     lower, upper = (duration_text(bound) if bound and bound < inf else "" for bound in found)
     where = f"between the bounds {lower} and {upper}" if lower and upper else f"above the highest bound, {lower},"
     where = where if lower else f"below the lowest bound, {upper},"
     limit = objective.indicator.limits[objective.indicator.kind]
-    told = f"the limit {limit} lies {where} on {names}; off_bucket: {objective.off_bucket} "
-    told += "counts at both" if objective.bracketed else f"counts at {lower}"
+    told = f"the limit {limit} lies {where} on {names}; bucket_mismatch: {objective.bucket_mismatch} "
+    told += "counts at both" if objective.has_bounds else f"counts at {lower}"
     level: Literal["warning", "info"] = "info"
     if seen.total:
         ends = [some.good / seen.total for some in (seen, seen.at_best)]
         told += (
-            f": {seen.unclear:,} of {when} {seen.total:,} requests ({seen.unclear / seen.total:.2%}) are between, so "
-            f"{ends[0]:.2%} to {ends[1]:.2%} are good" + ("" if objective.bracketed else f", and {ends[0]:.2%} is told")
+            f": {seen.indeterminate:,} of {when} {seen.total:,} requests ({seen.indeterminate / seen.total:.2%}) are between, so "
+            f"{ends[0]:.2%} to {ends[1]:.2%} are good"
+            + ("" if objective.has_bounds else f", and {ends[0]:.2%} is told")
         )
         if ends[0] < objective.target <= ends[1]:
             level, told = "warning", f"{told}; whether the target is kept cannot be told"
-    if objective.bracketed and not upper:
+    if objective.has_bounds and not upper:
         level, told = "warning", f"{told}; nothing is surely bad, so no page can ever come"
     return Finding(
         level, f"objective {objective.id}", f"{told}. `plimsoll vllm-args` prints what makes the limit a bound"
     )
 
 
-def _between(way: Near, fleet: Sequence[Sequence[Series]], slots: Sequence[int]) -> tuple[Counted, str]:
+def _between(way: Near, fleet: Sequence[Sequence[Series]], slots: Sequence[int]) -> tuple[RequestCounts, str]:
     """Count replicas at both edges: in the last hour where they were watched, else over their lives."""
     watched = Observed([item for series in fleet for item in series], slots).count([way])
     if sum(slot.covered_seconds for slot in watched) >= WATCHED:
-        sums = [sum(getattr(slot, name) for slot in watched) for name in ("good", "total", "unclear")]
-        return Counted(sums[0], sums[1], LOOK, unclear=sums[2]), "the last hour's"
+        sums = [sum(getattr(slot, name) for slot in watched) for name in ("good", "total", "indeterminate")]
+        return RequestCounts(sums[0], sums[1], LOOK, indeterminate=sums[2]), "the last hour's"
     good, total, most = 0.0, 0.0, 0.0
     for series in fleet:
         if (counting := _best([way], series)) is not None:
@@ -202,7 +205,7 @@ def _between(way: Near, fleet: Sequence[Sequence[Series]], slots: Sequence[int])
             total += _last(counting.total, series) - without
             good += _last(counting.good, series) - (without if counting.good else 0)
             most += _last(counting.most or counting.good, series) - without
-    return Counted(round(good), round(total), 0.0, unclear=round(most - good)), "their lives'"
+    return RequestCounts(round(good), round(total), 0.0, indeterminate=round(most - good)), "their lives'"
 
 
 def _per_second(
@@ -232,7 +235,7 @@ def _last(selectors: Sequence[Selector], series: Sequence[Series]) -> float:
 
 
 def _traffic(objective: Objective, rate: float) -> Iterator[Finding]:
-    """Say which tiers the traffic is too thin for. `rate` is in requests per second."""
+    """Say which tiers the traffic is too prune for. `rate` is in requests per second."""
     for tier in tiers(objective.window.seconds, objective.budget_ratio):
         requests, least = rate * tier.long, MIN_BAD[tier.severity]
         where, per = f"objective {objective.id}, tier {tier.tier}", _per(tier, requests)

@@ -21,8 +21,8 @@ def findings(spec: Spec) -> list[Finding]:
     found = []
     for objective in spec.objectives:
         found += _tiers(objective)
-        if objective.off_bucket != "refuse" and objective.indicator.kind not in LATENCIES:
-            why = f"off_bucket: {objective.off_bucket} does nothing here: {objective.indicator.kind} is not counted by a histogram"
+        if objective.bucket_mismatch != "unknown" and objective.indicator.kind not in LATENCIES:
+            why = f"bucket_mismatch: {objective.bucket_mismatch} does nothing here: {objective.indicator.kind} is not counted by a histogram"
             found.append(Finding("info", f"objective {objective.id}", why))
     used = {objective.pool for objective in spec.objectives}
     found += [

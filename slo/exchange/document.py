@@ -16,7 +16,7 @@ class Loss(NamedTuple):
     why: str
 
 
-class NotCarried(Exception):
+class UnsupportedFieldError(Exception):
     """An objective cannot be carried; the message says why, `path` is the field at fault."""
 
     def __init__(self, path: str, why: str) -> None:
@@ -82,12 +82,12 @@ class Field:
         return self.data
 
     def text(self, default: str | None = None) -> str:
-        """Use a text (a number is written out); raises NotCarried where it is neither and there is no default."""
+        """Use a text (a number is written out); raises UnsupportedFieldError where it is neither and there is no default."""
         value = self.use()
         if value is None and default is not None:
             return default
         if not isinstance(value, str | int | float) or isinstance(value, bool) or value == "":
-            raise NotCarried(self.where, "is missing" if value is None else f"{_shown(value)} is no text")
+            raise UnsupportedFieldError(self.where, "is missing" if value is None else f"{_shown(value)} is no text")
         return str(value)
 
 

@@ -31,7 +31,7 @@ def write_openslo(spec: Spec) -> tuple[str, list[Loss]]:
             continue
         losses.append(Loss(where, "burn-rate tiers need two windows each; an AlertPolicy of OpenSLO has one condition"))
         if objective.indicator.kind == "goodput":
-            why = "the query reads requests that the engine plugin judged; the limits stand in an annotation"
+            why = "the query reads requests that the engine plugin evaluated; the limits stand in an annotation"
             losses.append(Loss(f"{where}.indicator", why))
         if objective.per:
             losses.append(
@@ -62,8 +62,8 @@ def _slo(objective: Objective, pool: Pool) -> dict[str, Any]:
         short = {latency: name for name, latency in LIMITS.items()}
         limits = {short[latency]: duration_text(limit) for latency, limit in objective.indicator.limits.items()}
         annotations[INDICATOR] = json.dumps({"indicator": {"goodput": limits}, "model": pool.model})
-    if objective.off_bucket != "refuse":
-        annotations[OFF_BUCKET] = objective.off_bucket
+    if objective.bucket_mismatch != "unknown":
+        annotations[OFF_BUCKET] = objective.bucket_mismatch
     way = countings(objective, pool)[-1]  # what anybody with our page can read: the plugin is not everywhere
     counting = way.exact if isinstance(way, Near) else way
     spec = {

@@ -13,7 +13,7 @@ class Kept(NamedTuple):
     """A review as it was made: its ISO week, when (Unix seconds), and its JSON."""
 
     week: str
-    made_at: float
+    generated_at: float
     body: str
 
 
@@ -33,10 +33,10 @@ def kept_review(engine: Engine, week: str) -> Kept | None:
 
 def kept_weeks(engine: Engine, before: str | None, limit: int) -> list[tuple[str, float]]:
     """Return (week, when its review was made) of those kept, newest week first; only weeks before one, where it is given."""
-    query = select(reviews.c.week, reviews.c.made_at).order_by(reviews.c.week.desc()).limit(limit)
+    query = select(reviews.c.week, reviews.c.generated_at).order_by(reviews.c.week.desc()).limit(limit)
     with engine.connect() as connection:
         rows = connection.execute(query if before is None else query.where(reviews.c.week < before))
-        return [(row.week, row.made_at) for row in rows]
+        return [(row.week, row.generated_at) for row in rows]
 
 
 def last_kept(engine: Engine) -> str | None:
@@ -49,7 +49,7 @@ class Look(NamedTuple):
     """The last look at a pool: when (Unix seconds), why it told nothing new (None: it did), and the last good fit, as JSON."""
 
     pool: str
-    looked_at: float
+    last_attempt_at: float
     reason: str | None
     body: str | None
 

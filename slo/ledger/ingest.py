@@ -22,7 +22,7 @@ FINAL_AFTER = LATE + MAX_GAP + SLOT  # seconds after which a slot has been booke
 
 def ingest(spec: Spec, source: Source, ledger: Ledger, now: float) -> None:
     """Book every slot from where each objective and pool stopped until `now`; raises SourceError when the source fails."""
-    done, pools_done = ledger.booked_until(), pools_booked_until(ledger.engine)
+    done, pools_done = ledger.recorded_until(), pools_booked_until(ledger.engine)
     for pool in spec.pools:
         objectives = [objective for objective in spec.objectives if objective.pool == pool.name]
         names = [objective.id for objective in objectives]

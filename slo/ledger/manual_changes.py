@@ -12,7 +12,7 @@ from plimsoll.slo.ledger.schema import audit, exclusions, slots
 from plimsoll.slo.ledger.slots import note
 
 
-class AlreadyWithdrawn(Exception):
+class AlreadyCanceled(Exception):
     """The exclusion does not count any more."""
 
 
@@ -21,27 +21,27 @@ def exclude(engine: Engine, exclusion: Exclusion, at: float) -> Exclusion:
     kept = replace(exclusion, id=str(uuid4()), created_at=at)
     with writing(engine) as connection:
         connection.execute(exclusions.insert().values(asdict(kept)))
-        note(connection, at, (kept.who, kept.why), ("exclusion added", kept.id or ""), None, asdict(kept))
+        note(connection, at, (kept.created_by, kept.reason), ("exclusion added", kept.id or ""), None, asdict(kept))
     return kept
 
 
-def withdraw(engine: Engine, name: str, who: str, why: str, at: float) -> Exclusion:
-    """Let an exclusion count no more; it stays on record. Raises KeyError (no such id) or AlreadyWithdrawn."""
+def cancel(engine: Engine, name: str, actor: str, reason: str, at: float) -> Exclusion:
+    """Let an exclusion count no more; it stays on record. Raises KeyError (no such id) or AlreadyCanceled."""
     with writing(engine) as connection:
         row = connection.execute(select(exclusions).where(exclusions.c.id == name)).mappings().first()
         if row is None:
             raise KeyError(name)
         before = Exclusion(**row)
-        if before.withdrawn_at is not None:
-            raise AlreadyWithdrawn(name)
-        after = replace(before, withdrawn_at=at)
-        connection.execute(exclusions.update().where(exclusions.c.id == name).values(withdrawn_at=at))
-        note(connection, at, (who, why), ("exclusion withdrawn", name), asdict(before), asdict(after))
+        if before.canceled_at is not None:
+            raise AlreadyCanceled(name)
+        after = replace(before, canceled_at=at)
+        connection.execute(exclusions.update().where(exclusions.c.id == name).values(canceled_at=at))
+        note(connection, at, (actor, reason), ("exclusion canceled", name), asdict(before), asdict(after))
     return after
 
 
 def kept_exclusions(engine: Engine) -> list[Exclusion]:
-    """Return every exclusion that was ever made through the API, the withdrawn ones too, newest first."""
+    """Return every exclusion that was ever made through the API, the canceled ones too, newest first."""
     with engine.connect() as connection:
         rows = connection.execute(select(exclusions).order_by(exclusions.c.created_at.desc(), exclusions.c.id))
         return [Exclusion(**row) for row in rows.mappings()]
@@ -72,7 +72,7 @@ class Redefined(NamedTuple):
 
 
 def redefined(engine: Engine, since: int, start: int, end: int) -> list[Redefined]:
-    """Return what was defined anew in [start, end), in order of time, as far as slots from `since` on tell what was before."""
+    """Return what was defined again in [start, end), in order of time, as far as slots from `since` on tell what was before."""
     before = func.lag(slots.c.spec_hash).over(partition_by=slots.c.objective, order_by=slots.c.slot)
     # A slot that a person set where none was has no definition of its own.
     each = select(slots.c.objective, slots.c.slot, before.label("before"), slots.c.spec_hash.label("after"))

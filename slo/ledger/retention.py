@@ -9,13 +9,13 @@ from plimsoll.slo.ledger.rollup import DAY
 from plimsoll.slo.ledger.schema import audit, pool_progress, pool_slots, progress, slots
 from plimsoll.slo.ledger.slots import note
 
-ACTION = "slots thinned"
+ACTION = "slots pruned"
 
 
-def thin(engine: Engine, before: float, now: float) -> None:
+def prune(engine: Engine, before: float, now: float) -> None:
     """Drop the slots of the whole days before a moment, one objective or pool at a time; the audit keeps the moment."""
     limit = before // DAY * DAY
-    if limit <= thinned_until(engine):
+    if limit <= pruned_until(engine):
         return
     with writing(engine) as connection:
         author = ("plimsoll", "no window reaches these slots any more; their hours and days stay")
@@ -30,7 +30,7 @@ def thin(engine: Engine, before: float, now: float) -> None:
             connection.execute(delete(pool_slots).where(pool_slots.c.pool == name, pool_slots.c.slot < limit))
 
 
-def thinned_until(engine: Engine) -> float:
+def pruned_until(engine: Engine) -> float:
     """Return the Unix time before which slots may be gone; 0 where none is."""
     with engine.connect() as connection:
         return thinned_in(connection)

@@ -29,7 +29,7 @@ class Slot(NamedTuple):
     covered_seconds: float
     spec_hash: str
     source: str
-    unclear: int = 0
+    indeterminate: int = 0
 
 
 class Ledger:
@@ -42,7 +42,7 @@ class Ledger:
     def book(
         self,
         counts: Mapping[tuple[str, str], Sequence[SlotCount]],
-        booked_until: int,
+        recorded_until: int,
         pools: Mapping[str, Sequence[PoolSlot]] | None = None,
     ) -> None:
         """Store the slots of (objective, spec hash) and of pools, and how far they are final, in one transaction.
@@ -62,33 +62,35 @@ class Ledger:
             if rows:
                 self._upsert(connection, rows, kept_if_better=True)
             if objectives:
-                self._mark(connection, objectives, booked_until)
+                self._mark(connection, objectives, recorded_until)
             for pool, found in (pools or {}).items():
-                book_pool(connection, pool, found, booked_until)
+                book_pool(connection, pool, found, recorded_until)
 
     def _upsert(self, connection: Connection, rows: list[dict[str, Any]], kept_if_better: bool) -> None:
         connection.execute(_upsert_slots(self.engine.dialect.name, kept_if_better), rows)
         starts = [row["slot"] for row in rows]
         renew(connection, {row["objective"] for row in rows}, min(starts), max(starts))
 
-    def _mark(self, connection: Connection, objectives: Collection[str], booked_until: int) -> None:
-        rows = [{"objective": name, "booked_until": booked_until} for name in objectives]
+    def _mark(self, connection: Connection, objectives: Collection[str], recorded_until: int) -> None:
+        rows = [{"objective": name, "recorded_until": recorded_until} for name in objectives]
         connection.execute(_move_progress(self.engine.dialect.name), rows)
 
-    def booked_until(self) -> dict[str, int]:
+    def recorded_until(self) -> dict[str, int]:
         """Return per objective the time before which every slot is final."""
         with self.engine.connect() as connection:
-            return {row.objective: row.booked_until for row in connection.execute(select(progress))}
+            return {row.objective: row.recorded_until for row in connection.execute(select(progress))}
 
     def slots(self, objective: str, start: float, end: float, limit: int | None = None) -> list[Slot]:
         """Return the slots that begin within [start, end), in order; the first `limit` of them."""
         query = select(slots).where(slots.c.objective == objective, slots.c.slot >= start, slots.c.slot < end)
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(slots.c.slot).limit(limit))
-            return [Slot(r.slot, r.good, r.total, r.covered_ms / 1000, r.spec_hash, r.source, r.unclear) for r in rows]
+            return [
+                Slot(r.slot, r.good, r.total, r.covered_ms / 1000, r.spec_hash, r.source, r.indeterminate) for r in rows
+            ]
 
     def rows(self, objective: str, size: int, start: int, end: int, stride: int | None = None) -> list[tuple[int, ...]]:
-        """Return (start, good, total, milliseconds observed, unclear) of slots, hours or days (`size` in seconds) in [start, end), or the
+        """Return (start, good, total, milliseconds observed, indeterminate) of slots, hours or days (`size` in seconds) in [start, end), or the
         sums of those within each `stride` seconds from `start` on.
         """
         values = {"objective": objective, "size": size, "low": start, "high": end, "stride": stride or size}
@@ -113,8 +115,8 @@ class Ledger:
         with self.engine.connect() as connection:
             return add_up(connection, edges, objectives)
 
-    def correct(self, objective: str, count: SlotCount, who: str, why: str, at: float) -> None:
-        """Set a slot by hand, with an audit row that keeps what it held. What was simulated stays labelled; what a person says is
+    def correct(self, objective: str, count: SlotCount, actor: str, reason: str, at: float) -> None:
+        """Set a slot by hand, with an audit row that keeps what it held. What was simulated stays labeled; what a person says is
         exact."""
         same = and_(slots.c.objective == objective, slots.c.slot == count.slot)
         with writing(self.engine) as connection:
@@ -123,7 +125,14 @@ class Ledger:
             source = f"{CORRECTED}+{SIMULATED}" if simulated else CORRECTED
             row = _row(objective, before["spec_hash"] if before else "", count) | {"source": source}
             self._upsert(connection, [row], kept_if_better=False)
-            note(connection, at, (who, why), ("slot corrected", f"{objective} {count.slot}"), dict(before or {}), row)
+            note(
+                connection,
+                at,
+                (actor, reason),
+                ("slot corrected", f"{objective} {count.slot}"),
+                dict(before or {}),
+                row,
+            )
 
     def remember(self, pool: str, at: float, body: dict[str, Any]) -> None:
         """Keep a recommendation."""
@@ -143,7 +152,7 @@ class Ledger:
 @cache
 def _upsert_slots(dialect: str, kept_if_better: bool) -> Executable:
     booked = insert(dialect, slots)
-    new, fields = booked.excluded, ("good", "total", "covered_ms", "spec_hash", "source", "unclear")
+    new, fields = booked.excluded, ("good", "total", "covered_ms", "spec_hash", "source", "indeterminate")
     better = or_(new.covered_ms >= slots.c.covered_ms, new.total > slots.c.total)
     changed = or_(*(new[name] != slots.c[name] for name in fields))  # what is the same is not written again
     return booked.on_conflict_do_update(
@@ -156,7 +165,7 @@ def _upsert_slots(dialect: str, kept_if_better: bool) -> Executable:
 @cache
 def _rows(of_slots: bool, each: bool) -> Executable:
     at, table = (slots.c.slot, slots) if of_slots else (rollups.c.start, rollups)
-    numbers = [table.c.good, table.c.total, table.c.covered_ms, table.c.unclear]
+    numbers = [table.c.good, table.c.total, table.c.covered_ms, table.c.indeterminate]
     low, high = bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger)
     begin = at - (at - low) % bindparam("stride", type_=BigInteger)
     query = select(at, *numbers) if each else select(begin, *(func.sum(number) for number in numbers)).group_by(begin)
@@ -169,8 +178,8 @@ def _move_progress(dialect: str) -> Executable:
     mark = insert(dialect, progress)
     return mark.on_conflict_do_update(
         index_elements=[progress.c.objective],
-        set_={"booked_until": mark.excluded.booked_until},
-        where=mark.excluded.booked_until > progress.c.booked_until,
+        set_={"recorded_until": mark.excluded.recorded_until},
+        where=mark.excluded.recorded_until > progress.c.recorded_until,
     )
 
 
@@ -182,8 +191,8 @@ def note(
     before: dict[str, Any] | None,
     after: dict[str, Any] | None,
 ) -> None:
-    """Write an audit row: (who, why), (action, subject), and what was and is now."""
-    row = dict(zip(("who", "why", "action", "subject"), (*author, *change), strict=True))
+    """Write an audit row: (actor, reason), (action, subject), and what was and is now."""
+    row = dict(zip(("actor", "reason", "action", "subject"), (*author, *change), strict=True))
     texts = {name: json.dumps(body) if body else None for name, body in (("before", before), ("after", after))}
     connection.execute(audit.insert().values(at=at, **row, **texts))
 
@@ -197,5 +206,5 @@ def _row(objective: str, spec_hash: str, count: SlotCount) -> dict[str, Any]:
         "covered_ms": round(count.covered_seconds * 1000),
         "spec_hash": spec_hash,
         "source": count.source,
-        "unclear": count.unclear,
+        "indeterminate": count.indeterminate,
     }

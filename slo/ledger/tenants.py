@@ -90,6 +90,6 @@ def _plus(one: SlotCount, other: SlotCount) -> SlotCount:
         one,
         good=one.good + other.good,
         total=one.total + other.total,
-        unclear=one.unclear + other.unclear,
+        indeterminate=one.indeterminate + other.indeterminate,
         source="+".join(sorted({*one.source.split("+"), *other.source.split("+")})),
     )

@@ -93,7 +93,7 @@ OBJECTIVE_REQUESTS = Metric(
     "llm_objective_requests_total",
     "counter",
     (*RANK, "objective", "outcome"),
-    "Requests judged one by one against an objective inside the engine, by outcome: good, bad.",
+    "Requests evaluated one by one against an objective inside the engine, by outcome: good, bad.",
 )
 
 ADAPTER_REQUESTS = Metric(

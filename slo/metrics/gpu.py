@@ -12,7 +12,10 @@ GPU_INFO = Metric(
     "What a GPU is, always 1.",
 )
 GPU_ANSWER_AGE = Metric(
-    "gpu_answer_age_seconds", "gauge", UUID, "Seconds since the GPU last answered; absent before its first answer."
+    "gpu_last_response_age_seconds",
+    "gauge",
+    UUID,
+    "Seconds since the GPU last answered; absent before its first answer.",
 )
 GPU_XID_ERRORS = Metric(
     "gpu_xid_errors_total",

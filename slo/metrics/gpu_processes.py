@@ -19,7 +19,7 @@ GPU_ASSIGNMENT = Metric(
     "Which replica computes on the GPU, always 1; while the GPU does not answer, as it was last seen.",
 )
 GPU_MEMORY_HELD = Metric(
-    "gpu_memory_held_bytes",
+    "gpu_memory_usage_bytes",
     "gauge",
     ("uuid", "holder", "replica"),
     "Device memory by holder: weights (with activations) and kv_cache (reserved) of a replica, engine (both, where the engine "

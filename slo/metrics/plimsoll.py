@@ -22,7 +22,7 @@ NVML_RESTARTS = Metric(
     "How often the process that holds the driver's library ended and was replaced, by cause: a signal, NVML's code, stuck.",
 )
 METRIC_MISSING = Metric(
-    "plimsoll_metric_missing",
+    "plimsoll_engine_metric_missing",
     "gauge",
     ("collector", "metric"),
     "1 for each name that the engine's page should have, by its engine and version, and has not.",
@@ -33,33 +33,33 @@ BUILD_INFO = Metric("plimsoll_build_info", "gauge", ("version",), "Version of th
 RECOMMENDED_NODES = Metric(
     "plimsoll_recommended_nodes", "gauge", ("pool",), "Nodes that the pool should have, by the last recommendation."
 )
-BUDGET_LEFT = Metric(
-    "plimsoll_budget_left_ratio",
+BUDGET_REMAINING = Metric(
+    "plimsoll_error_budget_remaining_ratio",
     "gauge",
     ("objective", "pool"),
     "Share of the error budget left in the objective's window, by the ledger; negative when overspent.",
 )
-BUDGET_LEFT_AT_BEST = Metric(
-    "plimsoll_budget_left_at_best_ratio",
+BUDGET_REMAINING_UPPER_BOUND = Metric(
+    "plimsoll_error_budget_remaining_upper_bound_ratio",
     "gauge",
     ("objective", "pool"),
-    "The same of an objective with off_bucket: bracket, if every request between the two bucket bounds was good.",
+    "The same of an objective with bucket_mismatch: bounds, if every request between the two bucket bounds was good.",
 )
 COVERAGE = Metric(
-    "plimsoll_coverage_ratio",
+    "plimsoll_slo_data_coverage_ratio",
     "gauge",
     ("objective", "pool"),
     "Share of the objective's window that was observed, by the ledger.",
 )
 REPLICA_CAPACITY = Metric(
-    "plimsoll_replica_capacity_tokens_per_second",
+    "plimsoll_replica_saturation_tokens_per_second",
     "gauge",
     ("pool", "replica"),
     "Tokens, prompt and generated, that a replica does while requests wait for it all the time: its own where replicas are "
     "unlike, else the pool's; absent until any was seen full.",
 )
 EXCLUDED = Metric(
-    "plimsoll_excluded",
+    "plimsoll_slo_excluded",
     "gauge",
     ("objective", "pool"),
     "1 while an exclusion (maintenance, load test) covers the objective, 0 while none does.",

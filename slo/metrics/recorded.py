@@ -7,9 +7,9 @@ from plimsoll.slo.units import duration_text
 GOOD_RATE = "objective:requests_good:rate5m"
 TOTAL_RATE = "objective:requests_total:rate5m"
 TARGET = "objective:target:ratio"
-# Of bracketed objectives (plimsoll.slo.sli.bucket_bounds) also what may be good at most: where these part, the truth lies between them.
-GOOD_AT_BEST = "objective:requests_good_at_best:rate5m"
-# The ledger's answers, as exported by the SLO service, are catalogue.BUDGET_LEFT and catalogue.COVERAGE.
+# Of has_bounds objectives (plimsoll.slo.sli.bucket_bounds) also what may be good at most: where these part, the truth lies between them.
+GOOD_UPPER_BOUND = "objective:requests_good_upper_bound:rate5m"
+# The ledger's answers, as exported by the SLO service, are catalogue.BUDGET_REMAINING and catalogue.COVERAGE.
 
 # Of the whole fleet, for dashboards and fingerprints. Each also has the target labels that Prometheus gives, if any.
 # What a replica served when it was last seen within a day (always 1), and when its engine started: instance, replica, model.

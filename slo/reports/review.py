@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from plimsoll.slo.calendar import SLOT, WEEK, rfc3339, slot_of, start_of
-from plimsoll.slo.error_budget.attribution import LOSS_LASTS, Cause
-from plimsoll.slo.error_budget.budget import Counted
+from plimsoll.slo.error_budget.attribution import LOSS_WINDOW_SECONDS, Cause
+from plimsoll.slo.error_budget.budget import RequestCounts
 from plimsoll.slo.error_budget.exclusions import Exclusion, clipped, stretches
 from plimsoll.slo.ledger.manual_changes import audit_within, redefined
 from plimsoll.slo.ledger.rollup import NONE
@@ -44,7 +44,7 @@ def review(records: Records, week: str, forecast: Forecaster | None = None, brie
         for pool in records.spec.pools
     ]
     reviews, of_pools = [item for item, _ in found], [item for item, _ in pools]
-    booked = records.ledger.booked_until()
+    booked = records.ledger.recorded_until()
     span: dict[str, Any] = {"from": rfc3339(start), "to": rfc3339(start + WEEK)}
     return Review(
         week=week,
@@ -62,17 +62,18 @@ def _differences(
 ) -> list[Difference] | None:
     """Tell what changed since the week before, where the slots of both are still kept."""
     engine, before, end = records.ledger.engine, start - int(WEEK), start + int(WEEK)
-    if before < records.thinned_until:
+    if before < records.pruned_until:
         return None
     return differences(objectives, pools, redefined(engine, before, start, end), audit_within(engine, start, end))
 
 
 def _rows(records: Records, start: int, end: int) -> dict[str, list[PoolSlot]]:
     """Read what every pool did in a week and just before it; nothing where the slots are no longer kept."""
-    if start < records.thinned_until:
+    if start < records.pruned_until:
         return {}
     return {
-        pool.name: pool_rows(records.ledger.engine, pool.name, start - LOSS_LASTS, end) for pool in records.spec.pools
+        pool.name: pool_rows(records.ledger.engine, pool.name, start - LOSS_WINDOW_SECONDS, end)
+        for pool in records.spec.pools
     }
 
 
@@ -93,7 +94,7 @@ def _objective(
         pool=objective.pool,
         target=objective.target,
         met=met(week, objective.target),
-        budget_spent=None if ratio is None else week.bad / (objective.budget_ratio * week.total),
+        budget_consumed=None if ratio is None else week.bad / (objective.budget_ratio * week.total),
         spent_on=None if rows is None else _spent_on(records, objective, span, rows),
         before=before,
     )
@@ -108,7 +109,7 @@ def _spent_on(records: Records, objective: Objective, span: tuple[int, int], row
 
 def _week(
     ledger: Ledger, objective: Objective, exclusions: Sequence[Exclusion], start: int, end: int
-) -> tuple[Counted, Week]:
+) -> tuple[RequestCounts, Week]:
     excluded = list(clipped(stretches(exclusions, objective), start, end))
     edges = sorted({start, end, *(int(edge) for stretch in excluded for edge in stretch)})
     total = NONE
@@ -117,7 +118,7 @@ def _week(
             total = total.plus(sums)
     away = sum(high - low for low, high in excluded)
     seconds = end - start - away
-    counted = Counted(total.good, total.total, total.covered_ms / 1000, total.simulated, total.unclear)
+    counted = RequestCounts(total.good, total.total, total.covered_ms / 1000, total.simulated, total.indeterminate)
     return counted, Week(
         good=counted.good,
         total=counted.total,
@@ -125,5 +126,5 @@ def _week(
         good_ratio=counted.good / counted.total if counted.total else None,
         coverage=min(1.0, counted.covered_seconds / seconds) if seconds else 0.0,
         excluded_seconds=away,
-        unclear=counted.unclear,
+        indeterminate=counted.indeterminate,
     )

@@ -10,7 +10,7 @@ from plimsoll.slo.reports.review import review
 from plimsoll.slo.reports.review_models import Change, Review
 
 CAUGHT_UP = 8  # weeks at most that are reviewed at once, after a long time in which no service ran
-OWN = {"made_at", "changed"}  # what is not part of the kept text
+OWN = {"generated_at", "changed"}  # what is not part of the kept text
 
 
 def make_due(records: Records) -> None:
@@ -44,13 +44,13 @@ def kept_or_fresh(records: Records, week: str, fresh: bool = False) -> Review:
     if kept is None:
         return review(records, week)
     found = Review.model_validate_json(kept.body)
-    return found.model_copy(update={"made_at": rfc3339(kept.made_at), "changed": _changed(records, found)})
+    return found.model_copy(update={"generated_at": rfc3339(kept.generated_at), "changed": _changed(records, found)})
 
 
 def _changed(records: Records, kept: Review) -> list[Change] | None:
     """Compare a kept review with what would be made today: all but the forecast and APIs' prices, which are judgements of their day,
     and what budgets were spent on, which would take too long for a page."""
-    if start_of(kept.week) - WEEK < records.thinned_until:
+    if start_of(kept.week) - WEEK < records.pruned_until:
         return None
     nothing = PoolForecast(pool="", since=kept.week, unknown="not compared")
     then, now = _facts(kept), _facts(review(records, kept.week, lambda *_: nothing, brief=True))

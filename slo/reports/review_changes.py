@@ -1,4 +1,4 @@
-"""What changed since the week before: what the review's own figures tell, what was defined anew, and what was done by hand."""
+"""What changed since the week before: what the review's own figures tell, what was defined again, and what was done by hand."""
 
 import json
 from collections import defaultdict
@@ -59,7 +59,7 @@ def _exclusions(rows: Iterable[dict[str, Any]]) -> Iterator[Difference]:
         was, now = _body(row["before"]), _body(row["after"])
         span = f"{rfc3339(now['start'])} to {rfc3339(now['end'])}"
         subject = now["objective"] or now["pool"] or "everything"
-        told = {"at": rfc3339(row["at"]), "who": row["who"], "why": row["why"]}
+        told = {"at": rfc3339(row["at"]), "actor": row["actor"], "reason": row["reason"]}
         yield Difference(
             kind="exclusion", subject=subject, before=span if was else None, after=None if was else span, **told
         )
@@ -70,12 +70,12 @@ def _corrections(rows: Iterable[dict[str, Any]]) -> Iterator[Difference]:
     together: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         if row["action"] == "slot corrected":
-            together[row["subject"].split()[0], row["who"], row["why"]].append(row)
-    for (objective, who, why), found in together.items():
+            together[row["subject"].split()[0], row["actor"], row["reason"]].append(row)
+    for (objective, actor, reason), found in together.items():
         # Of a slot that was corrected more than once, what it held at first and what it holds now.
         was = {row["subject"]: _body(row["before"]) for row in reversed(found)}
         now = {row["subject"]: _body(row["after"]) for row in found}
-        told = {"at": rfc3339(found[0]["at"]), "who": who, "why": why}
+        told = {"at": rfc3339(found[0]["at"]), "actor": actor, "reason": reason}
         yield Difference(
             kind="correction", subject=objective, before=_sum(was.values()), after=_sum(now.values()), **told
         )

@@ -9,24 +9,24 @@ from plimsoll.slo.reports.review_models import Review, Week
 from plimsoll.slo.reports.review_pool import PoolWeek
 
 REQUESTS, RATIO, TOKENS, RATE, YES = "requests", "ratio", "tokens", "tokens/s", "true or false"
-OBJECTIVE = {"target": RATIO, "met": YES, "budget_spent": RATIO, "budget_spent_at_best": RATIO}
+OBJECTIVE = {"target": RATIO, "met": YES, "budget_consumed": RATIO, "budget_consumed_lower_bound": RATIO}
 WEEK = {
     **{"good": REQUESTS, "total": REQUESTS, "bad": REQUESTS, "good_ratio": RATIO},
-    **{"unclear": REQUESTS, "good_ratio_at_best": RATIO},
+    **{"indeterminate": REQUESTS, "good_ratio_upper_bound": RATIO},
     **{"coverage": RATIO, "excluded_seconds": "seconds"},
 }
 POOL_WEEK = {
     **{"peak": RATE, "peak_at": "RFC 3339", "p95": RATE, "coverage": RATIO},
-    **{"arrivals": REQUESTS, "prompt_tokens": TOKENS, "generation_tokens": TOKENS},
-    **{"refused": REQUESTS, "preemptions": REQUESTS, "gone": "replicas"},
-    **{"queue_max": REQUESTS, "kv_max": RATIO, "nodes": "nodes", "node_hours": "node-hours"},
+    **{"arrivals": REQUESTS, "input_tokens": TOKENS, "output_tokens": TOKENS},
+    **{"rejected": REQUESTS, "preemptions": REQUESTS, "replica_disruptions": "replicas"},
+    **{"waiting_max": REQUESTS, "kv_cache_usage_max": RATIO, "nodes": "nodes", "node_hours": "node-hours"},
     **{"cost_usd": "USD", "usd_per_million_tokens": "USD"},
     **{"usd_per_million_prompt_tokens": "USD", "usd_per_million_generated_tokens": "USD"},
     **{"joules_per_token": "joules"},
 }
 POOL = {
     **{"capacity": RATE, "headroom": RATIO, "peak_headroom": RATIO},
-    **{"utilisation": RATIO, "usd_per_million_full": "USD"},
+    **{"utilization": RATIO, "usd_per_million_full": "USD"},
 }
 SINCE = {"n_minus_1": YES, "recommended_nodes": "nodes", "replica_capacity": RATE}  # fields that have one `_before`
 FORECAST = {"breaks_in": "ISO week", "may_break_in": "ISO week"}

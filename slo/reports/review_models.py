@@ -11,7 +11,7 @@ from plimsoll.slo.reports.review_pool import PoolReview
 class Week(BaseModel):
     """Requests of one week. `good_ratio` is null where none was seen; coverage is of the time that is not excluded.
 
-    `unclear` requests are not among the good ones and may be (their limit lies between two bucket bounds). Figures take them for
+    `indeterminate` requests are not among the good ones and may be (their limit lies between two bucket bounds). Figures take them for
     bad; those that end in `_at_best` take them for good, and the truth lies between the two.
     """
 
@@ -21,20 +21,20 @@ class Week(BaseModel):
     good_ratio: float | None
     coverage: float
     excluded_seconds: float
-    unclear: int = 0
+    indeterminate: int = 0
 
     @computed_field  # type: ignore[prop-decorator]
     @property
-    def good_ratio_at_best(self) -> float | None:
-        """Good ratio if every unclear request was good."""
-        return (self.good + self.unclear) / self.total if self.total else None
+    def good_ratio_upper_bound(self) -> float | None:
+        """Good ratio if every indeterminate request was good."""
+        return (self.good + self.indeterminate) / self.total if self.total else None
 
 
 def met(week: Week, target: float) -> bool | None:
     """Whether a week kept a target: what holds at worst as at best is known; whatever lies between is not."""
-    if week.good_ratio is None or week.good_ratio_at_best is None:
+    if week.good_ratio is None or week.good_ratio_upper_bound is None:
         return None
-    at_worst, at_best = week.good_ratio >= target, week.good_ratio_at_best >= target
+    at_worst, at_best = week.good_ratio >= target, week.good_ratio_upper_bound >= target
     return at_worst if at_worst == at_best else None
 
 
@@ -45,23 +45,23 @@ class ObjectiveReview(Week):
     pool: str
     target: float
     met: bool | None = Field(
-        description="Whether the week alone kept the target; null: no request was seen, or it depends on unclear ones."
+        description="Whether the week alone kept the target; null: no request was seen, or it depends on indeterminate ones."
     )
-    budget_spent: float | None = Field(
+    budget_consumed: float | None = Field(
         description="Bad requests over those that the target allows for the week's requests."
     )
     spent_on: dict[Cause, int] | None = Field(
         None,
         description="Bad requests by what the pool looked like, each under the first cause that applies (docs/ledger.md); they add up to "
-        "`bad`. null: the week's slots are thinned out, or the review was kept before this was told.",
+        "`bad`. null: the week's slots are pruned out, or the review was kept before this was told.",
     )
     before: Week
 
     @computed_field  # type: ignore[prop-decorator]
     @property
-    def budget_spent_at_best(self) -> float | None:
-        """Budget spent if every unclear request was good."""
-        return self.budget_spent and self.budget_spent * (1 - self.unclear / self.bad)
+    def budget_consumed_lower_bound(self) -> float | None:
+        """Budget spent if every indeterminate request was good."""
+        return self.budget_consumed and self.budget_consumed * (1 - self.indeterminate / self.bad)
 
 
 class Change(BaseModel):
@@ -85,8 +85,8 @@ class Difference(BaseModel):
     before: JsonValue
     after: JsonValue
     at: str | None = Field(default=None, description="When, RFC 3339; null: it is the whole week that differs.")
-    who: str | None = None
-    why: str | None = None
+    actor: str | None = None
+    reason: str | None = None
 
 
 class Review(BaseModel):
@@ -102,16 +102,16 @@ class Review(BaseModel):
     objectives: list[ObjectiveReview]
     pools: list[PoolReview]
     simulated: bool
-    made_at: str | None = Field(
+    generated_at: str | None = Field(
         None, description="RFC 3339: when this review was made and kept; null: it was worked out for this answer."
     )
     differences: list[Difference] | None = Field(
         None,
-        description="What is otherwise than in the week before; null: the slots that would tell are thinned out, or the review was kept "
+        description="What is otherwise than in the week before; null: the slots that would tell are pruned out, or the review was kept "
         "before this was told.",
     )
     changed: list[Change] | None = Field(
         None,
         description="What a kept review would say otherwise if it were made of today's ledger and objectives, but for the forecast, `apis` and `spent_on`; "
-        "null: not a kept one, or the slots that would tell are thinned out.",
+        "null: not a kept one, or the slots that would tell are pruned out.",
     )

@@ -14,9 +14,9 @@ from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import DAY, SLOT, WEEK, rfc3339
 from plimsoll.slo.capacity.model.prices import SECONDS_PER_HOUR, Prices
-from plimsoll.slo.capacity.model.replica_throughput import Strength
+from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.recommendation.demand import FULL
-from plimsoll.slo.capacity.recommendation.evidence import strength_of
+from plimsoll.slo.capacity.recommendation.evidence import throughput_of
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.forecast import PoolForecast
@@ -34,8 +34,10 @@ from plimsoll.slo.usage import demand
 from plimsoll.slo.usage.slots import PoolSlot
 
 HISTORY = 10_000  # recommendations that are looked through: one a minute for a week
-Forecaster = Callable[[Pool, int, Strength | None], PoolForecast]  # as plimsoll.slo.reports.forecast.Outlook.of
-SUMS = ("arrivals", "prompt_tokens", "generation_tokens", "refused", "preemptions", "gone")
+Forecaster = Callable[
+    [Pool, int, ReplicaThroughput | None], PoolForecast
+]  # as plimsoll.slo.reports.forecast.Outlook.of
+SUMS = ("arrivals", "input_tokens", "output_tokens", "rejected", "preemptions", "replica_disruptions")
 
 
 def _known(text: str) -> Any:
@@ -49,16 +51,16 @@ class PoolWeek(BaseModel):
         description="Share of the week so far that was observed, 0 to 1. The rest is unknown, not idle."
     )
     arrivals: int | None = _known("Requests that came in.")
-    prompt_tokens: int | None = _known("Tokens in.")
-    generation_tokens: int | None = _known("Tokens out.")
-    refused: int | None = _known("Requests refused.")
+    input_tokens: int | None = _known("Tokens in.")
+    output_tokens: int | None = _known("Tokens out.")
+    rejected: int | None = _known("Requests rejected.")
     preemptions: int | None = _known("Requests pushed out of a batch.")
-    gone: int | None = _known("Replicas that restarted, stopped or were lost.")
+    replica_disruptions: int | None = _known("Replicas that restarted, stopped or were lost.")
     peak: float | None = _known("Demand of the busiest slot.")
     peak_at: str | None = Field(description="When that slot began, RFC 3339.")
     p95: float | None = _known("Demand that 95 % of the slots did not exceed.")
-    queue_max: float | None = _known("Most requests that waited at one time.")
-    kv_max: float | None = _known("Most that was used of a replica's KV cache, 0 to 1.")
+    waiting_max: float | None = _known("Most requests that waited at one time.")
+    kv_cache_usage_max: float | None = _known("Most that was used of a replica's KV cache, 0 to 1.")
     nodes: float | None = _known("Mean nodes.")
     node_hours: float | None = _known("Node-hours.")
     cost_usd: float | None = _known("Those, at the pool's price of a node; null too where it has no price.")
@@ -96,7 +98,7 @@ class PoolReview(BaseModel):
         None, description="Tokens per second of a full replica, in the mean of those measured; null: never seen full."
     )
     replica_capacity_before: float | None = Field(None, description="As it was known when the week began.")
-    utilisation: float | None = Field(
+    utilization: float | None = Field(
         None,
         description="Tokens in and out over those that the same nodes would have done at all that a full replica was measured to do, of "
         "slots in which all is known; null: never seen full.",
@@ -108,7 +110,7 @@ class PoolReview(BaseModel):
         {}, description="What APIs would have asked, by name of each whose price is on record."
     )
     forecast: PoolForecast
-    actions: dict[Literal["add", "release", "hold", "insufficient_data"], int]
+    actions: dict[Literal["scale_out", "scale_in", "hold", "insufficient_data"], int]
     last: str | None = Field(description="RFC 3339; null: nothing was said that week.")
     recommended_nodes: int | None
     recommended_nodes_before: int | None = Field(None, description="The last that was told before the week.")
@@ -123,12 +125,12 @@ def review_pool(
     said = [item for item in told if item["at"] >= start]
     earlier = told[len(said) :]
     last = said[0] if said else None
-    strength, strength_before = _strength(told), _strength(earlier)
+    throughput, strength_before = _strength(told), _strength(earlier)
     rows = pool_rows(ledger.engine, pool.name, start, end)
     week, used = _week(pool, rows, end - start), Used.of(pool.node, rows)
-    full = usd_when_full(pool, used, strength)
+    full = usd_when_full(pool, used, throughput)
     before = _week(pool, pool_rows(ledger.engine, pool.name, start - WEEK, start), WEEK)
-    whole = _capacity(pool, week, strength)
+    whole = _capacity(pool, week, throughput)
     found = PoolReview(
         name=pool.name,
         week=week,
@@ -136,14 +138,14 @@ def review_pool(
         capacity=whole,
         headroom=_headroom(week.p95, whole),
         peak_headroom=_headroom(week.peak, whole),
-        n_minus_1=_bears_a_loss(pool, week, strength),
+        n_minus_1=_bears_a_loss(pool, week, throughput),
         n_minus_1_before=_bears_a_loss(pool, before, strength_before),
-        replica_capacity=strength.mean if strength else None,
+        replica_capacity=throughput.mean if throughput else None,
         replica_capacity_before=strength_before.mean if strength_before else None,
-        utilisation=used.utilisation(node_rate(pool, strength)),
+        utilization=used.utilization(node_rate(pool, throughput)),
         usd_per_million_full=full,
         apis=used.at(prices, full),
-        forecast=forecast(pool, int(end // DAY * DAY), strength),
+        forecast=forecast(pool, int(end // DAY * DAY), throughput),
         actions=Counter(item["action"] for item in said),
         last=rfc3339(last["at"]) if last else None,
         recommended_nodes=last["recommended_nodes"] if last else None,
@@ -153,21 +155,21 @@ def review_pool(
     return found, any(row.simulated for row in rows)
 
 
-def _strength(told: Sequence[dict[str, Any]]) -> Strength | None:
+def _strength(told: Sequence[dict[str, Any]]) -> ReplicaThroughput | None:
     """Return what replicas could do, as the newest answer that knew it has it."""
-    return next((known for item in told if (known := strength_of(item.get("evidence", {})))), None)
+    return next((known for item in told if (known := throughput_of(item.get("evidence", {})))), None)
 
 
-def _capacity(pool: Pool, week: PoolWeek, strength: Strength | None) -> float | None:
-    rate = node_rate(pool, strength)
+def _capacity(pool: Pool, week: PoolWeek, throughput: ReplicaThroughput | None) -> float | None:
+    rate = node_rate(pool, throughput)
     return None if rate is None or not week.nodes else FULL * rate * week.nodes
 
 
-def _bears_a_loss(pool: Pool, week: PoolWeek, strength: Strength | None) -> bool | None:
-    whole = _capacity(pool, week, strength)
-    if whole is None or strength is None or week.peak is None:
+def _bears_a_loss(pool: Pool, week: PoolWeek, throughput: ReplicaThroughput | None) -> bool | None:
+    whole = _capacity(pool, week, throughput)
+    if whole is None or throughput is None or week.peak is None:
         return None
-    return week.peak <= whole - FULL * strength.strongest * pool.node.replicas
+    return week.peak <= whole - FULL * throughput.strongest * pool.node.replicas
 
 
 def _headroom(used: float | None, capacity: float | None) -> float | None:
@@ -185,8 +187,8 @@ def _week(pool: Pool, rows: Sequence[PoolSlot], seconds: float) -> PoolWeek:
         peak=float(rates.max()) if len(rates) else None,
         peak_at=rfc3339(pd.DatetimeIndex(rates.index)[int(rates.argmax())].timestamp()) if len(rates) else None,
         p95=float(rates.quantile(0.95)) if len(rates) else None,
-        queue_max=_most(rows, "queue_max"),
-        kv_max=_most(rows, "kv_max"),
+        waiting_max=_most(rows, "waiting_max"),
+        kv_cache_usage_max=_most(rows, "kv_cache_usage_max"),
         nodes=hours and hours * SECONDS_PER_HOUR / fsum(span for _, span in watched),
         node_hours=hours,
         cost_usd=cost_usd(pool.node, rows) if hours else None,

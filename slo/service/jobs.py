@@ -41,7 +41,7 @@ def scheduler(service: Service) -> BackgroundScheduler:
     jobs.add_job(
         service.ingest, "interval", seconds=INGEST_SECONDS, next_run_time=first + timedelta(seconds=1), id="ingest"
     )
-    jobs.add_job(service.thin, "interval", days=1, next_run_time=first + timedelta(minutes=10), id="thin")
+    jobs.add_job(service.prune, "interval", days=1, next_run_time=first + timedelta(minutes=10), id="prune")
     # Every ten minutes and soon after the start: a week's review is made as soon as the week is booked, early on Monday
     # (UTC), or as soon as a service runs again.
     jobs.add_job(
@@ -50,7 +50,7 @@ def scheduler(service: Service) -> BackgroundScheduler:
     jobs.add_job(
         calibrate_pools, "interval", [service], minutes=10, next_run_time=first + timedelta(minutes=1), id="calibrate"
     )
-    jobs.add_job(service.renew, "interval", seconds=INGEST_SECONDS, next_run_time=first, id="judge")
+    jobs.add_job(service.renew, "interval", seconds=INGEST_SECONDS, next_run_time=first, id="evaluate")
     jobs.add_job(
         service.recommend,
         "interval",

@@ -19,15 +19,15 @@ class ServiceCollector:
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield one family per metric."""
-        left, coverage = _family(metrics.BUDGET_LEFT), _family(metrics.COVERAGE)
-        at_best = _family(metrics.BUDGET_LEFT_AT_BEST)
-        for budget in self._service.judged().budgets.values():
+        left, coverage = _family(metrics.BUDGET_REMAINING), _family(metrics.COVERAGE)
+        at_best = _family(metrics.BUDGET_REMAINING_UPPER_BOUND)
+        for budget in self._service.evaluated().budgets.values():
             labels = [budget.objective.id, budget.objective.pool]
             coverage.add_metric(labels, budget.coverage)
-            if budget.budget_left is not None:
-                left.add_metric(labels, budget.budget_left)
-            if budget.budget_left_at_best is not None and budget.objective.bracketed:
-                at_best.add_metric(labels, budget.budget_left_at_best)
+            if budget.budget_remaining is not None:
+                left.add_metric(labels, budget.budget_remaining)
+            if budget.budget_remaining_upper_bound is not None and budget.objective.has_bounds:
+                at_best.add_metric(labels, budget.budget_remaining_upper_bound)
         nodes, lag = _family(metrics.RECOMMENDED_NODES), _family(metrics.INGEST_LAG)
         capacity = _family(metrics.REPLICA_CAPACITY)
         for pool in self._service.spec.pools:

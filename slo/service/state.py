@@ -20,11 +20,11 @@ from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.error_budget.exclusions import Exclusion
 from plimsoll.slo.error_budget.exhaustion import Exhaustion
 from plimsoll.slo.ledger.database import reason
-from plimsoll.slo.ledger.evaluation import judge
+from plimsoll.slo.ledger.evaluation import evaluate
 from plimsoll.slo.ledger.exhaustion_inputs import exhaustions
 from plimsoll.slo.ledger.ingest import FINAL_AFTER, ingest
 from plimsoll.slo.ledger.leader import Leader
-from plimsoll.slo.ledger.retention import thin
+from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.scrape_source import ScrapeSource
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.reports.calibration import kept_fit
@@ -36,12 +36,12 @@ from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 
 log = logging.getLogger("plimsoll.service")
 TELL_AGAIN = 60.0  # seconds after which it is worked out again when budgets run out
-RENEW = 10.0  # seconds after which budgets are judged again
+RENEW = 10.0  # seconds after which budgets are evaluated again
 READY_LAG = 120.0  # seconds without a successful ingest after which the service calls itself not ready
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluation:
     """All budgets by objective id, in the objectives file's order, as they stood at a moment (Unix seconds), without `exclusions`.
 
     `exhaustions` say when each runs out, as told at `told_at`; `pages` keeps what the API has written of them.
@@ -67,7 +67,7 @@ class Judged:
 
 
 class Service:
-    """Books, judges and recommends; every method may be called from any thread."""
+    """Books, evaluates and recommends; every method may be called from any thread."""
 
     keep_slots = 400 * 86400.0  # seconds: a year, and time to look at it
 
@@ -84,7 +84,7 @@ class Service:
         self.webhook: Webhook | None = None
         self._recommendations: dict[str, Recommendation] = {}
         self._decided: dict[str, Recommendation] = {}  # the last that knew something, across a dead source
-        self._judged: Judged | None = None
+        self._judged: Evaluation | None = None
         self._booking = Lock()
 
     def scrape(self) -> None:
@@ -100,10 +100,10 @@ class Service:
                 self.attempt("follow", lambda: self._follow(now))
             elif self.attempt("ingest", lambda: ingest(self.spec, self.source, self.ledger, now)):
                 self.booked_at = now
-            self.attempt("judge", self.judge)
+            self.attempt("evaluate", self.evaluate)
 
     def _follow(self, now: float) -> None:
-        booked = self.ledger.booked_until()
+        booked = self.ledger.recorded_until()
         if all(booked.get(objective.id, 0) > now - FINAL_AFTER - READY_LAG for objective in self.spec.objectives):
             self.booked_at = now
 
@@ -116,7 +116,7 @@ class Service:
 
     def _recommend(self, pool: Pool) -> None:
         now = self.clock()
-        span = max(signals.MEMORY, pool.timing.scale_in_hold) + signals.STALE
+        span = max(signals.MEMORY, pool.timing.scale_in_stabilization) + signals.STALE
         promised = demand_plan.promise(self.spec, pool, self._judged.budgets if self._judged else None)
         try:
             series = self.source.series(signals.selectors(pool), now - span, now)
@@ -144,20 +144,20 @@ class Service:
         empty = nothing_known(pool, self.clock(), nothing, promised)
         return self._recommendations.get(pool, empty)
 
-    def thin(self) -> None:
+    def prune(self) -> None:
         """Job: drop slots that no window reaches any more; their sums over hours and days stay."""
         if self.leader.leads():
-            self.attempt("thin", self._thin)
+            self.attempt("prune", self._thin)
 
     def _thin(self) -> None:
         objectives = self.spec.objectives
         keep = max([self.keep_slots, *(objective.window.seconds + WEEK for objective in objectives)])
-        # Counted back from what was seen last: a clock that runs ahead for a while must not empty the ledger.
+        # RequestCounts back from what was seen last: a clock that runs ahead for a while must not empty the ledger.
         last = self.ledger.last([objective.id for objective in objectives], self.clock())
         if last is not None:
-            thin(self.ledger.engine, last - keep, self.clock())
+            prune(self.ledger.engine, last - keep, self.clock())
 
-    def judge(self) -> Judged:
+    def evaluate(self) -> Evaluation:
         """Judge all objectives, once for everybody who asks until the next time."""
         new = self._judge(self.clock(), self.spec.objectives, self._judged)
         _ = new.shown  # made here, where nobody waits for an answer
@@ -165,24 +165,24 @@ class Service:
         return new
 
     def renew(self) -> None:
-        """Job: judge again where no booking did so for a while, as during a long backfill."""
+        """Job: evaluate again where no booking did so for a while, as during a long backfill."""
         if self._judged is None or abs(self.clock() - self._judged.at) >= RENEW:
-            self.attempt("judge", self.judge)
+            self.attempt("evaluate", self.evaluate)
 
-    def judged(self, at: float | None = None, only: str | None = None) -> Judged:
+    def evaluated(self, at: float | None = None, only: str | None = None) -> Evaluation:
         """Return all budgets as they stood last time; or all (or only one) at a moment by what the ledger holds today."""
         if at is None:
-            return self._judged or self.judge()
+            return self._judged or self.evaluate()
         return self._judge(at, [objective for objective in self.spec.objectives if only in (None, objective.id)], None)
 
-    def _judge(self, at: float, objectives: Sequence[Objective], last: Judged | None) -> Judged:
-        """Judge at a moment; when budgets run out is taken from the last judging while that tells it."""
+    def _judge(self, at: float, objectives: Sequence[Objective], last: Evaluation | None) -> Evaluation:
+        """Judge at a moment; when budgets run out is taken from the last evaluating while that tells it."""
         excluded = self.records.exclusions()
-        found = judge(self.ledger, objectives, excluded, at)
+        found = evaluate(self.ledger, objectives, excluded, at)
         budgets = {budget.objective.id: budget for budget in found}
         if last is not None and last.tells(at, budgets, excluded):
-            return Judged(at, budgets, last.exhaustions, last.told_at, excluded)
-        return Judged(at, budgets, exhaustions(self.ledger, found, excluded, at), at, excluded)
+            return Evaluation(at, budgets, last.exhaustions, last.told_at, excluded)
+        return Evaluation(at, budgets, exhaustions(self.ledger, found, excluded, at), at, excluded)
 
     @property
     def embedded(self) -> bool:

@@ -1,10 +1,10 @@
 """What is counted as good and as total for an objective: one definition, read by the ledger and by the rules.
 
 An objective can be counted from several kinds of evidence. They are listed best first, and the choice is made per life of
-a replica: the first kind of which it has any series. `request` is exact by construction (the plugin judged each
+a replica: the first kind of which it has any series. `request` is exact by construction (the plugin evaluated each
 request); `bucket` is exact because the limit is a bound of the histogram; `counter` needs no limit. A limit that is no bound
-is counted as the objective's `off_bucket` says: not at all (refuse); at the next lower bound, `bucket-below` (conservative); or at
-both bounds around it, `bucket-between` (bracket).
+is counted as the objective's `bucket_mismatch` says: not at all (refuse); at the next lower bound, `lower_bound` (conservative); or at
+both bounds around it, `bounds` (bracket).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.sli.bucket_bounds import Edges, edges
 from plimsoll.slo.sources.selector import Labels, Selector
-from plimsoll.slo.spec.objectives import Objective, OffBucket, Pool
+from plimsoll.slo.spec.objectives import BucketMismatch, Objective, Pool
 
 HISTOGRAMS = {
     "time_to_first_token": metrics.TTFT,
@@ -24,7 +24,7 @@ HISTOGRAMS = {
 }
 SERVED = ("stop", "length")
 FAILED = ("error",)
-BELOW, BETWEEN = "bucket-below", "bucket-between"
+BELOW, BETWEEN = "lower_bound", "bounds"
 
 
 Sample = tuple[str, Mapping[str, str]]  # name and labels of a series
@@ -45,7 +45,7 @@ class Counting:
     most: tuple[Selector, ...] | None = None
 
     @property
-    def off_bucket(self) -> bool:
+    def bucket_mismatch(self) -> bool:
         """Whether it is counted next to the limit and not at it."""
         return self.source in (BELOW, BETWEEN)
 
@@ -128,7 +128,7 @@ def _select(name: str, **labels: str | tuple[str, ...]) -> Selector:
 
 
 def _by_request(objective: Objective) -> Counting:
-    """Counted by objective id alone, so that two objectives on one pool never mix."""
+    """RequestCounts by objective id alone, so that two objectives on one pool never mix."""
     name = metrics.OBJECTIVE_REQUESTS.name
     good = _select(name, objective=objective.id, outcome="good")
     return Counting("request", (good,), (good, _select(name, objective=objective.id, outcome="bad")))
@@ -140,16 +140,16 @@ def _by_bucket(objective: Objective, pool: Pool) -> Way:
     single = _select(metrics.GENERATION_LENGTH.bucket, model=pool.model, le="1.0")
     without = (single,) if kind == "time_per_output_token" else ()
     labels = (("model", (pool.model,)),)
-    return by_bucket(HISTOGRAMS[kind], labels, objective.indicator.limits[kind], objective.off_bucket, without)
+    return by_bucket(HISTOGRAMS[kind], labels, objective.indicator.limits[kind], objective.bucket_mismatch, without)
 
 
 def by_bucket(
-    histogram: Metric, labels: Labels, limit: float, off_bucket: OffBucket, without: tuple[Selector, ...] = ()
+    histogram: Metric, labels: Labels, limit: float, bucket_mismatch: BucketMismatch, without: tuple[Selector, ...] = ()
 ) -> Way:
     """Count a latency by its histogram. With `refuse` the very bucket is asked for, and where there is none nothing is counted."""
     buckets, total = Selector(histogram.bucket, labels), Selector(histogram.count, labels)
-    near = Near(float(limit), off_bucket == "bracket", buckets, (total,), without)
-    return near.exact if off_bucket == "refuse" else near
+    near = Near(float(limit), bucket_mismatch == "bounds", buckets, (total,), without)
+    return near.exact if bucket_mismatch == "unknown" else near
 
 
 def _availability(pool: Pool) -> Counting:

@@ -42,11 +42,11 @@ def why_not(objective: Objective, pool: Pool, series: Iterable[Series]) -> str |
     ways = _ways(objective, pool, None)
     if not ways or any(way.offered(mine) for way in ways):
         return None
-    return f"{objective.indicator} is no bucket bound at the gateways; make it one there, or let off_bucket say bracket"
+    return f"{objective.indicator} is no bucket bound at the gateways; make it one there, or let bucket_mismatch say bracket"
 
 
 def watched(series: Iterable[Series]) -> list[Series]:
-    """Let each gateway be observed whenever its page was read, as a process that never started anew: falls are seen as such."""
+    """Let each gateway be observed whenever its page was read, as a process that never started again: falls are seen as such."""
     times: dict[Unit, set[float]] = defaultdict(set)
     for item in series:
         if item.name == c.GATEWAY_REQUESTS.name:
@@ -100,7 +100,7 @@ def count_tenants(
 def _ways(objective: Objective, pool: Pool, tenant: str | None) -> list[Way]:
     """How its one latency is counted; none for availability."""
     return [
-        by_bucket(AT_GATEWAY[latency], _labels(pool, tenant), limit, objective.off_bucket)
+        by_bucket(AT_GATEWAY[latency], _labels(pool, tenant), limit, objective.bucket_mismatch)
         for latency, limit in objective.indicator.limits.items()
     ]
 

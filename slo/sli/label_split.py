@@ -34,7 +34,7 @@ class Side:
     value: str
     good: int = 0
     total: int = 0
-    unclear: int = 0
+    indeterminate: int = 0
     replicas: set[Unit] = field(default_factory=set)
     buckets: dict[str, dict[float, int]] = field(default_factory=dict)
 
@@ -48,10 +48,10 @@ class Side:
         for slot in slots:
             self.good += slot.good
             self.total += slot.total
-            self.unclear += slot.unclear
+            self.indeterminate += slot.indeterminate
 
 
-class Parting(Protocol):
+class LabelSplit(Protocol):
     """A way to tell requests apart: what it reads, which sample names carry the label, and how a side is counted."""
 
     selectors: list[Selector]
@@ -61,15 +61,17 @@ class Parting(Protocol):
         """Add to a side what it did in some slots; `series` reach beyond them as Observed asks."""
 
 
-def parting(objective: Objective, pool: Pool, label: str) -> Parting:
+def parting(objective: Objective, pool: Pool, label: str) -> LabelSplit:
     """Return how a label parts an objective's requests; raises ValueError where it cannot."""
     kind = objective.indicator.kind
-    if objective.off_bucket == "conservative":  # sides whose histograms have other bounds would be held to two limits
-        objective = structs.replace(objective, off_bucket="bracket")
+    if (
+        objective.bucket_mismatch == "lower_bound"
+    ):  # sides whose histograms have other bounds would be held to two limits
+        objective = structs.replace(objective, bucket_mismatch="bounds")
     if label in OF_REQUESTS and kind == "availability":
         raise ValueError(f"availability is not counted by {label}; take a label of the replicas")
     if label == TENANT and kind == "goodput":
-        raise ValueError("a gateway does not judge goodput; take an objective on a latency or on availability")
+        raise ValueError("a gateway does not evaluate goodput; take an objective on a latency or on availability")
     if label in OF_REQUESTS:
         return ByRequest(objective, pool, label)
     return ByTenant(objective, pool) if label == TENANT else ByReplica(objective, pool, label)
@@ -105,7 +107,7 @@ class ByReplica:
 
 
 class ByRequest:
-    """Requests that were judged with the label on them: by LoRA adapter or by deployment."""
+    """Requests that were evaluated with the label on them: by LoRA adapter or by deployment."""
 
     carriers: tuple[str, ...] = (c.ADAPTER_REQUESTS.name,)
 

@@ -20,8 +20,8 @@ Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 Said = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-OffBucket = Literal["refuse", "conservative", "bracket"]
-_CHOICES = {"off_bucket": get_args(OffBucket), "version": ("plimsoll/v1",)}
+BucketMismatch = Literal["unknown", "lower_bound", "bounds"]
+_CHOICES = {"bucket_mismatch": get_args(BucketMismatch), "version": ("plimsoll/v1",)}
 LATENCIES = ("time_to_first_token", "time_per_output_token", "request_duration")
 LIMITS = {"ttft": "time_to_first_token", "tpot": "time_per_output_token", "e2e": "request_duration"}
 CALENDARS = ("week", "month", "quarter")
@@ -65,7 +65,7 @@ class Indicator:
 
 
 class Window:
-    """The time over which an objective is judged: rolling `seconds`, or a `calendar` period in `timezone`."""
+    """The time over which an objective is evaluated: rolling `seconds`, or a `calendar` period in `timezone`."""
 
     __slots__ = ("calendar", "seconds", "timezone")
 
@@ -115,14 +115,14 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     cold_start: Duration
     warm_start: Duration
-    scale_in_hold: Duration
-    procurement: Duration = Duration(8 * 7 * 86400)
+    scale_in_stabilization: Duration
+    procurement_lead_time: Duration = Duration(8 * 7 * 86400)
 
 
 class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The interchangeable replicas that serve one model: one scaling decision.
 
-    `kv_cache_limit` (default 85 %): sustained use of the KV cache above it means that requests are about to queue or to
+    `max_kv_cache_usage` (default 85 %): sustained use of the KV cache above it means that requests are about to queue or to
     be preempted. Source: requirement R10 of the source documents, which call it the north-star gauge.
     `owner` is the team whose on-call is paged for it (none: the common one).
     `max_usd_per_million_tokens` (prompt and generated together) is what they may cost in nodes; above it a ticket is raised.
@@ -133,8 +133,8 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node: Node
     nodes: Nodes
     timing: Timing
-    queue_per_node: Positive = 20
-    kv_cache_limit: Target = Target(0.85)
+    max_waiting_per_node: Positive = 20
+    max_kv_cache_usage: Target = Target(0.85)
     max_usd_per_million_tokens: Usd | None = None
     owner: Name | None = None
 
@@ -150,7 +150,7 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     indicator: Indicator
     target: Target
     window: Window
-    off_bucket: OffBucket = "refuse"
+    bucket_mismatch: BucketMismatch = "unknown"
     per: str | None = None
 
     @property
@@ -159,9 +159,9 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return round(1 - self.target, 12)
 
     @property
-    def bracketed(self) -> bool:
+    def has_bounds(self) -> bool:
         """Whether its good requests may be known as an interval only: a latency whose limit need not be a bucket bound."""
-        return self.off_bucket == "bracket" and self.indicator.kind in LATENCIES
+        return self.bucket_mismatch == "bounds" and self.indicator.kind in LATENCIES
 
     @property
     def spec_hash(self) -> str:
@@ -177,8 +177,8 @@ class Exclusion(
 
     start: Moment
     end: Moment
-    who: Said
-    why: Said
+    created_by: Said
+    reason: Said
     objective: Name | None = None
     pool: Name | None = None
 
@@ -254,6 +254,6 @@ def _check_names(spec: Spec) -> None:
             raise SpecError(f"objectives[{index}].per: {objective.per!r} is not known; write tenant, or leave it out")
         if objective.per and objective.indicator.kind == "goodput":
             raise SpecError(
-                f"objectives[{index}].per: a gateway does not judge goodput by tenant; leave it out, or put it on an objective "
+                f"objectives[{index}].per: a gateway does not evaluate goodput by tenant; leave it out, or put it on an objective "
                 "for a latency or for availability"
             )

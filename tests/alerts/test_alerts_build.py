@@ -85,7 +85,7 @@ def test_an_alert_says_how_bad_who_what_and_where_to_look(rule: dict[str, Any]) 
 
 def test_burn_alerts_are_known_by_objective_tier_and_severity_alone() -> None:
     """Labels are an alert's identity: a changed target or window must not orphan an open incident."""
-    burns = [rule for rule in ALERTS if rule["alert"] == "ObjectiveBurn"]
+    burns = [rule for rule in ALERTS if rule["alert"] == "SLOErrorBudgetBurn"]
     assert {tuple(sorted(rule["labels"])) for rule in burns} == {("objective", "pool", "severity", "tier")}
     assert len(burns) == 4 * len(SPEC.objectives)
 
@@ -93,7 +93,7 @@ def test_burn_alerts_are_known_by_objective_tier_and_severity_alone() -> None:
 def test_links_begin_with_the_sites_that_are_given() -> None:
     files = render(SPEC, Sites(service="https://slo.example", grafana="https://grafana.example"))
     assert not any(base in text for text in files.values() for base in (links.SERVICE_URL, links.GRAFANA_URL))
-    assert "https://slo.example/runbooks#objectiveburn" in files["objectives.rules.yml"]
+    assert "https://slo.example/runbooks#sloerrorbudgetburn" in files["objectives.rules.yml"]
 
 
 def test_the_same_objectives_give_the_same_bytes() -> None:

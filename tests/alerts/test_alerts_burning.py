@@ -10,7 +10,7 @@ from paths import OBJECTIVES
 from plimsoll.alerts.build import render
 from plimsoll.slo import links
 from plimsoll.slo.error_budget import burn_rate
-from plimsoll.slo.metrics import BUDGET_LEFT, recorded
+from plimsoll.slo.metrics import BUDGET_REMAINING, recorded
 from plimsoll.slo.sli.evidence import Way, countings
 from plimsoll.slo.spec.objectives import Objective, load
 from promtool import Batch, case, fires, is_absent, is_value, only, requests, run_batches, run_cases, silent
@@ -24,7 +24,7 @@ pools:
     model: m
     node: {gpu: H100-80GB, gpus: 2}
     nodes: {min: 1, max: 2}
-    timing: {cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}
+    timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}
 objectives:
   - {id: low, pool: chat, indicator: availability, target: 90%, window: 28d}
   - {id: week, pool: chat, indicator: availability, target: 99%, window: 7d}
@@ -64,7 +64,7 @@ def test_a_tier_fires_when_and_only_when_both_windows_burn(index: int, tmp_path:
         text, counting, tiers = rules(objective)
         tier = tiers[index]
         burns = {recorded.burn_rate(tier.long), recorded.burn_rate(tier.short), recorded.bad_requests(tier.long)}
-        mine = only(text, {recorded.GOOD_RATE, recorded.TOTAL_RATE, *burns, "ObjectiveBurn"}, tier.tier)
+        mine = only(text, {recorded.GOOD_RATE, recorded.TOTAL_RATE, *burns, "SLOErrorBudgetBurn"}, tier.tier)
         batches.append(Batch(mine, tier_cases(objective, counting, tier), EVERY[tier.tier]))
     run_batches(tmp_path, batches)
 
@@ -74,7 +74,7 @@ def tier_cases(objective: Objective, counting: Way, tier: burn_rate.Tier) -> lis
     long, short = tier.long / 60, tier.short / 60
     threshold = tier.threshold(objective.budget_ratio)
     under, over, much = 0.97 * threshold, min(1.0, 1.03 * threshold), min(1.0, 4 * threshold)
-    me = {"alertname": "ObjectiveBurn", "objective": objective.id, "tier": tier.tier}
+    me = {"alertname": "SLOErrorBudgetBurn", "objective": objective.id, "tier": tier.tier}
     whole = me | {"severity": tier.severity, "pool": objective.pool}
     long_burns, short_burns = (
         f'sum({recorded.burn_rate(window)}{{objective="{objective.id}"}}) > bool {tier.factor:.10g}'
@@ -118,7 +118,7 @@ def tier_cases(objective: Objective, counting: Way, tier: burn_rate.Tier) -> lis
 def test_no_tier_fires_without_requests_that_are_known_to_be_bad(objective: Objective, tmp_path: Path) -> None:
     text, counting, tiers = rules(objective)
     under = 0.97 * min(tier.threshold(objective.budget_ratio) for tier in tiers)
-    mine = {"alertname": "ObjectiveBurn", "objective": objective.id}
+    mine = {"alertname": "SLOErrorBudgetBurn", "objective": objective.id}
     restarted = requests(counting, at(under, 60))
     lowest, highest = min(burn_rate.MIN_BAD.values()), max(burn_rate.MIN_BAD.values())
     fast = mine | {"tier": "page-fast"}
@@ -188,7 +188,7 @@ def test_a_page_says_what_is_promised_what_happened_and_what_is_left(
     objective = SPEC.objective("chat-e2e")
     text, counting, tiers = rules(objective)
     budget = [
-        {"series": f'{BUDGET_LEFT}{{instance="slo:8080",objective="chat-e2e"}}', "values": f"{share}x{minutes}"}
+        {"series": f'{BUDGET_REMAINING}{{instance="slo:8080",objective="chat-e2e"}}', "values": f"{share}x{minutes}"}
         for minutes, share in ledger
     ]
     # 10 bad requests a minute for an hour; a rate that has just begun misses some of them, the 5-minute grid by chance none
@@ -202,7 +202,7 @@ def test_a_page_says_what_is_promised_what_happened_and_what_is_left(
                 "description": "Promised: request_duration <= 4s, 95% over 28d. "
                 f"In the last {window} 100% of the requests were bad ({bad}), 20.0 times what the budget allows "
                 f"(alarm above {alarm}). {left}",
-                "runbook_url": links.runbook_url("ObjectiveBurn"),
+                "runbook_url": links.runbook_url("SLOErrorBudgetBurn"),
                 "dashboard_url": links.panel_url(links.BURN, pool="chat-70b", objective="chat-e2e"),
                 "slo_url": links.objective_page("chat-e2e"),
             },
@@ -210,7 +210,7 @@ def test_a_page_says_what_is_promised_what_happened_and_what_is_left(
         for tier in tiers
         for window, bad, alarm in (seen[tier.tier],)
     ]
-    expected = {"eval_time": "60m", "alertname": "ObjectiveBurn", "exp_alerts": pages}
+    expected = {"eval_time": "60m", "alertname": "SLOErrorBudgetBurn", "exp_alerts": pages}
     outage = case("outage", requests(counting, (61, 0.0, 10.0)) + budget) | {"alert_rule_test": [expected]}
     # Numbers of minutes that have just begun differ by 2 % between Prometheus 2 and 3, whose ranges are open to the left.
     run_cases(tmp_path, text, [outage], on=[require("promtool")])

@@ -19,7 +19,7 @@ pools:
     model: m
     node: {gpu: H100-80GB, gpus: 1}
     nodes: {min: 1, max: 2}
-    timing: {cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}
+    timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}
 objectives:
   - {id: quick, pool: chat, indicator: {time_to_first_token: 500ms}, target: 95%, window: 28d}
 """)

@@ -28,13 +28,13 @@ pools:
     model: m
     node: {gpu: H100-80GB, gpus: 2, replicas: 2}
     nodes: {min: 1, max: 2}
-    timing: {cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}
-    queue_per_node: 7
+    timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}
+    max_waiting_per_node: 7
   - name: draft
     model: d
     node: {gpu: L4, gpus: 1}
     nodes: {min: 1, max: 2}
-    timing: {cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}
+    timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}
 objectives: []
 """)
 
@@ -108,7 +108,7 @@ def test_the_queue_is_counted_per_node_of_each_pool(tmp_path: Path) -> None:
         return {"series": series(REQUESTS_WAITING.name, labels), "values": counter((10, 0), start=requests)}
 
     def queue(**labels: str) -> dict[str, str]:
-        return {"alertname": "QueueTooLong", "severity": "page"} | labels
+        return {"alertname": "LLMQueueDepthHigh", "severity": "page"} | labels
 
     cases = [
         case("7 on a node of two", [waiting("m", "r1", 3), waiting("m", "r2", 4)], silent(8, **queue())),
@@ -116,4 +116,4 @@ def test_the_queue_is_counted_per_node_of_each_pool(tmp_path: Path) -> None:
         case("the other pool's own limit", [waiting("d", "r3", 20)], silent(8, **queue())),
         case("above it", [waiting("d", "r3", 21)], fires(8, **queue(pool="draft")), silent(8, **queue(pool="chat"))),
     ]
-    run_cases(tmp_path, only(render(TWO_REPLICAS_A_NODE)["health.rules.yml"], {"QueueTooLong"}), cases)
+    run_cases(tmp_path, only(render(TWO_REPLICAS_A_NODE)["health.rules.yml"], {"LLMQueueDepthHigh"}), cases)

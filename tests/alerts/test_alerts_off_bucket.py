@@ -8,10 +8,10 @@ import pytest
 from plimsoll.alerts.build import render
 from plimsoll.slo.error_budget import burn_rate as burn
 from plimsoll.slo.metrics import GENERATION_LENGTH, TPOT, TTFT
-from plimsoll.slo.metrics.recorded import GOOD_AT_BEST, GOOD_RATE, TOTAL_RATE, bad_requests, burn_rate
+from plimsoll.slo.metrics.recorded import GOOD_RATE, GOOD_UPPER_BOUND, TOTAL_RATE, bad_requests, burn_rate
 from plimsoll.slo.spec.objectives import load
 from promtool import Batch, case, counter, fires, is_absent, is_value, only, run_batches, run_cases, series, silent
-from recording_cases import END, R1, R2, count, judged, ttft
+from recording_cases import END, R1, R2, count, evaluated, ttft
 
 SPEC = load("""
 version: plimsoll/v1
@@ -20,12 +20,12 @@ pools:
     model: m
     node: {gpu: H100-80GB, gpus: 2}
     nodes: {min: 1, max: 2}
-    timing: {cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}
+    timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}
 objectives:
-  - {id: refused, pool: chat, indicator: {time_to_first_token: 600ms}, target: 95%, window: 28d}
-  - {id: lower, pool: chat, indicator: {time_to_first_token: 600ms}, target: 95%, window: 28d, off_bucket: conservative}
-  - {id: both, pool: chat, indicator: {time_to_first_token: 600ms}, target: 95%, window: 28d, off_bucket: bracket}
-  - {id: tpot, pool: chat, indicator: {time_per_output_token: 40ms}, target: 95%, window: 28d, off_bucket: bracket}
+  - {id: rejected, pool: chat, indicator: {time_to_first_token: 600ms}, target: 95%, window: 28d}
+  - {id: lower, pool: chat, indicator: {time_to_first_token: 600ms}, target: 95%, window: 28d, bucket_mismatch: lower_bound}
+  - {id: both, pool: chat, indicator: {time_to_first_token: 600ms}, target: 95%, window: 28d, bucket_mismatch: bounds}
+  - {id: tpot, pool: chat, indicator: {time_per_output_token: 40ms}, target: 95%, window: 28d, bucket_mismatch: bounds}
 """)
 R3 = R1 | {"replica": "r3"}
 
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.prometheus
 
 
 def recorded(objective: str, good: float, total: float, most: float | None = None) -> list[dict[str, Any]]:
-    """Requests a minute that are recorded as good, in total, and as good at most: only of a bracketed objective."""
-    values = {GOOD_RATE: good, TOTAL_RATE: total, GOOD_AT_BEST: most}
+    """Requests a minute that are recorded as good, in total, and as good at most: only of a has_bounds objective."""
+    values = {GOOD_RATE: good, TOTAL_RATE: total, GOOD_UPPER_BOUND: most}
     labels = f'{{objective="{objective}",pool="chat"}}'
     return [
         is_absent(name + labels, END)
@@ -45,22 +45,22 @@ def recorded(objective: str, good: float, total: float, most: float | None = Non
 
 
 def unknown(objective: str) -> list[dict[str, Any]]:
-    names = (GOOD_RATE, GOOD_AT_BEST, TOTAL_RATE, burn_rate(300), burn_rate(300, at_best=True))
+    names = (GOOD_RATE, GOOD_UPPER_BOUND, TOTAL_RATE, burn_rate(300), burn_rate(300, at_best=True))
     return [is_absent(f'{name}{{objective="{objective}"}}', END) for name in names]
 
 
 def test_each_replica_is_counted_by_its_own_bounds_around_the_limit(tmp_path: Path) -> None:
     around = ttft(R1, 100, b0p25=20, b0p5=70, b0p75=90, b1p0=95)
     wider = ttft(R2, 100, b0p1=40, b0p5=50, b0p6=60, b2p5=100)  # the limit is a bound of this one
-    engine = [*judged(R3, "lower", 8, 2), *judged(R3, "both", 8, 2), *ttft(R3, 10, b0p5=1, b0p75=9)]
+    engine = [*evaluated(R3, "lower", 8, 2), *evaluated(R3, "both", 8, 2), *ttft(R3, 10, b0p5=1, b0p75=9)]
     cases = [
-        case("around", around, *recorded("lower", 70, 100), *recorded("both", 70, 100, most=90), *unknown("refused")),
+        case("around", around, *recorded("lower", 70, 100), *recorded("both", 70, 100, most=90), *unknown("rejected")),
         case(
             "a mixed fleet",
             [*around, *wider, *engine],
             *recorded("lower", 70 + 60 + 8, 210),
             *recorded("both", 70 + 60 + 8, 210, most=90 + 60 + 8),
-            *recorded("refused", 60, 100),
+            *recorded("rejected", 60, 100),
         ),
         case(
             "ranks add up before the bounds are chosen",
@@ -120,7 +120,7 @@ def test_a_page_takes_surely_bad_requests_and_a_ticket_all_that_are_not_surely_g
                 case("nothing is surely bad", traffic(0.0, 1.0), silent(at, objective="both", tier="page-fast")),
                 case("just under", traffic(0.0, 0.35), silent(at, objective="both", tier="page-fast")),
                 case("just over", traffic(0.0, 0.31), fires(at, objective="both", tier="page-fast", severity="page")),
-                case("conservative", traffic(0.0, 1.0), fires(at, objective="lower", tier="page-fast")),
+                case("lower_bound", traffic(0.0, 1.0), fires(at, objective="lower", tier="page-fast")),
             ],
         ),
         (
@@ -134,8 +134,8 @@ def test_a_page_takes_surely_bad_requests_and_a_ticket_all_that_are_not_surely_g
     ):
         tier = tiers[name]
         read = {name(*args) for name in (burn_rate, bad_requests) for args in ((tier.long,), (tier.long, True))}
-        read |= {burn_rate(tier.short), burn_rate(tier.short, at_best=True), GOOD_RATE, GOOD_AT_BEST, TOTAL_RATE}
-        batches.append(Batch(only(text, {*read, "ObjectiveBurn"}, name), cases, every))
+        read |= {burn_rate(tier.short), burn_rate(tier.short, at_best=True), GOOD_RATE, GOOD_UPPER_BOUND, TOTAL_RATE}
+        batches.append(Batch(only(text, {*read, "SLOErrorBudgetBurn"}, name), cases, every))
     run_batches(tmp_path, batches)
 
 
@@ -143,7 +143,7 @@ def test_an_alert_says_whether_it_counts_what_is_surely_bad(tmp_path: Path) -> N
     text = render(SPEC)["objectives.rules.yml"]
     said = {"page-fast": "surely bad", "ticket-fast": "not surely good"}
     for tier, words in said.items():
-        rules = only(text, {"ObjectiveBurn"}, tier)
+        rules = only(text, {"SLOErrorBudgetBurn"}, tier)
         assert rules.count(f"of the requests were {words} (") == 2  # both and tpot
         assert rules.count("of the requests were bad (") == 2
         assert rules.count("Budget left at the least: ") == 2

@@ -56,7 +56,9 @@ def test_a_page_says_which_pool_and_leads_to_runbook_panel_and_numbers(name: str
 
 
 def test_maintenance_is_muted_by_its_exclusion_and_not_for_want_of_alerts(acts: dict[str, theatre.Act]) -> None:
-    assert {"ReplicaDown", "ExporterAbsent", "ReplicasMissing", "QueueTooLong"} <= acts["maintenance"].raised
+    assert {"LLMReplicaDown", "PlimsollExporterDown", "LLMReplicasBelowMinimum", "LLMQueueDepthHigh"} <= acts[
+        "maintenance"
+    ].raised
 
 
 def test_rules_of_the_other_shapes_wake_someone_for_one_bad_request_and_come_late_to_an_outage(

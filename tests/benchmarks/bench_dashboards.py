@@ -1,4 +1,4 @@
-"""What the on-call dashboard asks of Prometheus: `python tests/benchmarks/bench_dashboards.py [replicas] [hours] [folder]`. Judges nothing.
+"""What the on-call dashboard asks of Prometheus: `python tests/benchmarks/bench_dashboards.py [replicas] [hours] [folder]`. Evaluators nothing.
 
 A real Prometheus holds so many replicas (100), each on a node with two GPUs, scraped every 15 s for so long (6 h), and what
 the recording rules made of them; both are backfilled by promtool. Then every panel, variable and annotation query of the
@@ -127,7 +127,7 @@ def _start(name: str, labels: dict[str, str]) -> str:
 def service() -> Iterator[tuple[str, Value]]:
     """What the SLO service shows."""
     for objective in SPEC.objectives:
-        for metric in (metrics.BUDGET_LEFT, metrics.COVERAGE):
+        for metric in (metrics.BUDGET_REMAINING, metrics.COVERAGE):
             yield (
                 _start(metric.name, {"instance": "service", "objective": objective.id, "pool": objective.pool}),
                 lambda _: 0.6,
@@ -147,7 +147,7 @@ def make(backfill: Backfill, replicas: int, start: int, end: int) -> int:
 
 
 def processor(prometheus: Prometheus) -> float:
-    """Seconds of processor time that Prometheus has used: what a busy neighbour on the machine does not change."""
+    """Seconds of processor time that Prometheus has used: what a busy neighbor on the machine does not change."""
     found = httpx.get(f"{prometheus.url}/metrics", timeout=30).text
     return float(re.search(r"(?m)^process_cpu_seconds_total (\S+)$", found)[1])  # type: ignore[index]
 

@@ -19,7 +19,7 @@ from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import token
 from plimsoll.slo.sli.increments import SlotCount
-from process import PLIMSOLL, environment, refused
+from process import PLIMSOLL, environment, rejected
 from review_world import NOW, START, priced, slot
 from stack import free_port, wait_for
 from world import World
@@ -87,7 +87,7 @@ def test_bad_input_is_one_line(service: str, tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "x.json")]
 
     def line(*arguments: str) -> str:
-        return refused(["review", *arguments], ENVIRONMENT)
+        return rejected(["review", *arguments], ENVIRONMENT)
 
     assert "write a file that ends with .json or .csv" in line("--week", "2023-W46", "--out", "x.pdf")
     assert "--out is missing" in line("--week", "2023-W46")
@@ -97,5 +97,5 @@ def test_bad_input_is_one_line(service: str, tmp_path: Path) -> None:
     nowhere = ["--out", str(tmp_path / "none" / "x.json")]
     assert "cannot be written: No such file" in line("--week", "2023-W46", "--service", service, *nowhere)
     wrong = {**ENVIRONMENT, "PLIMSOLL_TOKEN": "other"}
-    assert "answers 401" in refused(["review", "--week", "2023-W46", "--service", service, *out], wrong)
+    assert "answers 401" in rejected(["review", "--week", "2023-W46", "--service", service, *out], wrong)
     assert not (tmp_path / "x.json").exists()

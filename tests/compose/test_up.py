@@ -51,7 +51,7 @@ def test_the_stack_comes_up_answers_and_ends_with_ctrl_c(tmp_path: Path) -> None
         slos = wait_for(counted, "requests in every objective", 90)
         assert {slo["id"] for slo in slos} == DEFAULT_OBJECTIVES
         for slo in slos:
-            assert {"good", "total", "coverage", "budget_left", "burn_rates", "status"} <= set(slo)
+            assert {"good", "total", "coverage", "budget_remaining", "burn_rates", "status"} <= set(slo)
             assert slo["simulated"] is True
         found = httpx.get(f"{service}/api/v1/pools/chat-70b/recommendation", trust_env=False).json()
         assert found["reasons"]

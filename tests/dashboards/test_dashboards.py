@@ -1,7 +1,7 @@
 """Dashboards as an engineer meets them: a whole layout, panels that say what they show, numbers that come from the objectives.
 
 The rules of Grafana's own dashboard linter (grafana/dashboard-linter, 17 of them) are here and in the tests of links and queries,
-re-stated for normalised metrics: where it asks for `job` and `instance`, these dashboards narrow by region, node, model and replica.
+re-stated for normalized metrics: where it asks for `job` and `instance`, these dashboards narrow by region, node, model and replica.
 """
 
 import itertools
@@ -95,8 +95,8 @@ def test_a_panel_and_its_queries_use_the_chosen_data_source(panel: Mapping[str, 
 @each_panel
 def test_colours_with_a_meaning_are_colour_blind_safe(panel: Mapping[str, Any]) -> None:
     safe = {*SERIES, GREY, "transparent"}
-    colours = {value for key, value in _leaves(panel["fieldConfig"]) if key in ("color", "fixedColor")}
-    assert colours <= safe
+    colors = {value for key, value in _leaves(panel["fieldConfig"]) if key in ("color", "fixedColor")}
+    assert colors <= safe
 
 
 @each_panel
@@ -146,7 +146,7 @@ def first_datasource() -> dict[str, str]:
         ("time_to_first_token: 600ms", "time_to_first_token: 700ms", "Time to first token", 0.7),
         ("time_per_output_token: 40ms", "time_per_output_token: 30ms", "Time per output token", 0.03),
         ("request_duration: 4s", "request_duration: 9s", "Whole request", 9),
-        ("queue_per_node: 20", "queue_per_node: 33", "Waiting requests", 33),
+        ("max_waiting_per_node: 20", "max_waiting_per_node: 33", "Waiting requests", 33),
         ("replicas: 1", "replicas: 2", "Waiting requests", 10),
         ("target: 99.9%", "target: 98%", "Good requests, share over 5 minutes", 0.98),
     ],
@@ -186,8 +186,8 @@ SECOND_POOL = """
     model: code/model-8B
     node: {gpu: H100-80GB, gpus: 1}
     nodes: {min: 1, max: 4}
-    timing: {cold_start: 60s, warm_start: 5s, scale_in_hold: 300s}
-    queue_per_node: 7
+    timing: {cold_start: 60s, warm_start: 5s, scale_in_stabilization: 300s}
+    max_waiting_per_node: 7
 objectives:
   - {id: code-ttft, pool: code-8b, indicator: {time_to_first_token: 250ms}, target: 99%, window: 7d}
 """

@@ -14,7 +14,7 @@ from plimsoll.slo.metrics import recorded
 from plimsoll.slo.spec.objectives import load
 from promql import Dashboard, panel_queries
 
-BRACKETED = load(OBJECTIVES.replace("id: chat-ttft, ", "id: chat-ttft, off_bucket: bracket, "))
+BRACKETED = load(OBJECTIVES.replace("id: chat-ttft, ", "id: chat-ttft, bucket_mismatch: bounds, "))
 BOARDS: dict[str, Dashboard] = {name: json.loads(text) for name, text in boards(BRACKETED).items()}
 RECORDED = {
     rule["record"]
@@ -35,7 +35,7 @@ def test_every_recorded_end_that_is_asked_for_is_recorded() -> None:
     names = set(re.findall(r"objective:[a-z0-9_]+:[a-z0-9_]+", asked))
     assert names <= RECORDED
     assert {name for name in names if "at_best" in name} >= {
-        recorded.GOOD_AT_BEST,
+        recorded.GOOD_UPPER_BOUND,
         recorded.burn_rate(3600, at_best=True),
     }
 
@@ -43,8 +43,8 @@ def test_every_recorded_end_that_is_asked_for_is_recorded() -> None:
 @pytest.mark.parametrize(
     ("panel", "end"),
     [
-        ("Budget left by objective", metrics.BUDGET_LEFT_AT_BEST.name),
-        ("Good requests, share over 5 minutes", recorded.GOOD_AT_BEST),
+        ("Budget left by objective", metrics.BUDGET_REMAINING_UPPER_BOUND.name),
+        ("Good requests, share over 5 minutes", recorded.GOOD_UPPER_BOUND),
     ],
 )
 def test_both_ends_are_drawn_and_the_description_says_so(panel: str, end: str) -> None:

@@ -12,7 +12,7 @@ from promql import Dashboard, annotation_queries, nodes, panel_queries
 RATES = ("rate", "irate", "increase")
 OF_SERVICE = {
     metrics.REPLICA_CAPACITY.name,
-    metrics.BUDGET_LEFT.name,
+    metrics.BUDGET_REMAINING.name,
     metrics.COVERAGE.name,
     metrics.RECOMMENDED_NODES.name,
     metrics.INGEST_LAG.name,

@@ -215,7 +215,7 @@ def test_the_documented_queries_give_the_ratios_that_they_promise(tmp_path: Path
         **{f'gpu_assignment_info{{instance="n",uuid="{gpu}",replica="r",model="m"}}': "1x20" for gpu in "ab"},
         'gpu_assignment_info{instance="n",uuid="a",replica="second",model="m"}': "1x20",
         'llm_generation_tokens_total{instance="n",replica="r",model="m",rank="0"}': "0+6000x20",
-        'gpu_memory_held_bytes{instance="n",uuid="a",replica="r",holder="kv_cache"}': "40x20",
+        'gpu_memory_usage_bytes{instance="n",uuid="a",replica="r",holder="kv_cache"}': "40x20",
         'llm_kv_cache_usage_ratio{instance="n",replica="r",model="m",engine="vllm",rank="0"}': "0.25x20",
     }
     expected = {

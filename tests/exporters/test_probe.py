@@ -18,7 +18,7 @@ from plimsoll.exporters.collector import Point
 from plimsoll.exporters.probe import MOST_BYTES, Ask, ProbeCollector, probe
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
-from process import PLIMSOLL, environment, refused
+from process import PLIMSOLL, environment, rejected
 from stack import free_port, wait_for
 
 ANSWER: list[Step] = [
@@ -130,13 +130,13 @@ def test_the_exporter_shows_its_probes(tmp_path: Path) -> None:
 
 
 def test_bad_input_is_refused_in_one_line() -> None:
-    assert "give --probe-model NAME" in refused(["export", "--no-gpu", "--probe", "http://a:1"])
+    assert "give --probe-model NAME" in rejected(["export", "--no-gpu", "--probe", "http://a:1"])
     common = ["export", "--no-gpu", "--probe", "http://a:1", "--probe-model", "m"]
-    assert "--probe-every: probes cost tokens; write 5s or more" in refused([*common, "--probe-every", "1s"])
-    assert "--probe-every: 'often' is not a duration" in refused([*common, "--probe-every", "often"])
-    assert "--probe: a:1 is given 2 times" in refused([*common, "--probe", "http://a:1"])
-    assert "URL ftp://x: not the address of a server" in refused(["probe", "ftp://x", "--model", "m"])
-    assert "2 to 64 tokens" in refused(["probe", "http://a:1", "--model", "m", "--max-tokens", "100000"])
+    assert "--probe-every: probes cost tokens; write 5s or more" in rejected([*common, "--probe-every", "1s"])
+    assert "--probe-every: 'often' is not a duration" in rejected([*common, "--probe-every", "often"])
+    assert "--probe: a:1 is given 2 times" in rejected([*common, "--probe", "http://a:1"])
+    assert "URL ftp://x: not the address of a server" in rejected(["probe", "ftp://x", "--model", "m"])
+    assert "2 to 64 tokens" in rejected(["probe", "http://a:1", "--model", "m", "--max-tokens", "100000"])
 
 
 def test_the_command_says_what_a_client_of_the_demo_fleet_sees(tmp_path: Path) -> None:

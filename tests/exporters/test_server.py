@@ -136,9 +136,9 @@ def test_the_landing_page_leads_to_the_metrics() -> None:
 def test_with_a_token_only_its_holder_reads_and_probes_stay_open() -> None:
     with served(Gpus(), token="s3cret") as client:
         for path in ("/metrics", "/", "/else"):
-            refused = client.get(path)
-            assert (refused.status_code, refused.headers["www-authenticate"].split()[0]) == (401, "Bearer,")
-            assert "gpu_up" not in refused.text
+            rejected = client.get(path)
+            assert (rejected.status_code, rejected.headers["www-authenticate"].split()[0]) == (401, "Bearer,")
+            assert "gpu_up" not in rejected.text
         for wrong in ("Bearer s3cre", "Bearer s3cret2", "Basic s3cret", "s3cret", "Bearer", "Bearer \xe9"):
             assert client.get("/metrics", headers={b"authorization": wrong.encode("latin-1")}).status_code == 401
         assert client.get("/metrics", headers={"authorization": "Bearer s3cret"}).status_code == 200
@@ -178,7 +178,7 @@ def test_so_many_scrapes_at_a_time_and_no_more() -> None:
         for scraper in scrapers:
             scraper.start()
         wait_at_once.wait(60)
-        # As soon as all are in, one more is refused; until then it waits its turn like the others.
+        # As soon as all are in, one more is rejected; until then it waits its turn like the others.
         early = 0
         while _code(client) != 503:
             early += 1

@@ -45,7 +45,7 @@ A play runs {speeds} times as fast: {minutes} minutes in {wall:.1f}, after three
   second of the machine's is 3 to 7 seconds of the play, so times here are good to about half a minute, and late rather than early.
 - Scrapes are {scrape:.0f} played seconds apart, and rules run every 30 (health) and 60 (objectives) instead of every 15 and 30:
   detection is up to 30 seconds later than in production.
-- A play in which more than {late:.0%} of the scrapes or evaluations came too late is refused, not reported.
+- A play in which more than {late:.0%} of the scrapes or evaluations came too late is rejected, not reported.
 - Ours may page up to two minutes before theory: a burn rate adds up 5-minute rates over its window, so the window's ends are blunt.
 """
 

@@ -36,7 +36,7 @@ from stage import Clock, Stage, serving
 WALL = 225.0  # seconds of the wall's clock that a play takes; its speed follows from how long its incidents need
 REHEARSAL = 45.0  # seconds of the wall's clock within which history is written and the servers are up
 EASE = 2  # rules run half as often as in production (30 and 60 seconds of the play): what this machine can do at this speed
-LATE = 0.02  # share of scrapes or evaluations that may be missing; with more the play is refused
+LATE = 0.02  # share of scrapes or evaluations that may be missing; with more the play is rejected
 SCRAPE = 30.0  # seconds of the play between two scrapes
 RIVALS = {"Sloth's shape": slo_shapes.sloth, "Pyrra's shape": slo_shapes.pyrra}
 

@@ -33,7 +33,7 @@ pools:
     model: {real_engine.MODEL}
     node: {{gpu: none, gpus: 1}}
     nodes: {{min: 1, max: 4, warm_spares: 1}}
-    timing: {{cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}}
+    timing: {{cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}}
 objectives:
   - {{id: first, pool: chat, indicator: {{time_to_first_token: 30s}}, target: 95%, window: 28d}}
   - {{id: whole, pool: chat, indicator: {{request_duration: {LIMIT * 1000:g}ms}}, target: 90%, window: 28d}}

@@ -46,7 +46,7 @@ class Demo:
 
 
 def _two_ports() -> int:
-    """The first of two neighbouring free ports."""
+    """The first of two neighboring free ports."""
     while True:
         with socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", 0))

@@ -45,7 +45,7 @@ def _clock(share: float, reason: str) -> list[Given]:
 
 GPUS = [
     *_page(
-        "GpuRecoveryNeeded",
+        "GPURecoveryRequired",
         over=[given(c.GPU_RECOVERY_ACTION, flat(2), **GPU)],
         under=[given(c.GPU_RECOVERY_ACTION, flat(0), **GPU)],
         summary="node-a:9800: a GPU needs recovery",
@@ -53,7 +53,7 @@ GPUS = [
         panel=links.GPU_HEALTH,
     ),
     *_page(
-        "GpuXid",
+        "GPUXIDError",
         over=_xid("79", 585),
         under=_xid("79", 600) + _xid("13", 60),
         labels={"xid": "79"},
@@ -63,7 +63,7 @@ GPUS = [
         panel=links.GPU_XIDS,
     ),
     _gpu(
-        "GpuXid",
+        "GPUXIDError",
         over=_xid("94", 60),
         under=_xid("13", 60),
         labels={"xid": "94"},
@@ -73,7 +73,7 @@ GPUS = [
         panel=links.GPU_XIDS,
     ),
     *_page(
-        "GpuMemoryFailed",
+        "GPUMemoryUnrepairable",
         over=[given(c.GPU_REMAP_FAILED, flat(0), **GPU), given(c.GPU_SRAM_THRESHOLD_EXCEEDED, flat(1), **GPU)],
         under=[given(c.GPU_REMAP_FAILED, flat(0), **GPU), given(c.GPU_SRAM_THRESHOLD_EXCEEDED, flat(0), **GPU)],
         summary="node-a:9800: a GPU's memory cannot repair itself",
@@ -82,7 +82,7 @@ GPUS = [
         panel=links.GPU_HEALTH,
     ),
     *_page(
-        "GpuMemoryFailed",
+        "GPUMemoryUnrepairable",
         over=[given(c.GPU_MEMORY_UNREPAIRABLE, flat(1), **GPU)],
         under=[given(c.GPU_MEMORY_UNREPAIRABLE, flat(0), **GPU)],
         summary="node-a:9800: a GPU's memory cannot repair itself",
@@ -91,7 +91,7 @@ GPUS = [
         panel=links.GPU_HEALTH,
     ),
     _gpu(
-        "GpuResetDue",
+        "GPUResetPending",
         over=[given(c.GPU_REMAP_PENDING, flat(1), **GPU)],
         under=[given(c.GPU_REMAP_PENDING, f"0x{END - 30} 1x30", **GPU), given(c.GPU_RETIRED_PENDING, flat(0), **GPU)],
         summary="node-a:9800: a GPU waits for a reset",
@@ -99,7 +99,7 @@ GPUS = [
         panel=links.GPU_HEALTH,
     ),
     _gpu(
-        "GpuResetDue",
+        "GPUResetPending",
         over=[given(c.GPU_REPAIR_PENDING, flat(1), **GPU, part="tpc"), given(c.GPU_REMAP_PENDING, flat(0), **GPU)],
         under=[given(c.GPU_REPAIR_PENDING, flat(0), **GPU, part="tpc"), given(c.GPU_REMAP_PENDING, flat(0), **GPU)],
         summary="node-a:9800: a GPU waits for a reset",
@@ -107,7 +107,7 @@ GPUS = [
         panel=links.GPU_HEALTH,
     ),
     _gpu(
-        "GpuMemoryErrors",
+        "GPUUncorrectableECCErrors",
         over=[given(c.GPU_ECC_ERRORS, ramp(0.0125), **GPU, error="uncorrected")],
         under=[
             given(c.GPU_ECC_ERRORS, flat(7), **GPU, error="uncorrected"),
@@ -118,7 +118,7 @@ GPUS = [
         panel=links.GPU_HEALTH,
     ),
     _gpu(
-        "GpuThrottled",
+        "GPUClocksThrottled",
         over=_clock(0.125, "hardware_thermal"),
         under=_clock(0.0625, "hardware_thermal") + _clock(1, "software_power_cap"),
         labels={"reason": "hardware_thermal"},
@@ -128,7 +128,7 @@ GPUS = [
         panel=links.GPU_CLOCKS,
     ),
     _gpu(
-        "GpuPowerCapped",
+        "GPUPowerLimitReduced",
         over=[given(c.GPU_POWER_LIMIT, flat(650), **GPU), given(c.GPU_POWER_LIMIT_DEFAULT, flat(700), **GPU)],
         under=[given(c.GPU_POWER_LIMIT, flat(690), **GPU), given(c.GPU_POWER_LIMIT_DEFAULT, flat(700), **GPU)],
         summary="node-a:9800: a GPU is capped at 650 W",
@@ -137,7 +137,7 @@ GPUS = [
         panel=links.GPU_CLOCKS,
     ),
     _gpu(
-        "NvlinkDown",
+        "GPUNVLinkDown",
         over=[given(c.GPU_NVLINK_UP, "1x400 0x80", **GPU, link="3"), given(c.GPU_NVLINK_UP, flat(1), **GPU, link="4")],
         under=[given(c.GPU_NVLINK_UP, flat(0), **GPU, link="3"), given(c.GPU_NVLINK_UP, flat(1), **GPU, link="4")],
         summary="node-a:9800: 1 NVLinks of a GPU went down",
@@ -145,18 +145,18 @@ GPUS = [
         panel=links.GPU_NVLINKS,
     ),
     _gpu(
-        "NvlinkErrors",
+        "GPUNVLinkErrors",
         over=[given(c.GPU_NVLINK_ERRORS, ramp(0.0125), **GPU, link="3", kind="recovery")],
         under=[
             given(c.GPU_NVLINK_ERRORS, flat(4), **GPU, link="3", kind="recovery"),
             given(c.GPU_NVLINK_ERRORS, ramp(1), **GPU, link="3", kind="crc_flit"),
         ],
         summary="node-a:9800: an NVLink had to recover",
-        description="GPU GPU-1 behind node-a:9800 trained its NVLinks anew 3 times within an hour: each time its traffic stood still.",
+        description="GPU GPU-1 behind node-a:9800 trained its NVLinks again 3 times within an hour: each time its traffic stood still.",
         panel=links.GPU_NVLINKS,
     ),
     _gpu(
-        "PcieLinkNarrow",
+        "GPUPCIeLinkDegraded",
         over=[given(c.GPU_PCIE_WIDTH, flat(8), **GPU), given(c.GPU_PCIE_WIDTH_MAX, flat(16), **GPU)],
         under=[given(c.GPU_PCIE_WIDTH, flat(16), **GPU), given(c.GPU_PCIE_WIDTH_MAX, flat(16), **GPU)],
         summary="node-a:9800: a GPU has only 8 PCIe lanes",

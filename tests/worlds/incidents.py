@@ -159,7 +159,7 @@ class Incident:
         for life in self.lives:
             for one in life:
                 if one.state.up and (length := _length(one, start, end)):
-                    rates = judged(one.state)[kind]
+                    rates = evaluated(one.state)[kind]
                     good, total = good + length * rates[0], total + length * rates[1]
         return good, total
 
@@ -168,7 +168,7 @@ def _length(piece: Piece, start: float, end: float) -> float:
     return max(0.0, min(piece.end, end) - max(piece.start, start))
 
 
-def judged(state: State) -> dict[str, tuple[float, float]]:
+def evaluated(state: State) -> dict[str, tuple[float, float]]:
     """Good and total a second, by kind of indicator."""
     of, lost = state.requests, state.requests * state.failed + state.given_up
     return {
@@ -221,7 +221,7 @@ def spec(cast: list[Incident]) -> Spec:
     pools = "".join(
         f"  - {{name: {one.name}, model: {one.name}, node: {{gpu: H100-80GB, gpus: 2, hourly_usd: 4}}, "
         f"nodes: {{min: {min(2, one.nodes)}, max: 8, warm_spares: 0}}, "
-        "timing: {cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}}\n"
+        "timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}}\n"
         for one in cast
     )
     objectives = "".join(

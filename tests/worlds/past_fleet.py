@@ -182,7 +182,7 @@ class Past:
 def past(folder: Path) -> Iterator[PastPrometheus]:
     """A Prometheus with this past, which begins at EPOCH, made in `folder` unless it is there.
 
-    The past is made anew where this code or a recording rule has changed. (Not for a changed alert: it takes a minute.)
+    The past is made again where this code or a recording rule has changed. (Not for a changed alert: it takes a minute.)
     """
     made = hashlib.sha256(repr((_recipe(), levels(SPEC)[:-1])).encode()).hexdigest()
     note = Backfill(folder).made

@@ -84,11 +84,11 @@ def service_points(counts: Counts, spec: Spec, seconds: float) -> Iterator[Point
             )
         before = DAYS * DAY * RATE
         allowed = objective.budget_ratio * (before + good + bad)
-        yield Point(c.BUDGET_LEFT, labels, 1 - (SPENT * objective.budget_ratio * before + bad) / allowed)
+        yield Point(c.BUDGET_REMAINING, labels, 1 - (SPENT * objective.budget_ratio * before + bad) / allowed)
         yield Point(c.EXCLUDED, {"objective": objective.id}, 0)
         yield Point(c.COVERAGE, labels, min(1.0, (DAYS * DAY + seconds) / (28 * DAY)))
     for pool in spec.pools:
-        wanted = 3 + min(5, int(counts.waiting / pool.queue_per_node))
+        wanted = 3 + min(5, int(counts.waiting / pool.max_waiting_per_node))
         yield Point(c.RECOMMENDED_NODES, {"pool": pool.name}, wanted)
         yield Point(c.REPLICA_CAPACITY, {"pool": pool.name, "replica": "each"}, CAPACITY)  # of like replicas
     yield Point(c.INGEST_LAG, {}, seconds % 60)

@@ -86,7 +86,7 @@ def _load(per_second: float, capacity: float, other: float | None = None) -> lis
 
 POOLS = [
     _pool_case(
-        "PoolNearCapacity",
+        "LLMPoolNearCapacity",
         over=_load(910, capacity=1000),
         under=_load(890, capacity=1000),
         summary="works at 91% of its measured capacity",
@@ -95,7 +95,7 @@ POOLS = [
         panel=links.TOKENS,
     ),
     _pool_case(
-        "PoolNotRedundant",
+        "LLMPoolOvercommitted",
         # two replicas: the one that stays would need 1.1 times the KV cache that it may use, or do 1.04 times what it can
         over=[*_load(100, capacity=1000), *(engine(c.KV_CACHE_USAGE, flat(0.4675), name) for name in ("r1", "r2"))],
         under=[*_load(490, capacity=1000), *(engine(c.KV_CACHE_USAGE, flat(0.42), name) for name in ("r1", "r2"))],
@@ -105,7 +105,7 @@ POOLS = [
         panel=links.NODES,
     ),
     _pool_case(
-        "PoolNotRedundant",
+        "LLMPoolOvercommitted",
         # unlike replicas: without the strong one 500 tokens a second are left of 2,000
         over=_load(265, capacity=1500, other=500),
         under=_load(245, capacity=1500, other=500),
@@ -115,7 +115,7 @@ POOLS = [
         panel=links.NODES,
     ),
     _pool_case(
-        "TokensDear",
+        "LLMTokenCostHigh",
         # 8 USD an hour for 1,600 tokens a second, and for 2,100
         over=_load(800, capacity=5000),
         under=_load(1050, capacity=5000),
@@ -125,7 +125,7 @@ POOLS = [
         panel=links.NODES,
     ),
     _pool_case(
-        "WarmSpareMissing",
+        "LLMWarmSpareMissing",
         over=[*_standing("r1"), *_standing("r2"), *_prompts("r1"), *_prompts("r2")],
         under=[*_standing("r1"), *_standing("r2"), *_prompts("r1")],
         summary="0 of 1 warm spare replicas stand by",
@@ -134,7 +134,7 @@ POOLS = [
         panel=links.NODES,
     ),
     _pool_case(
-        "QueueGrowing",
+        "LLMQueueGrowing",
         # 0.55 a sample is 22 in ten minutes
         over=[engine(c.REQUESTS_WAITING, ramp(0.55))],
         under=[engine(c.REQUESTS_WAITING, ramp(0.45))],
@@ -145,7 +145,7 @@ POOLS = [
         panel=links.QUEUE,
     ),
     _replica_case(
-        "PreemptionStorm",
+        "LLMPreemptionRateHigh",
         over=[engine(c.PREEMPTIONS, ramp(1)), engine(c.FINISHED, ramp(4), reason="stop")],
         under=[engine(c.PREEMPTIONS, ramp(1)), engine(c.FINISHED, ramp(5.1), reason="stop")],
         summary="r1: preemptions are 25% of finished requests",
@@ -154,15 +154,15 @@ POOLS = [
         panel=links.PREEMPTIONS,
     ),
     _pool_case(
-        "RequestsRefused",
+        "LLMRequestsRejected",
         over=_lost(c.REJECTED, 2, reason="5xx"),
         under=_lost(c.REJECTED, 0.9, reason="5xx"),
-        summary="2% of requests refused",
-        description="In 10 minutes 2% of the requests to chat-70b were refused (alarm above 1%).",
+        summary="2% of requests rejected",
+        description="In 10 minutes 2% of the requests to chat-70b were rejected (alarm above 1%).",
         panel=links.LOST,
     ),
     _pool_case(
-        "ClientsGiveUp",
+        "LLMRequestsAbandoned",
         over=[engine(c.ABANDONED, ramp(4), stage="queued"), engine(c.FINISHED, ramp(96), reason="stop")],
         under=[
             engine(c.ABANDONED, ramp(1.9), stage="queued"),
@@ -175,7 +175,7 @@ POOLS = [
         panel=links.LOST,
     ),
     _pool_case(
-        "PrefixCacheCollapsed",
+        "LLMPrefixCacheHitRatioDropped",
         over=[engine(c.PREFIX_QUERIED, ramp(10_000)), engine(c.PREFIX_HIT, "0+5000x420 2102000+2000x59")],
         under=[engine(c.PREFIX_QUERIED, ramp(10_000)), engine(c.PREFIX_HIT, "0+5000x420 2103000+3000x59")],
         summary="prefix cache hits fell to 20%",
@@ -184,7 +184,7 @@ POOLS = [
         panel=links.PREFIX_CACHE,
     ),
     _replica_case(
-        "ColdReplicaServes",
+        "LLMReplicaServingWhileCold",
         over=_young("1.0", 460),
         under=_young("0.25", 460),
         summary="r1: cold and already serving, TTFT p95 962.5ms",
@@ -193,7 +193,7 @@ POOLS = [
         panel=links.TTFT_BY_REPLICA,
     ),
     _replica_case(
-        "ReplicaSlow",
+        "LLMReplicaSlow",
         over=[*_tpot("0.1", "r1"), *_tpot("0.025", "r2")],
         under=[*_tpot("0.05", "r1"), *_tpot("0.05", "r2")],
         summary="r1: 97.5ms per token, twice the others",
@@ -202,7 +202,7 @@ POOLS = [
         panel=links.TPOT_BY_REPLICA,
     ),
     _pool_case(
-        "LatencyNearLimit",
+        "SLOLatencyNearThreshold",
         over=_latencies(9, 1),
         under=_latencies(99, 1),
         labels={"objective": "chat-ttft"},
@@ -212,7 +212,7 @@ POOLS = [
         panel=links.TTFT,
     ),
     _pool_case(
-        "PoolAtMaximum",
+        "LLMPoolMaxedOut",
         over=[given(c.RECOMMENDED_NODES, flat(8), pool=POOL, instance="slo:8080")],
         under=[given(c.RECOMMENDED_NODES, flat(7), pool=POOL, instance="slo:8080")],
         summary="needs all of its 8 nodes",
@@ -220,7 +220,7 @@ POOLS = [
         panel=links.NODES,
     ),
     _replica_case(
-        "ReplicaFlapping",
+        "LLMReplicaCrashLooping",
         over=[engine(c.REPLICA_START, "100x300 4600x20 4900x20 5200x140")],
         under=[engine(c.REPLICA_START, "100x300 4600x20 5200x160")],
         labels={"severity": "page"},
@@ -232,7 +232,7 @@ POOLS = [
 
 EXCLUSIONS = [
     Case(
-        "PoolExcluded",
+        "SLOExclusionActive",
         "info",
         over=[
             given(c.EXCLUDED, f"0x400 1x60 0x{END - 461}", **SERVICE, objective=one, pool=POOL) for one in OBJECTIVES

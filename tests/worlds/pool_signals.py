@@ -3,7 +3,7 @@
 import msgspec
 
 from plimsoll.slo.capacity.model.signals import SIGNALS, ReplicaSignals, read
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.capacity.recommendation.pool_snapshot import look
 from plimsoll.slo.capacity.recommendation.recommend import answer
@@ -26,7 +26,7 @@ def replace_min(least: int):  # type: ignore[no-untyped-def]
     return msgspec.structs.replace(POOL, nodes=msgspec.structs.replace(POOL.nodes, min=least))
 
 
-PROMISE = Promise(2.0, 0.2, 0.95)
+PROMISE = LatencyTarget(2.0, 0.2, 0.95)
 
 
 FULL_ONCE, IDLE = [52, 0, *([18] * 80)], [0, 0, *([18] * 80)]  # one full slot makes the capacity known
@@ -55,5 +55,5 @@ def served(
     return [Series(SIGNALS[signal].name, labels, found) for signal, found in samples.items() if found]
 
 
-def planned(*replicas: list[Series], pending: int = 0, promise: Promise | None = PROMISE) -> Recommendation:
+def planned(*replicas: list[Series], pending: int = 0, promise: LatencyTarget | None = PROMISE) -> Recommendation:
     return answer(look(POOL, read([item for found in replicas for item in found], NOW), NOW, promise, pending))

@@ -22,7 +22,7 @@ def ttft(labels: dict[str, str], total: float, **buckets: float) -> list[dict[st
     return [*bounds, count(TTFT.count, labels, total)]
 
 
-def judged(labels: dict[str, str], objective: str, good: float, bad: float) -> list[dict[str, str]]:
+def evaluated(labels: dict[str, str], objective: str, good: float, bad: float) -> list[dict[str, str]]:
     name = OBJECTIVE_REQUESTS.name
     return [
         count(name, labels, rate, objective=objective, outcome=outcome)

@@ -102,7 +102,7 @@ class Stage:
             for objective in self.spec.objectives:
                 if objective.pool == one.name:
                     own = f'objective="{objective.id}",pool="{one.name}"'
-                    yield f"{c.BUDGET_LEFT}{{{own}}} 0.6"
+                    yield f"{c.BUDGET_REMAINING}{{{own}}} 0.6"
                     yield f"{c.COVERAGE}{{{own}}} 1"
                     yield f"{c.EXCLUDED}{{{own}}} {state.excluded:g}"
 

@@ -29,7 +29,7 @@ _GONE = {**NODE, "collector": "vllm", "metric": c.KV_CACHE_USAGE.name}
 
 WATCHERS = [
     _watched(
-        "MetricMissing",
+        "PlimsollEngineMetricMissing",
         over=[given(c.METRIC_MISSING, flat(1), **_GONE)],
         under=[given(c.METRIC_MISSING, f"0x{END - 30} 1x30", **_GONE)],
         labels=_GONE,
@@ -39,7 +39,7 @@ WATCHERS = [
         panel=links.COLLECTORS,
     ),
     _watched(
-        "CoverageLow",
+        "SLODataCoverageLow",
         over=[given(c.COVERAGE, f"0.95x{END} _x{3 * END - 20} 0.9x20", objective="chat-ttft", instance="slo:8080")],
         under=[given(c.COVERAGE, f"0.5x{END} _x{3 * END - 20} 0.6x20", objective="chat-ttft", instance="slo:8080")],
         at="8h",
@@ -50,7 +50,7 @@ WATCHERS = [
         panel=links.COVERAGE,
     ),
     _watched(
-        "RulesFailing",
+        "PrometheusRuleFailures",
         severity="page",
         over=[given(self_monitoring.RULE_FAILURES, ramp(1), **_RULES)],
         under=[given(self_monitoring.RULE_FAILURES, flat(5), **_RULES)],
@@ -59,7 +59,7 @@ WATCHERS = [
         description="40 evaluations of rules in health failed within 10 minutes at prometheus:9090: alerts that depend on them are blind.",
     ),
     _watched(
-        "RulesLate",
+        "PrometheusMissingRuleEvaluations",
         over=[given(self_monitoring.RULES_MISSED, ramp(1), **_RULES)],
         under=[given(self_monitoring.RULES_MISSED, flat(5), **_RULES)],
         labels=_RULES,
@@ -67,7 +67,7 @@ WATCHERS = [
         description="40 evaluations of health were left out within 10 minutes at prometheus:9090: it is too busy, and alerts come late.",
     ),
     _watched(
-        "AlertsUndelivered",
+        "PrometheusErrorSendingAlertsToSomeAlertmanagers",
         over=[
             given(self_monitoring.ALERTS_SENT, ramp(100), **_TARGET),
             given(self_monitoring.ALERTS_FAILED, ramp(2), **_TARGET),
@@ -85,12 +85,12 @@ WATCHERS = [
         over=[given(self_monitoring.RELOADED[1], flat(0), **_MANAGER, job="alertmanager")],
         under=[given(self_monitoring.RELOADED[0], flat(1), **_PROMETHEUS, job="prometheus")],
         labels={**_MANAGER, "job": "alertmanager"},
-        summary="alertmanager:9093: configuration refused",
+        summary="alertmanager:9093: configuration rejected",
         description="alertmanager at alertmanager:9093 could not read its configuration and runs on with the old one: changed rules "
         "and routes are not in force.",
     ),
     _watched(
-        "NotificationsFail",
+        "AlertmanagerFailedToSendAlerts",
         severity="page",
         over=[
             given(self_monitoring.NOTIFIED, ramp(50), **_PAGER),

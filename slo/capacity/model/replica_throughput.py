@@ -4,7 +4,7 @@ A replica that was full for a minute is measured by itself. While all that were 
 as the rest is noise, and one number stands for all of them. Otherwise each counts as it was measured; those that never were,
 and nodes to come, count as the median of the measured (of an even number the lower: what is unknown is not taken for good).
 
-Autoscalers choose which node leaves. So as many replicas as n are judged as the n weakest: whichever go, that much is left.
+Autoscalers choose which node leaves. So as many replicas as n are evaluated as the n weakest: whichever go, that much is left.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ MEASURED, EARLIER, MEDIAN, COMMON = (
 
 
 @dataclass(frozen=True, slots=True)
-class Strength:
+class ReplicaThroughput:
     """What replicas can do when full, in tokens per second. `unit` is one of which nothing of its own is known (None: nothing
     is known at all), `own` are those that differ, by name, `present` the names of all that are there."""
 
@@ -75,7 +75,7 @@ class Strength:
 
 def weigh(
     present: Sequence[str], common: float | None, fresh: Mapping[str, float], before: Mapping[str, float]
-) -> Strength:
+) -> ReplicaThroughput:
     """Weigh the replicas that are `present`. `common` is what all together were measured to do, each; `fresh` and `before` (known
     from earlier) are replicas' own measurements, in tokens per second.
 
@@ -89,6 +89,6 @@ def weigh(
     else:
         own = dict(fresh)
     if len(own) < 2 or max(own.values()) <= ALIKE * min(own.values()):
-        return Strength(common, {}, tuple(present), dict.fromkeys(present, COMMON))
+        return ReplicaThroughput(common, {}, tuple(present), dict.fromkeys(present, COMMON))
     origins = {name: MEASURED if name in fresh else EARLIER if name in own else MEDIAN for name in present}
-    return Strength(median_low(own.values()), own, tuple(present), origins)
+    return ReplicaThroughput(median_low(own.values()), own, tuple(present), origins)

@@ -1,7 +1,7 @@
 """Ours: the recommender of the service, unchanged, with the same signals."""
 
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.capacity.recommendation.pool_snapshot import look
 from plimsoll.slo.capacity.recommendation.recommend import answer
@@ -14,7 +14,7 @@ class Plimsoll:
 
     interval = 15.0
 
-    def __init__(self, pool: Pool, promise: Promise, engine: Calibrated | None = None) -> None:
+    def __init__(self, pool: Pool, promise: LatencyTarget, engine: Calibrated | None = None) -> None:
         """`engine` is what a replica is to the simulator; None: not known."""
         self.pool, self.promise, self.engine = pool, promise, engine
         self.last: Recommendation | None = None

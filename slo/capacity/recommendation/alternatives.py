@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from plimsoll.slo.capacity.recommendation.expected_attainment import Expectation
+from plimsoll.slo.capacity.recommendation.expected_attainment import ExpectedAttainment
 from plimsoll.slo.capacity.recommendation.models import Alternative, Cost, Expected
-from plimsoll.slo.capacity.recommendation.pool_snapshot import Situation
+from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
 from plimsoll.slo.capacity.recommendation.rules import Ask
 from plimsoll.slo.capacity.recommendation.spot import Need, hourly
 from plimsoll.slo.units import duration_text
 
 
-def expected(case: Situation, outlook: Expectation, nodes: int) -> Expected:
+def expected(case: PoolSnapshot, outlook: ExpectedAttainment, nodes: int) -> Expected:
     """Say what is expected of the nodes that there are and of those that are recommended."""
     return Expected(
         promised=None if case.promise is None else case.promise.target,
@@ -22,14 +22,14 @@ def expected(case: Situation, outlook: Expectation, nodes: int) -> Expected:
     )
 
 
-def cost(case: Situation, nodes: int, need: Need) -> Cost:
+def cost(case: PoolSnapshot, nodes: int, need: Need) -> Cost:
     """Price the nodes that there are and those that are recommended, with as many on spot as may be."""
     now, then = hourly(case.pool.node, case.current, need), hourly(case.pool.node, nodes, need)
     return Cost() if now is None or then is None else Cost(round(now, 4), round(then, 4), round(then - now, 4))
 
 
 def alternatives(
-    case: Situation, outlook: Expectation, asked: Sequence[Ask], decided: Ask, need: Need
+    case: PoolSnapshot, outlook: ExpectedAttainment, asked: Sequence[Ask], decided: Ask, need: Need
 ) -> list[Alternative]:
     """List other numbers of nodes, nearest first: one fewer, one more, as many as there are, and what the other rules asked for."""
     nodes = decided.nodes or 0
@@ -48,7 +48,7 @@ def alternatives(
     ]
 
 
-def _too_few(case: Situation, outlook: Expectation, asked: Sequence[Ask], decided: Ask, nodes: int) -> str:
+def _too_few(case: PoolSnapshot, outlook: ExpectedAttainment, asked: Sequence[Ask], decided: Ask, nodes: int) -> str:
     """Say why so many are too few: the first reason that a user would feel, else a rule's, else why nothing is released."""
     if nodes < case.pool.nodes.min:
         return f"the pool must have at least {case.pool.nodes.min}"
@@ -59,14 +59,14 @@ def _too_few(case: Situation, outlook: Expectation, asked: Sequence[Ask], decide
         if ask.nodes is not None and ask.nodes > nodes:
             return ask.why
     if case.plan and nodes < case.plan.busiest:
-        hold = duration_text(case.pool.timing.scale_in_hold)
+        hold = duration_text(case.pool.timing.scale_in_stabilization)
         return f"the busiest minute of the last {hold} takes {case.plan.busiest} nodes"
     if decided.rule == "hold" and decided.reasons:
         return decided.reasons[0]
     return "one is released at a time before a replica was seen full"
 
 
-def _too_many(case: Situation, outlook: Expectation, nodes: int, recommended: int) -> str:
+def _too_many(case: PoolSnapshot, outlook: ExpectedAttainment, nodes: int, recommended: int) -> str:
     """Say why so many are not needed, or not to be had."""
     if nodes > case.pool.nodes.max:
         return f"the pool may have at most {case.pool.nodes.max}"

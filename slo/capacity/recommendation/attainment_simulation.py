@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from plimsoll.slo.capacity.calibration.measured_replica import CHANGED, OwnReplica, sentence
-from plimsoll.slo.capacity.model.replica_throughput import Strength
-from plimsoll.slo.capacity.recommendation.demand import SLOT, Demand, Promise
+from plimsoll.slo.capacity.calibration.measured_replica import CHANGED, MeasuredReplica, sentence
+from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
+from plimsoll.slo.capacity.recommendation.demand import SLOT, Demand, LatencyTarget
 from plimsoll.slo.capacity.simulator import synthetic_traffic
 from plimsoll.slo.capacity.simulator.replay import replay
 from plimsoll.slo.capacity.simulator.request import Limits
@@ -34,7 +34,7 @@ class Calibrated:
     says: str = ""
 
 
-def calibrated(own: OwnReplica) -> Calibrated | None:
+def calibrated(own: MeasuredReplica) -> Calibrated | None:
     """Return a pool's own replica as the simulator takes it; None where no prompt was seen, whose cost is then unknown.
 
     A fit that is unsure is taken to be short by its error: nothing is to be released on a guess. No engine publishes its largest batch.
@@ -62,7 +62,7 @@ class Trial:
         return self.good / self.simulated if self.simulated else None
 
 
-def trial(demand: Demand, replicas: int, promise: Promise, engine: Calibrated, most: int = MOST) -> Trial:
+def trial(demand: Demand, replicas: int, promise: LatencyTarget, engine: Calibrated, most: int = MOST) -> Trial:
     """Let a demand come again to so many replicas, the weakest; simulate not many more than `most` of its requests.
 
     Raises ValueError below one replica.
@@ -70,7 +70,7 @@ def trial(demand: Demand, replicas: int, promise: Promise, engine: Calibrated, m
     if replicas < 1:
         raise ValueError(f"{replicas} replicas cannot serve; at least 1")
     arrivals = _arrivals(demand.arrived, demand.backlog, demand.prompt, demand.output, demand.found)
-    engines, slowness = replicas * engine.ranks, _slowness(demand.strength, engine)
+    engines, slowness = replicas * engine.ranks, _slowness(demand.throughput, engine)
     chosen = max(1, min(engines, most * engines // max(1, len(arrivals))))
     good = simulated = 0
     for place in range(chosen):
@@ -102,11 +102,11 @@ def _held(model: StepModel, found: float) -> StepModel:
     return replace(model, decode_per_sequence=model.decode_per_sequence + found * model.decode_per_kv_token)
 
 
-def _slowness(strength: Strength, engine: Calibrated) -> list[float]:
+def _slowness(throughput: ReplicaThroughput, engine: Calibrated) -> list[float]:
     """How many times as long the steps of the replicas take that are there, the slowest first; those beyond are like most."""
 
     def factor(name: str) -> float:
-        measured = strength.unit / strength.of(name) if strength.own and strength.unit else 1.0
+        measured = throughput.unit / throughput.of(name) if throughput.own and throughput.unit else 1.0
         return engine.unlike.get(name, measured)
 
-    return sorted(map(factor, strength.present), reverse=True)
+    return sorted(map(factor, throughput.present), reverse=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
-from plimsoll.slo.capacity.model.replica_throughput import OWN_SECONDS, Strength, weigh
+from plimsoll.slo.capacity.model.replica_throughput import OWN_SECONDS, ReplicaThroughput, weigh
 from plimsoll.slo.capacity.model.signals import GAP, MEMORY, ReplicaSignals
 
 SLOT = 15.0  # seconds: arrivals are summed over these
@@ -27,7 +27,7 @@ EXPECTED_AGAIN = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class LatencyTarget:
     """What capacity is planned for: `target` of the requests get their first token within `ttft` seconds, and further
     ones every `tpot` seconds (inf: nothing is promised). `spent` names the objectives of it whose error budget is spent."""
 
@@ -53,7 +53,7 @@ class Demand:
     arrived: tuple[float, ...]  # tokens by SLOT, oldest first
     backlog: float  # tokens of the requests that wait now
     rate: float  # tokens per second that arrived in the last minute
-    strength: Strength
+    throughput: ReplicaThroughput
     saturated_seconds: float  # of replica time that capacity was measured over
     prompt: float  # tokens of a request, mean of those that finished
     output: float
@@ -63,7 +63,7 @@ class Demand:
     @property
     def capacity(self) -> float | None:
         """Tokens per second of a replica of which nothing of its own is known; None if nothing is known of any."""
-        return self.strength.unit
+        return self.throughput.unit
 
     def lately(self, seconds: float) -> "Demand":
         """The same with only the arrivals of the last `seconds`."""
@@ -72,7 +72,7 @@ class Demand:
     def late(self, replicas: int, limit: float, backlog: float = 0.0) -> float:
         """Share of the arrivals that would have met more than `limit` seconds of work ahead on so many replicas, the weakest, which
         begin with `backlog` tokens of work."""
-        served = self.full * self.strength.least(replicas) * SLOT
+        served = self.full * self.throughput.least(replicas) * SLOT
         allowed = served * limit / SLOT
         late = 0.0
         for tokens in self.arrived:
@@ -81,7 +81,7 @@ class Demand:
             backlog = after
         return late / (sum(self.arrived) or 1.0)
 
-    def keeping(self, promise: Promise, most: int) -> int:
+    def keeping(self, promise: LatencyTarget, most: int) -> int:
         """Return the fewest replicas, up to `most`, that would have kept the promise on all that arrived."""
         return next((n for n in range(1, most) if self.late(n, promise.wait) <= 1 - promise.target), most)
 
@@ -96,7 +96,7 @@ class Demand:
 
     def replicas_for(self, rate: float) -> int:
         """Return the replicas that serve so many tokens per second."""
-        return self.strength.count_for(rate / self.full)
+        return self.throughput.count_for(rate / self.full)
 
     def busiest(self, seconds: float) -> float:
         """Tokens per second that arrived in the busiest minute of the last `seconds`."""
@@ -144,8 +144,8 @@ def demand(
     seen = [replica for replica in replicas if replica.seen]
     waiting = sum(replica.waiting[-1][1] for replica in seen)
     common, fresh, seconds = _measured(by_replica, known)
-    strength = weigh([*(replica.replica for replica in seen), *unseen], common, fresh, before or {})
-    return Demand(arrived, waiting * size, sum(last) / (len(last) * SLOT), strength, seconds, prompt, output, found)
+    throughput = weigh([*(replica.replica for replica in seen), *unseen], common, fresh, before or {})
+    return Demand(arrived, waiting * size, sum(last) / (len(last) * SLOT), throughput, seconds, prompt, output, found)
 
 
 def _measured(

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from math import ceil, inf
 from typing import Any
 
-from plimsoll.slo.capacity.model.replica_throughput import EARLIER, MEASURED, Strength
+from plimsoll.slo.capacity.model.replica_throughput import EARLIER, MEASURED, ReplicaThroughput
 from plimsoll.slo.capacity.model.signals import MEMORY, ReplicaSignals
-from plimsoll.slo.capacity.recommendation.demand import EXPECTED_AGAIN, FULL, SLOT, Demand, Promise, demand
+from plimsoll.slo.capacity.recommendation.demand import EXPECTED_AGAIN, FULL, SLOT, Demand, LatencyTarget, demand
 from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.spec.objectives import LIMITS, Pool, Spec
 from plimsoll.slo.units import duration_text, percent_text
@@ -21,7 +21,7 @@ HASTE = 0.8
 TTFT, TPOT = LIMITS["ttft"], LIMITS["tpot"]
 
 
-def promise(spec: Spec, pool: Pool, budgets: Mapping[str, Budget] | None = None) -> Promise | None:
+def promise(spec: Spec, pool: Pool, budgets: Mapping[str, Budget] | None = None) -> LatencyTarget | None:
     """Return what a pool's objectives promise together: the tightest limits and the highest target; None without latency.
 
     `budgets` by objective tell which are spent, for certain; those that are unknown are not.
@@ -36,7 +36,7 @@ def promise(spec: Spec, pool: Pool, budgets: Mapping[str, Budget] | None = None)
             spent.append(objective.id)
         for latency, limit in objective.indicator.limits.items():
             limits[latency] = min(limit, limits.get(latency, inf))
-    return Promise(limits.get(TTFT, inf), limits.get(TPOT, inf), max(targets), tuple(spent)) if targets else None
+    return LatencyTarget(limits.get(TTFT, inf), limits.get(TPOT, inf), max(targets), tuple(spent)) if targets else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ class Plan:
         return max(self.draining, self.lasting)
 
     @property
-    def strength(self) -> Strength:
+    def throughput(self) -> ReplicaThroughput:
         """What the replicas can do."""
-        return self.lately.strength
+        return self.lately.throughput
 
 
 def measured(
@@ -75,12 +75,12 @@ def measured(
     return demand(replicas, now, before.get(CAPACITY), _own(before), unseen)
 
 
-def expected_again(pool: Pool, promised: Promise) -> float:
+def expected_again(pool: Pool, promised: LatencyTarget) -> float:
     """Seconds of traffic that are expected to come again."""
-    return max(MEMORY if promised.spent else EXPECTED_AGAIN, pool.timing.scale_in_hold)
+    return max(MEMORY if promised.spent else EXPECTED_AGAIN, pool.timing.scale_in_stabilization)
 
 
-def plan(pool: Pool, found: Demand, promised: Promise, seen: Sequence[ReplicaSignals]) -> Plan | None:
+def plan(pool: Pool, found: Demand, promised: LatencyTarget, seen: Sequence[ReplicaSignals]) -> Plan | None:
     """Plan for a demand, and to keep the promise on the part of it that is expected again.
 
     None as long as the capacity of a replica (tokens per second) is not known.
@@ -88,14 +88,14 @@ def plan(pool: Pool, found: Demand, promised: Promise, seen: Sequence[ReplicaSig
     if not found.capacity:
         return None
     found = replace(found, full=HASTE if promised.spent else FULL)
-    each, hold = pool.node.replicas, pool.timing.scale_in_hold
-    serving = found.strength.together(replica.replica for replica in seen)
+    each, hold = pool.node.replicas, pool.timing.scale_in_stabilization
+    serving = found.throughput.together(replica.replica for replica in seen)
     lately = found.lately(expected_again(pool, promised))
     draining = ceil(found.draining(serving, pool.timing.cold_start) / each)
     keeping = ceil(lately.keeping(promised, pool.nodes.max * each) / each)
     busiest = ceil(found.replicas_for(max(SOME, found.busiest(hold))) / each)
     evidence = {
-        **_capacities(found.strength),
+        **_capacities(found.throughput),
         "serving_tokens_per_second": round(serving, 1),
         "capacity_measured_seconds": round(found.saturated_seconds),
         "arriving_tokens_per_second": round(found.rate, 1),
@@ -123,36 +123,36 @@ def _own(before: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in before.get(EACH, {}).items() if origins.get(name) in (MEASURED, EARLIER)}
 
 
-def _capacities(strength: Strength) -> dict[str, Any]:
+def _capacities(throughput: ReplicaThroughput) -> dict[str, Any]:
     """Write as evidence what `_own` reads."""
     return {
-        CAPACITY: round(strength.unit or 0.0, 1),
-        EACH: {name: round(strength.of(name), 1) for name in strength.present},
-        ORIGINS: dict(strength.origins),
+        CAPACITY: round(throughput.unit or 0.0, 1),
+        EACH: {name: round(throughput.of(name), 1) for name in throughput.present},
+        ORIGINS: dict(throughput.origins),
     }
 
 
-def _did(strength: Strength) -> str:
+def _did(throughput: ReplicaThroughput) -> str:
     """Say what a replica can do, of each where they are unlike."""
-    if not strength.own:
-        return f"a replica did {strength.unit:,.0f} tokens/s when it was full"
-    listed = (f"{name} {strength.of(name):,.0f} ({strength.origins[name]})" for name in strength.present)
+    if not throughput.own:
+        return f"a replica did {throughput.unit:,.0f} tokens/s when it was full"
+    listed = (f"{name} {throughput.of(name):,.0f} ({throughput.origins[name]})" for name in throughput.present)
     return (
-        f"replicas are unlike, in tokens/s: {', '.join(listed)}; together {strength.together(strength.present):,.0f}, "
-        f"and a new one counts as {strength.unit:,.0f}"
+        f"replicas are unlike, in tokens/s: {', '.join(listed)}; together {throughput.together(throughput.present):,.0f}, "
+        f"and a new one counts as {throughput.unit:,.0f}"
     )
 
 
 def _catching_up(pool: Pool, found: Demand, draining: int) -> str:
     """Say what arrives and waits, and what it takes to catch up."""
     return (
-        f"{_did(found.strength)}; {found.rate:,.0f} tokens/s arrived in the last "
+        f"{_did(found.throughput)}; {found.rate:,.0f} tokens/s arrived in the last "
         f"minute and {found.backlog:,.0f} tokens wait: to catch up {duration_text(pool.timing.cold_start)} after a cold node was "
         f"ordered and served takes {draining} node{'s' * (draining > 1)}"
     )
 
 
-def _haste(pool: Pool, promised: Promise) -> list[str]:
+def _haste(pool: Pool, promised: LatencyTarget) -> list[str]:
     """Say what a spent budget changes."""
     if not promised.spent:
         return []
@@ -163,7 +163,7 @@ def _haste(pool: Pool, promised: Promise) -> list[str]:
     ]
 
 
-def _kept(found: Demand, promise: Promise, keeping: int, each: int) -> str:
+def _kept(found: Demand, promise: LatencyTarget, keeping: int, each: int) -> str:
     """Say what fewer nodes would have meant."""
     span = duration_text(60 * round(max(60.0, len(found.arrived) * SLOT) / 60))
     in_time = 1 - found.late(keeping * each, promise.wait)

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from plimsoll.slo.capacity.model.replica_throughput import Strength
+from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.recommendation.demand_plan import CAPACITY, EACH
 
 
-def strength_of(evidence: Mapping[str, Any]) -> Strength | None:
+def throughput_of(evidence: Mapping[str, Any]) -> ReplicaThroughput | None:
     """Return what each replica that was there can do; None where no replica had been seen full."""
     unit, each = evidence.get(CAPACITY), evidence.get(EACH, {})
-    return Strength(unit, each, tuple(each)) if unit else None
+    return ReplicaThroughput(unit, each, tuple(each)) if unit else None

@@ -4,18 +4,18 @@ from functools import cached_property
 from typing import Any
 
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated, Trial, trial
-from plimsoll.slo.capacity.recommendation.demand import SLOT, Demand, Promise
+from plimsoll.slo.capacity.recommendation.demand import SLOT, Demand, LatencyTarget
 from plimsoll.slo.capacity.recommendation.demand_plan import expected_again
 from plimsoll.slo.capacity.recommendation.models import By
-from plimsoll.slo.capacity.recommendation.pool_snapshot import Situation
+from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
 from plimsoll.slo.units import duration_text, percent_text
 
 
-class Expectation:
+class ExpectedAttainment:
     """What is expected of numbers of nodes in one situation, if its traffic came again with what waits now ahead of it: by simulation where
     the pool's step times are known (`engine`), else by what replicas did when full."""
 
-    def __init__(self, case: Situation, engine: Calibrated | None = None) -> None:
+    def __init__(self, case: PoolSnapshot, engine: Calibrated | None = None) -> None:
         self.case, self.engine = case, engine
         self._tried: dict[int, Trial] = {}
 
@@ -84,7 +84,7 @@ class Expectation:
         return f"the traffic of the last {duration_text(60 * round(max(60.0, slots * SLOT) / 60))}"
 
     @cached_property
-    def _lately(self) -> tuple[Demand, Promise] | None:
+    def _lately(self) -> tuple[Demand, LatencyTarget] | None:
         """The demand that is expected again, and what is promised."""
         promise, found = self.case.promise, self.case.plan.lately if self.case.plan else self.case.demand
         return (found.lately(expected_again(self.case.pool, promise)), promise) if found and promise else None

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 
-Action = Literal["add", "release", "hold", "insufficient_data"]
+Action = Literal["scale_out", "scale_in", "hold", "insufficient_data"]
 Rule = Literal[
     "demand",  # what arrives and waits, caught up with by the time a cold node serves
     "objective",  # the traffic of the last quarter of an hour, within the promise
@@ -82,7 +82,7 @@ class Recommendation:
 
 
 def nothing_known(
-    pool: str, at: float, reason: str, promise: Promise | None, evidence: dict[str, Any] | None = None
+    pool: str, at: float, reason: str, promise: LatencyTarget | None, evidence: dict[str, Any] | None = None
 ) -> Recommendation:
     """Answer that nothing is known of a pool, for this reason, and so nothing is changed. `at` is in Unix seconds."""
     return Recommendation(

@@ -6,14 +6,14 @@ from math import ceil
 from typing import Any
 
 from plimsoll.slo.capacity.model.signals import SUSTAINED, ReplicaSignals, missing
-from plimsoll.slo.capacity.recommendation.demand import Demand, Promise
+from plimsoll.slo.capacity.recommendation.demand import Demand, LatencyTarget
 from plimsoll.slo.capacity.recommendation.demand_plan import Plan, measured, plan
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.spec.objectives import Pool
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class PoolSnapshot:
     """`there` replicas are those seen and those unseen that are taken to be there; `current` nodes hold them, `pending` ones included;
     `held` nodes are what holding means. `plan` is None as long as a replica's capacity is not known or nothing is promised, `demand`
     where the counters are missing."""
@@ -21,7 +21,7 @@ class Situation:
     pool: Pool
     replicas: tuple[ReplicaSignals, ...]
     now: float
-    promise: Promise | None
+    promise: LatencyTarget | None
     seen: list[ReplicaSignals]
     unseen: list[str]
     there: int
@@ -43,24 +43,24 @@ class Situation:
         return sum(replica.waiting[-1][1] for replica in self.seen)
 
     @property
-    def drowning(self) -> bool:
+    def saturated(self) -> bool:
         """Whether more requests wait per node than the pool's limit."""
-        return self.waiting > self.pool.queue_per_node * ceil(len(self.seen) / self.pool.node.replicas)
+        return self.waiting > self.pool.max_waiting_per_node * ceil(len(self.seen) / self.pool.node.replicas)
 
     @property
     def since(self) -> float:
         """When the hold time began, in Unix seconds."""
-        return self.now - self.pool.timing.scale_in_hold
+        return self.now - self.pool.timing.scale_in_stabilization
 
 
 def look(
     pool: Pool,
     replicas: tuple[ReplicaSignals, ...],
     now: float,
-    promise: Promise | None,
+    promise: LatencyTarget | None,
     pending: int = 0,
     last: Recommendation | None = None,
-) -> Situation:
+) -> PoolSnapshot:
     """Collect what is known of a pool; `pending` nodes are on their way. `last` is the answer before this one: what it measured stands,
     and replicas beyond it that vanish were released."""
     seen = [replica for replica in replicas if replica.seen]
@@ -76,7 +76,7 @@ def look(
     demand = measured(replicas, unseen, now, known) if seen else None
     planned = plan(pool, demand, promise, seen) if demand and promise else None
     evidence = _evidence(pool, seen, unseen, now) | {"nodes_pending": pending} | (planned.evidence if planned else {})
-    return Situation(
+    return PoolSnapshot(
         *(pool, replicas, now, promise, seen, unseen, there, current, pending, held, demand, planned, evidence)
     )
 
@@ -99,10 +99,10 @@ def _evidence(pool: Pool, seen: list[ReplicaSignals], unseen: list[str], now: fl
     return {
         "waiting_requests": waiting,
         "waiting_per_node": round(sum(waiting.values()) / ceil(len(seen) / pool.node.replicas), 2),
-        "queue_per_node_limit": pool.queue_per_node,
+        "queue_per_node_limit": pool.max_waiting_per_node,
         "running_requests": {replica.replica: replica.running[-1][1] for replica in seen if replica.running},
         "kv_cache_usage_mean": means,
-        "kv_cache_usage_limit": pool.kv_cache_limit,
+        "kv_cache_usage_limit": pool.max_kv_cache_usage,
         "kv_observed_seconds": round(min(spans, default=0.0)),
         "replicas_seen": len(seen),
         "replicas_unseen": unseen,

@@ -1,6 +1,6 @@
 """How many nodes a pool should have, and why: a pure function of live signals and the pool's own limits.
 
-The largest of what the rules ask for, never GPU utilisation, which is near 100 % for healthy and drowning engines alike:
+The largest of what the rules ask for, never GPU utilization, which is near 100 % for healthy and saturated engines alike:
 
 - the queue. Once a replica was seen working at its limit, its capacity is known: nodes are as many as serve what arrives
   and the backlog within the time a cold node takes, and as many as would have kept the objective on the traffic of the
@@ -16,10 +16,10 @@ from dataclasses import replace
 from plimsoll.slo.capacity.model.signals import SUSTAINED, ReplicaSignals
 from plimsoll.slo.capacity.recommendation.alternatives import alternatives, cost, expected
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
-from plimsoll.slo.capacity.recommendation.demand import Promise
-from plimsoll.slo.capacity.recommendation.expected_attainment import Expectation
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
+from plimsoll.slo.capacity.recommendation.expected_attainment import ExpectedAttainment
 from plimsoll.slo.capacity.recommendation.models import Action, Recommendation, nothing_known
-from plimsoll.slo.capacity.recommendation.pool_snapshot import Situation, look
+from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot, look
 from plimsoll.slo.capacity.recommendation.rules import Ask, asks, limit
 from plimsoll.slo.capacity.recommendation.scale_in import leaving, need, release
 from plimsoll.slo.capacity.recommendation.spot import Need, mix
@@ -30,27 +30,27 @@ def recommend(
     pool: Pool,
     replicas: tuple[ReplicaSignals, ...],
     now: float,
-    promise: Promise | None = None,
+    promise: LatencyTarget | None = None,
     last: Recommendation | None = None,
     engine: Calibrated | None = None,
 ) -> Recommendation:
     """Decide for one pool at one moment (Unix seconds).
 
-    `promise` is what capacity is planned for (None: only queue and KV cache are judged). `last` is the answer before this one: replicas
+    `promise` is what capacity is planned for (None: only queue and KV cache are evaluated). `last` is the answer before this one: replicas
     beyond it that vanish were released; any other that cannot be seen is taken to be there, so that blindness never shrinks a pool.
     `engine` is what its replicas are to the simulator (None: not known): then nothing is released that fails in a trial.
     """
     return answer(look(pool, replicas, now, promise, last=last), engine)
 
 
-def answer(case: Situation, engine: Calibrated | None = None, *, explain: bool = True) -> Recommendation:
+def answer(case: PoolSnapshot, engine: Calibrated | None = None, *, explain: bool = True) -> Recommendation:
     """Decide in one situation. `explain` False leaves out what else could be done and what users would feel, which takes longer
     than to decide: for backtests, which only follow."""
     if not case.seen:
         reason = "no replica of this pool has been seen in the last minute: nothing is known, so nothing is changed"
         found = nothing_known(case.pool.name, case.now, reason, case.promise, case.evidence)
         return replace(found, simulated=case.simulated)
-    asked, outlook = asks(case), Expectation(case, engine)
+    asked, outlook = asks(case), ExpectedAttainment(case, engine)
     decided = _decide(case, asked, outlook)
     left = need(case)
     found = _written(case, asked, decided, left)
@@ -66,7 +66,7 @@ def answer(case: Situation, engine: Calibrated | None = None, *, explain: bool =
     )
 
 
-def _decide(case: Situation, asked: list[Ask], outlook: Expectation) -> Ask:
+def _decide(case: PoolSnapshot, asked: list[Ask], outlook: ExpectedAttainment) -> Ask:
     """Take the largest that is asked for; where that is no more than there is, release what may be; keep to the pool's limits."""
     most = max(asked, key=lambda ask: ask.nodes or 0)
     reasons = [f"{case.pending} nodes are on their way and are counted"] if case.pending else []
@@ -80,11 +80,11 @@ def _decide(case: Situation, asked: list[Ask], outlook: Expectation) -> Ask:
     return replace(limited, reasons=reasons + limited.reasons)
 
 
-def _written(case: Situation, asked: list[Ask], decided: Ask, left: Need) -> Recommendation:
+def _written(case: PoolSnapshot, asked: list[Ask], decided: Ask, left: Need) -> Recommendation:
     """Write down what was decided, with its reasons and its price."""
     pool, nodes = case.pool, decided.nodes or case.held
     change = nodes - case.current
-    action: Action = "add" if change > 0 else "release" if change < 0 else "hold"
+    action: Action = "scale_out" if change > 0 else "scale_in" if change < 0 else "hold"
     mixed, on_spot = mix(pool.node, nodes, max(0, change), left)
     orders = _order(pool, change) if change > 0 else leaving(case, nodes) if change < 0 else []
     # What decided is told first, as pages and phones show one line; to hold is decided by none asking for more, so that comes first.
@@ -97,12 +97,12 @@ def _written(case: Situation, asked: list[Ask], decided: Ask, left: Need) -> Rec
         at=case.now,
         simulated=case.simulated,
         # What was released before this answer may still be there.
-        rule="scale_in" if action == "release" and decided.rule == "hold" else decided.rule,
+        rule="scale_in" if action == "scale_in" and decided.rule == "hold" else decided.rule,
         cost=cost(case, nodes, left),
     )
 
 
-def _even_so(outlook: Expectation, nodes: int) -> list[str]:
+def _even_so(outlook: ExpectedAttainment, nodes: int) -> list[str]:
     """Say where what is recommended is not expected to be enough: because something waits, is limited, or no rule knows of it."""
     broken = outlook.broken(nodes)
     return [f"even with {nodes} node{'s' * (nodes != 1)} {broken}"] if broken else []

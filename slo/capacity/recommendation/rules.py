@@ -1,11 +1,11 @@
-"""How many nodes each rule asks for, and the limits of the pool. Never by GPU utilisation: it is near 100 % for healthy and drowning alike."""
+"""How many nodes each rule asks for, and the limits of the pool. Never by GPU utilization: it is near 100 % for healthy and saturated alike."""
 
 from dataclasses import dataclass
 from math import ceil
 
 from plimsoll.slo.capacity.model.signals import SUSTAINED
 from plimsoll.slo.capacity.recommendation.models import Rule
-from plimsoll.slo.capacity.recommendation.pool_snapshot import Situation
+from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
 from plimsoll.slo.spec.objectives import Pool
 from plimsoll.slo.units import duration_text
 
@@ -22,7 +22,7 @@ class Ask:
     why: str = ""
 
 
-def asks(case: Situation) -> list[Ask]:
+def asks(case: PoolSnapshot) -> list[Ask]:
     """Ask every rule.
 
     Once it is known what a replica can do, the queue asks only for warm spares, which serve long before a cold node would.
@@ -58,9 +58,9 @@ def limit(pool: Pool, wanted: int, rule: Rule) -> Ask:
     return Ask(rule, wanted, [])
 
 
-def _by_queue(case: Situation) -> Ask:
+def _by_queue(case: PoolSnapshot) -> Ask:
     """Ask by the source documents' rule, whatever a replica can do."""
-    most, evidence = case.pool.queue_per_node, case.evidence
+    most, evidence = case.pool.max_waiting_per_node, case.evidence
     waiting, per_node = sum(evidence["waiting_requests"].values()), evidence["waiting_per_node"]
     nodes = ceil(waiting / most) if per_node > most else None
     word = "within" if nodes is None else "above"
@@ -69,9 +69,9 @@ def _by_queue(case: Situation) -> Ask:
     return Ask("queue", nodes, [reason], f"{waiting:g} requests wait: at {most} a node they take {nodes}")
 
 
-def _by_kv(case: Situation) -> Ask:
+def _by_kv(case: PoolSnapshot) -> Ask:
     """Ask by the KV cache."""
-    means, most = case.evidence["kv_cache_usage_mean"], case.pool.kv_cache_limit
+    means, most = case.evidence["kv_cache_usage_mean"], case.pool.max_kv_cache_usage
     if not means:
         return Ask("kv_cache", None, ["KV-cache use is unknown: no sample in the last 5 minutes"])
     (replica, highest), observed = max(means.items(), key=lambda item: item[1]), case.evidence["kv_observed_seconds"]

@@ -31,7 +31,7 @@ def allowed(nodes: int, need: int, spot: Spot) -> int:
 
 def vanishing(count: int, spot: Spot) -> int:
     """Return how many of so many spot nodes may vanish at once."""
-    return ceil(round(spot.lost_at_once * count, 9))
+    return ceil(round(spot.max_simultaneous_loss * count, 9))
 
 
 def on_spot(node: Node, nodes: int, need: Need) -> int:

@@ -29,7 +29,7 @@ class AttributionOut(BaseModel):
     bad: int
     shares: list[ShareOut]
     helped: float | None = Field(
-        description="Share of the bad requests, of those whose cause is known (not `unknown`, nor `unclear`: may be good), that more nodes would have helped with; "
+        description="Share of the bad requests, of those whose cause is known (not `unknown`, nor `indeterminate`: may be good), that more nodes would have helped with; "
         "null: of none is it known."
     )
     verdict: str

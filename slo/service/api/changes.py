@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from plimsoll.slo.calendar import SLOT, rfc3339
 from plimsoll.slo.error_budget.exclusions import Exclusion
-from plimsoll.slo.ledger.manual_changes import AlreadyWithdrawn, audit_rows, exclude, withdraw
+from plimsoll.slo.ledger.manual_changes import AlreadyCanceled, audit_rows, cancel, exclude
 from plimsoll.slo.service.api import models
 from plimsoll.slo.service.http.problems import READING, WRITING
 from plimsoll.slo.service.state import Service
@@ -31,17 +31,23 @@ def _text(value: object) -> object:
 Moment = Annotated[AwareDatetime, BeforeValidator(_text)]
 
 
-class Reason(BaseModel):
+Author = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class CancelExclusionRequest(BaseModel):
     """Who does it and why; both are kept in the audit."""
 
     model_config = ConfigDict(extra="forbid")
-    who: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
-    why: Said
+    actor: Author
+    reason: Said
 
 
-class NewExclusion(Reason):
+class ExclusionRequest(BaseModel):
     """Time not to be counted. Every slot that it touches is taken out whole."""
 
+    model_config = ConfigDict(extra="forbid")
+    created_by: Author
+    reason: Said
     since: Moment = Field(alias="from")
     until: Moment = Field(alias="to")
     objective: str | None = Field(None, description="Only this objective; give it or `pool` or neither (everything).")
@@ -49,7 +55,7 @@ class NewExclusion(Reason):
 
 
 class ExclusionOut(BaseModel):
-    """An exclusion; one of the objectives file has no id and is withdrawn there."""
+    """An exclusion; one of the objectives file has no id and is canceled there."""
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
     id: str | None
@@ -58,20 +64,20 @@ class ExclusionOut(BaseModel):
     until: str = Field(alias="to")
     objective: str | None
     pool: str | None
-    who: str
-    why: str
+    created_by: str
+    reason: str
     created_at: str | None
-    withdrawn_at: str | None
+    canceled_at: str | None
 
 
 class Exclusions(BaseModel):
-    """Exclusions: the objectives file's, then those of the API, newest first; withdrawn ones stay listed."""
+    """Exclusions: the objectives file's, then those of the API, newest first; canceled ones stay listed."""
 
     exclusions: list[ExclusionOut]
 
 
-class Correction(Reason):
-    """A slot set by hand, which is exact: none of it is unclear. What was counted stays in the audit."""
+class Correction(CancelExclusionRequest):
+    """A slot set by hand, which is exact: none of it is indeterminate. What was counted stays in the audit."""
 
     start: Moment
     good: Count
@@ -84,8 +90,8 @@ class AuditRow(BaseModel):
 
     id: int
     at: str
-    who: str
-    why: str
+    actor: str
+    reason: str
     action: str
     subject: str
     before: str | None
@@ -107,10 +113,10 @@ def add(api: APIRouter, service: Service) -> None:
     _correction_routes(api, service)
 
 
-def _author(request: Request, who: str) -> str:
+def _author(request: Request, name: str) -> str:
     """Return who says it, and by whose token: the second cannot be made up."""
     caller = request.scope.get("plimsoll_caller")
-    return f"{who} (token {caller})" if caller else who
+    return f"{name} (token {caller})" if caller else name
 
 
 def _exclusion_routes(api: APIRouter, service: Service) -> None:
@@ -126,7 +132,7 @@ def _exclusion_routes(api: APIRouter, service: Service) -> None:
         return _exclusion(found)
 
     @api.post("/exclusions", status_code=201, responses=WRITING)
-    def add_exclusion(body: NewExclusion, request: Request, response: Response) -> ExclusionOut:
+    def add_exclusion(body: ExclusionRequest, request: Request, response: Response) -> ExclusionOut:
         start, end = body.since.timestamp(), body.until.timestamp()
         if not 0 < start < end < LATEST:
             raise HTTPException(422, "from and to must lie between 1970 and 2200, and to after from")
@@ -138,22 +144,22 @@ def _exclusion_routes(api: APIRouter, service: Service) -> None:
                 raise HTTPException(422, f"{kind}: there is no {name!r}; there are {', '.join(known)}")
         if body.objective and body.pool:
             raise HTTPException(422, "name an objective or a pool, not both; neither for everything")
-        wished = Exclusion(start, end, _author(request, body.who), body.why, body.objective, body.pool)
+        wished = Exclusion(start, end, _author(request, body.created_by), body.reason, body.objective, body.pool)
         kept = exclude(service.ledger.engine, wished, service.clock())
-        service.judge()
+        service.evaluate()
         response.headers["Location"] = f"/api/v1/exclusions/{kept.id}"
         return _exclusion(kept)
 
-    @api.post("/exclusions/{id}/withdrawal", responses=WRITING)
-    def withdraw_exclusion(id: UUID, body: Reason, request: Request) -> ExclusionOut:
+    @api.post("/exclusions/{id}/cancel", responses=WRITING)
+    def withdraw_exclusion(id: UUID, body: CancelExclusionRequest, request: Request) -> ExclusionOut:
         try:
-            who = _author(request, body.who)
-            gone = withdraw(service.ledger.engine, str(id), who, body.why, service.clock())
+            actor = _author(request, body.actor)
+            gone = cancel(service.ledger.engine, str(id), actor, body.reason, service.clock())
         except KeyError as error:
             raise HTTPException(404, f"no exclusion {id}") from error
-        except AlreadyWithdrawn as error:
-            raise HTTPException(409, f"exclusion {id} is withdrawn already") from error
-        service.judge()
+        except AlreadyCanceled as error:
+            raise HTTPException(409, f"exclusion {id} is canceled already") from error
+        service.evaluate()
         return _exclusion(gone)
 
 
@@ -163,13 +169,13 @@ def _correction_routes(api: APIRouter, service: Service) -> None:
         if objective not in {item.id for item in service.spec.objectives}:
             raise HTTPException(404, f"no objective {objective!r}")
         start, now = body.start.timestamp(), service.clock()
-        if start % SLOT or not max(0.0, service.records.thinned_until) <= start < now:
+        if start % SLOT or not max(0.0, service.records.pruned_until) <= start < now:
             raise HTTPException(422, "start: is not the start of a kept slot: whole five minutes of UTC, in the past")
         if body.good > body.total:
             raise HTTPException(422, f"good {body.good} is more than total {body.total}")
         count = SlotCount(int(start), body.good, body.total, body.covered_seconds, "")
-        service.ledger.correct(objective, count, _author(request, body.who), body.why, now)
-        service.judge()
+        service.ledger.correct(objective, count, _author(request, body.actor), body.reason, now)
+        service.evaluate()
         (row,) = service.ledger.slots(objective, start, start + SLOT)
         return models.Slot(**{**row._asdict(), "start": rfc3339(row.slot)})
 
@@ -189,8 +195,12 @@ def _exclusion(item: Exclusion) -> ExclusionOut:
             ("from", item.start),
             ("to", item.end),
             ("created_at", item.created_at),
-            ("withdrawn_at", item.withdrawn_at),
+            ("canceled_at", item.canceled_at),
         )
     }
-    plain = {name: value for name, value in asdict(item).items() if name in ("id", "objective", "pool", "who", "why")}
+    plain = {
+        name: value
+        for name, value in asdict(item).items()
+        if name in ("id", "objective", "pool", "created_by", "reason")
+    }
     return ExclusionOut(**plain, **times, origin=item.origin)

@@ -43,7 +43,7 @@ class SideOut(BaseModel):
     good: int
     total: int
     bad: int
-    unclear: int = Field(
+    indeterminate: int = Field(
         description="Of `bad`: may be good, as the limit lies between two bucket bounds (not with `refuse`)."
     )
     bad_ratio: float | None = Field(description="null: no request was seen.")
@@ -54,7 +54,7 @@ class SideOut(BaseModel):
 
 class DifferenceOut(BaseModel):
     """Bad ratio of b less that of a, with its 95 % interval (Newcombe) and the p-value of Fisher's exact test, two-sided. Where requests
-    are unclear: the least difference that there can be.
+    are indeterminate: the least difference that there can be.
 
     Both take requests as independent; bad ones come in bursts, so a small p-value from one burst says less than it seems to.
     """
@@ -127,7 +127,7 @@ def _side(side: Side, objective: Objective, label: str) -> SideOut:
         good=side.good,
         total=side.total,
         bad=side.bad,
-        unclear=side.unclear,
+        indeterminate=side.indeterminate,
         bad_ratio=ratio,
         burn_rate=None if ratio is None else ratio / objective.budget_ratio,
         replicas=None if label in (*OF_REQUESTS, TENANT) else len(side.replicas),
@@ -145,8 +145,8 @@ def _side(side: Side, objective: Objective, label: str) -> SideOut:
 
 
 def _tested(a: Side, b: Side) -> tuple[DifferenceOut | None, str]:
-    """Test the difference; where requests are unclear, it has two ends, and only what holds at both is told, by the lesser one."""
-    ends = {(a.bad, b.bad - b.unclear), (a.bad - a.unclear, b.bad)}
+    """Test the difference; where requests are indeterminate, it has two ends, and only what holds at both is told, by the lesser one."""
+    ends = {(a.bad, b.bad - b.indeterminate), (a.bad - a.indeterminate, b.bad)}
     try:
         tested = [difference(bad_a, a.total, bad_b, b.total) for bad_a, bad_b in ends]
     except ModuleNotFoundError as error:
@@ -157,9 +157,7 @@ def _tested(a: Side, b: Side) -> tuple[DifferenceOut | None, str]:
     if len(known) > 1 and not (
         all(one.significant for one in known) and len({one.difference > 0 for one in known}) == 1
     ):
-        between = (
-            f"{a.unclear:,} of {a.value}'s requests and {b.unclear:,} of {b.value}'s lie between two bucket bounds"
-        )
+        between = f"{a.indeterminate:,} of {a.value}'s requests and {b.indeterminate:,} of {b.value}'s lie between two bucket bounds"
         return None, f"No difference can be told: {between}, and may be good."
     found = min(known, key=lambda one: abs(one.difference))
     out = DifferenceOut(**asdict(found), significant=found.significant)
@@ -167,7 +165,7 @@ def _tested(a: Side, b: Side) -> tuple[DifferenceOut | None, str]:
 
 
 def _share(side: Side) -> str:
-    least = f"{(side.bad - side.unclear) / side.total:.2%} to " if side.unclear else ""
+    least = f"{(side.bad - side.indeterminate) / side.total:.2%} to " if side.indeterminate else ""
     return f"{least}{side.bad / side.total:.2%}"
 
 

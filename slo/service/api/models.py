@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, Field
 
-from plimsoll.slo.reports.slo_status import UNCLEAR, Slo
+from plimsoll.slo.reports.slo_status import INDETERMINATE, Slo
 from plimsoll.slo.service.http.parameters import NEXT
 
 
@@ -15,28 +15,28 @@ class Slos(BaseModel):
 
 
 class BudgetPoint(BaseModel):
-    """The budget at one moment, judged over the window that ended then."""
+    """The budget at one moment, evaluated over the window that ended then."""
 
     at: str
-    budget_left: float | None
+    budget_remaining: float | None
     bad: int
     total: int
     covered: float = Field(description="Share of the step before this moment that was observed.")
-    budget_left_at_best: float | None
-    unclear: int = UNCLEAR
+    budget_remaining_upper_bound: float | None
+    indeterminate: int = INDETERMINATE
 
 
 class BudgetHistory(BaseModel):
     """An objective's budget now and how it came to be."""
 
     id: str
-    budget_left: float | None
-    budget_left_at_best: float | None
-    budget_left_with_excluded: float | None
+    budget_remaining: float | None
+    budget_remaining_upper_bound: float | None
+    budget_remaining_without_exclusions: float | None
     allowed_bad: float = Field(description="Bad requests that the target allows for the requests counted so far.")
     bad: int = Field(description="Requests that are not surely good.")
     total: int
-    unclear: int = UNCLEAR
+    indeterminate: int = INDETERMINATE
     coverage: float
     history: list[BudgetPoint]
     simulated: bool
@@ -51,10 +51,10 @@ class Slot(BaseModel):
     total: int
     covered_seconds: float
     spec_hash: str
-    unclear: int = UNCLEAR
+    indeterminate: int = INDETERMINATE
     source: str = Field(
-        description="Kinds of evidence, joined by `+`: request (each judged in the engine), bucket (the limit is a bound), bucket-below and "
-        "bucket-between (the next lower bound, or both, as `off_bucket` says), counter; `corrected` where a person set the slot."
+        description="Kinds of evidence, joined by `+`: request (each evaluated in the engine), bucket (the limit is a bound), bucket-below and "
+        "bucket-between (the next lower bound, or both, as `bucket_mismatch` says), counter; `corrected` where a person set the slot."
     )
     excluded: bool = False
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import DAY, rfc3339
 from plimsoll.slo.capacity.recommendation import models as advice
-from plimsoll.slo.capacity.recommendation.evidence import strength_of
+from plimsoll.slo.capacity.recommendation.evidence import throughput_of
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.forecast import PoolForecast
 from plimsoll.slo.reports.pool_cost import PoolCost, cost_of
@@ -29,25 +29,27 @@ class PoolSlotOut(BaseModel):
     start: str
     covered_seconds: float
     arrivals: int | None = _unknown(
-        "Requests that came in: those that left and the growth of those in flight; given-up and refused ones as far as told."
+        "Requests that came in: those that left and the growth of those in flight; given-up and rejected ones as far as told."
     )
     finished: int | None = _unknown("Requests that engines finished, by any reason.")
     errors: int | None = _unknown("Those finished by an error.")
-    refused: int | None = _unknown("Requests refused before the scheduler saw them.")
+    rejected: int | None = _unknown("Requests rejected before the scheduler saw them.")
     abandoned_queued: int | None = _unknown("Requests whose client left while they waited.")
     abandoned_streaming: int | None = _unknown(
         "Requests whose client left mid-stream: a user's stop or a broken stream."
     )
-    prompt_tokens: int | None = _unknown("Tokens in.")
-    generation_tokens: int | None = _unknown("Tokens out.")
+    input_tokens: int | None = _unknown("Tokens in.")
+    output_tokens: int | None = _unknown("Tokens out.")
     preemptions: int | None = _unknown("Requests pushed out of the batch to be computed again.")
-    queue_max: float | None = _unknown("Most requests that waited at one time, all replicas together.")
-    queue_mean: float | None = _unknown("The same, its mean over time.")
-    kv_max: float | None = _unknown("Used share of the fullest replica's KV cache, 0 to 1.")
-    kv_mean: float | None = _unknown("The same, mean over replicas and time.")
+    waiting_max: float | None = _unknown("Most requests that waited at one time, all replicas together.")
+    waiting_mean: float | None = _unknown("The same, its mean over time.")
+    kv_cache_usage_max: float | None = _unknown("Used share of the fullest replica's KV cache, 0 to 1.")
+    kv_cache_usage_mean: float | None = _unknown("The same, mean over replicas and time.")
     replicas: float | None = _unknown("Mean of the replicas that were watched.")
     nodes: float | None = _unknown("Mean of the nodes that those replicas fill.")
-    gone: int | None = _unknown("Replicas that restarted, stopped, or were not seen any more while others were.")
+    replica_disruptions: int | None = _unknown(
+        "Replicas that restarted, stopped, or were not seen any more while others were."
+    )
     energy_joules: float | None = _unknown("Energy of the pool's GPUs, where each is known and serves no other pool.")
     simulated: bool
 
@@ -100,14 +102,14 @@ def add(api: APIRouter, service: Service) -> None:
     @api.get("/pools/{pool}/forecast", responses=READING)
     def forecast(pool: str) -> PoolForecast:
         known(service, pool)
-        strength = strength_of(service.recommendation(pool).evidence)
-        return service.records.outlook.of(service.spec.pool(pool), int(service.clock() // DAY * DAY), strength)
+        throughput = throughput_of(service.recommendation(pool).evidence)
+        return service.records.outlook.of(service.spec.pool(pool), int(service.clock() // DAY * DAY), throughput)
 
     @api.get("/pools/{pool}/cost", responses=READING)
     def cost(pool: str, hours: Annotated[int, Query(ge=1, le=24 * 28)] = 1) -> PoolCost:
         known(service, pool)
         return cost_of(
-            service.records, service.spec.pool(pool), strength_of(service.recommendation(pool).evidence), hours
+            service.records, service.spec.pool(pool), throughput_of(service.recommendation(pool).evidence), hours
         )
 
     @api.get("/pools/{pool}/recommendation/history", responses=READING)

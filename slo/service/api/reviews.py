@@ -24,7 +24,7 @@ class KeptReview(BaseModel):
     """A week whose review was made and kept."""
 
     week: str
-    made_at: str
+    generated_at: str
 
 
 class KeptReviews(BaseModel):
@@ -46,7 +46,7 @@ def add(api: APIRouter, service: Service) -> None:
     ) -> KeptReviews:
         rows = kept_weeks(service.ledger.engine, before, limit + 1)
         following = link("/api/v1/reviews", before=rows[limit - 1][0], limit=limit) if len(rows) > limit else None
-        shown = [KeptReview(week=week, made_at=rfc3339(made_at)) for week, made_at in rows[:limit]]
+        shown = [KeptReview(week=week, generated_at=rfc3339(generated_at)) for week, generated_at in rows[:limit]]
         return KeptReviews(reviews=shown, next=following)
 
     @api.get("/reviews/{week}", responses=READING)

@@ -14,10 +14,10 @@ from plimsoll.slo.reports.slo_status import Slo
 from plimsoll.slo.service.api import attribution, calibration, changes, compare, models, pools, reviews, tenants, whatif
 from plimsoll.slo.service.http.parameters import At, Since, Until, as_far_as_kept, link, moment, of_objective, span
 from plimsoll.slo.service.http.problems import READING
-from plimsoll.slo.service.state import Judged, Service
+from plimsoll.slo.service.state import Evaluation, Service
 
-PAGES_KEPT = 16  # of one judging: what a dozen screens look at
-SLOT_FIELDS = ("good", "total", "unclear", "covered_seconds", "spec_hash", "source")
+PAGES_KEPT = 16  # of one evaluating: what a dozen screens look at
+SLOT_FIELDS = ("good", "total", "indeterminate", "covered_seconds", "spec_hash", "source")
 
 
 def router(service: Service) -> APIRouter:
@@ -36,27 +36,27 @@ def router(service: Service) -> APIRouter:
     return api
 
 
-def _judged(service: Service, at: datetime | None, only: str | None = None) -> Judged:
+def _judged(service: Service, at: datetime | None, only: str | None = None) -> Evaluation:
     """Return the budgets at a moment that the ledger can know in full; refuse another with 422."""
     if at is None:
-        return service.judged()
+        return service.evaluated()
     with as_far_as_kept():
-        return service.judged(moment(service, at), only)
+        return service.evaluated(moment(service, at), only)
 
 
-def _one(service: Service, objective: str, at: datetime | None = None) -> tuple[Judged, Budget]:
+def _one(service: Service, objective: str, at: datetime | None = None) -> tuple[Evaluation, Budget]:
     of_objective(service, objective)
-    judged = _judged(service, at, objective)
-    return judged, judged.budgets[objective]
+    evaluated = _judged(service, at, objective)
+    return evaluated, evaluated.budgets[objective]
 
 
-def _page(judged: Judged, after: str, limit: int, at: datetime | None) -> str:
+def _page(evaluated: Evaluation, after: str, limit: int, at: datetime | None) -> str:
     """Write a page of objectives at once: FastAPI would check each of a thousand objects again."""
-    ids = list(judged.budgets)
+    ids = list(evaluated.budgets)
     begin = ids.index(after) + 1 if after else 0
     chosen, more = ids[begin : begin + limit], begin + limit < len(ids)
     following = link("/api/v1/slos", after=chosen[-1], limit=limit, at=at and at.isoformat()) if more else None
-    page = models.Slos(slos=[judged.shown[name] for name in chosen], at=rfc3339(judged.at), next=following)
+    page = models.Slos(slos=[evaluated.shown[name] for name in chosen], at=rfc3339(evaluated.at), next=following)
     return page.model_dump_json()
 
 
@@ -67,39 +67,39 @@ def _objective_routes(api: APIRouter, service: Service) -> None:
         limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
         at: At = None,
     ) -> Response:
-        judged = _judged(service, at)
-        if after and after not in judged.budgets:
+        evaluated = _judged(service, at)
+        if after and after not in evaluated.budgets:
             raise HTTPException(422, f"after: no objective {after!r}")
-        if (after, limit) not in judged.pages:
-            if len(judged.pages) >= PAGES_KEPT:
-                judged.pages.clear()
-            judged.pages[after, limit] = _page(judged, after, limit, at)
-        return Response(judged.pages[after, limit], media_type="application/json")
+        if (after, limit) not in evaluated.pages:
+            if len(evaluated.pages) >= PAGES_KEPT:
+                evaluated.pages.clear()
+            evaluated.pages[after, limit] = _page(evaluated, after, limit, at)
+        return Response(evaluated.pages[after, limit], media_type="application/json")
 
     @api.get("/slos/{objective}", responses=READING)
     def slo(objective: str, at: At = None) -> Slo:
-        judged, budget = _one(service, objective, at)
-        return judged.shown[budget.objective.id]
+        evaluated, budget = _one(service, objective, at)
+        return evaluated.shown[budget.objective.id]
 
 
 def _history_routes(api: APIRouter, service: Service) -> None:
     @api.get("/slos/{objective}/budget", response_model=models.BudgetHistory, responses=READING)
     def budget(objective: str, at: At = None) -> Response:
-        judged, state = _one(service, objective, at)
-        excluded = stretches(judged.exclusions, state.objective)
+        evaluated, state = _one(service, objective, at)
+        excluded = stretches(evaluated.exclusions, state.objective)
         body = {
             "id": objective,
-            "budget_left": state.budget_left,
-            "budget_left_at_best": state.budget_left_at_best,
-            "budget_left_with_excluded": state.budget_left_with_excluded,
+            "budget_remaining": state.budget_remaining,
+            "budget_remaining_upper_bound": state.budget_remaining_upper_bound,
+            "budget_remaining_without_exclusions": state.budget_remaining_without_exclusions,
             "allowed_bad": state.objective.budget_ratio * state.counted.total,
             "bad": state.bad,
             "total": state.counted.total,
-            "unclear": state.counted.unclear,
+            "indeterminate": state.counted.indeterminate,
             "coverage": state.coverage,
-            "history": budget_history(service.ledger, state, excluded, judged.at),
+            "history": budget_history(service.ledger, state, excluded, evaluated.at),
             "simulated": state.counted.simulated,
-            "at": rfc3339(judged.at),
+            "at": rfc3339(evaluated.at),
         }
         # Written at once: FastAPI would check each of the points again.
         return Response(msgspec.json.encode(body), media_type="application/json")

@@ -21,12 +21,14 @@ class AtGateways(BaseModel):
     good: int
     total: int
     bad: int
-    unclear: int = Field(
+    indeterminate: int = Field(
         description="Requests among the bad ones that may be good: the limit is no bound of the gateway's histogram."
     )
     good_ratio: float | None = Field(description="Good over total; null: no request.")
-    budget_spent: float | None = Field(description="Bad requests over those that the target allows for these requests.")
-    budget_left: float | None = Field(description="1 - budget_spent; negative: overspent.")
+    budget_consumed: float | None = Field(
+        description="Bad requests over those that the target allows for these requests."
+    )
+    budget_remaining: float | None = Field(description="1 - budget_consumed; negative: overspent.")
     simulated: bool
 
 
@@ -93,15 +95,15 @@ def budgets_of_tenants(service: Service, objective: Objective, now: float) -> tu
     """Return what all tenants did at a moment, and each of them, the worst budget first."""
     with as_far_as_kept():
         whole, found = judge_tenants(service.ledger, objective, service.records.exclusions(), now)
-    return whole, sorted(found.items(), key=lambda one: (one[1].budget_left or 0.0, -one[1].bad, one[0]))
+    return whole, sorted(found.items(), key=lambda one: (one[1].budget_remaining or 0.0, -one[1].bad, one[0]))
 
 
 def _fields(budget: Budget) -> dict[str, object]:
-    counted, left = budget.counted, budget.budget_left
+    counted, left = budget.counted, budget.budget_remaining
     return {
-        **{"good": counted.good, "total": counted.total, "bad": counted.bad, "unclear": counted.unclear},
+        **{"good": counted.good, "total": counted.total, "bad": counted.bad, "indeterminate": counted.indeterminate},
         "good_ratio": counted.good / counted.total if counted.total else None,
-        "budget_spent": None if left is None else 1 - left,
-        "budget_left": left,
+        "budget_consumed": None if left is None else 1 - left,
+        "budget_remaining": left,
         "simulated": counted.simulated,
     }

@@ -1,4 +1,4 @@
-"""The API's route for what-if: another replica, mix or rate for a pool, judged by the pool's own latency objectives."""
+"""The API's route for what-if: another replica, mix or rate for a pool, evaluated by the pool's own latency objectives."""
 
 from typing import Annotated, Any, Literal
 
@@ -46,7 +46,7 @@ class AskedOf(BaseModel):
     )
     gpu: str | None = Field(None, description=f"Another GPU than the replica's: {', '.join(memory.gpus())}.")
     gpus: int | None = Field(None, ge=1, le=8, description="Tensor parallelism: 1, 2, 4 or 8 GPUs a replica.")
-    weight_bits: int | None = Field(None, ge=4, le=16, description="Quantisation: weights of 4, 8 or 16 bits.")
+    weight_bits: int | None = Field(None, ge=4, le=16, description="Quantization: weights of 4, 8 or 16 bits.")
     max_num_seqs: int = Field(256, ge=1, le=1024, description="Largest batch.")
     kv_bytes: int | None = Field(
         None,
@@ -64,7 +64,7 @@ class AskedOf(BaseModel):
     )
 
 
-class PromiseOut(BaseModel):
+class LatencyTargetOut(BaseModel):
     """What a pool's objectives promise together; null: nothing is promised of it."""
 
     ttft_seconds: float | None
@@ -80,7 +80,7 @@ class WhatIf(BaseModel):
     asked: dict[str, Any] = Field(
         description="The whole question in numbers; `origins` says which were given, which are the pool's own, which an example."
     )
-    promise: PromiseOut
+    promise: LatencyTargetOut
     steps: list[str] = Field(
         description="The arithmetic of weights and KV cache, where step times are from, and what is extrapolated, step by step."
     )

@@ -10,7 +10,7 @@ from fastapi import HTTPException, Query
 from pydantic import Field
 
 from plimsoll.slo.calendar import DAY, first_slot, rfc3339
-from plimsoll.slo.ledger.evaluation import ThinnedOut
+from plimsoll.slo.ledger.evaluation import PrunedDataError
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.spec.objectives import Objective
 from plimsoll.slo.spec.window_bounds import bounds
@@ -22,7 +22,7 @@ Until = Annotated[datetime | None, Query(alias="to", description="RFC 3339; defa
 At = Annotated[
     datetime | None,
     Query(
-        description="RFC 3339: the budget as it stood then, by what the ledger holds today. Default: as last judged."
+        description="RFC 3339: the budget as it stood then, by what the ledger holds today. Default: as last evaluated."
     ),
 ]
 
@@ -33,9 +33,9 @@ def unix(moment: datetime) -> float:
 
 
 def moment(service: Service, at: datetime | None) -> float:
-    """Return a moment of the past in Unix seconds, the last judging where none is asked for; refuse another with 422."""
+    """Return a moment of the past in Unix seconds, the last evaluating where none is asked for; refuse another with 422."""
     if at is None:
-        return service.judged().at
+        return service.evaluated().at
     if not 0 < unix(at) <= service.clock():
         raise HTTPException(422, f"at: {at.isoformat()} is not between 1970 and now")
     return unix(at)
@@ -46,7 +46,7 @@ def as_far_as_kept() -> Iterator[None]:
     """Refuse with 422 what needs slots that are no longer kept."""
     try:
         yield
-    except ThinnedOut as error:
+    except PrunedDataError as error:
         since = rfc3339(error.until)
         raise HTTPException(
             422, f"at: before {since} only sums of whole hours are kept; ask for a whole hour, some days later"
@@ -62,10 +62,10 @@ def span(service: Service, since: datetime | None, until: datetime | None) -> tu
 def window_or(
     service: Service, objective: Objective, since: datetime | None, until: datetime | None
 ) -> tuple[float, float]:
-    """Return start and end in Unix seconds, between 1970 and now: the objective's window as last judged where nothing else is
+    """Return start and end in Unix seconds, between 1970 and now: the objective's window as last evaluated where nothing else is
     asked.
     """
-    end = service.judged().at if until is None else min(max(0.0, unix(until)), service.clock())
+    end = service.evaluated().at if until is None else min(max(0.0, unix(until)), service.clock())
     start = float(first_slot(bounds(objective.window, end)[0])) if since is None else unix(since)
     return max(0.0, min(start, end)), end
 

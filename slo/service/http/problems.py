@@ -49,7 +49,7 @@ def install(app: FastAPI) -> None:
     """Turn every error of the application into a problem document."""
 
     @app.exception_handler(HTTPException)
-    def refused(request: Request, error: HTTPException) -> JSONResponse:
+    def rejected(request: Request, error: HTTPException) -> JSONResponse:
         return problem(request.url.path, error.status_code, str(error.detail), dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)

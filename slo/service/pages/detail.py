@@ -7,9 +7,9 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
 from plimsoll.slo.calendar import rfc3339
-from plimsoll.slo.capacity.recommendation.evidence import strength_of
+from plimsoll.slo.capacity.recommendation.evidence import throughput_of
 from plimsoll.slo.capacity.recommendation.models import Rule
-from plimsoll.slo.error_budget.attribution import HELPED
+from plimsoll.slo.error_budget.attribution import PREVENTABLE
 from plimsoll.slo.reports.attribution import attributed_with_worst
 from plimsoll.slo.reports.pool_cost import cost_of
 from plimsoll.slo.service.api.pools import known
@@ -19,14 +19,14 @@ from plimsoll.slo.service.state import Service
 from plimsoll.slo.spec.objectives import Objective
 
 CAUSES = {
-    "errors": "failed or refused",
+    "errors": "failed or rejected",
     "replica_loss": "a replica was lost",
     "preemption": "preemption: KV cache full",
     "kv_cache": "KV cache nearly full",
     "queue": "requests queued",
     "other": "load was normal",
     "unknown": "unknown: pool not observed",
-    "unclear": "unclear: between two bucket bounds, may be good",
+    "indeterminate": "indeterminate: between two bucket bounds, may be good",
 }
 RULES: dict[Rule | None, str] = {
     "demand": "what arrives and waits",
@@ -48,7 +48,7 @@ SPANS = {6: "6 hours", 24: "1 day", 168: "1 week"}
 
 def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
     """Add both pages."""
-    templates.env.globals |= {"causes": CAUSES, "rules": RULES, "helped": HELPED, "spans": SPANS}
+    templates.env.globals |= {"causes": CAUSES, "rules": RULES, "helped": PREVENTABLE, "spans": SPANS}
     templates.env.filters["rfc3339"] = rfc3339
 
     @pages.get("/slos/{objective}")
@@ -62,20 +62,20 @@ def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
 
 
 def _objective(service: Service, name: str, hours: int) -> dict[str, Any]:
-    objective, judged = of_objective(service, name), service.judged()
+    objective, evaluated = of_objective(service, name), service.evaluated()
     start, end = window_or(service, objective, None, None)
     attribution, worst = attributed_with_worst(service.records, objective, start, end, WORST)
     return {
-        "budget": judged.budgets[name],
-        "exhaustion": judged.exhaustions[name],
-        "tenants": _tenants(service, objective, judged.at),
+        "budget": evaluated.budgets[name],
+        "exhaustion": evaluated.exhaustions[name],
+        "tenants": _tenants(service, objective, evaluated.at),
         "attribution": attribution,
         "worst": worst,
         "exclusions": [one for one in service.records.exclusions() if one.covers(objective) and one.end > start],
         "advice": service.recommendation(objective.pool),
-        "at": judged.at,
+        "at": evaluated.at,
         "hours": hours,
-        "since": rfc3339(judged.at - hours * 3600),
+        "since": rfc3339(evaluated.at - hours * 3600),
     }
 
 
@@ -88,21 +88,21 @@ def _tenants(service: Service, objective: Objective, now: float) -> dict[str, An
 
 
 def _pool(service: Service, name: str, hours: int) -> dict[str, Any]:
-    judged, advice = service.judged(), service.recommendation(name)
-    strength = strength_of(advice.evidence)
+    evaluated, advice = service.evaluated(), service.recommendation(name)
+    throughput = throughput_of(advice.evidence)
     return {
         "pool": service.spec.pool(name),
         "advice": advice,
         "evidence": _flat(advice.evidence),
-        "capacity": strength.mean if strength else None,
+        "capacity": throughput.mean if throughput else None,
         "cost": cost_of(
-            service.records, service.spec.pool(name), strength_of(service.recommendation(name).evidence), 1
+            service.records, service.spec.pool(name), throughput_of(service.recommendation(name).evidence), 1
         ),
         "said": service.ledger.recommendations(name, SAID),
-        "budgets": [budget for budget in judged.budgets.values() if budget.objective.pool == name],
-        "at": judged.at,
+        "budgets": [budget for budget in evaluated.budgets.values() if budget.objective.pool == name],
+        "at": evaluated.at,
         "hours": hours,
-        "since": rfc3339(judged.at - hours * 3600),
+        "since": rfc3339(evaluated.at - hours * 3600),
     }
 
 

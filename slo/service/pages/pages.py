@@ -37,19 +37,19 @@ def router(service: Service, runbooks: str) -> APIRouter:
         "span": duration_text,
         "standing": _standing,
         "about": _about,
-        "runs_out": _runs_out,
+        "will_exhaust": _runs_out,
         "plain": lambda text: str(text).replace("_", " ").replace("<=", "≤"),
     }
     templates.env.globals["signs"] = STATUS_SIGNS
 
     @pages.get("/")
     def budgets(request: Request) -> HTMLResponse:
-        judged = service.judged()
-        found = sorted(judged.budgets.values(), key=_urgency)
+        evaluated = service.evaluated()
+        found = sorted(evaluated.budgets.values(), key=_urgency)
         advice = [service.recommendation(pool.name) for pool in service.spec.pools]
         context = {
             "budgets": found,
-            "exhaustions": judged.exhaustions,
+            "exhaustions": evaluated.exhaustions,
             "recommendations": advice,
             "simulated": any(item.counted.simulated for item in found) or any(item.simulated for item in advice),
             "trouble": service.not_ready(),
@@ -83,7 +83,7 @@ def router(service: Service, runbooks: str) -> APIRouter:
 
 def _standing(budget: Budget) -> str:
     """Say where a budget stands, and of an unknown one why."""
-    if budget.status == "unknown" and budget.counted.unclear:
+    if budget.status == "unknown" and budget.counted.indeterminate:
         return "unknown: it depends on requests between two bucket bounds"
     if budget.status == "unknown" and not budget.counted.covered_seconds:
         return "unknown: nothing was counted; plimsoll check --source says why"
@@ -115,11 +115,11 @@ def _runs_out(found: Exhaustion) -> str:
     if found.state == "unknown":
         seen = f", {_percent(found.coverage)} of the last day observed" if found.coverage < LEAST_COVERAGE else ""
         return f"runs out: unknown{seen}"
-    if found.seconds is None or found.soonest is None:
-        perhaps = "" if found.soonest is None else f" (perhaps spent in {_about(found.soonest)})"
+    if found.seconds is None or found.earliest is None:
+        perhaps = "" if found.earliest is None else f" (perhaps spent in {_about(found.earliest)})"
         return f"holds at today's pace{perhaps}"
     latest = "never" if found.latest is None else _about(found.latest)
-    return f"runs out in {_about(found.seconds)} ({_about(found.soonest)} to {latest}) at today's pace"
+    return f"runs out in {_about(found.seconds)} ({_about(found.earliest)} to {latest}) at today's pace"
 
 
 def render_runbooks(text: str) -> str:

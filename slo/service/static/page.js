@@ -3,11 +3,11 @@
 
 const RENEW_MS = 15000;
 const SLOT = 300;
-const DASHES = [[], [7, 4], [2, 3]]; // lines that differ by more than colour
+const DASHES = [[], [7, 4], [2, 3]]; // lines that differ by more than color
 const BORDERS = ["solid", "dashed", "dotted"]; // the same in the legend
 const charts = new Map();
 
-function colour(name) {
+function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
@@ -27,7 +27,7 @@ const percent = (value) => minus(Math.round(value * 100) + "%");
 const figure = (value) => minus(value.toLocaleString("en-GB", { maximumFractionDigits: value < 10 ? 1 : 0 }));
 // A count as a rate over the time that was observed; of less than half a minute it would say little.
 const rate = (value, slot, seconds) => (value == null || slot.covered_seconds < 30 ? null : (value * seconds) / slot.covered_seconds);
-const tokensOf = (slot) => (slot.prompt_tokens == null || slot.generation_tokens == null ? null : slot.prompt_tokens + slot.generation_tokens);
+const tokensOf = (slot) => (slot.input_tokens == null || slot.output_tokens == null ? null : slot.input_tokens + slot.output_tokens);
 const sum = (...values) => (values.every((value) => value === null) ? null : values.reduce((all, value) => all + (value ?? 0), 0));
 
 // One column per value that `pick` takes from a slot, which holds until the slot's end. Where slots are missing there is a gap:
@@ -48,11 +48,11 @@ function columns(slots, pick) {
 const bars = ({ slots }, ...picks) => [slots.map((slot) => Date.parse(slot.start) / 1000), ...picks.map((pick) => slots.map(pick))];
 const slotsOf = (kind) => (box) => `/api/v1/${kind}/${encodeURIComponent(box.dataset.of)}/slots?from=${encodeURIComponent(box.dataset.since)}`;
 
-// Of each kind of chart: where its numbers are, its columns, and its series (label, colour, filled or bars).
+// Of each kind of chart: where its numbers are, its columns, and its series (label, color, filled or bars).
 const KINDS = {
   budget: {
     url: (box) => `/api/v1/slos/${encodeURIComponent(box.dataset.of)}/budget`,
-    data: ({ history }) => [history.map((point) => Date.parse(point.at) / 1000), history.map((point) => (point.covered > 0 ? point.budget_left : null))],
+    data: ({ history }) => [history.map((point) => Date.parse(point.at) / 1000), history.map((point) => (point.covered > 0 ? point.budget_remaining : null))],
     series: [["budget left", "--ok", "fill"]], format: percent, top: 1,
   },
   // Of an objective whose limit may lie between two bucket bounds: the budget if none of the requests there was good, and if all were.
@@ -60,13 +60,13 @@ const KINDS = {
     url: (box) => `/api/v1/slos/${encodeURIComponent(box.dataset.of)}/budget`,
     data: ({ history }) => [
       history.map((point) => Date.parse(point.at) / 1000),
-      ...["budget_left", "budget_left_at_best"].map((end) => history.map((point) => (point.covered > 0 ? point[end] : null))),
+      ...["budget_remaining", "budget_remaining_upper_bound"].map((end) => history.map((point) => (point.covered > 0 ? point[end] : null))),
     ],
     series: [["budget left, at worst", "--ok", "fill"], ["at best", "--ok"]], format: percent, top: 1,
   },
-  unclear: {
+  indeterminate: {
     url: slotsOf("slos"), sync: true,
-    data: (body) => bars(body, (slot) => slot.total - slot.good, (slot) => slot.total - slot.good - slot.unclear),
+    data: (body) => bars(body, (slot) => slot.total - slot.good, (slot) => slot.total - slot.good - slot.indeterminate),
     series: [["not surely good", "--burning", "bars"], ["surely bad", "--exhausted", "bars"]],
   },
   bad: { url: slotsOf("slos"), data: (body) => bars(body, (slot) => slot.total - slot.good), series: [["bad requests", "--exhausted", "bars"]], sync: true },
@@ -87,29 +87,29 @@ const KINDS = {
   },
   arrivals: {
     url: slotsOf("pools"), sync: true,
-    data: ({ slots }) => columns(slots, (slot) => [rate(slot.arrivals, slot, 60), rate(sum(slot.errors ?? null, slot.refused ?? null, slot.abandoned_queued ?? null), slot, 60)]),
-    series: [["arrived per minute", "--ok", "fill"], ["failed, refused or given up", "--exhausted"]],
+    data: ({ slots }) => columns(slots, (slot) => [rate(slot.arrivals, slot, 60), rate(sum(slot.errors ?? null, slot.rejected ?? null, slot.abandoned_queued ?? null), slot, 60)]),
+    series: [["arrived per minute", "--ok", "fill"], ["failed, rejected or given up", "--exhausted"]],
   },
-  queue: { url: slotsOf("pools"), sync: true, data: ({ slots }) => columns(slots, (slot) => [slot.queue_max ?? null, slot.queue_mean ?? null]), series: [["most waiting", "--burning"], ["mean", "--ok"]] },
+  queue: { url: slotsOf("pools"), sync: true, data: ({ slots }) => columns(slots, (slot) => [slot.waiting_max ?? null, slot.waiting_mean ?? null]), series: [["most waiting", "--burning"], ["mean", "--ok"]] },
   kv: {
     url: slotsOf("pools"), sync: true, format: percent, top: 1,
-    data: ({ slots }, box) => columns(slots, (slot) => [slot.kv_max ?? null, slot.kv_mean ?? null, Number(box.dataset.limit)]),
+    data: ({ slots }, box) => columns(slots, (slot) => [slot.kv_cache_usage_max ?? null, slot.kv_cache_usage_mean ?? null, Number(box.dataset.limit)]),
     series: [["fullest replica", "--burning"], ["mean", "--ok"], ["limit", "--exhausted"]],
   },
   nodes: { url: slotsOf("pools"), sync: true, data: ({ slots }) => columns(slots, (slot) => [slot.nodes ?? null]), series: [["nodes up", "--ok", "fill"]] },
 };
 
 function options(box, kind) {
-  const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
+  const axis = { stroke: color("--quiet"), grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line"), width: 1 } };
   const format = kind.format ?? figure;
   const lines = kind.series.map(([label, name, style], index) => ({
-    label, stroke: colour(name), width: 2, dash: DASHES[index], spanGaps: false, points: { show: false },
+    label, stroke: color(name), width: 2, dash: DASHES[index], spanGaps: false, points: { show: false },
     // Where no moment is pointed at: the latest.
     value: (plot, value, number, at) => {
       const shown = at == null ? plot.data[number].at(-1) : value;
       return shown == null ? "unknown" : format(shown);
     },
-    ...(style ? { fill: colour(name) + (style === "bars" ? "" : "22") } : {}),
+    ...(style ? { fill: color(name) + (style === "bars" ? "" : "22") } : {}),
     ...(box.dataset.since && style !== "bars" ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}),
     ...(style === "bars" ? { paths: uPlot.paths.bars({ size: [0.9, 40], align: 1 }), width: 0 } : {}),
   }));
@@ -146,7 +146,7 @@ async function draw(box, answers) {
 
 async function drawAll() {
   const answers = new Map(); // several charts show the same slots
-  await Promise.all([...document.querySelectorAll(".chart")].map((box) => draw(box, answers)));
+  await LatencyTarget.all([...document.querySelectorAll(".chart")].map((box) => draw(box, answers)));
 }
 
 function localTimes() {

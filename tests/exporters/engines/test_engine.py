@@ -114,7 +114,7 @@ def test_a_replica_can_be_given_a_name() -> None:
 def test_a_replica_that_was_never_reached_is_down() -> None:
     collector = EngineCollector(f"http://127.0.0.1:{free_port()}")
     down = {"replica": collector.replica}
-    with pytest.raises(CollectorError, match=r"/metrics: .*Connection refused; is the engine running there\?"):
+    with pytest.raises(CollectorError, match=r"/metrics: .*Connection rejected; is the engine running there\?"):
         collect(collector)
     assert list(collector.fallback) == [Point(catalogue.REPLICA_UP, down, 0)]
 

@@ -13,7 +13,7 @@ import pytest
 from fakenvml import FakeNvml
 from gpu_node import Node, fake, node
 from plimsoll.exporters.deadline import Late
-from plimsoll.exporters.nvml.supervisor import Child, Died
+from plimsoll.exporters.nvml.supervisor import Child, ChildExited
 from plimsoll.slo import metrics as c
 from stack import wait_for
 
@@ -266,7 +266,7 @@ def test_a_process_that_owes_an_answer_is_not_asked_for_another(fake: FakeNvml, 
 def test_a_process_that_was_killed_says_so_to_whoever_waits(fake: FakeNvml, child: Child) -> None:
     fake.state.init_hangs = 1
     threading.Timer(0.3, child.kill).start()
-    with pytest.raises(Died, match="SIGKILL"):
+    with pytest.raises(ChildExited, match="SIGKILL"):
         child.ask(time.monotonic() + HOUR, time.monotonic() + HOUR)
 
 
@@ -277,7 +277,7 @@ def test_a_process_that_was_killed_in_the_middle_of_a_line_is_mourned_like_any_o
     real = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", lambda command, **pipes: real([command[0], "-c", torn], **pipes))
     process = Child(lambda *_: None)
-    with pytest.raises(Died, match="SIGKILL"):
+    with pytest.raises(ChildExited, match="SIGKILL"):
         process.ask(time.monotonic() + HOUR, time.monotonic() + HOUR)
 
 

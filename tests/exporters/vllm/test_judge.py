@@ -1,9 +1,9 @@
-"""A request is judged by its own numbers, limit by limit."""
+"""A request is evaluated by its own numbers, limit by limit."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plimsoll.exporters.vllm.evaluator import FAILED, SERVED, Finished, judge
+from plimsoll.exporters.vllm.evaluator import FAILED, SERVED, Finished, evaluate
 from plimsoll.slo.spec.objectives import LATENCIES, Indicator
 
 GOODPUT = Indicator.parse({"goodput": {"ttft": "600ms", "tpot": "40ms", "e2e": "4s"}})
@@ -28,36 +28,38 @@ def fine_but(name: str, value: float) -> Finished:
 
 def test_a_limit_is_met_at_its_value_and_missed_just_above() -> None:
     for indicator, name, limit in ((TTFT, LATENCIES[0], 0.6), (TPOT, LATENCIES[1], 0.04), (E2E, LATENCIES[2], 4.0)):
-        assert judge(indicator, fine_but(name, limit)) == "good"
-        assert judge(indicator, fine_but(name, limit + 1e-9)) == "bad"
-        assert judge(GOODPUT, fine_but(name, limit)) == "good"
-        assert judge(GOODPUT, fine_but(name, limit + 1e-9)) == "bad"
+        assert evaluate(indicator, fine_but(name, limit)) == "good"
+        assert evaluate(indicator, fine_but(name, limit + 1e-9)) == "bad"
+        assert evaluate(GOODPUT, fine_but(name, limit)) == "good"
+        assert evaluate(GOODPUT, fine_but(name, limit + 1e-9)) == "bad"
 
 
 def test_a_single_token_has_no_time_per_output_token() -> None:
     single = FINE._replace(output_tokens=1, time_per_output_token=0.0)
-    assert judge(TPOT, single) is None
-    assert judge(TPOT, FINE._replace(output_tokens=2)) == "good"
-    assert judge(GOODPUT, single) == "good"
-    assert judge(GOODPUT, single._replace(request_duration=5.0)) == "bad"
-    assert judge(Indicator.parse({"goodput": {"tpot": "40ms"}}), single) == "good"
+    assert evaluate(TPOT, single) is None
+    assert evaluate(TPOT, FINE._replace(output_tokens=2)) == "good"
+    assert evaluate(GOODPUT, single) == "good"
+    assert evaluate(GOODPUT, single._replace(request_duration=5.0)) == "bad"
+    assert evaluate(Indicator.parse({"goodput": {"tpot": "40ms"}}), single) == "good"
 
 
 def test_errors_are_bad_for_goodput_and_have_no_latency_and_aborts_are_left_out() -> None:
     error, abort = FINE._replace(reason="error"), FINE._replace(reason="abort")
-    assert [judge(indicator, error) for indicator in (*EACH, GOODPUT)] == [None, None, None, "bad"]
-    assert [judge(indicator, abort) for indicator in (*EACH, GOODPUT)] == [None] * 4
+    assert [evaluate(indicator, error) for indicator in (*EACH, GOODPUT)] == [None, None, None, "bad"]
+    assert [evaluate(indicator, abort) for indicator in (*EACH, GOODPUT)] == [None] * 4
 
 
 def test_availability_is_not_judged_here() -> None:
     for reason in ("stop", "error", "abort"):
-        assert judge(Indicator.parse("availability"), FINE._replace(reason=reason)) is None
+        assert evaluate(Indicator.parse("availability"), FINE._replace(reason=reason)) is None
 
 
 @given(requests)
 def test_goodput_of_a_served_request_is_good_exactly_when_no_single_limit_is_bad(request: Finished) -> None:
     if request.reason in SERVED:
-        assert (judge(GOODPUT, request) == "good") == ("bad" not in [judge(indicator, request) for indicator in EACH])
+        assert (evaluate(GOODPUT, request) == "good") == (
+            "bad" not in [evaluate(indicator, request) for indicator in EACH]
+        )
 
 
 @given(requests)
@@ -68,13 +70,13 @@ def test_slower_is_never_better(request: Finished) -> None:
         request_duration=request.request_duration * 2,
     )
     for indicator in (*EACH, GOODPUT):
-        before, after = judge(indicator, request), judge(indicator, slower)
+        before, after = evaluate(indicator, request), evaluate(indicator, slower)
         assert (before, after) != ("bad", "good")
         assert (before is None) == (after is None)
 
 
 @given(requests)
 def test_who_is_counted_depends_on_the_end_and_the_tokens_alone(request: Finished) -> None:
-    assert (judge(TTFT, request) is not None) == (request.reason in SERVED)
-    assert (judge(TPOT, request) is not None) == (request.reason in SERVED and request.output_tokens > 1)
-    assert (judge(GOODPUT, request) is not None) == (request.reason in SERVED | FAILED)
+    assert (evaluate(TTFT, request) is not None) == (request.reason in SERVED)
+    assert (evaluate(TPOT, request) is not None) == (request.reason in SERVED and request.output_tokens > 1)
+    assert (evaluate(GOODPUT, request) is not None) == (request.reason in SERVED | FAILED)

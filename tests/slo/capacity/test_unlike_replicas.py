@@ -2,18 +2,26 @@
 
 import pytest
 
-from plimsoll.slo.capacity.model.replica_throughput import ALIKE, COMMON, EARLIER, MEASURED, MEDIAN, Strength, weigh
+from plimsoll.slo.capacity.model.replica_throughput import (
+    ALIKE,
+    COMMON,
+    EARLIER,
+    MEASURED,
+    MEDIAN,
+    ReplicaThroughput,
+    weigh,
+)
 from plimsoll.slo.capacity.model.signals import read
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
-from plimsoll.slo.capacity.recommendation.demand import Promise
-from plimsoll.slo.capacity.recommendation.evidence import strength_of
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
+from plimsoll.slo.capacity.recommendation.evidence import throughput_of
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.capacity.recommendation.recommend import recommend
 from plimsoll.slo.capacity.simulator.request import Limits
 from plimsoll.slo.capacity.simulator.step_time import load
 from pool_signals import NOW, POOL, served
 
-EASY = Promise(2.0, 0.2, 0.9)
+EASY = LatencyTarget(2.0, 0.2, 0.9)
 MOST = {"strong": 90, "weak": 30}  # requests of 1,000 tokens in 15 s: 6,000 and 2,000 tokens/s
 
 
@@ -57,24 +65,24 @@ def test_demand_is_set_against_the_sum_of_what_the_present_replicas_can_do(stron
 
 
 # One node is enough only if the weak one would do alone: 1,800 tokens/s, 27 requests in 15 s.
-@pytest.mark.parametrize(("strong", "weak", "action"), [(20, 7, "release"), (20, 8, "hold"), (60, 7, "hold")])
+@pytest.mark.parametrize(("strong", "weak", "action"), [(20, 7, "scale_in"), (20, 8, "hold"), (60, 7, "hold")])
 def test_a_release_holds_even_if_the_strongest_leaves_and_names_the_weakest(
     strong: int, weak: int, action: str
 ) -> None:
     found = asked(strong, weak)
     assert found.action == action, found.reasons
     said = "best to leave, as the weakest: weak; the rest is enough even if the strongest leave instead"
-    assert (said in found.reasons) == (action == "release")
-    assert (said in asked(strong, weak, last=found).reasons) == (action == "release"), "as long as it has not left"
+    assert (said in found.reasons) == (action == "scale_in")
+    assert (said in asked(strong, weak, last=found).reasons) == (action == "scale_in"), "as long as it has not left"
 
 
-@pytest.mark.parametrize(("slowness", "action"), [(3, "release"), (9, "hold")])
+@pytest.mark.parametrize(("slowness", "action"), [(3, "scale_in"), (9, "hold")])
 def test_a_release_is_tried_on_the_weakest(slowness: float, action: str) -> None:
     # The model is of the weak one; steps of the strong one take a third as long, which would do.
     found = asked(20, 7, engine=Calibrated(load("70b-fp8-h100-tp4").times(slowness), Limits()))
     assert (found.action, found.expected.by) == (action, "simulation"), found.reasons
     alone = asked(20, 7, engine=Calibrated(load("70b-fp8-h100-tp4").times(slowness / 3), Limits()))
-    assert alone.action == "release"
+    assert alone.action == "scale_in"
 
 
 def test_what_was_measured_is_remembered_from_answer_to_answer() -> None:
@@ -103,21 +111,21 @@ def test_earlier_measurements_are_scaled_by_what_was_measured_again_and_dropped_
 
 
 def test_so_many_replicas_are_judged_as_the_weakest_of_those_present_and_new_ones_beyond() -> None:
-    found = Strength(2000.0, {"a": 6000.0, "b": 1000.0}, ("a", "b", "c"))
+    found = ReplicaThroughput(2000.0, {"a": 6000.0, "b": 1000.0}, ("a", "b", "c"))
     assert [found.least(count) for count in range(6)] == [0, 1000, 3000, 9000, 11_000, 13_000]
     needs = {0: 0, 1: 1, 1000: 1, 1001: 2, 3000: 2, 3001: 3, 9000: 3, 9001: 4, 11_000: 4, 11_001: 5}
     assert {rate: found.count_for(rate) for rate in needs} == needs
     assert found.weakest_first() == ["b", "c", "a"]
-    assert Strength().count_for(10.0) == 0, "nothing is known"
+    assert ReplicaThroughput().count_for(10.0) == 0, "nothing is known"
 
 
 def test_what_the_evidence_tells_is_what_the_replicas_were_measured_to_do() -> None:
-    found = strength_of(asked(10, 10, new=1).evidence)
+    found = throughput_of(asked(10, 10, new=1).evidence)
     assert found is not None
     assert found.mean == pytest.approx(10_000 / 3)
     assert (found.strongest, found.unit) == (6000, 2000)
     assert found.least(4) == 12_000, "a fourth one counts as the lower median"
-    early = strength_of({"capacity_tokens_per_second_per_replica": 3000.0})  # as answers were written once
+    early = throughput_of({"capacity_tokens_per_second_per_replica": 3000.0})  # as answers were written once
     assert early is not None
     assert (early.mean, early.strongest, early.least(2)) == (3000, 3000, 6000)
-    assert strength_of({}) is None
+    assert throughput_of({}) is None

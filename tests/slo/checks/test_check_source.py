@@ -66,10 +66,10 @@ def checked(capsys: pytest.CaptureFixture[str], file: Path, source: str) -> tupl
 
 
 def pages() -> list[Series]:
-    """Two replicas an hour and more old; the second judges few requests."""
+    """Two replicas an hour and more old; the second evaluates few requests."""
     now = time.time()
-    first = replica("r1", age=5 * HOUR, judged={"rare": 3.0}, now=now)
-    return first + replica("r2", age=5 * HOUR, judged={"rare": 0.0}, without=[c.KV_CACHE_USAGE], now=now)
+    first = replica("r1", age=5 * HOUR, evaluated={"rare": 3.0}, now=now)
+    return first + replica("r2", age=5 * HOUR, evaluated={"rare": 0.0}, without=[c.KV_CACHE_USAGE], now=now)
 
 
 EXPECTED = {

@@ -52,11 +52,13 @@ def test_a_limit_off_bucket_is_an_error_with_the_neighbours_that_the_page_has(li
     )
 
 
-def off_bucket(
+def bucket_mismatch(
     mode: str, *, limit: str = "600ms", target: str = "99%", within: dict[float, float] | None = None
 ) -> list[Finding]:
     """Findings of one replica of which so many requests were within each bound, of a million in its life."""
-    chosen = spec(f"indicator: {{time_to_first_token: {limit}}}, target: {target}, window: 28d, off_bucket: {mode}")
+    chosen = spec(
+        f"indicator: {{time_to_first_token: {limit}}}, target: {target}, window: 28d, bucket_mismatch: {mode}"
+    )
     series = [
         item._replace(samples=[(NOW, (within or {}).get(float(item.labels.get("le", "nan")), item.samples[0][1]))])
         for item in replica()
@@ -77,37 +79,37 @@ def test_a_bracket_says_its_bounds_its_width_and_whether_it_holds_the_target(
     target: str, level: str, more: str
 ) -> None:
     within = {0.25: 1e5, 0.5: 930_000, 0.75: 954_000.0}
-    (finding,) = off_bucket("bracket", target=target, within=within)
+    (finding,) = bucket_mismatch("bounds", target=target, within=within)
     assert (finding.level, finding.where) == (level, "objective o0")
     assert finding.message == (
-        "the limit 600ms lies between the bounds 500ms and 750ms on r1; off_bucket: bracket counts at both: 24,000 of their lives' "
+        "the limit 600ms lies between the bounds 500ms and 750ms on r1; bucket_mismatch: bounds counts at both: 24,000 of their lives' "
         f"1,000,000 requests (2.40%) are between, so 93.00% to 95.40% are good{more}. `plimsoll vllm-args` prints what makes the "
         "limit a bound"
     )
 
 
 def test_conservative_says_what_it_may_wrong_and_a_limit_that_is_a_bound_leaves_nothing_to_say() -> None:
-    (finding,) = off_bucket("conservative", within={0.5: 930_000, 0.75: 954_000})
-    assert "off_bucket: conservative counts at 500ms: 24,000 of their lives' 1,000,000 requests" in finding.message
+    (finding,) = bucket_mismatch("lower_bound", within={0.5: 930_000, 0.75: 954_000})
+    assert "bucket_mismatch: lower_bound counts at 500ms: 24,000 of their lives' 1,000,000 requests" in finding.message
     assert "so 93.00% to 95.40% are good, and 93.00% is told" in finding.message
-    assert off_bucket("conservative", limit="500ms") == off_bucket("bracket", limit="500ms") == []
+    assert bucket_mismatch("lower_bound", limit="500ms") == bucket_mismatch("bounds", limit="500ms") == []
 
 
 def test_a_limit_beyond_all_bounds_can_be_bracketed_but_never_pages() -> None:
-    (above,) = off_bucket("bracket", limit="4s", within={1.0: 999_000})
+    (above,) = bucket_mismatch("bounds", limit="4s", within={1.0: 999_000})
     assert above.level == "warning"
     assert "lies above the highest bound, 1s, on r1" in above.message
     assert "99.90% to 100.00% are good; nothing is surely bad, so no page can ever come" in above.message
-    (below,) = off_bucket("bracket", limit="100ms", within={0.25: 500_000})
+    (below,) = bucket_mismatch("bounds", limit="100ms", within={0.25: 500_000})
     assert "lies below the lowest bound, 250ms, on r1" in below.message
     assert "0.00% to 50.00% are good" in below.message
-    (none,) = off_bucket("conservative", limit="100ms")
+    (none,) = bucket_mismatch("lower_bound", limit="100ms")
     assert (none.level, "counts nothing on r1" in none.message) == ("error", True)
-    assert none.message.endswith("or let off_bucket say bracket")
+    assert none.message.endswith("or let bucket_mismatch say bracket")
 
 
 def test_the_last_hour_tells_how_wide_a_bracket_is_where_it_was_watched() -> None:
-    chosen = spec(TTFT.replace("500ms", "600ms") + ", off_bucket: bracket")
+    chosen = spec(TTFT.replace("500ms", "600ms") + ", bucket_mismatch: bounds")
     series = [
         item._replace(
             samples=[
@@ -125,9 +127,9 @@ def test_the_last_hour_tells_how_wide_a_bracket_is_where_it_was_watched() -> Non
 
 def test_only_the_replicas_off_bucket_are_named_and_requests_judged_in_the_engine_need_no_bound() -> None:
     chosen = spec(TTFT.replace("500ms", "600ms"))
-    fine, judged = replica("r1", bounds=(0.6,)), replica("r3", judged={"o0": 1e6})
-    assert found(chosen, fine, judged) == []
-    (finding,) = found(chosen, fine, replica("r2"), judged)
+    fine, evaluated = replica("r1", bounds=(0.6,)), replica("r3", evaluated={"o0": 1e6})
+    assert found(chosen, fine, evaluated) == []
+    (finding,) = found(chosen, fine, replica("r2"), evaluated)
     assert "counts nothing on r2: " in finding.message
 
 

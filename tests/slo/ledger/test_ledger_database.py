@@ -21,7 +21,7 @@ Opener = Callable[[str], Ledger]
 FIRST = """
 CREATE TABLE slots (objective VARCHAR(63) NOT NULL, slot BIGINT NOT NULL, good BIGINT NOT NULL, total BIGINT NOT NULL,
  covered_seconds FLOAT NOT NULL, spec_hash VARCHAR(12) NOT NULL, source VARCHAR(63) NOT NULL, PRIMARY KEY (objective, slot));
-CREATE TABLE progress (objective VARCHAR(63) NOT NULL, booked_until BIGINT NOT NULL, PRIMARY KEY (objective));
+CREATE TABLE progress (objective VARCHAR(63) NOT NULL, recorded_until BIGINT NOT NULL, PRIMARY KEY (objective));
 CREATE TABLE recommendations (pool VARCHAR(63) NOT NULL, at BIGINT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (pool, at));
 INSERT INTO slots VALUES ('fast', 86400, 90, 100, 299.9996, 'hash', 'request');
 INSERT INTO slots VALUES ('fast', 86700, 7, 7, 0.1, 'hash', 'request+simulated');
@@ -45,7 +45,7 @@ def test_an_old_database_is_brought_up_to_date_with_nothing_lost(database: str, 
         ]
         assert ledger.rows("fast", HOUR, 0, 10**6) == [(86400, 97, 107, 300_100, 0), (90000, 1, 2, 200, 0)]
         assert ledger.rows("fast", DAY, 0, 10**6) == [(86400, 98, 109, 300_300, 0)]
-        assert ledger.booked_until() == {"fast": 89700}
+        assert ledger.recorded_until() == {"fast": 89700}
         assert ledger.recommendations("pool", 5) == [{"action": "hold"}]
         assert ledger.segments([86400, 86700, 172800], ["fast"])["fast"] == [
             (90, 100, 300_000, False, 0),
@@ -70,7 +70,7 @@ def test_services_that_start_at_once_on_an_empty_database_all_come_up(database: 
     with ThreadPoolExecutor(4) as pool:
         engines = list(pool.map(open_database, [database] * 4))
     for engine in engines:
-        assert Ledger(engine).booked_until() == {}
+        assert Ledger(engine).recorded_until() == {}
         engine.dispose()
 
 
@@ -95,7 +95,7 @@ def test_two_writers_take_turns_and_lose_nothing(database: str, open_ledger: Ope
     assert [slot.total for slot in ledgers[0].slots("fast", 0, 1e6)] == list(range(60))
     assert sum(row[2] for row in ledgers[0].rows("fast", HOUR, 0, 10**6)) == sum(range(60))
     assert [row[2] for row in ledgers[0].rows("fast", DAY, 0, 10**6)] == [sum(range(60))]
-    assert ledgers[0].booked_until() == {"fast": 59 * 300}
+    assert ledgers[0].recorded_until() == {"fast": 59 * 300}
 
 
 def test_a_full_disk_and_a_read_only_database_are_named_and_nothing_stored_is_lost(
@@ -111,13 +111,13 @@ def test_a_full_disk_and_a_read_only_database_are_named_and_nothing_stored_is_lo
         ledger.book({("fast", "hash"): many}, 300 * 20_000)
     assert reason(full.value) == "database or disk is full"
     locked = open_ledger(f"sqlite:///file:{tmp_path}/ledger.db?mode=ro&uri=true")
-    with pytest.raises(SQLAlchemyError) as refused:
+    with pytest.raises(SQLAlchemyError) as rejected:
         locked.book({("fast", "hash"): many[:1]}, 600)
-    assert reason(refused.value) == "attempt to write a readonly database"
+    assert reason(rejected.value) == "attempt to write a readonly database"
     for survivor in (ledger, locked):
         assert [slot.total for slot in survivor.slots("fast", 0, 1e9)] == [2]
-        assert survivor.booked_until() == {"fast": 300}
+        assert survivor.recorded_until() == {"fast": 300}
 
 
 def test_a_ledger_in_memory_is_a_ledger(open_ledger: Opener) -> None:
-    assert open_ledger("sqlite://").booked_until() == {}
+    assert open_ledger("sqlite://").recorded_until() == {}

@@ -15,7 +15,7 @@ from plimsoll.slo.ledger import tenants as places
 from plimsoll.slo.ledger.evaluation import judge_tenants
 from plimsoll.slo.ledger.ingest import ingest
 from plimsoll.slo.ledger.parquet import export_ledger, import_ledger
-from plimsoll.slo.ledger.retention import thin
+from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.tenants import MOST, OTHER, key, known_tenants
 from plimsoll.slo.service.app import create_app
@@ -140,7 +140,7 @@ def test_budgets_of_tenants_leave_out_what_is_excluded_and_tell_what_gateways_we
     for tenant, budget in found.items():
         good, total = (sum(one[i] for slot, one in truth[tenant].items() if slot not in out) for i in (0, 1))
         assert (budget.counted.good, budget.counted.total) == (good, total)
-        assert budget.budget_left == pytest.approx(1 - (total - good) / (0.01 * total))
+        assert budget.budget_remaining == pytest.approx(1 - (total - good) / (0.01 * total))
         assert (budget.coverage, budget.excluded_seconds) == (whole.coverage, 900)
     assert whole.counted.total == sum(budget.counted.total for budget in found.values())
     assert whole.coverage == pytest.approx((HOURS * 3600 - 900) / (28 * 86400 - 900))
@@ -153,7 +153,7 @@ def test_thinned_out_slots_of_tenants_stay_in_their_budgets(
     ingest(SPEC, gateways.source(), ledger, float(END))
     before = judge_tenants(ledger, SPEC.objective("up"), [], now)
     kept = len(ledger.slots(key("up", "acme"), 0, 1e12))
-    thin(ledger.engine, now - 4 * 86400, now)
+    prune(ledger.engine, now - 4 * 86400, now)
     assert len(ledger.slots(key("up", "acme"), 0, 1e12)) < kept
     assert judge_tenants(ledger, SPEC.objective("up"), [], now) == before
 
@@ -172,7 +172,7 @@ def test_the_api_lists_the_worst_first_page_by_page_whatever_they_are_called(
 ) -> None:
     told = client.get("/api/v1/slos/up/tenants").json()
     assert {one["tenant"] for one in told["tenants"]} == {"acme", "beta", *HOSTILE}
-    left = [one["budget_left"] for one in told["tenants"]]
+    left = [one["budget_remaining"] for one in told["tenants"]]
     assert left == sorted(left)
     assert all(one["bad"] == one["total"] - one["good"] for one in told["tenants"])
     for name in ("good", "total", "bad"):
@@ -240,7 +240,7 @@ def test_goodput_is_not_kept_by_tenant_and_per_is_no_part_of_what_is_counted() -
         "  - {id: joint, pool: pool, indicator: {goodput: {ttft: 600ms}}, target: 95%, window: 28d, per: tenant}\n"
     )
     with pytest.raises(
-        SpecError, match=r"objectives\[1\].per: a gateway does not judge goodput by tenant; leave it out"
+        SpecError, match=r"objectives\[1\].per: a gateway does not evaluate goodput by tenant; leave it out"
     ):
         load(SPEC_TEXT + goodput)
     lost = [str(loss) for loss in write_openslo(SPEC)[1]]

@@ -47,15 +47,15 @@ def test_the_last_hours_cost_is_that_of_its_nodes_over_its_tokens(ledger: Ledger
     found = cost(app)
     assert (found["from"], found["to"]) == ("2023-11-13T00:00:00Z", "2023-11-13T01:00:00Z")
     assert (found["coverage"], found["node_hours"], found["cost_usd"]) == (1.0, pytest.approx(2), pytest.approx(8))
-    assert (found["prompt_tokens"], found["generation_tokens"]) == (3_240_000, 360_000)
+    assert (found["input_tokens"], found["output_tokens"]) == (3_240_000, 360_000)
     assert found["usd_per_million_tokens"] == pytest.approx(8 / 3.6)
     assert found["usd_per_million_prompt_tokens"] == pytest.approx(8 / 3.24)
     assert found["usd_per_million_generated_tokens"] == pytest.approx(8 / 0.36)
-    assert found["utilisation"] == pytest.approx(1000 / 8000)
+    assert found["utilization"] == pytest.approx(1000 / 8000)
     assert found["usd_per_million_full"] == pytest.approx(4 / 14.4)
     page = app.get("/pools/pool").text
     assert "<dt>1M tokens out alone</dt><dd>22.22 USD</dd>" in page
-    assert "<dt>utilisation</dt><dd>12.5%</dd>" in page
+    assert "<dt>utilization</dt><dd>12.5%</dd>" in page
     # The packaged prices: 3.24M in at 0.25 and 0.36M out at 1.25 (document D), at 3 and 15 (document E).
     assert found["apis"]["bedrock-haiku"]["usd"] == pytest.approx(0.81 + 0.45)
     assert found["apis"]["sonnet"]["usd_per_million_tokens"] == pytest.approx((9.72 + 5.40) / 3.6)
@@ -65,7 +65,7 @@ def test_the_last_hours_cost_is_that_of_its_nodes_over_its_tokens(ledger: Ledger
     assert found["joules_per_token"] == pytest.approx(2.0)
     assert "<dt>the same 1M at sonnet</dt><dd>4.20 USD</dd>" in page
     two = cost(app, hours=2)
-    assert two["prompt_tokens"] == 3_240_000 + 9000 * 900
+    assert two["input_tokens"] == 3_240_000 + 9000 * 900
     assert two["coverage"] == pytest.approx(13 / 24)
 
 
@@ -84,7 +84,7 @@ def test_nodes_that_are_dearer_when_full_never_break_even(ledger: Ledger) -> Non
 
 def test_a_slot_of_which_one_figure_is_unknown_is_in_none_of_them() -> None:
     known = slot(START, 300)
-    holes = (replace(known, nodes=None), replace(known, prompt_tokens=None), replace(known, generation_tokens=None))
+    holes = (replace(known, nodes=None), replace(known, input_tokens=None), replace(known, output_tokens=None))
     for hole in holes:
         assert Used.of(NODE, [known, hole]) == Used.of(NODE, [known])
     assert Used.of(NODE, [known]).node_hours == pytest.approx(2 / 12)
@@ -119,7 +119,7 @@ def test_what_is_not_known_costs_null_and_not_nothing(ledger: Ledger) -> None:
     assert told == {"pool", "from", "to", "coverage", "simulated"}
     ledger.book({}, int(START + HOUR), {"pool": [slot(START, 0)]})
     idle = cost(client(ledger, priced(), capacity=4000.0))
-    assert (idle["cost_usd"], idle["usd_per_million_tokens"], idle["utilisation"]) == (pytest.approx(2 / 3), None, 0.0)
+    assert (idle["cost_usd"], idle["usd_per_million_tokens"], idle["utilization"]) == (pytest.approx(2 / 3), None, 0.0)
     free = client(ledger, spec(), capacity=4000.0)
     assert {cost(free)[name] for name in ("cost_usd", "usd_per_million_full")} == {None}
     assert "gives no price of a node" in free.get("/pools/pool").text

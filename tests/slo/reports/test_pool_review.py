@@ -54,12 +54,12 @@ def test_a_week_is_added_up_from_its_slots_beside_the_week_before(ledger: Ledger
     assert isinstance(week, dict)
     assert isinstance(last, dict)
     requests = 18 * 300 + 2100
-    assert (week["arrivals"], week["prompt_tokens"], week["generation_tokens"]) == (
+    assert (week["arrivals"], week["input_tokens"], week["output_tokens"]) == (
         requests,
         900 * requests,
         100 * requests,
     )
-    assert (week["refused"], week["queue_max"], week["kv_max"]) == (19, 3.0, 0.5)
+    assert (week["rejected"], week["waiting_max"], week["kv_cache_usage_max"]) == (19, 3.0, 0.5)
     assert (week["peak"], week["peak_at"]) == (pytest.approx(7000), "2023-11-13T00:35:00Z")
     assert week["coverage"] == pytest.approx(19 * 300 / WEEK)
     assert (week["nodes"], week["node_hours"]) == (pytest.approx(2), pytest.approx(2 * 19 / 12))
@@ -68,9 +68,9 @@ def test_a_week_is_added_up_from_its_slots_beside_the_week_before(ledger: Ledger
     assert week["usd_per_million_prompt_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests / 900 * 1e6)
     assert week["usd_per_million_generated_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests / 100 * 1e6)
     # A full node does 4,000 tokens/s: 14.4M an hour for 4 USD; these were used to a fraction of it, and cost as much more.
-    assert pool["utilisation"] == pytest.approx(requests * 1000 / (4000 * 2 * 19 * 300))
+    assert pool["utilization"] == pytest.approx(requests * 1000 / (4000 * 2 * 19 * 300))
     assert pool["usd_per_million_full"] == pytest.approx(4 / 14.4)
-    assert week["usd_per_million_tokens"] * pool["utilisation"] == pytest.approx(pool["usd_per_million_full"])
+    assert week["usd_per_million_tokens"] * pool["utilization"] == pytest.approx(pool["usd_per_million_full"])
     haiku = requests * (900 * 0.25 + 100 * 1.25) / 1e6  # document D's prices
     apis = pool["apis"]
     assert isinstance(apis, dict)
@@ -101,7 +101,7 @@ def test_what_is_not_known_is_null_and_a_hole_is_not_idle(ledger: Ledger) -> Non
     assert isinstance(week, dict)
     assert week.pop("coverage") == 0
     assert set(week.values()) == {None}
-    assert [nobody[name] for name in ("capacity", "headroom", "n_minus_1", "utilisation")] == [None] * 4
+    assert [nobody[name] for name in ("capacity", "headroom", "n_minus_1", "utilization")] == [None] * 4
     assert [nobody[name] for name in ("peak_headroom", "usd_per_million_full")] == [None] * 2
     slots = [slot(START, 300), slot(START + 300, None, nodes=None), slot(START + 600, 30, covered=200.0)]
     rates = demand.tokens(slots) / 300

@@ -37,14 +37,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         if 10 < back <= 13:
             continue
         row = pool_slot(at, back)
-        bad = 40 if row.queue_max == 80 else 12 if row.gone else 1
+        bad = 40 if row.waiting_max == 80 else 12 if row.replica_disruptions else 1
         counts.append(SlotCount(at, 200 - bad, 200, 300.0, "request"))
         rows.append(row)
     ledger.book({("fast", "hash"): counts}, int(NOW) - 1200, {"pool": rows})
     service = Service(spec(), Recorded([]), ledger, clock=lambda: NOW)
     evidence = {"waiting_requests": {"a:8000": 84}, "capacity_tokens_per_second_per_replica": 520.0}
     advice = Recommendation(
-        *("pool", "add", 2, 2, 4, ["84 requests wait", "<b>bold</b>"], evidence, 0.9, NOW),
+        *("pool", "scale_out", 2, 2, 4, ["84 requests wait", "<b>bold</b>"], evidence, 0.9, NOW),
         rule="demand",
         expected=Expected(0.95, 0.7, 0.991, "queue replay", 900.0),
         alternatives=[
@@ -58,7 +58,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     ledger.remember("pool", NOW - 60, asdict(advice))
     service._recommendations["pool"] = advice
     service.booked_at = NOW
-    service.judge()
+    service.evaluate()
     yield service
     ledger.engine.dispose()
 
@@ -96,7 +96,7 @@ def test_the_objectives_page_says_where_it_stands_and_whether_more_nodes_would_h
     page.get_by_role("link", name="fast").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("fast")
     budget = httpx.get(f"{url}/api/v1/slos/fast").json()
-    expect(page.locator(".number")).to_have_text(f"{budget['budget_left']:.1%}")
+    expect(page.locator(".number")).to_have_text(f"{budget['budget_remaining']:.1%}")
     found = httpx.get(f"{url}/api/v1/slos/fast/attribution").json()
     expect(page.locator(".verdict")).to_have_text(found["verdict"])
     shares = page.locator(".shares tbody tr")
@@ -133,13 +133,13 @@ def test_time_that_nobody_watched_is_a_gap_and_a_chart_without_numbers_says_unkn
     assert answered is not None
     assert answered.json()["slots"] == []
     service.clock = lambda: NOW + 7 * HOUR
-    service.judge()
+    service.evaluate()
     try:
         page = watched.open("/pools/pool?hours=6")
         expect(page.locator(".chart").first).to_have_text("Unknown: nothing was observed in this time.")
     finally:
         service.clock = lambda: NOW
-        service.judge()
+        service.evaluate()
         watched.page.close()
 
 
@@ -273,7 +273,7 @@ def test_a_page_that_is_looked_at_renews_itself(browser: Browser, url: str, serv
     before = page.locator(".number").inner_text()
     count = SlotCount(int(NOW) - SLOT, 0, 200, 300.0, "request")
     service.ledger.correct("fast", count, "ann", "a test", NOW)
-    service.judge()
+    service.evaluate()
     page.clock.run_for(16_000)
     expect(page.locator(".number")).not_to_have_text(before)
     expect(page.locator(".chart canvas").first).to_be_visible()

@@ -30,7 +30,7 @@ def test_a_dead_source_changes_nothing_and_is_forgotten_only_after_half_an_hour(
         return dict(client.get("/api/v1/pools/pool/recommendation").json())
 
     before = said()
-    assert (before["action"], before["evidence"][CAPACITY]) == ("release", 3000.0)
+    assert (before["action"], before["evidence"][CAPACITY]) == ("scale_in", 3000.0)
     fleet.now, fleet.down = NOW + 60, True
     dead = said()
     assert (dead["action"], dead["recommended_nodes"]) == ("insufficient_data", None)
@@ -43,6 +43,6 @@ def test_a_dead_source_changes_nothing_and_is_forgotten_only_after_half_an_hour(
         for item in served("b", IDLE)
     )
     after = said()
-    assert after["action"] in ("hold", "add")
+    assert after["action"] in ("hold", "scale_out")
     assert after["evidence"].get(CAPACITY) == capacity
     assert any("observed for 5m" in reason for reason in after["reasons"])

@@ -46,5 +46,5 @@ def test_no_server_error_and_no_undocumented_answer(database: str, open_ledger: 
 
         ask()
         asked.add((operation.method, operation.path))
-    assert ("post", "/api/v1/exclusions/{id}/withdrawal") in asked
+    assert ("post", "/api/v1/exclusions/{id}/cancel") in asked
     assert len(asked) >= 13

@@ -15,7 +15,7 @@ from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.webhook import Webhook
 from pool_signals import FULL_ONCE, IDLE, NOW, served
-from process import environment, refused
+from process import environment, rejected
 from world import spec
 
 
@@ -66,7 +66,7 @@ def test_what_is_new_is_told_once_with_the_token_as_the_api_answers_it(service: 
     service.recommend()
     service.recommend()
     (body,) = receiver.bodies
-    assert (body["pool"], body["action"], body["recommended_nodes"]) == ("pool", "release", 1)
+    assert (body["pool"], body["action"], body["recommended_nodes"]) == ("pool", "scale_in", 1)
     assert RecommendationOut(**body).at == "1970-01-01T02:46:40Z"
     assert receiver.tokens == ["Bearer secret"]
     assert isinstance(service.source, Fleet)
@@ -96,7 +96,7 @@ def test_what_is_not_taken_is_told_again_and_logged_once(
 def test_a_receiver_that_is_not_there_stops_nothing(service: Service, receiver: Receiver) -> None:
     service.webhook = Webhook("http://127.0.0.1:9/")
     service.recommend()
-    assert service.recommendation("pool").action == "release"
+    assert service.recommendation("pool").action == "scale_in"
     assert receiver.bodies == []
 
 
@@ -112,6 +112,6 @@ def test_a_receiver_that_is_not_there_stops_nothing(service: Service, receiver: 
     ],
 )
 def test_a_wrong_address_is_one_line(url: str, line: str) -> None:
-    said = refused(["serve", "--source", "scrape:http://127.0.0.1:9", "--webhook", url], environment())
+    said = rejected(["serve", "--source", "scrape:http://127.0.0.1:9", "--webhook", url], environment())
     assert line in said
     assert "word" not in said.replace("password", "")

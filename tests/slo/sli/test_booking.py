@@ -194,8 +194,10 @@ def test_single_token_requests_have_no_time_per_output_token() -> None:
 
 
 def test_requests_judged_one_by_one_are_preferred_to_buckets_replica_by_replica() -> None:
-    judged = World({"b": old([(T0 + 5, True)] * 4 + [(T0 + 6, False)])}, {"b": every(T0 - 60, T0 + 360)}).all_series()
-    series = bucket_series("0.6", 0) + judged
+    evaluated = World(
+        {"b": old([(T0 + 5, True)] * 4 + [(T0 + 6, False)])}, {"b": every(T0 - 60, T0 + 360)}
+    ).all_series()
+    series = bucket_series("0.6", 0) + evaluated
     (slot,) = Observed(series, [int(T0)]).count(WAYS)
     assert (slot.good, slot.total, slot.source) == (17 + 4, 20 + 5, "bucket+request")
 

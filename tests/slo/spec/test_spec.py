@@ -81,8 +81,8 @@ def test_the_packaged_file_reads_as_the_design_describes_it() -> None:
         ("version: plimsoll/v1", "version: sloth/v1", r"version: Invalid enum value 'sloth/v1'; write plimsoll/v1"),
         (
             "target: 95%",
-            "target: 95%, off_bucket: guess",
-            r"objectives\[0\]\.off_bucket: Invalid enum value 'guess'; write refuse or conservative or bracket",
+            "target: 95%, bucket_mismatch: guess",
+            r"objectives\[0\]\.bucket_mismatch: Invalid enum value 'guess'; write refuse or conservative or bracket",
         ),
         (TEXT, "", "top level: Expected `object`, got `null`"),
         (TEXT, "pools: [", "not YAML: "),
@@ -105,7 +105,10 @@ def test_a_bought_nodes_price_is_worked_out_from_its_components() -> None:
 
 def test_the_hash_changes_with_what_is_counted_and_with_nothing_else() -> None:
     before = load(TEXT).objective("chat-ttft").spec_hash
-    assert load(TEXT.replace("queue_per_node: 20", "queue_per_node: 30")).objective("chat-ttft").spec_hash == before
+    assert (
+        load(TEXT.replace("max_waiting_per_node: 20", "max_waiting_per_node: 30")).objective("chat-ttft").spec_hash
+        == before
+    )
     assert (
         load(TEXT.replace("{time_to_first_token: 600ms}", "{time_to_first_token: 700ms}"))
         .objective("chat-ttft")

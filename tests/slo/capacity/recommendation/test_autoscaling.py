@@ -34,8 +34,8 @@ def test_an_outage_is_an_error_that_keeps_the_replicas() -> None:
 
 def test_the_autoscaler_adds_no_delay_of_its_own() -> None:
     for manifest in MANIFESTS:
-        behaviour = manifest["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
-        assert [behaviour[way]["stabilizationWindowSeconds"] for way in ("scaleUp", "scaleDown")] == [0, 0]
+        behavior = manifest["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+        assert [behavior[way]["stabilizationWindowSeconds"] for way in ("scaleUp", "scaleDown")] == [0, 0]
 
 
 def test_a_plain_hpa_reads_the_same_metric_within_the_same_limits() -> None:

@@ -6,14 +6,14 @@ import msgspec
 import pytest
 
 from plimsoll.slo.capacity.model.signals import ReplicaSignals
-from plimsoll.slo.capacity.recommendation.demand import FULL, Promise, demand
+from plimsoll.slo.capacity.recommendation.demand import FULL, LatencyTarget, demand
 from plimsoll.slo.capacity.recommendation.demand_plan import plan, promise
 from plimsoll.slo.spec.objectives import load
 from world import SPEC_TEXT, spec
 
 NOW = 9000.0  # a whole number of slots
 POOL = spec().pool("pool")
-FAST = Promise(2.0, 0.2, 0.99)
+FAST = LatencyTarget(2.0, 0.2, 0.99)
 
 
 def replica(name: str, arriving: list[int], served: list[int], first: float = NOW, size: int = 1000) -> ReplicaSignals:
@@ -68,7 +68,7 @@ def test_the_late_share_falls_with_replicas_and_counts_what_waits_too_long() -> 
     assert late == sorted(late, reverse=True)
     assert late[0] > 0.5 > late[1] > late[2] == 0.0
     assert found.keeping(FAST, 8) == 3
-    assert found.keeping(Promise(2.0, 2.0, 0.55), 8) == 2
+    assert found.keeping(LatencyTarget(2.0, 2.0, 0.55), 8) == 2
     assert found.keeping(FAST, 2) == 2, "never above the most"
 
 
@@ -83,12 +83,12 @@ def test_the_backlog_that_grows_until_a_node_has_started_is_planned_for() -> Non
 
 
 def test_what_is_promised_is_the_tightest_limit_and_the_highest_target_of_the_pools_latencies() -> None:
-    assert promise(spec(), POOL) == Promise(0.6, inf, 0.95)
+    assert promise(spec(), POOL) == LatencyTarget(0.6, inf, 0.95)
     more = load(
         SPEC_TEXT
         + "  - {id: both, pool: pool, indicator: {goodput: {ttft: 2s, tpot: 40ms}}, target: 99%, window: 28d}\n"
     )
-    assert promise(more, POOL) == Promise(0.6, 0.04, 0.99)
+    assert promise(more, POOL) == LatencyTarget(0.6, 0.04, 0.99)
     assert promise(more, POOL).wait == 0.04  # type: ignore[union-attr]
     nothing = load(SPEC_TEXT.replace("{time_to_first_token: 600ms}", "availability"))
     assert promise(nothing, POOL) is None

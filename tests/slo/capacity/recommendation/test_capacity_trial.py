@@ -15,11 +15,11 @@ from fits import FIT
 from fleet_world import Fleet
 from plimsoll.slo.capacity.calibration.fit import TERMS
 from plimsoll.slo.capacity.calibration.measured_replica import own
-from plimsoll.slo.capacity.model.replica_throughput import Strength
+from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.model.signals import read
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated, calibrated, trial
-from plimsoll.slo.capacity.recommendation.demand import SLOT, Demand, Promise, demand
-from plimsoll.slo.capacity.recommendation.expected_attainment import Expectation
+from plimsoll.slo.capacity.recommendation.demand import SLOT, Demand, LatencyTarget, demand
+from plimsoll.slo.capacity.recommendation.expected_attainment import ExpectedAttainment
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.capacity.recommendation.pool_snapshot import look
 from plimsoll.slo.capacity.recommendation.recommend import recommend
@@ -35,8 +35,8 @@ from world import spec
 
 MODEL = step_time.load("70b-fp8-h100-tp4")
 ENGINE = Calibrated(MODEL, Limits())
-PROMISE = Promise(2.0, 0.2, 0.95)
-STEADY = Demand((30_000.0,) * 60, 0.0, 2000.0, Strength(), 0.0, 900.0, 100.0, 0.0)
+PROMISE = LatencyTarget(2.0, 0.2, 0.95)
+STEADY = Demand((30_000.0,) * 60, 0.0, 2000.0, ReplicaThroughput(), 0.0, 900.0, 100.0, 0.0)
 
 
 @pytest.mark.skipif("PLIMSOLL_DATA" not in os.environ, reason="needs the recorded traces: set PLIMSOLL_DATA")
@@ -72,8 +72,8 @@ def test_fewer_slower_and_busier_are_later_and_a_replica_has_ranks() -> None:
     assert share(STEADY, 1, replace(slow, ranks=2)) == share(STEADY, 2)
     cached = replace(STEADY, found=600.0)
     assert share(STEADY, 1) < share(cached, 1), "what the prefix cache holds is not computed"
-    unlike = Strength(1000.0, {"a": 500.0, "b": 1000.0}, ("a", "b"))
-    assert share(replace(STEADY, strength=unlike), 2) < share(STEADY, 2)
+    unlike = ReplicaThroughput(1000.0, {"a": 500.0, "b": 1000.0}, ("a", "b"))
+    assert share(replace(STEADY, throughput=unlike), 2) < share(STEADY, 2)
 
 
 def test_where_nobody_came_nothing_is_known_and_no_replica_can_not_be_tried() -> None:
@@ -101,11 +101,11 @@ def test_a_pools_own_replica_is_tried_with_what_was_fitted_and_seen_of_it() -> N
     assert (found.limits.num_blocks, found.limits.max_num_seqs, found.ranks) == (235_200 // 16, 256, 1)
     wide = calibrated(own(POOL, replace(FIT, most_running=300, ranks=2)))
     assert wide is not None and (wide.limits.max_num_seqs, wide.ranks) == (300, 2)
-    names = Strength(None, {}, ("a", "b", "c"))  # c takes 2.5 times as long
+    names = ReplicaThroughput(None, {}, ("a", "b", "c"))  # c takes 2.5 times as long
     slow = replace(found, model=found.model.times(3))
     even = replace(slow, unlike={})
-    assert (trial(replace(STEADY, strength=names), 3, PROMISE, slow).share or 0.0) < (
-        trial(replace(STEADY, strength=names), 3, PROMISE, even).share or 0.0
+    assert (trial(replace(STEADY, throughput=names), 3, PROMISE, slow).share or 0.0) < (
+        trial(replace(STEADY, throughput=names), 3, PROMISE, even).share or 0.0
     )
     assert found.says.startswith("a step takes 10.00 ms + ")
 
@@ -122,7 +122,7 @@ def test_a_fit_that_saw_no_prompt_tries_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("factor", "action", "by"),
-    [(None, "release", "queue replay"), (1, "release", "simulation"), (9, "hold", "simulation")],
+    [(None, "scale_in", "queue replay"), (1, "scale_in", "simulation"), (9, "hold", "simulation")],
 )
 def test_the_service_tries_with_the_fit_that_it_has_kept(
     tmp_path: Path, open_ledger: Callable[[str], Ledger], factor: float | None, action: str, by: str
@@ -143,14 +143,16 @@ def test_the_service_tries_with_the_fit_that_it_has_kept(
 # What may be released --------------------------------------------------------------------------------------------
 
 
-def asked(slowness: float | None, *loads: list[int], promise: Promise = PROMISE) -> Recommendation:
+def asked(slowness: float | None, *loads: list[int], promise: LatencyTarget = PROMISE) -> Recommendation:
     """Ask for replicas that served these requests, and whose steps take so many times those of the model."""
     engine = None if slowness is None else Calibrated(MODEL.times(slowness), Limits())
     series = [item for name, load in zip("abcd", loads, strict=False) for item in served(name, load)]
     return recommend(POOL, read(series, NOW), NOW, promise, engine=engine)
 
 
-@pytest.mark.parametrize(("slowness", "action"), [(None, "release"), (1.0, "release"), (4.0, "release"), (5.0, "hold")])
+@pytest.mark.parametrize(
+    ("slowness", "action"), [(None, "scale_in"), (1.0, "scale_in"), (4.0, "scale_in"), (5.0, "hold")]
+)
 def test_a_node_is_released_only_if_the_rest_keeps_the_promise_in_a_trial(slowness: float | None, action: str) -> None:
     found = asked(slowness, FULL_ONCE, IDLE)
     assert found.action == action, found.reasons
@@ -175,7 +177,7 @@ def test_as_many_are_kept_as_the_trial_takes_where_the_queue_replay_would_releas
     loads = [[52, 0, *([9] * 80)], *([[0, 0, *([9] * 80)]] * 3)]
     assert asked(None, *loads).recommended_nodes == 1
     found = asked(6.0, *loads)
-    assert (found.action, found.rule, found.recommended_nodes) == ("release", "scale_in", 2)
+    assert (found.action, found.rule, found.recommended_nodes) == ("scale_in", "scale_in", 2)
     shares = {one.nodes: one.attainment or 0.0 for one in found.alternatives}
     assert shares[1] < PROMISE.target <= (found.expected.recommended or 0.0)
     said = "with 1 node 76.0% of the traffic of the last 15m would be late, by simulation"
@@ -184,7 +186,7 @@ def test_as_many_are_kept_as_the_trial_takes_where_the_queue_replay_would_releas
 
 def test_before_a_replica_was_seen_full_the_trial_counts_too() -> None:
     quiet = [10] * 80
-    assert asked(1.0, quiet, quiet).action == "release"
+    assert asked(1.0, quiet, quiet).action == "scale_in"
     held = asked(30.0, quiet, quiet)
     assert (held.action, held.expected.by) == ("hold", "simulation")
     assert "by simulation; promised: at most 5%" in held.reasons[-1]
@@ -192,7 +194,7 @@ def test_before_a_replica_was_seen_full_the_trial_counts_too() -> None:
 
 def test_without_counters_nothing_can_be_tried_and_the_rules_stand() -> None:
     found = recommend(POOL, (replica("a", kv=0.4), replica("b", kv=0.42)), NOW, PROMISE, engine=ENGINE)
-    assert (found.action, found.expected.by) == ("release", None)
+    assert (found.action, found.expected.by) == ("scale_in", None)
 
 
 loads = st.lists(st.lists(st.integers(0, 60), min_size=30, max_size=80), min_size=2, max_size=4)
@@ -201,11 +203,11 @@ loads = st.lists(st.lists(st.integers(0, 60), min_size=30, max_size=80), min_siz
 @settings(max_examples=25, deadline=None)
 @given(loads, st.floats(0.5, 12), st.floats(0.5, 0.999))
 def test_nothing_is_released_that_fails_in_a_trial(loads: list[list[int]], slowness: float, target: float) -> None:
-    promise, engine = Promise(2.0, 0.2, target), Calibrated(MODEL.times(slowness), Limits())
+    promise, engine = LatencyTarget(2.0, 0.2, target), Calibrated(MODEL.times(slowness), Limits())
     replicas = read([item for name, load in zip("abcd", loads, strict=False) for item in served(name, load)], NOW)
     found = recommend(POOL, replicas, NOW, promise, engine=engine)
-    if found.action == "release":
-        again = Expectation(look(POOL, replicas, NOW, promise), engine)
+    if found.action == "scale_in":
+        again = ExpectedAttainment(look(POOL, replicas, NOW, promise), engine)
         share = again.of(found.recommended_nodes or 0)
         assert again.by in ("simulation", None)
         assert share is None or share >= target

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from plimsoll.slo.capacity.model.signals import read
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.demand_plan import promise
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.capacity.recommendation.recommend import recommend
-from plimsoll.slo.error_budget.budget import Counted, budget
+from plimsoll.slo.error_budget.budget import RequestCounts, budget
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sources import Series
@@ -21,7 +21,7 @@ from world import SPEC_TEXT, Process, World, spec
 
 def asked(names: tuple[str, ...], *loads: list[int], most: int = 45) -> Recommendation:
     series = [item for name, load in zip("abc", loads, strict=False) for item in served(name, load, most=most)]
-    return recommend(POOL, read(series, NOW), NOW, Promise(2.0, 0.2, 0.9, names))
+    return recommend(POOL, read(series, NOW), NOW, LatencyTarget(2.0, 0.2, 0.9, names))
 
 
 # Two replicas of 3,000 tokens/s: 5,400 of them are planned with, 4,800 in haste; 72 requests in 15 s, 36 each.
@@ -37,7 +37,7 @@ def test_replicas_are_planned_with_more_headroom_once_a_budget_is_spent(
     assert any(reason.startswith(said) for reason in found.reasons) == bool(names)
 
 
-@pytest.mark.parametrize(("names", "action", "nodes"), [((), "release", 2), (("fast",), "add", 4)])
+@pytest.mark.parametrize(("names", "action", "nodes"), [((), "scale_in", 2), (("fast",), "scale_out", 4)])
 def test_bursts_of_half_an_hour_are_expected_again_once_a_budget_is_spent(
     names: tuple[str, ...], action: str, nodes: int
 ) -> None:
@@ -64,7 +64,7 @@ SPEC = load(SPEC_TEXT + MORE)
 def spent(**counts: tuple[int, int]) -> tuple[str, ...]:
     """Return which of the pool's promises count as spent after so many good of all requests of each objective."""
     budgets = {
-        item.id: budget(item, Counted(*counts[item.id], 3600.0), 3600.0, {})
+        item.id: budget(item, RequestCounts(*counts[item.id], 3600.0), 3600.0, {})
         for item in SPEC.objectives
         if item.id in counts
     }
@@ -108,8 +108,8 @@ def test_the_service_plans_by_the_budgets_that_it_judged(
     source = Both({"a": [Process(now - 4000, requests)]}, {"a": [now - 3900 + 15 * index for index in range(261)]})
     service = Service(spec(), source, open_ledger(f"sqlite:///{tmp_path}/ledger.db"), clock=lambda: now)
     service.recommend()
-    assert service.recommendation("pool").evidence["budgets_spent"] == [], "nothing is judged yet: unknown"
+    assert service.recommendation("pool").evidence["budgets_spent"] == [], "nothing is evaluated yet: unknown"
     service.ingest()
-    assert service.judged().budgets["fast"].bad == bad
+    assert service.evaluated().budgets["fast"].bad == bad
     service.recommend()
     assert service.recommendation("pool").evidence["budgets_spent"] == hasty

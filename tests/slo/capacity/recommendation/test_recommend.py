@@ -6,7 +6,7 @@ import pytest
 
 from plimsoll.slo import metrics
 from plimsoll.slo.capacity.model.signals import GONE, SIGNALS, read
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.capacity.recommendation.pool_snapshot import look
 from plimsoll.slo.capacity.recommendation.recommend import answer, recommend
@@ -18,13 +18,13 @@ def test_a_queue_at_the_limit_holds_and_above_it_adds_as_many_nodes_as_the_queue
     at_limit = recommend(POOL, (replica("a", waiting=20), replica("b", waiting=20)), NOW)
     assert (at_limit.action, at_limit.nodes, at_limit.recommended_nodes) == ("hold", 0, 2)
     above = recommend(POOL, (replica("a", waiting=50), replica("b", waiting=0)), NOW)
-    assert (above.action, above.nodes, above.recommended_nodes) == ("add", 1, 3)
+    assert (above.action, above.nodes, above.recommended_nodes) == ("scale_out", 1, 3)
     assert any("50 requests wait, 25 per node: above the limit of 20" in reason for reason in above.reasons)
 
 
 def test_the_warm_spare_is_used_first_and_replaced_behind() -> None:
     found = recommend(POOL, (replica("a", waiting=70),), NOW)
-    assert (found.action, found.nodes) == ("add", 3)
+    assert (found.action, found.nodes) == ("scale_out", 3)
     assert found.reasons[-3:] == [
         "activate 1 warm spare first: serving in about 5s",
         "start 2 cold nodes: serving in about 150s",
@@ -32,7 +32,7 @@ def test_the_warm_spare_is_used_first_and_replaced_behind() -> None:
     ]
 
 
-@pytest.mark.parametrize(("kv", "action"), [(0.85, "hold"), (0.86, "add")])
+@pytest.mark.parametrize(("kv", "action"), [(0.85, "hold"), (0.86, "scale_out")])
 def test_a_kv_cache_above_its_limit_for_minutes_adds_a_node(kv: float, action: str) -> None:
     assert recommend(POOL, (replica("a", kv=kv), replica("b", kv=kv)), NOW).action == action
 
@@ -46,13 +46,13 @@ def test_the_pools_limits_hold() -> None:
     assert (most.recommended_nodes, most.nodes) == (4, 2)
     assert any("at most 4 nodes" in reason for reason in most.reasons)
     few = recommend(replace_min(3), (replica("a"), replica("b")), NOW)
-    assert (few.action, few.nodes) == ("add", 1)
+    assert (few.action, few.nodes) == ("scale_out", 1)
     assert any("at least 3" in reason for reason in few.reasons)
 
 
 def test_a_node_is_released_only_when_the_others_could_have_carried_the_whole_hold_time() -> None:
     quiet = (replica("a", kv=0.4), replica("b", kv=0.42))
-    assert (found := recommend(POOL, quiet, NOW)).action == "release", found.reasons
+    assert (found := recommend(POOL, quiet, NOW)).action == "scale_in", found.reasons
     assert (found.nodes, found.recommended_nodes) == (1, 1)
     assert recommend(POOL, (replica("a", kv=0.4), replica("b", kv=0.43)), NOW).action == "hold"
     queued = replace(quiet[0], waiting=[*quiet[0].waiting[:-5], (NOW - 60, 1.0), *quiet[0].waiting[-4:]])
@@ -82,27 +82,27 @@ def test_a_pool_that_nobody_sees_is_insufficient_data() -> None:
 
 # With a promise: capacity from what was measured ------------------------------------------------------------------
 
-EASY = Promise(2.0, 0.2, 0.9)
+EASY = LatencyTarget(2.0, 0.2, 0.9)
 
 
 def test_a_burst_is_answered_at_once_with_the_nodes_that_measured_capacity_asks_for() -> None:
-    drowning = planned(served("a", [30] * 30 + [90] * 4))
-    assert (drowning.action, drowning.recommended_nodes) == ("add", 4)
-    assert drowning.evidence["capacity_tokens_per_second_per_replica"] == 3000
-    assert drowning.evidence["nodes_to_drain"] == 4
-    assert "a replica did 3,000 tokens/s when it was full" in drowning.reasons[0]
-    assert "start 2 cold nodes: serving in about 150s" in drowning.reasons
+    saturated = planned(served("a", [30] * 30 + [90] * 4))
+    assert (saturated.action, saturated.recommended_nodes) == ("scale_out", 4)
+    assert saturated.evidence["capacity_tokens_per_second_per_replica"] == 3000
+    assert saturated.evidence["nodes_to_drain"] == 4
+    assert "a replica did 3,000 tokens/s when it was full" in saturated.reasons[0]
+    assert "start 2 cold nodes: serving in about 150s" in saturated.reasons
 
 
-@pytest.mark.parametrize(("waiting", "action", "nodes"), [(20, "hold", 1), (21, "add", 2), (45, "add", 2)])
+@pytest.mark.parametrize(("waiting", "action", "nodes"), [(20, "hold", 1), (21, "scale_out", 2), (45, "scale_out", 2)])
 def test_a_warm_spare_helps_with_a_queue_that_is_gone_before_a_cold_node_comes(
     waiting: int, action: str, nodes: int
 ) -> None:
-    found = planned(served("a", [10] * 100 + [45 + waiting]), promise=Promise(2.0, 0.2, 0.85))
+    found = planned(served("a", [10] * 100 + [45 + waiting]), promise=LatencyTarget(2.0, 0.2, 0.85))
     assert (found.evidence["nodes_to_drain"], found.evidence["nodes_to_keep_objective"]) == (1, 1)
     assert (found.action, found.recommended_nodes) == (action, nodes)
     said = any(f"{waiting} requests wait" in reason for reason in found.reasons)
-    assert said == ("activate 1 warm spare first: serving in about 5s" in found.reasons) == (action == "add")
+    assert said == ("activate 1 warm spare first: serving in about 5s" in found.reasons) == (action == "scale_out")
 
 
 def test_nodes_on_their_way_are_counted() -> None:
@@ -117,13 +117,13 @@ def test_a_burst_of_the_last_quarter_of_an_hour_is_expected_again_and_its_nodes_
         return planned(*(served(name, arriving, most=30) for name in "abc"))
 
     kept = burst(58)  # 15 min are 60 slots of 15 s
-    assert kept.action in ("hold", "add")
+    assert kept.action in ("hold", "scale_out")
     assert any("on the traffic of the last 15m" in reason for reason in kept.reasons)
     past = burst(62)
-    assert (past.action, past.evidence["nodes_to_keep_objective"]) == ("release", 2)
+    assert (past.action, past.evidence["nodes_to_keep_objective"]) == ("scale_in", 2)
     assert past.evidence["capacity_tokens_per_second_per_replica"] == 2000, "what a replica can do is remembered longer"
     calm = planned(served("a", FULL_ONCE), served("b", IDLE), served("c", [0] * 82))
-    assert calm.action == "release"
+    assert calm.action == "scale_in"
     assert calm.recommended_nodes == calm.evidence["nodes_to_keep_objective"] < 3
     assert any("would have kept the objective" in reason for reason in calm.reasons)
 
@@ -146,9 +146,9 @@ def test_without_a_promise_or_a_full_replica_the_documents_rule_stands() -> None
 )
 def test_what_is_not_known_never_scales_in_and_is_said(case: str, second: list[Series], says: str) -> None:
     both = planned(served("a", FULL_ONCE), served("b", IDLE))
-    assert (both.action, both.recommended_nodes) == ("release", 1), "with everything known it would"
+    assert (both.action, both.recommended_nodes) == ("scale_in", 1), "with everything known it would"
     found = planned(served("a", FULL_ONCE), second)
-    assert found.action in ("hold", "add"), case
+    assert found.action in ("hold", "scale_out"), case
     assert any(says in reason for reason in found.reasons), found.reasons
 
 
@@ -193,7 +193,7 @@ def test_blindness_never_shrinks_a_pool_but_what_was_released_is_not_waited_for(
 def test_holding_never_brings_back_what_was_just_released() -> None:
     quiet = read([item for name in "abc" for item in served(name, QUIET)], NOW)
     last = recommend(POOL, quiet, NOW, None)
-    assert (last.action, last.recommended_nodes) == ("release", 2)
+    assert (last.action, last.recommended_nodes) == ("scale_in", 2)
     # One request waits: nothing more is released; the third node has not stopped yet, and two more are on their way.
     now_waiting = read([item for name in "abc" for item in served(name, QUIET, odd={"waiting": 1.0})], NOW)
     for pending in (0, 2):
@@ -210,12 +210,12 @@ def test_without_a_plan_one_release_is_watched_for_the_hold_time_before_the_next
     gone = [served("c", QUIET, ago=ago) for ago in (100, 310)]
     left = [item for name in "ab" for item in served(name, QUIET)]
     early, late = (recommend(POOL, read([*left, *found], NOW), NOW, last=_two()) for found in gone)
-    assert (early.action, late.action) == ("hold", "release")
+    assert (early.action, late.action) == ("hold", "scale_in")
     assert any("observed alone for 5m" in reason for reason in early.reasons)
 
 
 def _two() -> Recommendation:
-    return Recommendation("pool", "release", 1, 3, 2, [], {}, 1.0, NOW - 400)
+    return Recommendation("pool", "scale_in", 1, 3, 2, [], {}, 1.0, NOW - 400)
 
 
 # The source was dead for a while -----------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def blinded(series: list[Series], since: float, until: float) -> list[Series]:
     ]
 
 
-@pytest.mark.parametrize(("dead", "action"), [(90, "release"), (240, "hold")])
+@pytest.mark.parametrize(("dead", "action"), [(90, "scale_in"), (240, "hold")])
 def test_time_in_which_nobody_looked_is_not_observed(dead: float, action: str) -> None:
     both = [blinded(served(name, load), 30 + dead, 30) for name, load in (("a", FULL_ONCE), ("b", IDLE))]
     found = planned(*both)
@@ -241,7 +241,7 @@ def test_a_replica_that_does_not_come_back_with_the_source_is_missed_however_lon
     first = blinded(served("a", FULL_ONCE), 900, 60)
     second = blinded(served("b", IDLE), 900, -1)
     back = planned(first, second)
-    assert (back.action, back.recommended_nodes) in [("hold", 2), ("add", 3)]
+    assert (back.action, back.recommended_nodes) in [("hold", 2), ("scale_out", 3)]
     assert back.evidence["replicas_unseen"] == ["b"]
     assert any("b cannot be seen" in reason for reason in back.reasons)
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from plimsoll.slo.capacity.model.signals import read
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.models import Alternative, Recommendation, RecommendationOut
 from plimsoll.slo.capacity.recommendation.recommend import recommend
 from plimsoll.slo.spec.objectives import Pool
@@ -37,10 +37,10 @@ def by_nodes(found: Recommendation) -> dict[int, Alternative]:
         (recommend(POOL, (), NOW), "no_data", "nothing is known"),
         (planned(served("a", [30] * 30 + [90] * 4)), "demand", "to catch up"),
         (
-            planned(served("a", [*([90] * 2), *([0] * 8), *([30] * 40)]), promise=Promise(2.0, 0.2, 0.999)),
+            planned(served("a", [*([90] * 2), *([0] * 8), *([30] * 40)]), promise=LatencyTarget(2.0, 0.2, 0.999)),
             *("objective", "would have had at most"),
         ),
-        (planned(served("a", [10] * 100 + [66]), promise=Promise(2.0, 0.2, 0.85)), "queue", "requests wait"),
+        (planned(served("a", [10] * 100 + [66]), promise=LatencyTarget(2.0, 0.2, 0.85)), "queue", "requests wait"),
         (planned(served("a", FULL_ONCE), served("b", IDLE)), "scale_in", "would have kept the objective"),
         (planned(served("a", FULL_ONCE), served("b", IDLE, ago=90)), "hold", "to catch up"),
     ],
@@ -58,25 +58,27 @@ def test_what_was_released_before_and_has_not_stopped_yet_is_still_a_release() -
     both = (served("a", FULL_ONCE), served("b", IDLE))
     first = planned(*both)
     replicas = read([item for found in both for item in found], NOW)
-    again = recommend(POOL, replicas, NOW, Promise(2.0, 0.2, 0.95), last=first)
-    assert (again.action, again.recommended_nodes, again.rule) == ("release", 1, "scale_in")
+    again = recommend(POOL, replicas, NOW, LatencyTarget(2.0, 0.2, 0.95), last=first)
+    assert (again.action, again.recommended_nodes, again.rule) == ("scale_in", 1, "scale_in")
 
 
-@pytest.mark.parametrize(("waiting", "action"), [(20, "release"), (21, "hold")])
+@pytest.mark.parametrize(("waiting", "action"), [(20, "scale_in"), (21, "hold")])
 def test_nothing_is_released_or_called_off_while_more_wait_than_the_limit(waiting: int, action: str) -> None:
     # Two nodes would do for what comes, and four are there or ordered; but 40 or 42 requests wait at two of them.
     each = [250, *([0] * 6), *([5] * 82), 45 + waiting]
-    found = planned(served("a", each), served("b", each), pending=2, promise=Promise(20.0, 20.0, 0.9))
+    found = planned(served("a", each), served("b", each), pending=2, promise=LatencyTarget(20.0, 20.0, 0.9))
     assert found.action == action, found.reasons
     said = "no release while 42 requests wait: above the limit of 20 per node"
     assert (said in found.reasons) == (action == "hold")
 
 
-@pytest.mark.parametrize(("ago", "action"), [(0, "release"), (45, "hold")])
+@pytest.mark.parametrize(("ago", "action"), [(0, "scale_in"), (45, "hold")])
 def test_a_hold_time_shorter_than_the_last_sample_is_old_releases_nothing(ago: float, action: str) -> None:
-    short = msgspec.structs.replace(POOL, timing=msgspec.structs.replace(POOL.timing, scale_in_hold=Duration(30)))
+    short = msgspec.structs.replace(
+        POOL, timing=msgspec.structs.replace(POOL.timing, scale_in_stabilization=Duration(30))
+    )
     both = [item for name, load in (("a", FULL_ONCE), ("b", IDLE)) for item in served(name, load, ago=ago)]
-    assert recommend(short, read(both, NOW), NOW, Promise(2.0, 0.2, 0.95)).action == action
+    assert recommend(short, read(both, NOW), NOW, LatencyTarget(2.0, 0.2, 0.95)).action == action
 
 
 # What else -------------------------------------------------------------------------------------------------------
@@ -105,7 +107,7 @@ def test_one_fewer_one_more_and_as_many_as_there_are_stand_beside_the_answer_nea
     ],
 )
 def test_one_fewer_is_refused_by_what_users_would_feel_or_else_by_the_rule_that_asked(target: float, why: str) -> None:
-    found = planned(served("a", [20] * 120 + [60, 45, 45, 45]), promise=Promise(2.0, 2.0, target))
+    found = planned(served("a", [20] * 120 + [60, 45, 45, 45]), promise=LatencyTarget(2.0, 2.0, target))
     assert (found.recommended_nodes, found.rule) == (2, "demand")
     assert why in by_nodes(found)[1].why, found.alternatives
 
@@ -116,7 +118,7 @@ def test_what_a_losing_rule_asked_for_is_told_with_its_name() -> None:
     assert by_nodes(found)[1].asked_by == ["demand"]
     assert by_nodes(found)[4].asked_by == []
     assert by_nodes(found)[4].why == "no rule asks for it: no more would be in time"
-    burst = planned(served("a", [20] * 120 + [60, 45, 45, 45]), promise=Promise(2.0, 2.0, 0.9))
+    burst = planned(served("a", [20] * 120 + [60, 45, 45, 45]), promise=LatencyTarget(2.0, 2.0, 0.9))
     assert by_nodes(burst)[3].why == "no rule asks for it: 100.0% in time instead of 99.6%"
 
 
@@ -124,7 +126,7 @@ def test_fewer_are_refused_while_blind_for_the_reason_that_nothing_is_released()
     found = planned(served("a", FULL_ONCE), served("b", IDLE, ago=90))
     assert (found.action, by_nodes(found)[1].why) == ("hold", "no release while b cannot be seen")
     unplanned = recommend(POOL, (replica("a", kv=0.2), replica("b", kv=0.2), replica("c", kv=0.2)), NOW)
-    assert (unplanned.action, unplanned.recommended_nodes) == ("release", 2)
+    assert (unplanned.action, unplanned.recommended_nodes) == ("scale_in", 2)
     assert by_nodes(unplanned)[1].why == "one is released at a time before a replica was seen full"
     assert by_nodes(unplanned)[3].why == "2 are enough"
     assert (
@@ -153,7 +155,7 @@ def test_the_share_in_time_is_told_for_now_and_for_the_answer_beside_what_was_pr
 
 
 def test_what_waits_now_is_ahead_of_what_comes() -> None:
-    found = planned(served("a", [*FULL_ONCE, 200]), promise=Promise(2.0, 2.0, 0.9))
+    found = planned(served("a", [*FULL_ONCE, 200]), promise=LatencyTarget(2.0, 2.0, 0.9))
     # By the traffic alone four nodes are in time for 93.2 %: what waits is late already, and delays who comes next.
     assert (found.recommended_nodes, found.evidence["late_share_by_nodes"]["4"]) == (4, 0.0684)
     assert found.expected.recommended == 0.9184
@@ -161,7 +163,7 @@ def test_what_waits_now_is_ahead_of_what_comes() -> None:
 
 @pytest.mark.parametrize(("target", "said"), [(0.918, False), (0.919, True)])
 def test_where_the_answer_is_not_expected_to_be_enough_it_says_so(target: float, said: bool) -> None:
-    found = planned(served("a", [*FULL_ONCE, 200]), promise=Promise(2.0, 2.0, target))
+    found = planned(served("a", [*FULL_ONCE, 200]), promise=LatencyTarget(2.0, 2.0, target))
     assert (found.recommended_nodes, found.expected.recommended) == (POOL.nodes.max, 0.9184)
     late = (
         "even with 4 nodes 8.2% of the traffic of the last 15m would be late, by queue replay; promised: at most 8.1%"
@@ -172,11 +174,14 @@ def test_where_the_answer_is_not_expected_to_be_enough_it_says_so(target: float,
 @pytest.mark.parametrize(
     ("found", "why"),
     [
-        (recommend(POOL, (replica("a"),), NOW, Promise(2.0, 0.2, 0.95)), "what requests arrive is not known"),
+        (recommend(POOL, (replica("a"),), NOW, LatencyTarget(2.0, 0.2, 0.95)), "what requests arrive is not known"),
         (planned(served("a", [10] * 80)), "not known before a replica was seen full"),
         (planned(served("a", [50, *([0] * 80)])), "no request came lately"),
         (planned(served("a", BURST), promise=None), "the pool has no objective on time to first token or per token"),
-        (recommend(POOL, (), NOW, Promise(2.0, 0.2, 0.95)), "no replica of this pool has been seen in the last minute"),
+        (
+            recommend(POOL, (), NOW, LatencyTarget(2.0, 0.2, 0.95)),
+            "no replica of this pool has been seen in the last minute",
+        ),
     ],
 )
 def test_what_is_not_known_is_null_with_its_reason(found: Recommendation, why: str) -> None:
@@ -190,7 +195,7 @@ def test_what_is_not_known_is_null_with_its_reason(found: Recommendation, why: s
 
 
 def priced(pool: Pool) -> Recommendation:
-    return recommend(pool, read(served("a", [30] * 30 + [90] * 4), NOW), NOW, Promise(2.0, 0.2, 0.95))
+    return recommend(pool, read(served("a", [30] * 30 + [90] * 4), NOW), NOW, LatencyTarget(2.0, 0.2, 0.95))
 
 
 def test_the_price_of_now_of_the_answer_and_of_what_else_and_unknown_without_one() -> None:
@@ -206,7 +211,7 @@ def test_the_price_of_now_of_the_answer_and_of_what_else_and_unknown_without_one
 def test_spot_nodes_are_priced_as_spot_on_both_sides() -> None:
     load = [250, 0, 0, 0, 0, 0, *([20] * 82)]
     four = read([item for name in "abc" for item in served(name, load)] + served("d", [20] * 5), NOW)
-    found = recommend(spot_pool(), four, NOW, Promise(2.0, 0.2, 0.9))
+    found = recommend(spot_pool(), four, NOW, LatencyTarget(2.0, 0.2, 0.9))
     assert (found.action, found.evidence["mix"]["spot"]) == ("hold", 2)
     assert (found.cost.usd_per_hour_now, found.cost.usd_per_hour_difference) == (11.2, 0.0)
     # Of three nodes, two of which must be left, one may be on spot; of five two.

@@ -7,7 +7,7 @@ import pytest
 
 from plimsoll.slo.capacity.model.signals import ReplicaSignals, read
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.capacity.recommendation.recommend import recommend
 from plimsoll.slo.capacity.recommendation.spot import Need, allowed, mix
@@ -82,7 +82,7 @@ def replicas(quiet: int = 30, **odd: Any) -> tuple[ReplicaSignals, ...]:
 
 
 def asked(one: Pool, found: tuple[ReplicaSignals, ...], last: Recommendation | None = None) -> Recommendation:
-    return recommend(one, found, NOW, Promise(2.0, 0.2, 0.9), last=last)
+    return recommend(one, found, NOW, LatencyTarget(2.0, 0.2, 0.9), last=last)
 
 
 def test_nodes_that_are_there_because_scale_in_waits_may_be_on_spot_and_without_spot_nothing_changes() -> None:
@@ -103,10 +103,14 @@ def test_nodes_that_are_there_because_scale_in_waits_may_be_on_spot_and_without_
 
 def test_a_release_that_is_tried_is_priced_with_its_mix() -> None:
     found = recommend(
-        pool(), replicas(20), NOW, Promise(2.0, 0.2, 0.9), engine=Calibrated(load_steps("70b-fp8-h100-tp4"), Limits())
+        pool(),
+        replicas(20),
+        NOW,
+        LatencyTarget(2.0, 0.2, 0.9),
+        engine=Calibrated(load_steps("70b-fp8-h100-tp4"), Limits()),
     )
     assert (found.action, found.current_nodes, found.recommended_nodes, found.expected.by) == (
-        "release",
+        "scale_in",
         4,
         2,
         "simulation",
@@ -120,7 +124,7 @@ def test_nodes_that_only_work_off_a_backlog_may_be_on_spot() -> None:
     # 9,333 tokens/s in the last minute take four of 2,700, the 290,000 that wait two more.
     waiting = [*([30] * 81), 190]
     found = asked(pool(), read([item for name in "ab" for item in served(name, waiting)], NOW))
-    assert (found.action, found.nodes, found.recommended_nodes) == ("add", 4, 6)
+    assert (found.action, found.nodes, found.recommended_nodes) == ("scale_out", 4, 6)
     mixed = found.evidence["mix"]
     assert (mixed["needed_without_spot"], mixed["spot"], mixed["on_demand"]) == (4, 2, 4)
     assert (mixed["add_spot_at_most"], mixed["add_on_demand_at_least"]) == (2, 2)
@@ -170,9 +174,9 @@ def test_the_kv_cache_must_fit_what_is_left(kv: float, needed: int) -> None:
     ],
 )
 def test_a_wrong_spot_price_or_share_is_refused_with_path_and_fix(spot: str, path: str, says: str) -> None:
-    with pytest.raises(SpecError) as refused:
+    with pytest.raises(SpecError) as rejected:
         pool(spot)
-    assert str(refused.value).startswith(f"{path}: ") and says in str(refused.value), refused.value
+    assert str(rejected.value).startswith(f"{path}: ") and says in str(rejected.value), rejected.value
 
 
 def test_a_spot_price_just_below_is_read() -> None:
