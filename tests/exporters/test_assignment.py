@@ -201,8 +201,8 @@ def test_memory_is_split_as_far_as_it_is_told_and_never_guessed(tmp_path: Path) 
 
 
 def documented(heading: str) -> str:
-    """The query under a heading of docs/gpus.md."""
-    text = (ROOT / "docs" / "gpus.md").read_text()
+    """The query under a heading of docs/explanation/gpu-attribution.md."""
+    text = (ROOT / "docs" / "explanation" / "gpu-attribution.md").read_text()
     (query,) = re.findall(rf"^### {heading}$.*?^```promql\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[:1]
     return str(query)
 

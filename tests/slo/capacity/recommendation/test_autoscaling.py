@@ -12,7 +12,7 @@ from plimsoll.slo.spec import objectives
 POOL = objectives.load((ROOT / "slo" / "objectives.yaml").read_text()).pools[0]
 *MANIFESTS, HPA = [
     yaml.safe_load(text)
-    for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "autoscaling.md").read_text(), re.DOTALL)
+    for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "how-to" / "autoscale.md").read_text(), re.DOTALL)
 ]
 
 
