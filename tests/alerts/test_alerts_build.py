@@ -9,6 +9,7 @@ import promql_parser
 import pytest
 import yaml
 
+from each_case import each_case
 from paths import ROOT
 from plimsoll.alerts.build import render
 from plimsoll.alerts.rules import Sites
@@ -54,7 +55,7 @@ def test_prometheus_accepts_every_rule_without_a_lint(tmp_path: Path) -> None:
             assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.get("alert") or rule["record"]))
+@each_case((str(rule.get("alert") or rule["record"]), rule) for rule in RULES)
 def test_a_rule_reads_only_what_the_catalogue_has_or_another_rule_records(rule: dict[str, Any]) -> None:
     recorded = {other["record"] for other in RULES if "record" in other}
     for selector in selectors(rule["expr"]):
@@ -71,7 +72,7 @@ def test_the_recorded_series_are_those_that_others_read_by_name() -> None:
     assert {series.bad_requests(3600), series.bad_requests(86400)} < recorded
 
 
-@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
+@each_case((str(rule["alert"]), rule) for rule in ALERTS)
 def test_an_alert_says_how_bad_who_what_and_where_to_look(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("page", "ticket", "info")
     annotations = rule["annotations"]

@@ -19,11 +19,9 @@ from stack import require, wait_for
 pytestmark = pytest.mark.slow
 
 DEAD_ENGINE = "http://127.0.0.1:9"  # the discard port: nobody listens
-# What a GPU node does not have: the extras' packages.
+# What a GPU node does not have, the extras' packages, and what it does not need.
 FOREIGN = {
-    "alerts",
     "apscheduler",
-    "dashboards",
     "fastapi",
     "grafanalib",
     "httpx",
@@ -31,6 +29,8 @@ FOREIGN = {
     "markdown_it",
     "numpy",
     "pandas",
+    "plimsoll.alerts",
+    "plimsoll.dashboards",
     "sqlalchemy",
 }
 
@@ -141,8 +141,8 @@ def test_it_loads_only_what_a_gpu_node_has(tmp_path: Path) -> None:
     env = FakeNvml(tmp_path).env | {"PYTHONPROFILEIMPORTTIME": "1"}  # Python logs each import
     with exporting(tmp_path, "--engine", DEAD_ENGINE, env=env) as exporter:
         exporter.values()
-        imports = re.findall(r"^import time:.*\| +(\w+)", exporter.said(), re.MULTILINE)
-    assert {"exporters", "uvicorn", "pynvml"} <= set(imports)
+        imports = re.findall(r"^import time:.*\| +((?:plimsoll\.)?\w+)", exporter.said(), re.MULTILINE)
+    assert {"plimsoll.exporters", "uvicorn", "pynvml"} <= set(imports)
     assert not FOREIGN & set(imports)
 
 

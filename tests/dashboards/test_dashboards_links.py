@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, unquote, urlparse
 import pytest
 
 from boards import BY_UID, RULES, SPEC, each_board, each_panel
+from each_case import each_case
 from paths import ROOT
 from plimsoll.dashboards import drilldown
 from plimsoll.dashboards.build import boards
@@ -21,7 +22,7 @@ ALERTS = [rule for rule in RULES if "alert" in rule]
 
 
 # Links ------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("panel", [value for value in vars(links).values() if isinstance(value, links.Panel)], ids=str)
+@each_case((str(value), value) for value in vars(links).values() if isinstance(value, links.Panel))
 def test_every_panel_that_an_alert_may_name_exists(panel: links.Panel) -> None:
     titles = {found["title"]: found["id"] for found in panels(BY_UID[panel.dashboard])}
     assert titles[panel.title] == panel.id
@@ -109,7 +110,7 @@ def test_links_to_the_service_follow_its_address() -> None:
     assert links.SERVICE_URL not in elsewhere
 
 
-@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
+@each_case((f"{rule['alert']} {rule['labels']['severity']}", rule) for rule in ALERTS)
 def test_an_alerts_link_opens_a_panel_and_sets_variables_that_it_has(rule: Mapping[str, Any]) -> None:
     parts = urlparse(rule["annotations"]["dashboard_url"])
     board = BY_UID[parts.path.removeprefix("/d/")]

@@ -19,14 +19,12 @@ from typing import Any
 
 import httpx
 
+from past_fleet import EPOCH, INCIDENTS, MINUTE, SPEC, past
+from plimsoll.dashboards.build import boards
+from stack import require
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(ROOT), str(HERE.parent)]  # what pytest does for tests
-
-from past_fleet import EPOCH, INCIDENTS, MINUTE, SPEC, past  # noqa: E402
-from plimsoll.dashboards.build import boards  # noqa: E402
-from stack import require  # noqa: E402
-
 CACHE = ROOT / ".cache" / "pictures"
 OUT = ROOT / "docs" / "img"
 CHOSEN = {"replica": {"replica": "node-1"}}  # what is chosen in a picture; everything where nothing is

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping
 
-import pytest
 import yaml
 
+from each_case import each_case
 from paths import ROOT
 from plimsoll.alerts.build import render as render_alerts
 from plimsoll.dashboards.build import boards
@@ -19,11 +19,9 @@ SPEC = load(OBJECTIVES)
 RENDERED = boards(SPEC)
 BOARDS: Mapping[str, Dashboard] = {name: json.loads(text) for name, text in RENDERED.items()}
 BY_UID = {board["uid"]: board for board in BOARDS.values()}
-PANELS = [
-    pytest.param(panel, id=f"{name}:{panel['title']}") for name, board in BOARDS.items() for panel in panels(board)
-]
+PANELS = [(f"{name}: {panel['title']}", panel) for name, board in BOARDS.items() for panel in panels(board)]
 QUERIES = [
-    pytest.param(query.expr, id=f"{name}:{query.panel}:{query.ref}")
+    (f"{name}: {query.panel} {query.ref}", query.expr)
     for name, board in BOARDS.items()
     for query in (*panel_queries(board), *variable_queries(board), *annotation_queries(board))
 ]
@@ -54,6 +52,6 @@ RECORDED: Mapping[str, set[str]] = {
     recorded.FINGERPRINT: {"pool", "fingerprint", "region"},
 }
 
-each_board = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS.keys())
-each_panel = pytest.mark.parametrize("panel", PANELS)
-each_query = pytest.mark.parametrize("expr", QUERIES)
+each_board = each_case(BOARDS.items())
+each_panel = each_case(PANELS)
+each_query = each_case(QUERIES)

@@ -1,4 +1,4 @@
-"""What several test modules share of bounds world."""
+"""The small world's objectives file with another indicator and another `off_bucket` policy."""
 
 from plimsoll.slo.spec.objectives import Spec, load
 from world import SPEC_TEXT

@@ -1,4 +1,4 @@
-"""What several test modules share of demo process."""
+"""The demo fleet as a process on two free ports, with requests to its replicas."""
 
 import socket
 import subprocess

@@ -1,4 +1,4 @@
-"""What several test modules share of live world."""
+"""Pages of replicas as they stand at one moment, and the live findings about an objectives file."""
 
 from collections.abc import Mapping, Sequence
 

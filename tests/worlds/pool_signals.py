@@ -1,4 +1,4 @@
-"""What several test modules share of pool signals."""
+"""Signals and raw series of replicas at one moment, and the recommendation that they lead to."""
 
 import msgspec
 

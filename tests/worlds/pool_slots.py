@@ -1,4 +1,4 @@
-"""What several test modules share of pool slots."""
+"""Forty minutes of a pool with a burst and a restart, counted into the pool's slots."""
 
 from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import SLOT

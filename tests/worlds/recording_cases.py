@@ -1,4 +1,4 @@
-"""What several test modules share of recording cases."""
+"""Input series of recording rules for promtool: counters, first-token histograms and judged requests."""
 
 from plimsoll.slo.metrics import OBJECTIVE_REQUESTS, TTFT
 from promtool import counter, series

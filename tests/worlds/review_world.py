@@ -1,4 +1,4 @@
-"""What several test modules share of review world."""
+"""One ISO week of a priced pool's slots, for the weekly review."""
 
 from plimsoll.slo.calendar import WEEK, start_of
 from plimsoll.slo.spec.objectives import Spec, load

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import pytest
 from fastapi.testclient import TestClient
 
-from changes_world import INCIDENT
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.metrics import EXCLUDED
@@ -15,7 +14,7 @@ from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import new_token
 from plimsoll.slo.spec.objectives import SpecError, load
-from service_world import NOW, T0, world
+from service_world import INCIDENT, NOW, T0, world
 from world import SPEC_TEXT, spec
 
 # The world's requests come every 3.6 s; the incident's are all in the slot from minute 40 to 45, which goes out whole.

@@ -6,12 +6,11 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import event
 
-from changes_world import INCIDENT
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import holder, new_token, read_tokens, token
-from service_world import NOW, T0, world
+from service_world import INCIDENT, NOW, T0, world
 from world import spec
 
 Opener = Callable[[str], Ledger]
