@@ -1,6 +1,5 @@
 """Every file of `alerts/generated`, from the objectives alone: the same input gives the same bytes."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from plimsoll.alerts.burn_rate import burn_alerts
@@ -25,19 +24,30 @@ MEMORY_EVERY = 60
 def render(spec: Spec, sites: Sites | None = None, receivers: Receivers | None = None) -> dict[str, str]:
     """Write every generated file as name -> text. `sites` begin the links, `receivers` say where alerts go."""
     sites, receivers = sites or Sites(), receivers or Receivers()
-    objectives = [_objective_group(spec, objective).as_group(sites) for objective in spec.objectives]
-    parts = {"health": health_alerts(spec), "gpu": gpu_alerts(spec), "watching": watching_alerts()}
-    health = [Group(name, HEALTH_EVERY, alerts).as_group(sites) for name, alerts in parts.items()]
-    fleet = [group.as_group(sites) for group in _fleet_groups(spec)]
-    return {
-        "objectives.rules.yml": to_yaml({"groups": objectives}, "Recorded series and burn-rate alerts."),
-        "health.rules.yml": to_yaml({"groups": health}, "Saturation and health alerts."),
-        "fleet.rules.yml": to_yaml({"groups": fleet}, "Recorded series for dashboards, and the fingerprints."),
-        "alertmanager.yml": to_yaml(config(spec, receivers, sites), "For Alertmanager 0.25 and later."),
-        "kubernetes/objectives.yaml": _prometheus_rule("plimsoll-objectives", objectives),
-        "kubernetes/health.yaml": _prometheus_rule("plimsoll-health", health),
-        "kubernetes/fleet.yaml": _prometheus_rule("plimsoll-fleet", fleet),
+    heads = {
+        "objectives": "Recorded series and burn-rate alerts.",
+        "health": "Saturation and health alerts.",
+        "fleet": "Recorded series for dashboards, and the fingerprints.",
     }
+    rules = {f"{name}.rules.yml": to_yaml(found, heads[name]) for name, found in _rules(spec, sites).items()}
+    return {**rules, "alertmanager.yml": to_yaml(config(spec, receivers, sites), "For Alertmanager 0.25 and later.")}
+
+
+def render_kubernetes(spec: Spec, sites: Sites) -> dict[str, str]:
+    """Write the same rules for the Prometheus operator, as name -> text of one PrometheusRule each."""
+    return {
+        f"kubernetes/{name}.yaml": _prometheus_rule(f"plimsoll-{name}", found)
+        for name, found in _rules(spec, sites).items()
+    }
+
+
+def _rules(spec: Spec, sites: Sites) -> dict[str, dict[str, Any]]:
+    """Return what each rule file holds, by the file's first name."""
+    objectives = [_objective_group(spec, objective) for objective in spec.objectives]
+    parts = {"health": health_alerts(spec), "gpu": gpu_alerts(spec), "watching": watching_alerts()}
+    health = [Group(name, HEALTH_EVERY, alerts) for name, alerts in parts.items()]
+    files = {"objectives": objectives, "health": health, "fleet": _fleet_groups(spec)}
+    return {name: {"groups": [group.as_group(sites) for group in groups]} for name, groups in files.items()}
 
 
 def _objective_group(spec: Spec, objective: Objective) -> Group:
@@ -55,12 +65,11 @@ def _fleet_groups(spec: Spec) -> list[Group]:
     ]
 
 
-def _prometheus_rule(name: str, groups: Sequence[dict[str, Any]]) -> str:
-    """Wrap the same groups for the Prometheus operator."""
+def _prometheus_rule(name: str, rules: dict[str, Any]) -> str:
     document = {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
         "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "plimsoll"}},
-        "spec": {"groups": list(groups)},
+        "spec": rules,
     }
     return to_yaml(document, "For the Prometheus operator.")

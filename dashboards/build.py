@@ -27,5 +27,9 @@ def boards(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
 
 def render(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
     """Texts of all files by name: the dashboards, and what provisions them."""
-    found = boards(spec, service)
-    return {**found, **provisioning.files(found)}
+    return {**boards(spec, service), **provisioning.files()}
+
+
+def render_kubernetes(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
+    """Texts of the ConfigMaps that hold the same dashboards and data sources, by name."""
+    return provisioning.config_maps(boards(spec, service))

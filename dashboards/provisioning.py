@@ -26,8 +26,11 @@ _PROMETHEUS = {
 _TEMPO = {"name": "Tempo", "uid": "tempo", "type": "tempo", "access": "proxy", "url": "${TEMPO_URL}"}
 
 
-def files(boards: Mapping[str, str]) -> dict[str, str]:
-    """Texts of all provisioning files by name, for dashboards given as file name -> JSON text. Pure: same input, same bytes."""
+_SOURCES = {"apiVersion": 1, "datasources": [_PROMETHEUS, _TEMPO]}
+
+
+def files() -> dict[str, str]:
+    """Texts of the provisioning files by name, for a Grafana that reads folders."""
     provider = {
         "name": "plimsoll",
         "folder": FOLDER,
@@ -36,20 +39,17 @@ def files(boards: Mapping[str, str]) -> dict[str, str]:
         "allowUiUpdates": False,
         "options": {"path": PATH},
     }
-    sources = {"apiVersion": 1, "datasources": [_PROMETHEUS, _TEMPO]}
     return {
         "provisioning/dashboards/plimsoll.yml": _yaml({"apiVersion": 1, "providers": [provider]}),
-        "provisioning/datasources/plimsoll.yml": _yaml(sources),
-        "kubernetes/datasources.yaml": _config_map(
-            "datasources", "grafana_datasource", {"plimsoll.yaml": _yaml(sources)}
-        ),
-        **{
-            f"kubernetes/{name.removesuffix('.json')}.yaml": _config_map(
-                name.removesuffix(".json"), "grafana_dashboard", {name: text}
-            )
-            for name, text in boards.items()
-        },
+        "provisioning/datasources/plimsoll.yml": _yaml(_SOURCES),
     }
+
+
+def config_maps(boards: Mapping[str, str]) -> dict[str, str]:
+    """Texts of the ConfigMaps by name, for dashboards given as file name -> JSON text."""
+    maps = {"datasources": ("grafana_datasource", {"plimsoll.yaml": _yaml(_SOURCES)})}
+    maps |= {name.removesuffix(".json"): ("grafana_dashboard", {name: text}) for name, text in boards.items()}
+    return {f"kubernetes/{name}.yaml": _config_map(name, label, data) for name, (label, data) in maps.items()}
 
 
 def _config_map(name: str, label: str, data: dict[str, str]) -> str:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from plimsoll import alerts, dashboards
 from plimsoll.alerts.build import render as render_alerts
+from plimsoll.alerts.build import render_kubernetes as render_kubernetes_alerts
 from plimsoll.alerts.receivers import PAGERDUTY, SECRETS, SLACK, Receivers
 from plimsoll.alerts.rules import Sites
 from plimsoll.compose.inputs import UserError, read_objectives
 from plimsoll.dashboards.build import render as render_dashboards
+from plimsoll.dashboards.build import render_kubernetes as render_kubernetes_dashboards
 from plimsoll.slo import links
 from plimsoll.slo.spec.objectives import Spec
 
@@ -23,6 +25,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("build", help="write rules, routing and dashboards", description=__doc__)
     parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: the packaged one)")
     parser.add_argument("--out", metavar="DIR", help="folder to write to (default: the committed generated/ folders)")
+    parser.add_argument(
+        "--kubernetes",
+        action="store_true",
+        help="also write DIR/alerts/kubernetes (PrometheusRules) and DIR/dashboards/kubernetes (ConfigMaps); needs --out",
+    )
     to = parser.add_argument_group("where alerts go (secrets are read by Alertmanager from files, never written)")
     to.add_argument("--pages", metavar="WHERE", default=PAGERDUTY, help="pagerduty, slack or a webhook's URL")
     to.add_argument("--tickets", metavar="WHERE", default="", help="the same; default: only Alertmanager's own page")
@@ -39,8 +46,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def rendered(spec: Spec, sites: Sites | None = None, receivers: Receivers | None = None) -> dict[str, dict[str, str]]:
-    """Return {part: {file name: text}} of everything that is generated."""
-    return {"alerts": render_alerts(spec, sites, receivers), "dashboards": render_dashboards(spec)}
+    """Return {part: {file name: text}} of everything that is generated and committed."""
+    sites = sites or Sites()
+    return {"alerts": render_alerts(spec, sites, receivers), "dashboards": render_dashboards(spec, sites.service)}
+
+
+def rendered_kubernetes(spec: Spec, sites: Sites) -> dict[str, dict[str, str]]:
+    """Return {part: {file name: text}} of the same rules and dashboards as Kubernetes objects."""
+    return {
+        "alerts": render_kubernetes_alerts(spec, sites),
+        "dashboards": render_kubernetes_dashboards(spec, sites.service),
+    }
 
 
 def _receivers(args: argparse.Namespace) -> Receivers:
@@ -58,8 +74,13 @@ def _receivers(args: argparse.Namespace) -> Receivers:
 
 def run(args: argparse.Namespace) -> int:
     """Write every file, and remove generated files that no longer belong."""
+    if args.kubernetes and args.out is None:
+        raise UserError("--kubernetes: no folder to write to. Give one with --out DIR.")
+    spec = read_objectives(args.objectives)
     sites = Sites(args.service_url.rstrip("/"), args.grafana_url.rstrip("/"))
-    for part, files in rendered(read_objectives(args.objectives), sites, _receivers(args)).items():
+    twins = rendered_kubernetes(spec, sites) if args.kubernetes else {}
+    for part, files in rendered(spec, sites, _receivers(args)).items():
+        files.update(twins.get(part, {}))
         folder = FOLDERS[part] if args.out is None else Path(args.out) / part
         try:
             _write(folder, files)

@@ -11,7 +11,7 @@ import yaml
 
 from each_case import each_case
 from paths import ROOT
-from plimsoll.alerts.build import render
+from plimsoll.alerts.build import render, render_kubernetes
 from plimsoll.alerts.rules import Sites
 from plimsoll.alerts.self_monitoring import FOREIGN
 from plimsoll.slo import links, metrics
@@ -102,9 +102,10 @@ def test_the_same_objectives_give_the_same_bytes() -> None:
 
 
 def test_kubernetes_gets_the_same_groups() -> None:
-    wrapped = [yaml.safe_load(FILES[f"kubernetes/{name}.yaml"]) for name in ("objectives", "health", "fleet")]
+    wrapped = [yaml.safe_load(text) for text in render_kubernetes(SPEC, Sites()).values()]
     assert [group for document in wrapped for group in document["spec"]["groups"]] == GROUPS
-    assert {document["kind"] for document in wrapped} == {"PrometheusRule"}
+    assert {(one["apiVersion"], one["kind"]) for one in wrapped} == {("monitoring.coreos.com/v1", "PrometheusRule")}
+    assert len({one["metadata"]["name"] for one in wrapped}) == len(wrapped) == 3
 
 
 def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
