@@ -15,7 +15,7 @@ WEBHOOK_TOKEN = "PLIMSOLL_WEBHOOK_TOKEN"  # noqa: S105
 
 
 class ListenError(UserError):
-    """The server cannot listen as told; the message is one line with the fix."""
+    """The server can't listen there; the message is one line with the fix."""
 
 
 def read_token(environ: Mapping[str, str], variable: str) -> str | None:
@@ -26,9 +26,9 @@ def read_token(environ: Mapping[str, str], variable: str) -> str | None:
     try:
         token = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ListenError(f"{variable}_FILE: {path} cannot be read: {error}") from error
+        raise ListenError(f"{variable}_FILE: {path} can't be read: {error}. Check the path and its mode.") from error
     if not token:
-        raise ListenError(f"{variable}_FILE: {path} is empty; put the token in its first line")
+        raise ListenError(f"{variable}_FILE: {path} is empty. Put the token in its first line.")
     return token
 
 
@@ -36,14 +36,14 @@ def open_socket(host: str, port: int, token: str | None, variable: str) -> socke
     """Bind and listen. Raises ListenError if others could reach the page without a token, or the address is not free."""
     if token is None and not _is_loopback(host):
         raise ListenError(
-            f"--listen {host}:{port} is reachable from other machines; "
-            f"set {variable} or {variable}_FILE, or listen on 127.0.0.1"
+            f"--listen {host}:{port} is reachable from other hosts. "
+            f"Set {variable} or {variable}_FILE, or listen on 127.0.0.1."
         )
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.create_server((host, port), family=family)
     except OSError as error:
-        raise ListenError(f"--listen {host}:{port}: {error.strerror}; choose another address or port") from error
+        raise ListenError(f"--listen {host}:{port}: {error.strerror}. Choose another address or port.") from error
     # Accepted sockets inherit it. Without it head and body of an answer travel 40 ms apart (Nagle and delayed ACK), since
     # asyncio sets it only on sockets that it opened by itself.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

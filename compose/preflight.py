@@ -1,4 +1,4 @@
-"""Looking once at what a source has now, for `plimsoll check`."""
+"""One look at a source's live data, for `plimsoll check`."""
 
 import time
 from contextlib import closing
@@ -16,7 +16,7 @@ from plimsoll.slo.spec.objectives import Spec
 
 
 def look(spec: Spec, text: str) -> list[Finding]:
-    """Return the findings that a source gives; raises UserError where it does not answer at all."""
+    """Return the findings that a source gives; raises UserError where it doesn't respond at all."""
     engine = open_database("sqlite://")  # in memory: one scrape needs no more
     try:
         with closing(open_source(text, engine, selectors(spec))) as source:
@@ -37,7 +37,7 @@ def _look(spec: Spec, source: PrometheusSource | ScrapeSource) -> list[Finding]:
     else:
         retention = source.retention()
         if retention is None:
-            why = "does not tell how long it remembers: compare that with the windows by hand"
+            why = "retention is unknown. Compare it with the SLO windows by hand."
             found.append(Finding("info", "source", why))
     now = time.time()
     series = source.series(selectors(spec), now - LOOK - MAX_GAP, now)

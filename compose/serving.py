@@ -52,7 +52,7 @@ def serve(
     telemetry, end_telemetry = _telemetry(service)
     app = create_app(service, tokens, runbooks, telemetry=telemetry)
     address = ":".join(map(str, listening.getsockname()[:2]))
-    logging.getLogger("plimsoll").info("SLO service on http://%s, counting from %s", address, source.name)
+    logging.getLogger("plimsoll").info("SLO service on http://%s, source %s", address, source.name)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, server_header=False)
     settle()  # a search of all that was imported for garbage would hold an answer up by a tenth of a second
     try:
@@ -69,7 +69,9 @@ def _telemetry(service: Service) -> tuple[TelemetryConfig | None, Callable[[], o
     try:
         from plimsoll.slo.service.telemetry import observe  # noqa: PLC0415 - needs the extra, and costs nothing without a receiver
     except ModuleNotFoundError as error:
-        raise UserError(f"{named[0]}: needs the package {error.name!r}: pip install 'plimsoll-slo[otel]'") from error
+        raise UserError(
+            f"{named[0]}: the package {error.name!r} isn't installed. Run `pip install 'plimsoll-slo[otel]'`."
+        ) from error
     return observe(service, os.environ)
 
 

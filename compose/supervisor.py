@@ -123,31 +123,31 @@ def _watch(
     where: Sequence[str],
     stop: threading.Event,
 ) -> int:
-    waiting, gone = {part.name: part for part in parts}, set()
+    waiting, ended = {part.name: part for part in parts}, set()
     deadline = time.monotonic() + START_SECONDS
-    print(f"starting {', '.join(waiting)} (logs in {logs})", flush=True)
+    print(f"Starting {', '.join(waiting)}. Logs: {logs}", flush=True)
     while not stop.wait(0.3):
         for part in parts:
             status = children[part.name].poll()
-            if status is not None and part.name not in gone:
-                gone.add(part.name)
-                print(f"{part.name} ended by itself (status {status}): see {logs / part.name}.log", flush=True)
+            if status is not None and part.name not in ended:
+                ended.add(part.name)
+                print(f"{part.name} exited with status {status}. See {logs / part.name}.log.", flush=True)
                 if part.required:
                     return 1
                 waiting.pop(part.name, None)
-        for name in [name for name, part in waiting.items() if _answers(part.ready)]:
+        for name in [name for name, part in waiting.items() if _responds(part.ready)]:
             print(f"  {name} is up", flush=True)
             del waiting[name]
             if not waiting:
-                print("\n".join(["", *where, "Ctrl-C ends everything."]), flush=True)
+                print("\n".join(["", *where, "Press Ctrl-C to stop."]), flush=True)
         if waiting and time.monotonic() > deadline:
-            print(f"{', '.join(waiting)} did not come up within {START_SECONDS:.0f} s: see {logs}", flush=True)
+            print(f"{', '.join(waiting)} not ready within {START_SECONDS:.0f} s. See {logs}.", flush=True)
             return 1
-    print("\nending", flush=True)
+    print("\nStopping.", flush=True)
     return 0
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     try:
         with urlopen(url, timeout=1) as answer:  # noqa: S310 - our own loopback URLs
             return bool(answer.status == 200)
@@ -164,6 +164,6 @@ def _end(children: Sequence[tuple[str, "subprocess.Popen[bytes]"]]) -> None:
         try:
             child.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            print(f"{name} does not end: killed", flush=True)
+            print(f"{name} doesn't stop; killed.", flush=True)
             child.kill()
             child.wait()

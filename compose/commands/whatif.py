@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         of_pool = None if pool is None else pool[1]
         own = _own(args.calibration, of_pool)
-        prices = read_prices(args.prices)
+        prices = read_prices(args.price_file)
         question = asked.question(_promise(args, pool), of_pool, {}, prices, args.gpu_hour_usd, own)
     except ValueError as error:
         raise UserError(f"--{error}") from error

@@ -35,7 +35,7 @@ def test_a_wrong_objectives_file_is_one_line_with_file_field_and_fix(tmp_path: P
         ["build", "--objectives", str(wrong), "--out", str(tmp_path / "out")],
         ["export", "--no-gpu", "--objectives", str(wrong), "--listen", "127.0.0.1:0"],
         ["serve", "--source", "scrape:http://127.0.0.1:9", "--objectives", str(wrong)],
-        ["up", "--objectives", str(wrong), "--data", str(tmp_path / "data")],
+        ["up", "--objectives", str(wrong), "--data-dir", str(tmp_path / "data")],
     ):
         line = rejected(command)
         assert f"{wrong}: objectives[3].target: 99.9 is not a share; write a percentage" in line
@@ -58,15 +58,15 @@ def test_what_is_wrong_with_the_words_is_said_before_anything_heavy_is_loaded(tm
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--source", "ftp://x"], "--source 'ftp://x': write prometheus:http://HOST:9090 or scrape:http://HOST:9800"),
-        (["--source", "scrape:http://127.0.0.1:9", "--listen", "8080"], "--listen '8080': write HOST:PORT"),
-        (["--source", "scrape:http://127.0.0.1:9", "--listen", "127.0.0.1:99999"], "--listen '127.0.0.1:99999': write"),
+        (["--source", "ftp://x"], "--source: expected prometheus:http://HOST:9090 or scrape:http://HOST:9800"),
+        (["--source", "scrape:http://127.0.0.1:9", "--listen", "8080"], "--listen: expected HOST:PORT"),
+        (["--source", "scrape:http://127.0.0.1:9", "--listen", "127.0.0.1:99999"], "got '127.0.0.1:99999'"),
         (
             ["--source", "scrape:http://127.0.0.1:9", "--listen", "0.0.0.0:0"],
-            "reachable from other machines; set PLIMSOLL_TOKEN",
+            "reachable from other hosts. Set PLIMSOLL_TOKEN",
         ),
-        (["--source", "scrape:http://127.0.0.1:9", "--db", "sqlite:////nowhere/x.db"], "cannot be opened"),
-        (["--source", "scrape:http://127.0.0.1:9", "--db", "nonsense"], "--db nonsense: cannot be opened"),
+        (["--source", "scrape:http://127.0.0.1:9", "--db", "sqlite:////nowhere/x.db"], "--db sqlite:////nowhere/x.db"),
+        (["--source", "scrape:http://127.0.0.1:9", "--db", "nonsense"], "--db nonsense: can't be opened"),
     ],
 )
 def test_wrong_arguments_to_serve_are_one_line(arguments: list[str], line: str, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_port_in_use_is_named_with_the_flag_that_moves_it(tmp_path: Path) -> N
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = str(busy.getsockname()[1])
-        line = rejected(["up", "--data", str(tmp_path), "--service-port", port])
+        line = rejected(["up", "--data-dir", str(tmp_path), "--service-port", port])
         assert f"port {port} is in use" in line
         assert "--service-port" in line
         serve = rejected(

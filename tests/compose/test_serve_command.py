@@ -25,7 +25,7 @@ def test_the_service_asks_for_the_tokens_that_it_was_given(database: str, tmp_pa
     assert reading not in line
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    options = ["--db", database, "--listen", f"127.0.0.1:{port}", "--tokens", str(tmp_path / "tokens")]
+    options = ["--db", database, "--listen", f"127.0.0.1:{port}", "--token-file", str(tmp_path / "tokens")]
     with Command(tmp_path / "log", "serve", *SOURCE, *options, ready=f"{url}/-/healthy", env=environment()) as running:
         assert httpx.get(f"{url}/api/v1/slos").status_code == 401
         bearer = {"Authorization": f"Bearer {reading}"}
@@ -41,14 +41,14 @@ def test_the_service_asks_for_the_tokens_that_it_was_given(database: str, tmp_pa
     ("content", "said"),
     [
         ("grafana read plimsoll_secret\n", "line 1: write NAME read|write SHA256, as `plimsoll token` prints it"),
-        ("# nothing yet\n", "has no token; make one with `plimsoll token NAME read`"),
+        ("# nothing yet\n", "no token. Create one with `plimsoll token NAME read`"),
         (None, "No such file or directory"),
     ],
 )
 def test_a_wrong_token_file_is_one_line(content: str | None, said: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "tokens").write_text(content)
-    line = rejected(["serve", *SOURCE, "--tokens", str(tmp_path / "tokens")], environment(), tmp_path)
+    line = rejected(["serve", *SOURCE, "--token-file", str(tmp_path / "tokens")], environment(), tmp_path)
     assert said in line
     assert "plimsoll_secret" not in line
 

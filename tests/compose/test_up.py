@@ -36,9 +36,9 @@ def test_the_stack_comes_up_answers_and_ends_with_ctrl_c(tmp_path: Path) -> None
     ports = {name: free_port() for name in names}
     flags = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
     with log.open("wb") as output:
-        up = subprocess.Popen([*PLIMSOLL, "up", "--data", str(data), *flags], stdout=output, stderr=output)
+        up = subprocess.Popen([*PLIMSOLL, "up", "--data-dir", str(data), *flags], stdout=output, stderr=output)
     try:
-        wait_for(lambda: "Ctrl-C ends everything" in log.read_text() or up.poll() is not None, "the stack", 150)
+        wait_for(lambda: "Press Ctrl-C to stop" in log.read_text() or up.poll() is not None, "the stack", 150)
         assert up.poll() is None, log.read_text()
         assert "SIMULATED" in log.read_text()
         service = f"http://127.0.0.1:{ports['service']}"
@@ -81,9 +81,9 @@ def test_a_required_part_that_ends_by_itself_ends_everything_and_says_where_to_l
     ports = {name: free_port() for name in ("exporter", "service", "prometheus", "alertmanager", "demo")}
     flags = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
     done = subprocess.run(
-        [*PLIMSOLL, "up", "--data", str(data), *flags], capture_output=True, text=True, timeout=120, check=False
+        [*PLIMSOLL, "up", "--data-dir", str(data), *flags], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 1
-    assert "service ended by itself (status 2): see" in done.stdout
+    assert "service exited with status 2. See" in done.stdout
     assert "cannot be opened: file is not a database\n" in (data / "logs" / "service.log").read_text()
     assert children_of(data) == []

@@ -76,15 +76,15 @@ def test_what_is_wrong_is_one_line_with_path_and_fix(
     file = tmp_path / "prices.yaml"
     file.write_text(text)
     for command in (["whatif"], ["serve", "--source", "scrape:http://127.0.0.1:1"]):
-        assert main([*command, "--prices", str(file)]) == 2
+        assert main([*command, "--price-file", str(file)]) == 2
         told = capsys.readouterr().err
-        assert f"--prices {file}: {says}" in told
+        assert f"--price-file {file}: {says}" in told
         assert told.count("\n") == 1
 
 
 def test_a_file_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["whatif", "--prices", "/no/such"]) == 2
-    assert "--prices /no/such: cannot be read: No such file or directory" in capsys.readouterr().err
+    assert main(["whatif", "--price-file", "/no/such"]) == 2
+    assert "--price-file /no/such: can't be read: No such file or directory" in capsys.readouterr().err
 
 
 def test_a_question_takes_a_price_that_was_given_then_the_pools_then_the_users_then_ours() -> None:

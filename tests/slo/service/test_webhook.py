@@ -103,15 +103,18 @@ def test_a_receiver_that_is_not_there_stops_nothing(service: Service, receiver: 
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        ("ops.example/x", "--webhook 'ops.example/x': write an address such as https://ops.example/plimsoll"),
-        ("ftp://ops.example/x", "--webhook 'ftp://ops.example/x': write an address"),
+        (
+            "ops.example/x",
+            "--webhook-url: expected an address such as https://ops.example/plimsoll, got 'ops.example/x'",
+        ),
+        ("ftp://ops.example/x", "--webhook-url: expected an address"),
         (
             "https://me:word@ops.example/x",
-            "--webhook: put the password into PLIMSOLL_WEBHOOK_TOKEN, not into the address",
+            "--webhook-url: contains a password. Put it into PLIMSOLL_WEBHOOK_TOKEN",
         ),
     ],
 )
 def test_a_wrong_address_is_one_line(url: str, line: str) -> None:
-    said = rejected(["serve", "--source", "scrape:http://127.0.0.1:9", "--webhook", url], environment())
+    said = rejected(["serve", "--source", "scrape:http://127.0.0.1:9", "--webhook-url", url], environment())
     assert line in said
     assert "word" not in said.replace("password", "")
