@@ -1,5 +1,6 @@
 """Running the stack's parts as child processes on loopback: configuration, supervision, a clean end."""
 
+import ctypes
 import signal
 import socket
 import subprocess
@@ -95,25 +96,36 @@ def configure_alertmanager(program: str, data: Path, ports: Ports, files: dict[s
 
 
 def supervise(parts: Sequence[Part], logs: Path, where: Sequence[str]) -> int:
-    """Run all parts until SIGINT or SIGTERM (0) or until a required one ends by itself (1); no child outlives this call."""
+    """Run all parts until SIGINT, SIGTERM or SIGHUP (0) or until a required one ends by itself (1); no child outlives this process."""
     stop = threading.Event()
 
     def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     children: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for part in parts:
             with (logs / f"{part.name}.log").open("ab") as log:
                 # Its own session, so that a Ctrl-C reaches us alone and we end the parts in order.
-                children[part.name] = subprocess.Popen(part.argv, stdout=log, stderr=log, start_new_session=True)
+                children[part.name] = subprocess.Popen(
+                    part.argv,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    preexec_fn=_end_with_parent,  # noqa: PLW1509 - this process has one thread
+                )
         status = _watch(parts, children, logs, where, stop)
     finally:
         _end(list(reversed(children.items())))
         for number, handler in before.items():
             signal.signal(number, handler)
     return status
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel for a SIGTERM when the parent ends, however it ends (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def _watch(
