@@ -1,7 +1,7 @@
 """Prices on record, each with source and date: what APIs ask for 1M tokens, and what an hour of a GPU costs to rent, in US dollars."""
 
+import datetime
 from dataclasses import dataclass
-from datetime import date
 from functools import cache
 from importlib.resources import files
 from math import ceil, inf
@@ -25,7 +25,7 @@ class ApiPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     usd_per_million_input_tokens: Usd
     usd_per_million_output_tokens: Usd
     source: Text
-    date: date
+    date: datetime.date
 
     def usd(self, prompt: int, generated: int) -> float:
         """Price of so many tokens."""
@@ -41,7 +41,7 @@ class GpuPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     usd_per_hour: tuple[Usd, Usd]
     source: Text
-    date: date
+    date: datetime.date
 
     def __post_init__(self) -> None:
         low, high = self.usd_per_hour
