@@ -140,7 +140,7 @@ def _why(objective: Objective, ways: Sequence[Way], series: Sequence[Series]) ->
         return f"{ways[0].selectors[0].name} is missing there" + (
             ", which our plugin writes inside the engine: install it there (README)" if kind == "goodput" else ""
         )
-    name, limit = HISTOGRAMS[kind].bucket, objective.indicator.limits[kind]
+    name, limit = HISTOGRAMS[kind].bucket, objective.indicator.thresholds[kind]
     found = edges({float(item.labels["le"]) for item in series if item.name == name}, limit)
     if found is None:
         return f"{name} is missing there"
@@ -172,7 +172,7 @@ def _at_edges(objective: Objective, found: Edges, names: str, seen: RequestCount
     lower, upper = (duration_text(bound) if bound and bound < inf else "" for bound in found)
     where = f"between the bounds {lower} and {upper}" if lower and upper else f"above the highest bound, {lower},"
     where = where if lower else f"below the lowest bound, {upper},"
-    limit = objective.indicator.limits[objective.indicator.kind]
+    limit = objective.indicator.thresholds[objective.indicator.kind]
     told = f"the limit {limit} lies {where} on {names}; bucket_mismatch: {objective.bucket_mismatch} "
     told += "counts at both" if objective.has_bounds else f"counts at {lower}"
     level: Literal["warning", "info"] = "info"

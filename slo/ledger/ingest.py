@@ -26,7 +26,7 @@ def ingest(spec: Spec, source: Source, ledger: Ledger, now: float) -> None:
     for pool in spec.pools:
         objectives = [objective for objective in spec.objectives if objective.pool == pool.name]
         names = [objective.id for objective in objectives]
-        names += [key(objective.id, None) for objective in objectives if objective.per]
+        names += [key(objective.id, None) for objective in objectives if objective.group_by]
         since: float = min([pools_done.get(pool.name, 0), *(done.get(name, 0) for name in names)])
         if since > now:  # a clock that was ahead said what is final: go on from what is stored
             last = ledger.last([objective.id for objective in objectives], now)
@@ -45,7 +45,7 @@ def _ingest_pool(
     ways = {objective.id: countings(objective, pool) for objective in objectives}
     watch = [Selector(metric.name, (("model", (pool.model,)),)) for metric in (REPLICA_START, REPLICA_INFO)]
     of_pool = [*pool_booking.selectors(pool), energy.assignments(pool)]
-    by_tenant = [objective for objective in objectives if objective.per]
+    by_tenant = [objective for objective in objectives if objective.group_by]
     of_pool += [selector for objective in by_tenant for selector in gateway_counts.selectors(objective, pool)]
     selectors = dict.fromkeys([*watch, *of_pool, *(s for way in ways.values() for c in way for s in c.selectors)])
     for begin in range(0, len(slots), CHUNK_SLOTS):

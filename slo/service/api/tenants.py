@@ -64,11 +64,12 @@ def add(api: APIRouter, service: Service) -> None:
         limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
         at: At = None,
     ) -> Tenants:
-        """Only of objectives that say `per: tenant`."""
+        """Only of objectives that say `group_by: tenant`."""
         chosen = of_objective(service, objective)
-        if not chosen.per:
+        if not chosen.group_by:
             raise HTTPException(
-                404, f"{objective} is not kept by tenant; write `per: tenant` into its block of the objectives file"
+                404,
+                f"{objective} is not kept by tenant; write `group_by: tenant` into its block of the objectives file",
             )
         now = moment(service, at)
         whole, found = budgets_of_tenants(service, chosen, now)

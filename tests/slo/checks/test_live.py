@@ -16,7 +16,9 @@ def test_a_busy_replica_with_every_bound_leaves_nothing_to_say() -> None:
 
 
 def test_an_objective_by_tenant_needs_a_gateway_that_tells_of_its_model_at_its_limit() -> None:
-    by_tenant = spec(f"{TTFT}, per: tenant", "indicator: availability, target: 99.9%, window: 28d, per: tenant")
+    by_tenant = spec(
+        f"{TTFT}, group_by: tenant", "indicator: availability, target: 99.9%, window: 28d, group_by: tenant"
+    )
 
     def told(*more: Series) -> list[str]:
         return [one.message for one in found(by_tenant, replica(), more, retention=28 * DAY)]

@@ -25,8 +25,8 @@ from plimsoll.slo.spec.objectives import Spec, SpecError, load
 from recorded import Recorded
 from world import SPEC_TEXT
 
-MORE = "  - {id: up, pool: pool, indicator: availability, target: 99%, window: 28d, per: tenant}\n"
-SPEC = load(SPEC_TEXT.replace("window: 28d}", "window: 28d, per: tenant}") + MORE)
+MORE = "  - {id: up, pool: pool, indicator: availability, target: 99%, window: 28d, group_by: tenant}\n"
+SPEC = load(SPEC_TEXT.replace("window: 28d}", "window: 28d, group_by: tenant}") + MORE)
 
 
 def booked(ledger: Ledger, objective: str) -> Booked:
@@ -197,7 +197,7 @@ def test_what_cannot_be_told_by_tenant_is_refused_with_what_to_do(
     ledger = open_ledger("sqlite://")
     service = Service(load(SPEC_TEXT), Recorded([]), ledger, clock=lambda: float(END))
     answer = TestClient(create_app(service)).get("/api/v1/slos/fast/tenants")
-    assert (answer.status_code, "write `per: tenant` into its block" in answer.json()["detail"]) == (404, True)
+    assert (answer.status_code, "write `group_by: tenant` into its block" in answer.json()["detail"]) == (404, True)
 
 
 def test_the_page_shows_tenants_as_text_and_nothing_else(client: TestClient) -> None:
@@ -225,25 +225,25 @@ def test_tenants_move_with_the_ledger(
 @pytest.mark.parametrize(
     ("block", "said"),
     [
-        ("per: user", "objectives[1].per: 'user' is not known; write tenant, or leave it out"),
-        ("per: [tenant]", "objectives[1].per: "),
+        ("group_by: user", "objectives[1].group_by: 'user' is not known; write tenant, or leave it out"),
+        ("group_by: [tenant]", "objectives[1].group_by: "),
     ],
 )
 def test_a_wrong_per_is_named_with_its_path_and_what_to_write(block: str, said: str) -> None:
     with pytest.raises(SpecError) as error:
-        load(SPEC_TEXT + MORE.replace("per: tenant", block))
+        load(SPEC_TEXT + MORE.replace("group_by: tenant", block))
     assert str(error.value).startswith(said)
 
 
 def test_goodput_is_not_kept_by_tenant_and_per_is_no_part_of_what_is_counted() -> None:
     goodput = (
-        "  - {id: joint, pool: pool, indicator: {goodput: {ttft: 600ms}}, target: 95%, window: 28d, per: tenant}\n"
+        "  - {id: joint, pool: pool, indicator: {goodput: {ttft: 600ms}}, target: 95%, window: 28d, group_by: tenant}\n"
     )
     with pytest.raises(
-        SpecError, match=r"objectives\[1\].per: a gateway does not evaluate goodput by tenant; leave it out"
+        SpecError, match=r"objectives\[1\].group_by: a gateway does not evaluate goodput by tenant; leave it out"
     ):
         load(SPEC_TEXT + goodput)
     lost = [str(loss) for loss in write_openslo(SPEC)[1]]
     assert sum("one budget, not one for each tenant" in one for one in lost) == 2
-    plain: Spec = load(SPEC_TEXT + MORE.replace(", per: tenant", ""))
+    plain: Spec = load(SPEC_TEXT + MORE.replace(", group_by: tenant", ""))
     assert [one.spec_hash for one in plain.objectives] == [one.spec_hash for one in SPEC.objectives]

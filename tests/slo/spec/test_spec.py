@@ -19,7 +19,7 @@ def test_the_packaged_file_reads_as_the_design_describes_it() -> None:
         "chat-goodput",
     ]
     goodput = spec.objective("chat-goodput")
-    assert goodput.indicator.limits == {
+    assert goodput.indicator.thresholds == {
         "time_to_first_token": 0.6,
         "time_per_output_token": 0.04,
         "request_duration": 4.0,
