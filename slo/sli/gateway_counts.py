@@ -7,6 +7,7 @@ nothing there, so that a gateway which was read has been watched for every tenan
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from plimsoll.slo import metrics as c
 from plimsoll.slo.sli.evidence import COUNTER, Counting, Way, by_histogram
@@ -28,17 +29,26 @@ def selectors(objective: Objective, pool: Pool) -> list[Selector]:
     return [*found, *(selector for way in _ways(objective, pool, None) for selector in way.selectors)]
 
 
-def why_not(objective: Objective, pool: Pool, series: Iterable[Series]) -> str | None:
-    """Say why nothing can be counted by tenant from what is read now; None where it can."""
+class NotCounted(NamedTuple):
+    """Why gateways can't count an SLO by tenant, and the fix."""
+
+    message: str
+    fix: str
+
+
+def why_not(objective: Objective, pool: Pool, series: Iterable[Series]) -> NotCounted | None:
+    """Return why the series as they are now can't be counted by tenant; None where they can."""
     mine = [
         (item.name, item.labels) for item in series if item.labels.get("model") == pool.model and TENANT in item.labels
     ]
     if not mine:
-        return f"no gateway tells of the model {pool.model}: {c.GATEWAY_REQUESTS} is missing"
+        message = f"No gateway reports the model {pool.model}: {c.GATEWAY_REQUESTS} is missing."
+        return NotCounted(message, "Install the gateway middleware, or let the exporter read LiteLLM.")
     ways = _ways(objective, pool, None)
     if not ways or any(way.offered(mine) for way in ways):
         return None
-    return f"{objective.indicator} is no bucket bound at the gateways; make it one there, or let bucket_mismatch say bracket"
+    message = f"{objective.indicator}: the threshold isn't a bucket bound at the gateways."
+    return NotCounted(message, "Make it a bound there, or set bucket_mismatch: bounds.")
 
 
 def watched(series: Iterable[Series]) -> list[Series]:

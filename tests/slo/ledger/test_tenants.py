@@ -12,7 +12,7 @@ from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.error_budget.exclusions import Exclusion
 from plimsoll.slo.exchange.to_openslo import write_openslo
 from plimsoll.slo.ledger import tenants as places
-from plimsoll.slo.ledger.evaluation import judge_tenants
+from plimsoll.slo.ledger.evaluation import evaluate_tenants
 from plimsoll.slo.ledger.ingest import ingest
 from plimsoll.slo.ledger.parquet import export_ledger, import_ledger
 from plimsoll.slo.ledger.retention import prune
@@ -134,7 +134,7 @@ def test_budgets_of_tenants_leave_out_what_is_excluded_and_tell_what_gateways_we
     ingest(SPEC, gateways.source(), ledger, float(END))
     away = Exclusion(T0 + 600.0, T0 + 1500.0, "ann", "test", "up", None)
     out = range(T0 + 600, T0 + 1500)
-    whole, found = judge_tenants(ledger, SPEC.objective("up"), [away], float(END))
+    whole, found = evaluate_tenants(ledger, SPEC.objective("up"), [away], float(END))
     truth = without_idle(gateways.truth["up"])
     assert found.keys() == truth.keys()
     for tenant, budget in found.items():
@@ -151,11 +151,11 @@ def test_thinned_out_slots_of_tenants_stay_in_their_budgets(
 ) -> None:
     ledger, now = open_ledger(database), float(END // 3600 * 3600 + 5 * 86400)
     ingest(SPEC, gateways.source(), ledger, float(END))
-    before = judge_tenants(ledger, SPEC.objective("up"), [], now)
+    before = evaluate_tenants(ledger, SPEC.objective("up"), [], now)
     kept = len(ledger.slots(key("up", "acme"), 0, 1e12))
     prune(ledger.engine, now - 4 * 86400, now)
     assert len(ledger.slots(key("up", "acme"), 0, 1e12)) < kept
-    assert judge_tenants(ledger, SPEC.objective("up"), [], now) == before
+    assert evaluate_tenants(ledger, SPEC.objective("up"), [], now) == before
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def spread(number: int) -> list[tuple[float, float | None]]:
     ("bounds", "good", "indeterminate", "source"),
     [
         ((0.25, 0.5, 0.75, 1.0), 50, 25, "bounds"),
-        ((0.25, 0.5, 0.6, 0.75), 60, 0, "bucket"),
+        ((0.25, 0.5, 0.6, 0.75), 60, 0, "exact_bucket"),
         ((0.75, 1.0), 0, 75, "bounds"),
         ((0.25, 0.5), 50, 50, "bounds"),
     ],
@@ -73,7 +73,7 @@ def test_each_replica_is_counted_by_its_own_bounds_and_the_plugin_wins() -> None
     }
     slot = count("bounds", fleet)
     assert (slot.good, slot.indeterminate, slot.total) == (50 + 60 + 60, 25, 300)
-    assert slot.source == "bucket+bucket-between+request"
+    assert slot.source == "bounds+exact_bucket+per_request"
 
 
 @pytest.mark.parametrize("bucket_mismatch", ["unknown", "lower_bound", "bounds"])
