@@ -84,6 +84,7 @@ def _between(objective: Objective, path: str, found: Edges, replicas: str, count
         message += (
             f" {counts.indeterminate:,} of {counts.total:,} requests ({when}, {counts.indeterminate / counts.total:.2%}) are indeterminate: "
             f"{low:.2%} to {high:.2%} are good."
+            + ("" if objective.has_bounds else f" The lower bound, {low:.2%}, is reported.")
         )
         if low < objective.target <= high:
             level, message = "warning", f"{message} Whether the target is met is unknown."

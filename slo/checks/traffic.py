@@ -55,12 +55,12 @@ def traffic_findings(objective: Objective, path: str, rate: float) -> Iterator[F
         if requests < least:
             message = f"{traffic}: {tier.tier} can't fire, as at least {least} must be bad."
             fix = "Send test requests (`plimsoll probe`), or expect no alert at this traffic."
-            yield Finding("warning", "alert-never-fires", f"{path}.{tier.tier}", message, fix)
+            yield Finding("warning", "alert-never-fires", path, message, fix)
         elif tier.threshold(objective.budget_ratio) * requests < 1:
             message = (
                 f"{traffic}: one bad request exceeds the threshold of {tier.tier}. It fires at {least} bad requests."
             )
-            yield Finding("info", "alert-fires-at-minimum", f"{path}.{tier.tier}", message)
+            yield Finding("info", "alert-fires-at-minimum", path, message)
 
 
 def retention_findings(objective: Objective, path: str, retention: float | None) -> Iterator[Finding]:
@@ -74,7 +74,7 @@ def retention_findings(objective: Objective, path: str, retention: float | None)
                 f"SLO {objective.id}: {tier.tier} looks back {duration_text(tier.long)}, and the source retains {kept}."
             )
             fix = f"Raise the source's retention to {duration_text(tier.long)} or more."
-            yield Finding("error", "retention-below-alert-window", f"{path}.{tier.tier}", message, fix)
+            yield Finding("error", "retention-below-alert-window", path, message, fix)
     if window > retention:
         message = (
             f"SLO {objective.id}: the window ({objective.window}) is longer than the source's retention ({kept}). Only the ledger has "

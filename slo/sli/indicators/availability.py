@@ -1,8 +1,10 @@
 """Availability: the requests that the service completed, of all that it should have."""
 
-from typing import Self
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
 from plimsoll.slo import metrics
+from plimsoll.slo.metrics import Metric
 from plimsoll.slo.sli.evidence import COUNTER, SERVED, Counting, select
 from plimsoll.slo.spec.indicator import FAILED, FinishedRequest, Indicator
 from plimsoll.slo.spec.objectives import Objective, Pool
@@ -14,7 +16,7 @@ class Availability(Indicator):
     kind = syntax = "availability"
     per_request = False  # what never reaches the scheduler counts too, and the plugin doesn't see it
     bad_outcomes = ("errors", "rejected")
-    optional_metrics = {
+    optional_metrics: ClassVar[Mapping[Metric, str]] = {
         metrics.REJECTED: "rejected requests aren't counted as bad",
         metrics.ABANDONED: "requests abandoned in the queue aren't counted as bad",
     }

@@ -199,7 +199,7 @@ def test_requests_judged_one_by_one_are_preferred_to_buckets_replica_by_replica(
     ).all_series()
     series = bucket_series("0.6", 0) + evaluated
     (slot,) = Observed(series, [int(T0)]).count(WAYS)
-    assert (slot.good, slot.total, slot.source) == (17 + 4, 20 + 5, "bucket+request")
+    assert (slot.good, slot.total, slot.source) == (17 + 4, 20 + 5, "exact_bucket+per_request")
 
 
 # Processes of one replica begin more than a second apart, or they could not be told from one.
