@@ -8,7 +8,8 @@ from plimsoll.alerts.templates import PERCENT, REPLICA, SECONDS, VALUE, answer, 
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric
-from plimsoll.slo.sli.evidence import HISTOGRAMS, SERVED
+from plimsoll.slo.sli.evidence import SERVED
+from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 from plimsoll.slo.units import percent_text
 
@@ -24,9 +25,7 @@ EACH = "instance, replica"
 
 def pool_warnings(spec: Spec, pool: Pool) -> list[Alert]:
     """List a pool's early warnings."""
-    near = [
-        _near_limit(one, pool) for one in spec.objectives if one.pool == pool.name and one.indicator.kind in HISTOGRAMS
-    ]
+    near = [_near_limit(one, pool) for one in spec.objectives if one.pool == pool.name and one.indicator.latency]
     at_most = [_at_maximum(pool)] if pool.nodes.min < pool.nodes.max else []
     return [
         _queue_growing(pool),
@@ -185,7 +184,7 @@ def _slow(pool: Pool) -> Alert:
 def _near_limit(objective: Objective, pool: Pool) -> Alert:
     """The quantile that is promised comes near its limit; the budget does not burn yet."""
     kind, share = objective.indicator.kind, percent_text(objective.target)
-    metric, limit = HISTOGRAMS[kind], objective.indicator.limits[kind]
+    metric, limit = HISTOGRAMS[kind], objective.indicator.thresholds[kind]
     panel = {"time_to_first_token": links.TTFT, "time_per_output_token": links.TPOT}.get(kind, links.E2E)
     enough = f"sum(increase({of(metric, pool.model, metric.count)}[10m])) >= {10 * EVENTS}"
     return Alert(

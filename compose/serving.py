@@ -85,5 +85,5 @@ def wanted(spec: Spec) -> list[Selector]:
         pool = spec.pool(objective.pool)
         for counting in countings(objective, pool):
             found += counting.selectors
-        found += gateway_counts.selectors(objective, pool) if objective.per else []
+        found += gateway_counts.selectors(objective, pool) if objective.group_by else []
     return list(dict.fromkeys(found))

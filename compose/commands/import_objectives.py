@@ -9,7 +9,7 @@ from plimsoll.compose.inputs import UserError
 from plimsoll.exporters.engines import ENGINES
 from plimsoll.slo import metrics
 from plimsoll.slo.exchange.conversion import Conversion, Reading, write
-from plimsoll.slo.exchange.document import Document, NotYaml, read_documents
+from plimsoll.slo.exchange.document import Document, InvalidYamlError, read_documents
 from plimsoll.slo.exchange.indicator_matching import Known
 from plimsoll.slo.exchange.openslo import read_openslo
 from plimsoll.slo.exchange.pyrra import read_pyrra
@@ -75,7 +75,7 @@ def names() -> dict[str, Known]:
 def _documents(path: str) -> list[Document]:
     try:
         return read_documents(Path(path).read_text(encoding="utf-8"))
-    except NotYaml as error:
+    except InvalidYamlError as error:
         raise UserError(f"{path}: not YAML: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error

@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from plimsoll.compose.demo.traffic import Call
 from plimsoll.exporters.engines.vllm_buckets import with_limits
-from plimsoll.exporters.vllm.evaluator import OUTCOMES, Finished, evaluate
 from plimsoll.slo import metrics
 from plimsoll.slo.capacity.simulator.request import Limits, Step
+from plimsoll.slo.spec.indicator import OUTCOMES, FinishedRequest
 from plimsoll.slo.spec.objectives import Pool, Spec
 
 HELP = "Simulated counterpart of vLLM's metric of this name."
@@ -192,9 +192,9 @@ class Page:
             "vllm:request_num_preemptions": call.preemptions,
         }.items():
             self._observe(name, value)
-        finished = Finished(call.reason, call.output, first - arrival, call.tpot or 0.0, last - arrival)
+        finished = FinishedRequest(call.reason, call.output, first - arrival, call.tpot or 0.0, last - arrival)
         for objective in self._objectives:
-            outcome = evaluate(objective.indicator, finished)
+            outcome = objective.indicator.evaluate(finished)
             if outcome:
                 self._outcomes[objective.id, outcome].inc()
 

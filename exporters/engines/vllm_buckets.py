@@ -25,7 +25,7 @@ FAMILIES: dict[str, tuple[tuple[float, ...], str]] = {
 def with_limits(spec: Spec, model: str | None = None) -> dict[str, list[float]]:
     """Return per family the default bounds with every objective's limits (of one model's pool, or all) added, in seconds."""
     pools = {pool.name for pool in spec.pools if model in (None, pool.model)}
-    limits = [objective.indicator.limits for objective in spec.objectives if objective.pool in pools]
+    limits = [objective.indicator.thresholds for objective in spec.objectives if objective.pool in pools]
     return {
         family: sorted({*map(float, defaults), *(float(found[latency]) for found in limits if latency in found)})
         for family, (defaults, latency) in FAMILIES.items()

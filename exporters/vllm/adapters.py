@@ -12,8 +12,8 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from plimsoll.exporters.vllm.evaluator import OUTCOMES, Outcome
 from plimsoll.slo.metrics import ADAPTER_REQUESTS
+from plimsoll.slo.spec.indicator import OUTCOMES, Outcome
 
 # Names of adapters come from whoever may load one: those beyond so many are counted together.
 MOST_ADAPTERS = 50

@@ -19,10 +19,10 @@ from vllm.logger import init_logger
 from vllm.v1.metrics.loggers import StatLoggerBase
 
 from plimsoll.exporters.vllm.adapters import NONE, UNKNOWN, AdapterCounts, mark_adapters
-from plimsoll.exporters.vllm.evaluator import OUTCOMES, Finished, Outcome, evaluate
 from plimsoll.exporters.vllm.ttft_matching import Arrivals
 from plimsoll.slo.metrics import OBJECTIVE_REQUESTS
-from plimsoll.slo.spec.objectives import Indicator, load
+from plimsoll.slo.spec.indicator import OUTCOMES, FinishedRequest, Indicator, Outcome
+from plimsoll.slo.spec.objectives import load
 
 logger = init_logger(f"vllm.{__name__}")
 # How often the objectives file is looked at, in seconds.
@@ -79,7 +79,7 @@ class PlimsollStatLogger(StatLoggerBase):  # type: ignore[misc]  # vLLM is not i
         # Where its first token was not seen: what the engine core measured, less the last token's way to the frontend.
         estimate = request.e2e_latency - request.decode_time
         first = self._arrivals.finished(now, request.e2e_latency, estimate)
-        finished = Finished(
+        finished = FinishedRequest(
             reason=str(request.finish_reason),
             output_tokens=request.num_generation_tokens,
             time_to_first_token=estimate if first is None else first,
@@ -88,7 +88,7 @@ class PlimsollStatLogger(StatLoggerBase):  # type: ignore[misc]  # vLLM is not i
         )
         outcomes: list[tuple[str, Outcome]] = []
         for name, indicator, counters in evaluates.counted:
-            outcome = evaluate(indicator, finished)
+            outcome = indicator.evaluate(finished)
             if outcome:
                 counters[outcome].inc()
                 outcomes.append((name, outcome))
@@ -145,7 +145,7 @@ def _objectives(path: str | None, model: str, rank: str) -> RequestCounts:
             {outcome: _counter().labels(model, rank, objective.id, outcome) for outcome in OUTCOMES},
         )
         for objective in spec.objectives
-        if objective.pool in pools and objective.indicator.limits
+        if objective.pool in pools and objective.indicator.per_request
     ]
 
 

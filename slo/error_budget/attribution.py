@@ -113,10 +113,10 @@ def split(
 
 def _split(objective: Objective, pool: Pool, bad: int, row: PoolSlot | None, lost: bool) -> Iterator[tuple[Cause, int]]:
     """Yield how many of a slot's bad requests are under which cause."""
-    kind = objective.indicator.kind
-    failed = min(bad, row.errors or 0) if row and kind in ("availability", "goodput") else 0
-    cause: Cause = "unknown" if row is None else _load(pool, row, lost) or _rest(kind, row)
-    if row and cause == "other" and kind == "availability":
+    outcomes = objective.indicator.bad_outcomes
+    failed = min(bad, row.errors or 0) if row and "errors" in outcomes else 0
+    cause: Cause = "unknown" if row is None else _load(pool, row, lost) or _rest(outcomes, row)
+    if row and cause == "other" and "rejected" in outcomes:
         failed = min(bad, failed + (row.rejected or 0))
     if failed:
         yield "errors", failed
@@ -134,11 +134,11 @@ def _load(pool: Pool, row: PoolSlot, lost: bool) -> Cause | None:
     return "queue" if row.waiting_mean is not None and row.waiting_mean >= WAITING else None
 
 
-def _rest(kind: str, row: PoolSlot) -> Cause:
+def _rest(outcomes: Sequence[str], row: PoolSlot) -> Cause:
     """Of a slot in which nothing is known to have been so: whether that can be said of everything."""
-    told: list[float | None] = [row.replica_disruptions, row.preemptions, row.kv_cache_usage_max, row.waiting_mean]
-    told += [row.errors, row.rejected] if kind == "availability" else [row.errors] if kind == "goodput" else []
-    return "unknown" if None in told else "other"
+    reported: list[float | None] = [row.replica_disruptions, row.preemptions, row.kv_cache_usage_max, row.waiting_mean]
+    reported += [getattr(row, name) for name in outcomes]
+    return "unknown" if None in reported else "other"
 
 
 def _lost(rows: Sequence[PoolSlot]) -> set[int]:

@@ -24,7 +24,7 @@ class UnsupportedFieldError(Exception):
         self.path = path
 
 
-class NotYaml(ValueError):
+class InvalidYamlError(ValueError):
     """The source file is no YAML; the message says where."""
 
 
@@ -92,11 +92,11 @@ class Field:
 
 
 def read_documents(text: str) -> list[Document]:
-    """Read a file with one or more YAML documents; raises NotYaml."""
+    """Read a file with one or more YAML documents; raises InvalidYamlError."""
     try:
         found = [data for data in yaml.load_all(text, _Loader) if data is not None]
     except yaml.YAMLError as error:
-        raise NotYaml(" ".join(str(error).split())) from error
+        raise InvalidYamlError(" ".join(str(error).split())) from error
     several = len(found) > 1
     return [Document(data, f"document {number}" if several else "") for number, data in enumerate(found, 1)]
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from plimsoll.slo import metrics as catalogue
 from plimsoll.slo.exchange.queries import Matcher, Sum, Term, Unreadable
 from plimsoll.slo.metrics import Metric
-from plimsoll.slo.sli.evidence import FAILED, HISTOGRAMS, SERVED
+from plimsoll.slo.sli.evidence import FAILED, SERVED
+from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
 from plimsoll.slo.units import duration_text
 
 # Why vLLM says that a request ended. Ours counts the first two as good and `error` as bad, and leaves the others out.

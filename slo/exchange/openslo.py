@@ -14,7 +14,7 @@ VERSION = "openslo/v1"
 MINUTE, HOUR, DAY = 60, 3600, 86400
 UNITS = {"m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY, "M": 30 * DAY, "Q": 90 * DAY, "Y": 365 * DAY}
 # Facts of ours for which OpenSLO has no field stand in annotations, which it gives to each implementation for that.
-POOL, INDICATOR, OFF_BUCKET = "plimsoll/pool", "plimsoll/indicator", "plimsoll/off-bucket"
+POOL, INDICATOR, BUCKET_MISMATCH = "plimsoll/pool", "plimsoll/indicator", "plimsoll/bucket-mismatch"
 QUERIES = ("query", "promql", "expr")
 WHY = {
     "labels": "ours carry objective, pool and tier",
@@ -74,7 +74,7 @@ def _objectives(
     if sli.at("ratioMetric").data is None:
         raise UnsupportedFieldError(sli.where, "is no ratioMetric: a threshold on a number does not count requests")
     at, sums = _sums(sli.at("ratioMetric"), named)
-    kept, bucket_mismatch = _annotation(root, INDICATOR), _annotation(root, OFF_BUCKET)
+    kept, bucket_mismatch = _annotation(root, INDICATOR), _annotation(root, BUCKET_MISMATCH)
     kind: Any
     if kept.data is not None:
         told = _json(kept, "indicator", "model")

@@ -36,13 +36,13 @@ def evaluate(
     evaluated = {}
     for excluded, group in groups.items():
         edges = _edges(group, excluded, now)
-        _refuse_thinned(ledger, edges)
+        _require_slots(ledger, edges)
         for name, sums in ledger.segments(edges, [objective.id for objective in group]).items():
             evaluated[name] = _Segments(edges, sums, excluded)
     return [_budget(objective, evaluated[objective.id], now) for objective in objectives]
 
 
-def judge_tenants(
+def evaluate_tenants(
     ledger: Ledger, objective: Objective, exclusions: Sequence[Exclusion], now: float
 ) -> tuple[Budget, dict[str, Budget]]:
     """Judge an objective at a moment as its gateways saw it, and each tenant that asked for something in the window.
@@ -51,7 +51,7 @@ def judge_tenants(
     """
     excluded = stretches(exclusions, objective)
     edges, whole = _edges([objective], excluded, now), key(objective.id, None)
-    _refuse_thinned(ledger, edges)
+    _require_slots(ledger, edges)
     names = known_tenants(ledger.engine, objective.id)
     sums = ledger.segments(edges, [whole, *names.values()])
     found = {name: _budget(objective, _Segments(edges, part, excluded), now) for name, part in sums.items()}
@@ -67,7 +67,7 @@ def judge_tenants(
     }
 
 
-def _refuse_thinned(ledger: Ledger, edges: Sequence[int]) -> None:
+def _require_slots(ledger: Ledger, edges: Sequence[int]) -> None:
     pruned = pruned_until(ledger.engine)
     if any(edge < pruned and edge % HOUR for edge in edges):
         raise PrunedDataError(pruned)

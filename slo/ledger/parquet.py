@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from plimsoll.slo.ledger.database import writing
-from plimsoll.slo.ledger.retention import thinned_in
+from plimsoll.slo.ledger.retention import pruned_until_in
 from plimsoll.slo.ledger.rollup import renew
 from plimsoll.slo.ledger.schema import metadata, rollups, scraped_samples, scraped_series, slots
 
@@ -84,10 +84,10 @@ def import_ledger(engine: Engine, folder: Path) -> dict[str, Taken]:
         strange = ", ".join(sorted(set(files) - known)) or "no Parquet file"
         raise ImportConflictError(f"{folder}: has {strange}; the tables of a ledger are {', '.join(sorted(known))}")
     with writing(engine) as connection:
-        before, counts = thinned_in(connection), _counts(connection)
+        before, counts = pruned_until_in(connection), _counts(connection)
         tables = [table for table in KEPT if table.name in files and table is not rollups]
         rows = {table.name: _import(connection, table, files[table.name]) for table in tables}
-        kept_since = max(before, thinned_in(connection))
+        kept_since = max(before, pruned_until_in(connection))
         if rollups.name in files:  # those of kept slots are made again
             rows[rollups.name] = _import(connection, rollups, files[rollups.name], rollups.c.start.name, kept_since)
         _renew(connection, kept_since)

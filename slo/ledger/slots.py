@@ -1,4 +1,4 @@
-"""Reading and writing the ledger. Writes are idempotent: booking a slot twice is booking it once."""
+"""Reading and writing the ledger. Writes are idempotent: a slot that is recorded twice counts once."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -12,16 +12,16 @@ from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.rollup import Sums, add_up, insert, renew
 from plimsoll.slo.ledger.schema import audit, progress, recommendations, rollups, slots
-from plimsoll.slo.ledger.usage import book_pool
+from plimsoll.slo.ledger.usage import record_pool
 from plimsoll.slo.sli.increments import SIMULATED, SlotCount
 from plimsoll.slo.usage.slots import PoolSlot
 
-CORRECTED = "corrected"  # source of a slot that a person set: no source overwrites it
+MANUAL = "manual"  # source of a slot that a person set: no other source overwrites it
 
 
 class Slot(NamedTuple):
     """A stored slot: its start, requests, seconds observed, the spec it was counted under, its kinds of evidence, and how many
-    requests more than `good` may be good."""
+    indeterminate requests (they may be good) it has beside the good ones."""
 
     slot: int
     good: int
@@ -39,7 +39,7 @@ class Ledger:
         """`engine` comes from plimsoll.slo.ledger.database.open_database."""
         self.engine = engine
 
-    def book(
+    def record(
         self,
         counts: Mapping[tuple[str, str], Sequence[SlotCount]],
         recorded_until: int,
@@ -47,9 +47,8 @@ class Ledger:
     ) -> None:
         """Store the slots of (objective, spec hash) and of pools, and how far they are final, in one transaction.
 
-        A slot that is there already gives way only to one that saw at least as much of the same time, or more requests: a
-        source that has begun to forget, or that is half back after an outage, never overwrites better knowledge; nor does
-        any source overwrite a correction.
+        A stored slot is replaced only by one that covers at least as much of the same time, or has more requests: a source
+        past its retention, or half back after an outage, never overwrites better data. No source overwrites a manual slot.
         """
         rows = [
             _row(objective, spec_hash, count)
@@ -60,14 +59,14 @@ class Ledger:
         objectives = [objective for objective, _ in counts]
         with writing(self.engine) as connection:
             if rows:
-                self._upsert(connection, rows, kept_if_better=True)
+                self._upsert(connection, rows, only_if_better=True)
             if objectives:
                 self._mark(connection, objectives, recorded_until)
             for pool, found in (pools or {}).items():
-                book_pool(connection, pool, found, recorded_until)
+                record_pool(connection, pool, found, recorded_until)
 
-    def _upsert(self, connection: Connection, rows: list[dict[str, Any]], kept_if_better: bool) -> None:
-        connection.execute(_upsert_slots(self.engine.dialect.name, kept_if_better), rows)
+    def _upsert(self, connection: Connection, rows: list[dict[str, Any]], only_if_better: bool) -> None:
+        connection.execute(_upsert_slots(self.engine.dialect.name, only_if_better), rows)
         starts = [row["slot"] for row in rows]
         renew(connection, {row["objective"] for row in rows}, min(starts), max(starts))
 
@@ -116,16 +115,15 @@ class Ledger:
             return add_up(connection, edges, objectives)
 
     def correct(self, objective: str, count: SlotCount, actor: str, reason: str, at: float) -> None:
-        """Set a slot by hand, with an audit row that keeps what it held. What was simulated stays labeled; what a person says is
-        exact."""
+        """Set a slot manually, with an audit event that keeps what it held. A simulated slot stays labeled; a manual one is exact."""
         same = and_(slots.c.objective == objective, slots.c.slot == count.slot)
         with writing(self.engine) as connection:
             before = connection.execute(select(slots).where(same)).mappings().first()
             simulated = SIMULATED in (before["source"] if before else count.source)
-            source = f"{CORRECTED}+{SIMULATED}" if simulated else CORRECTED
+            source = f"{MANUAL}+{SIMULATED}" if simulated else MANUAL
             row = _row(objective, before["spec_hash"] if before else "", count) | {"source": source}
-            self._upsert(connection, [row], kept_if_better=False)
-            note(
+            self._upsert(connection, [row], only_if_better=False)
+            write_audit_event(
                 connection,
                 at,
                 (actor, reason),
@@ -134,8 +132,8 @@ class Ledger:
                 row,
             )
 
-    def remember(self, pool: str, at: float, body: dict[str, Any]) -> None:
-        """Keep a recommendation."""
+    def save_recommendation(self, pool: str, at: float, body: dict[str, Any]) -> None:
+        """Save a recommendation; a second one of the same second is dropped."""
         new = insert(self.engine.dialect.name, recommendations).values(pool=pool, at=round(at), body=json.dumps(body))
         with writing(self.engine) as connection:
             connection.execute(new.on_conflict_do_nothing())
@@ -150,15 +148,15 @@ class Ledger:
 
 
 @cache
-def _upsert_slots(dialect: str, kept_if_better: bool) -> Executable:
-    booked = insert(dialect, slots)
-    new, fields = booked.excluded, ("good", "total", "covered_ms", "spec_hash", "source", "indeterminate")
+def _upsert_slots(dialect: str, only_if_better: bool) -> Executable:
+    row = insert(dialect, slots)
+    new, fields = row.excluded, ("good", "total", "covered_ms", "spec_hash", "source", "indeterminate")
     better = or_(new.covered_ms >= slots.c.covered_ms, new.total > slots.c.total)
     changed = or_(*(new[name] != slots.c[name] for name in fields))  # what is the same is not written again
-    return booked.on_conflict_do_update(
+    return row.on_conflict_do_update(
         index_elements=[slots.c.objective, slots.c.slot],
         set_={name: new[name] for name in fields},
-        where=and_(changed, better, slots.c.source.not_like(f"{CORRECTED}%")) if kept_if_better else None,
+        where=and_(changed, better, slots.c.source.not_like(f"{MANUAL}%")) if only_if_better else None,
     )
 
 
@@ -183,7 +181,7 @@ def _move_progress(dialect: str) -> Executable:
     )
 
 
-def note(
+def write_audit_event(
     connection: Connection,
     at: float,
     author: tuple[str, str],
@@ -191,7 +189,7 @@ def note(
     before: dict[str, Any] | None,
     after: dict[str, Any] | None,
 ) -> None:
-    """Write an audit row: (actor, reason), (action, subject), and what was and is now."""
+    """Write an audit event: (actor, reason), (action, subject), and the state before and after."""
     row = dict(zip(("actor", "reason", "action", "subject"), (*author, *change), strict=True))
     texts = {name: json.dumps(body) if body else None for name, body in (("before", before), ("after", after))}
     connection.execute(audit.insert().values(at=at, **row, **texts))

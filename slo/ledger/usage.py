@@ -12,7 +12,7 @@ from plimsoll.slo.usage.slots import PoolSlot
 FIELDS = (*POOL_COUNTS, *POOL_GAUGES)
 
 
-def book_pool(connection: Connection, pool: str, rows: Sequence[PoolSlot], recorded_until: int) -> None:
+def record_pool(connection: Connection, pool: str, rows: Sequence[PoolSlot], recorded_until: int) -> None:
     """Store a pool's slots and how far they are final. A slot that is there gives way only to one that saw at least as
     much of the same time, or more replicas: a source that has begun to forget never overwrites better knowledge.
     """
@@ -27,7 +27,7 @@ def book_pool(connection: Connection, pool: str, rows: Sequence[PoolSlot], recor
     connection.execute(_move(dialect), {"pool": pool, "recorded_until": recorded_until})
 
 
-def pools_booked_until(engine: Engine) -> dict[str, int]:
+def pools_recorded_until(engine: Engine) -> dict[str, int]:
     """Return per pool the time before which every slot is final."""
     with engine.connect() as connection:
         return {row.pool: row.recorded_until for row in connection.execute(select(pool_progress))}

@@ -8,7 +8,7 @@ from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.capacity.calibration.fit import calibrate
 from plimsoll.slo.capacity.calibration.intervals import selectors
 from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, own, told
-from plimsoll.slo.ledger.documents import Look, keep_look, last_look
+from plimsoll.slo.ledger.documents import CalibrationAttempt, last_attempt, save_attempt
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.sources import Source, SourceError
 from plimsoll.slo.spec.objectives import Pool
@@ -81,7 +81,7 @@ def calibrate_pool(records: Records, source: Source, pool: Pool) -> None:
     else:
         kept = own(pool, found)
     body = None if kept is None else msgspec.json.encode(kept).decode()
-    keep_look(records.ledger.engine, Look(pool.name, now, reason, body))
+    save_attempt(records.ledger.engine, CalibrationAttempt(pool.name, now, reason, body))
 
 
 def calibrated(records: Records, pool: Pool) -> MeasuredReplica | None:
@@ -91,7 +91,7 @@ def calibrated(records: Records, pool: Pool) -> MeasuredReplica | None:
 
 def calibration(records: Records, pool: Pool) -> PoolCalibration:
     """Tell what is known of a pool's step times."""
-    look = last_look(records.ledger.engine, pool.name)
+    look = last_attempt(records.ledger.engine, pool.name)
     if look is None:
         nothing = "nobody has looked yet: the service does so every ten minutes"
         return PoolCalibration(pool=pool.name, last_attempt_at=None, calibration=None, reason=nothing)
@@ -109,11 +109,11 @@ def calibration(records: Records, pool: Pool) -> PoolCalibration:
 
 def kept_fit(engine: Engine, pool: Pool) -> MeasuredReplica | None:
     """Return the last good fit of what the pool runs today; None where there is none."""
-    look = last_look(engine, pool.name)
+    look = last_attempt(engine, pool.name)
     return None if look is None else fit_of(look, pool)
 
 
-def fit_of(look: Look, pool: Pool) -> MeasuredReplica | None:
+def fit_of(look: CalibrationAttempt, pool: Pool) -> MeasuredReplica | None:
     """Return the fit that a look has kept, if it is of what the pool runs today."""
     if look.body is None:
         return None

@@ -11,7 +11,7 @@ from plimsoll.slo.calendar import SLOT, WEEK, rfc3339, slot_of, start_of
 from plimsoll.slo.error_budget.attribution import LOSS_WINDOW_SECONDS, Cause
 from plimsoll.slo.error_budget.budget import RequestCounts
 from plimsoll.slo.error_budget.exclusions import Exclusion, clipped, stretches
-from plimsoll.slo.ledger.manual_changes import audit_within, redefined
+from plimsoll.slo.ledger.manual_changes import audit_events_within, redefined
 from plimsoll.slo.ledger.rollup import NONE
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
@@ -64,7 +64,9 @@ def _differences(
     engine, before, end = records.ledger.engine, start - int(WEEK), start + int(WEEK)
     if before < records.pruned_until:
         return None
-    return differences(objectives, pools, redefined(engine, before, start, end), audit_within(engine, start, end))
+    return differences(
+        objectives, pools, redefined(engine, before, start, end), audit_events_within(engine, start, end)
+    )
 
 
 def _rows(records: Records, start: int, end: int) -> dict[str, list[PoolSlot]]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from plimsoll.slo.calendar import WEEK, rfc3339, start_of, week_of
-from plimsoll.slo.ledger.documents import Kept, keep_review, kept_review, last_kept
+from plimsoll.slo.ledger.documents import SavedReview, last_saved_week, save_review, saved_review
 from plimsoll.slo.reports.forecast import PoolForecast
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.review import review
@@ -20,7 +20,7 @@ def make_due(records: Records) -> None:
     killed half-way, or a week that was booked late only delay it.
     """
     ledger, now = records.ledger, records.clock()
-    last, ids = last_kept(ledger.engine), [objective.id for objective in records.spec.objectives]
+    last, ids = last_saved_week(ledger.engine), [objective.id for objective in records.spec.objectives]
     weeks = [week_of(now - back * WEEK) for back in range(1 if last is None else CAUGHT_UP, 0, -1)]
     for week in weeks:
         end = start_of(week) + WEEK
@@ -31,7 +31,7 @@ def make_due(records: Records) -> None:
             continue
         made = review(records, week)
         if made.complete:
-            keep_review(ledger.engine, Kept(week, round(now), made.model_dump_json(by_alias=True, exclude=OWN)))
+            save_review(ledger.engine, SavedReview(week, round(now), made.model_dump_json(by_alias=True, exclude=OWN)))
 
 
 def kept_or_fresh(records: Records, week: str, fresh: bool = False) -> Review:
@@ -40,7 +40,7 @@ def kept_or_fresh(records: Records, week: str, fresh: bool = False) -> Review:
     Raises ValueError for a week that has not begun or is none.
     """
     start_of(week)
-    kept = None if fresh else kept_review(records.ledger.engine, week)
+    kept = None if fresh else saved_review(records.ledger.engine, week)
     if kept is None:
         return review(records, week)
     found = Review.model_validate_json(kept.body)

@@ -135,7 +135,7 @@ class Service:
         if self.leader.leads() and (
             last is None or (last.action, last.recommended_nodes) != (new.action, new.recommended_nodes)
         ):
-            self.ledger.remember(pool.name, now, asdict(new))
+            self.ledger.save_recommendation(pool.name, now, asdict(new))
 
     def recommendation(self, pool: str) -> Recommendation:
         """Return the last recommendation for a pool."""

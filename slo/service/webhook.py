@@ -10,7 +10,7 @@ from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 
 log = logging.getLogger("plimsoll.service")
-PATIENCE = 5.0  # seconds for one delivery
+BUSY_TIMEOUT_SECONDS = 5.0  # seconds for one delivery
 
 
 class Webhook:
@@ -40,7 +40,7 @@ class Webhook:
             self._trouble = ""
 
     def _post(self, news: Sequence[Recommendation]) -> None:
-        with httpx.Client(headers=self._headers, timeout=PATIENCE) as client:
+        with httpx.Client(headers=self._headers, timeout=BUSY_TIMEOUT_SECONDS) as client:
             for item in news:
                 client.post(self.url, json={**asdict(item), "at": rfc3339(item.at)}).raise_for_status()
                 self._told[item.pool] = (item.action, item.recommended_nodes)

@@ -108,7 +108,9 @@ def test_check_says_when_an_incident_would_be_noticed(tmp_path: Path) -> None:
     found = json.loads(text)
     assert status == 0
     assert any(
-        "lowered to 8" in item["message"] and item["where"] == "objective chat-ttft, tier page-fast" for item in found
+        (item["code"], item["path"]) == ("burn-rate-threshold-capped", "objectives[0]")
+        and "capped at 8" in item["message"]
+        for item in found
     )
 
 

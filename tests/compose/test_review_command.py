@@ -34,7 +34,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     engine = open_database(f"sqlite:///{tmp_path_factory.mktemp('review')}/ledger.db")
     ledger = Ledger(engine)
     counts = [SlotCount(int(START) + 300 * index, 90, 100, 300.0, "request") for index in range(10)]
-    ledger.book({("fast", "hash"): counts}, int(START + WEEK), {"pool": [slot(START, 300), slot(START + 300, None)]})
+    ledger.record({("fast", "hash"): counts}, int(START + WEEK), {"pool": [slot(START, 300), slot(START + 300, None)]})
     app = create_app(Service(priced(), World({}, {}), ledger, clock=lambda: NOW), [token("reader", "read", "secret")])
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", lifespan="off"))

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from plimsoll.slo import metrics as c
+from plimsoll.slo.checks.finding import Finding
 from plimsoll.slo.checks.live import Live, live_findings
-from plimsoll.slo.checks.offline import Finding
 from plimsoll.slo.sources import Series
 from plimsoll.slo.spec.objectives import Spec, load
 from world import SPEC_TEXT

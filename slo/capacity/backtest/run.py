@@ -20,8 +20,9 @@ from plimsoll.slo.capacity.simulator.fleet import Outcome, Setup
 from plimsoll.slo.capacity.simulator.policy import Policy
 from plimsoll.slo.capacity.simulator.replay import percentile
 from plimsoll.slo.capacity.simulator.traces import Arrival
+from plimsoll.slo.spec.indicator import LATENCIES
 from plimsoll.slo.spec.node_pricing import Node
-from plimsoll.slo.spec.objectives import LATENCIES, Nodes, Objective, Pool, Timing
+from plimsoll.slo.spec.objectives import Nodes, Objective, Pool, Timing
 from plimsoll.slo.units import Duration
 
 OTHERS: dict[str, Callable[[], Policy]] = {
@@ -144,7 +145,7 @@ def check(name: str) -> None:
 
 def attained(objective: Objective, outcome: Outcome) -> float:
     """Share of all requests that an objective would have called good; of availability, those that were served."""
-    return outcome.result.goodput(*(objective.indicator.limits.get(latency, inf) for latency in LATENCIES))
+    return outcome.result.goodput(*(objective.indicator.thresholds.get(latency, inf) for latency in LATENCIES))
 
 
 def report(name: str, requests: int, outcome: Outcome, node_usd: float) -> dict[str, Any]:

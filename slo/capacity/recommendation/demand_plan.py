@@ -9,7 +9,8 @@ from plimsoll.slo.capacity.model.replica_throughput import EARLIER, MEASURED, Re
 from plimsoll.slo.capacity.model.signals import MEMORY, ReplicaSignals
 from plimsoll.slo.capacity.recommendation.demand import EXPECTED_AGAIN, FULL, SLOT, Demand, LatencyTarget, demand
 from plimsoll.slo.error_budget.budget import Budget
-from plimsoll.slo.spec.objectives import LIMITS, Pool, Spec
+from plimsoll.slo.spec.indicator import SHORT_NAMES
+from plimsoll.slo.spec.objectives import Pool, Spec
 from plimsoll.slo.units import duration_text, percent_text
 
 CAPACITY = "capacity_tokens_per_second_per_replica"
@@ -18,7 +19,7 @@ SOME = 1e-9  # tokens per second: replicas that stay do more than nothing, howev
 # Once a budget is spent: share of their capacity that replicas are planned with, as more is left for bursts, and all bursts that are
 # remembered are expected again. In backtests never less goodput, up to 3.2 points more, for 0 to 31 % more node-hours (docs/capacity.md).
 HASTE = 0.8
-TTFT, TPOT = LIMITS["ttft"], LIMITS["tpot"]
+TTFT, TPOT = SHORT_NAMES["ttft"], SHORT_NAMES["tpot"]
 
 
 def promise(spec: Spec, pool: Pool, budgets: Mapping[str, Budget] | None = None) -> LatencyTarget | None:
@@ -29,12 +30,12 @@ def promise(spec: Spec, pool: Pool, budgets: Mapping[str, Budget] | None = None)
     limits: dict[str, float] = {}
     targets, spent = [], []
     for objective in spec.objectives:
-        if objective.pool != pool.name or not objective.indicator.limits.keys() & {TTFT, TPOT}:
+        if objective.pool != pool.name or not objective.indicator.thresholds.keys() & {TTFT, TPOT}:
             continue
         targets.append(objective.target)
         if budgets and objective.id in budgets and budgets[objective.id].status == "exhausted":
             spent.append(objective.id)
-        for latency, limit in objective.indicator.limits.items():
+        for latency, limit in objective.indicator.thresholds.items():
             limits[latency] = min(limit, limits.get(latency, inf))
     return LatencyTarget(limits.get(TTFT, inf), limits.get(TPOT, inf), max(targets), tuple(spent)) if targets else None
 

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from plimsoll.slo.calendar import SLOT, rfc3339
 from plimsoll.slo.error_budget.exclusions import Exclusion
-from plimsoll.slo.ledger.manual_changes import AlreadyCanceled, audit_rows, cancel, exclude
+from plimsoll.slo.ledger.manual_changes import AlreadyCanceledError, audit_events, cancel, exclude
 from plimsoll.slo.service.api import models
 from plimsoll.slo.service.http.problems import READING, WRITING
 from plimsoll.slo.service.state import Service
@@ -157,7 +157,7 @@ def _exclusion_routes(api: APIRouter, service: Service) -> None:
             gone = cancel(service.ledger.engine, str(id), actor, body.reason, service.clock())
         except KeyError as error:
             raise HTTPException(404, f"no exclusion {id}") from error
-        except AlreadyCanceled as error:
+        except AlreadyCanceledError as error:
             raise HTTPException(409, f"exclusion {id} is canceled already") from error
         service.evaluate()
         return _exclusion(gone)
@@ -184,7 +184,7 @@ def _correction_routes(api: APIRouter, service: Service) -> None:
         before: Annotated[int | None, Query(ge=1, le=2**31, description="Only rows with an id below this.")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Audit:
-        rows = audit_rows(service.ledger.engine, before, limit)
+        rows = audit_events(service.ledger.engine, before, limit)
         return Audit(audit=[AuditRow(**{**row, "at": rfc3339(row["at"])}) for row in rows])
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, HTTPException, Path, Query, Response
 from pydantic import BaseModel, ValidationError
 
 from plimsoll.slo.calendar import rfc3339
-from plimsoll.slo.ledger.documents import kept_weeks
+from plimsoll.slo.ledger.documents import saved_weeks
 from plimsoll.slo.reports import review_csv
 from plimsoll.slo.reports.review_archive import kept_or_fresh
 from plimsoll.slo.reports.review_models import Review
@@ -44,7 +44,7 @@ def add(api: APIRouter, service: Service) -> None:
         ] = None,
         limit: Annotated[int, Query(ge=1, le=520)] = 104,
     ) -> KeptReviews:
-        rows = kept_weeks(service.ledger.engine, before, limit + 1)
+        rows = saved_weeks(service.ledger.engine, before, limit + 1)
         following = link("/api/v1/reviews", before=rows[limit - 1][0], limit=limit) if len(rows) > limit else None
         shown = [KeptReview(week=week, generated_at=rfc3339(generated_at)) for week, generated_at in rows[:limit]]
         return KeptReviews(reviews=shown, next=following)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.error_budget.budget import Budget
-from plimsoll.slo.ledger.evaluation import judge_tenants
+from plimsoll.slo.ledger.evaluation import evaluate_tenants
 from plimsoll.slo.ledger.tenants import MOST, OTHER
 from plimsoll.slo.service.http.parameters import NEXT, At, as_far_as_kept, link, moment, of_objective
 from plimsoll.slo.service.http.problems import READING
@@ -64,11 +64,12 @@ def add(api: APIRouter, service: Service) -> None:
         limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
         at: At = None,
     ) -> Tenants:
-        """Only of objectives that say `per: tenant`."""
+        """Only of objectives that say `group_by: tenant`."""
         chosen = of_objective(service, objective)
-        if not chosen.per:
+        if not chosen.group_by:
             raise HTTPException(
-                404, f"{objective} is not kept by tenant; write `per: tenant` into its block of the objectives file"
+                404,
+                f"{objective} is not kept by tenant; write `group_by: tenant` into its block of the objectives file",
             )
         now = moment(service, at)
         whole, found = budgets_of_tenants(service, chosen, now)
@@ -94,7 +95,7 @@ def add(api: APIRouter, service: Service) -> None:
 def budgets_of_tenants(service: Service, objective: Objective, now: float) -> tuple[Budget, list[tuple[str, Budget]]]:
     """Return what all tenants did at a moment, and each of them, the worst budget first."""
     with as_far_as_kept():
-        whole, found = judge_tenants(service.ledger, objective, service.records.exclusions(), now)
+        whole, found = evaluate_tenants(service.ledger, objective, service.records.exclusions(), now)
     return whole, sorted(found.items(), key=lambda one: (one[1].budget_remaining or 0.0, -one[1].bad, one[0]))
 
 

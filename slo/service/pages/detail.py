@@ -81,7 +81,7 @@ def _objective(service: Service, name: str, hours: int) -> dict[str, Any]:
 
 def _tenants(service: Service, objective: Objective, now: float) -> dict[str, Any] | None:
     """The tenants with the worst budgets, and what all of them did; None where they are not told apart."""
-    if not objective.per:
+    if not objective.group_by:
         return None
     whole, found = budgets_of_tenants(service, objective, now)
     return {"all": whole, "worst": found[:TENANTS], "number": len(found)}

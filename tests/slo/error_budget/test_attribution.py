@@ -162,9 +162,9 @@ def test_the_api_attributes_the_window_or_what_is_asked_without_what_is_excluded
 ) -> None:
     ledger, now = open_ledger(database), 1_700_000_100.0
     first = int(now) - 12 * SLOT
-    counts = [SlotCount(first + SLOT * i, 90, 100, 300.0, "request") for i in range(10)]
+    counts = [SlotCount(first + SLOT * i, 90, 100, 300.0, "per_request") for i in range(10)]
     rows = [replace(CALM, slot=first + SLOT * i, waiting_mean=5.0 if i < 6 else 0.0) for i in range(9)]
-    ledger.book({("fast", "hash"): counts}, int(now), {"pool": rows})
+    ledger.record({("fast", "hash"): counts}, int(now), {"pool": rows})
     service = Service(SPEC, Recorded([]), ledger, clock=lambda: now)
     client = TestClient(create_app(service))
     found = client.get("/api/v1/slos/fast/attribution").json()

@@ -47,9 +47,9 @@ def filled(ledger: Ledger, days: float) -> Ledger:
         if random.random() < 0.9:
             total = random.choice([0, 1, 40])
             found.append(
-                SlotCount(slot, random.randint(0, total), total, random.choice([300.0, 299.5, 10.0]), "request")
+                SlotCount(slot, random.randint(0, total), total, random.choice([300.0, 299.5, 10.0]), "per_request")
             )
-    ledger.book({(item.id, item.spec_hash): found for item in SPEC.objectives}, 0)
+    ledger.record({(item.id, item.spec_hash): found for item in SPEC.objectives}, 0)
     return ledger
 
 

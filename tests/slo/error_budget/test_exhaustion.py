@@ -167,10 +167,10 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(bursts: tuple[float, f
 def fill(ledger: Ledger, total: Ints, bad: Ints, start: int = BEGIN) -> None:
     """Book slots, all observed."""
     counts = [
-        SlotCount(start + i * SLOT, int(t - b), int(t), 300.0, "request")
+        SlotCount(start + i * SLOT, int(t - b), int(t), 300.0, "per_request")
         for i, (t, b) in enumerate(zip(total, bad, strict=True))
     ]
-    ledger.book({("fast", "x"): counts}, start)
+    ledger.record({("fast", "x"): counts}, start)
 
 
 def booked(ledger: Ledger, days: int, seed: int) -> tuple[Ints, Ints]:
@@ -257,7 +257,7 @@ def test_it_is_told_anew_after_a_minute_and_at_once_where_a_budget_is_spent(
     assert service.evaluate().exhaustions is not first
     before = service.evaluate().exhaustions
     clock[0] += 1
-    ledger.correct("fast", SlotCount(BEGIN + 27 * DAY, 0, 20_000_000, 300.0, "request"), "ann", "test", now)
+    ledger.correct("fast", SlotCount(BEGIN + 27 * DAY, 0, 20_000_000, 300.0, "per_request"), "ann", "test", now)
     after = service.evaluate()
     assert after.exhaustions is not before
     assert (after.budgets["fast"].status, after.exhaustions["fast"].state) == ("exhausted", "exhausted")

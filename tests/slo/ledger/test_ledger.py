@@ -105,10 +105,10 @@ def test_late_samples_are_booked_when_they_arrive(
 
 def test_a_source_that_has_begun_to_forget_does_not_overwrite_what_is_known(database: str, open_ledger: Opener) -> None:
     ledger = open_ledger(database)
-    ledger.book({FAST: [SlotCount(300, 90, 100, 300.0, "request")]}, 0)
-    ledger.book({FAST: [SlotCount(300, 3, 5, 40.0, "request")]}, 0)
+    ledger.record({FAST: [SlotCount(300, 90, 100, 300.0, "per_request")]}, 0)
+    ledger.record({FAST: [SlotCount(300, 3, 5, 40.0, "per_request")]}, 0)
     assert (row := ledger.slots("fast", 0, 1e9)[0]).total == 100
-    ledger.book({FAST: [SlotCount(300, 95, 101, 300.0, "request")]}, 0)
+    ledger.record({FAST: [SlotCount(300, 95, 101, 300.0, "per_request")]}, 0)
     assert (row := ledger.slots("fast", 0, 1e9)[0]).total == 101, row
 
 

@@ -49,12 +49,12 @@ def lived_in(ledger: Ledger, pruned: float = 0.0) -> Ledger:
                 )
             )
         counts[objective.id, objective.spec_hash] = found
-    ledger.book(counts, int(NOW) - 1200)
+    ledger.record(counts, int(NOW) - 1200)
     ledger.correct("fast", SlotCount(BEGIN + 9 * DAY, 1, 2, 300.0, ""), "ann", "a broken clock", NOW - 60)
     exclude(ledger.engine, Exclusion(NOW - DAY, NOW - DAY + 1800.25, "ann", "driver", pool="pool"), NOW - 50)
     gone = exclude(ledger.engine, Exclusion(NOW - 4000, NOW - 3000, "bob", "a drill"), NOW - 40)
     cancel(ledger.engine, gone.id or "", "bob", "it was none", NOW - 30)
-    ledger.remember("pool", NOW - 5, {"action": "hold"})
+    ledger.save_recommendation("pool", NOW - 5, {"action": "hold"})
     if pruned:
         prune(ledger.engine, pruned, NOW)
     return ledger
@@ -169,14 +169,14 @@ def test_two_ledgers_that_hold_parts_of_a_day_become_one(
 ) -> None:
     """Sums over the hours and days that both have a part of are neither's: they are made again."""
     whole = open_ledger(database)
-    found = [SlotCount(BEGIN + SLOT * i, i, 2 * i, 300.0, "request") for i in range(500)]
-    whole.book({("fast", "x"): found}, 9000)
+    found = [SlotCount(BEGIN + SLOT * i, i, 2 * i, 300.0, "per_request") for i in range(500)]
+    whole.record({("fast", "x"): found}, 9000)
     random = Random(3)  # noqa: S311 - no secret
     chosen = {item.slot for item in found if random.random() < 0.5}
     halves = []
     for number, part in enumerate((chosen, {item.slot for item in found} - chosen)):
         half = open_ledger(new_database())
-        half.book({("fast", "x"): [item for item in found if item.slot in part]}, 5000 + 4000 * number)
+        half.record({("fast", "x"): [item for item in found if item.slot in part]}, 5000 + 4000 * number)
         halves.append(exported(half, tmp_path / str(number)))
     for order in (halves, halves[::-1]):
         merged = open_ledger(new_database())

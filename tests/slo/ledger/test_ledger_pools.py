@@ -17,7 +17,7 @@ from plimsoll.slo.ledger.ingest import ingest
 from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.scrape_source import ScrapeSource
 from plimsoll.slo.ledger.slots import Ledger
-from plimsoll.slo.ledger.usage import pool_rows, pools_booked_until
+from plimsoll.slo.ledger.usage import pool_rows, pools_recorded_until
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.increments import Observed
@@ -172,14 +172,14 @@ def test_one_go_step_by_step_twice_and_after_an_outage_give_the_same_rows(
         ingest(SPEC, twice, stepwise, now)
     ingest(SPEC, twice, stepwise, END)
     assert rows_of(stepwise) == truth
-    assert pools_booked_until(stepwise.engine) == {"pool": stepwise.recorded_until()["fast"]}
+    assert pools_recorded_until(stepwise.engine) == {"pool": stepwise.recorded_until()["fast"]}
 
 
 def test_a_ledger_from_before_is_caught_up_and_a_source_that_forgets_takes_nothing_away(
     database: str, open_ledger: Opener
 ) -> None:
     ledger, source = open_ledger(database), Recorded(BUSY.series())
-    ledger.book({("fast", "hash"): []}, int(END))  # the objective was booked by a Plimsoll that knew no pool slots
+    ledger.record({("fast", "hash"): []}, int(END))  # the objective was booked by a Plimsoll that knew no pool slots
     ingest(SPEC, source, ledger, END)
     truth = rows_of(ledger)
     assert truth == [astuple(row) for row in count(BUSY)]
@@ -190,7 +190,7 @@ def test_a_ledger_from_before_is_caught_up_and_a_source_that_forgets_takes_nothi
 
 def test_old_slots_of_pools_go_with_those_of_objectives(database: str, open_ledger: Opener) -> None:
     ledger, day = open_ledger(database), 86400
-    ledger.book({}, 0, {"pool": [PoolSlot(slot, 300.0, arrivals=1) for slot in (0, day - SLOT, day)]})
+    ledger.record({}, 0, {"pool": [PoolSlot(slot, 300.0, arrivals=1) for slot in (0, day - SLOT, day)]})
     prune(ledger.engine, day + 5.0, 2.0 * day)
     assert [row.slot for row in pool_rows(ledger.engine, "pool", 0, 1e9)] == [day]
 

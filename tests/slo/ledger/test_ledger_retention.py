@@ -31,8 +31,8 @@ def service(database: str, open_ledger: Opener) -> Service:
     counts = []
     for slot in range(BEGIN, END, SLOT):
         total = random.randrange(0, 90)
-        counts.append(SlotCount(slot, random.randint(0, total), total, round(random.random() * 300, 3), "request"))
-    service.ledger.book({(item.id, item.spec_hash): counts for item in SPEC.objectives}, END - 1200)
+        counts.append(SlotCount(slot, random.randint(0, total), total, round(random.random() * 300, 3), "per_request"))
+    service.ledger.record({(item.id, item.spec_hash): counts for item in SPEC.objectives}, END - 1200)
     service.keep_slots = 20.0 * DAY
     return service
 
@@ -73,7 +73,7 @@ def test_what_can_no_longer_be_answered_exactly_is_refused(service: Service) -> 
     }
     assert client.post("/api/v1/slos/fast/corrections", json=correction).status_code == 422
     (row,) = client.get("/api/v1/audit").json()["audit"]
-    assert (row["who"], row["action"]) == ("plimsoll", "slots pruned")
+    assert (row["actor"], row["action"]) == ("plimsoll", "slots pruned")
 
 
 def test_a_clock_that_runs_ahead_does_not_empty_the_ledger(service: Service) -> None:

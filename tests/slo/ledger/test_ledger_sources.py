@@ -190,7 +190,7 @@ def test_what_lies_between_two_bounds_is_the_same_whoever_kept_the_samples(
     ingest(OFF_BUCKET, source, found, END)
     assert numbers(found) == numbers(truth)
     assert sum(slot.indeterminate for slot in found.slots("fast", 0, 1e12)) > 500
-    assert {slot.source for slot in found.slots("fast", 0, 1e12)} == {"bucket+bucket-between"}
+    assert {slot.source for slot in found.slots("fast", 0, 1e12)} == {"bounds+exact_bucket"}
 
 
 def test_and_scraped_directly_it_is_the_same_too(tmp_path: Path, open_ledger: Opener) -> None:

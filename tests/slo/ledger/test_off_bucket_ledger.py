@@ -26,12 +26,12 @@ T0 = 1_700_000_100  # a slot's start
 NOW = T0 + 3600.0
 SPEC = spec("bounds")
 BETWEEN = [SlotCount(T0 + 300 * i, 80, 100, 300.0, "bounds", 15) for i in range(6)]  # 80 to 95 good of 100
-EXACT = [SlotCount(T0 + 300 * (6 + i), 90, 100, 300.0, "bucket") for i in range(6)]
+EXACT = [SlotCount(T0 + 300 * (6 + i), 90, 100, 300.0, "exact_bucket") for i in range(6)]
 
 
 def service(ledger: Ledger, *counts: SlotCount) -> Service:
     service = Service(SPEC, Recorded([]), ledger, clock=lambda: NOW)
-    ledger.book({("fast", SPEC.objectives[0].spec_hash): list(counts)}, int(NOW))
+    ledger.record({("fast", SPEC.objectives[0].spec_hash): list(counts)}, int(NOW))
     return service
 
 
@@ -109,7 +109,7 @@ def test_a_correction_is_exact_and_the_audit_keeps_what_was_unclear(database: st
         "reason": "from the log",
     }
     made = client.post("/api/v1/slos/fast/corrections", json=body).json()
-    assert (made["good"], made["indeterminate"], made["source"]) == (91, 0, "corrected")
+    assert (made["good"], made["indeterminate"], made["source"]) == (91, 0, "manual")
     (row,) = client.get("/api/v1/audit").json()["audit"]
     assert '"indeterminate": 15' in row["before"]
     slo = client.get("/api/v1/slos/fast").json()
@@ -119,7 +119,7 @@ def test_a_correction_is_exact_and_the_audit_keeps_what_was_unclear(database: st
 def test_a_slot_that_is_counted_again_exactly_is_no_longer_unclear(database: str, open_ledger: Opener) -> None:
     ledger = open_ledger(database)
     service(ledger, *BETWEEN)
-    ledger.book({("fast", "x"): [SlotCount(T0, 80, 100, 300.0, "bucket")]}, T0)
+    ledger.record({("fast", "x"): [SlotCount(T0, 80, 100, 300.0, "exact_bucket")]}, T0)
     assert [slot.indeterminate for slot in ledger.slots("fast", 0, 1e12)] == [0] + [15] * 5
     assert (
         sum(sums.indeterminate for sums in ledger.segments([T0 // 86400 * 86400, T0 + 86400], ["fast"])["fast"]) == 75
@@ -166,12 +166,12 @@ def test_step_by_step_at_once_or_from_a_ledger_that_was_counted_otherwise_gives_
     slots = at_once.slots("fast", 0, 1e12)
     assert [slot[:5] for slot in slots] == [slot[:5] for slot in stepwise.slots("fast", 0, 1e12)]
     assert [slot.indeterminate for slot in slots] == [slot.indeterminate for slot in stepwise.slots("fast", 0, 1e12)]
-    assert {slot.source for slot in slots} >= {"bounds", "bucket"}
+    assert {slot.source for slot in slots} >= {"bounds", "exact_bucket"}
     for slot in slots:
         truth = [took for at, took in requests if slot.slot < at <= slot.slot + 300 and took is not None]
         good = sum(took <= 0.6 for took in truth)
         assert slot.good <= good <= slot.good + slot.indeterminate
-        if slot.source == "bucket" and slot.covered_seconds == 300:
+        if slot.source == "exact_bucket" and slot.covered_seconds == 300:
             assert (slot.good, slot.indeterminate, slot.total) == (good, 0, len(truth))
 
 

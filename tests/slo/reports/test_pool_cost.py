@@ -42,7 +42,7 @@ def cost(app: TestClient, **asked: int) -> dict[str, Any]:
 def test_the_last_hours_cost_is_that_of_its_nodes_over_its_tokens(ledger: Ledger) -> None:
     # Two nodes at 4 USD an hour; 12 slots of 300 requests of 900 tokens in and 100 out are 3.24M in and 0.36M out.
     slots = [slot(START + 300 * index, 300) for index in range(12)]
-    ledger.book({}, int(START + HOUR), {"pool": [slot(START - 300, 9000), *slots]})
+    ledger.record({}, int(START + HOUR), {"pool": [slot(START - 300, 9000), *slots]})
     app = client(ledger, priced(), capacity=4000.0)
     found = cost(app)
     assert (found["from"], found["to"]) == ("2023-11-13T00:00:00Z", "2023-11-13T01:00:00Z")
@@ -70,13 +70,13 @@ def test_the_last_hours_cost_is_that_of_its_nodes_over_its_tokens(ledger: Ledger
 
 
 def test_a_bought_nodes_hour_costs_its_year_over_its_hours(ledger: Ledger) -> None:
-    ledger.book({}, int(START + HOUR), {"pool": [slot(START + 300 * index, 300) for index in range(12)]})
+    ledger.record({}, int(START + HOUR), {"pool": [slot(START + 300 * index, 300) for index in range(12)]})
     bought = load(SPEC_TEXT.replace("gpus: 1}", f"gpus: 1, {OWNED}}}"))
     assert cost(client(ledger, bought))["cost_usd"] == pytest.approx(2 * 114_443 / 8760, rel=1e-5)
 
 
 def test_nodes_that_are_dearer_when_full_never_break_even(ledger: Ledger) -> None:
-    ledger.book({}, int(START + HOUR), {"pool": [slot(START, 300)]})
+    ledger.record({}, int(START + HOUR), {"pool": [slot(START, 300)]})
     slow = client(ledger, priced(), capacity=3000.0)  # 10.8M an hour for 4 USD: 0.370, above Haiku's 0.350
     assert cost(slow)["apis"]["bedrock-haiku"]["break_even_utilisation"] > 1
     assert "cheaper even if full" in slow.get("/pools/pool").text
@@ -95,7 +95,7 @@ def test_reserved_nodes_are_paid_when_they_do_not_run_too(ledger: Ledger) -> Non
     # Three are reserved at 3 USD; an hour with two running costs 9, one with five 9 + 2 x 4.
     for index in range(24):
         nodes = 2.0 if index < 12 else 5.0
-        ledger.book({}, int(START + HOUR), {"pool": [slot(START - HOUR + 300 * index, 300, nodes=nodes)]})
+        ledger.record({}, int(START + HOUR), {"pool": [slot(START - HOUR + 300 * index, 300, nodes=nodes)]})
     text = SPEC_TEXT.replace("gpus: 1}", "gpus: 1, hourly_usd: 4.0, reserved: {nodes: 3, hourly_usd: 3.0}}")
     app = client(ledger, load(text), capacity=4000.0)
     found = cost(app, hours=2)
@@ -117,7 +117,7 @@ def test_what_is_not_known_costs_null_and_not_nothing(ledger: Ledger) -> None:
     }
     told = {name for name, value in unseen.items() if value is not None}
     assert told == {"pool", "from", "to", "coverage", "simulated"}
-    ledger.book({}, int(START + HOUR), {"pool": [slot(START, 0)]})
+    ledger.record({}, int(START + HOUR), {"pool": [slot(START, 0)]})
     idle = cost(client(ledger, priced(), capacity=4000.0))
     assert (idle["cost_usd"], idle["usd_per_million_tokens"], idle["utilization"]) == (pytest.approx(2 / 3), None, 0.0)
     free = client(ledger, spec(), capacity=4000.0)

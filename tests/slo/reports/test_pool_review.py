@@ -21,7 +21,7 @@ FULL_REPLICA = 4000.0  # tokens per second: at 90 %, two nodes carry 7,200 and t
 
 
 def client(ledger: Ledger, slots: list[PoolSlot], capacity: float | None = FULL_REPLICA) -> TestClient:
-    ledger.book({}, int(START + WEEK), {"pool": slots})
+    ledger.record({}, int(START + WEEK), {"pool": slots})
     if capacity is not None:
         body = {
             "action": "hold",
@@ -30,7 +30,7 @@ def client(ledger: Ledger, slots: list[PoolSlot], capacity: float | None = FULL_
             "at": START + 60,
             "evidence": {CAPACITY: capacity},
         }
-        ledger.remember("pool", START + 60, body)
+        ledger.save_recommendation("pool", START + 60, body)
     return TestClient(create_app(Service(priced(), World({}, {}), ledger, clock=lambda: NOW)))
 
 
@@ -158,7 +158,7 @@ def test_of_unlike_replicas_the_strongest_is_the_one_to_lose(ledger: Ledger, arr
     found = client(ledger, [slot(START, 300), slot(START + 300, arrivals)], None)
     evidence = {CAPACITY: 2000.0, EACH: {"strong": 6000.0, "weak": 2000.0}}
     answer = {"action": "hold", "recommended_nodes": 2, "reasons": [], "at": START + 60, "evidence": evidence}
-    ledger.remember("pool", START + 60, answer)
+    ledger.save_recommendation("pool", START + 60, answer)
     pool = reviewed(found)
     assert (pool["capacity"], pool["n_minus_1"]) == (pytest.approx(7200), bears)
     assert pool["usd_per_million_full"] == pytest.approx(4 / 14.4), "4,000 tokens/s in the mean"

@@ -33,11 +33,11 @@ def client(ledger: Ledger) -> Iterator[TestClient]:
     week = [
         SlotCount(int(START + WEEK) + 300 * i, {0: 50, 1: 90}.get(i, 100), 100, 300.0, "request") for i in range(10)
     ]
-    ledger.book({("fast", "hash"): [*before, *week]}, int(START + 2 * WEEK))
+    ledger.record({("fast", "hash"): [*before, *week]}, int(START + 2 * WEEK))
     service = Service(spec(), World({}, {}), ledger, clock=lambda: NOW)
-    ledger.remember("pool", START + WEEK + 60, _recommendation("scale_out", 3))
-    ledger.remember("pool", START + WEEK + 90, _recommendation("hold", 3))
-    ledger.remember("pool", START + 2 * WEEK + 60, _recommendation("scale_in", 2))
+    ledger.save_recommendation("pool", START + WEEK + 60, _recommendation("scale_out", 3))
+    ledger.save_recommendation("pool", START + WEEK + 90, _recommendation("hold", 3))
+    ledger.save_recommendation("pool", START + 2 * WEEK + 60, _recommendation("scale_in", 2))
     yield TestClient(create_app(service))
 
 
@@ -98,7 +98,7 @@ def test_what_the_budget_was_spent_on_adds_up_to_the_bad_requests(client: TestCl
     first = int(START + WEEK)
     watched = [PoolSlot(first - 300 * back, 300.0, **known, **calm) for back in range(-10, 13)]
     full = [replace(row, waiting_max=9.0, waiting_mean=5.0) if row.slot == first else row for row in watched]
-    ledger.book({}, int(START + 2 * WEEK), {"pool": full})
+    ledger.record({}, int(START + 2 * WEEK), {"pool": full})
     (fast,) = client.get("/api/v1/reviews/2023-W47").json()["objectives"]
     assert list(fast["spent_on"].items()) == [("queue", 50), ("other", 10)]
     page = client.get("/reviews/2023-W47").text

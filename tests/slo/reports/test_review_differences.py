@@ -38,7 +38,7 @@ def book(ledger: Ledger, *slots: tuple[float, int, str]) -> None:
     """Slots of 100 requests: start, good ones, and by what definition."""
     for start, good, definition in slots:
         counts = [SlotCount(int(start), good, 100, 300.0, "request")]
-        ledger.book({("fast", definition): counts}, int(NOW))
+        ledger.record({("fast", definition): counts}, int(NOW))
 
 
 @pytest.mark.parametrize(
@@ -99,12 +99,12 @@ def test_a_pool_whose_peak_outgrew_its_nodes_and_whose_replicas_do_less(
 ) -> None:
     for at, nodes, each in ((START - WEEK + 60, 2, 4000.0), (START + 60, 3, capacity)):
         evidence = {CAPACITY: each, EACH: {"a": each, "b": each}}
-        ledger.remember(
+        ledger.save_recommendation(
             "pool",
             at,
             {"action": "scale_out", "recommended_nodes": nodes, "reasons": [], "at": at, "evidence": evidence},
         )
-    ledger.book({}, int(NOW), {"pool": [slot(START - WEEK, 300), slot(START, 1500)]})  # 1,000 and 5,000 tokens/s
+    ledger.record({}, int(NOW), {"pool": [slot(START - WEEK, 300), slot(START, 1500)]})  # 1,000 and 5,000 tokens/s
     found = [(item["kind"], item["before"], item["after"]) for item in told(ledger)]
     assert found[:2] == [("n_minus_1", True, False), ("recommended_nodes", 2, 3)]
     assert found[2:] == ([("replica_capacity", 4000.0, capacity)] if noticed else [])

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from paths import FIXTURES
 from plimsoll.slo.calendar import WEEK, start_of
-from plimsoll.slo.ledger.documents import Kept, keep_review
+from plimsoll.slo.ledger.documents import SavedReview, save_review
 from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.reports.review_archive import CAUGHT_UP
@@ -45,7 +45,7 @@ def make(ledger: Ledger, now: float) -> TestClient:
 def booked(ledger: Ledger, starts: list[float], until: float, good: int = 90) -> None:
     """Slots of 100 requests, and the ledger booked until a moment."""
     counts = [SlotCount(int(start), good, 100, 300.0, "request") for start in starts]
-    ledger.book({("fast", "hash"): counts}, int(until), {"pool": [slot(start, 300) for start in starts]})
+    ledger.record({("fast", "hash"): counts}, int(until), {"pool": [slot(start, 300) for start in starts]})
 
 
 def kept(ledger: Ledger) -> list[str]:
@@ -194,7 +194,7 @@ def test_csv_has_every_figure_of_objectives_and_pools_with_its_unit(ledger: Ledg
 
 
 def test_a_review_that_the_first_version_kept_can_still_be_read(ledger: Ledger) -> None:
-    keep_review(ledger.engine, Kept("2023-W46", MONDAY + 600, FIRST.read_text()))
+    save_review(ledger.engine, SavedReview("2023-W46", MONDAY + 600, FIRST.read_text()))
     client = TestClient(create_app(service_at(ledger, MONDAY + HOUR)))
     answer = client.get("/api/v1/reviews/2023-W46").json()
     assert (answer["objectives"][0]["good"], answer["generated_at"]) == (24 * 90, "2023-11-20T00:10:00Z")

@@ -33,7 +33,7 @@ def url(tmp_path: Path) -> Iterator[str]:
     for back in range(1, 289):
         good, indeterminate = (100, 80) if 96 <= back < 108 else (190, 6)
         counts.append(SlotCount(int(NOW) - SLOT * back, good, 200, 300.0, "bounds", indeterminate))
-    ledger.book({("fast", "hash"): counts}, int(NOW))
+    ledger.record({("fast", "hash"): counts}, int(NOW))
     with served(Service(spec("bounds"), Recorded([]), ledger, clock=lambda: NOW)) as url:
         yield url
     ledger.engine.dispose()

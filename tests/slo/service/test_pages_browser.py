@@ -40,7 +40,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         bad = 40 if row.waiting_max == 80 else 12 if row.replica_disruptions else 1
         counts.append(SlotCount(at, 200 - bad, 200, 300.0, "request"))
         rows.append(row)
-    ledger.book({("fast", "hash"): counts}, int(NOW) - 1200, {"pool": rows})
+    ledger.record({("fast", "hash"): counts}, int(NOW) - 1200, {"pool": rows})
     service = Service(spec(), Recorded([]), ledger, clock=lambda: NOW)
     evidence = {"waiting_requests": {"a:8000": 84}, "capacity_tokens_per_second_per_replica": 520.0}
     advice = Recommendation(
@@ -55,7 +55,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         ],
         cost=Cost(None, 16.0, None),
     )
-    ledger.remember("pool", NOW - 60, asdict(advice))
+    ledger.save_recommendation("pool", NOW - 60, asdict(advice))
     service._recommendations["pool"] = advice
     service.booked_at = NOW
     service.evaluate()
@@ -248,7 +248,7 @@ def test_what_burns_comes_first_and_the_advice_stands_above_it(browser: Browser,
     objectives = load(SPEC_TEXT + more)
     for name, good in (("fast", 200), ("slow", 100)):
         counts = [SlotCount(int(NOW) - SLOT * back, good, 200, 300.0, "request") for back in range(1, 13)]
-        ledger.book({(name, "hash"): counts}, int(NOW))
+        ledger.record({(name, "hash"): counts}, int(NOW))
     with served(Service(objectives, Recorded([]), ledger, clock=lambda: NOW)) as url:
         page = Watched(browser.new_page(), url).open("/")
         assert page.locator(".card h2").all_inner_texts() == ["slow", "fast", "pool"]

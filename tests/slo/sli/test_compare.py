@@ -271,9 +271,9 @@ def test_what_cannot_be_compared_is_refused_with_what_is_there(
 
 def test_availability_is_not_parted_by_adapter_and_a_dead_source_is_said(client: TestClient) -> None:
     rejected = client.get("/api/v1/slos/up/compare", params={**ASKED, "label": "adapter"})
-    assert (rejected.status_code, "availability is not counted by adapter" in rejected.json()["detail"]) == (422, True)
+    assert (rejected.status_code, "availability isn't counted by adapter" in rejected.json()["detail"]) == (422, True)
     goodput = client.get("/api/v1/slos/whole/compare", params={**ASKED, "label": "tenant"})
-    assert (goodput.status_code, "a gateway does not evaluate goodput" in goodput.json()["detail"]) == (422, True)
+    assert (goodput.status_code, "gateways don't evaluate goodput" in goodput.json()["detail"]) == (422, True)
     service = Service(SPEC, Recorded([], down=True), Ledger(open_database("sqlite://")), clock=lambda: END)
     answer = TestClient(create_app(service)).get("/api/v1/slos/fast/compare", params=ASKED)
     assert (answer.status_code, answer.json()["detail"]) == (503, "recorded: down")

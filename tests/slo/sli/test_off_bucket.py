@@ -36,7 +36,7 @@ def spread(number: int) -> list[tuple[float, float | None]]:
     ("bounds", "good", "indeterminate", "source"),
     [
         ((0.25, 0.5, 0.75, 1.0), 50, 25, "bounds"),
-        ((0.25, 0.5, 0.6, 0.75), 60, 0, "bucket"),
+        ((0.25, 0.5, 0.6, 0.75), 60, 0, "exact_bucket"),
         ((0.75, 1.0), 0, 75, "bounds"),
         ((0.25, 0.5), 50, 50, "bounds"),
     ],
@@ -73,7 +73,7 @@ def test_each_replica_is_counted_by_its_own_bounds_and_the_plugin_wins() -> None
     }
     slot = count("bounds", fleet)
     assert (slot.good, slot.indeterminate, slot.total) == (50 + 60 + 60, 25, 300)
-    assert slot.source == "bucket+bucket-between+request"
+    assert slot.source == "bounds+exact_bucket+per_request"
 
 
 @pytest.mark.parametrize("bucket_mismatch", ["unknown", "lower_bound", "bounds"])
@@ -143,9 +143,8 @@ def test_the_truth_lies_between_good_and_good_and_unclear(fleet: dict[str, tuple
     assert count("lower_bound", lives).good <= truth
 
 
-def test_a_mode_that_does_nothing_is_told() -> None:
-    told = "bucket_mismatch: bounds does nothing here: {} is not counted by a histogram"
+def test_a_mode_without_effect_is_reported() -> None:
     whole = load(SPEC_TEXT.replace("{time_to_first_token: 600ms}", "{goodput: {ttft: 600ms}}, bucket_mismatch: bounds"))
-    assert told.format("goodput") in [one.message for one in findings(whole)]
-    assert not [one for one in findings(spec("bounds")) if "does nothing" in one.message]
-    assert not whole.objectives[0].has_bounds
+    unused = "bucket-mismatch-unused"
+    assert [one.path for one in findings(whole) if one.code == unused] == ["objectives[0].bucket_mismatch"]
+    assert not [one for one in findings(spec("bounds")) if one.code == unused]

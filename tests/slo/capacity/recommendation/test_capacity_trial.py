@@ -27,7 +27,7 @@ from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.simulator.replay import replay
 from plimsoll.slo.capacity.simulator.request import Limits
 from plimsoll.slo.capacity.simulator.traces import load
-from plimsoll.slo.ledger.documents import Look, keep_look
+from plimsoll.slo.ledger.documents import CalibrationAttempt, save_attempt
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.state import Service
 from pool_signals import FULL_ONCE, IDLE, NOW, POOL, replica, served
@@ -133,7 +133,7 @@ def test_the_service_tries_with_the_fit_that_it_has_kept(
     if factor is not None:
         slower = {term: factor * getattr(FIT, term) for term in TERMS}
         fit = own(POOL, replace(FIT, left_out={}, **slower))
-        keep_look(service.ledger.engine, Look("pool", NOW, None, msgspec.json.encode(fit).decode()))
+        save_attempt(service.ledger.engine, CalibrationAttempt("pool", NOW, None, msgspec.json.encode(fit).decode()))
     service.recommend()
     found = service.recommendation("pool")
     assert (found.action, found.expected.by) == (action, by)

@@ -22,7 +22,7 @@ from plimsoll.slo.capacity.whatif.hardware_scaling import Hardware
 from plimsoll.slo.capacity.whatif.measured_scaling import Bits, bits_of, hardware_of, room, timing
 from plimsoll.slo.capacity.whatif.request import Asked
 from plimsoll.slo.capacity.whatif.request_mix import Kind
-from plimsoll.slo.ledger.documents import Look, keep_look
+from plimsoll.slo.ledger.documents import CalibrationAttempt, save_attempt
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
@@ -141,7 +141,7 @@ def test_api_page_and_command_ask_the_pools_own_replica_once_it_is_known(
     rejected = client.get(path, params={"replica": "measured"})
     assert (rejected.status_code, "its calibration says why" in rejected.text) == (422, True)
     assert client.get(path, params={"rate": 5}).json()["replica"] == "70b-fp8-h100-tp4"
-    keep_look(ledger.engine, Look(POOL.name, FIT.until, None, msgspec.json.encode(MINE).decode()))
+    save_attempt(ledger.engine, CalibrationAttempt(POOL.name, FIT.until, None, msgspec.json.encode(MINE).decode()))
 
     mine = client.get(path, params={"rate": 40}).json()
     assert (mine["replica"], mine["answer"]["measured"]) == ("measured", True)

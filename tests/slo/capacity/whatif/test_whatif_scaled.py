@@ -141,7 +141,7 @@ def ledger(tmp_path: Path, open_ledger: Callable[[str], Ledger]) -> Ledger:
 def test_what_is_not_asked_is_the_pools_own_of_the_last_week(ledger: Ledger) -> None:
     assert requests_of(ledger, "chat-70b", NOW) == {}
     rows = [slot(3600, 300), slot(1800, 1500), slot(900, 6000, covered=100.0), slot(WEEK + 3600, 9000), slot(600, None)]
-    ledger.book({}, int(NOW), {"chat-70b": rows})
+    ledger.record({}, int(NOW), {"chat-70b": rows})
     assert requests_of(ledger, "chat-70b", NOW) == {"prompt": 800.0, "output": 100.0, "rate": 5.0}
     client = TestClient(create_app(Service(load(DEFAULT_OBJECTIVES.read_text()), World({}, {}), ledger, lambda: NOW)))
     asked = client.get("/api/v1/pools/chat-70b/whatif", params={"traffic": 3}).json()["asked"]
