@@ -11,7 +11,6 @@ The largest number that any rule requires, never GPU utilization, which is near 
   observed, and one node fewer must have been enough over all of it.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -105,7 +104,8 @@ def _recommendation(
         nodes=abs(change),
         current_nodes=case.current,
         recommended_nodes=count,
-        **_written(reasons),
+        reasons=[one.text for one in reasons],
+        reason_codes=[one.code for one in reasons],
         evidence=mixed,
         confidence=round(len(case.seen) / case.there * min(1.0, case.kv_cache_observed_seconds / SUSTAINED), 2),
         at=case.now,
@@ -129,18 +129,14 @@ def _explained(
     attainment, others = expected(case, estimate, count), alternatives(case, estimate, required, decided, need)
     broken = estimate.broken(count)
     missed = [Reason("slo_missed", f"Even {broken}.")] if broken else []
-    reasons = [*(Reason(*pair) for pair in zip(found.reason_codes, found.reasons, strict=True)), *missed]
     added = {
-        **_written(reasons),
+        "reasons": [*found.reasons, *(one.text for one in missed)],
+        "reason_codes": [*found.reason_codes, *(one.code for one in missed)],
         "expected_attainment": attainment,
         "evidence": case.evidence() | found.evidence | estimate.evidence(count),
         "alternatives": others,
     }
     return found.model_copy(update=added)
-
-
-def _written(reasons: Sequence[Reason]) -> dict[str, list[str]]:
-    return {"reasons": [one.text for one in reasons], "reason_codes": [one.code for one in reasons]}
 
 
 def _steps(pool: Pool, count: int) -> list[Reason]:

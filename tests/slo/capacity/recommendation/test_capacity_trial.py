@@ -17,7 +17,7 @@ from plimsoll.slo.capacity.calibration.fit import TERMS
 from plimsoll.slo.capacity.calibration.measured_replica import own
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.model.signals import read
-from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated, calibrated
+from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated, calibrated, simulate
 from plimsoll.slo.capacity.recommendation.demand import INTERVAL, Demand, LatencyTarget, demand
 from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
 from plimsoll.slo.capacity.recommendation.models import Recommendation
