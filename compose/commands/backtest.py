@@ -11,8 +11,8 @@ from typing import Any
 from plimsoll.compose.inputs import UserError, needed, pool_of, read_objectives
 from plimsoll.compose.traffic import add_traffic, read_traffic
 from plimsoll.slo.capacity.backtest.run import HOLD, POLICIES, Backtest, check
-from plimsoll.slo.capacity.recommendation import demand_plan
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
+from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.simulator import fleet, step_time
 from plimsoll.slo.capacity.simulator.fleet import Outcome, Setup
 from plimsoll.slo.capacity.simulator.request import Limits
@@ -134,7 +134,7 @@ def _pool(spec: Spec, name: str | None) -> Pool:
 def _promise(args: argparse.Namespace, spec: Spec | None, pool: Pool | None) -> LatencyTarget:
     if args.promise or spec is None or pool is None:
         return read_promise(args.promise or PROMISE)
-    found = demand_plan.promise(spec, pool)
+    found = latency_target(spec, pool)
     if found is None:
         raise UserError(
             f"--pool {pool.name!r}: has no objective for time to first token or per output token; add --promise"

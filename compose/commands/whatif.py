@@ -11,8 +11,8 @@ from plimsoll.compose.inputs import UserError, add_prices, pool_of, read_objecti
 from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, read
 from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.capacity.model.prices import MILLION
-from plimsoll.slo.capacity.recommendation import demand_plan
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
+from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.whatif.evaluate import Answer, Question, arithmetic, hardware_in, hardware_of, whatif
 from plimsoll.slo.capacity.whatif.hardware_scaling import BITS, SIZES
@@ -144,7 +144,7 @@ def _own(path: str | None, pool: Pool | None) -> MeasuredReplica | None:
 def _promise(args: argparse.Namespace, pool: tuple[Spec, Pool] | None) -> LatencyTarget:
     if args.promise or pool is None:
         return read_promise(args.promise or PROMISE)
-    found = demand_plan.promise(*pool)
+    found = latency_target(*pool)
     if found is None:
         raise UserError(
             f"--pool {args.pool!r}: has no objective for time to first token or per output token; add --promise"

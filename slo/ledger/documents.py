@@ -6,7 +6,7 @@ from sqlalchemy import Engine, func, select
 
 from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.rollup import insert
-from plimsoll.slo.ledger.schema import calibrations, reviews
+from plimsoll.slo.ledger.schema import calibrations, measured_states, recommendations, reviews
 
 
 class SavedReview(NamedTuple):
@@ -67,3 +67,28 @@ def last_attempt(engine: Engine, pool: str) -> CalibrationAttempt | None:
     with engine.connect() as connection:
         row = connection.execute(select(calibrations).where(calibrations.c.pool == pool)).first()
         return None if row is None else CalibrationAttempt(*row)
+
+
+def save_measured_state(engine: Engine, pool: str, at: float, body: str) -> None:
+    """Store the state of a pool at `at` (Unix seconds), as JSON text, in place of the one before."""
+    new = insert(engine.dialect.name, measured_states).values(pool=pool, at=at, body=body)
+    values = {name: new.excluded[name] for name in ("at", "body")}
+    with writing(engine) as connection:
+        connection.execute(new.on_conflict_do_update(index_elements=[measured_states.c.pool], set_=values))
+
+
+def newest_measured_state(engine: Engine, pool: str, since: float) -> str | None:
+    """Return the newest state of a pool, as JSON text; None where none is stored, or only one older than `since` (Unix seconds)."""
+    query = select(measured_states.c.body).where(measured_states.c.pool == pool, measured_states.c.at >= since)
+    with engine.connect() as connection:
+        return connection.execute(query).scalar()
+
+
+def measured_states_before(engine: Engine, pool: str, before: float, limit: int) -> list[str]:
+    """Return the states with a pool's newest recommendations before a moment (Unix seconds), as JSON text, newest first."""
+    stored = recommendations.c
+    query = select(stored.measured_state).where(
+        stored.pool == pool, stored.at < before, stored.measured_state.is_not(None)
+    )
+    with engine.connect() as connection:
+        return list(connection.execute(query.order_by(stored.at.desc()).limit(limit)).scalars())

@@ -120,12 +120,22 @@ audit = Table(
     Column("after", Text),
 )
 
-# Every recommendation that said something new: the record of what was advised, when and why.
+# Every recommendation that changed the action or the number of nodes; `measured_state` is the state after it (NULL: no data).
 recommendations = Table(
     "recommendations",
     metadata,
     Column("pool", String(63), primary_key=True),
     Column("at", BigInteger, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("measured_state", Text),
+)
+
+# The newest state of each pool: what the next decision needs, whichever service makes it (capacity.recommendation.measured_state).
+measured_states = Table(
+    "measured_states",
+    metadata,
+    Column("pool", String(63), primary_key=True),
+    Column("at", Float, nullable=False),
     Column("body", Text, nullable=False),
 )
 

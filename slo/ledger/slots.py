@@ -132,9 +132,12 @@ class Ledger:
                 row,
             )
 
-    def save_recommendation(self, pool: str, at: float, body: dict[str, Any]) -> None:
-        """Save a recommendation; a second one of the same second is dropped."""
-        new = insert(self.engine.dialect.name, recommendations).values(pool=pool, at=round(at), body=json.dumps(body))
+    def save_recommendation(
+        self, pool: str, at: float, body: dict[str, Any], measured_state: str | None = None
+    ) -> None:
+        """Store a recommendation, and the state after it as JSON text."""
+        values = {"pool": pool, "at": round(at), "body": json.dumps(body), "measured_state": measured_state}
+        new = insert(self.engine.dialect.name, recommendations).values(values)
         with writing(self.engine) as connection:
             connection.execute(new.on_conflict_do_nothing())
 

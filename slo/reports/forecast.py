@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import WEEK, week_of
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
-from plimsoll.slo.capacity.recommendation.demand import FULL
-from plimsoll.slo.capacity.recommendation.demand_plan import promise
+from plimsoll.slo.capacity.recommendation.demand import PLANNING_UTILIZATION
+from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.spec.objectives import Pool, Spec
@@ -88,7 +88,7 @@ class Outlook:
 
     def of(self, pool: Pool, end: int, throughput: ReplicaThroughput | None) -> PoolForecast:
         """Forecast from what was booked before `end` (Unix seconds); `throughput` is what replicas can do (None: not known)."""
-        key = (pool.name, end, throughput and (throughput.unit, *throughput.own.items()))
+        key = (pool.name, end, throughput and (throughput.typical, *throughput.measured.items()))
         with self._working:
             if key not in self._kept:
                 if len(self._kept) >= KEPT:
@@ -108,9 +108,11 @@ class Outlook:
                 unknown="statsmodels is not installed: pip install 'plimsoll-slo[forecast]'",
             )
         rows = pool_rows(self.ledger.engine, pool.name, end - HISTORY, end)
-        promised = promise(self.spec, pool)
-        most = None if throughput is None else FULL * throughput.least(pool.nodes.max * pool.node.replicas)
-        ceiling = None if most is None or promised is None else model.Ceiling(most, 1 - promised.target)
+        target = latency_target(self.spec, pool)
+        most = (
+            None if throughput is None else PLANNING_UTILIZATION * throughput.least(pool.nodes.max * pool.node.replicas)
+        )
+        ceiling = None if most is None or target is None else model.Ceiling(most, 1 - target.target)
         common: dict[str, Any] = {
             **{"pool": pool.name, "since": week_of(end), "simulated": any(row.simulated for row in rows)},
             "ceiling_tokens_per_second": most,
@@ -154,7 +156,7 @@ class Outlook:
 
 def _nodes(pool: Pool, throughput: ReplicaThroughput, rate: float) -> int:
     """Nodes that serve so many tokens per second, the weakest of those present first."""
-    return ceil(throughput.count_for(rate / FULL) / pool.node.replicas)
+    return ceil(throughput.count_for(rate / PLANNING_UTILIZATION) / pool.node.replicas)
 
 
 def _band(values: tuple[float, ...]) -> Band:

@@ -15,11 +15,11 @@ from pydantic import BaseModel, Field
 from plimsoll.slo.calendar import DAY, SLOT, WEEK, rfc3339
 from plimsoll.slo.capacity.model.prices import SECONDS_PER_HOUR, Prices
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
-from plimsoll.slo.capacity.recommendation.demand import FULL
-from plimsoll.slo.capacity.recommendation.evidence import throughput_of
+from plimsoll.slo.capacity.recommendation.demand import PLANNING_UTILIZATION
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.forecast import PoolForecast
+from plimsoll.slo.reports.measured_states import throughput_before
 from plimsoll.slo.reports.pool_cost import (
     ApiCost,
     Used,
@@ -125,7 +125,7 @@ def review_pool(
     said = [item for item in told if item["at"] >= start]
     earlier = told[len(said) :]
     last = said[0] if said else None
-    throughput, strength_before = _strength(told), _strength(earlier)
+    throughput, strength_before = throughput_before(ledger, pool.name, end), throughput_before(ledger, pool.name, start)
     rows = pool_rows(ledger.engine, pool.name, start, end)
     week, used = _week(pool, rows, end - start), Used.of(pool.node, rows)
     full = usd_when_full(pool, used, throughput)
@@ -155,21 +155,16 @@ def review_pool(
     return found, any(row.simulated for row in rows)
 
 
-def _strength(told: Sequence[dict[str, Any]]) -> ReplicaThroughput | None:
-    """Return what replicas could do, as the newest answer that knew it has it."""
-    return next((known for item in told if (known := throughput_of(item.get("evidence", {})))), None)
-
-
 def _capacity(pool: Pool, week: PoolWeek, throughput: ReplicaThroughput | None) -> float | None:
     rate = node_rate(pool, throughput)
-    return None if rate is None or not week.nodes else FULL * rate * week.nodes
+    return None if rate is None or not week.nodes else PLANNING_UTILIZATION * rate * week.nodes
 
 
 def _bears_a_loss(pool: Pool, week: PoolWeek, throughput: ReplicaThroughput | None) -> bool | None:
     whole = _capacity(pool, week, throughput)
     if whole is None or throughput is None or week.peak is None:
         return None
-    return week.peak <= whole - FULL * throughput.strongest * pool.node.replicas
+    return week.peak <= whole - PLANNING_UTILIZATION * throughput.strongest * pool.node.replicas
 
 
 def _headroom(used: float | None, capacity: float | None) -> float | None:

@@ -6,7 +6,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 
 from plimsoll.slo import metrics
-from plimsoll.slo.capacity.recommendation.demand_plan import EACH
 from plimsoll.slo.service.state import Service
 
 
@@ -34,8 +33,10 @@ class ServiceCollector:
             found = self._service.recommendation(pool.name)
             if found.recommended_nodes is not None:
                 nodes.add_metric([pool.name], found.recommended_nodes)
-            for replica, rate in found.evidence.get(EACH, {}).items():
-                capacity.add_metric([pool.name, replica], rate)
+            throughput = self._service.throughput(pool.name)
+            if throughput is not None:
+                for replica in throughput.present:
+                    capacity.add_metric([pool.name, replica], throughput.of(replica))
         if self._service.booked_at is not None:
             lag.add_metric([], max(0.0, self._service.clock() - self._service.booked_at))
         yield from (left, at_best, coverage, nodes, capacity, self._excluded(), lag)

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
 
@@ -12,10 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from plimsoll.slo.calendar import WEEK
 from plimsoll.slo.capacity.model import signals
-from plimsoll.slo.capacity.recommendation import demand_plan
+from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.recommendation.attainment_simulation import calibrated
-from plimsoll.slo.capacity.recommendation.models import Recommendation, nothing_known
-from plimsoll.slo.capacity.recommendation.recommend import recommend
+from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
+from plimsoll.slo.capacity.recommendation.models import Reason, Recommendation, no_data
+from plimsoll.slo.capacity.recommendation.recommend import Decision, recommend
 from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.error_budget.exclusions import Exclusion
 from plimsoll.slo.error_budget.exhaustion import Exhaustion
@@ -28,6 +29,7 @@ from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.scrape_source import ScrapeSource
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.reports.calibration import kept_fit
+from plimsoll.slo.reports.measured_states import newest_state, save_state
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.slo_status import Slo
 from plimsoll.slo.service.webhook import Webhook
@@ -82,8 +84,7 @@ class Service:
             nullcontext  # around each job; telemetry sets its own
         )
         self.webhook: Webhook | None = None
-        self._recommendations: dict[str, Recommendation] = {}
-        self._decided: dict[str, Recommendation] = {}  # the last that knew something, across a dead source
+        self._decisions: dict[str, Decision] = {}
         self._judged: Evaluation | None = None
         self._booking = Lock()
 
@@ -108,7 +109,7 @@ class Service:
             self.booked_at = now
 
     def recommend(self) -> None:
-        """Job: decide for every pool, and keep what is new."""
+        """Job: decide for every pool, and store what changed."""
         for pool in self.spec.pools:
             self.attempt(f"recommend {pool.name}", lambda pool=pool: self._recommend(pool))  # type: ignore[misc]
         if self.webhook is not None and self.leader.leads():
@@ -117,32 +118,43 @@ class Service:
     def _recommend(self, pool: Pool) -> None:
         now = self.clock()
         span = max(signals.MEMORY, pool.timing.scale_in_stabilization) + signals.STALE
-        promised = demand_plan.promise(self.spec, pool, self._judged.budgets if self._judged else None)
+        target = latency_target(self.spec, pool, self._judged.budgets if self._judged else None)
         try:
             series = self.source.series(signals.selectors(pool), now - span, now)
         except SourceError as error:
-            reason = f"the source does not answer, so nothing is known and nothing is changed: {error}"
-            self._recommendations[pool.name] = nothing_known(pool.name, now, reason, promised)
+            reason = Reason("source_unavailable", f"No data: source unavailable: {error}. No change recommended.")
+            self._decisions[pool.name] = Decision(no_data(pool.name, now, reason, target), None)
             raise
-        last, decided = self._recommendations.get(pool.name), self._decided.get(pool.name)
-        if decided is not None and now - decided.at > signals.MEMORY:
-            decided = None  # what was decided before a long outage says nothing of what is there now
-        own = kept_fit(self.ledger.engine, pool)
-        new = recommend(pool, signals.read(series, now), now, promised, decided, calibrated(own) if own else None)
-        self._recommendations[pool.name] = new
-        if new.recommended_nodes is not None:
-            self._decided[pool.name] = new
-        if self.leader.leads() and (
-            last is None or (last.action, last.recommended_nodes) != (new.action, new.recommended_nodes)
-        ):
-            self.ledger.save_recommendation(pool.name, now, asdict(new))
+        # From the ledger, not from memory: a service that just started, or takes over, decides as the one before it.
+        state, fitted = newest_state(self.ledger, pool.name, now), kept_fit(self.ledger.engine, pool)
+        engine = calibrated(fitted) if fitted else None
+        last = self._decisions.get(pool.name)
+        new = recommend(pool, signals.read(series, now), now, target, state, engine)
+        self._decisions[pool.name] = new
+        if self.leader.leads():
+            self._store(pool.name, new, last)
+
+    def _store(self, pool: str, new: Decision, last: Decision | None) -> None:
+        """Store the state that the next decision needs, and the recommendation where it changed."""
+        found, body = new.recommendation, None
+        if new.state is not None:
+            save_state(self.ledger, pool, new.state)
+            body = new.state.to_json()
+        before = None if last is None else (last.recommendation.action, last.recommendation.recommended_nodes)
+        if before != (found.action, found.recommended_nodes):
+            self.ledger.save_recommendation(pool, found.at, found.model_dump(), body)
 
     def recommendation(self, pool: str) -> Recommendation:
         """Return the last recommendation for a pool."""
-        promised = demand_plan.promise(self.spec, self.spec.pool(pool))
-        nothing = "the service has just started and has not looked at this pool yet"
-        empty = nothing_known(pool, self.clock(), nothing, promised)
-        return self._recommendations.get(pool, empty)
+        if pool in self._decisions:
+            return self._decisions[pool].recommendation
+        reason = Reason("not_evaluated", "No data: the service has just started. No change recommended.")
+        return no_data(pool, self.clock(), reason, latency_target(self.spec, self.spec.pool(pool)))
+
+    def throughput(self, pool: str) -> ReplicaThroughput | None:
+        """Return the saturation throughput of a pool's replicas; None where it isn't known."""
+        state = self._decisions[pool].state if pool in self._decisions else None
+        return None if state is None else state.throughput
 
     def prune(self) -> None:
         """Job: drop slots that no window reaches any more; their sums over hours and days stay."""

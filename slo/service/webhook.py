@@ -2,11 +2,9 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 
 import httpx
 
-from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 
 log = logging.getLogger("plimsoll.service")
@@ -42,5 +40,5 @@ class Webhook:
     def _post(self, news: Sequence[Recommendation]) -> None:
         with httpx.Client(headers=self._headers, timeout=BUSY_TIMEOUT_SECONDS) as client:
             for item in news:
-                client.post(self.url, json={**asdict(item), "at": rfc3339(item.at)}).raise_for_status()
+                client.post(self.url, json=item.model_dump(mode="json")).raise_for_status()
                 self._told[item.pool] = (item.action, item.recommended_nodes)

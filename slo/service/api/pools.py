@@ -7,8 +7,7 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import DAY, rfc3339
-from plimsoll.slo.capacity.recommendation import models as advice
-from plimsoll.slo.capacity.recommendation.evidence import throughput_of
+from plimsoll.slo.capacity.recommendation.models import Recommendation, RecommendationHistory
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.forecast import PoolForecast
 from plimsoll.slo.reports.pool_cost import PoolCost, cost_of
@@ -95,28 +94,26 @@ def add(api: APIRouter, service: Service) -> None:
         )
 
     @api.get("/pools/{pool}/recommendation", responses=READING)
-    def recommendation(pool: str) -> advice.RecommendationOut:
+    def recommendation(pool: str) -> Recommendation:
         known(service, pool)
-        return _recommendation(asdict(service.recommendation(pool)))
+        return service.recommendation(pool)
 
     @api.get("/pools/{pool}/forecast", responses=READING)
     def forecast(pool: str) -> PoolForecast:
         known(service, pool)
-        throughput = throughput_of(service.recommendation(pool).evidence)
+        throughput = service.throughput(pool)
         return service.records.outlook.of(service.spec.pool(pool), int(service.clock() // DAY * DAY), throughput)
 
     @api.get("/pools/{pool}/cost", responses=READING)
     def cost(pool: str, hours: Annotated[int, Query(ge=1, le=24 * 28)] = 1) -> PoolCost:
         known(service, pool)
-        return cost_of(
-            service.records, service.spec.pool(pool), throughput_of(service.recommendation(pool).evidence), hours
-        )
+        return cost_of(service.records, service.spec.pool(pool), service.throughput(pool), hours)
 
     @api.get("/pools/{pool}/recommendation/history", responses=READING)
-    def history(pool: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> advice.RecommendationHistory:
+    def history(pool: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> RecommendationHistory:
         known(service, pool)
         found = service.ledger.recommendations(pool, limit)
-        return advice.RecommendationHistory(recommendations=[_recommendation(item) for item in found])
+        return RecommendationHistory(recommendations=[Recommendation.model_validate(item) for item in found])
 
 
 def _slot_routes(api: APIRouter, service: Service) -> None:
@@ -132,7 +129,3 @@ def _slot_routes(api: APIRouter, service: Service) -> None:
             slots=[PoolSlotOut.of(row) for row in rows[:limit]],
             next=link(f"/api/v1/pools/{pool}/slots", **more) if more else None,
         )
-
-
-def _recommendation(body: dict[str, Any]) -> advice.RecommendationOut:
-    return advice.RecommendationOut(**{**body, "at": rfc3339(body["at"])})

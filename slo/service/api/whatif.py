@@ -6,7 +6,7 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from plimsoll.slo.capacity.model import memory
-from plimsoll.slo.capacity.recommendation import demand_plan
+from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.whatif.evaluate import whatif
 from plimsoll.slo.capacity.whatif.measured_scaling import MEASURED
@@ -105,7 +105,7 @@ def answered(service: Service, name: str, asked: AskedOf) -> WhatIf:
     """Answer for a pool; 404 for an unknown one, 422 for what cannot be asked."""
     known(service, name)
     pool = service.spec.pool(name)
-    promise = demand_plan.promise(service.spec, pool)
+    promise = latency_target(service.spec, pool)
     if promise is None:
         raise HTTPException(422, f"pool: {name!r} has no objective for time to first token or per output token")
     written, measured = Asked(**asked.model_dump()), requests_of(service.ledger, name, service.clock())

@@ -7,7 +7,6 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
 from plimsoll.slo.calendar import rfc3339
-from plimsoll.slo.capacity.recommendation.evidence import throughput_of
 from plimsoll.slo.capacity.recommendation.models import Rule
 from plimsoll.slo.error_budget.attribution import PREVENTABLE
 from plimsoll.slo.reports.attribution import attributed_with_worst
@@ -30,11 +29,11 @@ CAUSES = {
 }
 RULES: dict[Rule | None, str] = {
     "demand": "what arrives and waits",
-    "objective": "the promise, on the traffic of late",
+    "slo": "the promise, on the traffic of late",
     "queue": "requests waiting per node",
     "kv_cache": "the KV cache",
-    "maximum": "the pool's most nodes",
-    "minimum": "the pool's fewest nodes",
+    "max_nodes": "the pool's most nodes",
+    "min_nodes": "the pool's fewest nodes",
     "scale_in": "fewer would have carried the hold time",
     "hold": "no rule asks for more, and none may be released",
     "no_data": "nothing is known",
@@ -89,15 +88,13 @@ def _tenants(service: Service, objective: Objective, now: float) -> dict[str, An
 
 def _pool(service: Service, name: str, hours: int) -> dict[str, Any]:
     evaluated, advice = service.evaluated(), service.recommendation(name)
-    throughput = throughput_of(advice.evidence)
+    throughput = service.throughput(name)
     return {
         "pool": service.spec.pool(name),
         "advice": advice,
         "evidence": _flat(advice.evidence),
         "capacity": throughput.mean if throughput else None,
-        "cost": cost_of(
-            service.records, service.spec.pool(name), throughput_of(service.recommendation(name).evidence), 1
-        ),
+        "cost": cost_of(service.records, service.spec.pool(name), throughput, 1),
         "said": service.ledger.recommendations(name, SAID),
         "budgets": [budget for budget in evaluated.budgets.values() if budget.objective.pool == name],
         "at": evaluated.at,

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from plimsoll.slo.capacity.recommendation.demand_plan import CAPACITY
-from plimsoll.slo.capacity.recommendation.models import Recommendation
+from plimsoll.slo.capacity.recommendation.models import Reason, no_data
+from plimsoll.slo.capacity.recommendation.recommend import Decision
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.reports.pool_cost import Used
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.spec.node_pricing import Node
 from plimsoll.slo.spec.objectives import Spec, load
+from pool_signals import state
 from review_world import START, priced, slot
 from spec_texts import OWNED
 from world import SPEC_TEXT, World, spec
@@ -30,8 +31,8 @@ def ledger(database: str, open_ledger: Callable[[str], Ledger]) -> Ledger:
 
 def client(ledger: Ledger, objectives: Spec, capacity: float | None = None) -> TestClient:
     service = Service(objectives, World({}, {}), ledger, clock=lambda: START + HOUR)
-    known = {} if capacity is None else {CAPACITY: capacity}
-    service._recommendations["pool"] = Recommendation("pool", "hold", 0, 2, 2, [], known, 1.0, START)
+    found = no_data("pool", START, Reason("not_evaluated", "none"), None)
+    service._decisions["pool"] = Decision(found, state(2, capacity, START))
     return TestClient(create_app(service))
 
 

@@ -8,12 +8,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from plimsoll.slo.calendar import WEEK
-from plimsoll.slo.capacity.recommendation.demand_plan import CAPACITY, EACH
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.usage import demand
 from plimsoll.slo.usage.slots import PoolSlot
+from pool_signals import state
 from review_world import NOW, START, priced, slot
 from world import World
 
@@ -28,9 +28,8 @@ def client(ledger: Ledger, slots: list[PoolSlot], capacity: float | None = FULL_
             "recommended_nodes": 2,
             "reasons": ["so"],
             "at": START + 60,
-            "evidence": {CAPACITY: capacity},
         }
-        ledger.save_recommendation("pool", START + 60, body)
+        ledger.save_recommendation("pool", START + 60, body, state(1, capacity, START + 60).to_json())
     return TestClient(create_app(Service(priced(), World({}, {}), ledger, clock=lambda: NOW)))
 
 
@@ -156,9 +155,9 @@ def test_too_short_a_history_is_said(ledger: Ledger) -> None:
 @pytest.mark.parametrize(("arrivals", "bears"), [(540, True), (541, False)])
 def test_of_unlike_replicas_the_strongest_is_the_one_to_lose(ledger: Ledger, arrivals: int, bears: bool) -> None:
     found = client(ledger, [slot(START, 300), slot(START + 300, arrivals)], None)
-    evidence = {CAPACITY: 2000.0, EACH: {"strong": 6000.0, "weak": 2000.0}}
-    answer = {"action": "hold", "recommended_nodes": 2, "reasons": [], "at": START + 60, "evidence": evidence}
-    ledger.save_recommendation("pool", START + 60, answer)
+    measured = state(2, 2000.0, START + 60, strong=6000.0, weak=2000.0)
+    answer = {"action": "hold", "recommended_nodes": 2, "reasons": [], "at": START + 60}
+    ledger.save_recommendation("pool", START + 60, answer, measured.to_json())
     pool = reviewed(found)
     assert (pool["capacity"], pool["n_minus_1"]) == (pytest.approx(7200), bears)
     assert pool["usd_per_million_full"] == pytest.approx(4 / 14.4), "4,000 tokens/s in the mean"

@@ -7,12 +7,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from plimsoll.slo.calendar import WEEK, start_of
-from plimsoll.slo.capacity.recommendation.demand_plan import CAPACITY, EACH
 from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.increments import SlotCount
+from pool_signals import state
 from review_world import slot
 from world import World, spec
 
@@ -98,11 +98,12 @@ def test_a_pool_whose_peak_outgrew_its_nodes_and_whose_replicas_do_less(
     ledger: Ledger, capacity: float, noticed: bool
 ) -> None:
     for at, nodes, each in ((START - WEEK + 60, 2, 4000.0), (START + 60, 3, capacity)):
-        evidence = {CAPACITY: each, EACH: {"a": each, "b": each}}
+        measured = state(nodes, each, at)
         ledger.save_recommendation(
             "pool",
             at,
-            {"action": "scale_out", "recommended_nodes": nodes, "reasons": [], "at": at, "evidence": evidence},
+            {"action": "scale_out", "recommended_nodes": nodes, "reasons": [], "at": at},
+            measured.to_json(),
         )
     ledger.record({}, int(NOW), {"pool": [slot(START - WEEK, 300), slot(START, 1500)]})  # 1,000 and 5,000 tokens/s
     found = [(item["kind"], item["before"], item["after"]) for item in told(ledger)]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import httpx
@@ -11,7 +10,10 @@ from playwright.sync_api import Browser, expect
 
 from browser import Watched, chromium, served
 from plimsoll.slo.calendar import SLOT
-from plimsoll.slo.capacity.recommendation.models import Alternative, Cost, Expected, Recommendation
+from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
+from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState
+from plimsoll.slo.capacity.recommendation.models import Alternative, Cost, ExpectedAttainment, Recommendation
+from plimsoll.slo.capacity.recommendation.recommend import Decision
 from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.state import Service
@@ -42,21 +44,35 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         rows.append(row)
     ledger.record({("fast", "hash"): counts}, int(NOW) - 1200, {"pool": rows})
     service = Service(spec(), Recorded([]), ledger, clock=lambda: NOW)
-    evidence = {"waiting_requests": {"a:8000": 84}, "capacity_tokens_per_second_per_replica": 520.0}
+    late = "of requests are expected to miss the target (allowed 5%), by queue replay of the last 15 min."
     advice = Recommendation(
-        *("pool", "scale_out", 2, 2, 4, ["84 requests wait", "<b>bold</b>"], evidence, 0.9, NOW),
+        pool="pool",
+        action="scale_out",
+        nodes=2,
+        current_nodes=2,
+        recommended_nodes=4,
+        reasons=["84 requests are waiting", "<b>bold</b>"],
+        reason_codes=["queue_depth", "demand_and_backlog"],
+        evidence={"waiting_requests": {"a:8000": 84}, "saturation_tokens_per_second_new_replica": 520.0},
+        confidence=0.9,
+        at=NOW,
         rule="demand",
-        expected=Expected(0.95, 0.7, 0.991, "queue replay", 900.0),
+        expected_attainment=ExpectedAttainment(
+            target=0.95, current_nodes=0.7, recommended_nodes=0.991, method="queue_replay", lookback_seconds=900.0
+        ),
         alternatives=[
             Alternative(
-                3, ["objective"], 0.94, 12.0, "6.0% of the traffic of the last 15m would be late; promised: at most 5%"
+                nodes=3, required_by=["slo"], attainment=0.94, usd_per_hour=12.0, reason=f"With 3 nodes, 6.0% {late}"
             ),
-            Alternative(2, [], 0.7, None, "30.0% of the traffic of the last 15m would be late; promised: at most 5%"),
+            Alternative(
+                nodes=2, required_by=[], attainment=0.7, usd_per_hour=None, reason=f"With 2 nodes, 30.0% {late}"
+            ),
         ],
-        cost=Cost(None, 16.0, None),
+        cost=Cost(usd_per_hour_recommended=16.0),
     )
-    ledger.save_recommendation("pool", NOW - 60, asdict(advice))
-    service._recommendations["pool"] = advice
+    state = MeasuredState(NOW, 4, ReplicaThroughput(520.0))
+    ledger.save_recommendation("pool", NOW - 60, advice.model_dump(), state.to_json())
+    service._decisions["pool"] = Decision(advice, state)
     service.booked_at = NOW
     service.evaluate()
     yield service

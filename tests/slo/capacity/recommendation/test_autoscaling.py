@@ -6,7 +6,7 @@ import yaml
 
 from paths import ROOT
 from plimsoll.slo import metrics
-from plimsoll.slo.capacity.recommendation.models import RecommendationOut
+from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.spec import objectives
 
 POOL = objectives.load((ROOT / "slo" / "objectives.yaml").read_text()).pools[0]
@@ -21,7 +21,7 @@ def test_the_manifests_read_what_we_publish_within_the_pools_limits() -> None:
     query = f'max({metrics.RECOMMENDED_NODES}{{pool="{POOL.name}"}})'
     assert (by_prometheus["type"], by_prometheus["metadata"]["query"]) == ("prometheus", query)
     assert by_api["metadata"]["url"].endswith(f"/api/v1/pools/{POOL.name}/recommendation")
-    assert by_api["metadata"]["valueLocation"] in RecommendationOut.model_fields
+    assert by_api["metadata"]["valueLocation"] in Recommendation.model_fields
     for manifest in MANIFESTS:
         limits = (manifest["spec"]["minReplicaCount"], manifest["spec"]["maxReplicaCount"])
         assert limits == (POOL.nodes.min, POOL.nodes.max)
