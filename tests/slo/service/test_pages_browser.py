@@ -57,7 +57,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     )
     ledger.remember("pool", NOW - 60, asdict(advice))
     service._recommendations["pool"] = advice
-    service.booked_at = NOW
+    service.ingested_at = NOW
     service.evaluate()
     yield service
     ledger.engine.dispose()
