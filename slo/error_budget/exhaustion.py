@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from plimsoll.slo.error_budget.budget import RequestCounts
 from plimsoll.slo.spec.objectives import Objective
 
-State = Literal["exhausted", "will_exhaust", "holds", "unknown"]
+State = Literal["exhausted", "will_exhaust", "will_not_exhaust", "unknown"]
 Numbers = NDArray[np.float64]
 
 CONFIDENCE = 0.9
@@ -75,7 +75,7 @@ def exhaustion(
     room[counted.total - np.cumsum(leaving[:, 2]) + arriving <= 0] = np.inf  # a window without a request spends nothing
     comes = _bad(arriving, today, _design_effect(blocks))
     likely, most, least = (_first(leaving[:, 0], slack, room - bad) for bad in comes)
-    return Exhaustion("holds" if likely is None else "will_exhaust", coverage, likely, most, least)
+    return Exhaustion("will_not_exhaust" if likely is None else "will_exhaust", coverage, likely, most, least)
 
 
 def _arriving(at: Numbers, today: Numbers) -> Numbers:

@@ -1,4 +1,4 @@
-"""How a budget came to be: the objective's window, moved along the ledger's sums."""
+"""History of a budget: the objective's window, moved along the ledger's sums."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -21,13 +21,13 @@ Numbers = NDArray[np.int64]
 
 
 class Point(msgspec.Struct, frozen=True, gc=False):
-    """The budget at one moment, as models.BudgetPoint describes it to callers; made 288 at a time, so as light as can be."""
+    """The budget at one moment, as models.BudgetPoint documents it; a msgspec struct, as 288 are made for a response."""
 
     at: str
     budget_remaining: float | None
     bad: int
     total: int
-    covered: float
+    coverage: float
     budget_remaining_upper_bound: float | None
     indeterminate: int
 

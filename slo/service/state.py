@@ -1,4 +1,4 @@
-"""What the service knows: the ledger, the last answers, and how its own work is going."""
+"""State of the service: the ledger, the last evaluation and recommendations, and the health of its jobs."""
 
 import logging
 import time
@@ -37,56 +37,60 @@ from plimsoll.slo.sources import Source, SourceError
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 
 log = logging.getLogger("plimsoll.service")
-TELL_AGAIN = 60.0  # seconds after which it is worked out again when budgets run out
-RENEW = 10.0  # seconds after which budgets are evaluated again
-READY_LAG = 120.0  # seconds without a successful ingest after which the service calls itself not ready
+EXHAUSTION_SECONDS = 60.0  # after which exhaustion is projected again
+EVALUATION_SECONDS = 10.0  # after which budgets are evaluated again
+READY_LAG = 120.0  # seconds without a successful ingest after which the service is not ready
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All budgets by objective id, in the objectives file's order, as they stood at a moment (Unix seconds), without `exclusions`.
+    """All budgets by SLO ID at a moment (Unix seconds), in the order of the objectives file, without excluded time.
 
-    `exhaustions` say when each runs out, as told at `told_at`; `pages` keeps what the API has written of them.
+    `exhaustions` were projected at `projected_at`. `pages` caches serialized responses of the API.
     """
 
     at: float
     budgets: dict[str, Budget]
     exhaustions: dict[str, Exhaustion]
-    told_at: float
+    projected_at: float
     exclusions: Sequence[Exclusion] = ()
     pages: dict[tuple[str, int], str] = field(default_factory=dict)
 
     @cached_property
-    def shown(self) -> dict[str, Slo]:
-        """The API's objects, made once: a thousand of them take longer than an answer should."""
+    def slos(self) -> dict[str, Slo]:
+        """The API's objects, built once: a thousand take longer than a response should."""
         return {name: Slo.of(budget, self.exhaustions[name]) for name, budget in self.budgets.items()}
 
-    def tells(self, at: float, budgets: dict[str, Budget], exclusions: Sequence[Exclusion]) -> bool:
-        """Whether what it says of exhaustion still holds a little later: of these budgets the same ones are spent."""
-        spent = (self.exhaustions[name].state == "exhausted" for name in budgets)
-        same = all(one == (budget.status == "exhausted") for one, budget in zip(spent, budgets.values(), strict=True))
-        return self.told_at < at < self.told_at + TELL_AGAIN and same and self.exclusions == exclusions
+    def projects(self, at: float, budgets: dict[str, Budget], exclusions: Sequence[Exclusion]) -> bool:
+        """Whether its projections still hold a little later: the same budgets are exhausted."""
+        exhausted = (self.exhaustions[name].state == "exhausted" for name in budgets)
+        same = all(
+            one == (budget.status == "exhausted") for one, budget in zip(exhausted, budgets.values(), strict=True)
+        )
+        return (
+            self.projected_at < at < self.projected_at + EXHAUSTION_SECONDS and same and self.exclusions == exclusions
+        )
 
 
 class Service:
-    """Books, evaluates and recommends; every method may be called from any thread."""
+    """Ingests, evaluates, and recommends. Thread-safe."""
 
-    keep_slots = 400 * 86400.0  # seconds: a year, and time to look at it
+    keep_slots = 400 * 86400.0  # seconds: a year, and a month to review it
 
     def __init__(self, spec: Spec, source: Source, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
         """`clock` gives Unix seconds; tests pass their own."""
         self.spec, self.source, self.ledger, self.clock = spec, source, ledger, clock
         self.leader = Leader(ledger.engine)
         self.records = Records(spec, ledger, clock)
-        self.booked_at: float | None = None
-        self.trouble: dict[str, str] = {}
+        self.ingested_at: float | None = None
+        self.job_errors: dict[str, str] = {}
         self.watch: Callable[[str], AbstractContextManager[object]] = (
             nullcontext  # around each job; telemetry sets its own
         )
         self.webhook: Webhook | None = None
         self._decisions: dict[str, Decision] = {}
-        self._judged: Evaluation | None = None
-        self._booking = Lock()
+        self._evaluation: Evaluation | None = None
+        self._ingesting = Lock()
 
     def scrape(self) -> None:
         """Job: read the exporters, where the service does so itself and leads."""
@@ -94,31 +98,31 @@ class Service:
             self.attempt("scrape", self.source.scrape)
 
     def ingest(self) -> None:
-        """Job: book what is new into the ledger; where another service leads, see that it does."""
-        with self._booking:
+        """Job: record new data in the ledger; where another service leads, check that it does."""
+        with self._ingesting:
             now = self.clock()
             if not self.leader.leads():
                 self.attempt("follow", lambda: self._follow(now))
             elif self.attempt("ingest", lambda: ingest(self.spec, self.source, self.ledger, now)):
-                self.booked_at = now
+                self.ingested_at = now
             self.attempt("evaluate", self.evaluate)
 
     def _follow(self, now: float) -> None:
-        booked = self.ledger.recorded_until()
-        if all(booked.get(objective.id, 0) > now - FINAL_AFTER - READY_LAG for objective in self.spec.objectives):
-            self.booked_at = now
+        recorded = self.ledger.recorded_until()
+        if all(recorded.get(objective.id, 0) > now - FINAL_AFTER - READY_LAG for objective in self.spec.objectives):
+            self.ingested_at = now
 
     def recommend(self) -> None:
         """Job: decide for every pool, and store what changed."""
         for pool in self.spec.pools:
             self.attempt(f"recommend {pool.name}", lambda pool=pool: self._recommend(pool))  # type: ignore[misc]
         if self.webhook is not None and self.leader.leads():
-            self.webhook.tell([self.recommendation(pool.name) for pool in self.spec.pools])
+            self.webhook.deliver([self.recommendation(pool.name) for pool in self.spec.pools])
 
     def _recommend(self, pool: Pool) -> None:
         now = self.clock()
         span = max(signals.MEMORY, pool.timing.scale_in_stabilization) + signals.STALE
-        target = latency_target(self.spec, pool, self._judged.budgets if self._judged else None)
+        target = latency_target(self.spec, pool, self._evaluation.budgets if self._evaluation else None)
         try:
             series = self.source.series(signals.selectors(pool), now - span, now)
         except SourceError as error:
@@ -157,43 +161,45 @@ class Service:
         return None if state is None else state.throughput
 
     def prune(self) -> None:
-        """Job: drop slots that no window reaches any more; their sums over hours and days stay."""
+        """Job: delete slots that no window needs any more; hourly and daily sums stay."""
         if self.leader.leads():
             self.attempt("prune", self._thin)
 
     def _thin(self) -> None:
         objectives = self.spec.objectives
         keep = max([self.keep_slots, *(objective.window.seconds + WEEK for objective in objectives)])
-        # RequestCounts back from what was seen last: a clock that runs ahead for a while must not empty the ledger.
+        # Relative to the last data: a clock that runs ahead for a while must not empty the ledger.
         last = self.ledger.last([objective.id for objective in objectives], self.clock())
         if last is not None:
             prune(self.ledger.engine, last - keep, self.clock())
 
     def evaluate(self) -> Evaluation:
-        """Judge all objectives, once for everybody who asks until the next time."""
-        new = self._judge(self.clock(), self.spec.objectives, self._judged)
-        _ = new.shown  # made here, where nobody waits for an answer
-        self._judged = new
+        """Evaluate all SLOs; every request until the next evaluation uses the result."""
+        new = self._evaluate_at(self.clock(), self.spec.objectives, self._evaluation)
+        _ = new.slos  # built here rather than during a request
+        self._evaluation = new
         return new
 
     def renew(self) -> None:
-        """Job: evaluate again where no booking did so for a while, as during a long backfill."""
-        if self._judged is None or abs(self.clock() - self._judged.at) >= RENEW:
+        """Job: evaluate again where no ingest did so for a while, as during a long backfill."""
+        if self._evaluation is None or abs(self.clock() - self._evaluation.at) >= EVALUATION_SECONDS:
             self.attempt("evaluate", self.evaluate)
 
     def evaluated(self, at: float | None = None, only: str | None = None) -> Evaluation:
-        """Return all budgets as they stood last time; or all (or only one) at a moment by what the ledger holds today."""
+        """Return the last evaluation; or that of a moment (of all SLOs or `only` one) from the current ledger."""
         if at is None:
-            return self._judged or self.evaluate()
-        return self._judge(at, [objective for objective in self.spec.objectives if only in (None, objective.id)], None)
+            return self._evaluation or self.evaluate()
+        return self._evaluate_at(
+            at, [objective for objective in self.spec.objectives if only in (None, objective.id)], None
+        )
 
-    def _judge(self, at: float, objectives: Sequence[Objective], last: Evaluation | None) -> Evaluation:
-        """Judge at a moment; when budgets run out is taken from the last evaluating while that tells it."""
+    def _evaluate_at(self, at: float, objectives: Sequence[Objective], last: Evaluation | None) -> Evaluation:
+        """Evaluate at a moment. Projections of exhaustion are taken from the last evaluation while they hold."""
         excluded = self.records.exclusions()
         found = evaluate(self.ledger, objectives, excluded, at)
         budgets = {budget.objective.id: budget for budget in found}
-        if last is not None and last.tells(at, budgets, excluded):
-            return Evaluation(at, budgets, last.exhaustions, last.told_at, excluded)
+        if last is not None and last.projects(at, budgets, excluded):
+            return Evaluation(at, budgets, last.exhaustions, last.projected_at, excluded)
         return Evaluation(at, budgets, exhaustions(self.ledger, found, excluded, at), at, excluded)
 
     @property
@@ -201,30 +207,31 @@ class Service:
         """Whether the service scrapes the exporters itself."""
         return isinstance(self.source, ScrapeSource)
 
-    def not_ready(self) -> list[str]:
-        """Return why the service should not be asked yet; empty when it is ready."""
-        reasons = [f"{job}: {message}" for job, message in self.trouble.items()]
-        if self.booked_at is None:
-            reasons.append("ingest: nothing has been booked since the start")
-        elif self.booked_at - self.clock() > READY_LAG:
+    def not_ready_reasons(self) -> list[str]:
+        """Return why the service is not ready, one sentence each; empty when it is ready."""
+        reasons = [f"Job {job} failed: {message.rstrip('.')}." for job, message in self.job_errors.items()]
+        if self.ingested_at is None:
+            reasons.append("No data ingested since startup. Check that the source is reachable.")
+        elif self.ingested_at - self.clock() > READY_LAG:
+            back = self.ingested_at - self.clock()
             reasons.append(
-                f"clock: it went back by {self.booked_at - self.clock():.0f} s or more since the last booking"
+                f"The clock went back by at least {back:.0f} s since the last ingest. Check the system time."
             )
-        elif self.clock() - self.booked_at > READY_LAG:
-            reasons.append(f"ingest: the last booking was {self.clock() - self.booked_at:.0f} s ago")
+        elif self.clock() - self.ingested_at > READY_LAG:
+            reasons.append(f"Last ingest was {self.clock() - self.ingested_at:.0f} s ago.")
         return reasons
 
     def attempt(self, job: str, work: Callable[[], object]) -> bool:
-        """Run a job: its failure is kept, logged once per message, and cleared by its next success."""
+        """Run a job. Its failure is recorded, logged once per message, and cleared by its next success."""
         try:
             with self.watch(job):
                 work()
         except (SourceError, SQLAlchemyError) as error:
             message = reason(error) if isinstance(error, SQLAlchemyError) else " ".join(str(error).split())
-            if self.trouble.get(job) != message:
-                log.error("%s failed: %s", job, message)
-            self.trouble[job] = message
+            if self.job_errors.get(job) != message:
+                log.error("job %s failed: %s", job, message)
+            self.job_errors[job] = message
             return False
-        if self.trouble.pop(job, None):
-            log.info("%s works again", job)
+        if self.job_errors.pop(job, None):
+            log.info("job %s recovered", job)
         return True

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from plimsoll.slo.capacity.model import memory
@@ -14,8 +14,8 @@ from plimsoll.slo.capacity.whatif.request import Asked, told
 from plimsoll.slo.capacity.whatif.request_mix import LONGEST
 from plimsoll.slo.reports.calibration import calibrated
 from plimsoll.slo.reports.request_profile import requests_of
-from plimsoll.slo.service.api.pools import known
-from plimsoll.slo.service.http.problems import READING
+from plimsoll.slo.service.http.parameters import PoolName, require_pool
+from plimsoll.slo.service.http.problems import READING, ApiError
 from plimsoll.slo.service.state import Service
 
 
@@ -64,7 +64,7 @@ class AskedOf(BaseModel):
     )
 
 
-class LatencyTargetOut(BaseModel):
+class PoolLatencyTarget(BaseModel):
     """What a pool's objectives promise together; null: nothing is promised of it."""
 
     ttft_seconds: float | None
@@ -80,7 +80,7 @@ class WhatIf(BaseModel):
     asked: dict[str, Any] = Field(
         description="The whole question in numbers; `origins` says which were given, which are the pool's own, which an example."
     )
-    promise: LatencyTargetOut
+    promise: PoolLatencyTarget
     steps: list[str] = Field(
         description="The arithmetic of weights and KV cache, where step times are from, and what is extrapolated, step by step."
     )
@@ -96,18 +96,25 @@ class WhatIf(BaseModel):
 def add(api: APIRouter, service: Service) -> None:
     """Add the route."""
 
-    @api.get("/pools/{pool}/whatif", responses=READING)
-    def ask(pool: str, asked: Annotated[AskedOf, Query()]) -> WhatIf:
+    @api.get(
+        "/pools/{pool}/whatif",
+        responses=READING,
+        tags=["Capacity"],
+        summary="Simulate another GPU, workload, or traffic level",
+    )
+    def run_whatif(pool: PoolName, asked: Annotated[AskedOf, Query()]) -> WhatIf:
+        """Simulated against the pool's latency SLOs."""
         return answered(service, pool, asked)
 
 
 def answered(service: Service, name: str, asked: AskedOf) -> WhatIf:
-    """Answer for a pool; 404 for an unknown one, 422 for what cannot be asked."""
-    known(service, name)
-    pool = service.spec.pool(name)
+    """Return the result for a pool; 404 for an unknown one, 422 for invalid inputs."""
+    pool = require_pool(service, name)
     promise = latency_target(service.spec, pool)
     if promise is None:
-        raise HTTPException(422, f"pool: {name!r} has no objective for time to first token or per output token")
+        raise ApiError(
+            422, "no_latency_slo", f"Pool {name} has no SLO on time to first token or time per output token."
+        )
     written, measured = Asked(**asked.model_dump()), requests_of(service.ledger, name, service.clock())
     try:
         question = written.question(
@@ -115,5 +122,5 @@ def answered(service: Service, name: str, asked: AskedOf) -> WhatIf:
         )
         found = whatif(question)
     except ValueError as error:
-        raise HTTPException(422, str(error)) from error
+        raise ApiError(422, "invalid_request", str(error)) from error
     return WhatIf(**told(name, written, question, measured, found))

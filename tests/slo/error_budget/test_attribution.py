@@ -44,23 +44,23 @@ CALM = PoolSlot(
 def split(objective: str, bad: int, row: PoolSlot | None, *before: PoolSlot) -> dict[Cause, int]:
     rows = [*before, *([row] if row else [])]
     found = attribute(SPEC.objective(objective), SPEC.pools[0], {row.slot if row else 0: Bad(bad)}, rows)
-    assert sum(share.bad for share in found.shares) == found.bad == bad
-    return {share.cause: share.bad for share in found.shares}
+    assert sum(share.bad for share in found.causes) == found.bad == bad
+    return {share.cause: share.bad for share in found.causes}
 
 
 @pytest.mark.parametrize(
     ("changed", "cause"),
     [
         ({}, "other"),
-        ({"waiting_mean": 1.0}, "queue"),
+        ({"waiting_mean": 1.0}, "queueing"),
         ({"waiting_mean": 9.0, "kv_cache_usage_max": 0.8501}, "kv_cache"),
         ({"waiting_mean": 9.0, "kv_cache_usage_max": 1.0, "preemptions": 1}, "preemption"),
         ({"waiting_mean": 9.0, "kv_cache_usage_max": 1.0, "preemptions": 1, "replica_disruptions": 1}, "replica_loss"),
-        ({"waiting_mean": None}, "unknown"),
-        ({"kv_cache_usage_max": None}, "unknown"),
-        ({"preemptions": None}, "unknown"),
-        ({"replica_disruptions": None}, "unknown"),
-        ({"kv_cache_usage_max": None, "waiting_mean": 1.0}, "queue"),  # what is known tells, whatever else is not
+        ({"waiting_mean": None}, "no_data"),
+        ({"kv_cache_usage_max": None}, "no_data"),
+        ({"preemptions": None}, "no_data"),
+        ({"replica_disruptions": None}, "no_data"),
+        ({"kv_cache_usage_max": None, "waiting_mean": 1.0}, "queueing"),  # what is known tells, whatever else is not
         ({"errors": None, "rejected": None}, "other"),  # an objective on latency has no failed requests
     ],
 )
@@ -69,8 +69,8 @@ def test_a_latency_objectives_bad_requests_go_by_what_the_slot_was_like(changed:
 
 
 def test_without_a_row_nothing_is_known() -> None:
-    assert split("fast", 7, None) == {"unknown": 7}
-    assert split("up", 7, None) == {"unknown": 7}
+    assert split("fast", 7, None) == {"no_data": 7}
+    assert split("up", 7, None) == {"no_data": 7}
 
 
 def test_failed_requests_are_errors_where_the_objective_counts_them_and_refused_ones_only_in_calm_slots() -> None:
@@ -79,9 +79,9 @@ def test_failed_requests_are_errors_where_the_objective_counts_them_and_refused_
     assert split("whole", 7, failing) == {"errors": 4, "other": 3}
     assert split("up", 7, failing) == {"errors": 6, "other": 1}
     assert split("up", 3, failing) == {"errors": 3}
-    assert split("up", 7, replace(failing, waiting_mean=5.0)) == {"errors": 4, "queue": 3}
-    assert split("up", 7, replace(failing, rejected=None)) == {"errors": 4, "unknown": 3}
-    assert split("whole", 7, replace(failing, errors=None)) == {"unknown": 7}
+    assert split("up", 7, replace(failing, waiting_mean=5.0)) == {"errors": 4, "queueing": 3}
+    assert split("up", 7, replace(failing, rejected=None)) == {"errors": 4, "no_data": 3}
+    assert split("whole", 7, replace(failing, errors=None)) == {"no_data": 7}
 
 
 def test_a_loss_lasts_until_the_pool_has_its_number_again_and_an_hour_at_most() -> None:
@@ -120,20 +120,20 @@ ROWS = st.builds(
 )
 def test_every_bad_request_is_counted_exactly_once(rows: list[PoolSlot], bad: dict[int, Bad], objective: str) -> None:
     found = attribute(SPEC.objective(objective), SPEC.pools[0], bad, rows)
-    assert sum(share.bad for share in found.shares) == found.bad == sum(item.bad for item in bad.values())
-    indeterminate = [share.bad for share in found.shares if share.cause == "indeterminate"]
+    assert sum(share.bad for share in found.causes) == found.bad == sum(item.bad for item in bad.values())
+    indeterminate = [share.bad for share in found.causes if share.cause == "indeterminate"]
     assert sum(indeterminate) == sum(item.indeterminate for item in bad.values())
-    assert all(share.bad > 0 and share.slots > 0 for share in found.shares)
-    assert found.helped is None or 0 <= found.helped <= 1
+    assert all(share.bad > 0 and share.slots > 0 for share in found.causes)
+    assert found.preventable_by_scaling_ratio is None or 0 <= found.preventable_by_scaling_ratio <= 1
 
 
-def verdict(**bad: int) -> str:
-    rows = {"queue": replace(CALM, slot=0, waiting_mean=2.0), "other": replace(CALM, slot=SLOT)}
+def summary(**bad: int) -> str:
+    rows = {"queueing": replace(CALM, slot=0, waiting_mean=2.0), "other": replace(CALM, slot=SLOT)}
     found = attribute(
         SPEC.objective("fast"),
         SPEC.pools[0],
         {
-            {"queue": 0, "other": SLOT, "unknown": 2 * SLOT, "indeterminate": 3 * SLOT}[name]: Bad(
+            {"queueing": 0, "other": SLOT, "no_data": 2 * SLOT, "indeterminate": 3 * SLOT}[name]: Bad(
                 count, count if name == "indeterminate" else 0
             )
             for name, count in bad.items()
@@ -141,20 +141,18 @@ def verdict(**bad: int) -> str:
         list(rows.values()),
     )
     assert isinstance(found, Attribution)
-    return found.verdict
+    return found.summary
 
 
-def test_the_verdict_says_whether_more_nodes_would_help() -> None:
-    assert verdict(queue=82, other=18).startswith("More nodes would have helped: 82% of the bad requests fell")
-    assert verdict(queue=50, other=50).startswith("More nodes would have helped little: 50%")
-    assert verdict(other=9).startswith("More nodes would not have helped: 0%")
-    assert "of those of which enough is known, 80%" in verdict(queue=8, other=2, unknown=10)
-    assert "of those of which enough is known, 80%" in verdict(queue=8, other=2, indeterminate=10)
-    assert verdict(queue=4, indeterminate=5).endswith(
-        "what the pool looked like, or whether they were bad at all (56%)."
-    )
-    assert verdict(queue=4, unknown=5).startswith("Whether more nodes would have helped is not known")
-    assert verdict() == "No request was bad."
+def test_the_summary_states_whether_more_nodes_would_help() -> None:
+    assert summary(queueing=82, other=18).startswith("Adding nodes would likely have helped: 82% of bad requests")
+    assert summary(queueing=50, other=50).startswith("Adding nodes would have helped little: 50%")
+    assert summary(other=9).startswith("Adding nodes would not have helped: 0%")
+    assert ": 80% of bad requests with a known cause" in summary(queueing=8, other=2, no_data=10)
+    assert ": 80% of bad requests with a known cause" in summary(queueing=8, other=2, indeterminate=10)
+    assert summary(queueing=4, indeterminate=5).endswith("56% are indeterminate.")
+    assert summary(queueing=4, no_data=5).startswith("Inconclusive: the cause of 56% ")
+    assert summary() == "No bad requests."
 
 
 def test_the_api_attributes_the_window_or_what_is_asked_without_what_is_excluded(
@@ -169,12 +167,12 @@ def test_the_api_attributes_the_window_or_what_is_asked_without_what_is_excluded
     client = TestClient(create_app(service))
     found = client.get("/api/v1/slos/fast/attribution").json()
     assert found["bad"] == client.get("/api/v1/slos/fast/budget").json()["bad"] == 100
-    assert found["shares"] == [
-        {"cause": "queue", "bad": 60, "share": 0.6, "slots": 6},
-        {"cause": "other", "bad": 30, "share": 0.3, "slots": 3},
-        {"cause": "unknown", "bad": 10, "share": 0.1, "slots": 1},
+    assert found["causes"] == [
+        {"cause": "queueing", "bad": 60, "ratio": 0.6, "slots": 6},
+        {"cause": "other", "bad": 30, "ratio": 0.3, "slots": 3},
+        {"cause": "no_data", "bad": 10, "ratio": 0.1, "slots": 1},
     ]
-    assert found["helped"] == pytest.approx(60 / 90)
+    assert found["preventable_by_scaling_ratio"] == pytest.approx(60 / 90)
     asked = {"from": "2023-11-14T21:15:00Z", "to": "2023-11-14T21:25:00Z"}
     assert client.get("/api/v1/slos/fast/attribution", params=asked).json()["bad"] == 20
     maintenance = {

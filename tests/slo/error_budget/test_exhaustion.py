@@ -67,9 +67,9 @@ def test_what_leaves_the_window_gives_its_part_back() -> None:
 def test_a_pace_that_the_target_allows_holds_for_ever_and_one_above_it_does_not() -> None:
     clean = RequestCounts(1_680_000, 1_680_000, 28.0 * DAY)
     within = exhaustion(FAST, clean, even(0, 1_680_000), steady(80, 10_000), None)
-    assert (within.state, within.seconds, within.earliest, within.latest) == ("holds", None, None, None)
+    assert (within.state, within.seconds, within.earliest, within.latest) == ("will_not_exhaust", None, None, None)
     just = exhaustion(FAST, clean, even(0, 1_680_000), steady(99, 10_000), None)
-    assert (just.state, just.seconds, just.latest) == ("holds", None, None)
+    assert (just.state, just.seconds, just.latest) == ("will_not_exhaust", None, None)
     assert just.earliest is not None  # a day's count cannot tell 0.99 % from 1.01 %
     above = exhaustion(FAST, clean, even(0, 1_680_000), steady(101, 10_000), None)
     assert (above.state, above.latest) == ("will_exhaust", None)
@@ -80,7 +80,7 @@ def test_a_calendar_window_is_looked_at_until_its_end_only() -> None:
     # 600 are allowed and 6,000 a day come, of which 120 are bad and 60 allowed.
     nothing = np.zeros((1, 3))
     assert exhaustion(FAST, counted, nothing, pace, 20.0 * DAY).seconds == pytest.approx(10 * DAY)
-    assert exhaustion(FAST, counted, nothing, pace, 9.9 * DAY).state == "holds"
+    assert exhaustion(FAST, counted, nothing, pace, 9.9 * DAY).state == "will_not_exhaust"
 
 
 def test_spent_is_spent_and_what_was_not_watched_is_not_known() -> None:
@@ -97,7 +97,7 @@ def test_spent_is_spent_and_what_was_not_watched_is_not_known() -> None:
     assert too_little.coverage == pytest.approx(0.74)
     assert exhaustion(FAST, clean, left, steady(20, 1000, 0.76), None).state == "will_exhaust"
     assert exhaustion(FAST, RequestCounts(0, 0, 0.0), even(0, 0), steady(0, 0), None).state == "unknown"
-    assert exhaustion(FAST, clean, left, steady(0, 0), None).state == "holds"  # observed, and nobody asks
+    assert exhaustion(FAST, clean, left, steady(0, 0), None).state == "will_not_exhaust"  # observed, and nobody asks
 
 
 def test_quantiles_are_those_of_the_gamma_distribution() -> None:
@@ -230,7 +230,7 @@ def test_the_api_and_the_pages_say_when_it_runs_out(open_ledger: Callable[[str],
     client = TestClient(create_app(Service(SPEC, World({}, {}), ledger, clock=lambda: now)))
     told = client.get("/api/v1/slos/fast").json()["exhaustion"]
     assert client.get("/api/v1/slos").json()["slos"][0]["exhaustion"] == told
-    assert (told["state"], told["confidence"], told["lookback_coverage"]) == ("will_exhaust", 0.9, 1.0)
+    assert (told["state"], told["confidence_level"], told["lookback_coverage"]) == ("will_exhaust", 0.9, 1.0)
     # 8,064 are allowed, 576 are bad; 576 a day come and none leaves for 27 days: 13 days.
     assert told["seconds"] == pytest.approx(13 * DAY, rel=1e-6)
     assert told["earliest_seconds"] < told["seconds"] < told["latest_seconds"]
@@ -238,7 +238,7 @@ def test_the_api_and_the_pages_say_when_it_runs_out(open_ledger: Callable[[str],
     assert said in client.get("/").text
     assert said in client.get("/slos/fast").text
     week_ago = client.get("/api/v1/slos/fast", params={"at": "2023-12-05T00:00:00Z"}).json()["exhaustion"]
-    assert (week_ago["state"], week_ago["seconds"]) == ("holds", None)
+    assert (week_ago["state"], week_ago["seconds_to_exhaustion"]) == ("will_not_exhaust", None)
 
 
 def test_it_is_told_anew_after_a_minute_and_at_once_where_a_budget_is_spent(

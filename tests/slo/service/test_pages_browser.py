@@ -73,7 +73,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     state = MeasuredState(NOW, 4, ReplicaThroughput(520.0))
     ledger.save_recommendation("pool", NOW - 60, advice.model_dump(), state.to_json())
     service._decisions["pool"] = Decision(advice, state)
-    service.booked_at = NOW
+    service.ingested_at = NOW
     service.evaluate()
     yield service
     ledger.engine.dispose()
