@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from plimsoll.exporters.collector import CollectorError, Point
-from plimsoll.exporters.engines import ENGINES, PATHS, recognize
+from plimsoll.exporters.engines import engines, paths, recognize
 from plimsoll.exporters.engines.derived import Derivations, counts
 from plimsoll.exporters.engines.fetch import _NAMED, Reader, address_of
 from plimsoll.exporters.engines.mapping import EngineMapping, Lookup
@@ -50,7 +50,7 @@ class EngineCollector:
         self._shape: Shape | None = None
         self._named: tuple[Shape, EngineMapping]
         self._plan: tuple[str, str, list[Planned]] | None = None
-        self._paths: tuple[str, ...] = PATHS
+        self._paths = paths()
         self._kept = Kept(state, self.name)
         self._derivations = Derivations.restored(self._kept.read())
         self._started = 0.0
@@ -105,7 +105,7 @@ class EngineCollector:
                 self._paths = (path,)
                 return url, page, mapping
             self._parser, self._shape = Parser(), None  # a refused page leaves nothing behind
-        self._paths, self._facts = PATHS, {}
+        self._paths, self._facts = paths(), {}
         raise problem or AssertionError("there is at least one path")
 
     def _understand(self, body: bytes) -> tuple[Page, EngineMapping]:
@@ -177,8 +177,8 @@ class EngineCollector:
 
 
 def _not_a_page(url: str, error: ValueError) -> CollectorError:
-    engines = ", ".join(engine.title for engine in ENGINES)
-    return CollectorError(f"{url}: not a metrics page of {engines}: {error}; check --engine")
+    titles = ", ".join(engine.title for engine in engines())
+    return CollectorError(f"{url}: not a metrics endpoint of {titles}: {error}. Check --engine.")
 
 
 def _first_line(body: bytes) -> str:

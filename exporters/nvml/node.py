@@ -9,7 +9,7 @@ from typing import Any
 import pynvml
 
 from plimsoll.exporters.deadline import Flight, Late
-from plimsoll.exporters.nvml.board import optional_text
+from plimsoll.exporters.nvml.abi import optional_text
 from plimsoll.exporters.nvml.errors import GENERATION_DEAD, describe
 from plimsoll.exporters.nvml.events import Tell
 from plimsoll.exporters.nvml.gpu import Gpu, GpuError, Reading
