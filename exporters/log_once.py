@@ -4,31 +4,31 @@ import logging
 import threading
 
 # Trouble that never reads the same twice (an offset, an address) is cut off here until it is over.
-MOST_MESSAGES = 20
-MOST_CHARACTERS = 1000
+MAX_MESSAGES = 20
+MAX_CHARACTERS = 1000
 
 
-class Journal:
+class OnceLogger:
     """Logs a subject's failure once per distinct message, in one line, and its recovery."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         self._lock = threading.Lock()
-        self._said: dict[str, set[str]] = {}
+        self._logged: dict[str, set[str]] = {}
 
     def failed(self, subject: str, message: str) -> None:
         """Log `message`, folded to one line, unless the subject's present trouble has said it before."""
-        line = " ".join(message[:MOST_CHARACTERS].split())
+        line = " ".join(message[:MAX_CHARACTERS].split())
         with self._lock:
-            said = self._said.setdefault(subject, set())
-            if line in said or len(said) >= MOST_MESSAGES:
+            logged = self._logged.setdefault(subject, set())
+            if line in logged or len(logged) >= MAX_MESSAGES:
                 return
-            said.add(line)
+            logged.add(line)
         self._logger.warning("%s: %s", subject, line)
 
-    def well(self, subject: str) -> None:
+    def recovered(self, subject: str) -> None:
         """Log the recovery if the subject was in trouble."""
         with self._lock:
-            if self._said.pop(subject, None) is None:
+            if self._logged.pop(subject, None) is None:
                 return
         self._logger.info("%s: well again", subject)

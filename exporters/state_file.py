@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from plimsoll.exporters.log_once import Journal
+from plimsoll.exporters.log_once import OnceLogger
 
-_journal = Journal(logging.getLogger(__name__))
+_once = OnceLogger(logging.getLogger(__name__))
 
 
-class Kept:
+class StateFile:
     """One fact under a name. Without a folder, or where it cannot be read or written, nothing is kept; trouble is said once."""
 
     def __init__(self, folder: Path | None, name: str) -> None:
@@ -32,11 +32,11 @@ class Kept:
         text = json.dumps(fact)
         if text == self._last:
             return
-        fresh = self._path.with_suffix(".new")
+        draft = self._path.with_suffix(".new")
         try:
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(self._path)
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(self._path)
             self._last = text
-            _journal.well(str(self._path))
+            _once.recovered(str(self._path))
         except OSError as error:
-            _journal.failed(str(self._path), f"cannot be written: {error.strerror}; check --state")
+            _once.failed(str(self._path), f"cannot be written: {error.strerror}; check --state")

@@ -12,10 +12,10 @@ from plimsoll.compose.inputs import UserError, read_address, read_objectives
 from plimsoll.compose.listen import EXPORTER_TOKEN, PROBE_TOKEN, open_socket, read_token
 from plimsoll.exporters.collector import Collector
 from plimsoll.exporters.engines.collector import EngineCollector
-from plimsoll.exporters.gc_tuning import keep_small, settle
-from plimsoll.exporters.gpu_assignment import Join
+from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
+from plimsoll.exporters.gpu_assignment import GpuAssignment
 from plimsoll.exporters.nvml.collector import NvmlCollector
-from plimsoll.exporters.nvml.state import Memory, StateError
+from plimsoll.exporters.nvml.state import GpuState, StateError
 from plimsoll.exporters.runner import Runner
 from plimsoll.exporters.server import Tls, create_app, serve
 from plimsoll.slo.units import Duration
@@ -69,16 +69,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted; raises UserError."""
-    keep_small()
+    limit_memory()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     if args.objectives:
         read_objectives(args.objectives)
-    every = _seconds("--otlp-every", args.otlp_every)
+    interval = _seconds("--otlp-every", args.otlp_every)
     if args.state:
-        _make(args.state)
-    memory = None if args.no_gpu else _memory(args.state)
-    runner = Runner(collectors(args.engine, _probes(args), memory, args.state))
+        _make_folder(args.state)
+    gpu_state = None if args.no_gpu else _gpu_state(args.state)
+    runner = Runner(collectors(args.engine, _probes(args), gpu_state, args.state))
     host, port = read_address(args.listen)
     token, tls = read_token(os.environ, EXPORTER_TOKEN), _tls(args.tls_cert, args.tls_key)
     listening = open_socket(host, port, token, EXPORTER_TOKEN)
@@ -86,9 +86,9 @@ def run(args: argparse.Namespace) -> int:
     scheme, shown = "https" if tls else "http", f"[{host}]" if ":" in host else host
     logging.getLogger("plimsoll").info("metrics on %s://%s:%d/metrics", scheme, shown, port)
     if args.otlp:
-        _push(runner, args.otlp, every)
+        _push(runner, args.otlp, interval)
     app = create_app(runner, token)
-    settle()
+    freeze_objects()
     serve(app, listening, tls)
     return 0
 
@@ -107,19 +107,19 @@ def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
     return Tls(certificate, key)
 
 
-def _make(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--state {folder}: {error.strerror}; choose a folder that can be written to") from error
 
 
-def _push(runner: Runner, url: str, every: float) -> None:
+def _push(runner: Runner, url: str, interval: float) -> None:
     try:
         from plimsoll.exporters.otlp import Pusher  # noqa: PLC0415 - needs the extra, which most nodes have not
     except ModuleNotFoundError as error:
         raise UserError(f"--otlp needs the package {error.name!r}: pip install 'plimsoll-slo[otel]'") from error
-    Pusher(runner, url, every).start()
+    Pusher(runner, url, interval).start()
 
 
 def _probes(args: argparse.Namespace) -> list[Collector]:
@@ -129,16 +129,16 @@ def _probes(args: argparse.Namespace) -> list[Collector]:
         raise UserError("--probe: which model shall it ask? give --probe-model NAME")
     from plimsoll.exporters.probe import ProbeCollector  # noqa: PLC0415 - 4 MiB of HTTP client that most nodes do not need
 
-    token, every = read_token(os.environ, PROBE_TOKEN), _seconds("--probe-every", args.probe_every)
+    token, interval = read_token(os.environ, PROBE_TOKEN), _seconds("--probe-every", args.probe_every)
     try:
-        return [ProbeCollector(target, args.probe_model, every, token) for target in args.probe]
+        return [ProbeCollector(target, args.probe_model, interval, token) for target in args.probe]
     except ValueError as error:
         raise UserError(str(error)) from error
 
 
-def _memory(folder: Path | None) -> Memory:
+def _gpu_state(folder: Path | None) -> GpuState:
     try:
-        return Memory(folder)
+        return GpuState(folder)
     except StateError as error:
         raise UserError(str(error)) from error
 
@@ -151,7 +151,7 @@ def _seconds(option: str, text: str) -> float:
 
 
 def collectors(
-    engines: Sequence[str], probes: Sequence[Collector], memory: Memory | None, state: Path | None
+    engines: Sequence[str], probes: Sequence[Collector], gpu_state: GpuState | None, state: Path | None
 ) -> list[Collector]:
     """Return what there is to watch, GPUs only with a memory for them; raises UserError for an address that is none, for a name used twice and for nothing."""
     try:
@@ -163,8 +163,8 @@ def collectors(
         if uses > 1:
             option, _, given = name.partition(":")
             raise UserError(f"--{option}: {given} is given {uses} times; give each its own NAME=")
-    if memory is not None:
-        found.append(NvmlCollector(memory, join=Join(served)))
+    if gpu_state is not None:
+        found.append(NvmlCollector(gpu_state, assignment=GpuAssignment(served)))
     if not found:
         raise UserError("nothing to export: give --engine http://HOST:PORT, or leave out --no-gpu")
     return found

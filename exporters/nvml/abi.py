@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import pynvml
 
-from plimsoll.exporters.nvml.errors import ABSENT, GENERATION_DEAD, GPU_BAD
+from plimsoll.exporters.nvml.errors import ABSENT, GPU_FAILED, LIBRARY_UNUSABLE
 
 Handle = Any
 _FIELD_VALUE = struct.Struct("=IIqqIi8s")  # nvmlFieldValue_t: id, scope, timestamp, latency, type, return code, value
@@ -45,7 +45,7 @@ def field_values(handle: Handle, fields: tuple[tuple[int, int], ...]) -> list[fl
     call("nvmlDeviceGetFieldValues", handle, len(fields), answers)
     values: list[float | None] = []
     for _, _, _, _, kind, code, value in _FIELD_VALUE.iter_unpack(answers):
-        if code in GPU_BAD | GENERATION_DEAD:
+        if code in GPU_FAILED | LIBRARY_UNUSABLE:
             raise pynvml.NVMLError(code)
         known = code == 0 and kind < len(_DECODERS)
         values.append(_DECODERS[kind].unpack_from(value)[0] if known else None)

@@ -8,8 +8,8 @@ import pynvml
 
 import plimsoll.exporters.nvml.readers  # noqa: F401 - registers every GPU reader
 from plimsoll.exporters.nvml.abi import Handle, driver, optional_text, text
-from plimsoll.exporters.nvml.errors import ABSENT, GENERATION_DEAD, GPU_BAD, describe
-from plimsoll.exporters.nvml.events import Tell, Watch
+from plimsoll.exporters.nvml.errors import ABSENT, GPU_FAILED, LIBRARY_UNUSABLE, describe
+from plimsoll.exporters.nvml.events import OnXid, XidWatcher
 from plimsoll.exporters.nvml.processes import Processes
 from plimsoll.exporters.nvml.registry import Reader, Readers, Value, readers_for
 
@@ -33,15 +33,15 @@ class Reading(NamedTuple):
 class Gpu:
     """The GPU at one index of the initialised library. Not thread-safe: one call at a time."""
 
-    def __init__(self, index: int, system: dict[str, str], tell: Tell) -> None:
+    def __init__(self, index: int, system: dict[str, str], on_xid: OnXid) -> None:
         self.index = index
         self.info: dict[str, str] = {}
         self._system = system
-        self._tell = tell
+        self._on_xid = on_xid
         self._handle: Handle = None
         self._readers = Readers((), ())
         self._processes = Processes()
-        self._watch: Watch | None = None
+        self._watch: XidWatcher | None = None
 
     def read(self, _deadline: float) -> Reading:
         """Read every field; raises GpuError if the GPU is lost, or if nothing at all could be read."""
@@ -67,7 +67,7 @@ class Gpu:
             "pci_bus_id": optional_text(lambda: pynvml.nvmlDeviceGetPciInfo(handle).busId),
         }
         if self._watch is None or not self._watch.follows(handle):
-            self._watch = Watch(handle, info["uuid"], self._tell)
+            self._watch = XidWatcher(handle, info["uuid"], self._on_xid)
             threading.Thread(target=self._watch.run, name=f"events of GPU {self.index}", daemon=True).start()
         return info | self._system, handle
 
@@ -84,7 +84,7 @@ def _read_all(readers: Iterable[Reader], handle: Handle) -> tuple[list[Value], p
         try:
             values.extend(read(handle))  # what came before an error stays
         except pynvml.NVMLError as error:
-            if error.value in GPU_BAD | GENERATION_DEAD:
+            if error.value in GPU_FAILED | LIBRARY_UNUSABLE:
                 raise
             if error.value not in ABSENT:
                 trouble = error

@@ -23,7 +23,7 @@ class StateError(ValueError):
     """The state folder cannot be used; the message is one line with the fix."""
 
 
-class Memory:
+class GpuState:
     """Expected GPUs and XID counts; safe to use from several threads. Without a folder it lasts as long as the process."""
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -140,8 +140,8 @@ def unknown_gpus(folder: Path, known: set[str]) -> Iterator[dict[str, str]]:
     for place in sorted(folder.iterdir()):
         if pci_address(place.name) in known:
             continue
-        told = (place / "information").read_text(errors="replace")
-        uuid, model = _UUID.search(told), _MODEL.search(told)
+        information = (place / "information").read_text(errors="replace")
+        uuid, model = _UUID.search(information), _MODEL.search(information)
         yield {
             "uuid": uuid[1] if uuid else PLACEHOLDER + place.name,
             "name": model[1] if model else "",

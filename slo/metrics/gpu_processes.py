@@ -21,7 +21,7 @@ GPU_ASSIGNMENT = Metric(
 GPU_MEMORY_HELD = Metric(
     "gpu_memory_usage_bytes",
     "gauge",
-    ("uuid", "holder", "replica"),
+    ("uuid", "component", "replica"),
     "Device memory by holder: weights (with activations) and kv_cache (reserved) of a replica, engine (both, where the engine "
     "does not tell them apart), other (processes of no known replica), unseen (used, by nobody who is seen), driver.",
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pynvml
 
 from plimsoll.exporters.nvml.abi import Driver, Handle, text
-from plimsoll.exporters.nvml.errors import GENERATION_DEAD, GPU_BAD
+from plimsoll.exporters.nvml.errors import GPU_FAILED, LIBRARY_UNUSABLE
 from plimsoll.exporters.nvml.readers.gpm import Window
 from plimsoll.exporters.nvml.registry import Values, reader_per_gpu
 from plimsoll.slo import metrics as c
@@ -75,5 +75,5 @@ def _if_there(values: Values) -> Values:
     try:
         yield from values
     except pynvml.NVMLError as error:
-        if error.value in GPU_BAD | GENERATION_DEAD:
+        if error.value in GPU_FAILED | LIBRARY_UNUSABLE:
             raise

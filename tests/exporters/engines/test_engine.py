@@ -135,7 +135,10 @@ def test_a_replica_that_was_reached_before_is_down_under_the_same_labels() -> No
             fixed("<html><body>Welcome"),
             "not a metrics endpoint of .*vLLM, .*: .*first line is '<html><body>Welcome'\. Check --engine\.",
         ),
-        (fixed("go_goroutines 7\n"), "not a metrics endpoint of .*vLLM, .*: first line is 'go_goroutines 7'\. Check --engine\."),
+        (
+            fixed("go_goroutines 7\n"),
+            "not a metrics endpoint of .*vLLM, .*: first line is 'go_goroutines 7'\. Check --engine\.",
+        ),
         (fixed(""), "not a metrics endpoint of .*vLLM, .*: .*it is empty\. Check --engine\."),
         (fixed(LOAD[:-3]), "not a metrics endpoint of .*vLLM, .*: the last line is cut"),
         (fixed(b"\xff\xfe\x00\n"), "it is not text\. Check --engine\."),

@@ -149,7 +149,7 @@ def test_a_wedged_gpu_costs_one_wait_and_only_its_own_numbers(fake: FakeNvml, no
 
     # With an hour's patience this would run into the test's timeout if the scrape waited for it again.
     reads = fake.state.devices[2].reads
-    node.scrape(patience=3600)
+    node.scrape(time_limit=3600)
     assert node.up() == [1, 1, 0, 1, 1, 1, 1, 1]
     assert node.of(fake.uuid(2)) == {"gpu_up": 0}
     assert fake.state.devices[2].reads == reads
