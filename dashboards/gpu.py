@@ -117,12 +117,12 @@ def _work() -> list[Any]:
 
 def _memory() -> list[Any]:
     reserved = "What no process can have; older tools count it as used."
-    held = f"sum by (component) ({queries.of_gpus(queries.select(catalogue.GPU_MEMORY_HELD))})"
+    held = f"sum by (component) ({queries.of_gpus(queries.select(catalogue.GPU_MEMORY_USAGE))})"
     return [
         panels.graph(
             "GPU memory by component",
             "What the memory of the shown GPUs is held for, all together: weights and KV cache of the replicas; engine where it "
-            f"does not tell them apart; other: a stranger's processes; unattributed: not attributed to an engine. Source: {catalogue.GPU_MEMORY_HELD}.",
+            f"does not tell them apart; other: a stranger's processes; unattributed: not attributed to an engine. Source: {catalogue.GPU_MEMORY_USAGE}.",
             [Query(held, "{{component}}")],
             colors=_HOLDERS,
             unit="bytes",

@@ -70,7 +70,7 @@ class GpuAssignment:
         return [
             *self._last[uuid],
             Point(c.GPU_PROCESSES_UNASSIGNED, {"uuid": uuid}, owners.count(None)),
-            *(Point(c.GPU_MEMORY_HELD, {"uuid": uuid, **labels}, value) for labels, value in usage),
+            *(Point(c.GPU_MEMORY_USAGE, {"uuid": uuid, **labels}, value) for labels, value in usage),
         ]
 
     def lost(self, uuid: str) -> list[Point]:

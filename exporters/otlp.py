@@ -69,7 +69,7 @@ class Pusher:
         if self._exporter.export(data) is MetricExportResult.SUCCESS:
             self._once.recovered("otlp")
         else:
-            self._once.failed("otlp", f"{self.endpoint}: not taken; is an OTLP receiver (HTTP) there? check --otlp")
+            self._once.failed("otlp", f"{self.endpoint}: not taken; is an OTLP receiver (HTTP) there? check --otlp-endpoint")
 
 
 def to_otlp(points: Iterable[Point], now: int, started: int, resource: Resource) -> MetricsData:

@@ -194,7 +194,7 @@ class ProbeCollector:
     ) -> None:
         """Raise ValueError for what is no address, and for a cost that is not allowed."""
         if interval < MIN_INTERVAL:
-            raise ValueError(f"--probe-every: probes cost tokens; write {MIN_INTERVAL:g}s or more")
+            raise ValueError(f"--probe-interval: probes cost tokens; write {MIN_INTERVAL:g}s or more")
         named = _NAMED.fullmatch(target)
         url, address = address_of(named[2] if named else target, "--probe")
         self.target = named[1] if named else address

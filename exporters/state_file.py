@@ -39,4 +39,4 @@ class StateFile:
             self._last = text
             _once.recovered(str(self._path))
         except OSError as error:
-            _once.failed(str(self._path), f"cannot be written: {error.strerror}; check --state")
+            _once.failed(str(self._path), f"cannot be written: {error.strerror}; check --state-dir")

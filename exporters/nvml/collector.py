@@ -203,7 +203,7 @@ class NvmlCollector:
             yield Point(metrics.GPU_UP, labels, int(uuid in up))
             yield Point(metrics.GPU_INFO, info, 1)
             if uuid in self._responded:
-                yield Point(metrics.GPU_ANSWER_AGE, labels, now - self._responded[uuid])
+                yield Point(metrics.GPU_RESPONSE_AGE, labels, now - self._responded[uuid])
         yield from self._state.points()
         for cause, count in list(self._restarts.items()):
             yield Point(metrics.NVML_RESTARTS, {"cause": cause}, count)

@@ -108,7 +108,7 @@ class GpuState:
             draft.replace(self._path)  # whoever reads sees the old file or the new one, never half of it
         except OSError as error:
             raise StateError(
-                f"{self._path}: cannot be written ({error.strerror}); give --state a writable folder"
+                f"{self._path}: cannot be written ({error.strerror}); give --state-dir a writable folder"
             ) from error
 
 

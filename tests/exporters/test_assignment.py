@@ -97,7 +97,7 @@ def test_a_tensor_parallel_group_a_neighbour_and_a_stranger_are_told_apart(tmp_p
             assignment = {(gpus[0], "one", MODEL): 1, (gpus[1], "one", MODEL): 1, (gpus[2], "two", MODEL): 1}
             assert rows(exporter, c.GPU_ASSIGNMENT) == assignment
             assert list(rows(exporter, c.GPU_PROCESSES_UNASSIGNED).values()) == [0, 1, 1, 0]
-            held = rows(exporter, c.GPU_MEMORY_HELD)
+            held = rows(exporter, c.GPU_MEMORY_USAGE)
             assert {key[1:]: value for key, value in held.items() if key[0] == gpus[1]} == {
                 ("driver",): 602_931_200,
                 ("kv_cache", "one"): KV,
@@ -183,7 +183,7 @@ def test_one_server_under_two_names_belongs_to_neither(tmp_path: Path) -> None:
 def held(node: Node, kv: float | None, *tenants: GpuProcess, used: float = 90.0) -> dict[str, float]:
     join = GpuAssignment([Fixed("a", "127.0.0.1", 8000, kv)], ProcessTree(node.folder))
     points = join.gpu("GPU-1", tenants, used, 5.0)
-    return {point.labels["component"]: point.value for point in points if point.metric is c.GPU_MEMORY_HELD}
+    return {point.labels["component"]: point.value for point in points if point.metric is c.GPU_MEMORY_USAGE}
 
 
 def test_memory_is_split_as_far_as_it_is_told_and_never_guessed(tmp_path: Path) -> None:

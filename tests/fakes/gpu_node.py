@@ -46,7 +46,7 @@ class Node:
 
     def of(self, uuid: str) -> dict[str, float]:
         """Values of one GPU, by metric name and further labels' values; XIDs, age and info left out."""
-        apart = {metrics.GPU_INFO, metrics.GPU_XID_ERRORS, metrics.GPU_XID_LAST, metrics.GPU_ANSWER_AGE}
+        apart = {metrics.GPU_INFO, metrics.GPU_XID_ERRORS, metrics.GPU_XID_LAST, metrics.GPU_RESPONSE_AGE}
         return {
             " ".join(
                 [point.metric.name, *(value for name, value in point.labels.items() if name != "uuid")]

@@ -7,6 +7,7 @@ from plimsoll.exporters.nvml.registry import Values, reader_per_gpu
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric
 
+# Clock-limit times (PERF_POLICY_*, CLOCKS_EVENT_REASON_*) are in nanoseconds by nvml.h; not yet verified on a real GPU.
 NANO, MILLI = 1e-9, 1e-3
 THRESHOLDS = ("shutdown", "slowdown", "memory_max", "gpu_max")
 

@@ -79,7 +79,7 @@ def test_what_a_gpu_is_stands_on_its_info_alone(fake: FakeNvml, node: Node) -> N
         "driver_version": "580.82.07",
         "cuda_version": "13.0",
     }
-    shared = metrics.GPU_MEMORY_HELD  # has a replica where a replica holds it
+    shared = metrics.GPU_MEMORY_USAGE  # has a replica where a replica holds it
     gpu = [point for point in node.points if point.metric.name.startswith("gpu_") and point.metric is not shared]
     assert all(set(point.labels) == set(point.metric.labels) for point in gpu)
 

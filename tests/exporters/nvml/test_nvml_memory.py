@@ -75,7 +75,7 @@ def test_counts_and_expected_gpus_survive_a_restart_of_the_exporter(tmp_path: Pa
         assert after.up() == [1, 1, 1, 1, 1, 1, 0, 1]
         assert after.family(c.GPU_XID_ERRORS, fake.uuid(6))["79"] == 1
         assert after.family(c.GPU_XID_LAST, fake.uuid(6)) == last
-        assert after.family(c.GPU_ANSWER_AGE, fake.uuid(6)) == {}
+        assert after.family(c.GPU_RESPONSE_AGE, fake.uuid(6)) == {}
 
 
 def test_xids_are_counted_on_after_the_library_crashed(fake: FakeNvml, node: Node) -> None:
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path)
         "-m",
         "plimsoll.compose.cli",
         "export",
-        "--state",
+        "--state-dir",
         str(file / "below"),
         "--listen",
         "127.0.0.1:0",
@@ -134,7 +134,7 @@ def test_a_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path)
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert "--state" in done.stderr
+    assert "--state-dir" in done.stderr
 
 
 def test_a_full_disk_costs_the_file_and_not_the_count(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -81,13 +81,13 @@ def test_the_gpus_are_known_while_nvml_itself_does_not_start(tmp_path: Path, fak
 
 
 def test_the_age_of_a_gpus_last_answer_grows_while_it_is_lost(fake: FakeNvml, node: Node) -> None:
-    young = node.family(c.GPU_ANSWER_AGE)
+    young = node.family(c.GPU_RESPONSE_AGE)
     assert all(age < 30 for age in young.values())
     fake.lose(6)
     node.scrape()
-    first = node.family(c.GPU_ANSWER_AGE)
+    first = node.family(c.GPU_RESPONSE_AGE)
     node.scrape()
-    second = node.family(c.GPU_ANSWER_AGE)
+    second = node.family(c.GPU_RESPONSE_AGE)
     assert second[fake.uuid(6)] > first[fake.uuid(6)] > young[fake.uuid(6)]
     assert second[fake.uuid(5)] < second[fake.uuid(6)]
 
