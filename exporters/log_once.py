@@ -1,15 +1,15 @@
-"""A log that says each trouble once: a scrape every few seconds must not write the same line every few seconds."""
+"""A logger that writes each problem once, however often it recurs: scrapes come every few seconds."""
 
 import logging
 import threading
 
-# Trouble that never reads the same twice (an offset, an address) is cut off here until it is over.
+# Limit for messages that differ each time (an offset, an address), until the subject recovers.
 MAX_MESSAGES = 20
 MAX_CHARACTERS = 1000
 
 
 class OnceLogger:
-    """Logs a subject's failure once per distinct message, in one line, and its recovery."""
+    """Logs a subject's failure once per distinct message, on one line, and its recovery."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
@@ -17,7 +17,7 @@ class OnceLogger:
         self._logged: dict[str, set[str]] = {}
 
     def failed(self, subject: str, message: str) -> None:
-        """Log `message`, folded to one line, unless the subject's present trouble has said it before."""
+        """Log `message` on one line, unless it was logged since the subject last recovered."""
         line = " ".join(message[:MAX_CHARACTERS].split())
         with self._lock:
             logged = self._logged.setdefault(subject, set())
@@ -27,8 +27,8 @@ class OnceLogger:
         self._logger.warning("%s: %s", subject, line)
 
     def recovered(self, subject: str) -> None:
-        """Log the recovery if the subject was in trouble."""
+        """Log the recovery if the subject had failed."""
         with self._lock:
             if self._logged.pop(subject, None) is None:
                 return
-        self._logger.info("%s: well again", subject)
+        self._logger.info("%s: recovered", subject)

@@ -1,4 +1,4 @@
-"""Pushes the snapshot that a scrape would show, by OTLP over HTTP under OpenTelemetry's names (extra `otel`)."""
+"""Pushes the snapshot that a scrape returns, by OTLP over HTTP under OpenTelemetry's names (extra `otel`)."""
 
 import logging
 import math
@@ -36,7 +36,7 @@ _Attributes = frozenset[tuple[str, str]]
 
 
 class Pusher:
-    """Collects and pushes every `every` seconds in a thread of its own, until the process ends."""
+    """Collects and pushes every `interval` seconds in its own thread, until the process ends."""
 
     def __init__(self, runner: Runner, url: str, interval: float) -> None:
         root = url.rstrip("/").removesuffix("/v1/metrics")
@@ -49,7 +49,7 @@ class Pusher:
         self._once = OnceLogger(logging.getLogger(__name__))
 
     def start(self) -> None:
-        """Begin to push."""
+        """Start pushing."""
         threading.Thread(target=self._run, name="otlp", daemon=True).start()
 
     def _run(self) -> None:
@@ -63,19 +63,21 @@ class Pusher:
             pause.wait(max(0.0, started + self._interval - time.monotonic()))
 
     def push(self) -> None:
-        """Collect and push once; what the receiver refuses is logged once."""
+        """Collect and push once; a rejection is logged once."""
         points = self._runner.collect(time.monotonic() + self._interval / 2)
         data = to_otlp(points, time.time_ns(), self._started, self._resource)
         if self._exporter.export(data) is MetricExportResult.SUCCESS:
             self._once.recovered("otlp")
         else:
-            self._once.failed("otlp", f"{self.endpoint}: not taken; is an OTLP receiver (HTTP) there? check --otlp-endpoint")
+            self._once.failed(
+                "otlp", f"{self.endpoint}: rejected. Check --otlp-endpoint: is an OTLP receiver (HTTP) running there?"
+            )
 
 
 def to_otlp(points: Iterable[Point], now: int, started: int, resource: Resource) -> MetricsData:
-    """Make OTLP's data of a snapshot. Pure; times are in nanoseconds since 1970.
+    """Convert a snapshot to OTLP data. Pure; times are in nanoseconds since 1970.
 
-    Counters are cumulative since `began`, those of an engine since its start where that is known.
+    Counters are cumulative since `started`; an engine's since the engine's start, where known.
     """
     points = list(points)
     starts = {p.labels["replica"]: int(p.value * 1e9) for p in points if p.metric is catalogue.REPLICA_START}
@@ -89,7 +91,7 @@ def to_otlp(points: Iterable[Point], now: int, started: int, resource: Resource)
 
 
 def _metric(name: Name, group: list[Point], now: int, starts: tuple[Mapping[str, int], int]) -> Metric:
-    """Make one metric of points that share a name there; two metrics of ours may, told apart by an attribute."""
+    """Build one metric from points that share an OpenTelemetry name; two Plimsoll metrics may, distinguished by an attribute."""
     kind = group[0].metric.kind
     if kind == "histogram":
         return Metric(
@@ -113,7 +115,7 @@ def _attributes(point: Point) -> _Attributes:
 
 
 def _histograms(group: list[Point], now: int, starts: tuple[Mapping[str, int], int]) -> list[HistogramDataPoint]:
-    """Turn buckets that add up into buckets side by side; a series whose numbers do not fit together is left out."""
+    """Convert cumulative buckets to separate ones; an inconsistent series is omitted."""
     series: dict[_Attributes, list[Point]] = {}
     for point in group:
         series.setdefault(_attributes(point), []).append(point)

@@ -1,4 +1,4 @@
-"""Runs every collector side by side until one deadline. What fails or hangs costs its own points and nothing else."""
+"""Runs every collector concurrently until one deadline. A failed or hung collector loses only its own points."""
 
 import logging
 import time
@@ -11,21 +11,21 @@ from plimsoll.slo import metrics
 
 
 class Runner:
-    """The node's collectors behind one call. Safe to call from several threads: scrapes at the same time share a run."""
+    """The node's collectors behind one call. Thread-safe: concurrent scrapes share a run."""
 
     def __init__(self, collectors: Sequence[Collector]) -> None:
         once = OnceLogger(logging.getLogger(__name__))
         self._runs = [_CollectorRun(collector, once) for collector in collectors]
 
     def collect(self, deadline: float) -> list[Point]:
-        """Points of all collectors by `deadline` (time.monotonic() seconds), and each one's success, duration and age."""
+        """Return the points of all collectors by `deadline` (time.monotonic() seconds), with each one's success, duration and age."""
         calls = [run.calls.join(deadline) for run in self._runs]
         points = [run.take(call, deadline) for run, call in zip(self._runs, calls, strict=True)]
         return [point for points in points for point in points]
 
 
 class _CollectorRun:
-    """A collector, its running call and when it last answered."""
+    """A collector, its running call, and when it last succeeded."""
 
     def __init__(self, collector: Collector, once: OnceLogger) -> None:
         self.calls = SingleFlight(f"collector {collector.name}", self._read)
@@ -35,10 +35,10 @@ class _CollectorRun:
         self._succeeded: float | None = None
 
     def _read(self, deadline: float) -> list[Point]:
-        return list(self._collector.collect(deadline))  # a generator would do its reading on the waiting thread
+        return list(self._collector.collect(deadline))  # consumes a generator here, not on the waiting thread
 
     def take(self, call: DeadlineCall[list[Point]], deadline: float) -> Iterable[Point]:
-        """The call's points, or the collector's fallback, and what is known about the call."""
+        """Return the call's points, or the collector's fallback, with the call's status."""
         subject = f"collector {self._collector.name}"
         try:
             points: Iterable[Point] = call.result(deadline)
@@ -59,7 +59,7 @@ class _CollectorRun:
 
 def _message(error: Exception) -> str:
     if isinstance(error, DeadlineExceeded):
-        return "no answer by the scrape's deadline; the other collectors go on without it"
+        return "no response by the scrape's deadline. Other collectors aren't affected."
     if isinstance(error, CollectorError):
         return str(error)
     return f"{type(error).__name__}: {error}"

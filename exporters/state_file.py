@@ -1,4 +1,4 @@
-"""A small fact that outlives the exporter: JSON in a file of the state folder, written whole or not at all."""
+"""Small JSON state that survives a restart: one file per name in the state folder, replaced atomically."""
 
 import contextlib
 import json
@@ -13,20 +13,20 @@ _once = OnceLogger(logging.getLogger(__name__))
 
 
 class StateFile:
-    """One fact under a name. Without a folder, or where it cannot be read or written, nothing is kept; trouble is said once."""
+    """One JSON value under a name. Without a folder nothing is stored; an unreadable file reads as None; a failed write is logged once."""
 
     def __init__(self, folder: Path | None, name: str) -> None:
         self._path = folder / f"{quote(name, safe='')}.json" if folder else None
         self._last = ""
 
     def read(self) -> Any:
-        """Return what was kept, or None."""
+        """Return the stored value, or None."""
         with contextlib.suppress(OSError, ValueError):
             return json.loads(self._path.read_text(encoding="utf-8")) if self._path else None
         return None
 
     def write(self, fact: Any) -> None:
-        """Keep a fact in place of the one before, if it is another."""
+        """Store a value if it differs from the last one written."""
         if self._path is None:
             return
         text = json.dumps(fact)
@@ -39,4 +39,4 @@ class StateFile:
             self._last = text
             _once.recovered(str(self._path))
         except OSError as error:
-            _once.failed(str(self._path), f"cannot be written: {error.strerror}; check --state-dir")
+            _once.failed(str(self._path), f"not writable: {error.strerror}. Check --state-dir.")

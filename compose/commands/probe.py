@@ -1,4 +1,4 @@
-"""`plimsoll probe`: ask an OpenAI-compatible server once, and say what a client sees."""
+"""`plimsoll probe`: send one test request to an OpenAI-compatible server and report what a client sees."""
 
 import argparse
 import os
@@ -15,21 +15,27 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Declare the command."""
     parser = subparsers.add_parser(
         "probe",
-        help="ask an OpenAI-compatible server once and say what a client sees",
-        description=f"{__doc__} {PROBE_TOKEN} or {PROBE_TOKEN}_FILE may give a bearer token. Exit status 1: no whole answer.",
+        help="Send one test request to an OpenAI-compatible server.",
+        description=f"{__doc__} Set {PROBE_TOKEN} or {PROBE_TOKEN}_FILE if it requires a bearer token. Exit status 1: no complete response.",
     )
-    parser.add_argument("url", metavar="URL", help="the server's root, such as http://127.0.0.1:8000")
-    parser.add_argument("--model", required=True, metavar="NAME", help="the model to ask")
+    parser.add_argument("url", metavar="URL", help="Root of the server, such as http://127.0.0.1:8000.")
+    parser.add_argument("--model", required=True, metavar="NAME", help="Model to request.")
     parser.add_argument(
-        "--max-tokens", type=int, default=16, metavar="N", help=f"tokens to ask for, 2 to {MAX_TOKENS} (%(default)s)"
+        "--max-tokens",
+        type=int,
+        default=16,
+        metavar="N",
+        help=f"Tokens to request, 2 to {MAX_TOKENS} (default: %(default)s).",
     )
-    parser.add_argument("--timeout", type=float, default=20.0, metavar="SECONDS", help="longest wait (%(default)s)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--timeout", type=float, default=20.0, metavar="SECONDS", help="Time limit (default: %(default)s)."
+    )
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Probe once; the exit status says whether a whole answer came. Raises UserError."""
+    """Send one probe; return 0 if the response was complete, else 1. Raises UserError."""
     try:
         url, _ = address_of(args.url, "URL")
         request = ProbeRequest(url, args.model, read_token(os.environ, PROBE_TOKEN), args.max_tokens, args.timeout)
@@ -45,7 +51,7 @@ def _lines(request: ProbeRequest, result: Result) -> list[str]:
         "first token": result.time_to_first_token,
         "longest gap": result.longest_gap,
         "per token after the first": result.time_per_output_token,
-        "whole answer": result.duration,
+        "complete response": result.duration,
     }
     verdict = f"{result.outcome}: {result.problem}" if result.problem else f"ok: {result.tokens} tokens"
     return [

@@ -6,7 +6,7 @@ import shlex
 import sys
 
 from plimsoll.compose.inputs import read_objectives
-from plimsoll.exporters.engines.vllm_buckets import with_limits
+from plimsoll.exporters.vllm.histogram_buckets import with_limits
 from plimsoll.slo.spec.objectives import LATENCIES
 
 

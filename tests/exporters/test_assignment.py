@@ -195,7 +195,11 @@ def test_memory_is_split_as_far_as_it_is_told_and_never_guessed(tmp_path: Path) 
     assert held(node, 40, worker, other) == {**rest, "kv_cache": 40, "weights": 20}
     assert held(node, None, worker, other) == {**rest, "engine": 60}
     assert held(node, 61, worker, other) == {**rest, "engine": 60}  # what cannot be is not believed
-    assert held(node, 40, worker, second, other) == {**rest, "engine": 70, "unattributed": 0}  # whose part is the cache?
+    assert held(node, 40, worker, second, other) == {
+        **rest,
+        "engine": 70,
+        "unattributed": 0,
+    }  # whose part is the cache?
     assert held(node, 40, worker, GpuProcess(99, None)) == {"driver": 5}
     assert held(node, 40, worker, other, used=70) == {"driver": 5, "other": 20, "kv_cache": 40, "weights": 20}
 

@@ -101,11 +101,11 @@ def test_a_wedged_collector_is_waited_for_once_and_comes_back_by_itself(caplog: 
     second = scrape(runner, time_limit=3600)
     assert own(second, metrics.COLLECTOR_SUCCESS) == {"wedged": 0, "good": 1}
     assert wedged.runs == 1
-    assert sum("no answer by the scrape's deadline" in line for line in lines(caplog)) == 1
+    assert sum("no response by the scrape's deadline" in line for line in lines(caplog)) == 1
 
     release.set()
     wait_for(lambda: own(scrape(runner), metrics.COLLECTOR_SUCCESS)["wedged"] == 1, "the collector to come back")
-    assert "collector wedged: well again" in lines(caplog)
+    assert "collector wedged: recovered" in lines(caplog)
 
 
 def test_calls_at_the_same_time_share_one_run() -> None:
@@ -168,7 +168,7 @@ def test_a_failure_is_logged_once_per_message_in_one_line_and_its_recovery_once(
     collector.act = lambda: [UP]
     scrape(runner)
     scrape(runner)
-    assert lines(caplog)[1:] == ["collector one: another", "collector one: well again"]
+    assert lines(caplog)[1:] == ["collector one: another", "collector one: recovered"]
     collector.act = fail(CollectorError("another"))
     scrape(runner)
     assert lines(caplog)[3:] == ["collector one: another"]

@@ -81,7 +81,9 @@ class Gateways:
             self._note("up", tenant, at, 1, 1)
             for _ in range(random.randrange(4)):
                 first = random.choice((0.1, 0.55, 0.61, 3.0))
-                reason = random.choices((None, "4xx", "5xx", "client_closed", "stream_interrupted"), (90, 2, number % 5, 3, 1))[0]
+                reason = random.choices(
+                    (None, "4xx", "5xx", "client_closed", "stream_interrupted"), (90, 2, number % 5, 3, 1)
+                )[0]
                 counts.add(self._ended(tenant, first, reason))
                 self._note("fast", tenant, at, first <= LIMIT, 1)
                 self._note("up", tenant, at, reason is None, reason in (None, "5xx", "stream_interrupted"))

@@ -60,7 +60,7 @@ def test_a_state_folder_that_cannot_be_written_to_costs_the_state_only(
         for _ in range(2):
             assert values(collect(collector), catalogue.ABANDONED, stage="queued") == [4]
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.endswith("cannot be written: No such file or directory; check --state-dir")
+    assert line.endswith("not writable: No such file or directory. Check --state-dir.")
 
 
 def test_every_counter_is_there_at_zero_before_the_first_request() -> None:

@@ -81,7 +81,10 @@ async def call(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None
 
 def failures(edge: Edge, **labels: str) -> dict[str, float]:
     who = {"model": "m", "tenant": "red", **labels}
-    found = {r: edge.value(metrics.GATEWAY_FAILURES, reason=r, **who) for r in ("4xx", "5xx", "client_closed", "stream_interrupted")}
+    found = {
+        r: edge.value(metrics.GATEWAY_FAILURES, reason=r, **who)
+        for r in ("4xx", "5xx", "client_closed", "stream_interrupted")
+    }
     return {reason: value for reason, value in found.items() if value}
 
 

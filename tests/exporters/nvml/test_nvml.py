@@ -138,7 +138,7 @@ def test_a_lost_gpu_stays_expected_and_comes_back(
     assert len(said) == 2
     assert fake.uuid(6) in said[0]
     assert f"({code})" in said[0]
-    assert said[1] == "GPU 6: well again"
+    assert said[1] == "GPU 6: recovered"
 
 
 def test_a_wedged_gpu_costs_one_wait_and_only_its_own_numbers(fake: FakeNvml, node: Node) -> None:

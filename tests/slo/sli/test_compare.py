@@ -226,7 +226,9 @@ def gateway(tenant: str, per_scrape: dict[str, int], born: float, reset: float) 
     return [*found, Series(c.GATEWAY_TTFT.count, labels, grown(10))]
 
 
-@pytest.mark.parametrize("failures", [("5xx", "client_closed"), ("500", "429"), ("stream_interrupted", "4xx"), ("", "400")])
+@pytest.mark.parametrize(
+    "failures", [("5xx", "client_closed"), ("500", "429"), ("stream_interrupted", "4xx"), ("", "400")]
+)
 def test_tenants_are_told_apart_as_the_gateway_saw_them(tmp_path: Path, failures: tuple[str, str]) -> None:
     ours, clients = (
         failures  # Plimsoll's gateway says classes, LiteLLM the very status, or nothing where there was none
