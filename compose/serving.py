@@ -13,7 +13,7 @@ from plimsoll.compose.databases import open_ledger
 from plimsoll.compose.inputs import UserError
 from plimsoll.compose.listen import SERVICE_TOKEN, open_socket
 from plimsoll.compose.sources import open_source
-from plimsoll.exporters.gc_tuning import settle
+from plimsoll.exporters.gc_tuning import freeze_objects
 from plimsoll.slo import metrics
 from plimsoll.slo.capacity.calibration import intervals
 from plimsoll.slo.capacity.model import signals
@@ -54,7 +54,7 @@ def serve(
     address = ":".join(map(str, listening.getsockname()[:2]))
     logging.getLogger("plimsoll").info("SLO service on http://%s, source %s", address, source.name)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, server_header=False)
-    settle()  # a search of all that was imported for garbage would hold an answer up by a tenth of a second
+    freeze_objects()  # a search of all that was imported for garbage would hold an answer up by a tenth of a second
     try:
         uvicorn.Server(config).run(sockets=[listening])
     finally:

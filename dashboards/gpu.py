@@ -15,7 +15,14 @@ _VERDICTS = (
     (2, (catalogue.GPU_MEMORY_UNREPAIRABLE,)),
     (1, (catalogue.GPU_REMAP_PENDING, catalogue.GPU_RETIRED_PENDING, catalogue.GPU_REPAIR_PENDING)),
 )
-_HOLDERS = {"weights": BLUE, "kv_cache": SKY, "engine": GREEN, "other": VERMILLION, "unseen": ORANGE, "driver": GREY}
+_HOLDERS = {
+    "weights": BLUE,
+    "kv_cache": SKY,
+    "engine": GREEN,
+    "other": VERMILLION,
+    "unattributed": ORANGE,
+    "driver": GREY,
+}
 
 
 def dashboard(spec: Spec) -> dict[str, Any]:
@@ -117,13 +124,13 @@ def _work() -> list[Any]:
 
 def _memory() -> list[Any]:
     reserved = "What no process can have; older tools count it as used."
-    held = f"sum by (holder) ({queries.of_gpus(queries.select(catalogue.GPU_MEMORY_HELD))})"
+    held = f"sum by (component) ({queries.of_gpus(queries.select(catalogue.GPU_MEMORY_USAGE))})"
     return [
         panels.graph(
-            "GPU memory by holder",
+            "GPU memory by component",
             "What the memory of the shown GPUs is held for, all together: weights and KV cache of the replicas; engine where it "
-            f"does not tell them apart; other: a stranger's processes; unseen: nobody's who is seen. Source: {catalogue.GPU_MEMORY_HELD}.",
-            [Query(held, "{{holder}}")],
+            f"does not tell them apart; other: a stranger's processes; unattributed: not attributed to an engine. Source: {catalogue.GPU_MEMORY_USAGE}.",
+            [Query(held, "{{component}}")],
             colors=_HOLDERS,
             unit="bytes",
             stack=True,

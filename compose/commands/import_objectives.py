@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from plimsoll.compose.inputs import UserError
-from plimsoll.exporters.engines import ENGINES
+from plimsoll.exporters.engines import engines
 from plimsoll.slo import metrics
 from plimsoll.slo.exchange.conversion import Conversion, Reading, write
 from plimsoll.slo.exchange.document import Document, InvalidYamlError, read_documents
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 def names() -> dict[str, Known]:
     """Return every name by which requests and latencies may be read: the engines', as other programs wrap them, and ours."""
     found = {metric.name: Known(metric, {}) for metric in metrics.ALL}
-    for engine in ENGINES:
+    for engine in engines():
         first, *others = engine.prefixes
         for source in engine.sources:
             if not source.where and not source.adds:

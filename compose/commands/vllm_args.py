@@ -6,7 +6,7 @@ import shlex
 import sys
 
 from plimsoll.compose.inputs import read_objectives
-from plimsoll.exporters.engines.vllm_buckets import with_limits
+from plimsoll.exporters.vllm.histogram_buckets import with_limits
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

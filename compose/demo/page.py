@@ -11,7 +11,7 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from plimsoll.compose.demo.traffic import Call
-from plimsoll.exporters.engines.vllm_buckets import with_limits
+from plimsoll.exporters.vllm.histogram_buckets import with_limits
 from plimsoll.slo import metrics
 from plimsoll.slo.capacity.simulator.request import Limits, Step
 from plimsoll.slo.spec.indicator import OUTCOMES, FinishedRequest

@@ -1,4 +1,4 @@
-"""What is known of an engine's metrics page, as data: one `EngineMapping` per engine."""
+"""What is known of an engine's metrics endpoint, as data: one `EngineMapping` per kind of server, registered by its module."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -90,3 +90,12 @@ class EngineMapping:
     model: Lookup | None = None
     version: Lookup | None = None
     gateway: bool = False
+
+
+REGISTERED: list[EngineMapping] = []
+
+
+def register(mapping: EngineMapping) -> EngineMapping:
+    """Make an engine known to `plimsoll.exporters.engines.engines`; returns it."""
+    REGISTERED.append(mapping)
+    return mapping

@@ -118,4 +118,4 @@ def _labels(pool: Pool, tenant: str | None) -> Labels:
 
 def _by_client(reason: str) -> bool:
     """Whether a failure is the client's own fault or wish, neither good nor bad. Gateways say 4xx or the very status, such as 429."""
-    return reason == "left" or reason.startswith("4")
+    return reason == "client_closed" or reason.startswith("4")

@@ -26,7 +26,7 @@ from moving_fleet import LABELS, REASONS, SPEC
 from plimsoll.alerts.build import render as render_alerts
 from plimsoll.dashboards import queries
 from plimsoll.dashboards.build import boards
-from plimsoll.exporters.engines.vllm_buckets import with_limits
+from plimsoll.exporters.vllm.histogram_buckets import with_limits
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
 from promql import annotation_queries, panel_queries, panels, substitute, variable_queries

@@ -21,7 +21,7 @@ import uvicorn
 from sqlalchemy import text
 
 from plimsoll.compose.listen import open_socket
-from plimsoll.exporters.gc_tuning import settle
+from plimsoll.exporters.gc_tuning import freeze_objects
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.ledger.database import open_database, writing
 from plimsoll.slo.ledger.schema import pool_progress, progress
@@ -164,7 +164,7 @@ def bench(url: str, spec: Spec, days: int, rounds: int, stack: ExitStack) -> flo
     say("evaluating all objectives again", timed(service.evaluate, 5))
     server = stack.enter_context(serving(service))
     client = stack.enter_context(httpx.Client(base_url=server))
-    settle()  # as `plimsoll serve` does
+    freeze_objects()  # as `plimsoll serve` does
     ids = [item.id for item in spec.objectives]
     numbers = iter(range(10**6))
 

@@ -178,14 +178,18 @@ def test_a_receiver_that_refuses_is_said_once_and_the_next_push_is_tried(caplog:
         pusher.push()
         pusher.push()
     said = [record.getMessage() for record in caplog.records if record.name == "plimsoll.exporters.otlp"]
-    assert said == [f"otlp: {url}/v1/metrics: not taken; is an OTLP receiver (HTTP) there? check --otlp"]
+    assert said == [
+        f"otlp: {url}/v1/metrics: rejected. Check --otlp-endpoint: is an OTLP receiver (HTTP) running there?"
+    ]
 
 
 def test_the_exporter_pushes_what_it_shows(tmp_path: Path) -> None:
     dead = f"http://127.0.0.1:{free_port()}"
     with (
         receiver() as (url, taken),
-        exporting(tmp_path, "--no-gpu", "--engine", f"r1={dead}", "--otlp", url, "--otlp-every", "1s") as exporter,
+        exporting(
+            tmp_path, "--no-gpu", "--engine", f"r1={dead}", "--otlp-endpoint", url, "--otlp-interval", "1s"
+        ) as exporter,
     ):
         wait_for(lambda: len(taken) > 1, "two pushes")
         assert 'llm_replica_up{replica="r1"} 0.0' in exporter.get().text
@@ -196,5 +200,5 @@ def test_the_exporter_pushes_what_it_shows(tmp_path: Path) -> None:
 
 def test_bad_input_is_refused_in_one_line() -> None:
     dead = f"http://127.0.0.1:{free_port()}"
-    command = ["export", "--no-gpu", "--engine", dead, "--listen", "127.0.0.1:0", "--otlp", "http://a:4318"]
-    assert "--otlp-every: '0s' is not a duration above zero" in rejected([*command, "--otlp-every", "0s"])
+    command = ["export", "--no-gpu", "--engine", dead, "--listen", "127.0.0.1:0", "--otlp-endpoint", "http://a:4318"]
+    assert "--otlp-interval: '0s' is not a duration above zero" in rejected([*command, "--otlp-interval", "0s"])

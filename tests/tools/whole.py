@@ -18,7 +18,7 @@ from pagerduty import PagerDuty
 from plimsoll.alerts.build import render
 from plimsoll.alerts.receivers import Receivers
 from plimsoll.alerts.rules import Sites
-from plimsoll.exporters.engines.vllm_buckets import with_limits
+from plimsoll.exporters.vllm.histogram_buckets import with_limits
 from plimsoll.slo.spec.objectives import Spec, load
 from process import Command
 from stack import Alertmanager, Prometheus, free_port, scrape

@@ -92,8 +92,8 @@ class Gpu:
         """Which replica computes on it, and what its memory is held for: FP8 weights of 70B on two GPUs, the rest for the cache."""
         replica = self.uuid.removeprefix("GPU-").rsplit("-", 1)[0]
         yield Point(c.GPU_ASSIGNMENT, {"uuid": self.uuid, "replica": replica, "model": model}, 1)
-        for holder, share, mine in (("weights", 0.45, replica), ("kv_cache", 0.47, replica), ("driver", 0.006, "")):
-            yield Point(c.GPU_MEMORY_HELD, {"uuid": self.uuid, "holder": holder, "replica": mine}, share * TOTAL)
+        for component, share, mine in (("weights", 0.45, replica), ("kv_cache", 0.47, replica), ("driver", 0.006, "")):
+            yield Point(c.GPU_MEMORY_USAGE, {"uuid": self.uuid, "component": component, "replica": mine}, share * TOTAL)
 
     def _point(self, metric: Metric, value: float) -> Point:
         return Point(metric, {"uuid": self.uuid}, value)

@@ -15,7 +15,7 @@ import pytest
 from engine_pages import Answer, collect, http, pages, server
 from paths import FIXTURES
 from plimsoll.exporters.collector import CollectorError, Point
-from plimsoll.exporters.engines import ENGINES, recognize
+from plimsoll.exporters.engines import engines, recognize
 from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.exporters.engines.normalize import missing, model_of, named_first, normalize
 from plimsoll.exporters.engines.parser import Page, parse
@@ -160,7 +160,7 @@ def test_a_page_written_after_a_source_names_the_source(name: str) -> None:
 
 
 def test_every_engine_has_a_page_here() -> None:
-    assert {engine for engine, _, _ in PAGES.values()} | {"vllm"} == {mapping.engine for mapping in ENGINES}
+    assert {engine for engine, _, _ in PAGES.values()} | {"vllm"} == {mapping.engine for mapping in engines()}
 
 
 @pytest.mark.parametrize(

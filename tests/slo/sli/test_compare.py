@@ -218,7 +218,7 @@ def gateway(tenant: str, per_scrape: dict[str, int], born: float, reset: float) 
         return [(at, float(step * ((at - begin) // 15 + 1))) for at, begin in since.items()]
 
     found = [Series(c.GATEWAY_REQUESTS.name, labels, grown(sum(per_scrape.values())))]
-    for reason in sorted({"4xx", "5xx", "left", "broken", *per_scrape} - {"good"}):
+    for reason in sorted({"4xx", "5xx", "client_closed", "stream_interrupted", *per_scrape} - {"good"}):
         found.append(Series(c.GATEWAY_FAILURES.name, {**labels, "reason": reason}, grown(per_scrape.get(reason, 0))))
     counts = {0.5: 6, 0.6: 8, float("inf"): 10}
     for bound, step in counts.items():
@@ -226,7 +226,9 @@ def gateway(tenant: str, per_scrape: dict[str, int], born: float, reset: float) 
     return [*found, Series(c.GATEWAY_TTFT.count, labels, grown(10))]
 
 
-@pytest.mark.parametrize("failures", [("5xx", "left"), ("500", "429"), ("broken", "4xx"), ("", "400")])
+@pytest.mark.parametrize(
+    "failures", [("5xx", "client_closed"), ("500", "429"), ("stream_interrupted", "4xx"), ("", "400")]
+)
 def test_tenants_are_told_apart_as_the_gateway_saw_them(tmp_path: Path, failures: tuple[str, str]) -> None:
     ours, clients = (
         failures  # Plimsoll's gateway says classes, LiteLLM the very status, or nothing where there was none

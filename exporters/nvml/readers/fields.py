@@ -1,12 +1,13 @@
 """All field values of a GPU that have no scope, in one call of the driver."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from plimsoll.exporters.nvml.abi import Driver, Handle, field_values
+from plimsoll.exporters.nvml.registry import Values, reader_per_gpu
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric
 
+# Clock-limit times (PERF_POLICY_*, CLOCKS_EVENT_REASON_*) are in nanoseconds by nvml.h; not yet verified on a real GPU.
 NANO, MILLI = 1e-9, 1e-3
 THRESHOLDS = ("shutdown", "slowdown", "memory_max", "gpu_max")
 
@@ -76,6 +77,7 @@ def fields_of(driver: Driver) -> tuple[Field, ...]:
     return (*FIELDS, *(_seconds(first + place, reason) for place, reason in enumerate(_MOVED)))
 
 
+@reader_per_gpu
 class Fields:
     """Reads the table's fields of one GPU."""
 
@@ -83,7 +85,7 @@ class Fields:
         self._fields = fields_of(driver)
         self._numbers = tuple((field.number, 0) for field in self._fields)
 
-    def __call__(self, handle: Handle) -> Iterator[tuple[Metric, dict[str, str], float]]:
+    def __call__(self, handle: Handle) -> Values:
         """Every field that this GPU has."""
         for field, value in zip(self._fields, field_values(handle, self._numbers), strict=True):
             # A memory temperature of 0 is what boards without the sensor say.

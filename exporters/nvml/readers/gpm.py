@@ -7,6 +7,7 @@ from typing import Any
 import pynvml
 
 from plimsoll.exporters.nvml.abi import Driver, Handle
+from plimsoll.exporters.nvml.registry import Value, cached_reader_per_gpu
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
 
@@ -27,7 +28,6 @@ CYCLES = {
 CYCLES_SINCE = 595
 # A window shorter than this is noise (nvml.h asks for 100 ms at least), a longer one than that is no longer now.
 SHORTEST, LONGEST = 1.0, 600.0
-Values = list[tuple[Metric, dict[str, str], float]]
 
 
 class Window:
@@ -38,9 +38,9 @@ class Window:
         # The older one, and room for a newer one
         self._samples: list[Any] = [pynvml.nvmlGpmSampleAlloc() for _ in range(2)]
         self._taken = 0.0
-        self._values: Values = []
+        self._values: list[Value] = []
 
-    def read(self, take: Callable[[Any], object]) -> Values:
+    def read(self, take: Callable[[Any], object]) -> list[Value]:
         """Let `take` fill a sample, if the last one is old enough; returns the last window's values. Raises NVMLError."""
         if not self._taken or time.monotonic() - self._taken >= SHORTEST:
             older, newer = self._samples
@@ -57,6 +57,7 @@ class Window:
             pynvml.nvmlGpmSampleFree(sample)
 
 
+@cached_reader_per_gpu
 class Gpm:
     """One GPU's ratios over the time since the scrape before; absent at the first scrape."""
 
@@ -65,7 +66,7 @@ class Gpm:
         self._supported: bool | None = None
         self._window: Window | None = None
 
-    def __call__(self, handle: Handle) -> Values:
+    def __call__(self, handle: Handle) -> list[Value]:
         """Ratios of the last window; raises NVMLError."""
         if self._supported is None:
             self._supported = bool(pynvml.nvmlGpmQueryDeviceSupport(handle).isSupportedDevice)
@@ -75,7 +76,7 @@ class Gpm:
         return self._window.read(lambda sample: pynvml.nvmlGpmSampleGet(handle, sample))
 
 
-def _between(older: Any, newer: Any, asked: Mapping[int, Metric]) -> Values:
+def _between(older: Any, newer: Any, asked: Mapping[int, Metric]) -> list[Value]:
     question = pynvml.c_nvmlGpmMetricsGet_t()
     question.version, question.numMetrics = pynvml.NVML_GPM_METRICS_GET_VERSION, len(asked)
     question.sample1, question.sample2 = older, newer

@@ -1,18 +1,13 @@
 """The board: its numbers for a return to the vendor, its fans and modes, and repairs that wait for a reset."""
 
 import ctypes
-from collections.abc import Callable, Iterator
 
 import pynvml
 
-from plimsoll.exporters.nvml.abi import Handle, call, versioned
+from plimsoll.exporters.nvml.abi import Driver, Handle, call, optional_text, versioned
 from plimsoll.exporters.nvml.errors import ABSENT
-from plimsoll.exporters.nvml.processes import text
+from plimsoll.exporters.nvml.registry import Values, cached_reader_per_gpu, reader, reader_per_gpu
 from plimsoll.slo import metrics as c
-from plimsoll.slo.metrics import Metric
-
-Values = Iterator[tuple[Metric, dict[str, str], float]]
-
 
 _GSP_VERSION_BYTES = 0x40  # NVML_GSP_FIRMWARE_VERSION_BUF_SIZE
 
@@ -25,10 +20,11 @@ class _Unrepairable(ctypes.Structure):
     _fields_ = (("version", ctypes.c_uint), ("flag", ctypes.c_uint))
 
 
+@cached_reader_per_gpu
 class Board:
     """What never changes on a GPU; asked once."""
 
-    def __init__(self) -> None:
+    def __init__(self, _driver: Driver) -> None:
         self._info: dict[str, str] | None = None
 
     def __call__(self, handle: Handle) -> Values:
@@ -43,10 +39,11 @@ class Board:
         yield c.GPU_BOARD_INFO, self._info, 1
 
 
+@reader_per_gpu
 class Fans:
     """The fans of one GPU; SXM boards have none."""
 
-    def __init__(self) -> None:
+    def __init__(self, _driver: Driver) -> None:
         self._count: int | None = None
 
     def __call__(self, handle: Handle) -> Values:
@@ -62,16 +59,6 @@ class Fans:
             yield c.GPU_FAN_SPEED, {"fan": str(fan)}, pynvml.nvmlDeviceGetFanSpeed_v2(handle, fan) / 100
 
 
-def optional_text(ask: Callable[[], object]) -> str:
-    """What NVML answers, or an empty label where this driver does not know it."""
-    try:
-        return text(ask())
-    except pynvml.NVMLError as error:
-        if error.value in ABSENT:
-            return ""
-        raise
-
-
 def _gsp_version(handle: Handle) -> bytes:
     """The binding's own function takes other arguments in other versions."""
     version = ctypes.create_string_buffer(_GSP_VERSION_BYTES)
@@ -79,11 +66,13 @@ def _gsp_version(handle: Handle) -> bytes:
     return version.value
 
 
+@reader
 def compute_mode(handle: Handle) -> Values:
     """Who may compute."""
     yield c.GPU_COMPUTE_MODE, {}, pynvml.nvmlDeviceGetComputeMode(handle)
 
 
+@reader
 def gsp(handle: Handle) -> Values:
     """Whether the GPU's own processor runs the driver. The binding's default arguments are shared by all threads: never used."""
     enabled, by_default = ctypes.c_uint(), ctypes.c_uint()
@@ -91,6 +80,7 @@ def gsp(handle: Handle) -> Values:
     yield c.GPU_GSP_ENABLED, {}, enabled.value
 
 
+@reader
 def repair(handle: Handle) -> Values:
     """What the next reset repairs (driver 580 and later)."""
     answer = versioned(_Repair, 1)
@@ -99,6 +89,7 @@ def repair(handle: Handle) -> Values:
         yield c.GPU_REPAIR_PENDING, {"part": part}, getattr(answer, part)
 
 
+@reader
 def unrepairable(handle: Handle) -> Values:
     """Whether no repair helps (driver 590 and later)."""
     answer = versioned(_Unrepairable, 1)

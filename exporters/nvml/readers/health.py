@@ -1,17 +1,15 @@
 """What may be wrong with a GPU: memory errors, limits of its clocks, temperatures, the fabric that it is part of."""
 
 import ctypes
-from collections.abc import Iterator
 
 import pynvml
 
 from plimsoll.exporters.nvml.abi import Handle, call, versioned
 from plimsoll.exporters.nvml.errors import ABSENT
-from plimsoll.exporters.nvml.fields import THRESHOLDS
+from plimsoll.exporters.nvml.readers.fields import THRESHOLDS
+from plimsoll.exporters.nvml.registry import Values, reader
 from plimsoll.slo import metrics as c
-from plimsoll.slo.metrics import Metric
 
-Values = Iterator[tuple[Metric, dict[str, str], float]]
 # nvmlClocksEventReason...
 REASONS = {
     0x1: "gpu_idle",
@@ -60,6 +58,7 @@ class _Histogram(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_uint) for name in _SPARE)
 
 
+@reader
 def clock_limits(handle: Handle) -> Values:
     """Each reason, holding or not."""
     reasons = ctypes.c_ulonglong()
@@ -73,6 +72,7 @@ def clock_limits(handle: Handle) -> Values:
         yield c.GPU_CLOCK_LIMITED, {"reason": reason}, int(bool(reasons.value & mask))
 
 
+@reader
 def ecc(handle: Handle) -> Values:
     """Errors since the driver was loaded, and in the GPU's life."""
     for counter, metric in enumerate((c.GPU_ECC_ERRORS, c.GPU_ECC_LIFETIME_ERRORS)):
@@ -80,6 +80,7 @@ def ecc(handle: Handle) -> Values:
             yield metric, {"error": name}, pynvml.nvmlDeviceGetTotalEccErrors(handle, error, counter)
 
 
+@reader
 def sram(handle: Handle) -> Values:
     """SRAM errors, and whether they passed the vendor's threshold."""
     status = pynvml.c_nvmlEccSramErrorStatus_v1_t()
@@ -91,6 +92,7 @@ def sram(handle: Handle) -> Values:
         yield c.GPU_SRAM_LIFETIME_ERRORS, {"unit": unit}, getattr(status, field)
 
 
+@reader
 def remap_banks(handle: Handle) -> Values:
     """Banks by what they have left."""
     histogram = _Histogram()
@@ -99,6 +101,7 @@ def remap_banks(handle: Handle) -> Values:
         yield c.GPU_REMAP_BANKS, {"spare": spare}, getattr(histogram, spare)
 
 
+@reader
 def margin(handle: Handle) -> Values:
     """Degrees left to the thermal limit (driver 570 and later)."""
     answer = versioned(_Margin, 1)
@@ -106,6 +109,7 @@ def margin(handle: Handle) -> Values:
     yield c.GPU_TEMPERATURE_MARGIN, {}, answer.degrees
 
 
+@reader
 def thresholds(handle: Handle) -> Values:
     """Absolute thresholds, which newer GPUs replace by margins."""
     for number, threshold in enumerate(THRESHOLDS):
@@ -113,6 +117,7 @@ def thresholds(handle: Handle) -> Values:
         yield c.GPU_TEMPERATURE_THRESHOLD, {"threshold": threshold}, degrees
 
 
+@reader
 def fabric(handle: Handle) -> Values:
     """State of the NVSwitch fabric; nothing where there is none. A driver knows the structure up to its own version."""
     for layout, version in ((_Fabric3, 3), (_Fabric, 2)):

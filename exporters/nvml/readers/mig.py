@@ -4,14 +4,12 @@ from collections.abc import Iterator
 
 import pynvml
 
-from plimsoll.exporters.nvml.abi import Handle
-from plimsoll.exporters.nvml.errors import GENERATION_DEAD, GPU_BAD
-from plimsoll.exporters.nvml.gpm import Window
-from plimsoll.exporters.nvml.processes import text
+from plimsoll.exporters.nvml.abi import Driver, Handle, text
+from plimsoll.exporters.nvml.errors import GPU_FAILED, LIBRARY_UNUSABLE
+from plimsoll.exporters.nvml.readers.gpm import Window
+from plimsoll.exporters.nvml.registry import Values, reader_per_gpu
 from plimsoll.slo import metrics as c
-from plimsoll.slo.metrics import Metric
 
-Values = Iterator[tuple[Metric, dict[str, str], float]]
 # NVML_GPM_METRIC_..., each in percent of the instance
 RATIOS = {
     1: c.GPU_MIG_GRAPHICS_ACTIVE,
@@ -22,10 +20,11 @@ RATIOS = {
 }
 
 
+@reader_per_gpu
 class Mig:
     """The instances of one GPU. Windows are kept by UUID: the numbers of instances are given again after a new split."""
 
-    def __init__(self) -> None:
+    def __init__(self, _driver: Driver) -> None:
         self._windows: dict[str, Window] = {}
 
     def __call__(self, handle: Handle) -> Values:
@@ -76,5 +75,5 @@ def _if_there(values: Values) -> Values:
     try:
         yield from values
     except pynvml.NVMLError as error:
-        if error.value in GPU_BAD | GENERATION_DEAD:
+        if error.value in GPU_FAILED | LIBRARY_UNUSABLE:
             raise

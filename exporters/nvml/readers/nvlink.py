@@ -1,17 +1,16 @@
 """NVLinks one by one: state and errors, and the bytes of all together."""
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 
 import pynvml
 
-from plimsoll.exporters.nvml.abi import Handle, call, field_values, function
+from plimsoll.exporters.nvml.abi import Driver, Handle, call, field_values, function
 from plimsoll.exporters.nvml.errors import ABSENT
+from plimsoll.exporters.nvml.registry import Values, reader_per_gpu
 from plimsoll.slo import metrics as c
-from plimsoll.slo.metrics import Metric
 
-Values = Iterator[tuple[Metric, dict[str, str], float]]
 LINK_COUNT, ALL_LINKS, KIB = 91, 0xFFFFFFFF, 1024
 # NVML_NVLINK_ERROR_DL_..., up to Hopper
 _COUNTER, _COUNTERS = "nvmlDeviceGetNvLinkErrorCounter", ("replay", "recovery", "crc_flit", "crc_data")
@@ -33,10 +32,11 @@ _LINK_BYTES = {c.GPU_NVLINK_TRANSMITTED: 202, c.GPU_NVLINK_RECEIVED: 204}
 _TOTAL_KIB = {c.GPU_NVLINK_TRANSMITTED: 138, c.GPU_NVLINK_RECEIVED: 139}
 
 
+@reader_per_gpu
 class NvLinks:
     """The links of one GPU. What their generation can tell is found at the first read."""
 
-    def __init__(self) -> None:
+    def __init__(self, _driver: Driver) -> None:
         self._count: int | None = None
         self._errors: Callable[[Handle, list[int]], Values] | None = None
 
