@@ -38,7 +38,7 @@ def config(receivers: Receivers) -> str:
 def to_pagerduty(folder: Path, url: str) -> str:
     """The configuration for a PagerDuty at a URL, with a routing key in a file."""
     (folder / "pagerduty-routing-key").write_text("k" * 32)
-    return config(Receivers(secrets=str(folder), pagerduty_url=url))
+    return config(Receivers(secrets_dir=str(folder), pagerduty_url=url))
 
 
 def waiting(*requests: int) -> str:
@@ -70,7 +70,7 @@ def test_amtool_accepts_the_configuration(receivers: Receivers, tmp_path: Path) 
 
 def test_a_pool_with_an_owner_pages_the_owners_own_service(tmp_path: Path) -> None:
     owned = structs.replace(SPEC.pools[0], owner="chat-team")
-    text = render(structs.replace(SPEC, pools=(owned,)), receivers=Receivers(secrets="/s"))["alertmanager.yml"]
+    text = render(structs.replace(SPEC, pools=(owned,)), receivers=Receivers(secrets_dir="/s"))["alertmanager.yml"]
     keys = {one["name"]: one for one in yaml.safe_load(text)["receivers"]}
     assert keys["page"]["pagerduty_configs"][0]["routing_key_file"] == "/s/pagerduty-routing-key"
     assert keys["page-chat-team"]["pagerduty_configs"][0]["routing_key_file"] == "/s/pagerduty-routing-key-chat-team"
@@ -162,7 +162,7 @@ def test_slack_gets_the_same_words_and_links_and_a_webhook_every_label(tmp_path:
             (tmp_path / "slack-url").write_text(f"http://{address}/slack")
             (tmp_path / "webhook-token").write_text("t" * 32)
             pages = "slack" if way == "slack" else f"http://{address}/webhook"
-            receivers = Receivers(pages=pages, secrets=str(tmp_path), webhook_token=True)
+            receivers = Receivers(pages=pages, secrets_dir=str(tmp_path), webhook_token=True)
             with Alertmanager(config(receivers)) as alertmanager:
                 httpx.post(f"{alertmanager.url}/api/v2/alerts", json=[fires]).raise_for_status()
                 wait_for(lambda: f"/{way}" in sent, f"the message to the {way}")  # noqa: B023 - waited for within the loop

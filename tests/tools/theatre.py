@@ -157,7 +157,7 @@ class Theatre:
 
     def _routes(self, pagerduty: str, tickets: str) -> str:
         (self.folder / "pagerduty-routing-key").write_text("k" * 32)
-        receivers = Receivers(secrets=str(self.folder), pagerduty_url=pagerduty, tickets=tickets)
+        receivers = Receivers(secrets_dir=str(self.folder), pagerduty_url=pagerduty, tickets=tickets)
         document = yaml.safe_load(render(self.spec, receivers=receivers)["alertmanager.yml"])
         return yaml.safe_dump(compressed.routes(document, self.speed), width=10_000)
 
