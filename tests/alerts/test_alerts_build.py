@@ -86,7 +86,7 @@ def test_an_alert_says_how_bad_who_what_and_where_to_look(rule: dict[str, Any]) 
 def test_burn_alerts_are_known_by_objective_tier_and_severity_alone() -> None:
     """Labels are an alert's identity: a changed target or window must not orphan an open incident."""
     burns = [rule for rule in ALERTS if rule["alert"] == "SLOErrorBudgetBurn"]
-    assert {tuple(sorted(rule["labels"])) for rule in burns} == {("objective", "pool", "severity", "tier")}
+    assert {tuple(sorted(rule["labels"])) for rule in burns} == {("objective", "pool", "severity", "source", "tier")}
     assert len(burns) == 4 * len(SPEC.objectives)
 
 
