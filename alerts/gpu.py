@@ -91,9 +91,7 @@ def _pages(pool: str, keep: PoolFilter) -> list[Alert]:
 
 def _xid(severity: Severity, pool: str = "", keep: PoolFilter = lambda vector, on: vector) -> Alert:
     """Return the alert on XIDs of the last ten minutes. It reads their time: a count would miss the first one."""
-    rows = {
-        str(xid.number): f"{xid.meaning}. Next: {xid.action}" for xid in XIDS.values() if xid.severity == severity
-    }
+    rows = {str(xid.number): f"{xid.meaning}. Next: {xid.action}" for xid in XIDS.values() if xid.severity == severity}
     numbers = "|".join(rows)
     last = f'max by (instance, uuid, xid) ({c.GPU_XID_LAST}{{xid=~"{numbers}"}})'
     return Alert(

@@ -35,14 +35,21 @@ def recordings(objective: Objective, pool: Pool) -> list[Recording]:
     }
     if objective.has_bounds:
         expressions[recorded.GOOD_UPPER_BOUND] = _sum(way.upper_bound for way in ways)
-        expressions |= _burning(objective, [tier for tier in tiers if burn_rate.AT_BEST[tier.severity]], lower_bound=True)
+        expressions |= _burning(
+            objective, [tier for tier in tiers if burn_rate.AT_BEST[tier.severity]], lower_bound=True
+        )
     return [Recording(name, expr, labels) for name, expr in expressions.items()]
 
 
 def _burning(objective: Objective, tiers: Sequence[burn_rate.Tier], lower_bound: bool) -> dict[str, str]:
     windows = sorted({window for tier in tiers for window in (tier.long, tier.short)})
-    bad = {recorded.bad_requests(tier.long, lower_bound): _bad_requests(objective, tier.long, lower_bound) for tier in tiers}
-    return bad | {recorded.burn_rate(window, lower_bound): _burn_rate(objective, window, lower_bound) for window in windows}
+    bad = {
+        recorded.bad_requests(tier.long, lower_bound): _bad_requests(objective, tier.long, lower_bound)
+        for tier in tiers
+    }
+    return bad | {
+        recorded.burn_rate(window, lower_bound): _burn_rate(objective, window, lower_bound) for window in windows
+    }
 
 
 def of(name: str, objective: Objective) -> str:

@@ -26,7 +26,9 @@ WARNINGS = (saturation.LATENCY_NEAR_THRESHOLD, saturation.QUEUE_GROWING, saturat
 
 def config(spec: Spec, receivers: Receivers, sites: Sites) -> dict[str, Any]:
     """Return the whole configuration. An alert without a known severity is routed as a ticket, so that none is lost."""
-    owners = {one.owner: [pool.name for pool in spec.pools if pool.owner == one.owner] for one in spec.pools if one.owner}
+    owners = {
+        one.owner: [pool.name for pool in spec.pools if pool.owner == one.owner] for one in spec.pools if one.owner
+    }
     return {
         "global": {"resolve_timeout": "5m"},
         "route": {

@@ -32,7 +32,9 @@ EACH = "instance, replica"
 def early_warnings(spec: Spec, pool: Pool) -> list[Alert]:
     """Return a pool's early warnings."""
     near = [
-        _near_threshold(one, pool) for one in spec.objectives if one.pool == pool.name and one.indicator.kind in HISTOGRAMS
+        _near_threshold(one, pool)
+        for one in spec.objectives
+        if one.pool == pool.name and one.indicator.kind in HISTOGRAMS
     ]
     at_most = [_at_maximum(pool)] if pool.nodes.min < pool.nodes.max else []
     return [

@@ -144,7 +144,8 @@ def _fingerprints(spec: Spec) -> Any:
         f"what helps. Grey: without requests, or without an hour to compare with, nobody can tell. Source: {recorded.INCIDENT_SIGNATURE}.",
         [
             Query(
-                f"max by (pool, signature) ({queries.evaluated(recorded.INCIDENT_SIGNATURE)})", f"{{{{signature}}}}{pool}"
+                f"max by (pool, signature) ({queries.evaluated(recorded.INCIDENT_SIGNATURE)})",
+                f"{{{{signature}}}}{pool}",
             )
         ],
         unit="none",

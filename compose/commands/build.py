@@ -57,7 +57,10 @@ def _add_receivers(group: "argparse._ArgumentGroup") -> None:
         help="Receiver of tickets: pagerduty, slack, or a webhook URL (default: none; shown in Alertmanager only)",
     )
     group.add_argument(
-        "--watchdog-url", metavar="URL", default="", help="Webhook of a dead man's switch, which pages when alerting stops"
+        "--watchdog-url",
+        metavar="URL",
+        default="",
+        help="Webhook of a dead man's switch, which pages when alerting stops",
     )
     group.add_argument(
         "--secrets-dir", metavar="DIR", default=SECRETS_DIR, help="Folder of the secret files (default: %(default)s)"
@@ -84,9 +87,7 @@ def _receivers(args: argparse.Namespace) -> Receivers:
         if receiver and receiver not in known and not receiver.startswith(("http://", "https://")):
             choices = ", ".join((*known, "or a webhook URL")) if known else "a webhook URL"
             raise UserError(f"{option}: unknown receiver {receiver!r}. Use {choices}.")
-    return Receivers(
-        args.page_receiver, args.ticket_receiver, args.watchdog_url, args.secrets_dir, args.webhook_token
-    )
+    return Receivers(args.page_receiver, args.ticket_receiver, args.watchdog_url, args.secrets_dir, args.webhook_token)
 
 
 def run(args: argparse.Namespace) -> int:

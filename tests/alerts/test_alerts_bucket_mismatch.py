@@ -134,7 +134,13 @@ def test_a_page_counts_confirmed_bad_requests_and_a_ticket_indeterminate_ones_to
     ):
         tier = tiers[name]
         read = {name(*args) for name in (burn_rate, bad_requests) for args in ((tier.long,), (tier.long, True))}
-        read |= {burn_rate(tier.short), burn_rate(tier.short, lower_bound=True), GOOD_RATE, GOOD_UPPER_BOUND, TOTAL_RATE}
+        read |= {
+            burn_rate(tier.short),
+            burn_rate(tier.short, lower_bound=True),
+            GOOD_RATE,
+            GOOD_UPPER_BOUND,
+            TOTAL_RATE,
+        }
         batches.append(Batch(only(text, {*read, "SLOErrorBudgetBurn"}, name), cases, every))
     run_batches(tmp_path, batches)
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from msgspec import structs
 
+from incident_targets import serving
 from page import Page
 from pagerduty import PagerDuty
 from paths import OBJECTIVES
@@ -18,7 +19,6 @@ from plimsoll.alerts.receivers import Receivers
 from plimsoll.slo import links
 from plimsoll.slo.spec.objectives import load
 from stack import Alertmanager, Prometheus, scrape, tool, versions, wait_for
-from stage import serving
 
 SPEC = load(OBJECTIVES.read_text())
 MODEL = SPEC.pools[0].model

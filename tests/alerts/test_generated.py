@@ -30,7 +30,14 @@ def test_build_writes_the_same_bytes_and_removes_orphans(tmp_path: Path) -> None
 
 
 def test_build_uses_the_given_receivers_and_link_urls(tmp_path: Path) -> None:
-    where = ("--page-receiver", "slack", "--ticket-receiver", "https://chat.example/hook", "--secrets-dir", "/run/secrets")
+    where = (
+        "--page-receiver",
+        "slack",
+        "--ticket-receiver",
+        "https://chat.example/hook",
+        "--secrets-dir",
+        "/run/secrets",
+    )
     command = [*PLIMSOLL, "build", "--out", str(tmp_path), *where, "--grafana-url", "https://grafana.example/"]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     routing = yaml.safe_load((tmp_path / "alerts" / "alertmanager.yml").read_text())

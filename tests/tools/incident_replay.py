@@ -1,11 +1,11 @@
-"""The incident theatre: every incident of tests/fixtures/theatre, at once, through a real Prometheus and a real Alertmanager.
+"""Incident replay: every incident of tests/fixtures/incidents, at once, through a real Prometheus and a real Alertmanager.
 
-    python tests/tools/theatre.py            play, and print who paged whom when
-    python tests/tools/theatre.py --write    also write docs/incident-theatre.md
+    python tests/tools/incident_replay.py            run, and print which pages were sent when
+    python tests/tools/incident_replay.py --write    also write docs/evidence/alert-validation.md
 
-Incidents of the same length are one play; plays run side by side, each so much faster than life (tests/tools/compressed.py) that it
-takes WALL seconds. Before the curtain lie three days of calm, backfilled with promtool. Rules of
-Sloth's and Pyrra's shape are evaluated by the same Prometheus over the same samples, once the curtain has fallen.
+Incidents of the same length share one run; runs are concurrent, each accelerated (tests/tools/time_compression.py) so that it
+takes RUN_SECONDS. Three days of normal traffic before it are backfilled with promtool. Rules as Sloth and Pyrra generate them are
+evaluated by the same Prometheus over the same samples, after the run.
 """
 
 import json
@@ -23,27 +23,27 @@ from typing import Any
 import httpx
 import yaml
 
-import compressed
-import playbill
+import incident_report
 import slo_shapes
+import time_compression as compression
+from incident_targets import Clock, Targets, serving
 from incidents import Incident, detection, incidents, spec
 from pagerduty import PagerDuty
 from plimsoll.alerts.build import render
 from plimsoll.alerts.receivers import Receivers
 from stack import Alertmanager, Prometheus, tool
-from stage import Clock, Stage, serving
 
-WALL = 225.0  # seconds of the wall's clock that a play takes; its speed follows from how long its incidents need
-REHEARSAL = 45.0  # seconds of the wall's clock within which history is written and the servers are up
-EASE = 2  # rules run half as often as in production (30 and 60 seconds of the play): what this machine can do at this speed
-LATE = 0.02  # share of scrapes or evaluations that may be missing; with more the play is rejected
-SCRAPE = 30.0  # seconds of the play between two scrapes
-RIVALS = {"Sloth's shape": slo_shapes.sloth, "Pyrra's shape": slo_shapes.pyrra}
+RUN_SECONDS = 225.0  # real time of a run; its speed follows from the length of its incidents
+SETUP_SECONDS = 45.0  # real time to write the history and start the servers
+INTERVAL_FACTOR = 2  # rules run half as often as in production (every 30 and 60 simulated seconds), to limit the load
+MAX_MISSED = 0.02  # ratio of scrapes or evaluations that may be missing; with more the run is rejected
+SCRAPE = 30.0  # simulated seconds between two scrapes
+OTHER_GENERATORS = {"Sloth": slo_shapes.sloth, "Pyrra": slo_shapes.pyrra}
 
 
 @dataclass
 class Page:
-    """One PagerDuty incident: opened by a trigger, closed by a resolve under the same key. Seconds of the play."""
+    """One PagerDuty incident: opened by a trigger, closed by a resolve under the same key. Times in simulated seconds."""
 
     opened: float
     alert: str
@@ -55,50 +55,50 @@ class Page:
 
 
 @dataclass
-class Act:
-    """What one incident made of everybody: our pages and tickets, and when each rival's pages fired.
+class Outcome:
+    """Result of one incident: our pages and tickets, and when pages of the other generators' rules fired.
 
-    `raised` are the alerts of severity page that Prometheus had firing, whatever Alertmanager made of them.
+    `raised` are the alerts of severity page that fired in Prometheus, before routing and inhibition.
     """
 
     incident: Incident
     theory: float | None
-    why: str
+    reason: str
     pages: list[Page] = field(default_factory=list)
     tickets: set[str] = field(default_factory=set)
     raised: set[str] = field(default_factory=set)
-    rivals: dict[str, list[float]] = field(default_factory=dict)
+    others: dict[str, list[float]] = field(default_factory=dict)
 
 
 class TooSlowError(RuntimeError):
-    """The machine was too busy to play in time: what it saw is no play."""
+    """The machine was too busy: results of the run aren't valid."""
 
 
 class FastPrometheus(Prometheus):
-    """Prometheus whose own waits are as much shorter, with one target per instance behind one address."""
+    """Prometheus whose own waits are accelerated, with one target per instance behind one address."""
 
     def __init__(
-        self, speed: float, stage: str, instances: Sequence[str], rules: Sequence[Path], alertmanager: str
+        self, speed: float, address: str, instances: Sequence[str], rules: Sequence[Path], alertmanager: str
     ) -> None:
-        self.speed, every = speed, compressed.shorter(f"{SCRAPE:.0f}s", speed)
+        self.speed, every = speed, compression.shorter(f"{SCRAPE:.0f}s", speed)
         job = {
             "job_name": "plimsoll",
             "static_configs": [{"targets": list(instances)}],
             "relabel_configs": [
                 {"source_labels": ["__address__"], "target_label": "instance"},
                 {"source_labels": ["__address__"], "target_label": "__metrics_path__", "replacement": "/$1"},
-                {"target_label": "__address__", "replacement": stage},
+                {"target_label": "__address__", "replacement": address},
             ],
         }
         super().__init__(job, rules=rules, alertmanager=alertmanager, interval=every)
 
     def arguments(self) -> list[str]:
-        """Lookback and resending, by default five minutes and one, are as much shorter."""
-        lookback, resend = (compressed.shorter(wait, self.speed) for wait in ("5m", "1m"))
+        """Accelerate lookback (5 minutes by default) and resend delay (1 minute)."""
+        lookback, resend = (compression.shorter(wait, self.speed) for wait in ("5m", "1m"))
         return [*super().arguments(), f"--query.lookback-delta={lookback}", f"--rules.alert.resend-delay={resend}"]
 
     def missed(self) -> float:
-        """Share of rule evaluations that were left out for want of time, by its own count."""
+        """Return the ratio of missed rule evaluations, from its own metrics."""
         lines = httpx.get(f"{self.url}/metrics", timeout=30).text.splitlines()
         missed, all_ = (
             sum(float(line.split()[-1]) for line in lines if line.startswith(f"prometheus_rule_group_{name}_total{{"))
@@ -107,49 +107,49 @@ class FastPrometheus(Prometheus):
         return missed / all_
 
 
-class Theatre:
-    """A play from history to curtain; `acts` hold what happened."""
+class Replay:
+    """One accelerated run of incidents of the same length."""
 
-    def __init__(self, cast: Sequence[Incident], folder: Path) -> None:
-        self.cast, self.folder, self.spec = cast, folder, spec(list(cast))
-        self.until = max(one.until for one in cast) * 60.0
-        self.speed = math.ceil(self.until / WALL)
-        self.clock = Clock(time.time() + REHEARSAL, self.speed)
-        self.stage = Stage(cast, self.spec, self.clock)
+    def __init__(self, given: Sequence[Incident], folder: Path) -> None:
+        self.incidents, self.folder, self.spec = given, folder, spec(list(given))
+        self.until = max(one.until for one in given) * 60.0
+        self.speed = math.ceil(self.until / RUN_SECONDS)
+        self.clock = Clock(time.time() + SETUP_SECONDS, self.speed)
+        self.targets = Targets(given, self.spec, self.clock)
         self.tickets: list[dict[str, Any]] = []
 
-    def play(self) -> list[Act]:
-        """Play until the curtain falls and return an act per incident."""
-        with ExitStack() as hall:
-            pagerduty = hall.enter_context(PagerDuty())
-            post = hall.enter_context(serving(self._ticket))
-            address = hall.enter_context(self.stage.served())
-            alertmanager = hall.enter_context(Alertmanager(self._routes(pagerduty.url, f"http://{post}/")))
-            prometheus = FastPrometheus(self.speed, address, self.stage.instances, self._rules(), alertmanager.url)
+    def run(self) -> list[Outcome]:
+        """Run to the end and return one outcome per incident; raises TooSlowError."""
+        with ExitStack() as stack:
+            pagerduty = stack.enter_context(PagerDuty())
+            tickets = stack.enter_context(serving(self._ticket))
+            address = stack.enter_context(self.targets.served())
+            alertmanager = stack.enter_context(Alertmanager(self._routes(pagerduty.url, f"http://{tickets}/")))
+            prometheus = FastPrometheus(self.speed, address, self.targets.instances, self._rules(), alertmanager.url)
             self._backfill(prometheus.folder / "data")
-            if (late := -self.clock.played()) < 0:
+            if (late := -self.clock.simulated()) < 0:
                 raise TooSlowError(
-                    f"history took {-late / self.speed:.0f} s too long to write; allow more than {REHEARSAL:g} s"
+                    f"writing the history took {-late / self.speed:.0f} s too long. Raise SETUP_SECONDS ({SETUP_SECONDS:g} s)."
                 )
-            hall.enter_context(prometheus)
+            stack.enter_context(prometheus)
             time.sleep(max(0.0, self.clock.wall(self.until) - time.time()))
             assert pagerduty.rejected == [], pagerduty.rejected
             self._check(prometheus)
-            return self._acts(pagerduty, prometheus)
+            return self._outcomes(pagerduty, prometheus)
 
     def _check(self, prometheus: FastPrometheus) -> None:
-        """Refuse a play in which the machine came late: a scrape failed although the page was there, or evaluations were left out."""
-        whole = compressed.shorter(f"{self.until:.0f}s", self.speed)
+        """Raise TooSlowError if scrapes failed although their target was up, or if evaluations were missed."""
+        whole = compression.shorter(f"{self.until:.0f}s", self.speed)
         seen = {one.labels["instance"]: one.value for one in prometheus.query(f"sum_over_time(up[{whole}])")}
-        expected = {name: sum(self._answers(name, self.until * k / 1000) for k in range(1000)) / 1000 for name in seen}
+        expected = {name: sum(self._is_up(name, self.until * k / 1000) for k in range(1000)) / 1000 for name in seen}
         lost = 1 - sum(seen.values()) * SCRAPE / self.until / sum(expected.values())
-        if lost > LATE or prometheus.missed() > LATE:
+        if lost > MAX_MISSED or prometheus.missed() > MAX_MISSED:
             raise TooSlowError(
-                f"{lost:.1%} of scrapes and {prometheus.missed():.1%} of evaluations came too late or never"
+                f"{lost:.1%} of scrapes and {prometheus.missed():.1%} of evaluations were missed. Use a less busy machine."
             )
 
-    def _answers(self, instance: str, played: float) -> bool:
-        return self.stage.page(instance, played) is not None
+    def _is_up(self, instance: str, second: float) -> bool:
+        return self.targets.metrics(instance, second) is not None
 
     def _ticket(self, path: str, body: bytes) -> str:
         self.tickets.append(json.loads(body))
@@ -159,7 +159,7 @@ class Theatre:
         (self.folder / "pagerduty-routing-key").write_text("k" * 32)
         receivers = Receivers(secrets_dir=str(self.folder), pagerduty_url=pagerduty, tickets=tickets)
         document = yaml.safe_load(render(self.spec, receivers=receivers)["alertmanager.yml"])
-        return yaml.safe_dump(compressed.routes(document, self.speed), width=10_000)
+        return yaml.safe_dump(compression.routes(document, self.speed), width=10_000)
 
     def _rules(self) -> list[Path]:
         files = render(self.spec)
@@ -167,22 +167,24 @@ class Theatre:
         paths = []
         for name, document in documents.items():
             for group in document["groups"]:
-                group["interval"] = f"{EASE * compressed.seconds(group['interval']):.0f}s"
+                group["interval"] = f"{INTERVAL_FACTOR * compression.seconds(group['interval']):.0f}s"
             paths.append(self.folder / f"{name}.rules.yml")
-            paths[-1].write_text(yaml.safe_dump(compressed.rules(document, self.speed, self.clock.begun), width=10_000))
+            paths[-1].write_text(
+                yaml.safe_dump(compression.rules(document, self.speed, self.clock.begun), width=10_000)
+            )
         return paths
 
     def _backfill(self, data: Path) -> None:
         text = self.folder / "history.txt"
         with text.open("w") as file:
-            file.writelines(f"{line}\n" for line in self.stage.history())
+            file.writelines(f"{line}\n" for line in self.targets.history())
         answer = tool("promtool", "tsdb", "create-blocks-from", "openmetrics", text, data)
         assert answer.returncode == 0, answer.stderr
         text.unlink()
 
-    def _acts(self, pagerduty: PagerDuty, prometheus: Prometheus) -> list[Act]:
-        acts = [self._act(one) for one in self.cast]
-        by_name = {act.incident.name: act for act in acts}
+    def _outcomes(self, pagerduty: PagerDuty, prometheus: Prometheus) -> list[Outcome]:
+        outcomes = [self._outcome(one) for one in self.incidents]
+        by_name = {one.incident.name: one for one in outcomes}
         for name, page in pages(pagerduty, self.clock):
             by_name[self._owner(name)].pages.append(page)
         for message in self.tickets:
@@ -190,40 +192,41 @@ class Theatre:
                 labels = alert["labels"]
                 if (owner := labels.get("pool") or self._owner(labels.get("instance", ""))) in by_name:
                     by_name[owner].tickets.add(labels["alertname"])
-        whole = compressed.shorter(f"{self.until:.0f}s", self.speed)
+        whole = compression.shorter(f"{self.until:.0f}s", self.speed)
         for one in prometheus.query(f'max_over_time(ALERTS{{alertstate="firing",severity="page",pool!=""}}[{whole}])'):
             by_name[one.labels["pool"]].raised.add(one.labels["alertname"])
-        for name, shape in RIVALS.items():
-            for act in acts:
-                act.rivals[name] = []
+        for name, shape in OTHER_GENERATORS.items():
+            for outcome in outcomes:
+                outcome.others[name] = []
             for pool, promql, hold in slo_shapes.pages(shape(self.spec)):
-                by_name[pool].rivals[name].extend(self._fired(prometheus, promql, hold))
-        for act in acts:
-            act.rivals = {name: sorted(fired) for name, fired in act.rivals.items()}
-        return acts
+                by_name[pool].others[name].extend(self._fired(prometheus, promql, hold))
+        for outcome in outcomes:
+            outcome.others = {name: sorted(fired) for name, fired in outcome.others.items()}
+        return outcomes
 
     def _owner(self, name: str) -> str:
-        """The incident behind the name of a pool or an instance."""
-        return self.stage.nodes[name][0].name if name in self.stage.nodes else name
+        """Return the incident of a pool or an instance."""
+        return self.targets.nodes[name][0].name if name in self.targets.nodes else name
 
-    def _act(self, one: Incident) -> Act:
+    def _outcome(self, one: Incident) -> Outcome:
         mine = tuple(objective for objective in self.spec.objectives if objective.pool == one.name)
         burns = None if one.excluded else detection(one, mine, self.until)
-        told = one.theory.get("minutes")
-        if told is not None and (burns is None or told * 60 < burns):
-            return Act(one, told * 60, one.theory["why"])
-        return Act(one, burns, "" if burns is None else "both windows of a tier burn, by slo/error_budget/burn_rate.py")
+        minutes = one.theory.get("minutes")
+        if minutes is not None and (burns is None or minutes * 60 < burns):
+            return Outcome(one, minutes * 60, one.theory["reason"])
+        reason = "both windows of a tier exceed its threshold, by slo/error_budget/burn_rate.py"
+        return Outcome(one, burns, "" if burns is None else reason)
 
     def _fired(self, prometheus: Prometheus, promql: str, hold: float) -> Iterator[float]:
-        """When an alert of a rival begins to fire, in seconds of the play: its query has held for so long."""
+        """Yield when another generator's alert starts to fire, in simulated seconds: its query has held for `hold` seconds."""
         start, end, step = self.clock.begun, self.clock.wall(self.until), SCRAPE / self.speed
-        for one in prometheus.query_range(compressed.query(promql, self.speed, start), start, end, step):
-            moments = [self.clock.played(moment) for moment, _ in one.points]
+        for one in prometheus.query_range(compression.query(promql, self.speed, start), start, end, step):
+            moments = [self.clock.simulated(moment) for moment, _ in one.points]
             yield from (first + hold for first, last in _runs(moments, 1.5 * SCRAPE) if last - first >= hold)
 
 
 def _runs(moments: Sequence[float], gap: float) -> Iterator[tuple[float, float]]:
-    """First and last of each run of moments that are no further apart than the gap."""
+    """Yield first and last of each run of times that are no further apart than the gap."""
     first = last = -math.inf
     for moment in moments:
         if moment - last > gap:
@@ -236,60 +239,60 @@ def _runs(moments: Sequence[float], gap: float) -> Iterator[tuple[float, float]]
 
 
 def pages(pagerduty: PagerDuty, clock: Clock) -> Iterator[tuple[str, Page]]:
-    """Incidents as PagerDuty would open them: (pool, or instance where no pool is named; page), in order."""
+    """Yield incidents as PagerDuty would open them: (pool, or instance where there is no pool; page), in order."""
     open_now: dict[str, Page] = {}
     for event, arrived in zip(pagerduty.events, pagerduty.arrivals, strict=True):
         key = event["dedup_key"]
         if event["event_action"] == "resolve":
             if key in open_now:
-                open_now.pop(key).resolved = clock.played(arrived)
+                open_now.pop(key).resolved = clock.simulated(arrived)
         elif key in open_now:
             open_now[key].events += 1
         else:
             payload = event["payload"]
             details = payload["custom_details"]["firing"]
             links = [link["href"] for link in event["links"]]
-            open_now[key] = Page(clock.played(arrived), payload["class"], payload["summary"], details, links)
+            open_now[key] = Page(clock.simulated(arrived), payload["class"], payload["summary"], details, links)
             yield payload.get("component") or payload["source"], open_now[key]
 
 
-def perform(cast: Sequence[Incident], folder: Path) -> list[Act]:
-    """Play everything, in order of the cast; raises TooSlowError."""
-    lengths = sorted({one.until for one in cast})
-    theatres = []
+def replay(given: Sequence[Incident], folder: Path) -> list[Outcome]:
+    """Run everything and return outcomes in the order of the incidents; raises TooSlowError."""
+    lengths = sorted({one.until for one in given})
+    replays = []
     for length in lengths:
         (folder / f"{length}").mkdir()
-        theatres.append(Theatre([one for one in cast if one.until == length], folder / f"{length}"))
+        replays.append(Replay([one for one in given if one.until == length], folder / f"{length}"))
     with ThreadPoolExecutor() as pool:
-        acts = [act for played in pool.map(Theatre.play, theatres) for act in played]
-    return sorted(acts, key=lambda act: cast.index(act.incident))
+        outcomes = [one for finished in pool.map(Replay.run, replays) for one in finished]
+    return sorted(outcomes, key=lambda one: given.index(one.incident))
 
 
-def show(act: Act) -> str:
-    """One incident on a few lines of a terminal, in minutes from its beginning."""
+def show(outcome: Outcome) -> str:
+    """Return an outcome as a few lines of text, in minutes from the incident's beginning."""
 
     def minutes(seconds: float | None) -> str:
-        return "-" if seconds is None else f"{(seconds - act.incident.begins) / 60:.1f}"
+        return "-" if seconds is None else f"{(seconds - outcome.incident.begins) / 60:.1f}"
 
     pages = [
         f"\n  {page.alert} {minutes(page.opened)} to {minutes(page.resolved)}, {page.events} messages: {page.summary}"
-        for page in act.pages
+        for page in outcome.pages
     ]
-    rivals = [f"\n  {name}: {', '.join(map(minutes, fired)) or '-'}" for name, fired in act.rivals.items()]
-    theory = "-" if act.theory is None else f"{act.theory / 60:.1f}"
-    head = f"{act.incident.name}: deserves {act.incident.deserves}, in theory {theory}; tickets {sorted(act.tickets)}"
-    return "".join((head, *pages, *rivals))
+    others = [f"\n  {name}: {', '.join(map(minutes, fired)) or '-'}" for name, fired in outcome.others.items()]
+    theory = "-" if outcome.theory is None else f"{outcome.theory / 60:.1f}"
+    head = f"{outcome.incident.name}: expected {outcome.incident.expected}, in theory {theory}; tickets {sorted(outcome.tickets)}"
+    return "".join((head, *pages, *others))
 
 
 def main() -> None:
-    """Play, print, and write the document where asked to."""
-    with tempfile.TemporaryDirectory(prefix="theatre-") as folder:
-        acts = perform(incidents(), Path(folder))
-    print("\n".join(map(show, acts)))
+    """Run, print the outcomes, and write the document with --write."""
+    with tempfile.TemporaryDirectory(prefix="incident-replay-") as folder:
+        outcomes = replay(incidents(), Path(folder))
+    print("\n".join(map(show, outcomes)))
     if "--write" in sys.argv[1:]:
         version = tool("prometheus", "--version").stdout.split()[2]
-        playbill.write(acts, version, WALL, SCRAPE, LATE)
-        print(f"written: {playbill.DOCUMENT}")
+        incident_report.write(outcomes, version, RUN_SECONDS, SCRAPE, MAX_MISSED)
+        print(f"written: {incident_report.DOCUMENT}")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from compressed import seconds
 from plimsoll.slo.sli.evidence import Counting, countings
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Spec
 from plimsoll.slo.units import duration_text
+from time_compression import seconds
 
 HOUR = 3600
 DAY = 24 * HOUR
