@@ -33,7 +33,7 @@ def _alert(objective: Objective, tier: burn_rate.Tier) -> Alert:
     bad = of(recorded.bad_requests(tier.long, lower_bound), objective)
     factor = f"{tier.factor:.10g}"
     enough = burn_rate.MIN_BAD[tier.severity] - 0.5  # rates extrapolate: a count of ten may come out as 9.98
-    muted = excluded(objective, duration_text(tier.short))  # excluded time is no evidence that the budget burns now
+    muted = excluded(objective, duration_text(tier.short))  # excluded time doesn't show that the budget burns now
     return Alert(
         name=NAME,
         severity=tier.severity,

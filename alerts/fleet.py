@@ -2,7 +2,7 @@
 
 With 100 replicas, the quantiles of the on-call dashboard read about 12,000 bucket series; from the recorded sums they read
 about 120. Buckets stay buckets, so that any quantile can be computed from them. Quantiles, which can't be summed, are recorded
-for single replicas only. The target labels region and node are kept where Prometheus has them.
+for single replicas only. The target labels region and node stay where Prometheus has them.
 """
 
 from plimsoll.alerts.rules import Recording

@@ -71,7 +71,7 @@ class _Evidence(NamedTuple):
 
 
 def _evidence(way: Way) -> _Evidence:
-    """Return the rates of a way to count. A replica without the good series has none: its threshold is no bucket bound."""
+    """Return the rates of a way to count. A replica without the good series has none: its threshold isn't a bucket boundary."""
     total, without = _rate(way.total), _rate(way.without) if way.without else ""
     if isinstance(way, Counting):
         good, total = _less(_rate(way.good), without), _less(total, without)

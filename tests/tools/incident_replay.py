@@ -239,7 +239,7 @@ def _runs(moments: Sequence[float], gap: float) -> Iterator[tuple[float, float]]
 
 
 def pages(pagerduty: PagerDuty, clock: Clock) -> Iterator[tuple[str, Page]]:
-    """Yield incidents as PagerDuty would open them: (pool, or instance where there is no pool; page), in order."""
+    """Yield incidents as PagerDuty would open them: (pool, or instance without a pool; page), in order."""
     open_now: dict[str, Page] = {}
     for event, arrived in zip(pagerduty.events, pagerduty.arrivals, strict=True):
         key = event["dedup_key"]

@@ -1,14 +1,10 @@
-"""What several test modules share of recording cases."""
+"""Series of replicas for the tests of recorded series."""
 
 from plimsoll.slo.metrics import OBJECTIVE_REQUESTS, TTFT
 from promtool import counter, series
 
 R1 = {"instance": "a:9800", "replica": "r1", "model": "m", "engine": "vllm", "rank": "0"}
-
-
 R2 = R1 | {"replica": "r2"}
-
-
 END = 30  # minutes
 
 
