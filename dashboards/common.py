@@ -52,17 +52,17 @@ def model_variable(spec: Spec) -> Any:
     )
     chosen = 'label_replace(vector(1), "chosen", "yes", "", "")'
     others = f'label_replace({pairs}, "chosen", "yes", "pool", "$pool") unless on (chosen) {chosen}'
-    query = f"query_result(group by (model) ({recorded.SERVED}) unless on (model) ({others}))"
+    query = f"query_result(group by (model) ({recorded.LAST_INFO}) unless on (model) ({others}))"
     return panels.variable("model", "Model", query, regex='/model="([^"]*)"/')
 
 
 def scope(spec: Spec, *further: Any) -> list[Any]:
     """The data sources, and the variables that narrow every engine metric: region, pool, model, node, replica; then `further`."""
-    seen = f'{recorded.SERVED}{{model=~"$model",region=~"$region"'
+    seen = f'{recorded.LAST_INFO}{{model=~"$model",region=~"$region"'
     return [
         panels.datasource("datasource", "Data source", "prometheus"),
         panels.datasource("traces", "Traces", "tempo"),
-        panels.variable("region", "Region", f"label_values({recorded.SERVED}, region)", allValue=".*"),
+        panels.variable("region", "Region", f"label_values({recorded.LAST_INFO}, region)", allValue=".*"),
         pool_variable(spec),
         model_variable(spec),
         panels.variable("node", "Node", f"label_values({seen}}}, node)", allValue=".*"),

@@ -139,18 +139,19 @@ def _alerts() -> Any:
 def _fingerprints(spec: Spec) -> Any:
     pool = " {{pool}}" if len(spec.pools) > 1 else ""
     return panels.timeline(
-        links.FINGERPRINTS.title,
+        links.INCIDENT_SIGNATURES.title,
         "What it looks like, by comparing the pool with itself an hour ago and its replicas with each other; a click opens "
-        f"what helps. Grey: without requests, or without an hour to compare with, nobody can tell. Source: {recorded.FINGERPRINT}.",
+        f"what helps. Grey: without requests, or without an hour to compare with, nobody can tell. Source: {recorded.INCIDENT_SIGNATURE}.",
         [
             Query(
-                f"max by (pool, fingerprint) ({queries.evaluated(recorded.FINGERPRINT)})", f"{{{{fingerprint}}}}{pool}"
+                f"max by (pool, signature) ({queries.evaluated(recorded.INCIDENT_SIGNATURE)})",
+                f"{{{{signature}}}}{pool}",
             )
         ],
         unit="none",
         no_data="unknown: no requests, or rules do not run",
         texts={1: Text("seen", BAD), 0: Text("no", GOOD)},
-        links=[drilldown.link("What helps", f"{links.runbooks_url()}#${{__field.labels.fingerprint}}"), common.TO_POOL],
+        links=[drilldown.link("What helps", f"{links.runbooks_url()}#${{__field.labels.signature}}"), common.TO_POOL],
     )
 
 

@@ -147,7 +147,7 @@ def started() -> str:
 
     `changes` would miss them: while an engine loads its model there is a gap longer than any short window.
     """
-    now = of_replicas(series.STARTED)
+    now = of_replicas(series.LAST_START)
     return f"({now} > {now} offset 2m) or ({now} unless {now} offset 2m)"
 
 
@@ -163,7 +163,7 @@ def _chosen(vector: str, on: str) -> str:
     What is down says no model any more, so what it last said within a day decides. What never said is shown whatever is
     chosen: a replica that cannot start must not hide.
     """
-    return f"({_without(vector, on, series.SERVED, of_replicas(series.SERVED))})"
+    return f"({_without(vector, on, series.LAST_INFO, of_replicas(series.LAST_INFO))})"
 
 
 def _without(vector: str, on: str, known: str, chosen: str) -> str:

@@ -1,4 +1,4 @@
-"""Where alerts, dashboards, runbooks and the service find each other. Panel ids come from titles, so they stay stable."""
+"""Links between alerts, dashboards, runbooks, and the service. Panel IDs are derived from titles, so they stay stable."""
 
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
@@ -16,7 +16,7 @@ CAPACITY = "plimsoll-capacity"
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A panel that an alert points at: the dashboard's uid and the panel's title, which a test looks up."""
+    """A panel that an alert links to: the dashboard's uid and the panel's title. A test checks that it exists."""
 
     dashboard: str
     title: str
@@ -41,7 +41,7 @@ REPLICAS = Panel(ONCALL, "Replicas up")
 GPUS = Panel(ONCALL, "GPUs up")
 COLLECTORS = Panel(ONCALL, "Collectors that failed")
 ALERTS = Panel(ONCALL, "Firing alerts")
-FINGERPRINTS = Panel(ONCALL, "What it looks like")
+INCIDENT_SIGNATURES = Panel(ONCALL, "What it looks like")
 PREEMPTIONS = Panel(ONCALL, "Preemptions")
 PREFIX_CACHE = Panel(ONCALL, "Prefix-cache hits")
 TTFT_BY_REPLICA = Panel(ONCALL, "Time to first token by replica, p95")
@@ -75,12 +75,12 @@ def panel_url(panel: Panel, base: str = GRAFANA_URL, **variables: str) -> str:
 
 
 def runbook_url(alert: str, base: str = SERVICE_URL) -> str:
-    """Address of an alert's runbook, served by the SLO service: no other host is needed at 3 am."""
+    """Return the URL of an alert's runbook. The SLO service serves it, so that it works without internet access."""
     return f"{runbooks_url(base)}#{quote(alert.lower())}"
 
 
 def runbooks_url(base: str = SERVICE_URL) -> str:
-    """Address of the page with all runbooks."""
+    """Return the URL of the page with all runbooks."""
     return f"{base}/runbooks"
 
 

@@ -138,7 +138,7 @@ def test_an_overload_pages_once_with_links_and_a_stable_key_and_resolves(whole: 
 
     asyncio.run(burst())
     queue = wait_for(
-        lambda: [e for e in whole.pagerduty.events if "requests wait per node" in json.dumps(e)], "a page", 120
+        lambda: [e for e in whole.pagerduty.events if "LLMQueueDepthHigh: " in json.dumps(e)], "a page", 120
     )
     trigger = queue[0]
     assert trigger["event_action"] == "trigger"

@@ -211,7 +211,7 @@ def rules() -> list[tuple[str, str, bool]]:
     """What the recording rules for dashboards ask, each evaluated every 30 or 60 s."""
     groups = yaml.safe_load(render_alerts(SPEC)["fleet.rules.yml"])["groups"]
     found = [rule for group in groups for rule in group["rules"]]
-    return [(f"{rule['record']} {rule['labels'].get('fingerprint', '')}", rule["expr"], True) for rule in found]
+    return [(f"{rule['record']} {rule['labels'].get('signature', '')}", rule["expr"], True) for rule in found]
 
 
 def main() -> None:

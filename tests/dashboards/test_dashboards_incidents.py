@@ -124,18 +124,18 @@ def test_a_million_tokens_in_and_a_million_out_each_bear_the_whole_cost(world: W
 EXPECTED = {
     "calm": set(),
     "prefill burst": {"prefill-burst"},
-    "KV full": {"kv-cache-full"},
+    "KV full": {"kv-cache-saturated"},
     "cold start": {"cold-start"},
-    "lost GPU": {"slow-or-lost"},
-    "slow node": {"slow-or-lost"},
+    "lost GPU": {"replica-slow-or-lost"},
+    "slow node": {"replica-slow-or-lost"},
     "traffic x4": set(),
     "wedged engine": set(),
 }
 
 
 @pytest.mark.parametrize("incident", TIMES)
-def test_the_fingerprint_is_seen_and_no_other(world: World, incident: str) -> None:
-    shown = world.shown("oncall", "What it looks like", incident, by="fingerprint")
+def test_the_incident_signature_is_active_and_no_other(world: World, incident: str) -> None:
+    shown = world.shown("oncall", "What it looks like", incident, by="signature")
     assert {name for name, values in shown.items() if values[-1] == 1} == EXPECTED[incident]
 
 

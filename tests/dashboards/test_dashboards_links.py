@@ -43,8 +43,8 @@ def test_every_link_leads_somewhere_and_keeps_time_and_variables(uid: str) -> No
             elif url.startswith("/explore?"):
                 _check_traces(board, url)
             else:
-                fingerprint = f"{links.runbooks_url()}#${{__field.labels.fingerprint}}"
-                assert url.startswith((links.objective_page("${__"), links.pool_page(SPEC.pools[0].name), fingerprint))
+                signature = f"{links.runbooks_url()}#${{__field.labels.signature}}"
+                assert url.startswith((links.objective_page("${__"), links.pool_page(SPEC.pools[0].name), signature))
 
 
 def _check_inner(board: Dashboard, url: str) -> None:
@@ -89,10 +89,10 @@ def test_traces_can_be_asked_for_by_every_prompt_class() -> None:
     assert sorted(classes[1] + classes[2]) == sorted(everything)
 
 
-def test_every_fingerprint_has_its_place_in_the_runbooks() -> None:
+def test_every_signature_has_its_place_in_the_runbooks() -> None:
     page = render_runbooks((ROOT / "alerts" / "runbooks.md").read_text())
-    for fingerprint in recorded.FINGERPRINTS:
-        assert f'id="{fingerprint}"' in page
+    for signature in recorded.INCIDENT_SIGNATURES:
+        assert f'id="{signature}"' in page
 
 
 @each_board

@@ -36,7 +36,7 @@ def test_every_recorded_end_that_is_asked_for_is_recorded() -> None:
     assert names <= RECORDED
     assert {name for name in names if "at_best" in name} >= {
         recorded.GOOD_UPPER_BOUND,
-        recorded.burn_rate(3600, at_best=True),
+        recorded.burn_rate(3600, lower_bound=True),
     }
 
 

@@ -82,7 +82,7 @@ def test_every_query_is_narrowed_by_the_variables(name: str, board: Dashboard) -
         for selector in _selectors(query.expr):
             # What belongs to others is taken beside what is chosen: what is unknown stays. A target says that rules run.
             if (
-                selector.name in ("ALERTS", recorded.SERVED, metrics.GPU_ASSIGNMENT.name)
+                selector.name in ("ALERTS", recorded.LAST_INFO, metrics.GPU_ASSIGNMENT.name)
                 or query.panel == "Alerts firing"
             ):
                 continue
@@ -93,7 +93,7 @@ def test_every_query_is_narrowed_by_the_variables(name: str, board: Dashboard) -
 
 def _narrows(name: str) -> set[str]:
     """Variables that must stand in a selector of that name."""
-    if name in JUDGED or name == recorded.FINGERPRINT:
+    if name in JUDGED or name == recorded.INCIDENT_SIGNATURE:
         return {"pool"}
     if name in RECORDED:
         return RECORDED[name] & {"model", "replica", "region", "node"}
@@ -109,7 +109,7 @@ def test_annotations_mark_alerts_starts_versions_and_exclusions(board: Dashboard
         "ALERTS",
         metrics.REPLICA_INFO.name,
         metrics.EXCLUDED.name,
-        recorded.STARTED,
+        recorded.LAST_START,
     }
 
 

@@ -49,7 +49,7 @@ RECORDED: Mapping[str, set[str]] = {
     **{name: {"le", "model", "region"} for name in OF_MODELS},
     **{name: {"instance", "replica", "model", "region", "node"} for name in OF_REPLICAS},
     **{name: {"instance", "region", "node"} for name in (recorded.NODE_CLOCK, recorded.NODE_TEMPERATURE)},
-    recorded.FINGERPRINT: {"pool", "fingerprint", "region"},
+    recorded.INCIDENT_SIGNATURE: {"pool", "signature", "region"},
 }
 
 each_board = each_case(BOARDS.items())

@@ -85,7 +85,7 @@ def start(folder: Path) -> Iterator[Whole]:
         PagerDuty() as pagerduty,
     ):
         sites = Sites(service=urls["from-prometheus"])
-        files = render(spec, sites, Receivers(secrets=str(folder), pagerduty_url=pagerduty.url))
+        files = render(spec, sites, Receivers(secrets_dir=str(folder), pagerduty_url=pagerduty.url))
         rules = [folder / name for name in files if name.endswith(".rules.yml")]
         for path in rules:
             path.write_text(files[path.name])

@@ -1,14 +1,10 @@
-"""Input series of recording rules for promtool: counters, first-token histograms and judged requests."""
+"""Input series of recording rules for promtool: counters, first-token histograms and evaluated requests."""
 
 from plimsoll.slo.metrics import OBJECTIVE_REQUESTS, TTFT
 from promtool import counter, series
 
 R1 = {"instance": "a:9800", "replica": "r1", "model": "m", "engine": "vllm", "rank": "0"}
-
-
 R2 = R1 | {"replica": "r2"}
-
-
 END = 30  # minutes
 
 

@@ -1,4 +1,4 @@
-"""Rules of objectives whose limit is no bucket bound, run by the real promtool: what is recorded as good, and what wakes whom."""
+"""Rules of SLOs whose threshold is no bucket bound, run by the real promtool: what counts as good, and which severity fires."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def recorded(objective: str, good: float, total: float, most: float | None = Non
 
 
 def unknown(objective: str) -> list[dict[str, Any]]:
-    names = (GOOD_RATE, GOOD_UPPER_BOUND, TOTAL_RATE, burn_rate(300), burn_rate(300, at_best=True))
+    names = (GOOD_RATE, GOOD_UPPER_BOUND, TOTAL_RATE, burn_rate(300), burn_rate(300, lower_bound=True))
     return [is_absent(f'{name}{{objective="{objective}"}}', END) for name in names]
 
 
@@ -71,7 +71,7 @@ def test_each_replica_is_counted_by_its_own_bounds_around_the_limit(tmp_path: Pa
     run_cases(tmp_path, render(SPEC)["objectives.rules.yml"], cases)
 
 
-def test_what_the_bounds_do_not_tell_is_unknown_or_open(tmp_path: Path) -> None:
+def test_without_a_bound_on_a_side_the_result_is_unknown_or_open(tmp_path: Path) -> None:
     infinite = count(TTFT.bucket, R1, 100, le="+Inf")
     cases = [
         case("no bound below", [*ttft(R1, 100, b1p0=95), infinite], *unknown("lower"), *recorded("both", 0, 100, 95)),
@@ -97,7 +97,7 @@ BEFORE, INCIDENT = 120, 90  # minutes
 
 
 def traffic(sure: float, most: float) -> list[dict[str, str]]:
-    """Good traffic for two hours, then an incident in which these shares of 600 requests a minute are surely good, and good at most."""
+    """Good traffic for two hours, then an incident in which these ratios of 600 requests/min are good, and good or indeterminate."""
     values = {"0.5": sure, "0.75": most, "+Inf": 1.0}
     found = [
         {"series": series(TTFT.bucket, R1 | {"le": le}), "values": counter((BEFORE, 600), (INCIDENT, 600 * share))}
@@ -106,7 +106,7 @@ def traffic(sure: float, most: float) -> list[dict[str, str]]:
     return [*found, {"series": series(TTFT.count, R1), "values": counter((BEFORE + INCIDENT, 600))}]
 
 
-def test_a_page_takes_surely_bad_requests_and_a_ticket_all_that_are_not_surely_good(tmp_path: Path) -> None:
+def test_a_page_counts_confirmed_bad_requests_and_a_ticket_indeterminate_ones_too(tmp_path: Path) -> None:
     """A page is due at a burn of 13.44 in an hour (67.2 % bad at 95 %), a ticket at 2.8 in a day."""
     text = render(SPEC)["objectives.rules.yml"]
     tiers = {tier.tier: tier for tier in burn.tiers(28 * 86400, 0.05)}
@@ -117,7 +117,7 @@ def test_a_page_takes_surely_bad_requests_and_a_ticket_all_that_are_not_surely_g
             "page-fast",
             "1m",
             [
-                case("nothing is surely bad", traffic(0.0, 1.0), silent(at, objective="both", tier="page-fast")),
+                case("nothing is confirmed bad", traffic(0.0, 1.0), silent(at, objective="both", tier="page-fast")),
                 case("just under", traffic(0.0, 0.35), silent(at, objective="both", tier="page-fast")),
                 case("just over", traffic(0.0, 0.31), fires(at, objective="both", tier="page-fast", severity="page")),
                 case("lower_bound", traffic(0.0, 1.0), fires(at, objective="lower", tier="page-fast")),
@@ -127,23 +127,28 @@ def test_a_page_takes_surely_bad_requests_and_a_ticket_all_that_are_not_surely_g
             "ticket-fast",
             "5m",
             [
-                case("nothing is surely bad", traffic(0.0, 1.0), fires(at, objective="both", tier="ticket-fast")),
-                case("all is surely good", traffic(1.0, 1.0), silent(at, objective="both", tier="ticket-fast")),
+                case("nothing is confirmed bad", traffic(0.0, 1.0), fires(at, objective="both", tier="ticket-fast")),
+                case("everything is good", traffic(1.0, 1.0), silent(at, objective="both", tier="ticket-fast")),
             ],
         ),
     ):
         tier = tiers[name]
         read = {name(*args) for name in (burn_rate, bad_requests) for args in ((tier.long,), (tier.long, True))}
-        read |= {burn_rate(tier.short), burn_rate(tier.short, at_best=True), GOOD_RATE, GOOD_UPPER_BOUND, TOTAL_RATE}
+        read |= {
+            burn_rate(tier.short),
+            burn_rate(tier.short, lower_bound=True),
+            GOOD_RATE,
+            GOOD_UPPER_BOUND,
+            TOTAL_RATE,
+        }
         batches.append(Batch(only(text, {*read, "SLOErrorBudgetBurn"}, name), cases, every))
     run_batches(tmp_path, batches)
 
 
-def test_an_alert_says_whether_it_counts_what_is_surely_bad(tmp_path: Path) -> None:
+def test_an_alert_states_whether_it_counts_indeterminate_requests() -> None:
     text = render(SPEC)["objectives.rules.yml"]
-    said = {"page-fast": "surely bad", "ticket-fast": "not surely good"}
-    for tier, words in said.items():
+    for tier, counted in {"page-fast": "confirmed bad", "ticket-fast": "bad or indeterminate"}.items():
         rules = only(text, {"SLOErrorBudgetBurn"}, tier)
-        assert rules.count(f"of the requests were {words} (") == 2  # both and tpot
-        assert rules.count("of the requests were bad (") == 2
-        assert rules.count("Budget left at the least: ") == 2
+        assert rules.count(f"of requests were {counted} in") == 2  # both and tpot
+        assert rules.count("of requests were bad in") == 2
+        assert rules.count("Error budget remaining (lower bound): ") == 2

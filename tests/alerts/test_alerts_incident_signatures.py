@@ -1,4 +1,4 @@
-"""The fingerprints (requirements R21 to R24), run by the real promtool: seen, not seen on the other side of each bound, unknown."""
+"""The incident signatures (requirements R21 to R24), run by the real promtool: active, inactive beyond each bound, absent."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from plimsoll.alerts.build import render
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric
-from plimsoll.slo.metrics.recorded import FINGERPRINT
+from plimsoll.slo.metrics.recorded import INCIDENT_SIGNATURE
 from plimsoll.slo.spec.objectives import load
 from promtool import case, counter, run_cases, series
 
@@ -41,7 +41,7 @@ def gauge(metric: Metric, labels: dict[str, str], value: float) -> dict[str, str
 
 
 def histogram(metric: Metric, labels: dict[str, str], *below: float) -> list[dict[str, str]]:
-    """Sixty requests a minute, all in the bucket that ends at `below`: for always, or as usual and then in the burst."""
+    """Sixty requests/min, all in the bucket that ends at `below`: throughout, or as usual and then in the burst."""
     stretches = (END,) if len(below) == 1 else (USUAL, BURST)
     return [
         {
@@ -61,10 +61,10 @@ def alive(labels: dict[str, str], started: float = 0) -> list[dict[str, str]]:
     return [gauge(c.REPLICA_INFO, labels, 1), gauge(c.REPLICA_UP, labels, 1), gauge(c.REPLICA_START, labels, started)]
 
 
-def shows(fingerprint: str, value: float | None, at: int = END - 1) -> dict[str, Any]:
-    labels = {"fingerprint": fingerprint, "pool": "chat", "region": "north"}
-    wanted = [] if value is None else [{"labels": series(FINGERPRINT, labels), "value": value}]
-    return {"expr": f'{FINGERPRINT}{{fingerprint="{fingerprint}"}}', "eval_time": f"{at}m", "exp_samples": wanted}
+def shows(signature: str, value: float | None, at: int = END - 1) -> dict[str, Any]:
+    labels = {"signature": signature, "pool": "chat", "region": "north"}
+    wanted = [] if value is None else [{"labels": series(INCIDENT_SIGNATURE, labels), "value": value}]
+    return {"expr": f'{INCIDENT_SIGNATURE}{{signature="{signature}"}}', "eval_time": f"{at}m", "exp_samples": wanted}
 
 
 def full(usage: float, waiting: float, preempted: float) -> list[dict[str, str]]:
@@ -94,32 +94,32 @@ def burst(prefill: float = 0.4, tpot: float = 0.2, prompt: float = 2000, usage: 
 
 
 CASES = {
-    "nothing is known": ([], "kv-cache-full", None),
-    "full and somebody waits": (full(0.86, 1, 0), "kv-cache-full", 1),
-    "full and somebody is pushed out": (full(0.86, 0, 1), "kv-cache-full", 1),
-    "full and nobody pays for it": (full(0.86, 0.9, 0), "kv-cache-full", 0),
-    "at the limit": (full(0.85, 9, 9), "kv-cache-full", 0),
+    "no data": ([], "kv-cache-saturated", None),
+    "full and a request waits": (full(0.86, 1, 0), "kv-cache-saturated", 1),
+    "full and a request is preempted": (full(0.86, 0, 1), "kv-cache-saturated", 1),
+    "full and no request is delayed": (full(0.86, 0.9, 0), "kv-cache-saturated", 0),
+    "at the limit": (full(0.85, 9, 9), "kv-cache-saturated", 0),
     "cold and four times as late": (cold(0.4, age=590), "cold-start", 1),
     "cold and twice as late": (cold(0.2, age=590), "cold-start", 0),
-    "late but no longer young": (cold(0.4, age=610), "cold-start", 0),
+    "late but no longer cold": (cold(0.4, age=610), "cold-start", 0),
     "no first token for an hour": ([*alive(R1)], "cold-start", None),
-    "one four times as slow": (slow(0.4), "slow-or-lost", 1),
-    "one twice as slow, as the luck of two has it": (slow(0.2), "slow-or-lost", 0),
-    "one that answers no more": ([gauge(c.REPLICA_INFO, R1, 1), gauge(c.REPLICA_UP, R1, 0)], "slow-or-lost", 1),
+    "one four times as slow": (slow(0.4), "replica-slow-or-lost", 1),
+    "one twice as slow": (slow(0.2), "replica-slow-or-lost", 0),
+    "one that is down": ([gauge(c.REPLICA_INFO, R1, 1), gauge(c.REPLICA_UP, R1, 0)], "replica-slow-or-lost", 1),
     "one of another pool": (
         [*alive(R1), gauge(c.REPLICA_INFO, OTHER, 1), gauge(c.REPLICA_UP, OTHER, 0)],
-        "slow-or-lost",
+        "replica-slow-or-lost",
         0,
     ),
-    "a lost GPU": ([*alive(R1), gauge(c.GPU_UP, R1 | {"uuid": "GPU-1"}, 0)], "slow-or-lost", 1),
-    "long prompts delay everyone": (burst(), "prefill-burst", 1),
-    "as slow, with prompts as ever": (burst(prompt=1400), "prefill-burst", 0),
-    "long prompts that delay nobody": (burst(tpot=0.1), "prefill-burst", 0),
+    "a lost GPU": ([*alive(R1), gauge(c.GPU_UP, R1 | {"uuid": "GPU-1"}, 0)], "replica-slow-or-lost", 1),
+    "long prompts delay all tokens": (burst(), "prefill-burst", 1),
+    "as slow, with usual prompts": (burst(prompt=1400), "prefill-burst", 0),
+    "long prompts that delay no tokens": (burst(tpot=0.1), "prefill-burst", 0),
     "long prompts, quickly done": (burst(prefill=0.1), "prefill-burst", 0),
     "long prompts and a full cache": (burst(usage=0.86), "prefill-burst", 0),
 }
 
 
-def test_each_fingerprint_is_seen_on_one_side_of_its_bounds_only(tmp_path: Path) -> None:
-    cases = [case(name, given, shows(fingerprint, value)) for name, (given, fingerprint, value) in CASES.items()]
+def test_each_signature_is_active_on_one_side_of_its_bounds_only(tmp_path: Path) -> None:
+    cases = [case(name, given, shows(signature, value)) for name, (given, signature, value) in CASES.items()]
     run_cases(tmp_path, render(SPEC)["fleet.rules.yml"], cases)

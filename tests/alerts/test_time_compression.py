@@ -1,8 +1,8 @@
-"""Compressed rules ask the same of a world that runs faster: only time is rewritten."""
+"""Rules for accelerated time: only time is rewritten."""
 
 import pytest
 
-import compressed
+import time_compression as compression
 
 BEGUN = 1_700_000_000.0
 
@@ -20,7 +20,7 @@ BEGUN = 1_700_000_000.0
     ],
 )
 def test_ranges_steps_offsets_rates_and_the_clock_are_rewritten_and_nothing_else(given: str, expected: str) -> None:
-    assert compressed.query(given, 60, BEGUN) == expected
+    assert compression.query(given, 60, BEGUN) == expected
 
 
 def test_a_rule_keeps_its_name_labels_and_thresholds() -> None:
@@ -31,7 +31,7 @@ def test_a_rule_keeps_its_name_labels_and_thresholds() -> None:
         "labels": {"window": "1h"},
         "annotations": {"summary": "x[1h]"},
     }
-    [group] = compressed.rules({"groups": [{"name": "g", "interval": "15s", "rules": [rule]}]}, 60, BEGUN)["groups"]
+    [group] = compression.rules({"groups": [{"name": "g", "interval": "15s", "rules": [rule]}]}, 60, BEGUN)["groups"]
     assert group["interval"] == "250ms"
     assert group["rules"] == [rule | {"for": "2000ms", "annotations": {"summary": "x[60000ms]"}}]
 
@@ -41,9 +41,9 @@ def test_every_wait_of_the_routes_is_divided() -> None:
     given = {"global": {"resolve_timeout": "5m"}, "route": {**waits, "receiver": "r", "routes": [dict(waits)]}}
     short = {"group_wait": "167ms", "group_interval": "1000ms", "repeat_interval": "240000ms"}
     expected = {"global": {"resolve_timeout": "5000ms"}, "route": {**short, "receiver": "r", "routes": [short]}}
-    assert compressed.routes(given, 60) == expected
+    assert compression.routes(given, 60) == expected
 
 
-def test_a_wait_that_would_vanish_is_refused() -> None:
+def test_a_wait_below_a_millisecond_is_rejected() -> None:
     with pytest.raises(ValueError, match="less than a millisecond"):
-        compressed.shorter("10ms", 60)
+        compression.shorter("10ms", 60)

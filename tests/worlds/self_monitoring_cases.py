@@ -1,4 +1,4 @@
-"""Cases of the alerts on whoever watches (`health_cases.Case`)."""
+"""Cases of the alerts on Plimsoll's own parts, Prometheus, and Alertmanager (`health_cases.Case`)."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 
 
-def _watched(alert: str, over: list[Given], under: list[Given], **rest: Any) -> Case:
+def _case(alert: str, over: list[Given], under: list[Given], **rest: Any) -> Case:
     severity = rest.pop("severity", "ticket")
     return Case(
         alert,
@@ -22,51 +22,52 @@ def _watched(alert: str, over: list[Given], under: list[Given], **rest: Any) -> 
 
 
 _PROMETHEUS, _MANAGER = {"instance": "prometheus:9090"}, {"instance": "alertmanager:9093"}
-_RULES = {**_PROMETHEUS, "rule_group": "/etc/rules/health.rules.yml;health"}
+_RULES = {**_PROMETHEUS, "rule_group": "/etc/rules/health.rules.yml;pools"}
 _TARGET = {**_PROMETHEUS, "alertmanager": "http://a:9093"}
 _PAGER = {**_MANAGER, "integration": "pagerduty"}
-_GONE = {**NODE, "collector": "vllm", "metric": c.KV_CACHE_USAGE.name}
+_MISSING = {**NODE, "collector": "vllm", "metric": c.KV_CACHE_USAGE.name}
 
-WATCHERS = [
-    _watched(
+SELF_MONITORING = [
+    _case(
         "PlimsollEngineMetricMissing",
-        over=[given(c.METRIC_MISSING, flat(1), **_GONE)],
-        under=[given(c.METRIC_MISSING, f"0x{END - 30} 1x30", **_GONE)],
-        labels=_GONE,
-        summary=f"node-a:9800: {c.KV_CACHE_USAGE} is gone",
-        description=f"The page that collector vllm of node-a:9800 reads lacks {c.KV_CACHE_USAGE}, which its engine and version should "
-        "have: alerts that read it are blind there.",
+        over=[given(c.METRIC_MISSING, flat(1), **_MISSING)],
+        under=[given(c.METRIC_MISSING, f"0x{END - 30} 1x30", **_MISSING)],
+        labels=_MISSING,
+        summary="An engine on node-a:9800 lacks an expected metric.",
+        description=f"Collector vllm on node-a:9800 doesn't find {c.KV_CACHE_USAGE}, which this engine version should expose. "
+        "Alerts that use it can't fire.",
         panel=links.COLLECTORS,
     ),
-    _watched(
+    _case(
         "SLODataCoverageLow",
         over=[given(c.COVERAGE, f"0.95x{END} _x{3 * END - 20} 0.9x20", objective="chat-ttft", instance="slo:8080")],
         under=[given(c.COVERAGE, f"0.5x{END} _x{3 * END - 20} 0.6x20", objective="chat-ttft", instance="slo:8080")],
         at="8h",
         labels={"objective": "chat-ttft"},
         url={"objective": "chat-ttft"},
-        summary="chat-ttft: only 90% of its window observed",
-        description="The ledger has seen 90% of the window of chat-ttft, less than six hours ago: its budget is known for that part only.",
+        summary="chat-ttft is missing data in its SLO window.",
+        description="Only 90% of the window of chat-ttft has data, less than 6 hours ago. Its error budget covers that part only.",
         panel=links.COVERAGE,
     ),
-    _watched(
+    _case(
         "PrometheusRuleFailures",
         severity="page",
         over=[given(self_monitoring.RULE_FAILURES, ramp(1), **_RULES)],
         under=[given(self_monitoring.RULE_FAILURES, flat(5), **_RULES)],
         labels=_RULES,
-        summary="Prometheus: rules of health fail",
-        description="40 evaluations of rules in health failed within 10 minutes at prometheus:9090: alerts that depend on them are blind.",
+        summary="Prometheus is failing rule evaluations.",
+        description="Prometheus prometheus:9090 failed 40 evaluations of pools in 10 minutes. Alerts in it can't fire.",
     ),
-    _watched(
+    _case(
         "PrometheusMissingRuleEvaluations",
         over=[given(self_monitoring.RULES_MISSED, ramp(1), **_RULES)],
         under=[given(self_monitoring.RULES_MISSED, flat(5), **_RULES)],
         labels=_RULES,
-        summary="Prometheus: rules of health are late",
-        description="40 evaluations of health were left out within 10 minutes at prometheus:9090: it is too busy, and alerts come late.",
+        summary="Prometheus is missing rule evaluations.",
+        description="Prometheus prometheus:9090 missed 40 evaluations of pools in 10 minutes because it is overloaded. "
+        "Alerts are delayed.",
     ),
-    _watched(
+    _case(
         "PrometheusErrorSendingAlertsToSomeAlertmanagers",
         over=[
             given(self_monitoring.ALERTS_SENT, ramp(100), **_TARGET),
@@ -77,19 +78,24 @@ WATCHERS = [
             given(self_monitoring.ALERTS_FAILED, ramp(0.9), **_TARGET),
         ],
         labels=_TARGET,
-        summary="Prometheus: 2% of alerts do not reach Alertmanager",
-        description="prometheus:9090 could not hand 2% of its alerts to http://a:9093 over 10 minutes.",
+        summary="Prometheus has errors sending alerts.",
+        description="2% of alerts from Prometheus prometheus:9090 to http://a:9093 failed over 10 minutes.",
     ),
-    _watched(
-        "ConfigReloadFailed",
-        over=[given(self_monitoring.RELOADED[1], flat(0), **_MANAGER, job="alertmanager")],
-        under=[given(self_monitoring.RELOADED[0], flat(1), **_PROMETHEUS, job="prometheus")],
-        labels={**_MANAGER, "job": "alertmanager"},
-        summary="alertmanager:9093: configuration rejected",
-        description="alertmanager at alertmanager:9093 could not read its configuration and runs on with the old one: changed rules "
-        "and routes are not in force.",
+    *(
+        _case(
+            name,
+            over=[given(metric, flat(0), **own)],
+            under=[given(metric, flat(1), **own)],
+            labels=own,
+            summary="A configuration reload failed.",
+            description=f"{own['job']} on {own['instance']} failed to reload its configuration and still runs the previous one.",
+        )
+        for name, metric, own in (
+            ("PrometheusBadConfig", self_monitoring.PROMETHEUS_RELOADED, {**_PROMETHEUS, "job": "prometheus"}),
+            ("AlertmanagerFailedReload", self_monitoring.ALERTMANAGER_RELOADED, {**_MANAGER, "job": "alertmanager"}),
+        )
     ),
-    _watched(
+    _case(
         "AlertmanagerFailedToSendAlerts",
         severity="page",
         over=[
@@ -101,7 +107,7 @@ WATCHERS = [
             given(self_monitoring.NOTIFY_FAILED, ramp(0.4), **_PAGER),
         ],
         labels=_PAGER,
-        summary="Alertmanager: 2% of messages to pagerduty fail",
-        description="alertmanager:9093 could not deliver 2% of what it sent to pagerduty over 10 minutes: nobody hears of it.",
+        summary="Alertmanager is failing to send notifications.",
+        description="Alertmanager alertmanager:9093 failed to send 2% of notifications to pagerduty over 10 minutes.",
     ),
 ]

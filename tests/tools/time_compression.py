@@ -1,8 +1,8 @@
-"""Rules and routes for a world whose clock runs so many times faster: thresholds stay, durations shrink.
+"""Rules and routes for accelerated time: durations shrink, thresholds don't change.
 
-A pure function over rendered documents. Three things of a rule know time, and each is put back into the played world's units:
-durations (ranges, offsets, steps, `for`, intervals) are divided by the speed; `rate` and `deriv`, which Prometheus gives a
-second of its own clock, are divided too; `time()` becomes the played time. Every number that a person wrote stays as it is.
+A pure function over rendered documents. Three parts of a rule depend on time: durations (ranges, offsets, steps, `for`, intervals)
+are divided by the speed; `rate` and `deriv`, which are per second of Prometheus' clock, are divided too; `time()` becomes the
+simulated time.
 """
 
 import re
@@ -18,12 +18,12 @@ WAITS = ("group_wait", "group_interval", "repeat_interval", "resolve_timeout")
 
 
 def seconds(duration: str) -> float:
-    """Seconds of a Prometheus duration such as 1h30m."""
+    """Return the seconds of a Prometheus duration such as 1h30m."""
     return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", duration))
 
 
 def shorter(duration: str, speed: float) -> str:
-    """Give a duration divided by the speed, in whole milliseconds; raises ValueError where nothing is left."""
+    """Return a duration divided by the speed, in whole milliseconds; raises ValueError below one millisecond."""
     left = round(1000 * seconds(duration) / speed)
     if left < 1 and seconds(duration):
         raise ValueError(f"{duration} at {speed:g} times the speed is less than a millisecond")
@@ -31,7 +31,7 @@ def shorter(duration: str, speed: float) -> str:
 
 
 def query(promql: str, speed: float, begun: float) -> str:
-    """Write a query, or a text with queries in it, for played time, which was `begun` (Unix seconds) when the clocks agreed."""
+    """Return a query, or a text with queries, for simulated time, which equals real time at `begun` (Unix seconds)."""
 
     def ranged(match: re.Match[str]) -> str:
         step = f":{shorter(match[2], speed)}" if match[2] else ":" if ":" in match[0] else ""
@@ -44,7 +44,7 @@ def query(promql: str, speed: float, begun: float) -> str:
 
 
 def rules(document: Mapping[str, Any], speed: float, begun: float) -> dict[str, Any]:
-    """Write a rule file for played time."""
+    """Return a rule file for simulated time."""
     return {"groups": [_group(group, speed, begun) for group in document["groups"]]}
 
 
@@ -54,7 +54,7 @@ def _group(group: Mapping[str, Any], speed: float, begun: float) -> dict[str, An
 
 
 def _rule(rule: Mapping[str, Any], speed: float, begun: float) -> dict[str, Any]:
-    """A rule's labels are its identity and stay; what its texts ask for is asked in played time."""
+    """Rewrite a rule's query and the queries in its texts. Labels are its identity and don't change."""
     texts = {name: query(text, speed, begun) for name, text in rule.get("annotations", {}).items()}
     changed: dict[str, Any] = {**rule, "expr": query(rule["expr"], speed, begun)}
     if "for" in rule:
@@ -63,7 +63,7 @@ def _rule(rule: Mapping[str, Any], speed: float, begun: float) -> dict[str, Any]
 
 
 def routes(document: Mapping[str, Any], speed: float) -> dict[str, Any]:
-    """Write Alertmanager's configuration with every wait divided."""
+    """Return Alertmanager's configuration with every wait divided."""
 
     def route(given: Mapping[str, Any]) -> dict[str, Any]:
         waits = {name: shorter(given[name], speed) for name in WAITS if given.get(name)}

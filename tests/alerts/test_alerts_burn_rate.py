@@ -8,6 +8,7 @@ from msgspec import structs
 
 from paths import OBJECTIVES
 from plimsoll.alerts.build import render
+from plimsoll.alerts.rules import SOURCE
 from plimsoll.slo import links
 from plimsoll.slo.error_budget import burn_rate
 from plimsoll.slo.metrics import BUDGET_REMAINING, recorded
@@ -177,12 +178,12 @@ def test_a_total_outage_pages_when_the_printed_detection_time_says(objective: Ob
 @pytest.mark.parametrize(
     ("ledger", "left"),
     [
-        ([(60, 0.25)], "Budget left: 25%; at this rate it lasts 8h 24m 0s."),
-        ([], "Budget left: unknown; at this rate it lasts unknown."),
+        ([(60, 0.25)], "Error budget remaining: 25%; time to exhaustion at this rate: 8h 24m 0s."),
+        ([], "Error budget remaining: unknown; time to exhaustion at this rate: unknown."),
     ],
     ids=["ledger", "no ledger"],
 )
-def test_a_page_says_what_is_promised_what_happened_and_what_is_left(
+def test_a_page_has_target_bad_requests_and_remaining_error_budget(
     ledger: list[tuple[float, float]], left: str, tmp_path: Path
 ) -> None:
     objective = SPEC.objective("chat-e2e")
@@ -196,19 +197,25 @@ def test_a_page_says_what_is_promised_what_happened_and_what_is_left(
     seen |= {"ticket-fast": ("1d", 600, "2.8"), "ticket-slow": ("3d", 600, "0.933")}
     pages = [
         {
-            "exp_labels": {"objective": "chat-e2e", "pool": "chat-70b", "tier": tier.tier, "severity": tier.severity},
+            "exp_labels": {
+                "objective": "chat-e2e",
+                "pool": "chat-70b",
+                "tier": tier.tier,
+                "severity": tier.severity,
+                **SOURCE,
+            },
             "exp_annotations": {
-                "summary": "chat-e2e: error budget burns 20.0 times too fast",
-                "description": "Promised: request_duration <= 4s, 95% over 28d. "
-                f"In the last {window} 100% of the requests were bad ({bad}), 20.0 times what the budget allows "
-                f"(alarm above {alarm}). {left}",
+                "summary": "chat-e2e is burning its error budget too fast.",
+                "description": "chat-e2e (request_duration <= 4s, target 95% over 28d): "
+                f"100% of requests were bad in the last {window} ({bad}), a burn rate of 20.0x "
+                f"(threshold {threshold}x). {left}",
                 "runbook_url": links.runbook_url("SLOErrorBudgetBurn"),
                 "dashboard_url": links.panel_url(links.BURN, pool="chat-70b", objective="chat-e2e"),
                 "slo_url": links.objective_page("chat-e2e"),
             },
         }
         for tier in tiers
-        for window, bad, alarm in (seen[tier.tier],)
+        for window, bad, threshold in (seen[tier.tier],)
     ]
     expected = {"eval_time": "60m", "alertname": "SLOErrorBudgetBurn", "exp_alerts": pages}
     outage = case("outage", requests(counting, (61, 0.0, 10.0)) + budget) | {"alert_rule_test": [expected]}

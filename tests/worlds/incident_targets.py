@@ -1,6 +1,6 @@
-"""The stage on which incidents are played: one metrics page per node, the SLO service's page, and the history before them.
+"""Scrape targets of an incident replay: one metrics endpoint per node, that of the SLO service, and the history before the run.
 
-Everything is a function of the played second. A server answers every scrape with the page of that very moment.
+Everything is a function of the simulated second: a scrape gets the metrics of its time.
 """
 
 import threading
@@ -23,50 +23,50 @@ FINE = 60.0
 
 @dataclass(frozen=True)
 class Clock:
-    """Played time runs `speed` times as fast as the wall's; both begin at `begun` (Unix seconds), when the curtain rises."""
+    """Simulated time runs `speed` times as fast as real time; both start at `begun` (Unix seconds)."""
 
     begun: float
     speed: float
 
-    def played(self, wall: float | None = None) -> float:
-        """Seconds since the curtain rose, in the play."""
+    def simulated(self, wall: float | None = None) -> float:
+        """Return the simulated seconds since the start, at a Unix time (default: now)."""
         return self.speed * ((time.time() if wall is None else wall) - self.begun)
 
-    def wall(self, played: float) -> float:
-        """When a played second comes, in Unix seconds."""
-        return self.begun + played / self.speed
+    def wall(self, simulated: float) -> float:
+        """Return the Unix time of a simulated second."""
+        return self.begun + simulated / self.speed
 
 
-class Stage:
-    """Pages of a whole cast by instance: `name-1:9800` and so on, and the service's."""
+class Targets:
+    """Metrics of all incidents by instance: `name-1:9800` and so on, and of the SLO service."""
 
-    def __init__(self, cast: Sequence[Incident], spec: Spec, clock: Clock) -> None:
-        self.cast, self.spec, self.clock = cast, spec, clock
-        self.nodes = {f"{one.name}-{node + 1}:9800": (one, node) for one in cast for node in range(one.nodes)}
+    def __init__(self, incidents: Sequence[Incident], spec: Spec, clock: Clock) -> None:
+        self.incidents, self.spec, self.clock = incidents, spec, clock
+        self.nodes = {f"{one.name}-{node + 1}:9800": (one, node) for one in incidents for node in range(one.nodes)}
 
     @property
     def instances(self) -> list[str]:
-        """Every target."""
+        """Instance of every target."""
         return [*self.nodes, SERVICE]
 
-    def page(self, instance: str, played: float) -> str | None:
-        """The page of an instance; None where nobody answers."""
+    def metrics(self, instance: str, second: float) -> str | None:
+        """Return the metrics of an instance in text format; None while it is down."""
         if instance == SERVICE:
-            return "\n".join(self._service(played)) + "\n"
+            return "\n".join(self._service(second)) + "\n"
         one, node = self.nodes[instance]
-        state = one.piece(node, played).at(played)
-        return "\n".join(self._node(one, node, played, state)) + "\n" if state.exporter else None
+        state = one.piece(node, second).at(second)
+        return "\n".join(self._node(one, node, second, state)) + "\n" if state.exporter else None
 
-    def _node(self, one: Incident, node: int, played: float, state: State) -> Iterator[str]:
+    def _node(self, one: Incident, node: int, second: float, state: State) -> Iterator[str]:
         own = f'replica="r{node + 1}",model="{one.name}",engine="vllm"'
         yield f'{c.COLLECTOR_SUCCESS}{{collector="vllm"}} {state.up:g}'
         yield f'{c.COLLECTOR_SUCCESS}{{collector="nvml"}} 1'
-        yield from self._gpus(one, node, played, state)
+        yield from self._gpus(one, node, second, state)
         yield f"{c.REPLICA_UP}{{{own}}} {state.up:g}"
         if not state.up:
             return
         yield f'{c.REPLICA_INFO}{{{own},version="0.32.0",simulated="true"}} 1'
-        yield f"{c.REPLICA_START}{{{own}}} {self.clock.begun + one.born(node, played):.0f}"
+        yield f"{c.REPLICA_START}{{{own}}} {self.clock.begun + one.born(node, second):.0f}"
         ranked = f'{own},rank="0"'
         gauges = {
             c.REQUESTS_RUNNING: state.running,
@@ -74,30 +74,30 @@ class Stage:
             c.KV_CACHE_USAGE: state.kv_cache,
         }
         yield from (f"{metric}{{{ranked}}} {value:g}" for metric, value in gauges.items())
-        for key, count in one.counted(node, played).items():
+        for key, count in one.counted(node, second).items():
             name, _, labels = key.partition(",")
             yield f"{name}{{{','.join(filter(None, (ranked, labels)))}}} {int(count + 1e-6)}"
 
-    def _gpus(self, one: Incident, node: int, played: float, state: State) -> Iterator[str]:
-        """Two GPUs, the first of which a file may lose, hold down, or have report an XID."""
+    def _gpus(self, one: Incident, node: int, second: float, state: State) -> Iterator[str]:
+        """Yield two GPUs; a file can make the first one lost, throttled, or report an XID."""
         for gpu in (0, 1):
             mine = state if gpu == 0 else State()
             own = f'uuid="GPU-{one.name}-{node + 1}{gpu}"'
             yield f"{c.GPU_UP}{{{own}}} {mine.gpu:g}"
             yield f"{c.GPU_RECOVERY_ACTION}{{{own}}} {mine.recovery:g}"
             if mine.xid:
-                told = self.clock.begun + one.piece(node, played).start
-                yield f'{c.GPU_XID_LAST}{{{own},xid="{mine.xid:g}"}} {told:.0f}'
+                reported = self.clock.begun + one.piece(node, second).start
+                yield f'{c.GPU_XID_LAST}{{{own},xid="{mine.xid:g}"}} {reported:.0f}'
             if mine.gpu:
                 yield f'{c.GPU_CLOCK}{{{own},domain="sm"}} {1.98e9 * mine.clock:.0f}'
                 yield f'{c.GPU_CLOCK_MAX}{{{own},domain="sm"}} 1980000000'
                 yield f'{c.GPU_CLOCK_LIMITED}{{{own},reason="hardware_thermal"}} {float(mine.clock < 1):g}'
 
-    def _service(self, played: float) -> Iterator[str]:
-        """Pools as the service sees them: recommendation and exclusion are those of the first replica's stretch."""
+    def _service(self, second: float) -> Iterator[str]:
+        """Yield the service's metrics: recommendation and exclusion are those of the first replica's stretch."""
         yield f"{c.INGEST_LAG} 60"
-        for one in self.cast:
-            state = one.piece(0, played).state
+        for one in self.incidents:
+            state = one.piece(0, second).state
             yield f'{c.RECOMMENDED_NODES}{{pool="{one.name}"}} {max(state.recommended, one.nodes):g}'
             for objective in self.spec.objectives:
                 if objective.pool == one.name:
@@ -107,13 +107,13 @@ class Stage:
                     yield f"{c.EXCLUDED}{{{own}}} {state.excluded:g}"
 
     def history(self) -> Iterator[str]:
-        """OpenMetrics text of the calm before the curtain: raw series coarsely, recorded ones as often as rules run."""
+        """Yield the history before the run as OpenMetrics: raw series coarsely, recorded ones as often as rules run."""
         for instance, (one, node) in self.nodes.items():
             if one.piece(node, -1).state.exporter:
                 for line in self._node(one, node, 0, one.piece(node, -1).state):
                     yield from self._past(line, one, node, instance)
         for objective in self.spec.objectives:
-            one = next(one for one in self.cast if one.name == objective.pool)
+            one = next(one for one in self.incidents if one.name == objective.pool)
             good, total = one.requests(objective.indicator.kind, -60, 0)
             own = f'{{objective="{objective.id}",pool="{objective.pool}"}}'
             for name, rate in ((recorded.GOOD_RATE, good / 60), (recorded.TOTAL_RATE, total / 60)):
@@ -122,7 +122,7 @@ class Stage:
         yield "# EOF"
 
     def _past(self, line: str, one: Incident, node: int, instance: str) -> Iterator[str]:
-        """A line of a calm page at every moment of history: counters have grown towards it, gauges stood still."""
+        """Yield a line's samples at every time of history: counters grow towards their value, gauges are constant."""
         sample, _, value = line.rpartition(" ")
         name, _, labels = sample.rstrip("}").partition("{")
         whole = f'{name}{{job="plimsoll",instance="{instance}",{labels}}}'
@@ -133,8 +133,8 @@ class Stage:
 
     @contextmanager
     def served(self) -> Iterator[str]:
-        """Serve every page at /INSTANCE of one loopback port; gives the address."""
-        with serving(lambda path, body: self.page(path.strip("/"), self.clock.played())) as address:
+        """Serve every instance's metrics at /INSTANCE of one loopback port; yields its address."""
+        with serving(lambda path, body: self.metrics(path.strip("/"), self.clock.simulated())) as address:
             yield address
 
 
@@ -146,18 +146,18 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A scraper that hangs up is counted as a late scrape by Prometheus itself."""
+        """Ignore a scraper that disconnects: Prometheus counts it as a failed scrape."""
 
 
 @contextmanager
-def serving(answer: Callable[[str, bytes], str | None]) -> Iterator[str]:
-    """Serve what `answer` makes of path and body on a free loopback port (None: 503); gives the address."""
+def serving(respond: Callable[[str, bytes], str | None]) -> Iterator[str]:
+    """Serve the result of `respond` for path and body on a free loopback port (None: 503); yields its address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            text = answer(self.path, self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            text = respond(self.path, self.rfile.read(int(self.headers.get("Content-Length", 0))))
             body = (text or "").encode()
             self.send_response(503 if text is None else 200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
