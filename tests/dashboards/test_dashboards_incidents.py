@@ -30,7 +30,7 @@ TIMES = {"calm": CALM, **INCIDENTS}
 # Units whose values have bounds by nature. Rates extrapolate, so a share of time may come out a little above 1.
 BOUNDS = {"percentunit": (0.0, 1.02), "celsius": (0.0, 120.0), "s": (0.0, math.inf), "none": (0.0, math.inf)}
 ROUNDING = 1e-9  # total less good, both sums of floats, may end a little below zero
-BELOW_ZERO = {"Budget left", "Budget left by objective", "Nodes to add or release"}
+BELOW_ZERO = {"Error budget remaining", "Error budget remaining by SLO", "Recommended change (nodes)"}
 LIMIT = SPEC.pools[0].max_kv_cache_usage
 
 
@@ -75,7 +75,7 @@ def test_every_panel_shows_finite_numbers_in_the_range_of_its_unit(world: World,
             for target in panel["targets"]:
                 found = world.ask(panel, substitute(target["expr"], __rate_interval=RATE), incident)
                 wrong += [f"{name} {panel['title']} {target['refId']}: {text}" for text in _complaints(panel, found)]
-    before = "gpu.json Time since an XID error A: nothing"  # rightly, until the first one
+    before = "gpu.json Time since last XID error A: nothing"  # rightly, until the first one
     assert [text for text in wrong if text != before or TIMES[incident][0] > INCIDENTS["lost GPU"][0]] == []
 
 
@@ -113,8 +113,8 @@ def test_choosing_a_node_leaves_nothing_of_the_others(world: World) -> None:
 
 def test_a_million_tokens_in_and_a_million_out_each_bear_the_whole_cost(world: World) -> None:
     """So tokens of both kinds per dollar add up, and prices do not."""
-    parts = world.shown("capacity", "Cost per million in and out", "calm")
-    both = world.shown("capacity", "Cost per million tokens", "calm")["A"]
+    parts = world.shown("capacity", "Cost per 1M input / output tokens", "calm")
+    both = world.shown("capacity", "Cost per 1M tokens", "calm")["A"]
     assert [1 / a + 1 / b for a, b in zip(parts["A"], parts["B"], strict=True)] == pytest.approx([1 / c for c in both])
     assert min(parts["A"]) > 0, "prompts are longer than answers, so a million of them cost less"
     assert all(a < b for a, b in zip(parts["A"], parts["B"], strict=True))
@@ -135,32 +135,31 @@ EXPECTED = {
 
 @pytest.mark.parametrize("incident", TIMES)
 def test_the_fingerprint_is_seen_and_no_other(world: World, incident: str) -> None:
-    shown = world.shown("oncall", "What it looks like", incident, by="fingerprint")
+    shown = world.shown("oncall", "Likely cause", incident, by="fingerprint")
     assert {name for name, values in shown.items() if values[-1] == 1} == EXPECTED[incident]
 
 
 def test_a_prefill_burst_shows_in_its_phase_and_in_everyones_tokens_but_not_in_the_cache(world: World) -> None:
     now, calm = ("prefill burst", "calm")
     assert (
-        world.shown("oncall", "Phase 2: prefill", now)["B"][-1]
-        > 2 * world.shown("oncall", "Phase 2: prefill", calm)["B"][-1]
+        world.shown("oncall", "Prefill time", now)["B"][-1] > 2 * world.shown("oncall", "Prefill time", calm)["B"][-1]
     )
     tokens = [world.shown("oncall", "Time per output token", one)["B"][-1] for one in (now, calm)]
     assert tokens[0] > 1.25 * tokens[1]
-    assert world.most("oncall", "KV-cache usage", now) < LIMIT
+    assert world.most("oncall", "KV cache usage", now) < LIMIT
 
 
 def test_a_full_cache_shows_as_usage_queue_and_preemptions(world: World) -> None:
-    assert world.most("oncall", "KV-cache usage", "KV full") > LIMIT
+    assert world.most("oncall", "KV cache usage", "KV full") > LIMIT
     assert world.most("oncall", "Waiting requests", "KV full") > SPEC.pools[0].max_waiting_per_node
     assert world.most("oncall", "Preemptions", "KV full") > 0
     assert world.most("oncall", "Preemptions", "calm") == 0
 
 
 def test_a_cold_start_shows_as_one_young_replica_with_late_first_tokens(world: World) -> None:
-    ages = world.shown("oncall", "Time since the engine started", "cold start", by="replica")
+    ages = world.shown("oncall", "Engine uptime", "cold start", by="replica")
     assert [name for name, values in ages.items() if values[-1] < 600] == ["node-3"]
-    ttft = world.shown("oncall", "Time to first token by replica, p95", "cold start", by="replica")
+    ttft = world.shown("oncall", "Time to first token p95 by replica", "cold start", by="replica")
     assert ttft["node-3"][-1] > 3 * max(values[-1] for name, values in ttft.items() if name != "node-3")
 
 
@@ -171,22 +170,22 @@ def test_a_lost_gpu_shows_with_its_replica(world: World) -> None:
     assert [name for name, values in replicas.items() if values[-1] == 0] == ["node-2"]
     for tile in ("Replicas down", "GPUs lost"):
         assert (world.most("oncall", tile, "lost GPU"), world.most("oncall", tile, "calm")) == (1, 0)
-    health = world.shown("gpu", "Health", "lost GPU", by="uuid")
+    health = world.shown("gpu", "GPU health", "lost GPU", by="uuid")
     assert {uuid: values[-1] for uuid, values in health.items() if values[-1]} == {"GPU-node-2-1": 3}
-    assert world.most("gpu", "Time since an XID error", "lost GPU") < 7 * MINUTE
+    assert world.most("gpu", "Time since last XID error", "lost GPU") < 7 * MINUTE
 
 
 def test_a_slow_node_shows_as_one_low_clock_and_one_slow_replica(world: World) -> None:
-    clocks = world.shown("oncall", "GPU clock, slowest of each node", "slow node", by="instance")
+    clocks = world.shown("oncall", "SM clock, lowest per node", "slow node", by="instance")
     assert [name for name, values in clocks.items() if values[-1] < 0.5] == ["node-1:9800"]
-    tokens = world.shown("pool", "Time per output token, p95", "slow node", by="replica")
+    tokens = world.shown("pool", "Time per output token p95", "slow node", by="replica")
     assert tokens["node-1"][-1] > 2 * max(values[-1] for name, values in tokens.items() if name != "node-1")
-    held = world.shown("gpu", "Clocks held down, by reason", "slow node", by="reason")
+    held = world.shown("gpu", "Clock throttling by reason", "slow node", by="reason")
     assert max(held["software_thermal"]) > 0.5
 
 
 def test_four_times_the_traffic_shows_as_requests_and_tokens(world: World) -> None:
-    served, calm = (world.shown("oncall", "Requests served", one)["A"][-1] for one in ("traffic x4", "calm"))
+    served, calm = (world.shown("oncall", "Completed requests", one)["A"][-1] for one in ("traffic x4", "calm"))
     assert 2.5 * calm < served < 5.5 * calm
     assert world.most("oncall", "Running requests", "traffic x4") > 3 * world.most("oncall", "Running requests", "calm")
 
@@ -195,20 +194,20 @@ def test_a_wedged_engine_shows_as_a_queue_without_tokens(world: World) -> None:
     waiting = world.shown("oncall", "Waiting requests", "wedged engine", by="replica")
     assert waiting["node-0"][-1] > waiting["node-0"][0] > SPEC.pools[0].max_waiting_per_node
     assert max(values[-1] for name, values in waiting.items() if name != "node-0") < SPEC.pools[0].max_waiting_per_node
-    tokens = world.shown("oncall", "Tokens generated by replica", "wedged engine", by="replica")
+    tokens = world.shown("oncall", "Output tokens by replica", "wedged engine", by="replica")
     assert [name for name, values in tokens.items() if max(values) == 0] == ["node-0"]
     alerts = world.shown("oncall", "Firing alerts", "wedged engine", by="alertname")
     assert alerts["LLMReplicaStalled"][-1] == 2
 
 
 def test_shortcuts_and_adapters_show_the_shares_that_were_put_in(world: World) -> None:
-    accepted = world.shown("replica", "Drafted tokens that were accepted", "traffic x4")["A"]
+    accepted = world.shown("replica", "Draft acceptance ratio", "traffic x4")["A"]
     assert accepted == pytest.approx([ACCEPTED / PROPOSED] * len(accepted), rel=0.01)
-    step = world.shown("replica", "Tokens a step by speculation", "traffic x4")["A"]
+    step = world.shown("replica", "Accepted tokens per step", "traffic x4")["A"]
     assert step == pytest.approx([1 + ACCEPTED] * len(step), rel=0.01)
-    behind = world.shown("replica", "Prefix cache by tier", "traffic x4")["B"]
+    behind = world.shown("replica", "Prefix cache hit ratio by tier", "traffic x4")["B"]
     assert behind == pytest.approx([BEHIND] * len(behind), rel=0.01)
-    requests = world.shown("pool", "Requests by adapter", "traffic x4", by="adapter")
+    requests = world.shown("pool", "Requests by LoRA adapter", "traffic x4", by="adapter")
     assert sum(requests["law"]) / sum(requests["none"]) == pytest.approx(LAW / (1 - LAW), rel=0.05)
 
 

@@ -83,7 +83,7 @@ def test_every_query_is_narrowed_by_the_variables(name: str, board: Dashboard) -
             # What belongs to others is taken beside what is chosen: what is unknown stays. A target says that rules run.
             if (
                 selector.name in ("ALERTS", recorded.SERVED, metrics.GPU_ASSIGNMENT.name)
-                or query.panel == "Alerts firing"
+                or query.panel == "Firing alerts (count)"
             ):
                 continue
             given = {(matcher.name, matcher.value) for matcher in selector.matchers.matchers}
