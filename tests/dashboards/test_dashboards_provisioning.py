@@ -1,4 +1,4 @@
-"""Files that bring the dashboards into a Grafana: keys that Grafana and Kubernetes read, and every dashboard in them."""
+"""Provisioning files: the keys that Grafana and Kubernetes read, and every dashboard in them."""
 
 import json
 from typing import Any

@@ -1,6 +1,6 @@
-"""Dashboards against Grafana's own types, as grafana-foundation-sdk 0.0.21 carries them (generated from Grafana's schemas).
+"""Dashboards against Grafana's own types, from grafana-foundation-sdk 0.0.21 (generated from Grafana's schemas).
 
-Read into those types and written again, nothing may be lost (a key that Grafana does not know) or changed (a wrong type).
+Read into those types and written again, no key may be lost (unknown to Grafana) and no value changed (wrong type).
 """
 
 import json
@@ -57,7 +57,7 @@ def _through_grafanas_types(dashboard: Mapping[str, Any]) -> Any:
 
 
 def _losses(before: Any, after: Any, path: str = "") -> Iterator[str]:
-    """Paths at which something of `before` is missing or different in `after`; keys that Grafana adds are no loss."""
+    """Yield the paths at which `after` lacks or changes a value of `before`; keys that Grafana adds are ignored."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key, value in before.items():
             if key in after:

@@ -1,4 +1,4 @@
-"""What the past fleet's gateway and SLO service would have shown, from what its replicas counted."""
+"""Metrics of the past fleet's gateway and SLO service, derived from its replicas' counters."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -9,9 +9,9 @@ from plimsoll.slo.spec.objectives import Pool, Spec
 
 TENANTS = {"assistant": 0.5, "search": 0.3, "batch": 0.2}
 DAY = 86400
-# The budget's window had begun before the past: so many days at so many requests a second had spent so much of it.
+# The budget window began earlier: days, requests per second, and the fraction of the budget consumed by then.
 DAYS, RATE, SPENT = 19, 12.0, 0.35
-CAPACITY = 9000.0  # tokens a second that one replica did in the incident of traffic x4
+CAPACITY = 9000.0  # tokens/s of one replica in the incident "traffic x4"
 WATCHED = {
     c.GATEWAY_TTFT: c.TTFT,
     c.GATEWAY_TPOT: c.TPOT,
@@ -20,7 +20,7 @@ WATCHED = {
 
 
 class Counts:
-    """Totals over all replicas and their lives: increments added up, so that a restart takes nothing away."""
+    """Totals over all replicas, from increments, so that a restart doesn't decrease them."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -29,7 +29,7 @@ class Counts:
         self._last: dict[tuple[str, ...], float] = {}
 
     def see(self, points: Iterable[Point]) -> None:
-        """Take the points of one round of scrapes."""
+        """Add the points of one scrape of all replicas."""
         self.waiting = 0.0
         for metric, labels, value, suffix in points:
             if metric is c.REQUESTS_WAITING:
@@ -45,14 +45,14 @@ class Counts:
             self.totals[metric.name + suffix, kind] += value - before if value >= before else value
 
     def of(self, name: str, *kinds: str) -> float:
-        """Total of a sample name, of some kinds or of all."""
+        """Return the total of a sample name, of some kinds or of all."""
         return sum(
             value for (found, kind), value in self.totals.items() if found == name and (not kinds or kind in kinds)
         )
 
 
 def gateway_points(counts: Counts, pool: Pool) -> Iterator[Point]:
-    """The gateway's view: every tenant gets its share of what the replicas did."""
+    """Yield the gateway's points: each tenant has a fixed fraction of the replicas' counts."""
     failed = counts.of(c.REJECTED.name)
     for tenant, share in TENANTS.items():
         labels = {"gateway": "edge", "model": pool.model, "tenant": tenant}
@@ -72,7 +72,7 @@ def gateway_points(counts: Counts, pool: Pool) -> Iterator[Point]:
 
 
 def service_points(counts: Counts, spec: Spec, seconds: float) -> Iterator[Point]:
-    """Budgets, coverage and the recommendation."""
+    """Yield budgets, data coverage and the recommendation."""
     for objective in spec.objectives:
         labels = {"objective": objective.id, "pool": objective.pool}
         if objective.indicator.kind == "availability":
@@ -90,5 +90,5 @@ def service_points(counts: Counts, spec: Spec, seconds: float) -> Iterator[Point
     for pool in spec.pools:
         wanted = 3 + min(5, int(counts.waiting / pool.max_waiting_per_node))
         yield Point(c.RECOMMENDED_NODES, {"pool": pool.name}, wanted)
-        yield Point(c.REPLICA_CAPACITY, {"pool": pool.name, "replica": "each"}, CAPACITY)  # of like replicas
+        yield Point(c.REPLICA_CAPACITY, {"pool": pool.name, "replica": "each"}, CAPACITY)  # all replicas are alike
     yield Point(c.INGEST_LAG, {}, seconds % 60)
