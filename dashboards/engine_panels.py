@@ -82,10 +82,7 @@ def quantiles(spec: Spec, title: str, description: str, histogram: Metric, **loo
     return panels.graph(
         title,
         f"{description}{whole}{dashed} Source: {histogram}.",
-        [
-            Query(quantile(share, histogram), f"{name}{common.model_suffix(spec)}")
-            for name, (share, _) in QUANTILES.items()
-        ],
+        [Query(quantile(q, histogram), f"{name}{common.model_suffix(spec)}") for name, (q, _) in QUANTILES.items()],
         unit=look.pop("unit", "s"),
         log=True,
         no_data=no_data.REQUESTS,

@@ -37,7 +37,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
         default_links=[common.TO_POOL],
         sections=[
             Section("", [(4, [*common.health_stats(), *_traffic(), common.simulated_stat()])]),
-            Section("User impact", [(5, _budgets(spec)), (9, [_alerts(), _likely_cause(spec)]), (8, _outcomes())]),
+            Section("User impact", [(5, _budgets(spec)), (13, [_alerts(), _likely_cause(spec)]), (8, _outcomes())]),
             Section("Pools and replicas", [(9, _replicas(spec))]),
             Section(
                 "Request phases",
@@ -45,7 +45,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
             ),
             Section("Saturation", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
             Section("GPU health", [(9, gpu_panels.worst())]),
-            Section("Changes", [(9, _changes(spec))]),
+            Section("Changes", [(9, _changes(spec)), (8, [_collectors()])]),
         ],
     )
 
@@ -207,13 +207,16 @@ def _changes(spec: Spec) -> list[Any]:
             no_data=no_data.SERVICE,
             many=True,
         ),
-        panels.timeline(
-            links.COLLECTORS.title,
-            "Exporter collectors over time. The metrics of a failing collector are missing on every panel. "
-            f"Source: {metrics.COLLECTOR_SUCCESS}.",
-            [Query(queries.select(metrics.COLLECTOR_SUCCESS), "{{collector}} {{instance}}")],
-            unit="none",
-            no_data=no_data.EXPORTER,
-            texts={1: Text("ok", GOOD), 0: Text("failed", BAD)},
-        ),
     ]
+
+
+def _collectors() -> Any:
+    return panels.timeline(
+        links.COLLECTORS.title,
+        "Exporter collectors over time. The metrics of a failing collector are missing on every panel. "
+        f"Source: {metrics.COLLECTOR_SUCCESS}.",
+        [Query(queries.select(metrics.COLLECTOR_SUCCESS), "{{collector}} {{instance}}")],
+        unit="none",
+        no_data=no_data.EXPORTER,
+        texts={1: Text("OK", GOOD), 0: Text("failed", BAD)},
+    )

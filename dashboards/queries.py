@@ -63,16 +63,16 @@ def gauge(metric: Metric, by: str, how: str = "sum") -> str:
     return f"{how} by ({by}) ({select(metric)})"
 
 
-def quantile(share: float, histogram: Metric, by: str = "model") -> str:
+def quantile(q: float, histogram: Metric, by: str = "model") -> str:
     """Return a quantile over the summed buckets of the series that share `by`. Models are never merged."""
     buckets = f"sum by (le, {by}) (rate({select(histogram, histogram.bucket)}{_RATE}))"
-    return f"histogram_quantile({share}, {buckets}) >= 0"
+    return f"histogram_quantile({q}, {buckets}) >= 0"
 
 
-def recorded_quantile(share: float, histogram: Metric) -> str:
+def recorded_quantile(q: float, histogram: Metric) -> str:
     """Return a quantile per chosen model, over all its replicas, from recorded bucket sums. Far cheaper than `quantile`."""
     buckets = f"sum by (le, model) ({of_models(series.bucket_rate(histogram))})"
-    return f"histogram_quantile({share}, {buckets}) >= 0"
+    return f"histogram_quantile({q}, {buckets}) >= 0"
 
 
 def recorded_p95(histogram: Metric) -> str:
@@ -80,10 +80,10 @@ def recorded_p95(histogram: Metric) -> str:
     return of_replicas(series.replica_p95(histogram))
 
 
-def quantile_by_version(share: float, histogram: Metric) -> str:
+def quantile_by_version(q: float, histogram: Metric) -> str:
     """Return a quantile per engine version, to compare both while a rollout runs."""
     buckets = f"sum by (le, model, version) ({_versioned(select(histogram, histogram.bucket))})"
-    return f"histogram_quantile({share}, {buckets}) >= 0"
+    return f"histogram_quantile({q}, {buckets}) >= 0"
 
 
 def rate_by_version(metric: Metric, **labels: str) -> str:

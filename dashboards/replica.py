@@ -22,9 +22,12 @@ def dashboard(spec: Spec) -> dict[str, Any]:
             Section("", [(4, [*common.health_stats(), common.simulated_stat()])]),
             Section("Workload", [(8, _workload(spec))]),
             Section("Latency", [(8, engine_panels.latencies(spec)), (8, engine_panels.phases(spec))]),
-            Section("Scheduler and KV cache", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
+            Section(
+                "Scheduler and KV cache",
+                [(9, [*engine_panels.scheduler(spec), _kv_cache_tokens()]), (9, engine_panels.memory())],
+            ),
             Section("Prefix cache and speculative decoding", [(9, _cache_and_speculation())]),
-            Section("Request outcomes", [(9, [_kv_cache_tokens(), _reasons(), engine_panels.uptime()])]),
+            Section("Request outcomes", [(9, [_reasons(), engine_panels.uptime()])]),
             Section("GPU health", [(9, gpu_panels.state()), (9, gpu_panels.load())]),
         ],
     )

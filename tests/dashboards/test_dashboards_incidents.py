@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from backfill import PastPrometheus
-from past_features import ACCEPTED, BEHIND, LAW, PROPOSED
+from past_features import ACCEPTED, EXTERNAL_HIT_RATIO, LAW, PROPOSED
 from past_fleet import EPOCH, INCIDENTS, MINUTE, SPEC, past
 from plimsoll.dashboards import queries
 from plimsoll.dashboards.build import boards
@@ -207,8 +207,8 @@ def test_caches_speculation_and_adapters_show_the_simulated_ratios(world: World)
     assert accepted == pytest.approx([ACCEPTED / PROPOSED] * len(accepted), rel=0.01)
     step = world.shown("replica", "Accepted tokens per step", "traffic x4")["A"]
     assert step == pytest.approx([1 + ACCEPTED] * len(step), rel=0.01)
-    behind = world.shown("replica", "Prefix cache hit ratio by tier", "traffic x4")["B"]
-    assert behind == pytest.approx([BEHIND] * len(behind), rel=0.01)
+    external = world.shown("replica", "Prefix cache hit ratio by tier", "traffic x4")["B"]
+    assert external == pytest.approx([EXTERNAL_HIT_RATIO] * len(external), rel=0.01)
     requests = world.shown("pool", "Requests by LoRA adapter", "traffic x4", by="adapter")
     assert sum(requests["law"]) / sum(requests["none"]) == pytest.approx(LAW / (1 - LAW), rel=0.05)
 

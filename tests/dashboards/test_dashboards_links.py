@@ -50,9 +50,9 @@ def _check_inner(board: Dashboard, url: str) -> None:
     parts = urlparse(url)
     target = BY_UID[parts.path.removeprefix("/d/")]
     known = {variable["name"] for variable in target["templating"]["list"]}
-    asked = parse_qs(parts.query, keep_blank_values=True)
-    assert {int(one) for one in asked.get("viewPanel", ())} <= {panel["id"] for panel in panels(target)}
-    given = {name.removeprefix("var-") for name in asked if name.startswith("var-")}
+    parameters = parse_qs(parts.query, keep_blank_values=True)
+    assert {int(one) for one in parameters.get("viewPanel", ())} <= {panel["id"] for panel in panels(target)}
+    given = {name.removeprefix("var-") for name in parameters if name.startswith("var-")}
     assert given <= known
     assert "${__url_time_range}" in url
     carried = set(re.findall(r"\$\{(\w+):queryparam\}", url))
@@ -113,6 +113,6 @@ def test_links_to_the_service_follow_its_address() -> None:
 def test_an_alerts_link_opens_a_panel_and_sets_variables_that_it_has(rule: Mapping[str, Any]) -> None:
     parts = urlparse(rule["annotations"]["dashboard_url"])
     board = BY_UID[parts.path.removeprefix("/d/")]
-    asked = parse_qs(parts.query)
-    assert int(asked.pop("viewPanel")[0]) in {panel["id"] for panel in panels(board)}
-    assert asked.keys() <= {f"var-{variable['name']}" for variable in board["templating"]["list"]}
+    parameters = parse_qs(parts.query)
+    assert int(parameters.pop("viewPanel")[0]) in {panel["id"] for panel in panels(board)}
+    assert parameters.keys() <= {f"var-{variable['name']}" for variable in board["templating"]["list"]}

@@ -55,8 +55,8 @@ def _rules(folder: Path) -> list[Path]:
 
 
 def test_every_panel_and_variable_query_gives_finite_series(prometheus: Prometheus) -> None:
-    asked = [panel_queries(board, __rate_interval=RATE) + variable_queries(board) for board in BOARDS.values()]
-    waiting = list(dict.fromkeys(itertools.chain.from_iterable(asked)))
+    all_queries = [panel_queries(board, __rate_interval=RATE) + variable_queries(board) for board in BOARDS.values()]
+    waiting = list(dict.fromkeys(itertools.chain.from_iterable(all_queries)))
     wrong: list[str] = []
     end = time.monotonic() + 100
     while waiting and time.monotonic() < end:

@@ -33,8 +33,8 @@ def expressions(board: str, panel: str) -> list[str]:
 
 
 def test_every_bound_that_a_dashboard_reads_is_recorded() -> None:
-    asked = " ".join(query.expr for board in BOARDS.values() for query in panel_queries(board))
-    names = set(re.findall(r"objective:[a-z0-9_]+:[a-z0-9_]+", asked))
+    text = " ".join(query.expr for board in BOARDS.values() for query in panel_queries(board))
+    names = set(re.findall(r"objective:[a-z0-9_]+:[a-z0-9_]+", text))
     assert names <= RECORDED
     assert names >= {recorded.GOOD_UPPER_BOUND, recorded.burn_rate(3600, True)}
 

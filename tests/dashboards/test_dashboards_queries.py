@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from boards import BOARDS, JUDGED, OF_MODELS, RECORDED, each_board, each_query
+from boards import BOARDS, EVALUATED, OF_MODELS, RECORDED, each_board, each_query
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import recorded
 from promql import Dashboard, annotation_queries, nodes, panel_queries
@@ -93,7 +93,7 @@ def test_every_query_is_narrowed_by_the_variables(name: str, board: Dashboard) -
 
 def _narrows(name: str) -> set[str]:
     """Return the variables that a selector of that name must have."""
-    if name in JUDGED or name == recorded.FINGERPRINT:
+    if name in EVALUATED or name == recorded.FINGERPRINT:
         return {"pool"}
     if name in RECORDED:
         return RECORDED[name] & {"model", "replica", "region", "node"}

@@ -15,9 +15,7 @@ from plimsoll.dashboards.build import boards
 from plimsoll.slo.spec.objectives import load
 
 with warnings.catch_warnings():
-    warnings.simplefilter(
-        "ignore", DeprecationWarning
-    )  # it asks to move to version 2 of the schema, which Grafana 10 lacks
+    warnings.simplefilter("ignore", DeprecationWarning)  # it recommends version 2 of the schema, which Grafana 10 lacks
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
     from grafana_foundation_sdk.cog.plugins import register_default_plugins
     from grafana_foundation_sdk.models.dashboard import Dashboard

@@ -31,7 +31,7 @@ CACHE = ROOT / ".cache" / "pictures"
 OUT = ROOT / "docs" / "img"
 CHOSEN = {"replica": {"replica": "node-1"}}  # variables chosen in a picture; all others are All
 BANNER = "SIMULATED DATA: the demo fleet's engine model; drawn by Grafana's component libraries, without a Grafana"
-PAGE = """<!doctype html><html><head><meta charset=utf-8><link rel=stylesheet href=bundle.css><style>body{{margin:0;background:#111217;color:#ccccdc;font-family:sans-serif}}
+PAGE = """<!doctype html><html><head><meta charset=utf-8><link rel=icon href=data:,><link rel=stylesheet href=bundle.css><style>body{{margin:0;background:#111217;color:#ccccdc;font-family:sans-serif}}
 #root{{width:1600px}}</style></head><body><div id=root></div><script>window.FROM={start};window.TO={end};window.BANNER={banner};window.CHOSEN={chosen};
 window.grafanaBootData={{user:{{orgRole:"Viewer",timezone:"utc",locale:"en-GB",language:"en-US"}},settings:{{featureToggles:{{}},
 buildInfo:{{version:"13.1.1",env:"production"}},datasources:{{}},panels:{{}},apps:{{}},theme2:{{}},licenseInfo:{{}},bootData:{{}}}},navTree:[]}};

@@ -33,10 +33,10 @@ class PastPrometheus(Prometheus):
         super().__exit__()
 
     def _get(self, path: str, **parameters: Any) -> Any:
-        answer = self._client.get(path, params={name: one for name, one in parameters.items() if one is not None})
-        if not answer.is_success:
-            pytest.fail(f"{path} {parameters}: {answer.status_code} {answer.text}")
-        return answer.json()
+        response = self._client.get(path, params={name: one for name, one in parameters.items() if one is not None})
+        if not response.is_success:
+            pytest.fail(f"{path} {parameters}: {response.status_code} {response.text}")
+        return response.json()
 
 
 class Backfill:

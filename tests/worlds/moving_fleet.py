@@ -1,6 +1,6 @@
-"""A metrics page with every catalogue metric in motion, and a small fleet behind it that can lose a replica.
+"""A metrics endpoint with every metric of the catalog in motion, and a small fleet that can lose a replica.
 
-Numbers are simple on purpose: counters rise, ratios stand still. What matters is that each series exists and moves.
+Values are simple: counters rise, ratios are constant. Tests need every series to exist.
 """
 
 import contextlib

@@ -102,14 +102,14 @@ class Node:
     def scrape(self, at: float, more: list[Point]) -> tuple[str, list[Point]]:
         """Return the exporter's metrics as text at `at`, and the engine's points in it."""
         try:
-            points, answered = list(with_features(list(self._collector.collect(math.inf)))), 1
+            points, succeeded = list(with_features(list(self._collector.collect(math.inf)))), 1
         except CollectorError:
-            points, answered = list(self._collector.fallback), 0
+            points, succeeded = list(self._collector.fallback), 0
         busy = 0.0 if self.down else min(1.0, self.replica.running / 40)
         gpus = [point for gpu in self.gpus for point in gpu.points(EPOCH + at, SCRAPE, busy, POOL.model)]
         own = [
             Point(c.COLLECTOR_SUCCESS, {"collector": name}, one)
-            for name, one in ((self._collector.name, answered), ("nvml", 1))
+            for name, one in ((self._collector.name, succeeded), ("nvml", 1))
         ]
         return self._renderer.render([*points, *gpus, *own, *more], OPENMETRICS).body.decode(), points
 

@@ -10,9 +10,9 @@ from plimsoll.slo.spec.objectives import Pool, Spec
 TENANTS = {"assistant": 0.5, "search": 0.3, "batch": 0.2}
 DAY = 86400
 # The budget window began earlier: days, requests per second, and the fraction of the budget consumed by then.
-DAYS, RATE, SPENT = 19, 12.0, 0.35
+DAYS, RATE, CONSUMED = 19, 12.0, 0.35
 CAPACITY = 9000.0  # tokens/s of one replica in the incident "traffic x4"
-WATCHED = {
+SOURCES = {
     c.GATEWAY_TTFT: c.TTFT,
     c.GATEWAY_TPOT: c.TPOT,
     c.GATEWAY_DURATION: c.DURATION,
@@ -54,21 +54,21 @@ class Counts:
 def gateway_points(counts: Counts, pool: Pool) -> Iterator[Point]:
     """Yield the gateway's points: each tenant has a fixed fraction of the replicas' counts."""
     failed = counts.of(c.REJECTED.name)
-    for tenant, share in TENANTS.items():
+    for tenant, fraction in TENANTS.items():
         labels = {"gateway": "edge", "model": pool.model, "tenant": tenant}
         for metric, value in (
             (c.GATEWAY_REQUESTS, counts.of(c.FINISHED.name) + failed),
             (c.GATEWAY_PROMPT_TOKENS, counts.of(c.PROMPT_TOKENS.name)),
             (c.GATEWAY_GENERATION_TOKENS, counts.of(c.GENERATION_TOKENS.name)),
         ):
-            yield Point(metric, labels, round(share * value))
-        yield Point(c.GATEWAY_FAILURES, {**labels, "reason": "5xx"}, round(share * failed))
-        for ours, theirs in WATCHED.items():
+            yield Point(metric, labels, round(fraction * value))
+        yield Point(c.GATEWAY_FAILURES, {**labels, "reason": "5xx"}, round(fraction * failed))
+        for ours, theirs in SOURCES.items():
             for (name, le), value in sorted(counts.totals.items()):
                 if name == theirs.bucket:
-                    yield Point(ours, {**labels, "le": le}, round(share * value), "_bucket")
-            yield Point(ours, labels, share * counts.of(theirs.sum), "_sum")
-            yield Point(ours, labels, round(share * counts.of(theirs.count)), "_count")
+                    yield Point(ours, {**labels, "le": le}, round(fraction * value), "_bucket")
+            yield Point(ours, labels, fraction * counts.of(theirs.sum), "_sum")
+            yield Point(ours, labels, round(fraction * counts.of(theirs.count)), "_count")
 
 
 def service_points(counts: Counts, spec: Spec, seconds: float) -> Iterator[Point]:
@@ -84,7 +84,7 @@ def service_points(counts: Counts, spec: Spec, seconds: float) -> Iterator[Point
             )
         before = DAYS * DAY * RATE
         allowed = objective.budget_ratio * (before + good + bad)
-        yield Point(c.BUDGET_REMAINING, labels, 1 - (SPENT * objective.budget_ratio * before + bad) / allowed)
+        yield Point(c.BUDGET_REMAINING, labels, 1 - (CONSUMED * objective.budget_ratio * before + bad) / allowed)
         yield Point(c.EXCLUDED, {"objective": objective.id}, 0)
         yield Point(c.COVERAGE, labels, min(1.0, (DAYS * DAY + seconds) / (28 * DAY)))
     for pool in spec.pools:
