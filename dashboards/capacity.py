@@ -55,7 +55,7 @@ def _tokens(pool: Pool, *kinds: Metric) -> str:
 def _headlines(spec: Spec) -> list[Any]:
     to_pages = [drilldown.link("Open in Plimsoll", links.pool_page(pool.name)) for pool in spec.pools]
     change = [
-        Query(f'max({metrics.RECOMMENDED_NODES}{{pool="{pool.name}",pool=~"$pool"}}) - {_nodes_up(pool)}', pool.name)
+        Query(f"max({queries.of_pools(metrics.RECOMMENDED_NODES.name, pool=pool.name)}) - {_nodes_up(pool)}", pool.name)
         for pool in spec.pools
     ]
     return [
@@ -92,7 +92,7 @@ def _nodes(spec: Spec) -> Any:
         "Dashed: the pool's minimum and maximum. Recommended above up for longer than a cold start: new nodes don't become "
         f"ready. Source: {metrics.RECOMMENDED_NODES}, {metrics.REPLICA_INFO}.",
         [
-            Query(f'max by (pool) ({metrics.RECOMMENDED_NODES}{{pool=~"$pool"}})', "recommended {{pool}}"),
+            Query(f"max by (pool) ({queries.of_pools(metrics.RECOMMENDED_NODES.name)})", "recommended {{pool}}"),
             *(Query(_nodes_up(pool), f"up {pool.name}") for pool in spec.pools),
         ],
         unit="short",
@@ -121,7 +121,7 @@ def _headroom(spec: Spec) -> Any:
     """Return the panel of throughput, saturation throughput, and saturation throughput without one node (N+1 redundancy)."""
 
     def capacity(pool: Pool, fewer: int = 0) -> str:
-        each = f'({metrics.REPLICA_CAPACITY}{{pool="{pool.name}",pool=~"$pool"}})'
+        each = f"({queries.of_pools(metrics.REPLICA_CAPACITY.name, pool=pool.name)})"
         all_of_them = f"{pool.node.replicas} * {_nodes_up(pool)} * (sum{each} / count{each})"
         return f"clamp_min({all_of_them} - {fewer * pool.node.replicas} * max{each}, 0)" if fewer else all_of_them
 

@@ -58,22 +58,22 @@ def model_variable(spec: Spec) -> Any:
 
 def scope(spec: Spec, *further: Any) -> list[Any]:
     """Return the variables: data sources, region, pool, model, node, then `further`, then replica."""
-    seen = f'{recorded.SERVED}{{model=~"$model",region=~"$region"'
+    served, on_node = queries.of_models(recorded.SERVED), queries.of_models(recorded.SERVED, "node")
     return [
         panels.datasource("datasource", "Data source", "prometheus"),
         panels.datasource("traces", "Traces", "tempo"),
         panels.variable("region", "Region", f"label_values({recorded.SERVED}, region)", allValue=".*"),
         pool_variable(spec),
         model_variable(spec),
-        panels.variable("node", "Node", f"label_values({seen}}}, node)", allValue=".*"),
+        panels.variable("node", "Node", f"label_values({served}, node)", allValue=".*"),
         *further,
-        panels.variable("replica", "Replica", f'label_values({seen},node=~"$node"}}, replica)', allValue=".*"),
+        panels.variable("replica", "Replica", f"label_values({on_node}, replica)", allValue=".*"),
     ]
 
 
 def version_variable() -> Any:
     """Return the version variable: versions of the chosen models."""
-    query = f'label_values({metrics.REPLICA_INFO}{{model=~"$model",region=~"$region"}}, version)'
+    query = f"label_values({queries.of_models(metrics.REPLICA_INFO.name)}, version)"
     return panels.variable("version", "Version", query, allValue=".*")
 
 

@@ -35,7 +35,7 @@ def latencies(spec: Spec, of_pool: bool = False) -> list[Any]:
         quantiles(
             spec,
             links.E2E.title,
-            "From arrival to last token (E2E), of finished requests. It depends on the two panels before it and on output length.",
+            "From arrival to last token (E2E), of finished requests. It depends on TTFT, TPOT and output length.",
             metrics.DURATION,
             of_pool=of_pool,
             limits=common.latency_thresholds(spec, "request_duration"),

@@ -201,7 +201,7 @@ def _changes(spec: Spec) -> list[Any]:
         panels.graph(
             "Recommended nodes",
             f"Nodes that the SLO service recommends. Open the pool's page for the reasons. Source: {metrics.RECOMMENDED_NODES}.",
-            [Query(f'max by (pool) ({metrics.RECOMMENDED_NODES}{{pool=~"$pool"}})', "{{pool}}")],
+            [Query(f"max by (pool) ({queries.of_pools(metrics.RECOMMENDED_NODES.name)})", "{{pool}}")],
             unit="short",
             decimals=0,
             no_data=no_data.SERVICE,

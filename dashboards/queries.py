@@ -3,6 +3,8 @@
 Quantiles come from summed buckets and ratios from sums. Without traffic both have no sample, neither NaN nor zero.
 """
 
+from collections.abc import Mapping
+
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.metrics import recorded as series
@@ -20,13 +22,12 @@ REPLICA_NAME = "{{replica}} @ {{instance}}"
 def select(metric: Metric, name: str = "", **labels: str) -> str:
     """Return the selector of a metric (or of `name`, one of its parts) for the chosen regions, nodes, models and replicas."""
     scope = _matching(*(label for label in _SCOPE if label in metric.labels), *TARGETS)
-    fixed = [f'{label}{"=~" if "|" in value else "="}"{value}"' for label, value in labels.items()]
-    return _braces(name or metric.name, scope + fixed)
+    return _braces(name or metric.name, scope + _fixed(labels))
 
 
-def of_models(recorded: str) -> str:
-    """Return the selector of a series recorded per model, for the chosen models and regions."""
-    return _braces(recorded, _matching("model", "region"))
+def of_models(name: str, *variables: str) -> str:
+    """Return the selector of a series with a model, for the chosen models, regions and `variables`, such as node."""
+    return _braces(name, _matching("model", "region", *variables))
 
 
 def of_replicas(recorded: str) -> str:
@@ -39,14 +40,18 @@ def of_node(recorded: str) -> str:
     return of_nodes(_braces(recorded, _matching(*TARGETS)))
 
 
-def of_pools(recorded: str, *variables: str, **labels: str) -> str:
+def of_pools(name: str, *variables: str, **labels: str) -> str:
     """Return the selector of a series with a pool, for the chosen pools and `variables`, such as objective."""
-    scope = _matching("pool", *variables)
-    return _braces(recorded, scope + [f'{label}=~"{value}"' for label, value in labels.items()])
+    return _braces(name, _matching("pool", *variables) + _fixed(labels))
 
 
 def _matching(*names: str) -> list[str]:
     return [f'{name}=~"${name}"' for name in names]
+
+
+def _fixed(labels: Mapping[str, str]) -> list[str]:
+    """Return the matchers of fixed values; `a|b` matches either."""
+    return [f'{label}{"=~" if "|" in value else "="}"{value}"' for label, value in labels.items()]
 
 
 def _braces(name: str, matchers: list[str]) -> str:
