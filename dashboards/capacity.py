@@ -120,23 +120,23 @@ def _waiting(spec: Spec) -> Any:
 def _headroom(spec: Spec) -> Any:
     """Return the panel of throughput, saturation throughput, and saturation throughput without one node (N+1 redundancy)."""
 
-    def capacity(pool: Pool, fewer: int = 0) -> str:
+    def saturation(pool: Pool, fewer: int = 0) -> str:
         each = f"({queries.of_pools(metrics.REPLICA_CAPACITY.name, pool=pool.name)})"
         all_of_them = f"{pool.node.replicas} * {_nodes_up(pool)} * (sum{each} / count{each})"
         return f"clamp_min({all_of_them} - {fewer * pool.node.replicas} * max{each}, 0)" if fewer else all_of_them
 
     return panels.graph(
         "Demand vs. capacity",
-        "Input and output tokens per second; the measured saturation throughput of the nodes up; and that without the strongest "
-        "node. Demand above the last line: the pool can't tolerate the loss of a node. "
+        "Throughput (input and output tokens per second), measured saturation throughput of the nodes up, and that without the "
+        "strongest node. Throughput above the last line: the pool can't tolerate the loss of a node. "
         f"Source: {metrics.PROMPT_TOKENS}, {metrics.GENERATION_TOKENS}, {metrics.REPLICA_CAPACITY}.",
         [
             query
             for pool in spec.pools
             for query in (
-                Query(_tokens(pool), f"demand {pool.name}"),
-                Query(capacity(pool), f"capacity {pool.name}"),
-                Query(capacity(pool, fewer=1), f"without one node {pool.name}"),
+                Query(_tokens(pool), f"throughput {pool.name}"),
+                Query(saturation(pool), f"saturation {pool.name}"),
+                Query(saturation(pool, fewer=1), f"without one node {pool.name}"),
             )
         ],
         unit="suffix: tok/s",
