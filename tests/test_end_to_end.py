@@ -189,11 +189,14 @@ def test_recorded_rates_add_up_to_the_requests_within_two_percent(whole: Whole) 
 # Here no GPU has had an XID error, nothing passes a gateway, the engine neither speculates nor serves adapters nor has a cache
 # behind its own, and no replica had a queue for long: unknown, not zero.
 UNKNOWN = (
-    "Time since an XID error ",
-    *(f"{title} by tenant" for title in ("Requests", "Tokens in a prompt", "Time to first token", "Failed requests")),
-    "Demand against capacity ",
-    *("Prefix cache by tier B", "Drafted tokens that were accepted ", "Tokens a step by speculation "),
-    *("Requests by adapter ", "Bad requests by adapter "),
+    "Time since last XID error ",
+    "Requests by tenant ",
+    "Input tokens per request by tenant ",
+    "Time to first token p95 by tenant ",
+    "Failed requests by tenant ",
+    "Demand vs. capacity ",
+    *("Prefix cache hit ratio by tier B", "Draft acceptance ratio ", "Accepted tokens per step "),
+    *("Requests by LoRA adapter ", "Bad requests by LoRA adapter "),
 )
 
 
