@@ -71,7 +71,7 @@ class Node:
         self.down = False
         self._renderer = Renderer()
         self._collector = EngineCollector(f"{self.name}=http://{self.name}:8000")
-        self._collector._reader = self  # type: ignore[assignment]  # the page comes from here instead of the network
+        self._collector._reader = self  # type: ignore[assignment]  # metrics come from here instead of the network
         self._born = 0.0
         self.start(-3600.0)
 
@@ -92,11 +92,11 @@ class Node:
             raise CollectorError(f"{url}: not reachable")
         if url.endswith("/version"):
             return b'{"version": "0.32.0"}'
-        page = generate_latest(self.replica.page.registry)
+        text = generate_latest(self.replica.page.registry)
         return re.sub(
             rb"(?m)^process_start_time_seconds .*$",
             b"process_start_time_seconds %.1f" % (EPOCH + self._born),
-            page,
+            text,
         )
 
     def scrape(self, at: float, more: list[Point]) -> tuple[str, list[Point]]:
@@ -180,25 +180,25 @@ class Past:
 
 @contextmanager
 def past(folder: Path) -> Iterator[PastPrometheus]:
-    """A Prometheus with this past, which begins at EPOCH, made in `folder` unless it is there.
+    """Yield a Prometheus with this data, which begins at EPOCH; it is kept in `folder`.
 
-    The past is made again where this code or a recording rule has changed. (Not for a changed alert: it takes a minute.)
+    The data is rebuilt after a change to this code or to a recording rule, which takes a minute; not after a change to an alert.
     """
-    made = hashlib.sha256(repr((_recipe(), levels(SPEC)[:-1])).encode()).hexdigest()
+    recipe = hashlib.sha256(repr((_recipe(), levels(SPEC)[:-1])).encode()).hexdigest()
     note = Backfill(folder).made
-    if not note or json.loads(note)["made"] != made:
+    if not note or json.loads(note)["made"] != recipe:
         shutil.rmtree(folder)
         backfill = Backfill(folder)
         backfill.openmetrics(f"{series} {line}\n" for series, lines in Past().samples().items() for line in lines)
         backfill.rules(SPEC, EPOCH + 5 * MINUTE, EPOCH + LENGTH)
-        backfill.done(json.dumps({"made": made}))
+        backfill.done(json.dumps({"made": recipe}))
     backfill = Backfill(folder)
     with backfill.prometheus() as prometheus:
         yield prometheus
 
 
 def _recipe() -> list[bytes]:
-    """The texts of the modules that make the past."""
+    """Return the source of the modules that build the data."""
     names = ("past_fleet", "past_features", "past_gpus", "past_service", "backfill")
     return [(TESTS / "worlds" / f"{name}.py").read_bytes() for name in names]
 
