@@ -169,7 +169,7 @@ def test_a_code_that_nobody_knows_is_a_number_and_never_a_call_into_the_driver(
     fake.lose(0, 4711)  # the fake's nvmlErrorString aborts the process, as str() of this error would
     node.scrape()
     assert node.up() == [0, *[1] * 7]
-    assert "an unknown code (4711)" in caplog.text
+    assert "unknown code (4711)" in caplog.text
 
 
 def test_a_driver_too_old_for_some_symbols_gives_the_rest(
