@@ -1,4 +1,4 @@
-"""Whether one finished request was good by an objective's indicator. Pure, and free of any engine's types."""
+"""Evaluates one finished request against an SLO's indicator. Pure, and independent of the engine's types."""
 
 from typing import Literal, NamedTuple
 
@@ -6,8 +6,8 @@ from plimsoll.slo.spec.objectives import Indicator
 
 Outcome = Literal["good", "bad"]
 OUTCOMES: tuple[Outcome, Outcome] = ("good", "bad")
-# Finish reasons of requests that ran to an end. `repetition` is vLLM's stop of a text that repeats itself: its latencies
-# are in the engine's histograms like any other. What is neither here nor in FAILED (abort: the client left) is not evaluated.
+# Finish reasons of complete requests. `repetition` is vLLM's stop of a repeating text, whose latencies are in the engine's
+# histograms too. Other reasons that aren't in FAILED (abort: the client disconnected) aren't evaluated.
 SERVED = frozenset({"stop", "length", "repetition"})
 FAILED = frozenset({"error"})
 
@@ -23,11 +23,11 @@ class Finished(NamedTuple):
 
 
 def evaluate(indicator: Indicator, request: Finished) -> Outcome | None:
-    """Judge a request by an indicator's limits, each of which is met when value <= limit; None leaves it out of the total.
+    """Evaluate a request: good if every latency <= its threshold, else bad; None excludes it from the total.
 
     A failed request is bad for goodput and has no latency. A request with a single output token has no time per output
-    token: an objective on that alone leaves it out, and goodput asks for the other limits only. Availability is counted
-    from what never reaches the scheduler too, so not here: None.
+    token: an SLO on that alone excludes it, and goodput checks the other thresholds only. Availability also depends on
+    requests that never reach the scheduler, so it isn't evaluated here: None.
     """
     goodput = indicator.kind == "goodput"
     if request.reason in FAILED:

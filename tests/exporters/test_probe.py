@@ -132,7 +132,7 @@ def test_the_exporter_shows_its_probes(tmp_path: Path) -> None:
 
 
 def test_bad_input_is_refused_in_one_line() -> None:
-    assert "give --probe-model NAME" in rejected(["export", "--no-gpu", "--probe", "http://a:1"])
+    assert "--probe requires --probe-model NAME" in rejected(["export", "--no-gpu", "--probe", "http://a:1"])
     common = ["export", "--no-gpu", "--probe", "http://a:1", "--probe-model", "m"]
     assert "--probe-interval: probes cost tokens. Use 5s or more." in rejected([*common, "--probe-interval", "1s"])
     assert "--probe-interval: 'often' is not a duration" in rejected([*common, "--probe-interval", "often"])

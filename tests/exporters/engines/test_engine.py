@@ -133,14 +133,14 @@ def test_a_replica_that_was_reached_before_is_down_under_the_same_labels() -> No
     [
         (
             fixed("<html><body>Welcome"),
-            r"not a metrics endpoint of .*vLLM, .*: .*first line is '<html><body>Welcome'\. Check --engine\.",
+            r"not a metrics endpoint of .*vLLM: .*first line is '<html><body>Welcome'\. Check --engine\.",
         ),
         (
             fixed("go_goroutines 7\n"),
-            r"not a metrics endpoint of .*vLLM, .*: first line is 'go_goroutines 7'\. Check --engine\.",
+            r"not a metrics endpoint of .*vLLM: first line is 'go_goroutines 7'\. Check --engine\.",
         ),
-        (fixed(""), r"not a metrics endpoint of .*vLLM, .*: .*it is empty\. Check --engine\."),
-        (fixed(LOAD[:-3]), "not a metrics endpoint of .*vLLM, .*: the last line is cut"),
+        (fixed(""), r"not a metrics endpoint of .*vLLM: .*it is empty\. Check --engine\."),
+        (fixed(LOAD[:-3]), "not a metrics endpoint of .*vLLM: the last line is truncated"),
         (fixed(b"\xff\xfe\x00\n"), r"it isn't text\. Check --engine\."),
         (fixed("", "302 Found", "Location: /elsewhere"), r"HTTP 302\. Redirects aren't followed\. Check --engine\."),
         (fixed("", "401 Unauthorized"), r"HTTP 401\. Check --engine\."),

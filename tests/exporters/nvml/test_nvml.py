@@ -204,7 +204,7 @@ def test_a_machine_without_nvml_is_told_so_in_one_line(
     assert node.success() == 0
     assert node.up() == []
     assert [record.getMessage() for record in caplog.records] == [
-        "collector nvml: NVML library libnvidia-ml.so.1 not found: install the NVIDIA driver or start with --no-gpu"
+        "collector nvml: NVML library libnvidia-ml.so.1 not found. Install the NVIDIA driver, or start with --no-gpu."
     ]
 
 
