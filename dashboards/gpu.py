@@ -15,7 +15,14 @@ _VERDICTS = (
     (2, (catalogue.GPU_MEMORY_UNREPAIRABLE,)),
     (1, (catalogue.GPU_REMAP_PENDING, catalogue.GPU_RETIRED_PENDING, catalogue.GPU_REPAIR_PENDING)),
 )
-_HOLDERS = {"weights": BLUE, "kv_cache": SKY, "engine": GREEN, "other": VERMILLION, "unattributed": ORANGE, "driver": GREY}
+_HOLDERS = {
+    "weights": BLUE,
+    "kv_cache": SKY,
+    "engine": GREEN,
+    "other": VERMILLION,
+    "unattributed": ORANGE,
+    "driver": GREY,
+}
 
 
 def dashboard(spec: Spec) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def test_bad_input_is_refused_in_one_line() -> None:
     assert "--probe-interval: probes cost tokens. Use 5s or more." in rejected([*common, "--probe-interval", "1s"])
     assert "--probe-interval: 'often' is not a duration" in rejected([*common, "--probe-interval", "often"])
     assert "--probe: a:1 is given 2 times" in rejected([*common, "--probe", "http://a:1"])
-    assert "URL ftp://x: not the address of a server" in rejected(["probe", "ftp://x", "--model", "m"])
+    assert "URL ftp://x: not a server address" in rejected(["probe", "ftp://x", "--model", "m"])
     assert "2 to 64 tokens" in rejected(["probe", "http://a:1", "--model", "m", "--max-tokens", "100000"])
 
 
