@@ -63,7 +63,7 @@ def test_what_is_wrong_with_the_words_is_said_before_anything_heavy_is_loaded(tm
         (["--source", "scrape:http://127.0.0.1:9", "--listen", "127.0.0.1:99999"], "--listen '127.0.0.1:99999': write"),
         (
             ["--source", "scrape:http://127.0.0.1:9", "--listen", "0.0.0.0:0"],
-            "reachable from other machines; set PLIMSOLL_TOKEN",
+            "reachable from other hosts. Set PLIMSOLL_TOKEN",
         ),
         (["--source", "scrape:http://127.0.0.1:9", "--db", "sqlite:////nowhere/x.db"], "cannot be opened"),
         (["--source", "scrape:http://127.0.0.1:9", "--db", "nonsense"], "--db nonsense: cannot be opened"),
