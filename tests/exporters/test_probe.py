@@ -138,7 +138,9 @@ def test_bad_input_is_refused_in_one_line() -> None:
     assert "--probe-interval: 'often' is not a duration" in rejected([*common, "--probe-interval", "often"])
     assert "--probe: a:1 is given 2 times" in rejected([*common, "--probe", "http://a:1"])
     assert "URL ftp://x: not a server address" in rejected(["probe", "ftp://x", "--model", "m"])
-    assert "--max-tokens: expected 2 to 64" in rejected(["probe", "http://a:1", "--model", "m", "--max-tokens", "100000"])
+    assert "--max-tokens: expected 2 to 64" in rejected(
+        ["probe", "http://a:1", "--model", "m", "--max-tokens", "100000"]
+    )
 
 
 def test_the_command_says_what_a_client_of_the_demo_fleet_sees(tmp_path: Path) -> None:
