@@ -91,7 +91,7 @@ def test_a_node_without_nvml_says_so_once_and_goes_on(tmp_path: Path) -> None:
     with exporting(tmp_path, env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}) as exporter:
         for _ in range(2):
             assert exporter.values()["plimsoll_collector_success", "nvml"] == 0
-        assert exporter.said().count("install the NVIDIA driver or start with --no-gpu") == 1
+        assert exporter.said().count("Install the NVIDIA driver, or start with --no-gpu") == 1
 
 
 def test_without_gpus_it_leaves_nvml_alone(tmp_path: Path) -> None:
