@@ -115,7 +115,7 @@ def test_tls_by_a_certificate_and_its_key(tmp_path: Path) -> None:
         assert exporter.url.startswith("https://127.0.0.1:")
         assert "llm_replica_up" in httpx.get(exporter.url, verify=trusted, trust_env=False, timeout=90).text
     assert "Set both." in rejected(*given[:2])
-    assert "cannot be used" in rejected(*given[:3], str(tls.certificate))
+    assert "not usable" in rejected(*given[:3], str(tls.certificate))
     assert "No such file" in rejected(*given[:3], str(tmp_path / "absent"))
 
 
