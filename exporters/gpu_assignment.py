@@ -1,9 +1,9 @@
-"""Which engine runs on which GPU, and what its memory is held for: NVML's processes joined to the engines' servers.
+"""Assigns GPUs and their memory to engines: joins NVML's processes with the engines' servers.
 
-An engine's server is the process that listens on its port, and its workers descend from it: vLLM's API server starts the engine
-core, which starts one worker per GPU of a tensor-parallel group. So a process on a GPU belongs to the engine whose port the
-process, or one that it descends from, listens on. Not seen: workers that another program starts (Ray, a launcher that starts
-server and workers side by side), engines behind a proxy or a published port, and processes that /proc does not show us.
+An engine's server listens on its port, and its workers descend from it: vLLM's API server starts the engine core, which starts
+one worker per GPU of a tensor-parallel group. A process on a GPU therefore belongs to the engine whose port the process or an
+ancestor listens on. Not detected: workers started by another program (Ray, a launcher that starts server and workers as
+siblings), engines behind a proxy or a published port, and processes hidden from /proc.
 """
 
 import socket
@@ -17,12 +17,12 @@ from plimsoll.exporters.collector import Point
 from plimsoll.exporters.process_tree import Process, ProcessTree
 from plimsoll.slo import metrics as c
 
-# A process of no engine is looked at again after so many seconds: an engine may load its weights before it listens.
+# Seconds until an unassigned process is checked again: an engine may load its weights before it listens.
 RECHECK_SECONDS = 15.0
 
 
 class Server(NamedTuple):
-    """An engine's server; `kv_bytes` is what each worker reserves for its KV cache, where the engine tells."""
+    """An engine's server. `kv_bytes` is the KV cache reservation of each worker, None where the engine doesn't report it."""
 
     replica: str
     model: str
@@ -32,23 +32,23 @@ class Server(NamedTuple):
 
 
 class GpuProcess(NamedTuple):
-    """A process on a GPU, and its memory there in bytes (None: not told)."""
+    """A process on a GPU, and its memory there in bytes (None: not reported)."""
 
     pid: int
     memory: float | None
 
 
 class Served(Protocol):
-    """Who has a server to tell of: an engine's collector."""
+    """Provides a server: an engine's collector."""
 
     @property
     def server(self) -> Server:
-        """The server, by what is known of it now."""
+        """The server, with what is known of it now."""
 
 
 @dataclass(slots=True)
 class GpuAssignment:
-    """Finds each GPU's engines. `servers` is asked again at each call: their models become known with their pages."""
+    """Finds each GPU's engines. It reads `servers` at each call, because their models are known only after a scrape."""
 
     servers: Sequence[Served]
     tree: ProcessTree = field(default_factory=ProcessTree)
@@ -58,7 +58,7 @@ class GpuAssignment:
     def gpu(
         self, uuid: str, processes: Sequence[GpuProcess], used: float | None, reserved: float | None
     ) -> list[Point]:
-        """Points of a GPU that answered: its engines, and its memory by holder (bytes)."""
+        """Return the points of a GPU that responded: its engines, and its memory by component (bytes)."""
         servers = [one.server for one in self.servers]
         owners = [self._owner(process.pid, servers) for process in processes]
         known = {server.replica: server for server in servers}
@@ -74,11 +74,11 @@ class GpuAssignment:
         ]
 
     def lost(self, uuid: str) -> list[Point]:
-        """The engines of a GPU that does not answer, as it last told: theirs is the trouble."""
+        """Return the last known engines of a GPU that doesn't respond: they are affected."""
         return self._last.get(uuid, [])
 
     def forget(self, uuids: Iterable[str]) -> None:
-        """Keep nothing of other GPUs than these, nor of processes that are gone."""
+        """Drop the state of other GPUs than these, and of ended processes."""
         present = set(uuids)
         self._last = {uuid: points for uuid, points in self._last.items() if uuid in present}
         now = time.monotonic()
@@ -99,7 +99,7 @@ class GpuAssignment:
         for ancestor in self.tree.lineage(pid):
             found = [one.replica for one in servers if self.tree.listens(ancestor, one.port, _resolve(one.host))]
             if found:
-                return found[0] if len(found) == 1 else None  # one server under two names: whose it is, nobody can tell
+                return found[0] if len(found) == 1 else None  # two replicas with one server: the owner is ambiguous
         return None
 
 
@@ -109,7 +109,7 @@ def _memory_usage(
     used: float | None,
     reserved: float | None,
 ) -> Iterator[tuple[dict[str, str], float]]:
-    """Split a GPU's memory into parts that do not overlap; nothing but the driver's where a process's share is not told."""
+    """Split a GPU's memory into disjoint components; only the driver's where the memory of a process isn't reported."""
     if reserved is not None:
         yield {"component": "driver"}, reserved
     sizes = [process.memory for _, process in processes if process.memory is not None]

@@ -1,6 +1,6 @@
-"""A probe: one short streamed chat request to an OpenAI-compatible server, timed as a client sees it.
+"""A probe: one short streamed chat request to an OpenAI-compatible server, measured as a client sees it.
 
-It works for whatever speaks that API, with or without a metrics page: engines, Ollama, LM Studio, gateways.
+The server needs no metrics endpoint: engines, Ollama, LM Studio, gateways.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from plimsoll.exporters.engines.fetch import address_of
 from plimsoll.exporters.log_once import OnceLogger
 from plimsoll.slo import metrics
 
-# What one probe may cost at most, whatever is asked for; an answer of 64 tokens has some 20 kB of events.
+# Maximum cost of one probe. A response of 64 tokens has about 20 kB of events.
 MAX_TOKENS = 64
 MAX_SECONDS = 120.0
 MAX_BYTES = 2**20
-QUESTION = "Count from one to twenty in words."
+PROMPT = "Count from one to twenty in words."
 
 Outcome = Literal["ok", "connect", "status", "stream", "timeout"]
 OUTCOMES: tuple[Outcome, ...] = ("ok", "connect", "status", "stream", "timeout")
@@ -33,7 +33,7 @@ OUTCOMES: tuple[Outcome, ...] = ("ok", "connect", "status", "stream", "timeout")
 
 @dataclass(frozen=True, slots=True)
 class ProbeRequest:
-    """What is asked of whom: the server's root (or its /v1), the model, a bearer token, and the limits of one probe."""
+    """A probe to send: the server's root (or its /v1), the model, a bearer token, and the limits of one probe."""
 
     url: str
     model: str
@@ -43,9 +43,9 @@ class ProbeRequest:
 
     def __post_init__(self) -> None:
         if not 1 < self.max_tokens <= MAX_TOKENS:
-            raise ValueError(f"a probe asks for 2 to {MAX_TOKENS} tokens, not {self.max_tokens}")
+            raise ValueError(f"--max-tokens: expected 2 to {MAX_TOKENS}, got {self.max_tokens}.")
         if not 0 < self.timeout <= MAX_SECONDS:
-            raise ValueError(f"a probe waits above 0 and at most {MAX_SECONDS:g} s, not {self.timeout:g} s")
+            raise ValueError(f"--timeout: expected above 0 and at most {MAX_SECONDS:g} seconds, got {self.timeout:g}.")
 
     @property
     def endpoint(self) -> str:
@@ -55,9 +55,9 @@ class ProbeRequest:
 
 @dataclass(slots=True)
 class Result:
-    """What a client saw, in seconds; times that were not reached are None. `problem` is empty where the outcome is ok.
+    """What a client saw, in seconds; times not reached are None. `problem` is empty if the outcome is ok.
 
-    `longest_gap` is the longest time between two events with text; `tokens` is by the answer's usage, or else its events.
+    `longest_gap` is the maximum time between two events with text. `tokens` comes from the response's usage, else its events.
     """
 
     outcome: Outcome = "stream"
@@ -98,13 +98,13 @@ class _Event(msgspec.Struct):
 
 
 def probe(request: ProbeRequest) -> Result:
-    """Ask once and wait for the end of the answer, or for what ends the wait. Never raises for what the server does."""
+    """Send one request and read its response to the end, or until it fails. Raises nothing for what the server does."""
     result, started = Result(), time.monotonic()
     try:
         asyncio.run(_probe(request, result, started))
         result.outcome = "ok"
     except TimeoutError:
-        result.outcome, result.problem = "timeout", f"no whole answer within {request.timeout:g} s"
+        result.outcome, result.problem = "timeout", f"no complete response within {request.timeout:g} s"
     except (httpx.ConnectError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         result.outcome, result.problem = "connect", str(error) or type(error).__name__
     except _ProbeError as error:
@@ -118,7 +118,7 @@ def probe(request: ProbeRequest) -> Result:
 async def _probe(request: ProbeRequest, result: Result, started: float) -> None:
     body = {
         "model": request.model,
-        "messages": [{"role": "user", "content": QUESTION}],
+        "messages": [{"role": "user", "content": PROMPT}],
         "max_tokens": request.max_tokens,
         "temperature": 0,
         "stream": True,
@@ -139,12 +139,12 @@ async def _probe(request: ProbeRequest, result: Result, started: float) -> None:
 
 
 async def _read(response: httpx.Response, result: Result, started: float) -> None:
-    """Time the events of an answer; raises _ProbeError where it does not end as an answer ends."""
+    """Time the events of a response; raises _ProbeError if it is incomplete."""
     first = last = 0.0
     events, finished = 0, False
     async for event in _events(response):
         if event.error is not None:
-            raise _ProbeError("stream", f"the answer ended with an error: {str(event.error)[:200]}")
+            raise _ProbeError("stream", f"the response ended with an error: {str(event.error)[:200]}")
         if event.usage is not None:
             result.tokens = max(result.tokens, event.usage.completion_tokens)
         for choice in event.choices:
@@ -161,9 +161,9 @@ async def _read(response: httpx.Response, result: Result, started: float) -> Non
             last = now
             result.tokens = max(result.tokens, events)
     if not finished:
-        raise _ProbeError("stream", "the answer broke off before its end")
+        raise _ProbeError("stream", "the response ended early")
     if not first:
-        raise _ProbeError("stream", "the answer had no text")
+        raise _ProbeError("stream", "the response had no text")
     if result.tokens > 1:
         result.time_per_output_token = (last - first) / (result.tokens - 1)
 
@@ -173,7 +173,7 @@ async def _events(response: httpx.Response) -> AsyncIterator[_Event]:
     async for line in response.aiter_lines():
         size += len(line)
         if size > MAX_BYTES:
-            raise _ProbeError("stream", f"the answer is larger than {MAX_BYTES >> 20} MiB")
+            raise _ProbeError("stream", f"the response is larger than {MAX_BYTES >> 20} MiB")
         field_name, _, data = line.partition(":")
         if field_name != "data":
             continue
@@ -187,14 +187,14 @@ MIN_INTERVAL = 5.0
 
 
 class ProbeCollector:
-    """Probes one server every `every` seconds from its first scrape on. `target` is URL or NAME=URL."""
+    """Probes one server every `interval` seconds, starting at the first scrape. `target` is URL or NAME=URL."""
 
     def __init__(
         self, target: str, model: str, interval: float, token: str | None = None, timeout: float = 20.0
     ) -> None:
-        """Raise ValueError for what is no address, and for a cost that is not allowed."""
+        """Raise ValueError for a bad address, or an interval below MIN_INTERVAL."""
         if interval < MIN_INTERVAL:
-            raise ValueError(f"--probe-interval: probes cost tokens; write {MIN_INTERVAL:g}s or more")
+            raise ValueError(f"--probe-interval: probes cost tokens. Use {MIN_INTERVAL:g}s or more.")
         named = _NAMED.fullmatch(target)
         url, address = address_of(named[2] if named else target, "--probe")
         self.target = named[1] if named else address
@@ -210,7 +210,7 @@ class ProbeCollector:
         self._once = OnceLogger(logging.getLogger(__name__))
 
     def collect(self, deadline: float) -> Iterable[Point]:
-        """Points of the last probe. Before the first has ended there are only its counters, at 0."""
+        """Return the points of the last probe; before the first ends, only the counters, at 0."""
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)

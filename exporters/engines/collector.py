@@ -1,4 +1,4 @@
-"""Collector of one engine server: its metrics page as points of the catalogue."""
+"""Collector of one engine server: converts its metrics to normalized points."""
 
 import contextlib
 import json
@@ -33,20 +33,20 @@ logger = logging.getLogger(__name__)
 
 
 class EngineCollector:
-    """Reads one engine. `engine` is URL or NAME=URL; the replica's name is host:port of the URL unless given.
+    """Reads one engine. `engine` is URL or NAME=URL; the replica's name is the URL's host:port by default.
 
-    In the folder `state` it keeps what the derived counters need to go on when the exporter is started again under load.
+    It stores the state of the derived counters in the folder `state`, so that they continue when the exporter restarts under load.
     """
 
     def __init__(self, engine: str, state: Path | None = None) -> None:
-        """Raise ValueError where `engine` is not the address of a server."""
+        """Raise ValueError if `engine` isn't a server address."""
         named = _NAMED.fullmatch(engine)
         self._url, address = address_of(named[2] if named else engine, "--engine")
         self.replica = named[1] if named else address
         self.name = f"engine:{self.replica}"
         self._reader = HttpReader(self._url)
         self._parser = Parser()
-        # What was made of the last page's shape: itself with the engine's own names, and the plan for the model asked for.
+        # Derived from the last page's shape: the shape under the engine's own names, and the plan for the requested model.
         self._shape: Shape | None = None
         self._named: tuple[Shape, EngineMapping]
         self._plan: tuple[str, str, list[Planned]] | None = None
@@ -61,17 +61,17 @@ class EngineCollector:
 
     @property
     def fallback(self) -> Iterable[Point]:
-        """The replica is down."""
+        """Report the replica as down."""
         return (self._up(0.0),)
 
     def collect(self, deadline: float) -> Iterable[Point]:
-        """Read the page within the deadline (a time.monotonic() value); raises CollectorError."""
+        """Read the metrics within the deadline (a time.monotonic() value); raises CollectorError."""
         url, page, mapping = self._find(deadline)
         started = page.series.get("process_start_time_seconds", {}).get((), 0.0)
         if started != self._started:
             self._started, self._facts = started, {}
         try:
-            # Labels tell the model, unless the page has none: then it is asked for.
+            # Labels name the model. Where the page has none, another path of the server does.
             model = self._look_up(mapping.model, deadline) if mapping.model or mapping.gateway else ""
             model, planned = self._planned(model)
             points = [*follow(planned, page.numbers), *capacity(page, mapping, self.replica, model)]
@@ -89,7 +89,7 @@ class EngineCollector:
         ]
 
     def _find(self, deadline: float) -> tuple[str, Page, EngineMapping]:
-        """Read the page where it was the last time, or else at each place where an engine may have it."""
+        """Read the page at its last path, or else try every path that an engine may use."""
         problem: CollectorError | None = None
         for path in self._paths:
             url = self._url + path
@@ -98,24 +98,26 @@ class EngineCollector:
             except CollectorError as error:
                 problem = problem or CollectorError(
                     str(error)
-                )  # a new one: an error's traceback holds on to what was read
+                )  # a new error: the old one's traceback keeps the response alive
             except ValueError as error:
                 problem = problem or _not_a_page(url, error)
             else:
                 self._paths = (path,)
                 return url, page, mapping
-            self._parser, self._shape = Parser(), None  # a refused page leaves nothing behind
+            self._parser, self._shape = Parser(), None  # keep nothing of a rejected page
         self._paths, self._facts = paths(), {}
         raise problem or AssertionError("there is at least one path")
 
     def _understand(self, body: bytes) -> tuple[Page, EngineMapping]:
-        """Parse a page and recognize its engine; raises ValueError that shows how the page begins."""
+        """Parse a page and recognize its engine; raises ValueError that quotes the first line."""
         try:
             page = self._parser.parse(body)
         except UnicodeDecodeError:
-            raise ValueError("it is not text") from None
+            raise ValueError("it isn't text") from None
         except ValueError as error:
-            raise ValueError(f"{str(error)[:100]}, {_first_line(body)}") from None  # no error holds on to a page
+            raise ValueError(
+                f"{str(error)[:100]}, {_first_line(body)}"
+            ) from None  # the error must not keep the page alive
         if page.shape is not self._shape:
             mapping = recognize(page.shape.places)
             if mapping is None:
@@ -125,7 +127,7 @@ class EngineCollector:
         return Page(shape, page.numbers), mapping
 
     def _planned(self, requested: str) -> tuple[str, list[Planned]]:
-        """Return the model, by the page where it is not asked for, and the plan; raises ValueError."""
+        """Return the model (the page's, unless requested) and the plan; raises ValueError."""
         if self._plan is None or self._plan[0] != requested:
             model = requested or model_of(*self._named)
             self._plan = requested, model, plan(*self._named, self.replica, model)
@@ -154,18 +156,18 @@ class EngineCollector:
             yield Point(metrics.REPLICA_START, identity, self._started)
 
     def _missing_points(self, names: list[str], mapping: EngineMapping, version: str) -> Iterator[Point]:
-        """Say once for each name that the page should have it; the metric says so as long as it is true."""
+        """Yield the missing names as points, and log each once."""
         for name in names:
             if name not in self._missing:
                 logger.warning(
-                    "%s: its page has no %s, which %s %s should have; what is made of it is absent",
+                    "%s: metric %s is missing, which %s %s should expose. Metrics derived from it are absent.",
                     *(self.name, name, mapping.title, version),
                 )
             yield Point(metrics.METRIC_MISSING, {"collector": self.name, "metric": name}, 1.0)
         self._missing.update(names)
 
     def _look_up(self, lookup: Lookup | None, deadline: float) -> str:
-        """Ask the server for a fact, once, with at most half of the time that is left: its numbers matter more."""
+        """Request a fact from the server, once, using at most half of the remaining time: metrics have priority."""
         if lookup is None:
             return UNKNOWN
         if lookup not in self._facts:

@@ -1,4 +1,4 @@
-"""LiteLLM's metrics page (callback `prometheus`), 1.60 and later: from its source (litellm/integrations/prometheus.py and
+"""LiteLLM's metrics (callback `prometheus`), 1.60 and later: from its source (litellm/integrations/prometheus.py and
 types/integrations/prometheus.py). A gateway: one page is about many models; its teams are our tenants.
 
 Its latencies are in seconds; the one of the whole request includes the gateway's own work, the one to the first token counts

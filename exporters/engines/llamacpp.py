@@ -1,4 +1,4 @@
-"""The metrics page of llama.cpp's server (`--metrics`): from its source (tools/server/server.cpp, get_metrics).
+"""The metrics of llama.cpp's server (`--metrics`): from its source (tools/server/server.cpp, get_metrics).
 
 It has no labels and no latencies: what its users feel is measured by a probe. The KV cache's usage left the page in 2025.
 """

@@ -1,4 +1,4 @@
-"""SGLang's metrics page (`--enable-metrics`), 0.4 to 0.5: from its source (srt/observability/metrics_collector.py, before
+"""SGLang's metrics (`--enable-metrics`), 0.4 to 0.5: from its source (srt/observability/metrics_collector.py, before
 that srt/metrics/collector.py). It writes a series at its first event only.
 
 Every tensor, pipeline and expert rank of a data-parallel rank may write the same scheduler's numbers, and newer versions
@@ -23,7 +23,7 @@ SGLANG = register(
             Source(metrics.PREEMPTIONS, ("sglang:num_retracted_requests_total",), optional=True),
             Source(metrics.PROMPT_TOKENS, ("sglang:prompt_tokens_total",)),
             Source(metrics.GENERATION_TOKENS, ("sglang:generation_tokens_total",)),
-            # It does not say why a request ended; one whose client left is counted apart.
+            # It has no finish reasons; requests of disconnected clients have their own counter.
             Source(metrics.FINISHED, ("sglang:num_requests_total",), adds={"reason": "stop"}),
             Source(metrics.FINISHED, ("sglang:num_aborted_requests_total",), adds={"reason": "abort"}, optional=True),
             Source(metrics.TTFT, ("sglang:time_to_first_token_seconds",)),

@@ -1,4 +1,4 @@
-"""TensorRT-LLM's pages: `trtllm-serve` (from its source, tensorrt_llm/metrics/collector.py) and Triton's backend (from the
+"""TensorRT-LLM's metrics: `trtllm-serve` (from its source, tensorrt_llm/metrics/collector.py) and Triton's backend (from the
 backend's documentation and custom_metrics_reporter.cc).
 
 trtllm-serve has it at /prometheus/metrics (with `return_perf_metrics: true`); its /metrics is a JSON list. Names without

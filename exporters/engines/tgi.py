@@ -1,4 +1,4 @@
-"""The metrics page of Hugging Face's Text Generation Inference, 2.x and 3.x: from its source (router/src/server.rs,
+"""The metrics of Hugging Face's Text Generation Inference, 2.x and 3.x: from its source (router/src/server.rs,
 infer/, backends/v3/src/queue.rs) and docs/source/reference/metrics.md.
 
 No label names the model, counters have no `_total`, and a series appears at its first event. It has no time to first token

@@ -1,4 +1,4 @@
-"""vLLM's metrics page, 0.6 to 0.32: names, newest first. Checked on real pages of 0.27.1 and 0.32.0; older names from
+"""vLLM's metrics, 0.6 to 0.32: names, newest first. Checked on real pages of 0.27.1 and 0.32.0; older names from
 vLLM's changelog and source (a deprecated name is hidden one minor version later and removed after two).
 
 Ray wraps the names: `:` becomes `_`, `ray_` goes before, and each replica on the node has its own `ReplicaId`.

@@ -1,4 +1,4 @@
-"""The gateway's metrics: each request that ended, by model and tenant, with as many of either as allowed."""
+"""The gateway's metrics of completed requests, by model and tenant, with a bounded number of each."""
 
 from typing import NamedTuple
 
@@ -11,14 +11,14 @@ from plimsoll.slo.metrics import Metric
 OTHER = "other"
 MAX_NAME = 200
 REASONS = ("4xx", "5xx", "client_closed", "stream_interrupted")
-# Bounds in seconds; the default objectives' limits (600 ms, 40 ms, 4 s) are among them.
+# Bucket bounds in seconds. They include the thresholds of the default SLOs (600 ms, 40 ms, 4 s).
 TTFT_BOUNDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 1, 1.5, 2, 2.5, 5, 10, 20, 40, 80)
 TPOT_BOUNDS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5)
 DURATION_BOUNDS = (0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 7.5, 10, 15, 20, 30, 60, 120, 240)
 
 
 class EndedRequest(NamedTuple):
-    """One request that ended; `reason` is None where it ended well. Seconds since it arrived."""
+    """One completed request. `reason` is None if it succeeded; `duration` is in seconds since arrival."""
 
     model: str
     tenant: str
@@ -28,7 +28,7 @@ class EndedRequest(NamedTuple):
 
 
 class Counts:
-    """The families of one gateway on a registry."""
+    """The metrics of one gateway on a registry."""
 
     def __init__(self, gateway: str, most: int, registry: CollectorRegistry) -> None:
         self._gateway = gateway
@@ -53,7 +53,7 @@ class Counts:
         response, served = ended.response, ended.response.status < 400
         labels = (self._gateway, self._models.name(ended.model, served), self._tenants.name(ended.tenant, served))
         self._requests.labels(*labels).inc()
-        for reason in REASONS:  # each at 0 from the first request on
+        for reason in REASONS:  # each starts at 0 with the first request
             self._failures.labels(*labels, reason).inc(reason == ended.reason)
         self._prompt.labels(*labels).inc(response.prompt_tokens or 0)
         self._generated.labels(*labels).inc(response.tokens or 0)
@@ -67,9 +67,9 @@ class Counts:
 
 
 class Bounded:
-    """Names as labels, no more than `most` of them: whoever comes later is `other`.
+    """Limits a label to `most` names; later ones become `other`.
 
-    Only a request that was served gives a new name: whatever else clients write must not fill the places.
+    Only a served request adds a name, so that rejected requests can't use up the limit.
     """
 
     def __init__(self, most: int) -> None:

@@ -1,5 +1,5 @@
-"""What is seen of one answer as it passes: status, tokens, times. Reads OpenAI's chats, completions and responses, and
-Anthropic's messages, streamed or whole."""
+"""Reads status, tokens and times from one response as it passes: OpenAI's chats, completions and responses, and Anthropic's
+messages, streamed or not."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-# A line or a whole answer that is longer is passed on like any other and not read.
+# Longer lines, and longer responses that aren't streamed, are passed on without being parsed.
 MAX_BYTES = 2**20
 _TEXT_EVENTS = frozenset({"content_block_delta", "response.output_text.delta", "response.reasoning_text.delta"})
 _TEXTS = ("content", "reasoning", "reasoning_content", "tool_calls")
@@ -15,7 +15,7 @@ _TEXTS = ("content", "reasoning", "reasoning_content", "tool_calls")
 
 @dataclass(slots=True)
 class Response:
-    """One answer: fed piece by piece with the seconds since the request arrived."""
+    """One response, fed in parts with the seconds since the request arrived."""
 
     status: int = 500
     streamed: bool = False
@@ -30,24 +30,24 @@ class Response:
 
     @property
     def tokens(self) -> int | None:
-        """Tokens generated: by the answer's usage, or else a stream's events with text."""
+        """Tokens generated: by the response's usage, else a stream's events with text."""
         return self.events if self.reported_tokens is None and self.streamed else self.reported_tokens
 
     @property
     def time_per_output_token(self) -> float | None:
-        """Mean seconds per token after the first, of a stream; None where there is no second token."""
+        """Mean seconds per token after the first, of a stream; None without a second token."""
         if self.first is None or (self.tokens or 0) < 2:
             return None
         return (self.last - self.first) / ((self.tokens or 0) - 1)
 
     def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take the head of the answer."""
+        """Read the status and headers."""
         self.status = status
         types = (value for key, value in headers if key.lower() == b"content-type")
         self.streamed = any(b"text/event-stream" in value for value in types)
 
     def feed(self, body: bytes, now: float) -> None:
-        """Take a piece of the body."""
+        """Read a part of the body."""
         if not self.streamed:
             if len(self._rest) + len(body) <= MAX_BYTES:
                 self._rest += body
@@ -59,7 +59,7 @@ class Response:
                 self._event(msgspec.json.decode(line[5:]), now)
 
     def finish(self) -> None:
-        """The body has ended: read the usage of an answer that was not streamed."""
+        """Read the usage of a response that wasn't streamed, after its body ended."""
         if not self.streamed and self.status < 400 and self._rest and not self._skip:
             self._usage(msgspec.json.decode(self._rest))
 

@@ -1,4 +1,4 @@
-"""The gateway's OpenTelemetry span of one request. Needs opentelemetry-api; without an SDK it is a span that goes nowhere."""
+"""The gateway's OpenTelemetry span of one request. Requires opentelemetry-api; without an SDK the span isn't exported."""
 
 from typing import Any
 
@@ -13,22 +13,22 @@ _tracer = trace.get_tracer("plimsoll.gateway")
 
 
 def open_span(scope: Scope) -> tuple[Span, list[tuple[bytes, bytes]]]:
-    """Open a span under the client's, and return the request's headers with this one's traceparent in the client's place."""
+    """Open a span below the client's, and return the request's headers with its traceparent instead of the client's."""
     headers: list[tuple[bytes, bytes]] = list(scope["headers"])
     carrier = {key.decode("latin-1"): value.decode("latin-1") for key, value in headers}
     span = _tracer.start_span(f"POST {scope['path']}", propagate.extract(carrier), SpanKind.SERVER)
-    ours: dict[str, str] = {}
-    propagate.inject(ours, trace.set_span_in_context(span))
-    if not ours:  # nobody traces: what the client sent goes on
+    injected: dict[str, str] = {}
+    propagate.inject(injected, trace.set_span_in_context(span))
+    if not injected:  # no tracing: keep the client's headers
         return span, headers
     kept = [
         (key, value) for key, value in headers if key.decode("latin-1") not in propagate.get_global_textmap().fields
     ]
-    return span, [*kept, *((key.lower().encode(), value.encode()) for key, value in ours.items())]
+    return span, [*kept, *((key.lower().encode(), value.encode()) for key, value in injected.items())]
 
 
 def describe_span(span: Span, ended: EndedRequest, state: dict[str, Any]) -> None:
-    """Say what the request was. `state` is the app's: its `replica` and `model_version` are told where it has them."""
+    """Set the span's attributes. `state` is the app's; its `replica` and `model_version` are included if set."""
     response = ended.response
     about = {
         trace_attributes.MODEL: ended.model,
@@ -48,7 +48,7 @@ def describe_span(span: Span, ended: EndedRequest, state: dict[str, Any]) -> Non
 
 
 def length_class(tokens: int | None) -> str | None:
-    """Return a prompt's class by its length in tokens: `<=128` ... `>32768`; None where it is unknown."""
+    """Return a prompt's length class, from `<=128` to `>32768` tokens; None if unknown."""
     if tokens is None:
         return None
     return next(

@@ -1,4 +1,4 @@
-"""GPU numbers through NVML, read in a process of their own: whatever the driver does, the exporter goes on."""
+"""GPU metrics through NVML, read in a child process so that driver failures don't affect the exporter."""
 
 import logging
 import threading
@@ -16,24 +16,24 @@ from plimsoll.exporters.nvml.state import FOLDER, GpuState, pci_address, unknown
 from plimsoll.exporters.nvml.supervisor import Child, ChildExited, Report
 from plimsoll.slo import metrics
 
-# The GPUs' share of the scrape's time; the rest is for bringing the answer here, on a machine whose processors may be busy
-# (a tenth was too little on one with five runnable tasks per core), before the scrape gives up on all.
+# Fraction of the scrape's time for the GPUs. The rest is for returning the response on a busy machine before the scrape's
+# deadline (a tenth was too little with five runnable tasks per core).
 GPU_SHARE = 0.6
 MAX_MARGIN = 0.5
-# A process that has owed an answer for so long is replaced; likewise one in which a GPU hangs, if a new one does better.
+# A child that hasn't responded for this long is replaced; one in which a GPU hangs is too, if a new one reads more GPUs.
 STUCK_SECONDS = 60.0
-# Replacements come at once, then after 1, 2, 4 ... seconds, and again at once after a process that lasted.
+# Replacements start immediately, then after 1, 2, 4 ... seconds, and immediately again after a child that ran this long.
 MAX_PAUSE = 60.0
 STEADY_SECONDS = 60.0
 MAX_REPLACEMENT_PAUSE = 3600.0
-# That many scrapes in a row in which every GPU says UNKNOWN: so answers a container that lost its devices.
+# Consecutive scrapes with UNKNOWN from every GPU: typical of a container that lost its devices.
 UNKNOWN, MAX_UNKNOWN = 999, 3
 
 
 class NvmlCollector:
-    """All GPUs of the node. A GPU seen once stays expected: lost, it keeps `gpu_up 0` and its `gpu_info`.
+    """All GPUs of the node. A GPU seen once stays expected: a lost one keeps `gpu_up 0` and its `gpu_info`.
 
-    `collect` must not run twice at the same time (the runner sees to that); `fallback` may be read meanwhile.
+    `collect` must not run concurrently (the runner ensures that); `fallback` may be read meanwhile.
     """
 
     name = "nvml"
@@ -50,10 +50,10 @@ class NvmlCollector:
         self._assignment = assignment or GpuAssignment(())
         self._inventory = inventory
         self._stuck_seconds = stuck_seconds
-        self._responded: dict[str, float] = {}  # uuid -> time.monotonic() of its last answer
+        self._responded: dict[str, float] = {}  # uuid -> time.monotonic() of its last response
         self._labels: dict[str, dict[str, str]] = {}  # by uuid, the same objects at every scrape
         self._restarts: Counter[str] = Counter()
-        self._lock = threading.Lock()  # of the two below: a replacement may come while a scrape reads
+        self._lock = threading.Lock()  # guards the two below: a replacement may happen during a scrape
         self._child: Child | None = None
         self._closed = False
         self._failures, self._not_before, self._why = 0, 0.0, ""
@@ -63,18 +63,18 @@ class NvmlCollector:
 
     @property
     def fallback(self) -> Iterable[Point]:
-        """Every expected GPU, not answering, and what was counted so far."""
+        """Report every expected GPU as not responding, with the counters so far."""
         return list(self._presence(frozenset()))
 
     def close(self) -> None:
-        """End the process with the library."""
+        """End the child process."""
         with self._lock:
             self._closed = True
             if self._child is not None:
                 self._child.kill()
 
     def collect(self, deadline: float) -> Iterable[Point]:
-        """Read all GPUs side by side; raises CollectorError if the library does not start or does not answer."""
+        """Read all GPUs; raises CollectorError if the library doesn't start or doesn't respond."""
         self._discover_gpus()
         reports = self._read_child(deadline)
         up = [report for report in reports if "values" in report]
@@ -101,7 +101,7 @@ class NvmlCollector:
 
     def _discover_gpus(self) -> None:
         known = {pci_address(info["pci_bus_id"]) for info in self._state.gpus().values()}
-        with suppress(OSError):  # no driver, or not ours to see: NVML says more
+        with suppress(OSError):  # no driver, or no permission: NVML reports more
             self._state.expect(unknown_gpus(self._inventory, known))
 
     def _read_child(self, deadline: float) -> list[Report]:
@@ -113,9 +113,9 @@ class NvmlCollector:
                 return child.ask(until, deadline)
             except DeadlineExceeded:
                 if child.overdue_seconds() > self._stuck_seconds:
-                    self._drop_child(child, "stuck", "the driver's library gives no answer")
+                    self._drop_child(child, "stuck", "the driver library isn't responding")
                 raise CollectorError(
-                    "the driver's library gives no answer; it is started again if that lasts"
+                    "the driver library isn't responding. The reader restarts if this persists."
                 ) from None
             except ChildExited as end:
                 self._drop_child(child, end.cause, str(end))
@@ -128,15 +128,15 @@ class NvmlCollector:
                 try:
                     self._child = Child(self._state.xid)
                 except OSError as error:
-                    raise CollectorError(f"a process to read the GPUs cannot be started: {error}") from error
+                    raise CollectorError(f"the GPU reader process doesn't start: {error}") from error
             return self._child
 
     def _drop_child(self, child: Child, cause: str, why: str) -> None:
-        """Count the end of a process, and set when the next one may start."""
+        """Count the end of a child, and set when the next one may start."""
         child.kill()
         now = time.monotonic()
         with self._lock:
-            if self._child is not child:  # another one has taken its place meanwhile
+            if self._child is not child:  # already replaced
                 return
             self._child = None
             self._restarts[cause] += 1
@@ -149,19 +149,21 @@ class NvmlCollector:
     def _log_trouble(self, report: Report) -> None:
         subject = f"GPU {report['index']}"
         if "trouble" in report:
-            uuid = report["info"].get("uuid", "of unknown UUID")
-            self._once.failed(subject, f"{uuid} {report['trouble']}; the others go on without it")
+            uuid = report["info"].get("uuid", "with unknown UUID")
+            self._once.failed(subject, f"{uuid} {report['trouble']}. Other GPUs aren't affected.")
         else:
             self._once.recovered(subject)
 
     def _check_child(self, reports: list[Report], up: int) -> None:
-        """Replace the process where a new one may do better."""
+        """Replace the child if a new one may read more GPUs."""
         lost = bool(reports) and all(report.get("code") == UNKNOWN for report in reports)
         self._unknown = self._unknown + 1 if lost else 0
         if self._unknown >= MAX_UNKNOWN and self._child is not None:
             self._unknown = 0
             self._drop_child(
-                self._child, "UNKNOWN", "every GPU answers UNKNOWN (999): this container may have lost its GPUs"
+                self._child,
+                "UNKNOWN",
+                "every GPU returns UNKNOWN (999). This container may have lost its GPUs; restart it.",
             )
         stuck = max((report.get("stuck", 0.0) for report in reports), default=0.0)
         busy = self._replacer is not None and self._replacer.is_alive()
@@ -172,7 +174,7 @@ class NvmlCollector:
             self._replacer.start()
 
     def _try_replacement(self, up: int) -> None:
-        """A GPU hangs, and the others must not go dark for it: put a new process in place only if it reads more GPUs."""
+        """Replace a child in which a GPU hangs, but only with one that reads more GPUs."""
         with suppress(OSError, DeadlineExceeded, ChildExited):
             candidate = Child(_ignore_xid)
             end = time.monotonic() + self._stuck_seconds
@@ -210,4 +212,4 @@ class NvmlCollector:
 
 
 def _ignore_xid(_uuid: str, _xid: int, _at: float) -> None:
-    """Leave the XIDs to the process in place: a candidate would count them twice."""
+    """Ignore XIDs of a candidate, which the current child counts too."""

@@ -16,9 +16,9 @@ BACKOFF = (1.0, 30.0)
 
 
 class XidWatcher:
-    """Waits for the XIDs of one GPU, in a thread and with an event set of its own: so a wedged GPU keeps no other's from us.
+    """Waits for the XIDs of one GPU, with its own thread and event set, so that a hung GPU blocks no other.
 
-    The driver repeats nothing: what happens before `run`, or between two event sets after an error, is not seen.
+    The driver doesn't repeat events: XIDs before `run`, or between two event sets after an error, are missed.
     """
 
     def __init__(self, handle: Handle, uuid: str, on_xid: OnXid) -> None:
@@ -28,13 +28,13 @@ class XidWatcher:
         self._ended = False
 
     def follows(self, handle: Handle) -> bool:
-        """Whether the watch goes on for this handle; for another one it ends itself."""
+        """Return whether it watches this handle; for another handle it stops."""
         same = ctypes.cast(handle, ctypes.c_void_p).value == ctypes.cast(self._handle, ctypes.c_void_p).value
         self._ended |= not same
         return not self._ended
 
     def run(self) -> None:
-        """Tell of every XID until the handle is void or has no events."""
+        """Report every XID until the handle is invalid or has no events."""
         pause = BACKOFF[0]
         while not self._ended:
             try:
@@ -47,7 +47,7 @@ class XidWatcher:
         self._ended = True
 
     def _listen(self) -> None:
-        """One event set, until it fails; raises NVMLError. Asking for more than is supported would register nothing."""
+        """Use one event set until it fails; raises NVMLError. Registering an unsupported event type would register nothing."""
         kinds = pynvml.nvmlDeviceGetSupportedEventTypes(self._handle) & pynvml.nvmlEventTypeXidCriticalError
         if not kinds:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)

@@ -1,4 +1,4 @@
-"""One GPU read through NVML: what it is, and its numbers in base units."""
+"""One GPU read through NVML: its identity and its values in base units."""
 
 import threading
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from plimsoll.exporters.nvml.registry import Reader, Readers, Value, readers_for
 
 
 class GpuError(Exception):
-    """The GPU does not answer; `code` is NVML's."""
+    """The GPU doesn't respond; `code` is NVML's."""
 
     def __init__(self, code: int) -> None:
         super().__init__(describe(code))
@@ -23,7 +23,7 @@ class GpuError(Exception):
 
 
 class Reading(NamedTuple):
-    """A GPU's answer: the labels of its gpu_info, its values without the label uuid, and who runs there (see Processes)."""
+    """A GPU's state: the labels of its gpu_info, its values without the label uuid, and its processes (see Processes)."""
 
     info: dict[str, str]
     values: list[Value]
@@ -31,7 +31,7 @@ class Reading(NamedTuple):
 
 
 class Gpu:
-    """The GPU at one index of the initialised library. Not thread-safe: one call at a time."""
+    """The GPU at one index of the initialized library. Not thread-safe."""
 
     def __init__(self, index: int, system: dict[str, str], on_xid: OnXid) -> None:
         self.index = index
@@ -44,17 +44,17 @@ class Gpu:
         self._watch: XidWatcher | None = None
 
     def read(self, _deadline: float) -> Reading:
-        """Read every field; raises GpuError if the GPU is lost, or if nothing at all could be read."""
+        """Read every value; raises GpuError if the GPU is lost, or if nothing could be read."""
         try:
             if self._handle is None:
                 self.info, self._handle = self._identify()
                 self._readers = readers_for(driver(self._system["driver_version"]))
-            values, trouble = _read_all((self._processes, *self._readers.live), self._handle)
-            if trouble is not None and not values:
-                raise trouble
+            values, failure = _read_all((self._processes, *self._readers.live), self._handle)
+            if failure is not None and not values:
+                raise failure
             values += _read_all(self._readers.cached, self._handle)[0]
         except pynvml.NVMLError as error:
-            self._handle = None  # asked for again next time: the GPU may come back under another handle
+            self._handle = None  # requested again next time: the GPU may return with another handle
             raise GpuError(error.value) from None
         return Reading(self.info, values, self._processes.found)
 
@@ -73,19 +73,19 @@ class Gpu:
 
 
 def _read_all(readers: Iterable[Reader], handle: Handle) -> tuple[list[Value], pynvml.NVMLError | None]:
-    """Every field that answers, and the last trouble: a code other than 'not here', which leaves a field out too.
+    """Return every available value, and the last error other than those for unavailable fields.
 
-    UNKNOWN (999), TIMEOUT and the like may be one field's passing trouble; a GPU whose every field fails is not up. Raises what
-    tells of a lost GPU.
+    UNKNOWN (999), TIMEOUT and similar may be a transient failure of one field; a GPU is down if every field fails. Raises codes
+    that mean a lost GPU.
     """
     values: list[Value] = []
-    trouble = None
+    failure = None
     for read in readers:
         try:
-            values.extend(read(handle))  # what came before an error stays
+            values.extend(read(handle))  # values before an error are kept
         except pynvml.NVMLError as error:
             if error.value in GPU_FAILED | LIBRARY_UNUSABLE:
                 raise
             if error.value not in ABSENT:
-                trouble = error
-    return values, trouble
+                failure = error
+    return values, failure

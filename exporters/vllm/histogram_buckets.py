@@ -1,4 +1,4 @@
-"""Bounds of vLLM's latency histograms, and what `--custom-histogram-buckets` must say so that every limit is a bound.
+"""Bucket bounds of vLLM's latency histograms, and the `--custom-histogram-buckets` that make every threshold a bound.
 
 Source of the defaults: vLLM 0.32.0, vllm/v1/metrics/buckets.py. A family given to that option replaces its defaults.
 """
@@ -14,7 +14,7 @@ INTER_TOKEN_LATENCY = (
     *(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1),
     *(2.5, 5, 7.5, 10, 20, 40, 80),
 )
-# vLLM's family -> default bounds in seconds and the latencies of objectives that are read from its histograms.
+# vLLM's family -> its default bounds in seconds, and the SLO latency read from its histograms.
 FAMILIES: dict[str, tuple[tuple[float, ...], str]] = {
     "request_latency": (REQUEST_LATENCY, "request_duration"),
     "time_to_first_token": (TIME_TO_FIRST_TOKEN, "time_to_first_token"),
@@ -23,7 +23,7 @@ FAMILIES: dict[str, tuple[tuple[float, ...], str]] = {
 
 
 def with_limits(spec: Spec, model: str | None = None) -> dict[str, list[float]]:
-    """Return per family the default bounds with every objective's limits (of one model's pool, or all) added, in seconds."""
+    """Return per family the default bounds and every SLO's thresholds (of one model's pools, or all), in seconds."""
     pools = {pool.name for pool in spec.pools if model in (None, pool.model)}
     limits = [objective.indicator.thresholds for objective in spec.objectives if objective.pool in pools]
     return {

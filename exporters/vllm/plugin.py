@@ -1,10 +1,11 @@
-"""A vLLM stat logger that evaluates every finished request and counts the outcomes on vLLM's own metrics page.
+"""A vLLM stat logger that evaluates every finished request and exports the outcomes on vLLM's own metrics endpoint.
 
 vLLM finds it by the entry point `vllm.stat_logger_plugins` when this package is installed in its environment. It reads the
-objectives file named by PLIMSOLL_OBJECTIVES (else the packaged one) and counts the objectives of the pool whose model is
-the served model name; where adapters are served or PLIMSOLL_DEPLOYMENT names a version, by those, too. A file that changes is read again, by a thread of its own; where the new one is wrong, the old one
-stays. Several API servers of one vLLM count into prometheus_client's multiprocess files like vLLM itself. Nothing in here may
-disturb serving: a fault is logged once and ends the counting.
+objectives file named by PLIMSOLL_OBJECTIVES (default: bundled file) and evaluates the SLOs of the pool whose model is the
+served model name; also by adapter and deployment, if adapters are served or PLIMSOLL_DEPLOYMENT is set. A thread reloads the
+file when it changes, and keeps the previous SLOs if the new file is invalid. Several API servers of one vLLM count into
+prometheus_client's multiprocess files, as vLLM does. Nothing here may disturb serving: an error is logged once and stops the
+evaluation.
 """
 
 import os
@@ -25,13 +26,13 @@ from plimsoll.slo.spec.indicator import OUTCOMES, FinishedRequest, Indicator, Ou
 from plimsoll.slo.spec.objectives import load
 
 logger = init_logger(f"vllm.{__name__}")
-# How often the objectives file is looked at, in seconds.
+# Seconds between two checks of the objectives file.
 CHECK_INTERVAL = 5.0
-RequestCounts = list[tuple[str, Indicator, dict[Outcome, Counter]]]  # objective, how it evaluates, its counters
+RequestCounts = list[tuple[str, Indicator, dict[Outcome, Counter]]]  # SLO ID, indicator, counters by outcome
 
 
 class Evaluators(NamedTuple):
-    """What a request is evaluated by and counted into: replaced as a whole when the objectives change."""
+    """The SLOs and counters of a rank: replaced as a whole when the objectives file changes."""
 
     counted: RequestCounts
     adapters: AdapterCounts | None
@@ -59,7 +60,7 @@ class PlimsollStatLogger(StatLoggerBase):  # type: ignore[misc]  # vLLM is not i
             reload.start()
 
     def record(self, scheduler_stats: Any, iteration_stats: Any, *_args: Any, **_kwargs: Any) -> None:
-        """Judge the requests that finished in one step. Called by vLLM in its event loop: no I/O, no waiting."""
+        """Evaluate the requests that finished in one step. vLLM calls it in its event loop: no I/O, no waiting."""
         evaluators = self._evaluators
         if iteration_stats is None or not evaluators.counted:
             return
@@ -73,10 +74,10 @@ class PlimsollStatLogger(StatLoggerBase):  # type: ignore[misc]  # vLLM is not i
             self._stop(error)
 
     def log_engine_initialized(self) -> None:
-        """Nothing to do: vLLM asks every stat logger to have it."""
+        """Do nothing: vLLM requires this method."""
 
     def _count(self, now: float, request: Any, evaluators: Evaluators) -> None:
-        # Where its first token was not seen: what the engine core measured, less the last token's way to the frontend.
+        # If its first token wasn't seen: the engine core's measurement, without the last token's transfer to the frontend.
         estimate = request.e2e_latency - request.decode_time
         first = self._matcher.finished(now, request.e2e_latency, estimate)
         finished = FinishedRequest(
@@ -96,7 +97,7 @@ class PlimsollStatLogger(StatLoggerBase):  # type: ignore[misc]  # vLLM is not i
             evaluators.adapters.count(request, outcomes)
 
     def _reload(self, path: str, seen: int, model: str, rank: str) -> None:
-        """Read the objectives again whenever their file has changed. record() sees the old ones or the new, never a mixture."""
+        """Reload the objectives file when it changes. record() sees either the old SLOs or the new ones, never a mixture."""
         while not self._stopped.wait(CHECK_INTERVAL):
             try:
                 changed = Path(path).stat().st_mtime_ns
@@ -107,24 +108,24 @@ class PlimsollStatLogger(StatLoggerBase):  # type: ignore[misc]  # vLLM is not i
                         self._evaluators = evaluators
                         _log_counted(evaluators.counted, path, model)
             except Exception as error:
-                logger.error("Plimsoll goes on with the objectives it has: %s: %s", type(error).__name__, error)
+                logger.error("Plimsoll: keeping previous objectives: %s: %s", type(error).__name__, error)
                 self._stopped.wait(10 * CHECK_INTERVAL)
 
     def _stop(self, error: Exception) -> None:
-        """Count no more, and say so; the counters stay where they are."""
+        """Stop the evaluation and log why; the counters keep their values."""
         self._stopped.set()
         self._evaluators = Evaluators([], None)
-        logger.error("Plimsoll counts objectives no more, serving goes on: %s: %s", type(error).__name__, error)
+        logger.error("Plimsoll: SLO evaluation stopped; serving continues: %s: %s", type(error).__name__, error)
 
 
 def _unmarked(vllm_config: Any) -> str:
-    """The adapter of requests that carry no mark; empty where there is nothing to tell apart."""
+    """Return the adapter of requests without a mark; empty if there is nothing to distinguish."""
     if getattr(vllm_config, "lora_config", None) is None:
         return NONE if os.environ.get("PLIMSOLL_DEPLOYMENT") else ""
     try:
         mark_adapters()
     except Exception as error:
-        logger.warning("Plimsoll cannot tell adapters apart in this vLLM: %s: %s", type(error).__name__, error)
+        logger.warning("Plimsoll: adapters can't be distinguished in this vLLM: %s: %s", type(error).__name__, error)
     return UNKNOWN
 
 
@@ -135,7 +136,7 @@ def _evaluators(path: str | None, model: str, rank: str, unmarked: str) -> Evalu
 
 
 def _objectives(path: str | None, model: str, rank: str) -> RequestCounts:
-    """Pair each indicator that is evaluated here with its counters, which exist (at 0) from now on."""
+    """Return each indicator evaluated here with its counters, which start at 0 now."""
     spec = load((Path(path) if path else files("plimsoll.slo") / "objectives.yaml").read_text(encoding="utf-8"))
     pools = {pool.name for pool in spec.pools if pool.model == model}
     return [
@@ -150,14 +151,14 @@ def _objectives(path: str | None, model: str, rank: str) -> RequestCounts:
 
 
 def _log_counted(counted: RequestCounts, path: str | None, model: str) -> None:
-    source = path or "the packaged objectives"
+    source = path or "bundled file"
     if counted:
-        logger.info("Plimsoll counts %d objectives of %s (%s)", len(counted), model, source)
+        logger.info("Plimsoll: evaluating %d SLOs for %s (%s)", len(counted), model, source)
     else:
-        logger.warning("Plimsoll counts nothing: no objective of %s is on a pool with the model %s", source, model)
+        logger.warning("Plimsoll: no SLO of %s matches model %s; nothing will be evaluated", source, model)
 
 
 @cache
 def _counter() -> Counter:
-    """One family per process on the default registry, which is vLLM's; ranks share it."""
+    """Return the counter, one per process on the default registry, which vLLM uses too; ranks share it."""
     return Counter(OBJECTIVE_REQUESTS.name, OBJECTIVE_REQUESTS.help, ("model_name", "engine", "objective", "outcome"))

@@ -91,7 +91,7 @@ def test_a_node_without_nvml_says_so_once_and_goes_on(tmp_path: Path) -> None:
     with exporting(tmp_path, env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}) as exporter:
         for _ in range(2):
             assert exporter.values()["plimsoll_collector_success", "nvml"] == 0
-        assert exporter.said().count("install the NVIDIA driver or start with --no-gpu") == 1
+        assert exporter.said().count("Install the NVIDIA driver, or start with --no-gpu") == 1
 
 
 def test_without_gpus_it_leaves_nvml_alone(tmp_path: Path) -> None:
@@ -114,8 +114,8 @@ def test_tls_by_a_certificate_and_its_key(tmp_path: Path) -> None:
     with exporting(tmp_path, "--no-gpu", "--engine", DEAD_ENGINE, *given) as exporter:
         assert exporter.url.startswith("https://127.0.0.1:")
         assert "llm_replica_up" in httpx.get(exporter.url, verify=trusted, trust_env=False, timeout=90).text
-    assert "belong together" in rejected(*given[:2])
-    assert "cannot be used" in rejected(*given[:3], str(tls.certificate))
+    assert "Set both." in rejected(*given[:2])
+    assert "not usable" in rejected(*given[:3], str(tls.certificate))
     assert "No such file" in rejected(*given[:3], str(tmp_path / "absent"))
 
 

@@ -65,14 +65,14 @@ def test_a_thought_is_a_first_token_too(field: str) -> None:
     [
         ([], 503, "status", "HTTP 503"),
         ([], 302, "status", "HTTP 302"),
-        ([token("one")], 200, "stream", "broke off before its end"),
+        ([token("one")], 200, "stream", "ended early"),
         ([token("", "stop"), DONE], 200, "stream", "had no text"),
         ([token("one"), event(error={"message": "CUDA"})], 200, "stream", "ended with an error: .*CUDA"),
         (["data: {oops\n\n"], 200, "stream", "JSON is malformed"),
         ([b"data: \xff\n\n"], 200, "stream", "."),
         ([": x" * MAX_BYTES], 200, "stream", "larger than 1 MiB"),
-        ([token("one"), 60.0], 200, "timeout", "no whole answer within 0.3 s"),
-        ([60.0], 200, "timeout", "no whole answer within 0.3 s"),
+        ([token("one"), 60.0], 200, "timeout", "no complete response within 0.3 s"),
+        ([60.0], 200, "timeout", "no complete response within 0.3 s"),
     ],
 )
 def test_what_is_no_whole_answer_says_what_went_wrong(
@@ -91,7 +91,9 @@ def test_a_server_that_is_not_there_is_a_failed_connection() -> None:
 
 @pytest.mark.parametrize("limits", [{"max_tokens": 1}, {"max_tokens": 65}, {"timeout": 0.0}, {"timeout": 121.0}])
 def test_a_probe_that_costs_too_much_is_refused(limits: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"a probe (asks for 2 to 64 tokens|waits above 0 and at most 120 s)"):
+    with pytest.raises(
+        ValueError, match=r"(--max-tokens: expected 2 to 64|--timeout: expected above 0 and at most 120 seconds)"
+    ):
         ProbeRequest("http://a:1", "m", **limits)  # type: ignore[arg-type]
 
 
@@ -130,13 +132,15 @@ def test_the_exporter_shows_its_probes(tmp_path: Path) -> None:
 
 
 def test_bad_input_is_refused_in_one_line() -> None:
-    assert "give --probe-model NAME" in rejected(["export", "--no-gpu", "--probe", "http://a:1"])
+    assert "--probe requires --probe-model NAME" in rejected(["export", "--no-gpu", "--probe", "http://a:1"])
     common = ["export", "--no-gpu", "--probe", "http://a:1", "--probe-model", "m"]
-    assert "--probe-interval: probes cost tokens; write 5s or more" in rejected([*common, "--probe-interval", "1s"])
+    assert "--probe-interval: probes cost tokens. Use 5s or more." in rejected([*common, "--probe-interval", "1s"])
     assert "--probe-interval: 'often' is not a duration" in rejected([*common, "--probe-interval", "often"])
     assert "--probe: a:1 is given 2 times" in rejected([*common, "--probe", "http://a:1"])
-    assert "URL ftp://x: not the address of a server" in rejected(["probe", "ftp://x", "--model", "m"])
-    assert "2 to 64 tokens" in rejected(["probe", "http://a:1", "--model", "m", "--max-tokens", "100000"])
+    assert "URL ftp://x: not a server address" in rejected(["probe", "ftp://x", "--model", "m"])
+    assert "--max-tokens: expected 2 to 64" in rejected(
+        ["probe", "http://a:1", "--model", "m", "--max-tokens", "100000"]
+    )
 
 
 def test_the_command_says_what_a_client_of_the_demo_fleet_sees(tmp_path: Path) -> None:

@@ -264,6 +264,6 @@ def test_the_token_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
 def test_a_token_file_that_gives_none_is_refused(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.write_text("\n")
-    for path, word in ((empty, "empty"), (tmp_path / "absent", "cannot be read")):
+    for path, word in ((empty, "empty"), (tmp_path / "absent", "not readable")):
         with pytest.raises(ListenError, match=word):
             read_token({"PLIMSOLL_EXPORTER_TOKEN_FILE": str(path)}, EXPORTER_TOKEN)

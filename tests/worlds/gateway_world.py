@@ -29,7 +29,7 @@ HOSTILE = (
     "all",
 )
 UNWRITABLE = ("nul\x00", "line\nbreak", "\u202egnp.exe", " ")
-# An engine behind the gateways that tells of no request itself.
+# An engine behind the gateways that reports no requests itself.
 ENGINE = Series(
     c.REPLICA_START.name,
     {"replica": "a", "model": "m", "engine": "vllm", "instance": "node:9800"},
@@ -56,7 +56,7 @@ class Gateways:
         for gateway in ("east", "west"):
             registry = CollectorRegistry()
             counts = Counts(gateway, 1000, registry)
-            counts.add(self._ended("early", 0.1, None))  # before it is first read: nobody knows when
+            counts.add(self._ended("early", 0.1, None))  # before the first scrape: at an unknown time
             for at in range(T0, END + 1, SCRAPE):
                 if at == self.restart and gateway == "west":
                     registry = CollectorRegistry()

@@ -26,8 +26,8 @@ from past_features import with_features
 from past_gpus import pair
 from past_service import Counts, gateway_points, service_points
 from paths import OBJECTIVES, TESTS
+from plimsoll.compose.demo.exposition import Page
 from plimsoll.compose.demo.fleet import LIMITS, REPLICA
-from plimsoll.compose.demo.page import Page
 from plimsoll.compose.demo.replica import Replica
 from plimsoll.compose.demo.traffic import Call, Profile, profile
 from plimsoll.exporters.collector import CollectorError, Point

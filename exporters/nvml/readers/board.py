@@ -1,4 +1,4 @@
-"""The board: its numbers for a return to the vendor, its fans and modes, and repairs that wait for a reset."""
+"""The board: serial and firmware versions, fans, modes, and repairs pending until a reset."""
 
 import ctypes
 
@@ -22,13 +22,13 @@ class _Unrepairable(ctypes.Structure):
 
 @cached_reader_per_gpu
 class Board:
-    """What never changes on a GPU; asked once."""
+    """Board identity, which never changes: read once."""
 
     def __init__(self, _driver: Driver) -> None:
         self._info: dict[str, str] | None = None
 
     def __call__(self, handle: Handle) -> Values:
-        """Its numbers; one that a GPU does not tell is an empty label."""
+        """Yield the identity; a value that the GPU doesn't report is an empty label."""
         if self._info is None:
             self._info = {
                 "serial": optional_text(lambda: pynvml.nvmlDeviceGetSerial(handle)),
@@ -47,7 +47,7 @@ class Fans:
         self._count: int | None = None
 
     def __call__(self, handle: Handle) -> Values:
-        """Speed of each."""
+        """Yield the speed of each fan."""
         if self._count is None:
             try:
                 self._count = pynvml.nvmlDeviceGetNumFans(handle)
@@ -60,7 +60,7 @@ class Fans:
 
 
 def _gsp_version(handle: Handle) -> bytes:
-    """The binding's own function takes other arguments in other versions."""
+    """Return the GSP firmware version. The binding's own function changed its arguments between versions."""
     version = ctypes.create_string_buffer(_GSP_VERSION_BYTES)
     call("nvmlDeviceGetGspFirmwareVersion", handle, version)
     return version.value
@@ -68,13 +68,13 @@ def _gsp_version(handle: Handle) -> bytes:
 
 @reader
 def compute_mode(handle: Handle) -> Values:
-    """Who may compute."""
+    """Yield the compute mode."""
     yield c.GPU_COMPUTE_MODE, {}, pynvml.nvmlDeviceGetComputeMode(handle)
 
 
 @reader
 def gsp(handle: Handle) -> Values:
-    """Whether the GPU's own processor runs the driver. The binding's default arguments are shared by all threads: never used."""
+    """Yield whether the GSP runs the driver. The binding's default arguments aren't thread-safe, so it isn't used here."""
     enabled, by_default = ctypes.c_uint(), ctypes.c_uint()
     call("nvmlDeviceGetGspFirmwareMode", handle, ctypes.byref(enabled), ctypes.byref(by_default))
     yield c.GPU_GSP_ENABLED, {}, enabled.value
@@ -82,7 +82,7 @@ def gsp(handle: Handle) -> Values:
 
 @reader
 def repair(handle: Handle) -> Values:
-    """What the next reset repairs (driver 580 and later)."""
+    """Yield what the next reset repairs (driver 580 and later)."""
     answer = versioned(_Repair, 1)
     call("nvmlDeviceGetRepairStatus", handle, ctypes.byref(answer))
     for part in ("channel", "tpc"):
@@ -91,7 +91,7 @@ def repair(handle: Handle) -> Values:
 
 @reader
 def unrepairable(handle: Handle) -> Values:
-    """Whether no repair helps (driver 590 and later)."""
+    """Yield whether the memory is unrepairable (driver 590 and later)."""
     answer = versioned(_Unrepairable, 1)
     call("nvmlDeviceGetUnrepairableMemoryFlag_v1", handle, ctypes.byref(answer))
     yield c.GPU_MEMORY_UNREPAIRABLE, {}, answer.flag

@@ -20,9 +20,9 @@ _CLOCKS = {
 
 @reader
 def memory(handle: Handle) -> Values:
-    """Memory by the second version of the call, which tells the driver's share apart.
+    """Yield the device memory, by the second version of the call, which reports the driver's part separately.
 
-    The first version counts that share as used, so an old driver gives total and free only: used has no honest value.
+    The first version counts that part as used, so for an old driver only total and free are exported.
     """
     try:
         memory = pynvml.nvmlDeviceGetMemoryInfo(handle, pynvml.nvmlMemory_v2)

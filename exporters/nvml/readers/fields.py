@@ -13,7 +13,7 @@ THRESHOLDS = ("shutdown", "slowdown", "memory_max", "gpu_max")
 
 
 class Field(NamedTuple):
-    """A field value's number (nvml.h, NVML_FI_DEV_...) and what it is: a sample of a metric, in its unit after `scale`."""
+    """A field's number (nvml.h, NVML_FI_DEV_...), its metric and labels, and the factor to the metric's unit."""
 
     number: int
     metric: Metric
@@ -63,10 +63,10 @@ _MOVED = ("software_thermal", "hardware_thermal", "hardware_power_brake")
 
 
 def fields_of(driver: Driver) -> tuple[Field, ...]:
-    """The table for a driver. Three fields have moved, and at their old place now stands something else.
+    """Return the fields for a driver. Three fields changed their numbers, and the old numbers have a new meaning.
 
     NVIDIA's bindings 12.575 to 13.580.65 have them at 251, from 13.580.82 on at 269; nvidia-smi 580.65.06 asks for 251
-    (seen by k8s-test-infra). Between the two, and before 575, nobody knows: absent.
+    (seen by k8s-test-infra). Between the two, and before 575, the number is unknown: absent.
     """
     if driver >= (580, 82):
         first = 269
@@ -79,15 +79,15 @@ def fields_of(driver: Driver) -> tuple[Field, ...]:
 
 @reader_per_gpu
 class Fields:
-    """Reads the table's fields of one GPU."""
+    """Reads the fields of one GPU."""
 
     def __init__(self, driver: Driver) -> None:
         self._fields = fields_of(driver)
         self._numbers = tuple((field.number, 0) for field in self._fields)
 
     def __call__(self, handle: Handle) -> Values:
-        """Every field that this GPU has."""
+        """Yield every field that this GPU has."""
         for field, value in zip(self._fields, field_values(handle, self._numbers), strict=True):
-            # A memory temperature of 0 is what boards without the sensor say.
+            # Boards without the sensor report a memory temperature of 0.
             if value is not None and (value or field.metric is not c.GPU_MEMORY_TEMPERATURE):
                 yield field.metric, field.labels, value * field.scale

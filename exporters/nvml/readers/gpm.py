@@ -1,4 +1,4 @@
-"""How much of a GPU works: NVIDIA's GPM, which needs two samples of the hardware's counters (Hopper and later)."""
+"""GPU activity by NVIDIA's GPM: differences of two samples of hardware counters (Hopper and later)."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -19,47 +19,47 @@ RATIOS = {
     5: metrics.GPU_TENSOR_ACTIVE,
     10: metrics.GPU_DRAM_BANDWIDTH,
 }
-# Cycles since the node's start (from driver 595 on, by nvidia-ml-py 13.595)
+# Cycles since the node started (from driver 595 on, by nvidia-ml-py 13.595)
 CYCLES = {
     248: metrics.GPU_SM_CYCLES,
     249: metrics.GPU_SM_ACTIVE_CYCLES,
     250: metrics.GPU_TENSOR_ACTIVE_CYCLES,
 }
 CYCLES_SINCE = 595
-# A window shorter than this is noise (nvml.h asks for 100 ms at least), a longer one than that is no longer now.
-SHORTEST, LONGEST = 1.0, 600.0
+# Limits of a window in seconds: shorter ones are noise (nvml.h requires 100 ms), longer ones are out of date.
+MIN_WINDOW, MAX_WINDOW = 1.0, 600.0
 
 
 class Window:
-    """The time between two samples of one GPU or MIG instance; nothing before the second one. Times in seconds."""
+    """The interval between two samples of one GPU or MIG instance; no values before the second. Times in seconds."""
 
     def __init__(self, asked: Mapping[int, Metric]) -> None:
         self._asked = asked
-        # The older one, and room for a newer one
+        # The older sample, and space for the newer one
         self._samples: list[Any] = [pynvml.nvmlGpmSampleAlloc() for _ in range(2)]
         self._taken = 0.0
         self._values: list[Value] = []
 
     def read(self, take: Callable[[Any], object]) -> list[Value]:
-        """Let `take` fill a sample, if the last one is old enough; returns the last window's values. Raises NVMLError."""
-        if not self._taken or time.monotonic() - self._taken >= SHORTEST:
+        """Call `take` to fill a sample if the last one is old enough; return the last window's values. Raises NVMLError."""
+        if not self._taken or time.monotonic() - self._taken >= MIN_WINDOW:
             older, newer = self._samples
             take(newer)
             now = time.monotonic()
-            fresh = self._taken and now - self._taken <= LONGEST
+            fresh = self._taken and now - self._taken <= MAX_WINDOW
             self._samples, self._taken = [newer, older], now
             self._values = _between(older, newer, self._asked) if fresh else []
         return self._values
 
     def close(self) -> None:
-        """Give the samples back."""
+        """Free the samples."""
         for sample in self._samples:
             pynvml.nvmlGpmSampleFree(sample)
 
 
 @cached_reader_per_gpu
 class Gpm:
-    """One GPU's ratios over the time since the scrape before; absent at the first scrape."""
+    """One GPU's activity since the previous scrape; absent at the first scrape."""
 
     def __init__(self, driver: Driver) -> None:
         self._asked = {**RATIOS, **(CYCLES if driver.major >= CYCLES_SINCE else {})}
@@ -67,7 +67,7 @@ class Gpm:
         self._window: Window | None = None
 
     def __call__(self, handle: Handle) -> list[Value]:
-        """Ratios of the last window; raises NVMLError."""
+        """Return the values of the last window; raises NVMLError."""
         if self._supported is None:
             self._supported = bool(pynvml.nvmlGpmQueryDeviceSupport(handle).isSupportedDevice)
         if not self._supported:
@@ -77,15 +77,15 @@ class Gpm:
 
 
 def _between(older: Any, newer: Any, asked: Mapping[int, Metric]) -> list[Value]:
-    question = pynvml.c_nvmlGpmMetricsGet_t()
-    question.version, question.numMetrics = pynvml.NVML_GPM_METRICS_GET_VERSION, len(asked)
-    question.sample1, question.sample2 = older, newer
+    request = pynvml.c_nvmlGpmMetricsGet_t()
+    request.version, request.numMetrics = pynvml.NVML_GPM_METRICS_GET_VERSION, len(asked)
+    request.sample1, request.sample2 = older, newer
     for place, number in enumerate(asked):
-        question.metrics[place].metricId = number
-    pynvml.nvmlGpmMetricsGet(question)
-    answers = zip(asked.items(), question.metrics, strict=False)
+        request.metrics[place].metricId = number
+    pynvml.nvmlGpmMetricsGet(request)
+    results = zip(asked.items(), request.metrics, strict=False)
     return [
-        (metric, {}, answer.value / 100 if number in RATIOS else answer.value)
-        for (number, metric), answer in answers
-        if answer.nvmlReturn == 0
+        (metric, {}, result.value / 100 if number in RATIOS else result.value)
+        for (number, metric), result in results
+        if result.nvmlReturn == 0
     ]

@@ -1,4 +1,4 @@
-"""What may be wrong with a GPU: memory errors, limits of its clocks, temperatures, the fabric that it is part of."""
+"""GPU health: memory errors, clock limits, temperatures, and the NVSwitch fabric."""
 
 import ctypes
 
@@ -60,7 +60,7 @@ class _Histogram(ctypes.Structure):
 
 @reader
 def clock_limits(handle: Handle) -> Values:
-    """Each reason, holding or not."""
+    """Yield every reason, as 1 or 0."""
     reasons = ctypes.c_ulonglong()
     try:
         call("nvmlDeviceGetCurrentClocksEventReasons", handle, ctypes.byref(reasons))
@@ -74,7 +74,7 @@ def clock_limits(handle: Handle) -> Values:
 
 @reader
 def ecc(handle: Handle) -> Values:
-    """Errors since the driver was loaded, and in the GPU's life."""
+    """Yield the ECC errors since the driver was loaded, and over the GPU's lifetime."""
     for counter, metric in enumerate((c.GPU_ECC_ERRORS, c.GPU_ECC_LIFETIME_ERRORS)):
         for error, name in enumerate(_ERRORS):
             yield metric, {"error": name}, pynvml.nvmlDeviceGetTotalEccErrors(handle, error, counter)
@@ -82,7 +82,7 @@ def ecc(handle: Handle) -> Values:
 
 @reader
 def sram(handle: Handle) -> Values:
-    """SRAM errors, and whether they passed the vendor's threshold."""
+    """Yield the SRAM errors, and whether they exceed the vendor's threshold."""
     status = pynvml.c_nvmlEccSramErrorStatus_v1_t()
     pynvml.nvmlDeviceGetSramEccErrorStatus(handle, ctypes.byref(status))
     yield c.GPU_SRAM_THRESHOLD_EXCEEDED, {}, int(bool(status.bThresholdExceeded))
@@ -94,7 +94,7 @@ def sram(handle: Handle) -> Values:
 
 @reader
 def remap_banks(handle: Handle) -> Values:
-    """Banks by what they have left."""
+    """Yield the memory banks by spare rows remaining."""
     histogram = _Histogram()
     call("nvmlDeviceGetRowRemapperHistogram", handle, ctypes.byref(histogram))
     for spare in _SPARE:
@@ -103,7 +103,7 @@ def remap_banks(handle: Handle) -> Values:
 
 @reader
 def margin(handle: Handle) -> Values:
-    """Degrees left to the thermal limit (driver 570 and later)."""
+    """Yield the margin to the thermal limit (driver 570 and later)."""
     answer = versioned(_Margin, 1)
     call("nvmlDeviceGetMarginTemperature", handle, ctypes.byref(answer))
     yield c.GPU_TEMPERATURE_MARGIN, {}, answer.degrees
@@ -111,7 +111,7 @@ def margin(handle: Handle) -> Values:
 
 @reader
 def thresholds(handle: Handle) -> Values:
-    """Absolute thresholds, which newer GPUs replace by margins."""
+    """Yield the temperature thresholds, which newer GPUs replace by margins."""
     for number, threshold in enumerate(THRESHOLDS):
         degrees = pynvml.nvmlDeviceGetTemperatureThreshold(handle, number)
         yield c.GPU_TEMPERATURE_THRESHOLD, {"threshold": threshold}, degrees
@@ -119,7 +119,7 @@ def thresholds(handle: Handle) -> Values:
 
 @reader
 def fabric(handle: Handle) -> Values:
-    """State of the NVSwitch fabric; nothing where there is none. A driver knows the structure up to its own version."""
+    """Yield the state of the NVSwitch fabric, if there is one. A driver accepts structures up to its own version."""
     for layout, version in ((_Fabric3, 3), (_Fabric, 2)):
         answer = versioned(layout, version)
         try:

@@ -1,4 +1,4 @@
-"""MIG: a GPU split into instances, each with memory and shares of its own."""
+"""MIG instances of a GPU, each with its own memory and compute."""
 
 from collections.abc import Iterator
 
@@ -22,13 +22,13 @@ RATIOS = {
 
 @reader_per_gpu
 class Mig:
-    """The instances of one GPU. Windows are kept by UUID: the numbers of instances are given again after a new split."""
+    """Reads the instances of one GPU. Windows are stored by UUID, because instance numbers are reused."""
 
     def __init__(self, _driver: Driver) -> None:
         self._windows: dict[str, Window] = {}
 
     def __call__(self, handle: Handle) -> Values:
-        """Whether the GPU is split, and into what."""
+        """Yield whether MIG is enabled, and the instances."""
         enabled = pynvml.nvmlDeviceGetMigMode(handle)[0] == pynvml.NVML_DEVICE_MIG_ENABLE
         yield c.GPU_MIG_ENABLED, {}, int(enabled)
         seen = set()
@@ -38,8 +38,8 @@ class Mig:
             own = {"mig_uuid": uuid}
             name = text(pynvml.nvmlDeviceGetName(instance))
             yield c.GPU_MIG_INFO, {**own, "gpu_instance": str(number), "name": name}, 1
-            yield from _if_there(_memory(instance, own))
-            yield from _if_there(self._ratios(handle, number, own))
+            yield from _available(_memory(instance, own))
+            yield from _available(self._ratios(handle, number, own))
         for uuid in self._windows.keys() - seen:
             self._windows.pop(uuid).close()
 
@@ -54,7 +54,7 @@ class Mig:
 
 
 def _instances(handle: Handle) -> Iterator[Handle]:
-    """Places without an instance are NOT_FOUND."""
+    """Yield the instances. Indexes without one return NOT_FOUND."""
     for place in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
         try:
             yield pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
@@ -64,14 +64,14 @@ def _instances(handle: Handle) -> Iterator[Handle]:
 
 
 def _memory(instance: Handle, own: dict[str, str]) -> Values:
-    """Memory of an instance; compute instances of one GPU instance share it, and each is told the whole."""
+    """Yield an instance's memory. Compute instances of one GPU instance share it, and each reports all of it."""
     memory = pynvml.nvmlDeviceGetMemoryInfo(instance, pynvml.nvmlMemory_v2)
     yield c.GPU_MIG_MEMORY_TOTAL, own, memory.total
     yield c.GPU_MIG_MEMORY_USED, own, memory.used
 
 
-def _if_there(values: Values) -> Values:
-    """One instance's number that cannot be had must not cost those of the others."""
+def _available(values: Values) -> Values:
+    """Yield the values up to an error, which must not affect other instances."""
     try:
         yield from values
     except pynvml.NVMLError as error:

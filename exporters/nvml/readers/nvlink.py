@@ -1,4 +1,4 @@
-"""NVLinks one by one: state and errors, and the bytes of all together."""
+"""NVLinks: state and errors per link, and the bytes of all links."""
 
 import ctypes
 from collections.abc import Callable
@@ -34,14 +34,14 @@ _TOTAL_KIB = {c.GPU_NVLINK_TRANSMITTED: 138, c.GPU_NVLINK_RECEIVED: 139}
 
 @reader_per_gpu
 class NvLinks:
-    """The links of one GPU. What their generation can tell is found at the first read."""
+    """Reads the links of one GPU. The first read detects which counters their generation has."""
 
     def __init__(self, _driver: Driver) -> None:
         self._count: int | None = None
         self._errors: Callable[[Handle, list[int]], Values] | None = None
 
     def __call__(self, handle: Handle) -> Values:
-        """State of each link, errors of each active one, bytes of all; nothing on a GPU without NVLink."""
+        """Yield the state of each link, the errors of each active link, and the bytes of all; nothing without NVLink."""
         if self._count is None:
             self._count = int(field_values(handle, ((LINK_COUNT, 0),))[0] or 0)
         if not self._count:
@@ -70,7 +70,7 @@ def _errors_for(handle: Handle, link: int) -> Callable[[Handle, list[int]], Valu
 
 
 def _counter_errors(handle: Handle, links: list[int]) -> Values:
-    # 72 calls a GPU are half of what it takes to read one: everything around the call is made once.
+    # 72 calls per GPU are half of the time to read it, so the call is prepared once.
     read, count = function(_COUNTER), ctypes.c_ulonglong()
     into = ctypes.byref(count)
     for link in links:
@@ -94,7 +94,7 @@ def _labels(link: int, kind: str = "") -> dict[str, str]:
 
 
 def _bytes(handle: Handle, links: list[int]) -> Values:
-    """The driver's sum in KiB, else (NVLink 5) the sum of the links' bytes: of all active links or of none."""
+    """Yield the driver's sum in KiB, else (NVLink 5) the sum over all active links, if every one reports."""
     totals = field_values(handle, tuple((number, ALL_LINKS) for number in _TOTAL_KIB.values()))
     for metric, total in zip(_TOTAL_KIB, totals, strict=True):
         if total is not None:

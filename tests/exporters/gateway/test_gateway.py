@@ -179,7 +179,7 @@ def test_a_fault_in_the_counting_is_said_once_and_the_answer_goes_on(
     edge.ask()
     assert len([message for message in edge.sent if message["type"] == "http.response.body"]) == 4
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith("gateway: a request is not counted: ")
+    assert line.startswith("gateway: request not counted: ")
 
 
 def test_a_tenant_function_that_raises_costs_the_count_and_not_the_request() -> None:

@@ -169,7 +169,7 @@ def test_a_code_that_nobody_knows_is_a_number_and_never_a_call_into_the_driver(
     fake.lose(0, 4711)  # the fake's nvmlErrorString aborts the process, as str() of this error would
     node.scrape()
     assert node.up() == [0, *[1] * 7]
-    assert "an unknown code (4711)" in caplog.text
+    assert "unknown code (4711)" in caplog.text
 
 
 def test_a_driver_too_old_for_some_symbols_gives_the_rest(
@@ -204,7 +204,7 @@ def test_a_machine_without_nvml_is_told_so_in_one_line(
     assert node.success() == 0
     assert node.up() == []
     assert [record.getMessage() for record in caplog.records] == [
-        "collector nvml: NVML library libnvidia-ml.so.1 not found: install the NVIDIA driver or start with --no-gpu"
+        "collector nvml: NVML library libnvidia-ml.so.1 not found. Install the NVIDIA driver, or start with --no-gpu."
     ]
 
 

@@ -153,7 +153,7 @@ def test_another_gpu_in_a_lost_ones_place_ends_the_wait_for_it(fake: FakeNvml, n
 
 @pytest.mark.parametrize(
     ("code", "advice"),
-    [(9, "driver is not loaded"), (18, "driver versions"), (999, "container"), (4, "NO_PERMISSION (4)")],
+    [(9, "driver isn't loaded"), (18, "driver versions"), (999, "container"), (4, "NO_PERMISSION (4)")],
 )
 def test_a_library_that_does_not_start_is_explained_and_tried_again(
     fake: FakeNvml, node: Node, code: int, advice: str, caplog: pytest.LogCaptureFixture

@@ -1,4 +1,4 @@
-"""What the demo fleet says: questions and answers of the OpenAI API, in as far as a load tool or a probe needs them."""
+"""The demo fleet's requests and responses: the parts of the OpenAI API that a load tool or a probe needs."""
 
 import asyncio
 import time
@@ -11,21 +11,21 @@ from plimsoll.compose.demo.fleet import MAX_MODEL_LEN
 from plimsoll.compose.demo.traffic import Call, Profile
 
 CHAT = "/v1/chat/completions"
-# The answer's tokens, one word each, over and over.
+# The response's tokens, one word each, repeated.
 WORDS = ("These", "words", "come", "from", "a", "simulated", "engine.")
-CHARACTERS_PER_TOKEN = 4  # a usual estimate for English
+CHARACTERS_PER_TOKEN = 4  # a common estimate for English
 
 
-class RefusalError(Exception):
-    """A question that is answered with 4xx; `status` is that of HTTP."""
+class RejectedError(Exception):
+    """A request rejected with 4xx; `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
 
 
-class Ask(msgspec.Struct):
-    """What is read of a question; whatever else a client sends changes nothing."""
+class ChatRequest(msgspec.Struct):
+    """The fields of a request that have an effect; others are ignored."""
 
     model: str
     prompt: str | list[int] = ""
@@ -38,7 +38,7 @@ class Ask(msgspec.Struct):
 
     @property
     def wants_usage(self) -> bool:
-        """Whether a stream shall end with the numbers of tokens."""
+        """Whether a stream ends with the token counts."""
         return bool((self.stream_options or {}).get("include_usage"))
 
     @property
@@ -53,25 +53,25 @@ class Ask(msgspec.Struct):
         )
 
 
-def read(body: bytes, model: str) -> Ask:
-    """Read a question to a model; raises RefusalError."""
+def read(body: bytes, model: str) -> ChatRequest:
+    """Parse a request to a model; raises RejectedError."""
     try:
-        ask = msgspec.json.decode(body, type=Ask)
+        ask = msgspec.json.decode(body, type=ChatRequest)
     except msgspec.DecodeError as error:
-        raise RefusalError(400, str(error)) from error
+        raise RejectedError(400, str(error)) from error
     if ask.model != model:
-        raise RefusalError(404, f"The model `{ask.model}` does not exist.")
+        raise RejectedError(404, f"The model `{ask.model}` does not exist.")
     return ask
 
 
-def call(ask: Ask, path: str, arrival: float, profile: Profile, random: Random) -> Call:
-    """Make the call to the engine; raises RefusalError for one that is longer than the model's context.
+def call(ask: ChatRequest, path: str, arrival: float, profile: Profile, random: Random) -> Call:
+    """Build the call to the engine; raises RejectedError if it exceeds the model's context.
 
     As from a model, an answer's length is its own affair, up to the number of tokens asked for (which `ignore_eos` makes sure of).
     """
     limit = ask.max_completion_tokens or ask.max_tokens or (profile.max_tokens if path == CHAT else 16)
     if ask.prompt_tokens + limit > MAX_MODEL_LEN:
-        raise RefusalError(
+        raise RejectedError(
             400,
             f"This model's maximum context length is {MAX_MODEL_LEN} tokens, {ask.prompt_tokens} + {limit} were asked for.",
         )
@@ -79,8 +79,8 @@ def call(ask: Ask, path: str, arrival: float, profile: Profile, random: Random) 
     return Call(arrival, ask.prompt_tokens, output, max_tokens=limit, handler=path)
 
 
-class Answer:
-    """The tokens of one call as they come, and the objects that carry them."""
+class Generation:
+    """The tokens of one call as they are generated, and the objects that contain them."""
 
     def __init__(self, call: Call, model: str, number: int) -> None:
         self.call = call
@@ -100,17 +100,17 @@ class Answer:
         self._news.set()
 
     def stop(self) -> None:
-        """End the answer before its last token: the server is going down."""
+        """End the response before its last token: the server is shutting down."""
         self.stopped = True
         self._news.set()
 
     async def news(self) -> None:
-        """Wait until there may be more tokens, or none will come any more."""
+        """Wait until more tokens may be available, or the response ended."""
         await self._news.wait()
         self._news.clear()
 
     async def end(self) -> None:
-        """Wait until there are all tokens, or no more will come."""
+        """Wait until all tokens are available, or the response ended."""
         while self.tokens < self.call.output and not self.stopped:
             await self.news()
 
@@ -122,11 +122,11 @@ class Answer:
         return self._object(".chunk", [{"index": 0, **text, "finish_reason": self.call.reason if last else None}])
 
     def totals(self) -> dict[str, Any]:
-        """Return the event that ends a stream whose client wants to know the numbers of tokens."""
+        """Return the last event of a stream whose client requested the token counts."""
         return self._object(".chunk", []) | {"usage": self._usage()}
 
     def whole(self) -> dict[str, Any]:
-        """Return the answer in one piece."""
+        """Return the complete response."""
         text = "".join(map(_word, range(self.tokens)))
         content = {"message": {"role": "assistant", "content": text}} if self._chat else {"text": text}
         return self._object("", [{"index": 0, **content, "finish_reason": self.call.reason}]) | {"usage": self._usage()}

@@ -147,7 +147,7 @@ def test_a_full_disk_costs_the_file_and_not_the_count(tmp_path: Path, caplog: py
     memory.xid("GPU-a", 79, 1.0)
     values = {p.labels["xid"]: p.value for p in memory.points() if p.metric is c.GPU_XID_ERRORS}
     assert values["79"] == 1
-    assert "cannot be written" in caplog.text
+    assert "not writable" in caplog.text
 
 
 def test_the_severity_table_is_complete_and_pages_for_what_takes_a_gpu_away() -> None:

@@ -1,4 +1,4 @@
-"""A simulated replica's metrics page: the families that vLLM 0.32 serves, by the client library that vLLM uses.
+"""A simulated replica's metrics: the families that vLLM 0.32 exposes, by the client library that vLLM uses.
 
 Names, labels and default bounds as on the page of a real 0.32.0. What the model has no notion of (KV connectors,
 multi-modal input, prompts that share a prefix) stays 0, as on a server that has none of it.
@@ -21,7 +21,7 @@ HELP = "Simulated counterpart of vLLM's metric of this name."
 RANK = ("engine", "model_name")
 Labelled = tuple[str, tuple[str, ...]]
 M = TypeVar("M", Counter, Gauge)
-# Counter -> its further label and that label's values, all of which vLLM writes from the start.
+# Counter -> its extra label and the label's values, which vLLM all exposes from the start.
 COUNTERS: dict[str, Labelled] = {
     **dict.fromkeys(
         (
@@ -42,9 +42,9 @@ GAUGES: dict[str, Labelled] = {
     "vllm:num_requests_waiting_by_reason": ("reason", ("capacity", "deferred")),
     "vllm:engine_sleep_state": ("sleep_state", ("awake", "weights_offloaded", "discard_all")),
 }
-# 1, 2, 5, 10, ... up to the longest context, as vLLM builds them.
+# 1, 2, 5, 10, ... up to the maximum context, as in vLLM.
 LENGTHS = tuple(float(digit * 10**power) for power in range(5) for digit in (1, 2, 5))[:-1]
-# Histogram -> the family whose bounds it has, in seconds, or bounds of its own.
+# Histogram -> the family whose bounds it uses, in seconds, or its own bounds.
 HISTOGRAMS: dict[str, str | Sequence[float]] = {
     "vllm:time_to_first_token_seconds": "time_to_first_token",
     "vllm:inter_token_latency_seconds": "inter_token_latency",
@@ -71,10 +71,10 @@ HISTOGRAMS: dict[str, str | Sequence[float]] = {
 
 
 class Tally(Histogram):
-    """A histogram that takes equal observations at once: a batch of 200 gets its tokens at the same instant."""
+    """A histogram that adds equal observations in one call: a batch of 200 gets its tokens simultaneously."""
 
     def observe_many(self, amount: float, times: int) -> None:
-        """Observe the same amount so many times."""
+        """Observe the same amount several times."""
         self._sum.inc(amount * times)
         bucket = self._buckets[bisect_left(self._upper_bounds, amount)]
         bucket.inc(times)
@@ -123,7 +123,7 @@ class Page:
         Gauge("vllm:cache_config_info", HELP, tuple(config), registry=self.registry).labels(**config).set(1)
 
     def _children(self, kind: type[M], families: dict[str, Labelled]) -> dict[tuple[str, str], M]:
-        """Make families with all their series; a series is found by its family's name and its further label's value."""
+        """Create families with all their series, keyed by the family's name and the extra label's value."""
         children = {}
         for name, (label, values) in families.items():
             family = kind(name, HELP, (*RANK, label) if label else RANK, registry=self.registry)
@@ -132,7 +132,7 @@ class Page:
         return children
 
     def _judged(self) -> dict[tuple[str, str], Counter]:
-        """Make what Plimsoll's plugin adds to vLLM's page: the objectives' outcomes, from the start."""
+        """Create the series of Plimsoll's vLLM plugin: the SLOs' outcomes, from the start."""
         metric = metrics.OBJECTIVE_REQUESTS
         family = Counter(metric.name, metric.help, (*RANK, "objective", "outcome"), registry=self.registry)
         return {
@@ -148,14 +148,14 @@ class Page:
         self._histograms[name].observe_many(amount, times)
 
     def set_state(self, running: int, waiting: int, blocks: int) -> None:
-        """Show what the scheduler holds: requests running and waiting, KV blocks in use."""
+        """Set the scheduler's state: requests running and waiting, KV blocks used."""
         self._gauges["vllm:num_requests_running", ""].set(running)
         self._gauges["vllm:num_requests_waiting", ""].set(waiting)
         self._gauges["vllm:num_requests_waiting_by_reason", "capacity"].set(waiting)
         self._gauges["vllm:kv_cache_usage_perc", ""].set(blocks / self._blocks)
 
     def add_step(self, step: Step) -> None:
-        """Count the tokens of a step that has ended, and the gaps that it put between them."""
+        """Count the tokens of a completed step, and their inter-token latencies."""
         for seconds in step.durations():
             self._observe("vllm:inter_token_latency_seconds", seconds, step.decodes)
         for request in step.resumed:
@@ -172,7 +172,7 @@ class Page:
         self._observe("vllm:iteration_tokens_total", step.decodes + firsts + started, step.count)
 
     def add_finished(self, call: Call) -> None:
-        """Count a request that got its last token, with its latencies as vLLM measures them."""
+        """Count a finished request, with its latencies as vLLM measures them."""
         times = (call.arrival, call.scheduled, call.first_token, call.finished)
         arrival, scheduled, first, last = (time or 0.0 for time in times)
         self._count("vllm:request_success", 1, call.reason)
@@ -199,5 +199,5 @@ class Page:
                 self._outcomes[objective.id, outcome].inc()
 
     def add_answer(self, handler: str, status: str) -> None:
-        """Count an HTTP answer when its last byte is out or its client has left; `status` is 2xx, 4xx or 5xx."""
+        """Count an HTTP response when it is complete or its client disconnected; `status` is 2xx, 4xx or 5xx."""
         self._http.labels(handler, "POST", status).inc()
