@@ -7,7 +7,7 @@ import pytest
 
 from plimsoll.dashboards import queries
 from plimsoll.slo import metrics as c
-from plimsoll.slo.metrics.recorded import SERVED
+from plimsoll.slo.metrics.recorded import LAST_INFO
 from promql import substitute
 from promtool import case, run_cases, series
 
@@ -23,7 +23,7 @@ def always(name: str, **labels: str) -> dict[str, str]:
 
 
 WORLD = [
-    *(always(SERVED, instance=instance, replica=replica, model="m") for replica, instance in REPLICAS.items()),
+    *(always(LAST_INFO, instance=instance, replica=replica, model="m") for replica, instance in REPLICAS.items()),
     *(
         always(c.GPU_ASSIGNMENT.name, instance=GPUS[uuid], uuid=uuid, replica=replica, model="m")
         for uuid, replica in ASSIGNED.items()
