@@ -34,7 +34,7 @@ def test_every_recorded_end_that_is_asked_for_is_recorded() -> None:
     asked = " ".join(query.expr for board in BOARDS.values() for query in panel_queries(board))
     names = set(re.findall(r"objective:[a-z0-9_]+:[a-z0-9_]+", asked))
     assert names <= RECORDED
-    assert {name for name in names if "at_best" in name} >= {
+    assert {name for name in names if "_bound" in name} >= {
         recorded.GOOD_UPPER_BOUND,
         recorded.burn_rate(3600, lower_bound=True),
     }
@@ -55,17 +55,18 @@ def test_both_ends_are_drawn_and_the_description_says_so(panel: str, end: str) -
     assert "the truth lies between them" in shown["description"]
 
 
-def test_what_pages_is_read_at_best_and_what_makes_a_ticket_is_not() -> None:
+def test_pages_read_the_lower_bound_and_tickets_do_not() -> None:
     (mine,) = [one for one in expressions("budgets.json", "Burn alerts due") if 'objective=~"chat-ttft"' in one]
     pages, tickets = (
         [part for part in mine.split(" or ") if f'"tier", "{severity}-' in part] for severity in ("page", "ticket")
     )
     assert (len(pages), len(tickets)) == (2, 2)
-    assert all(part.count("_at_best") == 2 for part in pages)
-    assert not any("_at_best" in part for part in tickets)
+    assert all(part.count("_lower_bound") == 2 for part in pages)
+    assert not any("_lower_bound" in part for part in tickets)
     now = expressions("oncall.json", "Burn rate now")
-    assert [one for one in now if "at_best" in one] == [one for one in now if one.count("chat-") == 1]
+    assert [one for one in now if "_lower_bound" in one] == [one for one in now if one.count("chat-") == 1]
 
 
 def test_without_one_nothing_of_it_is_drawn() -> None:
-    assert not any("at_best" in text for text in RENDERED.values())
+    bounds = ("_upper_bound", "_lower_bound")
+    assert not any(bound in text for bound in bounds for text in RENDERED.values())
