@@ -23,7 +23,7 @@ class Panel:
 
     @property
     def id(self) -> int:
-        """Return the panel's id in Grafana."""
+        """Panel ID, derived from the title."""
         return panel_id(self.title)
 
 
@@ -56,19 +56,19 @@ GPU_NVLINKS = Panel(GPU, "NVLinks down")
 
 
 def panel_id(title: str) -> int:
-    """Return the CRC-32 of the title as a positive 31-bit id, so that links survive a new layout."""
+    """Return a positive 31-bit ID that depends on the title only."""
     return (crc32(title.encode()) & 0x7FFFFFFF) or 1
 
 
 def dashboard_url(uid: str, base: str = GRAFANA_URL) -> str:
-    """Return the address of a dashboard. An empty base gives the path, for links inside Grafana."""
+    """Return the URL of a dashboard. An empty base gives the path, for links inside Grafana."""
     return f"{base}/d/{uid}"
 
 
 def panel_url(panel: Panel, base: str = GRAFANA_URL, **variables: str) -> str:
-    """Return the address of one panel, opened alone, with dashboard variables set. A value may be a Prometheus template.
+    """Return the URL of one panel with dashboard variables set. A value can be a Prometheus template.
 
-    Grafana 10.4 to 13 accept the plain number; 10.4 doesn't accept `panel-<id>`.
+    Grafana 10.4 to 13 accept the plain number; 10.4 does not support `panel-<id>`.
     """
     values = {f"var-{name}": value.replace(" ", "") for name, value in variables.items()}
     return f"{dashboard_url(panel.dashboard, base)}?{urlencode({'viewPanel': panel.id, **values}, safe='{}$.')}"
@@ -85,10 +85,10 @@ def runbooks_url(base: str = SERVICE_URL) -> str:
 
 
 def objective_page(objective: str, base: str = SERVICE_URL) -> str:
-    """Return the address of an SLO's page: status, pool state, and whether more nodes would help."""
+    """Return the URL of an SLO's page: status, causes of bad requests, and whether more nodes would help."""
     return f"{base}/slos/{objective}"
 
 
 def pool_page(pool: str, base: str = SERVICE_URL) -> str:
-    """Return the address of a pool's page: the recommendation and its evidence."""
+    """Return the URL of a pool's page: recommendation and evidence."""
     return f"{base}/pools/{pool}"

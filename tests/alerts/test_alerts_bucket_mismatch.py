@@ -1,4 +1,4 @@
-"""Rules of SLOs whose threshold is no bucket bound, run by the real promtool: what counts as good, and which severity fires."""
+"""Rules of SLOs whose threshold isn't a bucket boundary, run by the real promtool: what counts as good, and which severity fires."""
 
 from pathlib import Path
 from typing import Any

@@ -31,7 +31,7 @@ objectives:
   - {id: week, pool: chat, indicator: availability, target: 99%, window: 7d}
 """)
 ALL = [*SPEC.objectives, *OTHERS.objectives]
-TRAFFIC = 600.0  # requests a minute: so many that the low-traffic gate is open
+TRAFFIC = 600.0  # requests/min: enough to open the low-traffic gate
 # How often rules run in a test, by tier: promtool cannot hold more than 10,000 samples of one query.
 EVERY = {"page-fast": "1m", "page-slow": "2m", "ticket-fast": "5m", "ticket-slow": "5m"}
 
@@ -165,7 +165,7 @@ def test_no_tier_fires_without_requests_that_are_known_to_be_bad(objective: Obje
 
 
 @pytest.mark.parametrize("objective", [OTHERS.objective("low"), SPEC.objective("chat-e2e")], ids=lambda one: one.id)
-def test_a_total_outage_pages_when_the_printed_detection_time_says(objective: Objective, tmp_path: Path) -> None:
+def test_a_full_outage_pages_after_the_printed_detection_time(objective: Objective, tmp_path: Path) -> None:
     """At 90 % the workbook's factor would need 134 % bad requests; rules of that shape page after 3 h 30."""
     text, counting, tiers = rules(objective)
     seconds = tiers[0].detection_seconds(objective.budget_ratio, 1.0)

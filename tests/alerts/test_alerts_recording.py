@@ -67,7 +67,7 @@ def test_replicas_of_the_same_name_on_two_nodes_are_two(tmp_path: Path) -> None:
 
 def test_what_cannot_be_counted_is_unknown_and_neither_good_nor_bad(tmp_path: Path) -> None:
     cases = [
-        case("the limit is no bound of the histogram", ttft(R1, 100, b1p0=90), *unknown("quick")),
+        case("the threshold isn't a bucket boundary", ttft(R1, 100, b1p0=90), *unknown("quick")),
         case("another model's histogram", ttft(R1 | {"model": "other"}, 100, b0p5=70), *unknown("quick")),
         case("requests evaluated by another objective", evaluated(R1, "slower", 5, 5), *unknown("quick")),
         case("nothing", [], *unknown("quick"), *unknown("up")),
@@ -88,7 +88,7 @@ def test_requests_of_a_single_token_have_no_time_per_token(tmp_path: Path) -> No
     run_cases(tmp_path, render(SPEC)["objectives.rules.yml"], cases)
 
 
-def test_availability_counts_failed_refused_and_given_up_while_queued(tmp_path: Path) -> None:
+def test_availability_counts_failed_rejected_and_abandoned_while_queued(tmp_path: Path) -> None:
     served = [count(FINISHED.name, R1, 80, reason="stop"), count(FINISHED.name, R1, 10, reason="length")]
     bad = [
         count(FINISHED.name, R1, 1, reason="error"),
@@ -104,7 +104,7 @@ def test_availability_counts_failed_refused_and_given_up_while_queued(tmp_path: 
 
 
 def test_windows_are_weighted_by_requests_and_bad_ones_are_counted(tmp_path: Path) -> None:
-    """A busy bad quarter of an hour outweighs an idle good one: 600 bad of 600, then 12 good; a mean of ratios says 50 %."""
+    """A busy bad quarter of an hour outweighs an idle good one: 600 bad of 600, then 12 good; a mean of ratios would be 50 %."""
     name, labels = OBJECTIVE_REQUESTS.name, R1 | {"objective": "quick"}
     given = [
         {

@@ -191,9 +191,9 @@ def test_one_cause_is_one_page_that_shows_the_user_impact(tmp_path: Path) -> Non
     shown = sorted((one["alertname"], one.get("tier", one["severity"])) for one in active)
     assert shown == [
         ("LLMKVCacheUsageHigh", "page"),
+        ("LLMReplicaDown", "page"),
         ("PlimsollIngestLagHigh", "ticket"),
         ("SLOErrorBudgetBurn", "page-fast"),
-        ("LLMReplicaDown", "page"),
     ]
     assert [event["payload"]["summary"] for event in pagerduty.events] == [
         "chat-70b: summary of SLOErrorBudgetBurn page-fast (3 alerts)"
@@ -225,8 +225,8 @@ def test_an_excluded_pool_is_muted_and_no_other(tmp_path: Path) -> None:
         wait_for(lambda: len(pagerduty.events) == 2, "two pages")
         muted = [one["labels"] for one in alertmanager.alerts() if one["status"]["inhibitedBy"]]
     assert sorted((one["alertname"], one["pool"]) for one in muted) == [
-        ("LLMQueueGrowing", "chat-70b"),
         ("LLMQueueDepthHigh", "chat-70b"),
+        ("LLMQueueGrowing", "chat-70b"),
     ]
     assert {event["payload"]["class"] for event in pagerduty.events} == {"LLMQueueDepthHigh", "PlimsollExporterDown"}
     assert not any("chat-70b" in event["payload"]["summary"] for event in pagerduty.events)

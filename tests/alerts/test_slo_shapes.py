@@ -53,7 +53,7 @@ def share(expr: str, at: float, value: float) -> dict[str, Any]:
 
 
 def test_a_bad_hour_at_the_peak_weighs_by_its_requests(tmp_path: Path) -> None:
-    """Half of 72,000 requests fail in an hour at the peak, none of 9,000 in five quiet ones: 44 %. A mean of ratios says 9 %."""
+    """Half of 72,000 requests fail in an hour at the peak, none of 9,000 in five quiet ones: 44 %. A mean of ratios would be 9 %."""
     day = requests(COUNTING, (60, 600, 600), (300, 30, 0))
     checks = (share(OUR_6_HOURS, 359, 0.44), share(THEIR_28_DAYS, 359, 0.09))
     run_cases(tmp_path, rules(), [case("peak", day, *checks)])
@@ -76,7 +76,7 @@ def test_a_total_outage_at_90_percent_pages_within_the_hour_and_not_after_three(
     run_cases(tmp_path, rules(), [case("outage", outage, *checks)])
 
 
-def test_one_failed_request_of_ten_an_hour_wakes_nobody(tmp_path: Path) -> None:
+def test_one_failed_request_of_ten_per_hour_does_not_page(tmp_path: Path) -> None:
     night = requests(COUNTING, (360, 1 / 6, 0), (1, 0, 1), (30, 1 / 6, 0))
     checks = (
         fires(364, **page("SlothBurn", sloth_id="high")),

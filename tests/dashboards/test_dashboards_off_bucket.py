@@ -16,7 +16,7 @@ from promql import Dashboard, panel_queries
 
 BRACKETED = load(OBJECTIVES.replace("id: chat-ttft, ", "id: chat-ttft, bucket_mismatch: bounds, "))
 # The recorded burn rate of confirmed bad requests, whichever window.
-CONFIRMED = re.compile(recorded.burn_rate(3600, True).removesuffix("1h"))
+CONFIRMED = re.compile(recorded.burn_rate(3600, lower_bound=True).removesuffix("1h"))
 BOARDS: dict[str, Dashboard] = {name: json.loads(text) for name, text in boards(BRACKETED).items()}
 RECORDED = {
     rule["record"]
@@ -36,7 +36,7 @@ def test_every_bound_that_a_dashboard_reads_is_recorded() -> None:
     text = " ".join(query.expr for board in BOARDS.values() for query in panel_queries(board))
     names = set(re.findall(r"objective:[a-z0-9_]+:[a-z0-9_]+", text))
     assert names <= RECORDED
-    assert names >= {recorded.GOOD_UPPER_BOUND, recorded.burn_rate(3600, True)}
+    assert names >= {recorded.GOOD_UPPER_BOUND, recorded.burn_rate(3600, lower_bound=True)}
 
 
 @pytest.mark.parametrize(
