@@ -22,9 +22,7 @@ def read_sloth(documents: Sequence[Document], reading: Reading) -> Conversion:
         root = document.root
         if root.at("version").use() != VERSION:
             root.use()
-            converted.losses.append(
-                Loss(root.at("version").where, f"document skipped: not Sloth {VERSION}")
-            )
+            converted.losses.append(Loss(root.at("version").where, f"document skipped: not Sloth {VERSION}"))
             continue
         for slo in root.at("slos").items():
             converted.convert(slo, lambda slo, root=root: _objective(root, slo, reading))  # type: ignore[misc]

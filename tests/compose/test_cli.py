@@ -134,5 +134,5 @@ def test_vllm_args_say_aside_which_brackets_they_close(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.count("\n") == 1  # a shell takes it as it is
     assert done.stderr == (
-        "chat-ttft: time_to_first_token <= 600ms is then counted exactly, and `bucket_mismatch: bounds` is not needed\n"
+        "chat-ttft: time_to_first_token <= 600ms is exact with these arguments. Remove bucket_mismatch: bounds.\n"
     )

@@ -213,9 +213,9 @@ def test_files_of_another_kind_are_refused_by_name(tmp_path: Path, open_ledger: 
 
     rejected(table.drop_columns(["total"]), "slots.parquet: lacks total: it is of another version")
     rejected(table.append_column("fair", table["total"]), "slots.parquet: has fair")
-    rejected(table.set_column(2, "good", table["source"]), "slots.parquet: is not a table of a ledger")
+    rejected(table.set_column(2, "good", table["source"]), "slots.parquet: isn't a table of a ledger")
     (folder / "slots.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(ImportConflictError, match=r"slots.parquet: is not a table of a ledger"):
+    with pytest.raises(ImportConflictError, match=r"slots.parquet: isn't a table of a ledger"):
         import_ledger(fresh.engine, folder)
     (folder / "strange.parquet").touch()
     with pytest.raises(ImportConflictError, match="has strange; the tables of a ledger are audit, "):
@@ -233,7 +233,7 @@ def test_the_commands_say_what_they_did_and_what_is_in_the_way(
         said = capsys.readouterr()
         return status, said.out + said.err
 
-    assert ran("export", "--db", url, "--out", str(out)) == (2, f"plimsoll: --db {url}: there is no such file\n")
+    assert ran("export", "--db", url, "--out", str(out)) == (2, f"plimsoll: --db {url}: no such file. Check the path.\n")
     assert not (tmp_path / "ledger.db").exists()
     lived_in(open_ledger(url))
     status, said = ran("export", "--db", url, "--out", str(out))
