@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.ledger.evaluation import evaluate_tenants
-from plimsoll.slo.ledger.tenants import MOST, OTHER
+from plimsoll.slo.ledger.tenants import MAX_TENANTS, OTHER
 from plimsoll.slo.service.http.parameters import NEXT, At, as_far_as_kept, link, moment, of_objective
 from plimsoll.slo.service.http.problems import READING
 from plimsoll.slo.service.state import Service
@@ -87,7 +87,7 @@ def add(api: APIRouter, service: Service) -> None:
             coverage=whole.coverage,
             all=AtGateways.model_validate(_fields(whole)),
             tenants=[TenantOut.model_validate({"tenant": tenant, **_fields(budget)}) for tenant, budget in page],
-            most=MOST,
+            most=MAX_TENANTS,
             next=link(f"/api/v1/slos/{objective}/tenants", **more) if more else None,
         )
 
