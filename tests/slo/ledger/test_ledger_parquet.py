@@ -160,7 +160,7 @@ def test_a_row_that_says_something_else_stops_the_import_and_changes_nothing(
     with pytest.raises(ImportConflictError) as error:
         import_ledger(second.engine, folder)
     assert named in str(error.value)
-    assert str(error.value).endswith("Nothing was imported")
+    assert str(error.value).endswith("Nothing was imported.")
     assert rows(second) == before
 
 
