@@ -244,6 +244,6 @@ def test_goodput_is_not_kept_by_tenant_and_per_is_no_part_of_what_is_counted() -
     ):
         load(SPEC_TEXT + goodput)
     lost = [str(loss) for loss in write_openslo(SPEC)[1]]
-    assert sum("one budget, not one for each tenant" in one for one in lost) == 2
+    assert sum("one error budget, not one per tenant" in one for one in lost) == 2
     plain: Spec = load(SPEC_TEXT + MORE.replace(", group_by: tenant", ""))
     assert [one.spec_hash for one in plain.objectives] == [one.spec_hash for one in SPEC.objectives]
