@@ -25,9 +25,7 @@ EACH = "instance, replica"
 
 def pool_warnings(spec: Spec, pool: Pool) -> list[Alert]:
     """List a pool's early warnings."""
-    near = [
-        _near_limit(one, pool) for one in spec.objectives if one.pool == pool.name and one.indicator.latency
-    ]
+    near = [_near_limit(one, pool) for one in spec.objectives if one.pool == pool.name and one.indicator.latency]
     at_most = [_at_maximum(pool)] if pool.nodes.min < pool.nodes.max else []
     return [
         _queue_growing(pool),

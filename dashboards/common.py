@@ -168,7 +168,9 @@ def both_ends(spec: Spec, at_best: str) -> tuple[list[Query], str]:
 
 def limits(spec: Spec, latency: str) -> Sequence[float]:
     """Limits in seconds that the objectives set on a latency, each once."""
-    return sorted({float(one.indicator.thresholds[latency]) for one in spec.objectives if latency in one.indicator.thresholds})
+    return sorted(
+        {float(one.indicator.thresholds[latency]) for one in spec.objectives if latency in one.indicator.thresholds}
+    )
 
 
 def of_model(spec: Spec) -> str:

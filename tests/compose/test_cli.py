@@ -38,7 +38,7 @@ def test_a_wrong_objectives_file_is_one_line_with_file_field_and_fix(tmp_path: P
         ["up", "--objectives", str(wrong), "--data", str(tmp_path / "data")],
     ):
         line = rejected(command)
-        assert f"{wrong}: objectives[3].target: 99.9 is not a share; write a percentage" in line
+        assert f"{wrong}: objectives[3].target: 99.9 isn't a percentage above 0% and below 100%." in line
     assert not (tmp_path / "out").exists()
     assert "No such file" in rejected(["check", "--objectives", str(tmp_path / "none.yaml")])
 
@@ -100,7 +100,7 @@ def test_check_says_when_an_incident_would_be_noticed(tmp_path: Path) -> None:
     status, text = said("check", "--objectives", str(file))
     assert status == 0
     assert (
-        "objective chat-ttft: 10% bad: no page, ticket after 33.6 h; 50% bad: page after 3.4 h; 100% bad: page after 40 min"
+        "SLO chat-ttft: 10% bad: no page, ticket after 33.6 h; 50% bad: page after 3.4 h; 100% bad: page after 40 min"
         in text
     )
     file.write_text(GOOD.replace("600ms}, target: 95%", "600ms}, target: 90%", 1))
