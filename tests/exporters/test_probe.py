@@ -133,7 +133,7 @@ def test_bad_input_is_refused_in_one_line() -> None:
     assert "give --probe-model NAME" in rejected(["export", "--no-gpu", "--probe", "http://a:1"])
     common = ["export", "--no-gpu", "--probe", "http://a:1", "--probe-model", "m"]
     assert "--probe-every: probes cost tokens; write 5s or more" in rejected([*common, "--probe-every", "1s"])
-    assert "--probe-every: 'often' is not a duration" in rejected([*common, "--probe-every", "often"])
+    assert "--probe-every: 'often' isn't a duration" in rejected([*common, "--probe-every", "often"])
     assert "--probe: a:1 is given 2 times" in rejected([*common, "--probe", "http://a:1"])
     assert "URL ftp://x: not the address of a server" in rejected(["probe", "ftp://x", "--model", "m"])
     assert "2 to 64 tokens" in rejected(["probe", "http://a:1", "--model", "m", "--max-tokens", "100000"])
