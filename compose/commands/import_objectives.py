@@ -1,4 +1,4 @@
-"""`plimsoll import`: objectives from a file of Sloth, Pyrra or OpenSLO: YAML on stdout, what was lost on stderr."""
+"""`plimsoll import`: convert SLOs from Sloth, Pyrra, or OpenSLO: YAML on stdout, losses on stderr."""
 
 import argparse
 import sys
@@ -26,35 +26,35 @@ READERS: dict[str, Callable[[Sequence[Document], Reading], Conversion]] = {
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
     about = (
-        "Queries on the metrics of vLLM and other engines, or on Plimsoll's own, become indicators. Whatever cannot be carried is "
-        "listed on stderr: its path in the file, and why. Exit status 1 where no objective could be carried."
+        "Queries on the metrics of vLLM and other engines, or on Plimsoll's own, become indicators. Whatever isn't converted is "
+        "listed on stderr with its path and the reason. Exit status 1 where no SLO was converted."
     )
-    parser = subparsers.add_parser("import", help="take objectives from Sloth, Pyrra or OpenSLO", description=about)
+    parser = subparsers.add_parser("import", help="convert SLOs from Sloth, Pyrra, or OpenSLO", description=about)
     parser.add_argument("format", choices=READERS, help="Sloth prometheus/v1, Pyrra v1alpha1 or OpenSLO v1")
     parser.add_argument("file", metavar="FILE", help="one or more YAML documents")
-    parser.add_argument("--model", metavar="NAME", help="the model of queries that name none")
+    parser.add_argument("--model", metavar="NAME", help="model of queries that name none")
     parser.add_argument(
         "--window",
         default="30d",
         metavar="TIME",
-        help="where the file has none, as Sloth's has not (default: %(default)s)",
+        help="window of SLOs that have none, such as Sloth's (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what was carried, and what was not."""
-    carried = READERS[args.format](_documents(args.file), Reading(names(), _window(args.window), args.model))
-    text = write(carried, f"From a file of {args.format}; `plimsoll check` says what is wrong with it.")
-    for loss in carried.losses:
-        print(f"lost: {loss.path}: {loss.why}", file=sys.stderr)
-    print(f"{args.file}: {len(carried.drafts)} objectives carried, {len(carried.losses)} losses", file=sys.stderr)
-    if not carried.drafts:
+    """Print the converted SLOs, and what was not converted."""
+    converted = READERS[args.format](_documents(args.file), Reading(names(), _window(args.window), args.model))
+    text = write(converted, f"Converted from {args.format}. Run `plimsoll check` on it.")
+    for loss in converted.losses:
+        print(f"not converted: {loss.path}: {loss.reason}", file=sys.stderr)
+    print(f"{args.file}: {len(converted.slos)} SLOs converted, {len(converted.losses)} losses", file=sys.stderr)
+    if not converted.slos:
         return 1
     try:
         load(text)
     except SpecError as error:
-        raise UserError(f"{args.file}: what was carried is no valid objectives file: {error}") from error
+        raise UserError(f"{args.file}: the result isn't a valid objectives file: {error}") from error
     print(text, end="")
     return 0
 
@@ -76,9 +76,9 @@ def _documents(path: str) -> list[Document]:
     try:
         return read_documents(Path(path).read_text(encoding="utf-8"))
     except InvalidYamlError as error:
-        raise UserError(f"{path}: not YAML: {error}") from error
+        raise UserError(f"{path}: not YAML: {error}. Fix the syntax.") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise UserError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _window(text: str) -> str:

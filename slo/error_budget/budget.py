@@ -1,7 +1,7 @@
 """Error budgets: pure functions of counted requests.
 
-Where a limit is no bucket bound, some requests may be good or not (`indeterminate`, plimsoll.slo.sli.bucket_bounds). Then everything is an interval: what it is
-with none of them good, and `at_best` with all of them. Nothing in between is ever told.
+Where a threshold isn't a bucket bound, some requests may be good or not (`indeterminate`, plimsoll.slo.sli.bucket_bounds). Then every
+figure is an interval: its value with none of them good, and `at_best` with all of them. Nothing in between is reported.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class RequestCounts:
 
     @property
     def bad(self) -> int:
-        """Requests that were not surely good."""
+        """Requests that aren't certainly good."""
         return self.total - self.good
 
     @property
@@ -115,7 +115,7 @@ def budget(
     excluded: RequestCounts = NOTHING,
     excluded_seconds: float = 0.0,
 ) -> Budget:
-    """Judge an objective: `counted` and `elapsed_seconds` for its window so far, `recent` for each of burn_windows.
+    """Evaluate an SLO: `counted` and `elapsed_seconds` for its window so far, `recent` for each of burn_windows.
 
     `excluded` and `excluded_seconds` are what of the window's requests and elapsed time is not counted.
     """
@@ -143,7 +143,7 @@ def _tier_burn(objective: Objective, tier: Tier, recent: Mapping[float, RequestC
 
 
 def _status(left: float | None, remaining_upper_bound: float | None, burns: tuple[TierBurn, ...]) -> Status:
-    """A budget that is spent, or not, depending on indeterminate requests, is unknown: neither spent nor kept."""
+    """A budget that is exhausted, or not, depending on indeterminate requests is unknown."""
     if left is None or remaining_upper_bound is None:
         return "unknown"
     if remaining_upper_bound <= 0:

@@ -1,8 +1,8 @@
-"""Burn-rate tiers: which rate of spending wakes whom. Factors are computed from fractions of the budget, never typed.
+"""Burn-rate alerts: which burn rate pages or opens a ticket. Factors are computed from fractions of the budget, never typed.
 
 Source of the fractions and windows: Google, The Site Reliability Workbook, chapter 5 "Alerting on SLOs", table 5-8
 (2 % in 1 h, 5 % in 6 h, 10 % in 3 d) and its Prometheus example (10 % in 1 d); a short window is 1/12 of the long one.
-For windows of two weeks and less the same fractions would make factors below 1 (alarm while the budget is kept), so
+For windows of two weeks and less the same fractions would make factors below 1 (alerts while the SLO is met), so
 larger ones are used: 8, 12.5, 20 and 42 % over a week.
 """
 
@@ -19,9 +19,9 @@ REACHABLE = 0.8
 # 14 % of a month's budget and would page on both page tiers: ten are no longer one user who tries again, three are not one slip.
 MIN_BAD: dict[Severity, int] = {"page": 10, "ticket": 3}
 
-# Of a has_bounds objective some requests are neither surely good nor surely bad (plimsoll.slo.sli.bucket_bounds). Nobody is woken for what may well be
-# good: a page counts what is bad at best. A ticket counts all that is not surely good, for missing is never good; by day
-# somebody looks, and gives the histogram the bound. Requests of a real outage lie beyond every bound: those still page.
+# With bounds, some requests are neither confirmed good nor confirmed bad (plimsoll.slo.sli.bucket_bounds). A page must not fire for
+# requests that may be good: it uses the lower bound of the burn rate. A ticket uses the upper bound, for missing is never good; its fix
+# is a bucket bound at the threshold. Requests of a real outage lie beyond every bound: those still page.
 AT_BEST: dict[Severity, bool] = {"page": True, "ticket": False}
 
 
@@ -74,7 +74,7 @@ class Tier:
 def tiers(window: float, budget_ratio: float) -> tuple[Tier, ...]:
     """Compute the tiers of an objective with `window` seconds and `budget_ratio` = 1 - target.
 
-    A tier whose threshold exceeds REACHABLE could hardly ever fire (factor x (1 - target) >= 1 never can): it keeps its
+    A tier whose threshold exceeds REACHABLE can hardly ever fire (factor x (1 - target) >= 1 never can): it keeps its
     windows and gets the largest factor that can. A tier that looks back as far as the objective itself is left out.
     """
     rows = [row for row in (TABLE if window > 14 * DAY else WEEK_TABLE) if row.long < window]

@@ -1,6 +1,6 @@
-"""Time that is not counted: maintenance, load tests, warm-up. Pure functions; who keeps exclusions is not known here.
+"""Time that isn't counted: maintenance, load tests, warm-up. Pure functions; the ledger stores exclusions.
 
-An exclusion takes out every slot that it touches, whole: a slot's requests cannot be parted. What it takes out burns no
+An exclusion takes out every slot that it touches, whole: a slot's requests can't be split. What it takes out burns no
 budget and counts neither as observed nor as unknown; it is shown beside what is counted.
 """
 
@@ -17,7 +17,7 @@ Stretch = tuple[int, int]  # slots from the first (included) to the second (not 
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """What is excluded (one objective, one pool, or everything), from when to when in Unix seconds, by whom and why.
+    """What is excluded (one objective, one pool, or everything), from when to when in Unix seconds, who created it and the reason.
 
     `id` and `created_at` are None for an exclusion of the objectives file.
     """
@@ -34,7 +34,7 @@ class Exclusion:
 
     @property
     def origin(self) -> Literal["file", "api"]:
-        """Where it stands: in the objectives file, or in the ledger, put there through the API."""
+        """Where it comes from: the objectives file, or the API (stored in the ledger)."""
         return "file" if self.id is None else "api"
 
     def covers(self, objective: Objective) -> bool:

@@ -19,17 +19,15 @@ _PERIODS = {"week": "1w", "month": "1M", "quarter": "1Q"}
 
 
 def write_openslo(spec: Spec) -> tuple[str, list[Loss]]:
-    """Write the documents of one file, with what OpenSLO has no room for."""
-    losses = [
-        Loss(f"exclusions[{index}]", "OpenSLO has no time that is not counted") for index in range(len(spec.exclusions))
-    ]
+    """Write the documents of one file, and what OpenSLO can't hold."""
+    losses = [Loss(f"exclusions[{index}]", "OpenSLO has no exclusions") for index in range(len(spec.exclusions))]
     documents = [_service(pool) for pool in spec.pools]
     for index, objective in enumerate(spec.objectives):
         where = f"objectives[{index}]"
         if objective.window.seconds % MINUTE:
-            losses.append(Loss(f"{where}.window", "not carried: OpenSLO's durations are whole minutes"))
+            losses.append(Loss(f"{where}.window", "SLO skipped: OpenSLO's durations are whole minutes"))
             continue
-        losses.append(Loss(where, "burn-rate tiers need two windows each; an AlertPolicy of OpenSLO has one condition"))
+        losses.append(Loss(where, "burn-rate alerts need two windows each; an OpenSLO AlertPolicy has one condition"))
         if loss := objective.indicator.openslo_loss:
             losses.append(Loss(f"{where}.indicator", loss))
         if objective.group_by:
@@ -44,8 +42,8 @@ def _document(kind: str, name: str, annotations: dict[str, str], spec: dict[str,
 
 
 def _service(pool: Pool) -> dict[str, Any]:
-    told = msgspec.to_builtins(pool, enc_hook=_text)
-    facts = {field: value for field, value in told.items() if field != "name" and value is not None}
+    fields = msgspec.to_builtins(pool, enc_hook=_text)
+    facts = {field: value for field, value in fields.items() if field != "name" and value is not None}
     return _document("Service", pool.name, {POOL: json.dumps(facts)}, {"description": f"Serves {pool.model}"})
 
 
@@ -59,7 +57,7 @@ def _slo(objective: Objective, pool: Pool) -> dict[str, Any]:
         annotations[INDICATOR] = json.dumps({"indicator": objective.indicator.to_file(), "model": pool.model})
     if objective.bucket_mismatch != "unknown":
         annotations[BUCKET_MISMATCH] = objective.bucket_mismatch
-    way = countings(objective, pool)[-1]  # what anybody with our page can read: the plugin is not everywhere
+    way = countings(objective, pool)[-1]  # what every exporter has: the plugin isn't everywhere
     counting = way.exact if isinstance(way, Near) else way
     spec = {
         "description": f"{percent_text(objective.target)} of the requests of {pool.name}: {objective.indicator}",

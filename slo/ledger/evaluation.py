@@ -16,7 +16,7 @@ from plimsoll.slo.spec.window_bounds import bounds
 
 
 class PrunedDataError(Exception):
-    """The question needs slots that are no longer kept; `until` is the Unix time before which only hours are."""
+    """The evaluation needs slots that are pruned; `until` is the Unix time before which only hourly sums exist."""
 
     def __init__(self, until: float) -> None:
         super().__init__(until)
@@ -26,9 +26,9 @@ class PrunedDataError(Exception):
 def evaluate(
     ledger: Ledger, objectives: Sequence[Objective], exclusions: Sequence[Exclusion], now: float
 ) -> list[Budget]:
-    """Judge objectives at a moment, by the slots that the ledger holds today; in their order.
+    """Evaluate SLOs at a time, by the slots that the ledger holds now; in their order.
 
-    Raises PrunedDataError where a window would begin in the middle of an hour whose slots are gone.
+    Raises PrunedDataError where a window would begin in the middle of an hour whose slots are pruned.
     """
     groups: dict[tuple[Stretch, ...], list[Objective]] = defaultdict(list)
     for objective in objectives:
@@ -45,9 +45,9 @@ def evaluate(
 def evaluate_tenants(
     ledger: Ledger, objective: Objective, exclusions: Sequence[Exclusion], now: float
 ) -> tuple[Budget, dict[str, Budget]]:
-    """Judge an objective at a moment as its gateways saw it, and each tenant that asked for something in the window.
+    """Evaluate an SLO at a time as its gateways count it, and each tenant that sent a request in the window.
 
-    A tenant's window was watched for as long as its gateways were. Raises PrunedDataError.
+    A tenant's coverage is that of its gateways. Raises PrunedDataError.
     """
     excluded = stretches(exclusions, objective)
     edges, whole = _edges([objective], excluded, now), key(objective.id, None)

@@ -1,4 +1,4 @@
-"""Booking from a source into the ledger, up to now. Safe to interrupt and to repeat at any point."""
+"""Ingesting from a source into the ledger, up to now. Safe to interrupt and to repeat at any point."""
 
 from plimsoll.slo.calendar import SLOT, slot_of
 from plimsoll.slo.ledger.slots import Ledger
@@ -14,21 +14,21 @@ from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 from plimsoll.slo.usage import energy
 from plimsoll.slo.usage import slots as pool_usage
 
-CHUNK_SLOTS = 12  # an hour at a time, so that a long backfill holds little memory and each step of it is kept
-LATE = 900  # seconds: slots this young are booked again each time, for samples that arrive late
-LONGEST = 28 * 86400.0  # seconds that are caught up with for a pool without objectives
-FINAL_AFTER = LATE + MAX_GAP + SLOT  # seconds after which a slot has been booked for the last time
+CHUNK_SLOTS = 12  # an hour at a time, so that a long backfill holds little memory and each step of it is stored
+LATE = 900  # seconds: slots this young are recorded again each time, for samples that arrive late
+LONGEST = 28 * 86400.0  # seconds that are caught up with for a pool without SLOs
+FINAL_AFTER = LATE + MAX_GAP + SLOT  # seconds after which a slot has been recorded for the last time
 
 
 def ingest(spec: Spec, source: Source, ledger: Ledger, now: float) -> None:
-    """Book every slot from where each objective and pool stopped until `now`; raises SourceError when the source fails."""
+    """Record every slot from where each SLO and pool stopped until `now`; raises SourceError when the source fails."""
     done, pools_done = ledger.recorded_until(), pools_recorded_until(ledger.engine)
     for pool in spec.pools:
         objectives = [objective for objective in spec.objectives if objective.pool == pool.name]
         names = [objective.id for objective in objectives]
         names += [key(objective.id, None) for objective in objectives if objective.group_by]
         since: float = min([pools_done.get(pool.name, 0), *(done.get(name, 0) for name in names)])
-        if since > now:  # a clock that was ahead said what is final: go on from what is stored
+        if since > now:  # a clock that was ahead moved the mark too far: continue from what is stored
             last = ledger.last([objective.id for objective in objectives], now)
             since = min(last or 0, now - LATE - MAX_GAP)
         oldest = max((objective.window.seconds for objective in objectives), default=LONGEST)

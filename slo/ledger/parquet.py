@@ -1,6 +1,6 @@
 """The whole ledger as Parquet files, one per table, and back: to move it, to keep it, to look at it with other tools (extra `parquet`).
 
-An import adds what is missing and changes nothing: a row that is there already and says something else is a conflict, and then
+An import adds what is missing and changes nothing: a stored row that differs is a conflict, and then
 nothing of the import stays. Sums over hours and days are made again from the slots, except where those are pruned out.
 """
 
@@ -31,8 +31,8 @@ from plimsoll.slo.ledger.retention import pruned_until_in
 from plimsoll.slo.ledger.rollup import renew
 from plimsoll.slo.ledger.schema import metadata, rollups, scraped_samples, scraped_series, slots
 
-# Everything but raw samples, which are kept for hours only and are the source's, not the ledger's.
-KEPT = tuple(table for table in metadata.sorted_tables if table not in (scraped_samples, scraped_series))
+# Everything but raw samples, which are retained for hours only and belong to the source, not the ledger's.
+EXPORTED = tuple(table for table in metadata.sorted_tables if table not in (scraped_samples, scraped_series))
 FORWARD = "recorded_until"  # a mark that only moves on: two ledgers differ in it without contradiction, and the later one holds
 ADDED = {"indeterminate": 0}  # columns that an older export lacks, and what its rows meant
 ROWS = 50_000  # read and written at a time, so that a large ledger needs little memory
@@ -53,7 +53,7 @@ def export_ledger(engine: Engine, folder: Path) -> dict[str, int]:
     """Write every table into a folder, as they stood at one moment; return the number of rows of each."""
     isolation = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
     with engine.connect().execution_options(**isolation) as connection:
-        return {table.name: _export(connection, table, folder / f"{table.name}.parquet") for table in KEPT}
+        return {table.name: _export(connection, table, folder / f"{table.name}.parquet") for table in EXPORTED}
 
 
 def _export(connection: Connection, table: Table, path: Path) -> int:
@@ -79,16 +79,16 @@ def _type(column: Column[Any]) -> pa.DataType:
 def import_ledger(engine: Engine, folder: Path) -> dict[str, Taken]:
     """Add what is missing, in one transaction; raises ImportConflictError (nothing is changed then), OSError."""
     files = {path.stem: path for path in sorted(folder.glob("*.parquet"))}
-    known = {table.name for table in KEPT}
+    known = {table.name for table in EXPORTED}
     if not files or not set(files) <= known:
         strange = ", ".join(sorted(set(files) - known)) or "no Parquet file"
         raise ImportConflictError(f"{folder}: has {strange}; the tables of a ledger are {', '.join(sorted(known))}")
     with writing(engine) as connection:
         before, counts = pruned_until_in(connection), _counts(connection)
-        tables = [table for table in KEPT if table.name in files and table is not rollups]
+        tables = [table for table in EXPORTED if table.name in files and table is not rollups]
         rows = {table.name: _import(connection, table, files[table.name]) for table in tables}
         kept_since = max(before, pruned_until_in(connection))
-        if rollups.name in files:  # those of kept slots are made again
+        if rollups.name in files:  # those of stored slots are computed again
             rows[rollups.name] = _import(connection, rollups, files[rollups.name], rollups.c.start.name, kept_since)
         _renew(connection, kept_since)
         return {
@@ -97,7 +97,7 @@ def import_ledger(engine: Engine, folder: Path) -> dict[str, Taken]:
 
 
 def _counts(connection: Connection) -> dict[str, int]:
-    return {table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in KEPT}
+    return {table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in EXPORTED}
 
 
 def _import(connection: Connection, table: Table, path: Path, column: str = "", below: float = 0.0) -> int:
@@ -128,10 +128,10 @@ def _read(table: Table, path: Path) -> Iterator[list[dict[str, Any]]]:
             strange = names - set(schema.names)
             missing = {field.name for field in schema if not field.nullable} - names - ADDED.keys()
             if strange or missing:
-                said = [f"has {', '.join(sorted(strange))}"] if strange else []
-                said += [f"lacks {', '.join(sorted(missing))}"] if missing else []
+                differences = [f"has {', '.join(sorted(strange))}"] if strange else []
+                differences += [f"lacks {', '.join(sorted(missing))}"] if missing else []
                 raise ImportConflictError(
-                    f"{path}: {' and '.join(said)}: it is of another version of Plimsoll, or of none"
+                    f"{path}: {' and '.join(differences)}: it isn't an export of this version. Export it again with this version."
                 )
             for batch in file.iter_batches(ROWS):
                 whole = pa.Table.from_batches([batch]).select([name for name in schema.names if name in names])
@@ -139,7 +139,7 @@ def _read(table: Table, path: Path) -> Iterator[list[dict[str, Any]]]:
                 empty = {name: ADDED.get(name) for name in set(schema.names) - names}
                 yield [row | empty for row in cast.to_pylist()]
     except pa.ArrowException as error:
-        raise ImportConflictError(f"{path}: is not a table of a ledger: {' '.join(str(error).split())}") from error
+        raise ImportConflictError(f"{path}: isn't a table of a ledger: {' '.join(str(error).split())}") from error
 
 
 def _incoming(connection: Connection, table: Table) -> Table:
@@ -180,8 +180,10 @@ def _refuse_conflict(connection: Connection, table: Table, incoming: Table, path
         here, there = dict(zip(names, row[:width], strict=True)), dict(zip(names, row[width:], strict=True))
         key = ", ".join(f"{column.name} {here[column.name]}" for column in table.primary_key)
         fields = [column.name for column in rest if here[column.name] != there[column.name]]
-        told = "; ".join(f"{name} is {here[name]!r} in the ledger, {there[name]!r} in the file" for name in fields)
-        raise ImportConflictError(f"{path}: {table.name}, {key}: {told}. Nothing was imported")
+        differences = "; ".join(
+            f"{name} is {here[name]!r} in the ledger, {there[name]!r} in the file" for name in fields
+        )
+        raise ImportConflictError(f"{path}: {table.name}, {key}: {differences}. Nothing was imported.")
 
 
 def _add(connection: Connection, table: Table, incoming: Table) -> None:

@@ -7,8 +7,8 @@ from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, Stri
 
 metadata = MetaData()
 
-# The truth: per objective and slot, what was counted, how much of the slot was watched, under which spec, from what evidence.
-# `indeterminate` requests are not among the good ones and may be: the limit lay between two bucket bounds (plimsoll.slo.sli.bucket_bounds).
+# The truth: per objective and slot, what was counted, how much of the slot was covered, under which spec, from what evidence.
+# `indeterminate` requests may be good and aren't counted as such: the threshold is between two bucket bounds (plimsoll.slo.sli.bucket_bounds).
 slots = Table(
     "slots",
     metadata,
@@ -23,7 +23,7 @@ slots = Table(
     sqlite_with_rowid=False,
 )
 
-# Tenants whose budgets are kept, per objective. Their slots and sums stand in the tables of the objectives', under `key` in the place
+# Tenants that have an error budget, per SLO. Their slots and sums are in the tables of the objectives', under `key` in the place
 # of an objective's id (plimsoll.slo.ledger.tenants).
 tenants = Table(
     "tenants",
@@ -50,7 +50,7 @@ rollups = Table(
     sqlite_with_rowid=False,
 )
 
-# What a pool did in a slot (plimsoll.slo.usage.slots.PoolSlot says what each column is); NULL is unknown.
+# What a pool did in a slot (plimsoll.slo.usage.slots.PoolSlot describes each column); NULL is unknown.
 POOL_COUNTS = (
     *("arrivals", "finished", "errors", "rejected", "abandoned_queued", "abandoned_streaming"),
     *("input_tokens", "output_tokens", "preemptions", "replica_disruptions"),
@@ -82,7 +82,7 @@ pool_progress = Table(
     Column("recorded_until", BigInteger, nullable=False),
 )
 
-# How far each objective has been booked: every slot before this time is final.
+# How far each SLO has been recorded: every slot before this time is final.
 progress = Table(
     "progress",
     metadata,
@@ -106,7 +106,7 @@ exclusions = Table(
     Column("canceled_at", Float),
 )
 
-# Who changed what by hand, and why. The database itself refuses to change or delete a row.
+# Manual changes: actor, reason and what changed. The database itself rejects to change or delete a row.
 audit = Table(
     "audit",
     metadata,
@@ -139,7 +139,7 @@ measured_states = Table(
     Column("body", Text, nullable=False),
 )
 
-# Weekly reviews as they were made, by ISO week; `body` is the API's JSON. A row is never changed.
+# Weekly reviews as they were generated, by ISO week; `body` is the API's JSON. A row is never changed.
 reviews = Table(
     "reviews",
     metadata,
@@ -148,7 +148,7 @@ reviews = Table(
     Column("body", Text, nullable=False),
 )
 
-# The last look at each pool's step times: why it told nothing (null: it did), and the last fit that was good (plimsoll.slo.capacity.calibration.measured_replica).
+# The last calibration attempt of each pool: why it gave no new fit (null: it did), and the last good fit (plimsoll.slo.capacity.calibration.measured_replica).
 calibrations = Table(
     "calibrations",
     metadata,
@@ -158,7 +158,7 @@ calibrations = Table(
     Column("body", Text),
 )
 
-# Raw samples of the embedded source, kept for some hours, so that a restart counts on where the last scrape ended.
+# Raw samples of the embedded source, retained for some hours, so that a restart continues where the last scrape ended.
 scraped_series = Table(
     "scraped_series",
     metadata,

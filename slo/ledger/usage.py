@@ -1,4 +1,4 @@
-"""Reading and writing what the pools did: one row per pool and slot. Booking a slot twice is booking it once."""
+"""Reading and writing pool usage: one row per pool and slot. A slot that is recorded twice counts once."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -13,8 +13,8 @@ FIELDS = (*POOL_COUNTS, *POOL_GAUGES)
 
 
 def record_pool(connection: Connection, pool: str, rows: Sequence[PoolSlot], recorded_until: int) -> None:
-    """Store a pool's slots and how far they are final. A slot that is there gives way only to one that saw at least as
-    much of the same time, or more replicas: a source that has begun to forget never overwrites better knowledge.
+    """Store a pool's slots and how far they are final. A stored slot is replaced only by one that covers at least as
+    much of the same time, or more replicas: a source past its retention never overwrites better data.
     """
     dialect = connection.dialect.name
     values = [
@@ -53,14 +53,14 @@ def pool_rows(engine: Engine, pool: str, start: float, end: float, limit: int | 
 
 @cache
 def _upsert(dialect: str) -> Executable:
-    booked = insert(dialect, pool_slots)
-    new, fields = booked.excluded, ("covered_ms", *FIELDS, "simulated")
+    row = insert(dialect, pool_slots)
+    new, fields = row.excluded, ("covered_ms", *FIELDS, "simulated")
     better = or_(
         new.covered_ms >= pool_slots.c.covered_ms,
         func.coalesce(new.replicas, 0) > func.coalesce(pool_slots.c.replicas, 0),
     )
     changed = or_(*(new[name].is_distinct_from(pool_slots.c[name]) for name in fields))
-    return booked.on_conflict_do_update(
+    return row.on_conflict_do_update(
         index_elements=[pool_slots.c.pool, pool_slots.c.slot],
         set_={name: new[name] for name in fields},
         where=and_(changed, better),

@@ -1,7 +1,7 @@
-"""An objective as gateways saw it, all of it or tenant by tenant: pure functions of what was read from them.
+"""An SLO as gateways count it, in total or per tenant: pure functions of the samples read from them.
 
-A gateway counts by tenant from when it was first read: it does not tell when it started. A tenant that is not on its page has asked for
-nothing there, so that a gateway which was read has been watched for every tenant.
+A gateway counts by tenant from its first scrape on: it doesn't report its start. A tenant that isn't among its series has sent no request
+to it, so a gateway that was scraped is covered for every tenant.
 """
 
 from collections import defaultdict
@@ -21,7 +21,7 @@ TENANT = "tenant"
 
 
 def selectors(objective: Objective, pool: Pool) -> list[Selector]:
-    """What is read to count an objective at gateways. No tenant's name is in it."""
+    """Return what is read to count an SLO at gateways. It names no tenant."""
     mine = _labels(pool, None)
     found = [Selector(c.GATEWAY_REQUESTS.name, mine)]
     if objective.indicator.latency is None:
@@ -51,8 +51,8 @@ def why_not(objective: Objective, pool: Pool, series: Iterable[Series]) -> NotCo
     return NotCounted(message, "Make it a bound there, or set bucket_mismatch: bounds.")
 
 
-def watched(series: Iterable[Series]) -> list[Series]:
-    """Let each gateway be observed whenever its page was read, as a process that never started again: falls are seen as such."""
+def observations(series: Iterable[Series]) -> list[Series]:
+    """Return each gateway's observations: one per scrape, as of a process that never restarts, so that a falling counter counts as a reset."""
     times: dict[Unit, set[float]] = defaultdict(set)
     for item in series:
         if item.name == c.GATEWAY_REQUESTS.name:
@@ -65,7 +65,7 @@ def watched(series: Iterable[Series]) -> list[Series]:
 def count(
     objective: Objective, pool: Pool, observed: Observed, series: Iterable[Series], tenant: str | None
 ) -> list[SlotCount]:
-    """Count an objective in slots, of one tenant or (None) of all; `observed` has `series` and their `watched`.
+    """Count an SLO in slots, for one tenant or (None) all; `observed` has `series` and their `observations`.
 
     Availability: a client's own errors and departures are neither good nor bad.
     """
@@ -86,16 +86,16 @@ def count(
 def count_tenants(
     objective: Objective, pool: Pool, series: Sequence[Series], slots: Sequence[int]
 ) -> tuple[list[SlotCount], dict[str, list[SlotCount]]]:
-    """Count an objective in slots, at all gateways and of each tenant: of these only the slots in which it asked for something.
+    """Count an SLO in slots, at all gateways and for each tenant (only slots in which it sent a request).
 
-    What was watched of a slot was watched of every tenant.
+    A slot's coverage is the same for every tenant.
     """
     mine = [item for item in series if item.labels.get("model") == pool.model and TENANT in item.labels]
-    whole = count(objective, pool, Observed([*mine, *watched(mine)], slots), mine, None)
+    whole = count(objective, pool, Observed([*mine, *observations(mine)], slots), mine, None)
     parts: dict[str, list[Series]] = defaultdict(list)
     for item in mine:
         parts[item.labels[TENANT]].append(item)
-    starts, found = watched(mine), {}
+    starts, found = observations(mine), {}
     for tenant, part in parts.items():
         counts = count(objective, pool, Observed([*part, *starts], slots), part, tenant)
         seconds = zip(counts, whole, strict=True)
@@ -104,7 +104,7 @@ def count_tenants(
 
 
 def _ways(objective: Objective, pool: Pool, tenant: str | None) -> list[Way]:
-    """How its one latency is counted; none for availability."""
+    """Return how its latency is counted; nothing for availability."""
     return [
         by_histogram(GATEWAY_HISTOGRAMS[latency], _labels(pool, tenant), limit, objective.bucket_mismatch)
         for latency, limit in objective.indicator.thresholds.items()

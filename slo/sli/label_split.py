@@ -1,7 +1,7 @@
 """Which of an objective's requests carry a label's value: those of replicas, those marked themselves, or a tenant's at a gateway.
 
-A label of the replica (its engine's `version`, its target's `node` or whatever Prometheus adds) parts the fleet at each observation,
-so that a replica that is upgraded in place counts for the one and then for the other.
+A label of the replica (its engine's `version`, its target's `node` or whatever Prometheus adds) splits the fleet at each observation,
+so that a replica that is upgraded in place counts for one value and then for the other.
 """
 
 from collections import defaultdict
@@ -41,7 +41,7 @@ class Side:
 
     @property
     def bad(self) -> int:
-        """Requests that were not surely good."""
+        """Requests that aren't certainly good."""
         return self.total - self.good
 
     def count(self, slots: Iterable[SlotCount]) -> None:
@@ -53,7 +53,7 @@ class Side:
 
 
 class LabelSplit(Protocol):
-    """A way to tell requests apart: what it reads, which sample names carry the label, and how a side is counted."""
+    """A way to split requests: what it reads, which sample names carry the label, and how a side is counted."""
 
     selectors: list[Selector]
     carriers: tuple[str, ...]
@@ -118,14 +118,14 @@ class ByRequest:
         self.selectors = [start, Selector(c.ADAPTER_REQUESTS.name, (("objective", (objective.id,)),))]
 
     def add(self, side: Side, series: Sequence[Series], slots: Sequence[int]) -> None:
-        """Add requests; latencies are not told apart by these labels."""
+        """Add requests; latencies aren't available by these labels."""
         mine = (("objective", (self._objective,)), (self._label, (side.value,)))
         good, bad = (Selector(c.ADAPTER_REQUESTS.name, (*mine, ("outcome", (outcome,)))) for outcome in ("good", "bad"))
         side.count(Observed(series, slots).count([Counting(PER_REQUEST, (good,), (good, bad))]))
 
 
 class ByTenant:
-    """A tenant's requests as the gateway saw them, from when it was first read: it does not tell when it started."""
+    """A tenant's requests as the gateway counts them, from its first scrape on: it doesn't report its start."""
 
     carriers: tuple[str, ...] = (c.GATEWAY_REQUESTS.name,)
 
@@ -139,7 +139,7 @@ class ByTenant:
 
     def add(self, side: Side, series: Sequence[Series], slots: Sequence[int]) -> None:
         """Add requests and buckets."""
-        observed = Observed([*series, *gateway_counts.watched(series)], slots)
+        observed = Observed([*series, *gateway_counts.observations(series)], slots)
         side.count(gateway_counts.count(self._objective, self._pool, observed, series, side.value))
         mine: Labels = (("model", (self._pool.model,)), (TENANT, (side.value,)))
         for latency in self._objective.indicator.thresholds:

@@ -1,4 +1,4 @@
-"""A pool's demand in tokens by slot, from what the ledger kept of it. Unknown slots stay unknown."""
+"""A pool's demand in tokens by slot, from the ledger. Unknown slots stay unknown."""
 
 from collections.abc import Sequence
 
@@ -34,5 +34,5 @@ def tokens(rows: Sequence[PoolSlot]) -> "pd.Series[float]":
         "sum"
     )
     whole = table["arrivals"].where(table["covered_seconds"] >= WATCHED * SLOT)
-    # Where nobody came no size is needed; a day on which nothing was finished has none.
+    # Without arrivals no size is needed; a day without finished requests has none.
     return (whole * size).where((whole != 0) | whole.isna(), 0.0).replace(float("inf"), float("nan"))

@@ -27,7 +27,7 @@ def selectors(series: Sequence[Series]) -> list[Selector]:
 
 
 def energy(observed: Observed, gpus: Sequence[Series], watched: Mapping[int, set[Unit]]) -> dict[int, float]:
-    """Return joules per slot, of slots in which the GPUs of every watched replica are known, tell, and serve no other pool."""
+    """Return joules per slot, of slots in which the GPUs of every observed replica are known, report, and serve no other pool."""
     grown = {_gpu(item): _grown(item.samples) for item in gpus if item.name == GPU_ENERGY.name}
     tenants: dict[Gpu, dict[int, set[Unit]]] = defaultdict(lambda: defaultdict(set))
     for item in gpus:

@@ -1,7 +1,7 @@
 """What a pool did in each slot, from the same raw samples and by the same increments as the objectives: pure functions.
 
-Counters are booked as plimsoll.slo.sli.increments does. A gauge's reading stands for the time since the reading before it. What one
-of the replicas that were watched does not tell is not known of the pool: None, never 0.
+Counters are recorded as plimsoll.slo.sli.increments does. A gauge's reading stands for the time since the reading before it. What one
+of the observed replicas doesn't report is unknown of the pool: None, never 0.
 """
 
 from collections import defaultdict
@@ -26,11 +26,11 @@ MISSED = 60.0  # seconds, the longest common scrape interval: a replica is gone 
 class PoolSlot:
     """Five minutes of a pool; None is unknown. Requests and tokens are whole numbers, as they were counted.
 
-    `arrivals` = `finished` + `rejected` + both `abandoned` (as far as these are told) + growth of the requests in flight: exact
-    over any span that is watched, though a page written between two counts may lend one slot what it takes from the next.
+    `arrivals` = `finished` + `rejected` + both `abandoned` (as far as these are reported) + growth of the requests in flight: exact
+    over any span that is observed, though a page written between two counts may lend one slot what it takes from the next.
     `finished` by any reason, `errors` those by error. `queue` is all replicas' waiting requests together: the most at one
     time, and the mean over time. `kv` is the used share of the KV cache: the fullest replica's, and the mean over
-    replicas and time. `replicas` and `nodes` are the means of those watched, over the time in which any was; a node is as many
+    replicas and time. `replicas` and `nodes` are the means of those observed, over the time in which any was; a node is as many
     replicas as the pool's `node.replicas`. `replica_disruptions`: replicas that restarted, stopped, or were not to be seen any more while
     others were. `energy_joules`: of the replicas' GPUs, where every one is known and computes for no other pool.
     """
@@ -66,7 +66,7 @@ FAMILIES = {
     "preemptions": c.PREEMPTIONS,
 }
 GAUGES = (c.REQUESTS_RUNNING, c.REQUESTS_WAITING, c.KV_CACHE_USAGE)
-# A counter's field, the family that tells it, and which of the family's series it sums.
+# A counter's field, the family that has it, and which of the family's series it sums.
 COUNTED: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "finished": ("finished", ()),
     "errors": ("finished", (("reason", "error"),)),
@@ -85,13 +85,13 @@ def selectors(pool: Pool) -> tuple[Selector, ...]:
 
 
 def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> list[PoolSlot]:
-    """Return the slots in which any replica was watched; `gpus` is what pool_energy.selectors selected."""
-    watched = _watched(observed)
+    """Return the slots in which any replica was observed; `gpus` is what plimsoll.slo.usage.energy selected."""
+    watched = _observed_units(observed)
     covered = covered_seconds(((replica, replica.lives()) for replica in observed.fleet.values()), observed.slots)
     gone = _gone(observed)
     lived = gauges(observed, pool.node.replicas)
-    fields = {name: _told(watched, _counter(observed, name)) for name in COUNTED}
-    inside = _told(watched, lambda unit: _inside(observed, unit))
+    fields = {name: _reported(watched, _counter(observed, name)) for name in COUNTED}
+    inside = _reported(watched, lambda unit: _inside(observed, unit))
     joules = energy(observed, gpus, watched)
     found = []
     for slot in observed.slots:
@@ -125,7 +125,7 @@ def _arrivals(sums: dict[str, int | None], inside: float | None) -> int | None:
     return round(inside) + sum(sums[name] or 0 for name in ends)
 
 
-def _watched(observed: Observed) -> dict[int, set[Unit]]:
+def _observed_units(observed: Observed) -> dict[int, set[Unit]]:
     """Which replicas were read in a slot."""
     found: dict[int, set[Unit]] = defaultdict(set)
     for unit, replica in observed.fleet.items():
@@ -134,9 +134,9 @@ def _watched(observed: Observed) -> dict[int, set[Unit]]:
     return found
 
 
-def _told(watched: dict[int, set[Unit]], tell: Callable[[Unit], dict[int, float]]) -> dict[int, float]:
-    """Sum over replicas what each tells of its slots; slots of which one that was watched tells nothing are left out."""
-    by_unit = {unit: tell(unit) for units in watched.values() for unit in units}
+def _reported(watched: dict[int, set[Unit]], report: Callable[[Unit], dict[int, float]]) -> dict[int, float]:
+    """Sum over replicas what each reports of its slots; slots that an observed replica doesn't report are left out."""
+    by_unit = {unit: report(unit) for units in watched.values() for unit in units}
     return {
         slot: fsum(by_unit[unit][slot] for unit in units)
         for slot, units in watched.items()
@@ -147,23 +147,23 @@ def _told(watched: dict[int, set[Unit]], tell: Callable[[Unit], dict[int, float]
 def _counter(observed: Observed, name: str) -> Callable[[Unit], dict[int, float]]:
     family, labels = COUNTED[name]
 
-    def tell(unit: Unit) -> dict[int, float]:
+    def report(unit: Unit) -> dict[int, float]:
         found: dict[int, float] = {}
         for item in observed.series[unit]:
             if item.name == FAMILIES[family].name:
                 mine = all(item.labels.get(label) == value for label, value in labels)
-                # An error that never happened has no series: that its family is told says that there was none.
+                # An error that never happened has no series: its family without it means that there was none.
                 if mine or family == "finished":
                     found |= {slot: found.get(slot, 0.0) for slot in {slot_of(at) for at, _ in item.samples}}
                 for slot, by in observed.grown(item, observed.fleet[unit]) if mine else ():
                     found[slot] = found.get(slot, 0.0) + by
         return found
 
-    return tell
+    return report
 
 
 def _inside(observed: Observed, unit: Unit) -> dict[int, float]:
-    """By how much a replica's requests in flight grew, in slots of which every observation tells it."""
+    """By how much a replica's requests in flight grew, in slots of which every observation has it."""
     running, waiting = (
         readings(observed.series[unit], metric, add) for metric in (c.REQUESTS_RUNNING, c.REQUESTS_WAITING)
     )

@@ -73,7 +73,7 @@ def test_a_pools_step_times_are_told_from_a_prometheus(tmp_path: Path, capsys: p
         (["--hours", "0"], "--hours 0: write a number above 0"),
         (["--hours", "1000"], "at most 168"),
         (["--pool", "chat-8b"], "--pool 'chat-8b': pools are chat-70b"),
-        ([], "--prometheus http://127.0.0.1:9: no answer from Prometheus' API"),
+        ([], "--prometheus http://127.0.0.1:9: no response from the Prometheus API"),
     ],
 )
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], says: str) -> None:

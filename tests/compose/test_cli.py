@@ -38,7 +38,7 @@ def test_a_wrong_objectives_file_is_one_line_with_file_field_and_fix(tmp_path: P
         ["up", "--objectives", str(wrong), "--data-dir", str(tmp_path / "data")],
     ):
         line = rejected(command)
-        assert f"{wrong}: objectives[3].target: 99.9 is not a share; write a percentage" in line
+        assert f"{wrong}: objectives[3].target: 99.9 isn't a percentage above 0% and below 100%." in line
     assert not (tmp_path / "out").exists()
     assert "No such file" in rejected(["check", "--objectives", str(tmp_path / "none.yaml")])
 
@@ -100,7 +100,7 @@ def test_check_says_when_an_incident_would_be_noticed(tmp_path: Path) -> None:
     status, text = said("check", "--objectives", str(file))
     assert status == 0
     assert (
-        "objective chat-ttft: 10% bad: no page, ticket after 33.6 h; 50% bad: page after 3.4 h; 100% bad: page after 40 min"
+        "SLO chat-ttft: 10% bad: no page, ticket after 33.6 h; 50% bad: page after 3.4 h; 100% bad: page after 40 min"
         in text
     )
     file.write_text(GOOD.replace("600ms}, target: 95%", "600ms}, target: 90%", 1))
@@ -134,5 +134,5 @@ def test_vllm_args_say_aside_which_brackets_they_close(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.count("\n") == 1  # a shell takes it as it is
     assert done.stderr == (
-        "chat-ttft: time_to_first_token <= 600ms is then counted exactly, and `bucket_mismatch: bounds` is not needed\n"
+        "chat-ttft: time_to_first_token <= 600ms is exact with these arguments. Remove bucket_mismatch: bounds.\n"
     )

@@ -201,4 +201,4 @@ def test_the_exporter_pushes_what_it_shows(tmp_path: Path) -> None:
 def test_bad_input_is_refused_in_one_line() -> None:
     dead = f"http://127.0.0.1:{free_port()}"
     command = ["export", "--no-gpu", "--engine", dead, "--listen", "127.0.0.1:0", "--otlp-endpoint", "http://a:4318"]
-    assert "--otlp-interval: '0s' is not a duration above zero" in rejected([*command, "--otlp-interval", "0s"])
+    assert "--otlp-interval: '0s' isn't a duration above zero" in rejected([*command, "--otlp-interval", "0s"])

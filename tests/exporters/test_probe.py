@@ -135,7 +135,7 @@ def test_bad_input_is_refused_in_one_line() -> None:
     assert "--probe requires --probe-model NAME" in rejected(["export", "--no-gpu", "--probe", "http://a:1"])
     common = ["export", "--no-gpu", "--probe", "http://a:1", "--probe-model", "m"]
     assert "--probe-interval: probes cost tokens. Use 5s or more." in rejected([*common, "--probe-interval", "1s"])
-    assert "--probe-interval: 'often' is not a duration" in rejected([*common, "--probe-interval", "often"])
+    assert "--probe-interval: 'often' isn't a duration" in rejected([*common, "--probe-interval", "often"])
     assert "--probe: a:1 is given 2 times" in rejected([*common, "--probe", "http://a:1"])
     assert "URL ftp://x: not a server address" in rejected(["probe", "ftp://x", "--model", "m"])
     assert "--max-tokens: expected 2 to 64" in rejected(

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.ledger.evaluation import evaluate_tenants
-from plimsoll.slo.ledger.tenants import MOST, OTHER
+from plimsoll.slo.ledger.tenants import MAX_TENANTS, OTHER
 from plimsoll.slo.service.http.parameters import AFTER, LIMIT, NEXT, At, SloId, link, moment, require_slo, require_slots
 from plimsoll.slo.service.http.problems import READING, ApiError
 from plimsoll.slo.service.state import Service
@@ -81,7 +81,7 @@ def add(api: APIRouter, service: Service) -> None:
             coverage=total.coverage,
             total=GatewayBudget.model_validate(_fields(total)),
             tenants=[TenantBudget.model_validate({"tenant": tenant, **_fields(budget)}) for tenant, budget in page],
-            max_tenants=MOST,
+            max_tenants=MAX_TENANTS,
             next=link(f"/api/v1/slos/{slo_id}/tenants", **more) if more else None,
         )
 

@@ -207,6 +207,6 @@ def test_what_a_prometheus_cannot_tell_is_one_line(prometheus: PastPrometheus, t
     late = ("--from", "2025-11-20T03:00:00Z", *SPAN[2:])
     assert "--from 2025-11-20T03:00:00Z: is not before --to" in rejected(asked(prometheus, file, *late))
     assert "whose history? give --pool NAME" in rejected(["backtest", "--prometheus", prometheus.url])
-    assert "no answer from Prometheus' API" in rejected(
+    assert "no response from the Prometheus API" in rejected(
         ["backtest", "--prometheus", "http://127.0.0.1:9", *asked(prometheus, file)[3:]]
     )

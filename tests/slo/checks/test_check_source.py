@@ -107,7 +107,7 @@ def test_a_direct_scrape_gives_the_findings(tmp_path: Path, capsys: pytest.Captu
         file.write_text(OFF.replace("600ms", "750ms").replace("goodput: {ttft: 1s}", "time_to_first_token: 1s"))
         assert checked(capsys, file, f"scrape:http://{address}")[0] == 0
     assert main(["check", "--objectives", str(file), "--source", "prometheus:http://127.0.0.1:9"]) == 2
-    assert "--source prometheus:http://127.0.0.1:9: http://127.0.0.1:9: no answer" in capsys.readouterr().err
+    assert "--source prometheus:http://127.0.0.1:9: http://127.0.0.1:9: no response" in capsys.readouterr().err
     assert main(["check", "--objectives", str(file), "--source", "ftp://x"]) == 2
 
 

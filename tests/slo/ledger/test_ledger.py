@@ -145,13 +145,13 @@ from plimsoll.slo.ledger.ingest import ingest
 import plimsoll.slo.ledger.slots as store
 ledger = Ledger(open_database({url!r}))
 left = [{commits}]
-book = store.Ledger.book
+book = store.Ledger.record
 def dying(self, *args):
     if left[0] == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     left[0] -= 1
     book(self, *args)
-store.Ledger.book = dying
+store.Ledger.record = dying
 for now in range(int(T0), int(T0) + 7201, 60):
     ingest(spec(), WORLD, ledger, now)
 """

@@ -16,7 +16,7 @@ from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.error_budget.exclusions import Exclusion
 from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.manual_changes import cancel, exclude
-from plimsoll.slo.ledger.parquet import KEPT, ImportConflictError, Taken, export_ledger, import_ledger
+from plimsoll.slo.ledger.parquet import EXPORTED, ImportConflictError, Taken, export_ledger, import_ledger
 from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.schema import audit, metadata, rollups, slots
 from plimsoll.slo.ledger.slots import Ledger
@@ -63,7 +63,7 @@ def lived_in(ledger: Ledger, pruned: float = 0.0) -> Ledger:
 def rows(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
     """Everything that a ledger holds."""
     with ledger.engine.connect() as connection:
-        return {table.name: sorted(map(tuple, connection.execute(select(table))), key=repr) for table in KEPT}
+        return {table.name: sorted(map(tuple, connection.execute(select(table))), key=repr) for table in EXPORTED}
 
 
 def answers(ledger: Ledger) -> list[Any]:
@@ -160,7 +160,7 @@ def test_a_row_that_says_something_else_stops_the_import_and_changes_nothing(
     with pytest.raises(ImportConflictError) as error:
         import_ledger(second.engine, folder)
     assert named in str(error.value)
-    assert str(error.value).endswith("Nothing was imported")
+    assert str(error.value).endswith("Nothing was imported.")
     assert rows(second) == before
 
 
@@ -211,11 +211,11 @@ def test_files_of_another_kind_are_refused_by_name(tmp_path: Path, open_ledger: 
         with pytest.raises(ImportConflictError, match=what):
             import_ledger(fresh.engine, folder)
 
-    rejected(table.drop_columns(["total"]), "slots.parquet: lacks total: it is of another version")
+    rejected(table.drop_columns(["total"]), "slots.parquet: lacks total: it isn.t an export of this version")
     rejected(table.append_column("fair", table["total"]), "slots.parquet: has fair")
-    rejected(table.set_column(2, "good", table["source"]), "slots.parquet: is not a table of a ledger")
+    rejected(table.set_column(2, "good", table["source"]), "slots.parquet: isn't a table of a ledger")
     (folder / "slots.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(ImportConflictError, match=r"slots.parquet: is not a table of a ledger"):
+    with pytest.raises(ImportConflictError, match=r"slots.parquet: isn't a table of a ledger"):
         import_ledger(fresh.engine, folder)
     (folder / "strange.parquet").touch()
     with pytest.raises(ImportConflictError, match="has strange; the tables of a ledger are audit, "):
@@ -233,7 +233,10 @@ def test_the_commands_say_what_they_did_and_what_is_in_the_way(
         said = capsys.readouterr()
         return status, said.out + said.err
 
-    assert ran("export", "--db", url, "--out", str(out)) == (2, f"plimsoll: --db {url}: there is no such file\n")
+    assert ran("export", "--db", url, "--out", str(out)) == (
+        2,
+        f"plimsoll: --db {url}: no such file. Check the path.\n",
+    )
     assert not (tmp_path / "ledger.db").exists()
     lived_in(open_ledger(url))
     status, said = ran("export", "--db", url, "--out", str(out))
@@ -243,6 +246,6 @@ def test_the_commands_say_what_they_did_and_what_is_in_the_way(
     status, said = ran("import", "--db", other, str(out))
     assert (status, "slots: 6912 rows, 6912 of them new" in said) == (0, True)
     with writing(open_ledger(other).engine) as connection:
-        connection.execute(insert(audit).values(id=9, at=1.0, who="a", why="b", action="c", subject="d"))
+        connection.execute(insert(audit).values(id=9, at=1.0, actor="a", reason="b", action="c", subject="d"))
     assert "audit: 4 rows, 0 of them new" in ran("import", "--db", other, str(out))[1]
     assert ran("import", "--db", other, str(tmp_path / "nowhere"))[0] == 2

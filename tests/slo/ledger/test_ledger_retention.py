@@ -68,7 +68,7 @@ def test_what_can_no_longer_be_answered_exactly_is_refused(service: Service) -> 
         "good": 1,
         "total": 1,
         "covered_seconds": 300,
-        "created_by": "a",
+        "actor": "a",
         "reason": "b",
     }
     assert client.post("/api/v1/slos/fast/corrections", json=correction).status_code == 422

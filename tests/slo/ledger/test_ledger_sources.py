@@ -169,7 +169,7 @@ def test_the_ledger_is_the_same_in_one_go_or_step_by_step(
     for now in range(int(T0), int(END) + 1, 600):
         ingest(spec(), source, stepwise, now)
         if now == int(T0) + 3600:  # away for a while; then everything is caught up with
-            with httpx.Client() as client, pytest.raises(SourceError, match="no answer from Prometheus' API"):
+            with httpx.Client() as client, pytest.raises(SourceError, match="no response from the Prometheus API"):
                 ingest(spec(), PrometheusSource("http://127.0.0.1:9", client), stepwise, now + 300)
     assert rows(stepwise) == truth
 

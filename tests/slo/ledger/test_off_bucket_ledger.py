@@ -105,7 +105,7 @@ def test_a_correction_is_exact_and_the_audit_keeps_what_was_unclear(database: st
         "good": 91,
         "total": 100,
         "covered_seconds": 300,
-        "created_by": "ann",
+        "actor": "ann",
         "reason": "from the log",
     }
     made = client.post("/api/v1/slos/fast/corrections", json=body).json()

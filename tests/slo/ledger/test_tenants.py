@@ -17,7 +17,7 @@ from plimsoll.slo.ledger.ingest import ingest
 from plimsoll.slo.ledger.parquet import export_ledger, import_ledger
 from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.slots import Ledger
-from plimsoll.slo.ledger.tenants import MOST, OTHER, key, known_tenants
+from plimsoll.slo.ledger.tenants import MAX_TENANTS, OTHER, key, known_tenants
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sources import Series, SourceError
@@ -96,7 +96,7 @@ def test_step_by_step_again_and_through_an_outage_it_is_the_same_ledger(
 def test_no_more_than_so_many_tenants_are_told_apart_and_the_rest_are_other(
     tmp_path: Path, open_ledger: Callable[[str], Ledger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(places, "MOST", 4)
+    monkeypatch.setattr(places, "MAX_TENANTS", 4)
     names = ("a", "b", *UNWRITABLE, "c", "d", "e", "f")
     gateways = Gateways(names).run()
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
@@ -177,7 +177,7 @@ def test_the_api_lists_the_worst_first_page_by_page_whatever_they_are_called(
     assert all(one["bad"] == one["total"] - one["good"] for one in told["tenants"])
     for name in ("good", "total", "bad"):
         assert told["all"][name] == sum(one[name] for one in told["tenants"])
-    assert (told["most"], told["next"]) == (MOST, None)
+    assert (told["most"], told["next"]) == (MAX_TENANTS, None)
     paged, path = [], "/api/v1/slos/up/tenants?limit=2"
     while path:
         answer = client.get(path).json()
@@ -244,6 +244,6 @@ def test_goodput_is_not_kept_by_tenant_and_per_is_no_part_of_what_is_counted() -
     ):
         load(SPEC_TEXT + goodput)
     lost = [str(loss) for loss in write_openslo(SPEC)[1]]
-    assert sum("one budget, not one for each tenant" in one for one in lost) == 2
+    assert sum("one error budget, not one per tenant" in one for one in lost) == 2
     plain: Spec = load(SPEC_TEXT + MORE.replace(", group_by: tenant", ""))
     assert [one.spec_hash for one in plain.objectives] == [one.spec_hash for one in SPEC.objectives]

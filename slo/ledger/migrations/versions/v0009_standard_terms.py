@@ -1,6 +1,6 @@
 """Standard terms for columns, kinds of evidence and the keys of stored JSON. No number changes, and nothing stored is lost.
 
-Audit rows keep their JSON as it was written: the database itself rejects every change to them.
+Audit rows keep their JSON as it was written: the database itself rejects every change to them. Calibrations have no retired key.
 """
 
 import json
@@ -45,7 +45,6 @@ SOURCES = {
 BODIES = {
     "recommendations": (("pool", "at"), "body", "recommendation"),
     "reviews": (("week",), "body", "review"),
-    "calibrations": (("pool",), "body", "calibration"),
 }
 # New names of an object's keys. A key that is missing here keeps its name.
 KEYS: dict[str, dict[str, str]] = {
@@ -145,23 +144,6 @@ KEYS: dict[str, dict[str, str]] = {
         "peak_error": "peak_median_relative_error",
         "within_band": "interval_coverage",
     },
-    "fit": {
-        "base": "base_seconds",
-        "per_sequence": "seconds_per_sequence",
-        "per_kv_token": "seconds_per_kv_token",
-        "per_prompt": "seconds_per_prompt",
-        "per_prompt_token": "seconds_per_prompt_token",
-        "error": "median_relative_error",
-        "since": "from",
-        "until": "to",
-        "batches": "batch_size_range",
-        "contexts": "context_tokens_range",
-        "prompts": "input_tokens_range",
-        "left_out": "excluded_replicas",
-        "kv_tokens": "kv_cache_capacity_tokens",
-        "most_running": "max_observed_batch",
-        "ranks": "data_parallel_size",
-    },
 }
 # What the value of a key is, by the old names of both: an object, a list of such objects, or (api) an object of such objects.
 WITHIN: dict[str, dict[str, str]] = {
@@ -172,7 +154,6 @@ WITHIN: dict[str, dict[str, str]] = {
     "pool": {"week": "week", "before": "week", "forecast": "forecast", "actions": "actions", "apis": "apis"},
     "forecast": {"weeks": "week_ahead", "backtest": "backtest"},
     "week_ahead": {"p95": "band", "peak": "band", "nodes": "band"},
-    "calibration": {"calibration": "fit"},
 }
 # New values of a key, or of each item of its list.
 RULES = {"objective": "slo", "maximum": "max_nodes", "minimum": "min_nodes"}
