@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str | None]] = {
 }
 SUMMARIES = {
     "up": "start the whole stack on this machine: demo fleet or real engines, exporter, SLO service",
-    "export": "serve one node's engine and GPU metrics as one normalised page",
+    "export": "serve one node's engine and GPU metrics as one normalized page",
     "serve": "run the SLO service: ledger, budgets, recommendations, API and pages",
     "ledger": "export and import the ledger as Parquet files, to move or to keep it",
     "token": "make a token for the SLO service: printed once, only its hash is kept",

@@ -13,7 +13,7 @@ from plimsoll.compose.databases import open_ledger
 from plimsoll.compose.inputs import UserError
 from plimsoll.compose.listen import SERVICE_TOKEN, open_socket
 from plimsoll.compose.sources import open_source
-from plimsoll.exporters.gc_tuning import settle
+from plimsoll.exporters.gc_tuning import freeze_objects
 from plimsoll.slo import metrics
 from plimsoll.slo.capacity.calibration import intervals
 from plimsoll.slo.capacity.model import signals
@@ -52,9 +52,9 @@ def serve(
     telemetry, end_telemetry = _telemetry(service)
     app = create_app(service, tokens, runbooks, telemetry=telemetry)
     address = ":".join(map(str, listening.getsockname()[:2]))
-    logging.getLogger("plimsoll").info("SLO service on http://%s, counting from %s", address, source.name)
+    logging.getLogger("plimsoll").info("SLO service on http://%s, source %s", address, source.name)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, server_header=False)
-    settle()  # a search of all that was imported for garbage would hold an answer up by a tenth of a second
+    freeze_objects()  # a search of all that was imported for garbage would hold an answer up by a tenth of a second
     try:
         uvicorn.Server(config).run(sockets=[listening])
     finally:
@@ -69,7 +69,9 @@ def _telemetry(service: Service) -> tuple[TelemetryConfig | None, Callable[[], o
     try:
         from plimsoll.slo.service.telemetry import observe  # noqa: PLC0415 - needs the extra, and costs nothing without a receiver
     except ModuleNotFoundError as error:
-        raise UserError(f"{named[0]}: needs the package {error.name!r}: pip install 'plimsoll-slo[otel]'") from error
+        raise UserError(
+            f"{named[0]}: the package {error.name!r} isn't installed. Run `pip install 'plimsoll-slo[otel]'`."
+        ) from error
     return observe(service, os.environ)
 
 
@@ -83,5 +85,5 @@ def wanted(spec: Spec) -> list[Selector]:
         pool = spec.pool(objective.pool)
         for counting in countings(objective, pool):
             found += counting.selectors
-        found += gateway_counts.selectors(objective, pool) if objective.per else []
+        found += gateway_counts.selectors(objective, pool) if objective.group_by else []
     return list(dict.fromkeys(found))

@@ -1,1 +1,1 @@
-"""Engine and GPU numbers of one node, as one normalised metrics page."""
+"""Engine and GPU numbers of one node, as one normalized metrics page."""

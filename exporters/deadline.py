@@ -13,11 +13,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Late(Exception):
+class DeadlineExceeded(Exception):
     """The call has not ended by its deadline."""
 
 
-class Flight(Generic[T]):
+class DeadlineCall(Generic[T]):
     """One running call. Times are time.monotonic() seconds; `ended` is None while it runs."""
 
     def __init__(self, work: Callable[[float], T], deadline: float) -> None:
@@ -32,7 +32,7 @@ class Flight(Generic[T]):
     def result(self, until: float) -> T:
         """Wait until `until` or the flight's own deadline; raises Late, or what the call raised."""
         if not self._done.wait(max(0.0, min(until, self.deadline) - time.monotonic())):
-            raise Late
+            raise DeadlineExceeded
         if self._error is not None:
             raise self._error
         return self._value
@@ -67,29 +67,29 @@ class SingleFlight(Generic[T]):
         self._name = name
         self._work = work
         self._lock = threading.Lock()
-        self._flight: Flight[T] | None = None
-        self._waiting: queue.SimpleQueue[Flight[T]] = queue.SimpleQueue()
-        self._begun = False
+        self._call: DeadlineCall[T] | None = None
+        self._queue: queue.SimpleQueue[DeadlineCall[T]] = queue.SimpleQueue()
+        self._started = False
 
-    def join(self, deadline: float) -> Flight[T]:
+    def join(self, deadline: float) -> DeadlineCall[T]:
         """Start a call, or share the one that still runs (late ones too: their `result` raises Late at once)."""
         with self._lock:
-            if self._flight is None or self._flight.ended is not None:
-                self._flight = Flight(self._work, deadline)
-                self._launch(self._flight)
-            return self._flight
+            if self._call is None or self._call.ended is not None:
+                self._call = DeadlineCall(self._work, deadline)
+                self._start(self._call)
+            return self._call
 
-    def _launch(self, flight: Flight[T]) -> None:
+    def _start(self, call: DeadlineCall[T]) -> None:
         """Hand the call to the thread; a system that refuses one makes the call fail, not the caller."""
-        if not self._begun:
+        if not self._started:
             try:
-                threading.Thread(target=self._work_on, name=self._name, daemon=True).start()
+                threading.Thread(target=self._run_calls, name=self._name, daemon=True).start()
             except RuntimeError as error:
-                flight.end(error)
+                call.end(error)
                 return
-            self._begun = True
-        self._waiting.put(flight)
+            self._started = True
+        self._queue.put(call)
 
-    def _work_on(self) -> None:
+    def _run_calls(self) -> None:
         while True:
-            self._waiting.get().run()
+            self._queue.get().run()

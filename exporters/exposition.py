@@ -24,7 +24,7 @@ _PART = {"_bucket": 0, "_sum": 1, "_count": 2}
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
 # Lines of series that are gone are forgotten once there are this many times as many as on a page.
-MOST_KEPT = 4
+MAX_CACHED_RATIO = 4
 
 Series = tuple[
     tuple[Metric, ...], tuple[Mapping[str, str], ...], tuple[str, ...]
@@ -130,7 +130,7 @@ class Renderer:
                 continue
             seen.add(line.start)
             families.setdefault(point.metric.name, []).append((place, line))
-        if len(self._known) > MOST_KEPT * len(points):
+        if len(self._known) > MAX_CACHED_RATIO * len(points):
             self._known = {}
         layout = Layout(series, len(points))
         for family in families.values():

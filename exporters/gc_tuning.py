@@ -11,7 +11,7 @@ _CYCLES = 20_000
 _KEPT_BYTES = 512 * 1024
 
 
-def keep_small() -> None:
+def limit_memory() -> None:
     """Tell the C library to give back what is freed; call it before the first thread. Other libraries than glibc go unasked.
 
     By default glibc makes a heap for each thread, and once a large block was freed it takes the next one from a heap, which
@@ -24,7 +24,7 @@ def keep_small() -> None:
         mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
-def settle() -> None:
+def freeze_objects() -> None:
     """Call it once all is imported and made: what is there now stays, and is never searched for garbage again."""
     gc.collect()
     gc.freeze()

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from plimsoll.exporters.collector import Point
-from plimsoll.exporters.process_tree import Process, ProcTree
+from plimsoll.exporters.process_tree import Process, ProcessTree
 from plimsoll.slo import metrics as c
 
 # A process of no engine is looked at again after so many seconds: an engine may load its weights before it listens.
-LOOK_AGAIN = 15.0
+RECHECK_SECONDS = 15.0
 
 
 class Server(NamedTuple):
@@ -31,7 +31,7 @@ class Server(NamedTuple):
     kv_bytes: float | None
 
 
-class Tenant(NamedTuple):
+class GpuProcess(NamedTuple):
     """A process on a GPU, and its memory there in bytes (None: not told)."""
 
     pid: int
@@ -47,28 +47,30 @@ class Served(Protocol):
 
 
 @dataclass(slots=True)
-class Join:
-    """Finds each GPU's engines. `servers` is asked anew at each call: their models become known with their pages."""
+class GpuAssignment:
+    """Finds each GPU's engines. `servers` is asked again at each call: their models become known with their pages."""
 
     servers: Sequence[Served]
-    tree: ProcTree = field(default_factory=ProcTree)
+    tree: ProcessTree = field(default_factory=ProcessTree)
     _owners: dict[Process, tuple[str | None, float]] = field(default_factory=dict)
     _last: dict[str, list[Point]] = field(default_factory=dict)
 
-    def gpu(self, uuid: str, tenants: Sequence[Tenant], used: float | None, reserved: float | None) -> list[Point]:
+    def gpu(
+        self, uuid: str, processes: Sequence[GpuProcess], used: float | None, reserved: float | None
+    ) -> list[Point]:
         """Points of a GPU that answered: its engines, and its memory by holder (bytes)."""
         servers = [one.server for one in self.servers]
-        owners = [self._owner(tenant.pid, servers) for tenant in tenants]
+        owners = [self._owner(process.pid, servers) for process in processes]
         known = {server.replica: server for server in servers}
         self._last[uuid] = [
             Point(c.GPU_ASSIGNMENT, {"uuid": uuid, "replica": replica, "model": known[replica].model}, 1)
             for replica in sorted({owner for owner in owners if owner is not None})
         ]
-        held = _held(list(zip(owners, tenants, strict=True)), known, used, reserved)
+        usage = _memory_usage(list(zip(owners, processes, strict=True)), known, used, reserved)
         return [
             *self._last[uuid],
             Point(c.GPU_PROCESSES_UNASSIGNED, {"uuid": uuid}, owners.count(None)),
-            *(Point(c.GPU_MEMORY_HELD, {"uuid": uuid, **labels}, value) for labels, value in held),
+            *(Point(c.GPU_MEMORY_USAGE, {"uuid": uuid, **labels}, value) for labels, value in usage),
         ]
 
     def lost(self, uuid: str) -> list[Point]:
@@ -77,10 +79,10 @@ class Join:
 
     def forget(self, uuids: Iterable[str]) -> None:
         """Keep nothing of other GPUs than these, nor of processes that are gone."""
-        kept = set(uuids)
-        self._last = {uuid: points for uuid, points in self._last.items() if uuid in kept}
+        present = set(uuids)
+        self._last = {uuid: points for uuid, points in self._last.items() if uuid in present}
         now = time.monotonic()
-        self._owners = {one: told for one, told in self._owners.items() if now - told[1] < 10 * LOOK_AGAIN}
+        self._owners = {one: seen for one, seen in self._owners.items() if now - seen[1] < 10 * RECHECK_SECONDS}
 
     def _owner(self, pid: int, servers: Sequence[Server]) -> str | None:
         process = self.tree.process(pid)
@@ -88,7 +90,7 @@ class Join:
             return None
         owner, since = self._owners.get(process, (None, 0.0))
         now = time.monotonic()
-        if since == 0.0 or (owner is None and now - since > LOOK_AGAIN):
+        if since == 0.0 or (owner is None and now - since > RECHECK_SECONDS):
             owner, since = self._find(pid, servers), now
         self._owners[process] = owner, now if owner else since
         return owner
@@ -101,26 +103,29 @@ class Join:
         return None
 
 
-def _held(
-    tenants: Sequence[tuple[str | None, Tenant]], servers: dict[str, Server], used: float | None, reserved: float | None
+def _memory_usage(
+    processes: Sequence[tuple[str | None, GpuProcess]],
+    servers: dict[str, Server],
+    used: float | None,
+    reserved: float | None,
 ) -> Iterator[tuple[dict[str, str], float]]:
     """Split a GPU's memory into parts that do not overlap; nothing but the driver's where a process's share is not told."""
     if reserved is not None:
-        yield {"holder": "driver"}, reserved
-    sizes = [tenant.memory for _, tenant in tenants if tenant.memory is not None]
-    if len(sizes) < len(tenants):
+        yield {"component": "driver"}, reserved
+    sizes = [process.memory for _, process in processes if process.memory is not None]
+    if len(sizes) < len(processes):
         return
-    for replica in sorted({owner for owner, _ in tenants if owner is not None}):
-        own = [tenant.memory or 0.0 for owner, tenant in tenants if owner == replica]
+    for replica in sorted({owner for owner, _ in processes if owner is not None}):
+        own = [process.memory or 0.0 for owner, process in processes if owner == replica]
         total, kv = sum(own), servers[replica].kv_bytes
         if kv is not None and len(own) == 1 and kv <= total:
-            yield {"holder": "kv_cache", "replica": replica}, kv
-            yield {"holder": "weights", "replica": replica}, total - kv
+            yield {"component": "kv_cache", "replica": replica}, kv
+            yield {"component": "weights", "replica": replica}, total - kv
         else:
-            yield {"holder": "engine", "replica": replica}, total
-    yield {"holder": "other"}, sum(tenant.memory or 0.0 for owner, tenant in tenants if owner is None)
+            yield {"component": "engine", "replica": replica}, total
+    yield {"component": "other"}, sum(process.memory or 0.0 for owner, process in processes if owner is None)
     if used is not None and used >= sum(sizes):
-        yield {"holder": "unseen"}, used - sum(sizes)
+        yield {"component": "unattributed"}, used - sum(sizes)
 
 
 def _resolve(host: str) -> frozenset[str]:

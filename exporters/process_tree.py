@@ -26,7 +26,7 @@ class Process(NamedTuple):
     started: int
 
 
-class ProcTree:
+class ProcessTree:
     """Reads the processes under a folder. What cannot be read is unknown, and nothing is raised for it."""
 
     def __init__(self, folder: Path = PROC) -> None:

@@ -21,15 +21,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plimsoll.exporters.exposition import Renderer
-from plimsoll.exporters.log_once import Journal
+from plimsoll.exporters.log_once import OnceLogger
 from plimsoll.exporters.runner import Runner
 
 TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 # Prometheus waits 10 s unless told otherwise; the answer needs time to be written and to travel.
-DEFAULT_PATIENCE = 8.0
-LONGEST_PATIENCE = 60.0
+DEFAULT_TIME_LIMIT = 8.0
+MAX_TIME_LIMIT = 60.0
 MARGIN = 0.5
-MOST_CONNECTIONS = 500
+MAX_CONNECTIONS = 500
 LANDING = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Plimsoll exporter</title>
 <h1>Plimsoll exporter</h1>
@@ -41,17 +41,17 @@ LANDING = """<!doctype html>
 
 def create_app(runner: Runner, token: str | None = None) -> Starlette:
     """The exporter as an ASGI app. With a token, all but the probes ask for it. No other paths exist."""
-    journal = Journal(logging.getLogger(__name__))
+    once = OnceLogger(logging.getLogger(__name__))
     renderer = Renderer()
 
     # Plain functions: Starlette runs them in its thread pool, off the event loop.
     def metrics(request: Request) -> Response:
-        points = runner.collect(time.monotonic() + patience(request.headers.get(TIMEOUT_HEADER)))
+        points = runner.collect(time.monotonic() + time_limit(request.headers.get(TIMEOUT_HEADER)))
         page = renderer.render(points, request.headers.get("accept", ""))
         for problem in page.problems:
-            journal.failed("metrics page", problem)
+            once.failed("metrics page", problem)
         if not page.problems:
-            journal.well("metrics page")
+            once.recovered("metrics page")
         return Response(page.body, headers={"content-type": page.content_type})
 
     async def landing(_: Request) -> Response:
@@ -68,22 +68,22 @@ def create_app(runner: Runner, token: str | None = None) -> Starlette:
             Route("/-/ready", alive),
         ],
         middleware=[
-            Middleware(Turnstile),
-            *([Middleware(TokenGate, token=token)] if token else []),
+            Middleware(ConcurrencyLimit),
+            *([Middleware(TokenAuth, token=token)] if token else []),
             Middleware(GZipMiddleware, compresslevel=1),
         ],
     )
 
 
-def patience(header: str | None) -> float:
+def time_limit(header: str | None) -> float:
     """Seconds that a scrape may take: the scraper's own timeout less what the answer's way back needs."""
     try:
         timeout = float(header or "")
     except ValueError:
-        return DEFAULT_PATIENCE
+        return DEFAULT_TIME_LIMIT
     if not (math.isfinite(timeout) and timeout > 0):
-        return DEFAULT_PATIENCE
-    return min(max(timeout - MARGIN, timeout / 2), LONGEST_PATIENCE)
+        return DEFAULT_TIME_LIMIT
+    return min(max(timeout - MARGIN, timeout / 2), MAX_TIME_LIMIT)
 
 
 class Tls(NamedTuple):
@@ -110,17 +110,17 @@ def config_of(app: ASGIApp, tls: Tls | None = None) -> uvicorn.Config:
         lifespan="off",
         ws="none",
         server_header=False,
-        limit_concurrency=MOST_CONNECTIONS,
+        limit_concurrency=MAX_CONNECTIONS,
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
     )
 
 
 # Scrapes at the same time share one reading, so a few scrapers are no load; hundreds of connections are nobody's wish.
-MOST_REQUESTS = 16
+MAX_REQUESTS = 16
 
 
-class TokenGate:
+class TokenAuth:
     """Answers 401 to whoever lacks the token, which may come as a bearer token or as the password of any user (Basic)."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
@@ -133,11 +133,11 @@ class TokenGate:
             await self._app(scope, receive, send)
             return
         challenge = {"WWW-Authenticate": 'Bearer, Basic realm="Plimsoll exporter"'}
-        refusal = PlainTextResponse("a bearer token, or it as a password, is needed\n", 401, challenge)
-        await refusal(scope, receive, send)
+        rejection = PlainTextResponse("a bearer token, or it as a password, is needed\n", 401, challenge)
+        await rejection(scope, receive, send)
 
 
-class Turnstile:
+class ConcurrencyLimit:
     """Answers 503 to requests beyond MOST_REQUESTS at a time."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -149,9 +149,9 @@ class Turnstile:
         if _is_open(scope):
             await self._app(scope, receive, send)
             return
-        if self._inside >= MOST_REQUESTS:
-            refusal = PlainTextResponse("too many requests at a time\n", 503, {"Retry-After": "1"})
-            await refusal(scope, receive, send)
+        if self._inside >= MAX_REQUESTS:
+            rejection = PlainTextResponse("too many requests at a time\n", 503, {"Retry-After": "1"})
+            await rejection(scope, receive, send)
             return
         self._inside += 1
         try:

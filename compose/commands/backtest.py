@@ -11,8 +11,8 @@ from typing import Any
 from plimsoll.compose.inputs import UserError, needed, pool_of, read_objectives
 from plimsoll.compose.traffic import add_traffic, read_traffic
 from plimsoll.slo.capacity.backtest.run import HOLD, POLICIES, Backtest, check
-from plimsoll.slo.capacity.recommendation import demand_plan
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
+from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.simulator import fleet, step_time
 from plimsoll.slo.capacity.simulator.fleet import Outcome, Setup
 from plimsoll.slo.capacity.simulator.request import Limits
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     draw = _drawing(args.picture)
     arrivals, source, said = read_traffic(args, pool, _say)
     objectives = () if spec is None or pool is None else [one for one in spec.objectives if one.pool == pool.name]
-    hold = HOLD if pool is None else pool.timing.scale_in_hold
+    hold = HOLD if pool is None else pool.timing.scale_in_stabilization
     backtest = Backtest(arrivals, setup, promise, _node_usd(args, pool), hold, tuple(objectives))
     outcomes = {}
     for name in names:
@@ -131,10 +131,10 @@ def _pool(spec: Spec, name: str | None) -> Pool:
     return pool
 
 
-def _promise(args: argparse.Namespace, spec: Spec | None, pool: Pool | None) -> Promise:
+def _promise(args: argparse.Namespace, spec: Spec | None, pool: Pool | None) -> LatencyTarget:
     if args.promise or spec is None or pool is None:
         return read_promise(args.promise or PROMISE)
-    found = demand_plan.promise(spec, pool)
+    found = latency_target(spec, pool)
     if found is None:
         raise UserError(
             f"--pool {pool.name!r}: has no objective for time to first token or per output token; add --promise"
@@ -246,12 +246,12 @@ def _setup(args: argparse.Namespace, pool: Pool | None) -> Setup:
     )
 
 
-def read_promise(text: str) -> Promise:
+def read_promise(text: str) -> LatencyTarget:
     """Read TTFT/TPOT/PERCENT, in milliseconds; raises UserError."""
     try:
         ttft, tpot, percent = map(float, text.split("/"))
         if min(ttft, tpot) > 0 and 0 < percent < 100:
-            return Promise(ttft / MILLISECONDS, tpot / MILLISECONDS, percent / 100)
+            return LatencyTarget(ttft / MILLISECONDS, tpot / MILLISECONDS, percent / 100)
     except ValueError:
         pass
     raise UserError(f"--promise {text!r}: write TTFT/TPOT/PERCENT, such as 2000/200/99")

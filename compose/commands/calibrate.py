@@ -9,7 +9,7 @@ from typing import Any
 from plimsoll.compose.inputs import UserError, read_objectives
 from plimsoll.slo.capacity.calibration.fit import Calibration, calibrate
 from plimsoll.slo.capacity.calibration.intervals import selectors
-from plimsoll.slo.capacity.calibration.measured_replica import OwnReplica, own, sentence, told
+from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, own, sentence, told
 from plimsoll.slo.sources import Series, SourceError
 from plimsoll.slo.sources.prometheus import PrometheusSource
 from plimsoll.slo.spec.objectives import Pool
@@ -51,10 +51,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         for name, one in found.items():
             _print(name, one)
-    return 0 if any(isinstance(one, OwnReplica) for one in found.values()) else 1
+    return 0 if any(isinstance(one, MeasuredReplica) for one in found.values()) else 1
 
 
-def _fitted(url: str, pool: Pool, hours: float) -> OwnReplica | str:
+def _fitted(url: str, pool: Pool, hours: float) -> MeasuredReplica | str:
     source, now = PrometheusSource(url), time.time()
     series: list[Series] = []
     try:
@@ -71,13 +71,13 @@ def _fitted(url: str, pool: Pool, hours: float) -> OwnReplica | str:
     return fit if isinstance(fit, str) else own(pool, fit)
 
 
-def _written(pool: str, found: OwnReplica | str) -> dict[str, Any]:
+def _written(pool: str, found: MeasuredReplica | str) -> dict[str, Any]:
     if isinstance(found, str):
         return {"pool": pool, "calibration": None, "reason": found}
     return {"pool": pool, "calibration": told(found), "reason": None}
 
 
-def _print(pool: str, found: OwnReplica | str) -> None:
+def _print(pool: str, found: MeasuredReplica | str) -> None:
     if isinstance(found, str):
         print(f"{pool}: not known: {found}")
         return

@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from plimsoll.compose.inputs import UserError
-from plimsoll.exporters.engines import ENGINES
+from plimsoll.exporters.engines import engines
 from plimsoll.slo import metrics
-from plimsoll.slo.exchange.conversion import Carried, Reading, write
-from plimsoll.slo.exchange.document import Document, NotYaml, read_documents
+from plimsoll.slo.exchange.conversion import Conversion, Reading, write
+from plimsoll.slo.exchange.document import Document, InvalidYamlError, read_documents
 from plimsoll.slo.exchange.indicator_matching import Known
 from plimsoll.slo.exchange.openslo import read_openslo
 from plimsoll.slo.exchange.pyrra import read_pyrra
 from plimsoll.slo.exchange.sloth import read_sloth
 from plimsoll.slo.spec.objectives import SpecError, Window, load
 
-READERS: dict[str, Callable[[Sequence[Document], Reading], Carried]] = {
+READERS: dict[str, Callable[[Sequence[Document], Reading], Conversion]] = {
     "sloth": read_sloth,
     "pyrra": read_pyrra,
     "openslo": read_openslo,
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 def names() -> dict[str, Known]:
     """Return every name by which requests and latencies may be read: the engines', as other programs wrap them, and ours."""
     found = {metric.name: Known(metric, {}) for metric in metrics.ALL}
-    for engine in ENGINES:
+    for engine in engines():
         first, *others = engine.prefixes
         for source in engine.sources:
             if not source.where and not source.adds:
@@ -75,7 +75,7 @@ def names() -> dict[str, Known]:
 def _documents(path: str) -> list[Document]:
     try:
         return read_documents(Path(path).read_text(encoding="utf-8"))
-    except NotYaml as error:
+    except InvalidYamlError as error:
         raise UserError(f"{path}: not YAML: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from plimsoll.compose.databases import open_ledger, without_password
 from plimsoll.compose.inputs import UserError
 from plimsoll.slo.ledger.database import reason
-from plimsoll.slo.ledger.parquet import NotImported, export_ledger, import_ledger
+from plimsoll.slo.ledger.parquet import ImportConflictError, export_ledger, import_ledger
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -81,7 +81,7 @@ def take(args: argparse.Namespace) -> int:
     with _opened(args.db) as engine:
         try:
             found = import_ledger(engine, args.folder)
-        except NotImported as error:
+        except ImportConflictError as error:
             raise UserError(str(error)) from error
         except OSError as error:
             raise UserError(f"{args.folder}: cannot be read: {error.strerror or error}") from error

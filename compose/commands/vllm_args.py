@@ -6,8 +6,7 @@ import shlex
 import sys
 
 from plimsoll.compose.inputs import read_objectives
-from plimsoll.exporters.engines.vllm_buckets import with_limits
-from plimsoll.slo.spec.objectives import LATENCIES
+from plimsoll.exporters.vllm.histogram_buckets import with_limits
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -22,9 +21,7 @@ def run(args: argparse.Namespace) -> int:
     spec = read_objectives(args.objectives)
     print(f"--custom-histogram-buckets {shlex.quote(json.dumps(with_limits(spec)))}")
     for objective in spec.objectives:
-        if objective.off_bucket != "refuse" and objective.indicator.kind in LATENCIES:
-            told = (
-                f"{objective.indicator} is then counted exactly, and `off_bucket: {objective.off_bucket}` is not needed"
-            )
+        if objective.bucket_mismatch != "unknown" and objective.indicator.latency:
+            told = f"{objective.indicator} is then counted exactly, and `bucket_mismatch: {objective.bucket_mismatch}` is not needed"
             print(f"{objective.id}: {told}", file=sys.stderr)
     return 0

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from plimsoll.compose.commands.backtest import MILLISECONDS, read_promise
 from plimsoll.compose.inputs import UserError, add_prices, pool_of, read_objectives, read_prices
-from plimsoll.slo.capacity.calibration.measured_replica import OwnReplica, read
+from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, read
 from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.capacity.model.prices import MILLION
-from plimsoll.slo.capacity.recommendation import demand_plan
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
+from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.whatif.evaluate import Answer, Question, arithmetic, hardware_in, hardware_of, whatif
 from plimsoll.slo.capacity.whatif.hardware_scaling import BITS, SIZES
@@ -38,7 +38,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--gpu", choices=memory.gpus(), metavar="GPU", help=f"another: {', '.join(memory.gpus())}")
     parser.add_argument("--gpus", type=int, choices=SIZES, help="tensor parallelism (default: as the replica)")
-    parser.add_argument("--weight-bits", type=int, choices=BITS, help="quantisation (default: as the replica)")
+    parser.add_argument("--weight-bits", type=int, choices=BITS, help="quantization (default: as the replica)")
     parser.add_argument("--prompt", type=int, metavar="TOKENS", help=f"of a request (default: {EXAMPLE['prompt']})")
     parser.add_argument("--output", type=int, metavar="TOKENS", help=f"of a request (default: {EXAMPLE['output']})")
     parser.add_argument(
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         of_pool = None if pool is None else pool[1]
         own = _own(args.calibration, of_pool)
-        prices = read_prices(args.prices)
+        prices = read_prices(args.price_file)
         question = asked.question(_promise(args, pool), of_pool, {}, prices, args.gpu_hour_usd, own)
     except ValueError as error:
         raise UserError(f"--{error}") from error
@@ -120,7 +120,7 @@ def _pool(args: argparse.Namespace) -> tuple[Spec, Pool] | None:
     return spec, pool_of(spec, args.pool)
 
 
-def _own(path: str | None, pool: Pool | None) -> OwnReplica | None:
+def _own(path: str | None, pool: Pool | None) -> MeasuredReplica | None:
     """Read the pool's own replica from what `plimsoll calibrate --json`, or the service, said of it."""
     if path is None:
         return None
@@ -141,10 +141,10 @@ def _own(path: str | None, pool: Pool | None) -> OwnReplica | None:
     return own
 
 
-def _promise(args: argparse.Namespace, pool: tuple[Spec, Pool] | None) -> Promise:
+def _promise(args: argparse.Namespace, pool: tuple[Spec, Pool] | None) -> LatencyTarget:
     if args.promise or pool is None:
         return read_promise(args.promise or PROMISE)
-    found = demand_plan.promise(*pool)
+    found = latency_target(*pool)
     if found is None:
         raise UserError(
             f"--pool {args.pool!r}: has no objective for time to first token or per output token; add --promise"
@@ -152,7 +152,7 @@ def _promise(args: argparse.Namespace, pool: tuple[Spec, Pool] | None) -> Promis
     return found
 
 
-def _said(promise: Promise) -> str:
+def _said(promise: LatencyTarget) -> str:
     limits = (f"{limit * MILLISECONDS:g}" if isfinite(limit) else "any" for limit in (promise.ttft, promise.tpot))
     return "/".join((*limits, f"{100 * promise.target:g}"))
 

@@ -11,10 +11,10 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from plimsoll.compose.demo.traffic import Call
-from plimsoll.exporters.engines.vllm_buckets import with_limits
-from plimsoll.exporters.vllm.evaluator import OUTCOMES, Finished, judge
+from plimsoll.exporters.vllm.histogram_buckets import with_limits
 from plimsoll.slo import metrics
 from plimsoll.slo.capacity.simulator.request import Limits, Step
+from plimsoll.slo.spec.indicator import OUTCOMES, FinishedRequest
 from plimsoll.slo.spec.objectives import Pool, Spec
 
 HELP = "Simulated counterpart of vLLM's metric of this name."
@@ -106,9 +106,9 @@ class Page:
         ]
         self._outcomes = self._judged()
         self._http = Counter("http_requests", HELP, ("handler", "method", "status"), registry=self.registry)
-        refused = Counter("vllm:admission_rejections", HELP, ("model_name", "reason"), registry=self.registry)
+        rejected = Counter("vllm:admission_rejections", HELP, ("model_name", "reason"), registry=self.registry)
         for reason in ("max_num_queued_reqs", "max_num_queued_tokens"):
-            refused.labels(pool.model, reason)
+            rejected.labels(pool.model, reason)
 
     def _describe(self, limits: Limits) -> None:
         text = "1: this is Plimsoll's demo fleet. Every number on this page comes from a model of an engine, none from a GPU."
@@ -192,9 +192,9 @@ class Page:
             "vllm:request_num_preemptions": call.preemptions,
         }.items():
             self._observe(name, value)
-        finished = Finished(call.reason, call.output, first - arrival, call.tpot or 0.0, last - arrival)
+        finished = FinishedRequest(call.reason, call.output, first - arrival, call.tpot or 0.0, last - arrival)
         for objective in self._objectives:
-            outcome = judge(objective.indicator, finished)
+            outcome = objective.indicator.evaluate(finished)
             if outcome:
                 self._outcomes[objective.id, outcome].inc()
 

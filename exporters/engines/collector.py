@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from plimsoll.exporters.collector import CollectorError, Point
-from plimsoll.exporters.engines import ENGINES, PATHS, recognise
+from plimsoll.exporters.engines import engines, paths, recognize
 from plimsoll.exporters.engines.derived import Derivations, counts
-from plimsoll.exporters.engines.fetch import _NAMED, Reader, address_of
+from plimsoll.exporters.engines.fetch import _NAMED, HttpReader, address_of
 from plimsoll.exporters.engines.mapping import EngineMapping, Lookup
 from plimsoll.exporters.engines.normalize import (
     Planned,
@@ -25,7 +25,7 @@ from plimsoll.exporters.engines.normalize import (
 )
 from plimsoll.exporters.engines.parser import Page, Parser, Shape
 from plimsoll.exporters.gpu_assignment import Server
-from plimsoll.exporters.state_file import Kept
+from plimsoll.exporters.state_file import StateFile
 from plimsoll.slo import metrics
 
 UNKNOWN = "unknown"
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 class EngineCollector:
     """Reads one engine. `engine` is URL or NAME=URL; the replica's name is host:port of the URL unless given.
 
-    In the folder `state` it keeps what the derived counters need to go on when the exporter is started anew under load.
+    In the folder `state` it keeps what the derived counters need to go on when the exporter is started again under load.
     """
 
     def __init__(self, engine: str, state: Path | None = None) -> None:
@@ -44,15 +44,15 @@ class EngineCollector:
         self._url, address = address_of(named[2] if named else engine, "--engine")
         self.replica = named[1] if named else address
         self.name = f"engine:{self.replica}"
-        self._reader = Reader(self._url)
+        self._reader = HttpReader(self._url)
         self._parser = Parser()
         # What was made of the last page's shape: itself with the engine's own names, and the plan for the model asked for.
         self._shape: Shape | None = None
         self._named: tuple[Shape, EngineMapping]
         self._plan: tuple[str, str, list[Planned]] | None = None
-        self._paths: tuple[str, ...] = PATHS
-        self._kept = Kept(state, self.name)
-        self._derivations = Derivations.restored(self._kept.read())
+        self._paths = paths()
+        self._state_file = StateFile(state, self.name)
+        self._derivations = Derivations.restored(self._state_file.read())
         self._started = 0.0
         host, _, port = address.rpartition(":")
         self.server = Server(self.replica, UNKNOWN, host.strip("[]"), int(port), None)
@@ -72,20 +72,20 @@ class EngineCollector:
             self._started, self._facts = started, {}
         try:
             # Labels tell the model, unless the page has none: then it is asked for.
-            model = self._ask(mapping.model, deadline) if mapping.model or mapping.gateway else ""
+            model = self._look_up(mapping.model, deadline) if mapping.model or mapping.gateway else ""
             model, planned = self._planned(model)
             points = [*follow(planned, page.numbers), *capacity(page, mapping, self.replica, model)]
         except ValueError as error:
             raise _not_a_page(url, error) from None
         self.server = self.server._replace(model=model, kv_bytes=kv_bytes(page, mapping))
         identity = {"replica": self.replica, "model": model, "engine": mapping.engine}
-        version = self._ask(mapping.version, deadline)
+        version = self._look_up(mapping.version, deadline)
         return [
             self._up(1.0),
             *points,
             *self._derived(points, page, mapping, identity),
-            *self._about(page, mapping, identity, version),
-            *self._absent(missing(page, mapping, version), mapping, version),
+            *self._info_points(page, mapping, identity, version),
+            *self._missing_points(missing(page, mapping, version), mapping, version),
         ]
 
     def _find(self, deadline: float) -> tuple[str, Page, EngineMapping]:
@@ -105,11 +105,11 @@ class EngineCollector:
                 self._paths = (path,)
                 return url, page, mapping
             self._parser, self._shape = Parser(), None  # a refused page leaves nothing behind
-        self._paths, self._facts = PATHS, {}
+        self._paths, self._facts = paths(), {}
         raise problem or AssertionError("there is at least one path")
 
     def _understand(self, body: bytes) -> tuple[Page, EngineMapping]:
-        """Parse a page and recognise its engine; raises ValueError that shows how the page begins."""
+        """Parse a page and recognize its engine; raises ValueError that shows how the page begins."""
         try:
             page = self._parser.parse(body)
         except UnicodeDecodeError:
@@ -117,18 +117,18 @@ class EngineCollector:
         except ValueError as error:
             raise ValueError(f"{str(error)[:100]}, {_first_line(body)}") from None  # no error holds on to a page
         if page.shape is not self._shape:
-            mapping = recognise(page.shape.places)
+            mapping = recognize(page.shape.places)
             if mapping is None:
                 raise ValueError(_first_line(body))
             self._shape, self._named, self._plan = page.shape, (named_first(page.shape, mapping), mapping), None
         shape, mapping = self._named
         return Page(shape, page.numbers), mapping
 
-    def _planned(self, asked: str) -> tuple[str, list[Planned]]:
+    def _planned(self, requested: str) -> tuple[str, list[Planned]]:
         """Return the model, by the page where it is not asked for, and the plan; raises ValueError."""
-        if self._plan is None or self._plan[0] != asked:
-            model = asked or model_of(*self._named)
-            self._plan = asked, model, plan(*self._named, self.replica, model)
+        if self._plan is None or self._plan[0] != requested:
+            model = requested or model_of(*self._named)
+            self._plan = requested, model, plan(*self._named, self.replica, model)
         return self._plan[1:]
 
     def _up(self, value: float) -> Point:
@@ -141,9 +141,11 @@ class EngineCollector:
             return
         for metric, kind, value in self._derivations.see(counts(points, page, mapping), self._started):
             yield Point(metric, {**identity, metric.labels[-1]: kind}, value)
-        self._kept.write(self._derivations.state)
+        self._state_file.write(self._derivations.state)
 
-    def _about(self, page: Page, mapping: EngineMapping, identity: dict[str, str], version: str) -> Iterator[Point]:
+    def _info_points(
+        self, page: Page, mapping: EngineMapping, identity: dict[str, str], version: str
+    ) -> Iterator[Point]:
         if mapping.gateway:
             return
         simulated = str(1.0 in page.series.get(metrics.SIMULATED.name, {}).values()).lower()
@@ -151,7 +153,7 @@ class EngineCollector:
         if self._started:
             yield Point(metrics.REPLICA_START, identity, self._started)
 
-    def _absent(self, names: list[str], mapping: EngineMapping, version: str) -> Iterator[Point]:
+    def _missing_points(self, names: list[str], mapping: EngineMapping, version: str) -> Iterator[Point]:
         """Say once for each name that the page should have it; the metric says so as long as it is true."""
         for name in names:
             if name not in self._missing:
@@ -162,7 +164,7 @@ class EngineCollector:
             yield Point(metrics.METRIC_MISSING, {"collector": self.name, "metric": name}, 1.0)
         self._missing.update(names)
 
-    def _ask(self, lookup: Lookup | None, deadline: float) -> str:
+    def _look_up(self, lookup: Lookup | None, deadline: float) -> str:
         """Ask the server for a fact, once, with at most half of the time that is left: its numbers matter more."""
         if lookup is None:
             return UNKNOWN
@@ -177,8 +179,8 @@ class EngineCollector:
 
 
 def _not_a_page(url: str, error: ValueError) -> CollectorError:
-    engines = ", ".join(engine.title for engine in ENGINES)
-    return CollectorError(f"{url}: not a metrics page of {engines}: {error}; check --engine")
+    titles = ", ".join(engine.title for engine in engines())
+    return CollectorError(f"{url}: not a metrics endpoint of {titles}: {error}. Check --engine.")
 
 
 def _first_line(body: bytes) -> str:

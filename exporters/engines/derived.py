@@ -6,7 +6,7 @@ every first token belongs to a request that finished, is still in flight, or was
 
     queued    >= HTTP 2xx - first tokens                     (a stream still open has a token and no status yet)
     streaming >= first tokens - finished - running - preempted  (a running request may not have its token yet)
-    5xx       >= HTTP 5xx - refused by admission control - finished with error  (both are answered with 5xx)
+    5xx       >= HTTP 5xx - rejected by admission control - finished with error  (both are answered with 5xx)
 
 Each is exact when nothing is in flight. Not seen: several prompts in one request hide as many given-up requests as they
 add first tokens; so does a stream of n > 1 choices that is given up.
@@ -32,7 +32,7 @@ class Counts(NamedTuple):
     more_choices: float
     finished: float
     errors: float
-    refused: float
+    rejected: float
     running: float
     waiting: float
     preemptions: float
@@ -50,7 +50,7 @@ def counts(points: Iterable[Point], page: Page, mapping: EngineMapping) -> Count
         more_choices=sum(asked.values()) - sum(requests.values()),
         finished=_total(points, metrics.FINISHED),
         errors=_total(points, metrics.FINISHED, reason="error"),
-        refused=_total(points, metrics.REJECTED),
+        rejected=_total(points, metrics.REJECTED),
         running=_total(points, metrics.REQUESTS_RUNNING),
         waiting=_total(points, metrics.REQUESTS_WAITING),
         preemptions=_total(points, metrics.PREEMPTIONS),
@@ -82,7 +82,7 @@ class LowerBound:
     """Lower bounds of a count that only grows, as a counter: their running maximum.
 
     A page is not written at one instant, so one bound can be a little too high; two in a row are not (the lower counts).
-    A counter must not fall when this exporter is started anew, as that reads as a reset and counts everything twice.
+    A counter must not fall when this exporter is started again, as that reads as a reset and counts everything twice.
     So what was first seen with requests in flight is withheld until it passes all that may have been shown before.
     """
 
@@ -123,7 +123,7 @@ class Derivations:
 
     @classmethod
     def restored(cls, state: Any) -> "Derivations":
-        """Go on from a state; from what is none, begin anew."""
+        """Go on from a state; from what is none, begin again."""
         try:
             bounds = {(BY_NAME[name], kind): LowerBound(*map(float, one)) for name, kind, one in state["bounds"]}
             return cls(tuple(map(float, state["life"])), bounds)
@@ -139,7 +139,7 @@ class Derivations:
             self._bounds.clear()
         self._life = life
         in_flight = now.running + now.waiting
-        subtracted = now.refused + now.errors
+        subtracted = now.rejected + now.errors
         bounds = [(metrics.ABANDONED, "streaming", _streaming(now), in_flight)]
         if now.completed is not None and now.failed is not None:
             bounds += [

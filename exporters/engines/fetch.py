@@ -20,7 +20,7 @@ _HEADERS = "Accept: text/plain\r\nAccept-Encoding: identity\r\nConnection: close
 _PORTS = {"http": 80, "https": 443}
 
 
-class Reader:
+class HttpReader:
     """Reads from one server, one request at a time. No redirects, no proxies, no compression; no more bytes or seconds than allowed.
 
     Connections are opened here and not by the client library, whose timeouts are per read: a slow drip never exceeds them.
@@ -46,17 +46,17 @@ class Reader:
         raise CollectorError(f"{url}: {problem} check --engine")
 
     def _connect(self, deadline: float) -> socket.socket:
-        connection = socket.create_connection((self._host, self._port), _left(deadline))
+        connection = socket.create_connection((self._host, self._port), _seconds_left(deadline))
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.settimeout(_left(deadline))
+            connection.settimeout(_seconds_left(deadline))
             return self._tls.wrap_socket(connection, server_hostname=self._host) if self._tls else connection
         except BaseException:
             connection.close()
             raise
 
     def _get(self, url: str, connection: socket.socket, deadline: float) -> bytes:
-        connection.settimeout(_left(deadline))
+        connection.settimeout(_seconds_left(deadline))
         path = url.partition(self._authority)[2] or "/"
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {self._authority}\r\n{_HEADERS}".encode())
         with HTTPResponse(cast(socket.socket, _Incoming(connection, deadline)), method="GET") as response:
@@ -86,7 +86,7 @@ def _check(url: str, response: HTTPResponse) -> None:
         raise _TooLarge
 
 
-def _left(deadline: float) -> float:
+def _seconds_left(deadline: float) -> float:
     """Seconds that are left; raises TimeoutError where none are."""
     seconds = deadline - time.monotonic()
     if seconds <= 0:
@@ -104,7 +104,7 @@ class _Incoming(io.RawIOBase):
     def __init__(self, connection: socket.socket, deadline: float) -> None:
         self._connection = connection
         self._deadline = deadline
-        self._room = LIMIT_BYTES + LIMIT_FRAMING
+        self._remaining = LIMIT_BYTES + LIMIT_FRAMING
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Play the socket, of which the client library asks nothing else."""
@@ -114,10 +114,10 @@ class _Incoming(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's Buffer is Python 3.12's
-        self._connection.settimeout(_left(self._deadline))
+        self._connection.settimeout(_seconds_left(self._deadline))
         count = self._connection.recv_into(buffer)
-        self._room -= count
-        if self._room < 0:
+        self._remaining -= count
+        if self._remaining < 0:
             raise _TooLarge
         return count
 

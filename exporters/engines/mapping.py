@@ -1,4 +1,4 @@
-"""What is known of an engine's metrics page, as data: one `EngineMapping` per engine."""
+"""What is known of an engine's metrics endpoint, as data: one `EngineMapping` per kind of server, registered by its module."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -64,7 +64,7 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class EngineMapping:
-    """One engine's page: how it is recognised and where each metric of the catalogue stands on it.
+    """One engine's page: how it is recognized and where each metric of the catalogue stands on it.
 
     `prefixes` begin the engine's names; what follows the further ones is renamed to the first. `labels` renames the engine's
     labels, later ones winning; other labels are dropped. Rows that differ only in labels of `copies` say the same thing several
@@ -90,3 +90,12 @@ class EngineMapping:
     model: Lookup | None = None
     version: Lookup | None = None
     gateway: bool = False
+
+
+REGISTERED: list[EngineMapping] = []
+
+
+def register(mapping: EngineMapping) -> EngineMapping:
+    """Make an engine known to `plimsoll.exporters.engines.engines`; returns it."""
+    REGISTERED.append(mapping)
+    return mapping

@@ -86,7 +86,7 @@ def capacity(page: Page, mapping: EngineMapping, replica: str, model: str) -> li
     return points
 
 
-def normalise(page: Page, mapping: EngineMapping, replica: str, model: str) -> list[Point]:
+def normalize(page: Page, mapping: EngineMapping, replica: str, model: str) -> list[Point]:
     """Map one page; see plan and capacity."""
     planned = plan(page.shape, mapping, replica, model)
     return [*follow(planned, page.numbers), *capacity(page, mapping, replica, model)]

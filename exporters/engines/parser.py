@@ -99,7 +99,7 @@ class Parser:
         return self._follow(body) or self._read(body)
 
     def _follow(self, body: bytes) -> Page | None:
-        """Return the page if nothing but numbers differs from the last one, as is the rule; half the work of reading it anew."""
+        """Return the page if nothing but numbers differs from the last one, as is the rule; half the work of reading it again."""
         if self._form is None or self._shape is None or body.count(b"\n") + 1 != len(self._form.texts):
             return None
         texts, _, values = zip(*[line.rpartition(b" ") for line in body.split(b"\n")], strict=True)

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 # A line or a whole answer that is longer is passed on like any other and not read.
-MOST_BYTES = 2**20
+MAX_BYTES = 2**20
 _TEXT_EVENTS = frozenset({"content_block_delta", "response.output_text.delta", "response.reasoning_text.delta"})
 _TEXTS = ("content", "reasoning", "reasoning_content", "tool_calls")
 
 
 @dataclass(slots=True)
-class Answer:
+class Response:
     """One answer: fed piece by piece with the seconds since the request arrived."""
 
     status: int = 500
@@ -23,15 +23,15 @@ class Answer:
     last: float = 0.0
     events: int = 0
     prompt_tokens: int | None = None
-    told_tokens: int | None = None
-    broken: bool = False
+    reported_tokens: int | None = None
+    has_error: bool = False
     _rest: bytearray = field(default_factory=bytearray)
     _skip: bool = False
 
     @property
     def tokens(self) -> int | None:
         """Tokens generated: by the answer's usage, or else a stream's events with text."""
-        return self.events if self.told_tokens is None and self.streamed else self.told_tokens
+        return self.events if self.reported_tokens is None and self.streamed else self.reported_tokens
 
     @property
     def time_per_output_token(self) -> float | None:
@@ -49,7 +49,7 @@ class Answer:
     def feed(self, body: bytes, now: float) -> None:
         """Take a piece of the body."""
         if not self.streamed:
-            if len(self._rest) + len(body) <= MOST_BYTES:
+            if len(self._rest) + len(body) <= MAX_BYTES:
                 self._rest += body
             else:
                 self._skip = True
@@ -70,14 +70,14 @@ class Answer:
             if not self._skip:
                 yield whole
             self._skip = False
-        if len(self._rest) + len(rest) > MOST_BYTES:
+        if len(self._rest) + len(rest) > MAX_BYTES:
             self._rest, self._skip = bytearray(), True
         elif not self._skip:
             self._rest += rest
 
     def _event(self, event: dict[str, Any], now: float) -> None:
         self._usage(event)
-        self.broken = self.broken or bool(event.get("error"))
+        self.has_error = self.has_error or bool(event.get("error"))
         if not _has_text(event):
             return
         self.events += 1
@@ -90,7 +90,7 @@ class Answer:
         for key in ("prompt_tokens", "input_tokens"):
             self.prompt_tokens = usage.get(key, self.prompt_tokens)
         for key in ("completion_tokens", "output_tokens"):
-            self.told_tokens = usage.get(key, self.told_tokens)
+            self.reported_tokens = usage.get(key, self.reported_tokens)
 
 
 def _has_text(event: dict[str, Any]) -> bool:

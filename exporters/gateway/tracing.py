@@ -6,13 +6,13 @@ from opentelemetry import propagate, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from starlette.types import Scope
 
-from plimsoll.exporters.gateway.metrics import Ended
+from plimsoll.exporters.gateway.metrics import EndedRequest
 from plimsoll.slo.metrics import trace_attributes
 
 _tracer = trace.get_tracer("plimsoll.gateway")
 
 
-def opened(scope: Scope) -> tuple[Span, list[tuple[bytes, bytes]]]:
+def open_span(scope: Scope) -> tuple[Span, list[tuple[bytes, bytes]]]:
     """Open a span under the client's, and return the request's headers with this one's traceparent in the client's place."""
     headers: list[tuple[bytes, bytes]] = list(scope["headers"])
     carrier = {key.decode("latin-1"): value.decode("latin-1") for key, value in headers}
@@ -27,23 +27,23 @@ def opened(scope: Scope) -> tuple[Span, list[tuple[bytes, bytes]]]:
     return span, [*kept, *((key.lower().encode(), value.encode()) for key, value in ours.items())]
 
 
-def described(span: Span, ended: Ended, state: dict[str, Any]) -> None:
+def describe_span(span: Span, ended: EndedRequest, state: dict[str, Any]) -> None:
     """Say what the request was. `state` is the app's: its `replica` and `model_version` are told where it has them."""
-    answer = ended.answer
+    response = ended.response
     about = {
         trace_attributes.MODEL: ended.model,
-        trace_attributes.PROMPT_TOKENS: answer.prompt_tokens,
-        trace_attributes.OUTPUT_TOKENS: answer.tokens,
-        "http.response.status_code": answer.status,
+        trace_attributes.PROMPT_TOKENS: response.prompt_tokens,
+        trace_attributes.OUTPUT_TOKENS: response.tokens,
+        "http.response.status_code": response.status,
         trace_attributes.TENANT: ended.tenant,
-        trace_attributes.PROMPT_CLASS: length_class(answer.prompt_tokens),
+        trace_attributes.PROMPT_CLASS: length_class(response.prompt_tokens),
         trace_attributes.REPLICA: state.get("replica"),
         trace_attributes.VERSION: state.get("model_version"),
-        trace_attributes.FIRST_TOKEN: answer.first,
+        trace_attributes.FIRST_TOKEN: response.first,
         "error.type": ended.reason,
     }
     span.set_attributes({key: value for key, value in about.items() if value is not None})
-    if ended.reason not in (None, "left", "4xx"):
+    if ended.reason not in (None, "client_closed", "4xx"):
         span.set_status(Status(StatusCode.ERROR, ended.reason))
 
 

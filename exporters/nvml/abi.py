@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import pynvml
 
-from plimsoll.exporters.nvml.errors import GENERATION_DEAD, GPU_BAD
+from plimsoll.exporters.nvml.errors import ABSENT, GPU_FAILED, LIBRARY_UNUSABLE
 
 Handle = Any
 _FIELD_VALUE = struct.Struct("=IIqqIi8s")  # nvmlFieldValue_t: id, scope, timestamp, latency, type, return code, value
@@ -45,7 +45,7 @@ def field_values(handle: Handle, fields: tuple[tuple[int, int], ...]) -> list[fl
     call("nvmlDeviceGetFieldValues", handle, len(fields), answers)
     values: list[float | None] = []
     for _, _, _, _, kind, code, value in _FIELD_VALUE.iter_unpack(answers):
-        if code in GPU_BAD | GENERATION_DEAD:
+        if code in GPU_FAILED | LIBRARY_UNUSABLE:
             raise pynvml.NVMLError(code)
         known = code == 0 and kind < len(_DECODERS)
         values.append(_DECODERS[kind].unpack_from(value)[0] if known else None)
@@ -54,7 +54,7 @@ def field_values(handle: Handle, fields: tuple[tuple[int, int], ...]) -> list[fl
 
 @lru_cache(maxsize=64)
 def _question(fields: tuple[tuple[int, int], ...]) -> bytes:
-    """The structures to be filled in; the binding makes them anew at each call, which takes longer than the call."""
+    """The structures to be filled in; the binding makes them again at each call, which takes longer than the call."""
     return b"".join(_FIELD_VALUE.pack(number, scope, 0, 0, 0, 0, bytes(8)) for number, scope in fields)
 
 
@@ -69,3 +69,18 @@ def driver(version: str) -> Driver:
     """Read a version; one that is not understood is 0.0, older than all."""
     major, minor, *_ = (*version.split("."), "", "")
     return Driver(int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else Driver(0, 0)
+
+
+def text(value: object) -> str:
+    """What NVML answered as text: bytes or str, by the binding's version."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def optional_text(ask: Callable[[], object]) -> str:
+    """What NVML answers, or an empty label where this driver does not know it."""
+    try:
+        return text(ask())
+    except pynvml.NVMLError as error:
+        if error.value in ABSENT:
+            return ""
+        raise

@@ -14,9 +14,9 @@ import threading
 import traceback
 from typing import Any, BinaryIO
 
-from plimsoll.exporters.gc_tuning import keep_small, settle
+from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
 from plimsoll.exporters.nvml.errors import describe_init, name
-from plimsoll.exporters.nvml.node import GenerationDead, Node
+from plimsoll.exporters.nvml.node import LibraryUnusableError, Node
 
 
 class Channel:
@@ -44,14 +44,14 @@ def work(deadlines: "queue.Queue[float]", channel: Channel) -> None:
         node = Node(channel.xid)
         while True:
             channel.send({"gpus": node.read(deadlines.get())})
-    except GenerationDead as error:
+    except LibraryUnusableError as error:
         channel.send({"dead": [name(error.code), describe_init(error.code)]})
 
 
 def main() -> None:
     """Answer until the input ends. The driver's calls are made elsewhere: this thread must see that the exporter is gone."""
-    keep_small()
-    settle()
+    limit_memory()
+    freeze_objects()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches both; the exporter ends this one
     channel = Channel(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # whatever the library prints must not stand between our lines

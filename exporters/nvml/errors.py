@@ -10,10 +10,10 @@ import pynvml
 # ARGUMENT_VERSION_MISMATCH, DEPRECATED. Nothing is wrong; the sample is absent.
 ABSENT = frozenset({3, 4, 13, 21, 25, 26})
 # This GPU is in trouble: CORRUPTED_INFOROM, GPU_IS_LOST, RESET_REQUIRED, OPERATING_SYSTEM (blocked, by a cgroup for example).
-GPU_BAD = frozenset({14, 15, 16, 17})
+GPU_FAILED = frozenset({14, 15, 16, 17})
 # Every handle is void until the library is initialised again: UNINITIALIZED, DRIVER_NOT_LOADED, LIB_RM_VERSION_MISMATCH,
 # GPU_NOT_FOUND.
-GENERATION_DEAD = frozenset({1, 9, 18, 28})
+LIBRARY_UNUSABLE = frozenset({1, 9, 18, 28})
 
 _NAMES: dict[int, str] = {
     value: name.removeprefix("NVML_ERROR_") for name, value in vars(pynvml).items() if name.startswith("NVML_ERROR_")

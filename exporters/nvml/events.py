@@ -8,23 +8,23 @@ from contextlib import suppress
 import pynvml
 
 from plimsoll.exporters.nvml.abi import Handle
-from plimsoll.exporters.nvml.errors import GENERATION_DEAD
+from plimsoll.exporters.nvml.errors import LIBRARY_UNUSABLE
 
-Tell = Callable[[str, int, float], None]  # uuid, XID, Unix time
+OnXid = Callable[[str, int, float], None]  # uuid, XID, Unix time
 WAIT_MS = 5000
 BACKOFF = (1.0, 30.0)
 
 
-class Watch:
+class XidWatcher:
     """Waits for the XIDs of one GPU, in a thread and with an event set of its own: so a wedged GPU keeps no other's from us.
 
     The driver repeats nothing: what happens before `run`, or between two event sets after an error, is not seen.
     """
 
-    def __init__(self, handle: Handle, uuid: str, tell: Tell) -> None:
+    def __init__(self, handle: Handle, uuid: str, on_xid: OnXid) -> None:
         self._handle = handle
         self._uuid = uuid
-        self._tell = tell
+        self._on_xid = on_xid
         self._ended = False
 
     def follows(self, handle: Handle) -> bool:
@@ -40,7 +40,7 @@ class Watch:
             try:
                 self._listen()
             except pynvml.NVMLError as error:
-                if error.value in GENERATION_DEAD | {pynvml.NVML_ERROR_NOT_SUPPORTED}:
+                if error.value in LIBRARY_UNUSABLE | {pynvml.NVML_ERROR_NOT_SUPPORTED}:
                     break
             time.sleep(pause)
             pause = min(pause * 2, BACKOFF[1])
@@ -58,7 +58,7 @@ class Watch:
                 with suppress(pynvml.NVMLError_Timeout):
                     event = pynvml.nvmlEventSetWait_v2(events, WAIT_MS)
                     if event.eventType & pynvml.nvmlEventTypeXidCriticalError:
-                        self._tell(self._uuid, int(event.eventData), time.time())
+                        self._on_xid(self._uuid, int(event.eventData), time.time())
         finally:
             with suppress(pynvml.NVMLError):
                 pynvml.nvmlEventSetFree(events)

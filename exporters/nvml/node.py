@@ -8,10 +8,10 @@ from typing import Any
 
 import pynvml
 
-from plimsoll.exporters.deadline import Flight, Late
-from plimsoll.exporters.nvml.board import optional_text
-from plimsoll.exporters.nvml.errors import GENERATION_DEAD, describe
-from plimsoll.exporters.nvml.events import Tell
+from plimsoll.exporters.deadline import DeadlineCall, DeadlineExceeded
+from plimsoll.exporters.nvml.abi import optional_text
+from plimsoll.exporters.nvml.errors import LIBRARY_UNUSABLE, describe
+from plimsoll.exporters.nvml.events import OnXid
 from plimsoll.exporters.nvml.gpu import Gpu, GpuError, Reading
 from plimsoll.slo.metrics import Metric
 
@@ -23,7 +23,7 @@ Report = dict[str, Any]
 STALL_SECONDS = 0.02
 
 
-class GenerationDead(Exception):
+class LibraryUnusableError(Exception):
     """Every handle is void, and this process cannot get new ones: it has the old library in it for good."""
 
     def __init__(self, code: int) -> None:
@@ -34,30 +34,28 @@ class GenerationDead(Exception):
 class Node:
     """The GPUs that the library lists. Raises GenerationDead if it does not start."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, on_xid: OnXid) -> None:
         try:
             pynvml.nvmlInit()
             system = {"driver_version": _driver_version(), "cuda_version": _cuda_version()}
             count = pynvml.nvmlDeviceGetCount()
         except pynvml.NVMLError as error:
-            raise GenerationDead(error.value) from None
-        self._gpus = [Gpu(index, system, tell) for index in range(count)]
-        self._flights: dict[int, Flight[Reading]] = {}
+            raise LibraryUnusableError(error.value) from None
+        self._gpus = [Gpu(index, system, on_xid) for index in range(count)]
+        self._calls: dict[int, DeadlineCall[Reading]] = {}
         self._series: dict[int, tuple[str, tuple[Metric, ...], tuple[dict[str, str], ...]]] = {}
 
     def read(self, until: float) -> list[Report]:
         """What each GPU answers by `until` (time.monotonic() seconds); raises GenerationDead. One that hangs is not waited for again."""
-        free = [
-            gpu for gpu in self._gpus if gpu.index not in self._flights or self._flights[gpu.index].ended is not None
-        ]
-        self._flights |= {gpu.index: Flight(gpu.read, until) for gpu in free}
-        grounded = _fly([self._flights[gpu.index] for gpu in free], until)
-        reports = [self._report(gpu, self._flights[gpu.index]) for gpu in self._gpus]
-        self._flights = {index: flight for index, flight in self._flights.items() if flight not in grounded}
+        free = [gpu for gpu in self._gpus if gpu.index not in self._calls or self._calls[gpu.index].ended is not None]
+        self._calls |= {gpu.index: DeadlineCall(gpu.read, until) for gpu in free}
+        unstarted = _run_calls([self._calls[gpu.index] for gpu in free], until)
+        reports = [self._report(gpu, self._calls[gpu.index]) for gpu in self._gpus]
+        self._calls = {index: call for index, call in self._calls.items() if call not in unstarted}
         return reports
 
-    def _report(self, gpu: Gpu, flight: Flight[Reading]) -> Report:
-        report = _outcome(gpu, flight)
+    def _report(self, gpu: Gpu, call: DeadlineCall[Reading]) -> Report:
+        report = _outcome(gpu, call)
         if "values" in report:
             metrics, labels, report["values"] = (
                 zip(*report["values"], strict=True) if report["values"] else ((), (), ())
@@ -68,15 +66,15 @@ class Node:
         return report
 
 
-def _fly(flights: list[Flight[Reading]], until: float) -> list[Flight[Reading]]:
+def _run_calls(calls: list[DeadlineCall[Reading]], until: float) -> list[DeadlineCall[Reading]]:
     """Make the calls, one after the other as long as they end quickly, until all have ended or `until`.
 
     Returns those that nobody began: the threads were busy with GPUs that hang.
     """
-    waiting: queue.SimpleQueue[Flight[Reading]] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[DeadlineCall[Reading]] = queue.SimpleQueue()
     ended: queue.SimpleQueue[None] = queue.SimpleQueue()
-    for flight in flights:
-        waiting.put(flight)
+    for call in calls:
+        waiting.put(call)
 
     def work() -> None:
         with suppress(queue.Empty):
@@ -84,7 +82,7 @@ def _fly(flights: list[Flight[Reading]], until: float) -> list[Flight[Reading]]:
                 waiting.get_nowait().run()
                 ended.put(None)
 
-    left, stalled = len(flights), True
+    left, stalled = len(calls), True
     while left and (now := time.monotonic()) < until:
         if stalled and not waiting.empty():
             threading.Thread(target=work, name="GPUs", daemon=True).start()
@@ -93,22 +91,22 @@ def _fly(flights: list[Flight[Reading]], until: float) -> list[Flight[Reading]]:
             left, stalled = left - 1, False
         except queue.Empty:
             stalled = True
-    grounded = []
+    unstarted = []
     with suppress(queue.Empty):
         while True:
-            grounded.append(waiting.get_nowait())
-    return grounded
+            unstarted.append(waiting.get_nowait())
+    return unstarted
 
 
-def _outcome(gpu: Gpu, flight: Flight[Reading]) -> Report:
+def _outcome(gpu: Gpu, call: DeadlineCall[Reading]) -> Report:
     report: Report = {"index": gpu.index, "info": gpu.info}
     try:
-        reading = flight.result(0)
-    except Late:
-        return report | {"trouble": "gives no answer", "stuck": flight.seconds}
+        reading = call.result(0)
+    except DeadlineExceeded:
+        return report | {"trouble": "gives no answer", "stuck": call.seconds}
     except GpuError as error:
-        if error.code in GENERATION_DEAD:
-            raise GenerationDead(error.code) from None
+        if error.code in LIBRARY_UNUSABLE:
+            raise LibraryUnusableError(error.code) from None
         return report | {"trouble": f"does not answer: {error}", "code": error.code}
     except Exception as error:  # a fault of ours or the binding's, met on one GPU, is no reason to lose the others
         return report | {"trouble": f"cannot be read: {type(error).__name__}: {error}"}

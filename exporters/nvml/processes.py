@@ -1,14 +1,10 @@
 """Who uses a GPU: compute processes."""
 
-from collections.abc import Iterator
-
 import pynvml
 
 from plimsoll.exporters.nvml.abi import Handle
+from plimsoll.exporters.nvml.registry import Values
 from plimsoll.slo import metrics as c
-from plimsoll.slo.metrics import Metric
-
-Values = Iterator[tuple[Metric, dict[str, str], float]]
 
 
 class Processes:
@@ -29,8 +25,3 @@ class Processes:
         sizes = [process.usedGpuMemory for process in running]
         if None not in sizes:
             yield c.GPU_PROCESS_MEMORY, {}, sum(sizes)
-
-
-def text(value: object) -> str:
-    """What NVML answered as text: bytes or str, by the binding's version."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -12,11 +12,11 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from plimsoll.exporters.vllm.evaluator import OUTCOMES, Outcome
 from plimsoll.slo.metrics import ADAPTER_REQUESTS
+from plimsoll.slo.spec.indicator import OUTCOMES, Outcome
 
 # Names of adapters come from whoever may load one: those beyond so many are counted together.
-MOST_ADAPTERS = 50
+MAX_ADAPTERS = 50
 OTHER, NONE, UNKNOWN = "other", "none", "unknown"
 LONGEST = 100
 _MARK = "plimsoll_adapter"
@@ -62,7 +62,7 @@ class AdapterCounts:
     def _of(self, adapter: str) -> dict[tuple[str, Outcome], Counter]:
         """The adapter's counters, which exist (at 0) from its first request on."""
         if adapter not in self._seen:
-            name = adapter if len(self._seen) < MOST_ADAPTERS or adapter == OTHER else OTHER
+            name = adapter if len(self._seen) < MAX_ADAPTERS or adapter == OTHER else OTHER
             if name != adapter:
                 return self._of(OTHER)
             model, rank, deployment = self._labels

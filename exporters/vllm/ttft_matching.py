@@ -3,10 +3,10 @@
 from collections import deque
 
 # First tokens of requests that never finish (their client left) stay until this many newer ones push them out.
-KEPT = 20_000
+MAX_PENDING = 20_000
 
 
-class Arrivals:
+class TtftMatcher:
     """Times to first token by the arrival of their request, which is known at the first token and again at the end.
 
     Both times vLLM computes `now - arrival` from the clock that its own histograms use. For two wall-clock readings the
@@ -20,7 +20,7 @@ class Arrivals:
     def first_token(self, now: float, time_to_first_token: float) -> None:
         """Note a first token, `now` being the time it was seen (Unix seconds)."""
         self._first_tokens.setdefault(now - time_to_first_token, deque()).append(time_to_first_token)
-        if len(self._first_tokens) > KEPT:
+        if len(self._first_tokens) > MAX_PENDING:
             del self._first_tokens[next(iter(self._first_tokens))]
 
     def finished(self, now: float, duration: float, estimate: float = 0.0) -> float | None:

@@ -19,7 +19,7 @@ REACHABLE = 0.8
 # 14 % of a month's budget and would page on both page tiers: ten are no longer one user who tries again, three are not one slip.
 MIN_BAD: dict[Severity, int] = {"page": 10, "ticket": 3}
 
-# Of a bracketed objective some requests are neither surely good nor surely bad (plimsoll.slo.sli.bucket_bounds). Nobody is woken for what may well be
+# Of a has_bounds objective some requests are neither surely good nor surely bad (plimsoll.slo.sli.bucket_bounds). Nobody is woken for what may well be
 # good: a page counts what is bad at best. A ticket counts all that is not surely good, for missing is never good; by day
 # somebody looks, and gives the histogram the bound. Requests of a real outage lie beyond every bound: those still page.
 AT_BEST: dict[Severity, bool] = {"page": True, "ticket": False}

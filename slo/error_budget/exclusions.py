@@ -24,13 +24,13 @@ class Exclusion:
 
     start: float
     end: float
-    who: str
-    why: str
+    created_by: str
+    reason: str
     objective: str | None = None
     pool: str | None = None
     id: str | None = None
     created_at: float | None = None
-    withdrawn_at: float | None = None
+    canceled_at: float | None = None
 
     @property
     def origin(self) -> Literal["file", "api"]:
@@ -40,13 +40,13 @@ class Exclusion:
     def covers(self, objective: Objective) -> bool:
         """Whether it takes anything out of an objective."""
         mine = self.objective in (None, objective.id) and self.pool in (None, objective.pool)
-        return mine and self.withdrawn_at is None
+        return mine and self.canceled_at is None
 
 
 def of_file(spec: Spec) -> list[Exclusion]:
     """Return the exclusions of an objectives file."""
     return [
-        Exclusion(_unix(item.start), _unix(item.end), item.who, item.why, item.objective, item.pool)
+        Exclusion(_unix(item.start), _unix(item.end), item.created_by, item.reason, item.objective, item.pool)
         for item in spec.exclusions
     ]
 

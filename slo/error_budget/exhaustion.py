@@ -16,14 +16,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from plimsoll.slo.error_budget.budget import Counted
+from plimsoll.slo.error_budget.budget import RequestCounts
 from plimsoll.slo.spec.objectives import Objective
 
-State = Literal["exhausted", "runs_out", "holds", "unknown"]
+State = Literal["exhausted", "will_exhaust", "will_not_exhaust", "unknown"]
 Numbers = NDArray[np.float64]
 
 CONFIDENCE = 0.9
-LOOK_BACK = 86400.0  # seconds whose pace is taken: a whole day, or the time of day would be taken for a change
+LOOKBACK = 86400.0  # seconds whose pace is taken: a whole day, or the time of day would be taken for a change
 BLOCK = 4 * 3600  # seconds: longer than most bursts, so that one is seldom in two blocks
 PER_DAY = 6  # blocks
 SPREAD_DAYS = 7  # days that tell how bursty bad requests are
@@ -34,9 +34,9 @@ _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 @dataclass(frozen=True, slots=True)
 class Exhaustion:
-    """When the budget is spent, in seconds from now, all at the pace of the last LOOK_BACK seconds.
+    """When the budget is spent, in seconds from now, all at the pace of the last LOOKBACK seconds.
 
-    `soonest` and `latest` hold the moment with CONFIDENCE; None: not before the end of the window (a rolling one's length from now,
+    `earliest` and `latest` hold the moment with CONFIDENCE; None: not before the end of the window (a rolling one's length from now,
     by when all of it is of today's pace). `seconds` is None too where the budget holds, and 0 where it is spent. `coverage` is the
     observed share of the look-back.
     """
@@ -44,12 +44,12 @@ class Exhaustion:
     state: State
     coverage: float
     seconds: float | None = None
-    soonest: float | None = None
+    earliest: float | None = None
     latest: float | None = None
 
 
 def exhaustion(
-    objective: Objective, counted: Counted, leaving: Numbers, blocks: Numbers, ends_in: float | None
+    objective: Objective, counted: RequestCounts, leaving: Numbers, blocks: Numbers, ends_in: float | None
 ) -> Exhaustion:
     """Tell when an objective's budget runs out; `counted` is its window so far. Unclear requests (plimsoll.slo.sli.bucket_bounds) are taken for bad, so that
     it may run out later; where that decides whether it has run out already, nothing is known.
@@ -75,7 +75,7 @@ def exhaustion(
     room[counted.total - np.cumsum(leaving[:, 2]) + arriving <= 0] = np.inf  # a window without a request spends nothing
     comes = _bad(arriving, today, _design_effect(blocks))
     likely, most, least = (_first(leaving[:, 0], slack, room - bad) for bad in comes)
-    return Exhaustion("holds" if likely is None else "runs_out", coverage, likely, most, least)
+    return Exhaustion("will_not_exhaust" if likely is None else "will_exhaust", coverage, likely, most, least)
 
 
 def _arriving(at: Numbers, today: Numbers) -> Numbers:
@@ -83,7 +83,7 @@ def _arriving(at: Numbers, today: Numbers) -> Numbers:
     rate = today[:, 1].sum() / today[:, 2].sum()
     seen = today[:, 2] > BLOCK / 2
     each = np.where(seen, today[:, 1] / np.where(seen, today[:, 2], 1.0), rate) * BLOCK
-    days, rest = np.divmod(at, LOOK_BACK)
+    days, rest = np.divmod(at, LOOKBACK)
     so_far = np.concatenate([[0.0], np.cumsum(each)])
     return np.asarray(days * so_far[-1] + np.interp(rest, np.arange(PER_DAY + 1) * float(BLOCK), so_far))
 

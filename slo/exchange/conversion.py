@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from plimsoll.slo.exchange.document import Document, Field, Loss, NotCarried
-from plimsoll.slo.exchange.indicator_matching import Found, Known, recognise
+from plimsoll.slo.exchange.document import Document, Field, Loss, UnsupportedFieldError
+from plimsoll.slo.exchange.indicator_matching import Found, Known, recognize
 from plimsoll.slo.exchange.queries import Sum, Unreadable
 from plimsoll.slo.units import Target, compound, duration_text
 
@@ -18,7 +18,7 @@ _NAME = 63  # characters of a DNS label
 PLACEHOLDERS: dict[str, Any] = {
     "node": {"gpu": "unknown", "gpus": 1},
     "nodes": {"min": 1, "max": 1},
-    "timing": {"cold_start": "150s", "warm_start": "5s", "scale_in_hold": "300s"},
+    "timing": {"cold_start": "150s", "warm_start": "5s", "scale_in_stabilization": "300s"},
 }
 
 
@@ -42,11 +42,11 @@ class Draft:
     target: str
     window: str | dict[str, str]
     losses: list[Loss]
-    off_bucket: str | None = None
+    bucket_mismatch: str | None = None
 
 
 @dataclass
-class Carried:
+class Conversion:
     """All that was carried, pools that the source itself describes, and what was lost."""
 
     drafts: list[Draft] = field(default_factory=list)
@@ -57,14 +57,14 @@ class Carried:
         """Read the objectives of one place; where that fails, all of it is one loss."""
         try:
             drafts = list(read(found))
-        except NotCarried as error:
+        except UnsupportedFieldError as error:
             found.use()
             self.losses.append(Loss(error.path, f"not carried: {error}"))
             return
         self.drafts += drafts
         self.losses += [loss for draft in drafts for loss in draft.losses]
 
-    def finish(self, documents: Sequence[Document], why: Mapping[str, str]) -> "Carried":
+    def finish(self, documents: Sequence[Document], why: Mapping[str, str]) -> "Conversion":
         """Add what no reader used."""
         for document in documents:
             self.losses += document.unused(why)
@@ -72,35 +72,35 @@ class Carried:
 
 
 def indicator(reading: Reading, at: Field, sums: Callable[[], tuple[Sum, Sum]], losses: list[Loss]) -> Found:
-    """Find what the queries at a field count, good and total, with its model; raises NotCarried."""
+    """Find what the queries at a field count, good and total, with its model; raises UnsupportedFieldError."""
     try:
-        found = recognise(*sums(), reading.names)
+        found = recognize(*sums(), reading.names)
     except Unreadable as error:
-        raise NotCarried(at.where, str(error)) from error
+        raise UnsupportedFieldError(at.where, str(error)) from error
     losses += [Loss(at.where, difference) for difference in found.differences]
     if found.model is None:
         if reading.model is None:
-            raise NotCarried(at.where, "names no model, so its pool is unknown; give --model NAME")
+            raise UnsupportedFieldError(at.where, "names no model, so its pool is unknown; give --model NAME")
         losses.append(Loss(at.where, f"names no model: {reading.model!r} was given"))
     return found._replace(model=found.model or reading.model)
 
 
 def percent(at: Field, scale: int = 1) -> str:
-    """Use a target, a percentage or (`scale` 100) a ratio; raises NotCarried."""
+    """Use a target, a percentage or (`scale` 100) a ratio; raises UnsupportedFieldError."""
     try:
         text = f"{(Decimal(at.text()) * scale).normalize():f}%"
         Target.parse(text)
     except (InvalidOperation, ValueError) as error:
-        raise NotCarried(at.where, f"{at.data!r} leaves no budget, or is no target") from error
+        raise UnsupportedFieldError(at.where, f"{at.data!r} leaves no budget, or is no target") from error
     return text
 
 
 def window(at: Field, units: Mapping[str, float]) -> str:
-    """Use a duration such as `4w` or `1d12h`; raises NotCarried. `units` are the letters that it may have, in seconds."""
+    """Use a duration such as `4w` or `1d12h`; raises UnsupportedFieldError. `units` are the letters that it may have, in seconds."""
     try:
         return duration_text(compound(at.text(), units))
     except ValueError as error:
-        raise NotCarried(at.where, str(error)) from error
+        raise UnsupportedFieldError(at.where, str(error)) from error
 
 
 def _slug(text: str, otherwise: str) -> str:
@@ -108,7 +108,7 @@ def _slug(text: str, otherwise: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_NAME].strip("-") or otherwise
 
 
-def write(carried: Carried, title: str) -> str:
+def write(carried: Conversion, title: str) -> str:
     """Write the objectives file, and add to the losses what had to be made up or renamed for it."""
     pools = _pools(carried)
     ids = [draft.id for draft in carried.drafts]
@@ -121,12 +121,12 @@ def write(carried: Carried, title: str) -> str:
             )
         body = {"id": name, "pool": pools[draft.model]["name"], "indicator": draft.indicator, "target": draft.target}
         body["window"] = draft.window
-        objectives.append(body | ({"off_bucket": draft.off_bucket} if draft.off_bucket else {}))
+        objectives.append(body | ({"bucket_mismatch": draft.bucket_mismatch} if draft.bucket_mismatch else {}))
     whole = {"version": "plimsoll/v1", "pools": list(pools.values()), "objectives": objectives}
     return f"# {title}\n" + yaml.safe_dump(whole, sort_keys=False, width=120, allow_unicode=True)
 
 
-def _pools(carried: Carried) -> dict[str, dict[str, Any]]:
+def _pools(carried: Conversion) -> dict[str, dict[str, Any]]:
     """Return one pool per model, the source's own where it describes one."""
     pools = {pool["model"]: {"name": name, **pool} for name, pool in carried.pools.items()}
     for draft in carried.drafts:

@@ -16,7 +16,7 @@ class Loss(NamedTuple):
     why: str
 
 
-class NotCarried(Exception):
+class UnsupportedFieldError(Exception):
     """An objective cannot be carried; the message says why, `path` is the field at fault."""
 
     def __init__(self, path: str, why: str) -> None:
@@ -24,7 +24,7 @@ class NotCarried(Exception):
         self.path = path
 
 
-class NotYaml(ValueError):
+class InvalidYamlError(ValueError):
     """The source file is no YAML; the message says where."""
 
 
@@ -82,21 +82,21 @@ class Field:
         return self.data
 
     def text(self, default: str | None = None) -> str:
-        """Use a text (a number is written out); raises NotCarried where it is neither and there is no default."""
+        """Use a text (a number is written out); raises UnsupportedFieldError where it is neither and there is no default."""
         value = self.use()
         if value is None and default is not None:
             return default
         if not isinstance(value, str | int | float) or isinstance(value, bool) or value == "":
-            raise NotCarried(self.where, "is missing" if value is None else f"{_shown(value)} is no text")
+            raise UnsupportedFieldError(self.where, "is missing" if value is None else f"{_shown(value)} is no text")
         return str(value)
 
 
 def read_documents(text: str) -> list[Document]:
-    """Read a file with one or more YAML documents; raises NotYaml."""
+    """Read a file with one or more YAML documents; raises InvalidYamlError."""
     try:
         found = [data for data in yaml.load_all(text, _Loader) if data is not None]
     except yaml.YAMLError as error:
-        raise NotYaml(" ".join(str(error).split())) from error
+        raise InvalidYamlError(" ".join(str(error).split())) from error
     several = len(found) > 1
     return [Document(data, f"document {number}" if several else "") for number, data in enumerate(found, 1)]
 

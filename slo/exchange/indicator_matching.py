@@ -8,7 +8,8 @@ from typing import NamedTuple
 from plimsoll.slo import metrics as catalogue
 from plimsoll.slo.exchange.queries import Matcher, Sum, Term, Unreadable
 from plimsoll.slo.metrics import Metric
-from plimsoll.slo.sli.evidence import FAILED, HISTOGRAMS, SERVED
+from plimsoll.slo.sli.evidence import FAILED, SERVED
+from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
 from plimsoll.slo.units import duration_text
 
 # Why vLLM says that a request ended. Ours counts the first two as good and `error` as bad, and leaves the others out.
@@ -46,7 +47,7 @@ class _Part(NamedTuple):
 _OWN = ("le", "reason", "stage", "objective", "outcome")
 
 
-def recognise(good: Sum, total: Sum, names: Mapping[str, Known]) -> Found:
+def recognize(good: Sum, total: Sum, names: Mapping[str, Known]) -> Found:
     """Find the indicator; raises Unreadable where it is none of ours."""
     if len(good.growth | total.growth) > 1:
         raise Unreadable(f"mixes {' and '.join(sorted(good.growth | total.growth))}, which stand in no ratio")
@@ -185,7 +186,7 @@ def _endings(side: Counter[_Part]) -> set[str]:
 
 def _neither(metrics: set[Metric]) -> str:
     if catalogue.OBJECTIVE_REQUESTS in metrics:
-        return "reads requests that were judged one by one, and does not say by which limits"
+        return "reads requests that were evaluated one by one, and does not say by which limits"
     if catalogue.ITL in metrics:
         return "reads gaps between tokens, and no objective here is about single gaps"
     return f"is no indicator here: {', '.join(sorted(metric.name for metric in metrics)) or 'it counts nothing'}"

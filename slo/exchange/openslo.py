@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from plimsoll.slo.exchange.conversion import Carried, Draft, Reading, indicator, percent, window
-from plimsoll.slo.exchange.document import Document, Field, Loss, NotCarried
+from plimsoll.slo.exchange.conversion import Conversion, Draft, Reading, indicator, percent, window
+from plimsoll.slo.exchange.document import Document, Field, Loss, UnsupportedFieldError
 from plimsoll.slo.exchange.queries import Sum, read_ratio, read_sum
 
 VERSION = "openslo/v1"
@@ -14,7 +14,7 @@ VERSION = "openslo/v1"
 MINUTE, HOUR, DAY = 60, 3600, 86400
 UNITS = {"m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY, "M": 30 * DAY, "Q": 90 * DAY, "Y": 365 * DAY}
 # Facts of ours for which OpenSLO has no field stand in annotations, which it gives to each implementation for that.
-POOL, INDICATOR, OFF_BUCKET = "plimsoll/pool", "plimsoll/indicator", "plimsoll/off-bucket"
+POOL, INDICATOR, BUCKET_MISMATCH = "plimsoll/pool", "plimsoll/indicator", "plimsoll/bucket-mismatch"
 QUERIES = ("query", "promql", "expr")
 WHY = {
     "labels": "ours carry objective, pool and tier",
@@ -29,9 +29,9 @@ WHY = {
 _CALENDARS = {("1w", "week"), ("7d", "week"), ("1M", "month"), ("1Q", "quarter"), ("3M", "quarter")}
 
 
-def read_openslo(documents: Sequence[Document], reading: Reading) -> Carried:
+def read_openslo(documents: Sequence[Document], reading: Reading) -> Conversion:
     """Carry what can be carried of the documents of one file."""
-    carried, named, slos = Carried(), dict[tuple[str, str], Field](), list[Field]()
+    carried, named, slos = Conversion(), dict[tuple[str, str], Field](), list[Field]()
     for document in documents:
         root = document.root
         version, kind = root.at("apiVersion").use(), root.at("kind").use()
@@ -52,7 +52,7 @@ def read_openslo(documents: Sequence[Document], reading: Reading) -> Carried:
     return carried.finish(documents, WHY)
 
 
-def _service(carried: Carried, root: Field) -> tuple[()]:
+def _service(carried: Conversion, root: Field) -> tuple[()]:
     """Take a pool that Plimsoll wrote; any other service is only a name."""
     name, kept = root.at("metadata", "name").text(""), root.at("metadata", "annotations", POOL)
     if kept.data is not None:
@@ -66,13 +66,15 @@ def _objectives(
 ) -> Iterator[Draft]:
     spec, name = root.at("spec"), root.at("metadata", "name").text()
     if spec.at("budgetingMethod").use() != "Occurrences":
-        raise NotCarried(spec.at("budgetingMethod").where, "counts slices of time, and a budget here counts requests")
+        raise UnsupportedFieldError(
+            spec.at("budgetingMethod").where, "counts slices of time, and a budget here counts requests"
+        )
     losses: list[Loss] = []
     sli = spec.at("indicator", "spec") if spec.at("indicator").data is not None else _referred(spec, named)
     if sli.at("ratioMetric").data is None:
-        raise NotCarried(sli.where, "is no ratioMetric: a threshold on a number does not count requests")
+        raise UnsupportedFieldError(sli.where, "is no ratioMetric: a threshold on a number does not count requests")
     at, sums = _sums(sli.at("ratioMetric"), named)
-    kept, off_bucket = _annotation(root, INDICATOR), _annotation(root, OFF_BUCKET)
+    kept, bucket_mismatch = _annotation(root, INDICATOR), _annotation(root, BUCKET_MISMATCH)
     kind: Any
     if kept.data is not None:
         told = _json(kept, "indicator", "model")
@@ -86,13 +88,13 @@ def _objectives(
     length = _window(spec, reading, losses)
     goals = spec.at("objectives").items()
     if not goals:
-        raise NotCarried(spec.at("objectives").where, "is missing")
+        raise UnsupportedFieldError(spec.at("objectives").where, "is missing")
     for number, goal in enumerate(goals, 1):
         ratio = goal.at("target").data is not None
         target = percent(goal.at("target"), 100) if ratio else percent(goal.at("targetPercent"))
         own, losses = losses, []  # of the whole, so they are told once
         numbered = name if len(goals) == 1 else f"{name}-{number}"
-        yield Draft(goal, numbered, model, kind, target, length, own, off_bucket.text("") or None)
+        yield Draft(goal, numbered, model, kind, target, length, own, bucket_mismatch.text("") or None)
 
 
 def _annotation(root: Field, name: str) -> Field:
@@ -100,13 +102,13 @@ def _annotation(root: Field, name: str) -> Field:
 
 
 def _json(at: Field, *needed: str) -> dict[str, Any]:
-    """Use an annotation of ours; raises NotCarried where somebody has broken it."""
+    """Use an annotation of ours; raises UnsupportedFieldError where somebody has broken it."""
     try:
         found = json.loads(at.text())
     except ValueError as error:
-        raise NotCarried(at.where, f"is no JSON: {error}") from error
+        raise UnsupportedFieldError(at.where, f"is no JSON: {error}") from error
     if not isinstance(found, dict) or not set(needed) <= set(found) or not isinstance(found["model"], str):
-        raise NotCarried(at.where, f"is no JSON object with {' and '.join(needed)}")
+        raise UnsupportedFieldError(at.where, f"is no JSON object with {' and '.join(needed)}")
     return found
 
 
@@ -114,7 +116,9 @@ def _referred(spec: Field, named: dict[tuple[str, str], Field]) -> Field:
     at = spec.at("indicatorRef")
     name = at.text("")
     if ("SLI", name) not in named:
-        raise NotCarried(at.where, f"there is no SLI {name!r} in the file" if name else "is missing, as indicator is")
+        raise UnsupportedFieldError(
+            at.where, f"there is no SLI {name!r} in the file" if name else "is missing, as indicator is"
+        )
     return named["SLI", name].at("spec")
 
 
@@ -138,16 +142,16 @@ def _raw(query: str, success: bool) -> tuple[Sum, Sum]:
 
 
 def _query(at: Field, named: dict[tuple[str, str], Field]) -> str:
-    """Use a Prometheus query; raises NotCarried for another kind of source."""
+    """Use a Prometheus query; raises UnsupportedFieldError for another kind of source."""
     source = at.at("metricSource")
     kind = source.at("type").text("")
     if not kind and ("DataSource", source.at("metricSourceRef").text("")) in named:
         kind = named["DataSource", source.at("metricSourceRef").text("")].at("spec", "type").text("")
     if kind.lower() not in ("", "prometheus"):
-        raise NotCarried(source.where, f"is of type {kind}, not Prometheus")
+        raise UnsupportedFieldError(source.where, f"is of type {kind}, not Prometheus")
     given = [source.at("spec", key) for key in QUERIES if source.at("spec", key).data is not None]
     if len(given) != 1:
-        raise NotCarried(source.where, f"has no single {', '.join(QUERIES)}")
+        raise UnsupportedFieldError(source.where, f"has no single {', '.join(QUERIES)}")
     return given[0].text()
 
 
@@ -167,12 +171,12 @@ def _window(spec: Field, reading: Reading, losses: list[Loss]) -> str | dict[str
 
 
 def _calendar(at: Field) -> dict[str, str]:
-    """Find the week, month or quarter that begins where the file says; raises NotCarried for any other."""
+    """Find the week, month or quarter that begins where the file says; raises UnsupportedFieldError for any other."""
     length, start = at.at("duration").text(), at.at("calendar", "startTime")
     try:
         first = datetime.fromisoformat(start.text())
     except ValueError as error:
-        raise NotCarried(start.where, f"{start.data!r} is no date and time") from error
+        raise UnsupportedFieldError(start.where, f"{start.data!r} is no date and time") from error
     begins = {
         "week": first.weekday() == 0,
         "month": first.day == 1,
@@ -184,4 +188,4 @@ def _calendar(at: Field) -> dict[str, str]:
     why = (
         f"{length} from {start.data}: only weeks from Monday, months and quarters from their first day are windows here"
     )
-    raise NotCarried(at.where, why)
+    raise UnsupportedFieldError(at.where, why)

@@ -5,8 +5,8 @@ kubernetes/api/v1alpha1/servicelevelobjective_types.go (0.10).
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from plimsoll.slo.exchange.conversion import Carried, Draft, Reading, indicator, percent, window
-from plimsoll.slo.exchange.document import Document, Field, Loss, NotCarried
+from plimsoll.slo.exchange.conversion import Conversion, Draft, Reading, indicator, percent, window
+from plimsoll.slo.exchange.document import Document, Field, Loss, UnsupportedFieldError
 from plimsoll.slo.exchange.queries import Matcher, Sum, Term, Unreadable, read_sum
 from plimsoll.slo.units import PROMETHEUS_UNITS, Duration
 
@@ -24,9 +24,9 @@ WHY = {
 }
 
 
-def read_pyrra(documents: Sequence[Document], reading: Reading) -> Carried:
+def read_pyrra(documents: Sequence[Document], reading: Reading) -> Conversion:
     """Carry what can be carried of the documents of one file."""
-    carried = Carried()
+    carried = Conversion()
     for document in documents:
         root = document.root
         said = (root.at("apiVersion").use(), root.at("kind").use())
@@ -50,7 +50,9 @@ def _sums(at: Field, losses: list[Loss]) -> tuple[Field, Callable[[], tuple[Sum,
     """Return where the total stands, and how good and total are read."""
     kinds = [kind for kind in ("ratio", "latency", "latencyNative", "bool_gauge") if at.at(kind).data is not None]
     if len(kinds) != 1 or kinds == ["bool_gauge"]:
-        raise NotCarried(at.where, f"{' and '.join(kinds) or 'nothing'}: only a ratio or a latency counts requests")
+        raise UnsupportedFieldError(
+            at.where, f"{' and '.join(kinds) or 'nothing'}: only a ratio or a latency counts requests"
+        )
     (kind,) = kinds
     found = at.at(kind)
     total = found.at("total", "metric")

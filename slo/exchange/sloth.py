@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from plimsoll.slo.exchange.conversion import Carried, Draft, Reading, indicator, percent
-from plimsoll.slo.exchange.document import Document, Field, Loss, NotCarried
+from plimsoll.slo.exchange.conversion import Conversion, Draft, Reading, indicator, percent
+from plimsoll.slo.exchange.document import Document, Field, Loss, UnsupportedFieldError
 from plimsoll.slo.exchange.queries import Sum, read_ratio, read_sum
 
 VERSION = "prometheus/v1"
@@ -15,9 +15,9 @@ WHY = {
 }
 
 
-def read_sloth(documents: Sequence[Document], reading: Reading) -> Carried:
+def read_sloth(documents: Sequence[Document], reading: Reading) -> Conversion:
     """Carry what can be carried of the documents of one file."""
-    carried = Carried()
+    carried = Conversion()
     for document in documents:
         root = document.root
         if root.at("version").use() != VERSION:
@@ -43,7 +43,7 @@ def _objective(root: Field, slo: Field, reading: Reading) -> Iterator[Draft]:
         query = at.text()
         found = indicator(reading, at, lambda: _raw(query), losses)
     else:
-        raise NotCarried(sli.where, "is neither events nor raw: what a plugin counts is not in the file")
+        raise UnsupportedFieldError(sli.where, "is neither events nor raw: what a plugin counts is not in the file")
     target = percent(slo.at("objective"))
     yield Draft(slo, name, found.model or "", found.indicator, target, reading.window, losses)
 

@@ -7,10 +7,10 @@ import msgspec
 import yaml
 
 from plimsoll.slo.exchange.document import Loss
-from plimsoll.slo.exchange.openslo import INDICATOR, MINUTE, OFF_BUCKET, POOL, VERSION
+from plimsoll.slo.exchange.openslo import BUCKET_MISMATCH, INDICATOR, MINUTE, POOL, VERSION
 from plimsoll.slo.sli.evidence import Counting, Near, countings
 from plimsoll.slo.sources.selector import Selector
-from plimsoll.slo.spec.objectives import LIMITS, Objective, Pool, Spec, Window
+from plimsoll.slo.spec.objectives import Objective, Pool, Spec, Window
 from plimsoll.slo.units import Duration, duration_text, percent_text
 
 # Days on which a calendar period begins: any would do; the first of January 2024 was a Monday as well.
@@ -30,13 +30,10 @@ def write_openslo(spec: Spec) -> tuple[str, list[Loss]]:
             losses.append(Loss(f"{where}.window", "not carried: OpenSLO's durations are whole minutes"))
             continue
         losses.append(Loss(where, "burn-rate tiers need two windows each; an AlertPolicy of OpenSLO has one condition"))
-        if objective.indicator.kind == "goodput":
-            why = "the query reads requests that the engine plugin judged; the limits stand in an annotation"
-            losses.append(Loss(f"{where}.indicator", why))
-        if objective.per:
-            losses.append(
-                Loss(f"{where}.per", "not carried: an SLO of OpenSLO has one budget, not one for each tenant")
-            )
+        if loss := objective.indicator.openslo_loss:
+            losses.append(Loss(f"{where}.indicator", loss))
+        if objective.group_by:
+            losses.append(Loss(f"{where}.group_by", "an OpenSLO SLO has one error budget, not one per tenant"))
         documents.append(_slo(objective, spec.pool(objective.pool)))
     return yaml.safe_dump_all(documents, sort_keys=False, width=120, allow_unicode=True), losses
 
@@ -58,12 +55,10 @@ def _text(value: object) -> str:
 
 def _slo(objective: Objective, pool: Pool) -> dict[str, Any]:
     annotations = {}
-    if objective.indicator.kind == "goodput":
-        short = {latency: name for name, latency in LIMITS.items()}
-        limits = {short[latency]: duration_text(limit) for latency, limit in objective.indicator.limits.items()}
-        annotations[INDICATOR] = json.dumps({"indicator": {"goodput": limits}, "model": pool.model})
-    if objective.off_bucket != "refuse":
-        annotations[OFF_BUCKET] = objective.off_bucket
+    if objective.indicator.openslo_loss:
+        annotations[INDICATOR] = json.dumps({"indicator": objective.indicator.to_file(), "model": pool.model})
+    if objective.bucket_mismatch != "unknown":
+        annotations[BUCKET_MISMATCH] = objective.bucket_mismatch
     way = countings(objective, pool)[-1]  # what anybody with our page can read: the plugin is not everywhere
     counting = way.exact if isinstance(way, Near) else way
     spec = {

@@ -25,7 +25,7 @@ Sums = NDArray[np.int64]  # (objective, piece, what): good, total and millisecon
 def exhaustions(
     ledger: Ledger, budgets: Iterable[Budget], exclusions: Sequence[Exclusion], now: float
 ) -> dict[str, Exhaustion]:
-    """Tell when each of the budgets, as judged at `now` without what is excluded, runs out; by objective."""
+    """Tell when each of the budgets, as evaluated at `now` without what is excluded, runs out; by objective."""
     groups: dict[tuple[str, tuple[Stretch, ...]], list[Budget]] = defaultdict(list)
     for budget in budgets:
         groups[str(budget.objective.window), stretches(exclusions, budget.objective)].append(budget)

@@ -1,7 +1,7 @@
 """The whole ledger as Parquet files, one per table, and back: to move it, to keep it, to look at it with other tools (extra `parquet`).
 
 An import adds what is missing and changes nothing: a row that is there already and says something else is a conflict, and then
-nothing of the import stays. Sums over hours and days are made anew from the slots, except where those are thinned out.
+nothing of the import stays. Sums over hours and days are made again from the slots, except where those are pruned out.
 """
 
 from collections.abc import Iterator
@@ -27,20 +27,18 @@ from sqlalchemy import (
 )
 
 from plimsoll.slo.ledger.database import writing
-from plimsoll.slo.ledger.retention import thinned_in
+from plimsoll.slo.ledger.retention import pruned_until_in
 from plimsoll.slo.ledger.rollup import renew
 from plimsoll.slo.ledger.schema import metadata, rollups, scraped_samples, scraped_series, slots
 
 # Everything but raw samples, which are kept for hours only and are the source's, not the ledger's.
 KEPT = tuple(table for table in metadata.sorted_tables if table not in (scraped_samples, scraped_series))
-FORWARD = (
-    "booked_until"  # a mark that only moves on: two ledgers differ in it without contradiction, and the later one holds
-)
-ADDED = {"unclear": 0}  # columns that an older export lacks, and what its rows meant
+FORWARD = "recorded_until"  # a mark that only moves on: two ledgers differ in it without contradiction, and the later one holds
+ADDED = {"indeterminate": 0}  # columns that an older export lacks, and what its rows meant
 ROWS = 50_000  # read and written at a time, so that a large ledger needs little memory
 
 
-class NotImported(ValueError):
+class ImportConflictError(ValueError):
     """The files cannot be imported; the message names the file, or the row at which ledger and file differ."""
 
 
@@ -79,18 +77,18 @@ def _type(column: Column[Any]) -> pa.DataType:
 
 
 def import_ledger(engine: Engine, folder: Path) -> dict[str, Taken]:
-    """Add what is missing, in one transaction; raises NotImported (nothing is changed then), OSError."""
+    """Add what is missing, in one transaction; raises ImportConflictError (nothing is changed then), OSError."""
     files = {path.stem: path for path in sorted(folder.glob("*.parquet"))}
     known = {table.name for table in KEPT}
     if not files or not set(files) <= known:
         strange = ", ".join(sorted(set(files) - known)) or "no Parquet file"
-        raise NotImported(f"{folder}: has {strange}; the tables of a ledger are {', '.join(sorted(known))}")
+        raise ImportConflictError(f"{folder}: has {strange}; the tables of a ledger are {', '.join(sorted(known))}")
     with writing(engine) as connection:
-        before, counts = thinned_in(connection), _counts(connection)
+        before, counts = pruned_until_in(connection), _counts(connection)
         tables = [table for table in KEPT if table.name in files and table is not rollups]
         rows = {table.name: _import(connection, table, files[table.name]) for table in tables}
-        kept_since = max(before, thinned_in(connection))
-        if rollups.name in files:  # those of kept slots are made anew
+        kept_since = max(before, pruned_until_in(connection))
+        if rollups.name in files:  # those of kept slots are made again
             rows[rollups.name] = _import(connection, rollups, files[rollups.name], rollups.c.start.name, kept_since)
         _renew(connection, kept_since)
         return {
@@ -132,14 +130,16 @@ def _read(table: Table, path: Path) -> Iterator[list[dict[str, Any]]]:
             if strange or missing:
                 said = [f"has {', '.join(sorted(strange))}"] if strange else []
                 said += [f"lacks {', '.join(sorted(missing))}"] if missing else []
-                raise NotImported(f"{path}: {' and '.join(said)}: it is of another version of Plimsoll, or of none")
+                raise ImportConflictError(
+                    f"{path}: {' and '.join(said)}: it is of another version of Plimsoll, or of none"
+                )
             for batch in file.iter_batches(ROWS):
                 whole = pa.Table.from_batches([batch]).select([name for name in schema.names if name in names])
                 cast = whole.cast(pa.schema([schema.field(name) for name in whole.column_names]))
                 empty = {name: ADDED.get(name) for name in set(schema.names) - names}
                 yield [row | empty for row in cast.to_pylist()]
     except pa.ArrowException as error:
-        raise NotImported(f"{path}: is not a table of a ledger: {' '.join(str(error).split())}") from error
+        raise ImportConflictError(f"{path}: is not a table of a ledger: {' '.join(str(error).split())}") from error
 
 
 def _incoming(connection: Connection, table: Table) -> Table:
@@ -181,7 +181,7 @@ def _refuse_conflict(connection: Connection, table: Table, incoming: Table, path
         key = ", ".join(f"{column.name} {here[column.name]}" for column in table.primary_key)
         fields = [column.name for column in rest if here[column.name] != there[column.name]]
         told = "; ".join(f"{name} is {here[name]!r} in the ledger, {there[name]!r} in the file" for name in fields)
-        raise NotImported(f"{path}: {table.name}, {key}: {told}. Nothing was imported")
+        raise ImportConflictError(f"{path}: {table.name}, {key}: {told}. Nothing was imported")
 
 
 def _add(connection: Connection, table: Table, incoming: Table) -> None:

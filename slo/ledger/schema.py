@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, Stri
 metadata = MetaData()
 
 # The truth: per objective and slot, what was counted, how much of the slot was watched, under which spec, from what evidence.
-# `unclear` requests are not among the good ones and may be: the limit lay between two bucket bounds (plimsoll.slo.sli.bucket_bounds).
+# `indeterminate` requests are not among the good ones and may be: the limit lay between two bucket bounds (plimsoll.slo.sli.bucket_bounds).
 slots = Table(
     "slots",
     metadata,
@@ -19,7 +19,7 @@ slots = Table(
     Column("covered_ms", BigInteger, nullable=False),
     Column("spec_hash", String(12), nullable=False),
     Column("source", String(63), nullable=False),
-    Column("unclear", BigInteger, nullable=False, server_default="0"),
+    Column("indeterminate", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 
@@ -35,7 +35,7 @@ tenants = Table(
 )
 
 # Sums of slots over whole hours and days of UTC (`size` in seconds), renewed in the transaction that changes a slot of
-# theirs; `simulated` is 1 where any slot is. They make long windows cheap and stay when old slots are thinned out.
+# theirs; `simulated` is 1 where any slot is. They make long windows cheap and stay when old slots are pruned out.
 rollups = Table(
     "rollups",
     metadata,
@@ -46,16 +46,24 @@ rollups = Table(
     Column("total", BigInteger, nullable=False),
     Column("covered_ms", BigInteger, nullable=False),
     Column("simulated", Integer, nullable=False),
-    Column("unclear", BigInteger, nullable=False, server_default="0"),
+    Column("indeterminate", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 
 # What a pool did in a slot (plimsoll.slo.usage.slots.PoolSlot says what each column is); NULL is unknown.
 POOL_COUNTS = (
-    *("arrivals", "finished", "errors", "refused", "abandoned_queued", "abandoned_streaming"),
-    *("prompt_tokens", "generation_tokens", "preemptions", "gone"),
+    *("arrivals", "finished", "errors", "rejected", "abandoned_queued", "abandoned_streaming"),
+    *("input_tokens", "output_tokens", "preemptions", "replica_disruptions"),
 )
-POOL_GAUGES = ("queue_max", "queue_mean", "kv_max", "kv_mean", "replicas", "nodes", "energy_joules")
+POOL_GAUGES = (
+    "waiting_max",
+    "waiting_mean",
+    "kv_cache_usage_max",
+    "kv_cache_usage_mean",
+    "replicas",
+    "nodes",
+    "energy_joules",
+)
 pool_slots = Table(
     "pool_slots",
     metadata,
@@ -71,7 +79,7 @@ pool_progress = Table(
     "pool_progress",
     metadata,
     Column("pool", String(63), primary_key=True),
-    Column("booked_until", BigInteger, nullable=False),
+    Column("recorded_until", BigInteger, nullable=False),
 )
 
 # How far each objective has been booked: every slot before this time is final.
@@ -79,11 +87,11 @@ progress = Table(
     "progress",
     metadata,
     Column("objective", String(63), primary_key=True),
-    Column("booked_until", BigInteger, nullable=False),
+    Column("recorded_until", BigInteger, nullable=False),
 )
 
 # Time that is not to be counted, for one objective, one pool or (both empty) everything. A row is never changed but for
-# its withdrawal; each of both steps has a row in `audit`.
+# its cancellation; each of both steps has a row in `audit`.
 exclusions = Table(
     "exclusions",
     metadata,
@@ -92,10 +100,10 @@ exclusions = Table(
     Column("pool", String(63)),
     Column("start", Float, nullable=False),
     Column("end", Float, nullable=False),
-    Column("who", String(200), nullable=False),
-    Column("why", Text, nullable=False),
+    Column("created_by", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
     Column("created_at", Float, nullable=False),
-    Column("withdrawn_at", Float),
+    Column("canceled_at", Float),
 )
 
 # Who changed what by hand, and why. The database itself refuses to change or delete a row.
@@ -104,20 +112,30 @@ audit = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("at", Float, nullable=False),
-    Column("who", String(200), nullable=False),
-    Column("why", Text, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
     Column("action", String(63), nullable=False),
     Column("subject", String(200), nullable=False),
     Column("before", Text),
     Column("after", Text),
 )
 
-# Every recommendation that said something new: the record of what was advised, when and why.
+# Every recommendation that changed the action or the number of nodes; `measured_state` is the state after it (NULL: no data).
 recommendations = Table(
     "recommendations",
     metadata,
     Column("pool", String(63), primary_key=True),
     Column("at", BigInteger, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("measured_state", Text),
+)
+
+# The newest state of each pool: what the next decision needs, whichever service makes it (capacity.recommendation.measured_state).
+measured_states = Table(
+    "measured_states",
+    metadata,
+    Column("pool", String(63), primary_key=True),
+    Column("at", Float, nullable=False),
     Column("body", Text, nullable=False),
 )
 
@@ -126,7 +144,7 @@ reviews = Table(
     "reviews",
     metadata,
     Column("week", String(8), primary_key=True),
-    Column("made_at", BigInteger, nullable=False),
+    Column("generated_at", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
 )
 
@@ -135,7 +153,7 @@ calibrations = Table(
     "calibrations",
     metadata,
     Column("pool", String(63), primary_key=True),
-    Column("looked_at", Float, nullable=False),
+    Column("last_attempt_at", Float, nullable=False),
     Column("reason", Text),
     Column("body", Text),
 )

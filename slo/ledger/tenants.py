@@ -40,7 +40,7 @@ def known_tenants(engine: Engine, objective: str) -> dict[str, str]:
         return {row.tenant: row.key for row in rows}
 
 
-def book_of_tenants(
+def count_new_tenants(
     engine: Engine, objective: Objective, pool: Pool, series: Sequence[Series], slots: Sequence[int]
 ) -> dict[tuple[str, str], list[SlotCount]]:
     """Count an objective's tenants in some slots, give places to new ones, and return what is to be booked (store.Ledger.book)."""
@@ -90,6 +90,6 @@ def _plus(one: SlotCount, other: SlotCount) -> SlotCount:
         one,
         good=one.good + other.good,
         total=one.total + other.total,
-        unclear=one.unclear + other.unclear,
+        indeterminate=one.indeterminate + other.indeterminate,
         source="+".join(sorted({*one.source.split("+"), *other.source.split("+")})),
     )

@@ -12,7 +12,7 @@ from plimsoll.slo.usage.slots import PoolSlot
 FIELDS = (*POOL_COUNTS, *POOL_GAUGES)
 
 
-def book_pool(connection: Connection, pool: str, rows: Sequence[PoolSlot], booked_until: int) -> None:
+def record_pool(connection: Connection, pool: str, rows: Sequence[PoolSlot], recorded_until: int) -> None:
     """Store a pool's slots and how far they are final. A slot that is there gives way only to one that saw at least as
     much of the same time, or more replicas: a source that has begun to forget never overwrites better knowledge.
     """
@@ -24,13 +24,13 @@ def book_pool(connection: Connection, pool: str, rows: Sequence[PoolSlot], booke
     ]
     if values:
         connection.execute(_upsert(dialect), values)
-    connection.execute(_move(dialect), {"pool": pool, "booked_until": booked_until})
+    connection.execute(_move(dialect), {"pool": pool, "recorded_until": recorded_until})
 
 
-def pools_booked_until(engine: Engine) -> dict[str, int]:
+def pools_recorded_until(engine: Engine) -> dict[str, int]:
     """Return per pool the time before which every slot is final."""
     with engine.connect() as connection:
-        return {row.pool: row.booked_until for row in connection.execute(select(pool_progress))}
+        return {row.pool: row.recorded_until for row in connection.execute(select(pool_progress))}
 
 
 def pool_rows(engine: Engine, pool: str, start: float, end: float, limit: int | None = None) -> list[PoolSlot]:
@@ -72,6 +72,6 @@ def _move(dialect: str) -> Executable:
     mark = insert(dialect, pool_progress)
     return mark.on_conflict_do_update(
         index_elements=[pool_progress.c.pool],
-        set_={"booked_until": mark.excluded.booked_until},
-        where=mark.excluded.booked_until > pool_progress.c.booked_until,
+        set_={"recorded_until": mark.excluded.recorded_until},
+        where=mark.excluded.recorded_until > pool_progress.c.recorded_until,
     )

@@ -7,8 +7,8 @@ from sqlalchemy import Engine
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.capacity.calibration.fit import calibrate
 from plimsoll.slo.capacity.calibration.intervals import selectors
-from plimsoll.slo.capacity.calibration.measured_replica import OwnReplica, own, told
-from plimsoll.slo.ledger.documents import Look, keep_look, last_look
+from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, own, told
+from plimsoll.slo.ledger.documents import CalibrationAttempt, last_attempt, save_attempt
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.sources import Source, SourceError
 from plimsoll.slo.spec.objectives import Pool
@@ -58,7 +58,7 @@ class PoolCalibration(BaseModel):
     """The last good fit of a pool. A newer, narrower one does not replace it while it holds."""
 
     pool: str
-    looked_at: str | None = Field(description="When the samples were last looked at; null: not yet.")
+    last_attempt_at: str | None = Field(description="When the samples were last looked at; null: not yet.")
     calibration: CalibrationOut | None = Field(description="null: never enough was seen, for `reason`.")
     reason: str | None = Field(description="Why the last look gave no new fit; null: it did.")
 
@@ -81,44 +81,44 @@ def calibrate_pool(records: Records, source: Source, pool: Pool) -> None:
     else:
         kept = own(pool, found)
     body = None if kept is None else msgspec.json.encode(kept).decode()
-    keep_look(records.ledger.engine, Look(pool.name, now, reason, body))
+    save_attempt(records.ledger.engine, CalibrationAttempt(pool.name, now, reason, body))
 
 
-def calibrated(records: Records, pool: Pool) -> OwnReplica | None:
+def calibrated(records: Records, pool: Pool) -> MeasuredReplica | None:
     """Return the last good fit of what the pool runs today; None where there is none."""
     return kept_fit(records.ledger.engine, pool)
 
 
 def calibration(records: Records, pool: Pool) -> PoolCalibration:
     """Tell what is known of a pool's step times."""
-    look = last_look(records.ledger.engine, pool.name)
+    look = last_attempt(records.ledger.engine, pool.name)
     if look is None:
         nothing = "nobody has looked yet: the service does so every ten minutes"
-        return PoolCalibration(pool=pool.name, looked_at=None, calibration=None, reason=nothing)
+        return PoolCalibration(pool=pool.name, last_attempt_at=None, calibration=None, reason=nothing)
     kept = fit_of(look, pool)
     reason = look.reason
     if kept is None and reason is None:
         reason = "the last fit was of another model, other GPUs, or by another version of Plimsoll"
     return PoolCalibration(
         pool=pool.name,
-        looked_at=rfc3339(look.looked_at),
+        last_attempt_at=rfc3339(look.last_attempt_at),
         calibration=None if kept is None else CalibrationOut(**told(kept)),
         reason=reason,
     )
 
 
-def kept_fit(engine: Engine, pool: Pool) -> OwnReplica | None:
+def kept_fit(engine: Engine, pool: Pool) -> MeasuredReplica | None:
     """Return the last good fit of what the pool runs today; None where there is none."""
-    look = last_look(engine, pool.name)
+    look = last_attempt(engine, pool.name)
     return None if look is None else fit_of(look, pool)
 
 
-def fit_of(look: Look, pool: Pool) -> OwnReplica | None:
+def fit_of(look: CalibrationAttempt, pool: Pool) -> MeasuredReplica | None:
     """Return the fit that a look has kept, if it is of what the pool runs today."""
     if look.body is None:
         return None
     try:
-        kept = msgspec.json.decode(look.body, type=OwnReplica)
-    except msgspec.ValidationError:  # of a version that told less: the next look tells it anew
+        kept = msgspec.json.decode(look.body, type=MeasuredReplica)
+    except msgspec.ValidationError:  # of a version that told less: the next look tells it again
         return None
     return kept if kept.runs_as(pool) else None

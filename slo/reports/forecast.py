@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import WEEK, week_of
-from plimsoll.slo.capacity.model.replica_throughput import Strength
-from plimsoll.slo.capacity.recommendation.demand import FULL
-from plimsoll.slo.capacity.recommendation.demand_plan import promise
+from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
+from plimsoll.slo.capacity.recommendation.demand import PLANNING_UTILIZATION
+from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.spec.objectives import Pool, Spec
@@ -86,17 +86,17 @@ class Outlook:
         self._kept: dict[tuple[object, ...], PoolForecast] = {}
         self._working = Lock()
 
-    def of(self, pool: Pool, end: int, strength: Strength | None) -> PoolForecast:
-        """Forecast from what was booked before `end` (Unix seconds); `strength` is what replicas can do (None: not known)."""
-        key = (pool.name, end, strength and (strength.unit, *strength.own.items()))
+    def of(self, pool: Pool, end: int, throughput: ReplicaThroughput | None) -> PoolForecast:
+        """Forecast from what was booked before `end` (Unix seconds); `throughput` is what replicas can do (None: not known)."""
+        key = (pool.name, end, throughput and (throughput.typical, *throughput.measured.items()))
         with self._working:
             if key not in self._kept:
                 if len(self._kept) >= KEPT:
                     self._kept.pop(next(iter(self._kept)))
-                self._kept[key] = self._make(pool, end, strength)
+                self._kept[key] = self._make(pool, end, throughput)
             return self._kept[key]
 
-    def _make(self, pool: Pool, end: int, strength: Strength | None) -> PoolForecast:
+    def _make(self, pool: Pool, end: int, throughput: ReplicaThroughput | None) -> PoolForecast:
         try:
             from plimsoll.slo.capacity import forecast as model  # noqa: PLC0415 - 200 MiB that not every service has
         except ModuleNotFoundError as error:
@@ -108,15 +108,17 @@ class Outlook:
                 unknown="statsmodels is not installed: pip install 'plimsoll-slo[forecast]'",
             )
         rows = pool_rows(self.ledger.engine, pool.name, end - HISTORY, end)
-        promised = promise(self.spec, pool)
-        most = None if strength is None else FULL * strength.least(pool.nodes.max * pool.node.replicas)
-        ceiling = None if most is None or promised is None else model.Ceiling(most, 1 - promised.target)
+        target = latency_target(self.spec, pool)
+        most = (
+            None if throughput is None else PLANNING_UTILIZATION * throughput.least(pool.nodes.max * pool.node.replicas)
+        )
+        ceiling = None if most is None or target is None else model.Ceiling(most, 1 - target.target)
         common: dict[str, Any] = {
             **{"pool": pool.name, "since": week_of(end), "simulated": any(row.simulated for row in rows)},
             "ceiling_tokens_per_second": most,
         }
         try:
-            found = model.forecast(demand.tokens(rows), ceil(pool.timing.procurement / WEEK), ceiling)
+            found = model.forecast(demand.tokens(rows), ceil(pool.timing.procurement_lead_time / WEEK), ceiling)
         except model.TooLittle as error:
             return PoolForecast(unknown=str(error), **common)
         weeks = [
@@ -124,7 +126,9 @@ class Outlook:
                 week=week_of(week.start.timestamp()),
                 p95=_band(week.p95),
                 peak=_band(week.peak),
-                nodes=None if strength is None else _band(tuple(_nodes(pool, strength, value) for value in week.peak)),
+                nodes=None
+                if throughput is None
+                else _band(tuple(_nodes(pool, throughput, value) for value in week.peak)),
                 breaks=week.breaks,
             )
             for week in found.weeks
@@ -150,9 +154,9 @@ class Outlook:
         )
 
 
-def _nodes(pool: Pool, strength: Strength, rate: float) -> int:
+def _nodes(pool: Pool, throughput: ReplicaThroughput, rate: float) -> int:
     """Nodes that serve so many tokens per second, the weakest of those present first."""
-    return ceil(strength.count_for(rate / FULL) / pool.node.replicas)
+    return ceil(throughput.count_for(rate / PLANNING_UTILIZATION) / pool.node.replicas)
 
 
 def _band(values: tuple[float, ...]) -> Band:

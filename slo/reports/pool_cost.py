@@ -20,7 +20,7 @@ from plimsoll.slo.capacity.model.prices import (
     break_even_utilisation,
     usd_per_million,
 )
-from plimsoll.slo.capacity.model.replica_throughput import Strength
+from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.spec.node_pricing import Node
@@ -37,7 +37,7 @@ class ApiCost(BaseModel):
     )
     break_even_utilisation: float | None = Field(
         default=None,
-        description="Utilisation from which the pool's nodes are cheaper, 1 is full; above 1: never; null: not known.",
+        description="Utilization from which the pool's nodes are cheaper, 1 is full; above 1: never; null: not known.",
     )
 
     @classmethod
@@ -60,10 +60,8 @@ class Used:
     @classmethod
     def of(cls, node: Node, rows: Sequence[PoolSlot]) -> "Used":
         """Add slots up; nothing where none is known."""
-        known = [row for row in rows if None not in (row.nodes, row.prompt_tokens, row.generation_tokens)]
-        prompt, generated = (
-            sum(getattr(row, name) for row in known) for name in ("prompt_tokens", "generation_tokens")
-        )
+        known = [row for row in rows if None not in (row.nodes, row.input_tokens, row.output_tokens)]
+        prompt, generated = (sum(getattr(row, name) for row in known) for name in ("input_tokens", "output_tokens"))
         return cls(node_hours(known), cost_usd(node, known), prompt, generated)
 
     @property
@@ -82,7 +80,7 @@ class Used:
             for name, api in prices.apis.items()
         }
 
-    def utilisation(self, node_rate: float | None) -> float | None:
+    def utilization(self, node_rate: float | None) -> float | None:
         """Tokens over those that the nodes would have done at `node_rate` tokens per second each; None: no rate, or no node."""
         full = self.node_hours * SECONDS_PER_HOUR * (node_rate or 0.0)
         return self.tokens / full if full else None
@@ -101,15 +99,15 @@ def cost_usd(node: Node, rows: Sequence[PoolSlot]) -> float | None:
     return fsum(seconds) / SECONDS_PER_HOUR
 
 
-def node_rate(pool: Pool, strength: Strength | None) -> float | None:
+def node_rate(pool: Pool, throughput: ReplicaThroughput | None) -> float | None:
     """Tokens per second of a full node, in the mean of the replicas that are there."""
-    return None if strength is None else strength.mean * pool.node.replicas
+    return None if throughput is None else throughput.mean * pool.node.replicas
 
 
-def usd_when_full(pool: Pool, used: Used, strength: Strength | None) -> float | None:
+def usd_when_full(pool: Pool, used: Used, throughput: ReplicaThroughput | None) -> float | None:
     """USD for 1M tokens, prompt and generated, if the nodes that were used (one on demand, if none was) had always been full; None
     without a price or capacity."""
-    rate, hourly = node_rate(pool, strength), pool.node.hourly_usd
+    rate, hourly = node_rate(pool, throughput), pool.node.hourly_usd
     if used.usd is not None and used.node_hours:
         hourly = used.usd / used.node_hours
     return usd_per_million(hourly, rate) if rate and hourly else None
@@ -118,9 +116,9 @@ def usd_when_full(pool: Pool, used: Used, strength: Strength | None) -> float | 
 def joules_per_token(rows: Sequence[PoolSlot]) -> float | None:
     """Ratio of sums over the slots of which energy and all tokens are known."""
     pairs = [
-        (row.energy_joules, row.prompt_tokens + row.generation_tokens)
+        (row.energy_joules, row.input_tokens + row.output_tokens)
         for row in rows
-        if row.energy_joules is not None and row.prompt_tokens is not None and row.generation_tokens is not None
+        if row.energy_joules is not None and row.input_tokens is not None and row.output_tokens is not None
     ]
     total = sum(count for _, count in pairs)
     return fsum(joules for joules, _ in pairs) / total if total else None
@@ -138,13 +136,13 @@ class PoolCost(BaseModel):
     until: str = Field(alias="to")
     coverage: float = Field(description="Share of that time that is booked as observed, 0 to 1.")
     node_hours: float | None = Field(description="Of the slots of which nodes and tokens are known; null: of none.")
-    prompt_tokens: int | None = Field(description="Tokens in, of the same slots.")
-    generation_tokens: int | None = Field(description="Tokens out, of the same slots.")
+    input_tokens: int | None = Field(description="Tokens in, of the same slots.")
+    output_tokens: int | None = Field(description="Tokens out, of the same slots.")
     cost_usd: float | None = _price("Those node-hours.")
     usd_per_million_tokens: float | None = _price("That over tokens in and out.")
     usd_per_million_prompt_tokens: float | None = _price("The whole cost over tokens in alone.")
     usd_per_million_generated_tokens: float | None = _price("The whole cost over tokens out alone.")
-    utilisation: float | None = Field(
+    utilization: float | None = Field(
         description="Tokens over those that the nodes would have done at what a full replica was measured to do; null: never seen full."
     )
     usd_per_million_full: float | None = _price("1M tokens in and out, if these nodes were always full.")
@@ -153,26 +151,26 @@ class PoolCost(BaseModel):
     simulated: bool
 
 
-def cost_of(records: Records, pool: Pool, strength: Strength | None, hours: int) -> PoolCost:
+def cost_of(records: Records, pool: Pool, throughput: ReplicaThroughput | None, hours: int) -> PoolCost:
     """Work out what a pool cost over the last `hours`, as far as its slots are booked."""
     now = records.clock()
     since = first_slot(now - hours * SECONDS_PER_HOUR)
     rows = pool_rows(records.ledger.engine, pool.name, since, now)
     used = Used.of(pool.node, rows)
-    seen, full = used.node_hours > 0, usd_when_full(pool, used, strength)
+    seen, full = used.node_hours > 0, usd_when_full(pool, used, throughput)
     span: dict[str, Any] = {"from": rfc3339(since), "to": rfc3339(now)}
     return PoolCost(
         pool=pool.name,
         **span,
         coverage=min(1.0, fsum(row.covered_seconds for row in rows) / (now - since)),
         node_hours=used.node_hours if seen else None,
-        prompt_tokens=used.prompt if seen else None,
-        generation_tokens=used.generated if seen else None,
+        input_tokens=used.prompt if seen else None,
+        output_tokens=used.generated if seen else None,
         cost_usd=used.usd if seen else None,
         usd_per_million_tokens=used.usd_per_million(used.tokens),
         usd_per_million_prompt_tokens=used.usd_per_million(used.prompt),
         usd_per_million_generated_tokens=used.usd_per_million(used.generated),
-        utilisation=used.utilisation(node_rate(pool, strength)),
+        utilization=used.utilization(node_rate(pool, throughput)),
         usd_per_million_full=full,
         apis=used.at(records.prices, full),
         joules_per_token=joules_per_token(rows),

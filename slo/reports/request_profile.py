@@ -12,10 +12,10 @@ def requests_of(ledger: Ledger, pool: str, now: float) -> dict[str, float]:
     their busiest slot; what is not known is left out."""
     found: dict[str, float] = {}
     rows = [row for row in pool_rows(ledger.engine, pool, now - WEEK, now) if row.covered_seconds >= WATCHED * SLOT]
-    ended = [row for row in rows if None not in (row.finished, row.prompt_tokens, row.generation_tokens)]
+    ended = [row for row in rows if None not in (row.finished, row.input_tokens, row.output_tokens)]
     requests = sum(row.finished or 0 for row in ended)
     if requests:
-        found["prompt"] = sum(row.prompt_tokens or 0 for row in ended) / requests
-        found["output"] = sum(row.generation_tokens or 0 for row in ended) / requests
+        found["prompt"] = sum(row.input_tokens or 0 for row in ended) / requests
+        found["output"] = sum(row.output_tokens or 0 for row in ended) / requests
     busiest = max((row.arrivals / row.covered_seconds for row in rows if row.arrivals), default=None)
     return found if busiest is None else {**found, "rate": busiest}

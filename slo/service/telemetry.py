@@ -113,8 +113,8 @@ def _watch(tracer: Tracer, meter: Meter) -> Watch:
 
 def _observe_lag(meter: Meter, service: Service) -> None:
     def lag(_: CallbackOptions) -> Iterator[Observation]:
-        if service.booked_at is not None:
-            yield Observation(max(0.0, service.clock() - service.booked_at))
+        if service.ingested_at is not None:
+            yield Observation(max(0.0, service.clock() - service.ingested_at))
 
     meter.create_observable_gauge("plimsoll.ingest.lag", [lag], "s", metrics.INGEST_LAG.help)
 

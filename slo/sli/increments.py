@@ -39,8 +39,8 @@ Unit = frozenset[tuple[str, str]]  # one replica as read through one target
 class SlotCount:
     """What a slot holds for one objective: requests, seconds observed (0 to 300), kinds of evidence joined by `+`.
 
-    SIMULATED among them marks a slot with requests of the demo fleet: it stays labelled as long as it is kept. `good` is what is
-    surely good; `unclear` requests beside may be good, which a histogram does not tell (plimsoll.slo.sli.bucket_bounds): of 0 everything is exact.
+    SIMULATED among them marks a slot with requests of the demo fleet: it stays labeled as long as it is kept. `good` is what is
+    surely good; `indeterminate` requests beside may be good, which a histogram does not tell (plimsoll.slo.sli.bucket_bounds): of 0 everything is exact.
     """
 
     slot: int
@@ -48,7 +48,7 @@ class SlotCount:
     total: int
     covered_seconds: float
     source: str
-    unclear: int = 0
+    indeterminate: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +215,7 @@ class Observed:
 
         A slot in which no replica was watched has 0 of 0 requests and 0 seconds covered: unknown.
         """
-        sums: dict[str, dict[int, float]] = {name: defaultdict(float) for name in ("good", "total", "unclear")}
+        sums: dict[str, dict[int, float]] = {name: defaultdict(float) for name in ("good", "total", "indeterminate")}
         used: dict[int, set[str]] = defaultdict(set)
         offered = []
         for key, replica in self.fleet.items():
@@ -226,7 +226,7 @@ class Observed:
                 for slot in self._slots_seen[life.times]:
                     used[slot] |= {counting.source, SIMULATED} if replica.simulated else {counting.source}
         covered = self._covered_seconds(tuple(offered))
-        good, total, unclear = sums["good"], sums["total"], sums["unclear"]
+        good, total, indeterminate = sums["good"], sums["total"], sums["indeterminate"]
         return [
             SlotCount(
                 slot,
@@ -234,16 +234,16 @@ class Observed:
                 round(total[slot]),
                 covered[slot],
                 "+".join(sorted(used[slot])),
-                round(unclear[slot]),
+                round(indeterminate[slot]),
             )
             for slot in self.slots
         ]
 
     def _add_up(self, sums: dict[str, dict[int, float]], counting: Counting, life: Life, replica: Replica) -> None:
         """Add what a life did. What is taken off (`without`) is no part of a `good` that selects nothing."""
-        plus = {"good": counting.good, "total": counting.total, "unclear": counting.most or ()}
+        plus = {"good": counting.good, "total": counting.total, "indeterminate": counting.most or ()}
         minus = {"good": counting.without if counting.good else (), "total": counting.without}
-        minus["unclear"] = counting.good or counting.without if counting.most else ()
+        minus["indeterminate"] = counting.good or counting.without if counting.most else ()
         for name, into in sums.items():
             self._add(into, plus[name], life, replica, 1)
             self._add(into, minus[name], life, replica, -1)

@@ -15,9 +15,10 @@ from msgspec import structs
 from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import SLOT, first_slot, slot_of
 from plimsoll.slo.sli import gateway_counts
-from plimsoll.slo.sli.evidence import HISTOGRAMS, Counting, countings
-from plimsoll.slo.sli.gateway_counts import AT_GATEWAY, TENANT
+from plimsoll.slo.sli.evidence import EXACT_BUCKET, PER_REQUEST, Counting, countings
+from plimsoll.slo.sli.gateway_counts import TENANT
 from plimsoll.slo.sli.increments import Observed, SlotCount, Unit, pad, unit
+from plimsoll.slo.sli.indicators.latency import GATEWAY_HISTOGRAMS, HISTOGRAMS
 from plimsoll.slo.sources import Series, Source
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Pool
@@ -34,7 +35,7 @@ class Side:
     value: str
     good: int = 0
     total: int = 0
-    unclear: int = 0
+    indeterminate: int = 0
     replicas: set[Unit] = field(default_factory=set)
     buckets: dict[str, dict[float, int]] = field(default_factory=dict)
 
@@ -48,10 +49,10 @@ class Side:
         for slot in slots:
             self.good += slot.good
             self.total += slot.total
-            self.unclear += slot.unclear
+            self.indeterminate += slot.indeterminate
 
 
-class Parting(Protocol):
+class LabelSplit(Protocol):
     """A way to tell requests apart: what it reads, which sample names carry the label, and how a side is counted."""
 
     selectors: list[Selector]
@@ -61,15 +62,16 @@ class Parting(Protocol):
         """Add to a side what it did in some slots; `series` reach beyond them as Observed asks."""
 
 
-def parting(objective: Objective, pool: Pool, label: str) -> Parting:
+def parting(objective: Objective, pool: Pool, label: str) -> LabelSplit:
     """Return how a label parts an objective's requests; raises ValueError where it cannot."""
-    kind = objective.indicator.kind
-    if objective.off_bucket == "conservative":  # sides whose histograms have other bounds would be held to two limits
-        objective = structs.replace(objective, off_bucket="bracket")
-    if label in OF_REQUESTS and kind == "availability":
-        raise ValueError(f"availability is not counted by {label}; take a label of the replicas")
-    if label == TENANT and kind == "goodput":
-        raise ValueError("a gateway does not judge goodput; take an objective on a latency or on availability")
+    indicator = objective.indicator
+    # Sides whose histograms have different bounds would be compared at two thresholds.
+    if objective.bucket_mismatch == "lower_bound":
+        objective = structs.replace(objective, bucket_mismatch="bounds")
+    if label in OF_REQUESTS and not indicator.per_request:
+        raise ValueError(f"{indicator.kind} isn't counted by {label}. Use a label of the replicas.")
+    if label == TENANT and not indicator.at_gateways:
+        raise ValueError(f"gateways don't evaluate {indicator.kind}. Use an SLO on a latency or on availability.")
     if label in OF_REQUESTS:
         return ByRequest(objective, pool, label)
     return ByTenant(objective, pool) if label == TENANT else ByReplica(objective, pool, label)
@@ -83,7 +85,7 @@ class ByReplica:
     def __init__(self, objective: Objective, pool: Pool, label: str) -> None:
         """`label` is one of llm_replica_info or of the targets."""
         model: Labels = (("model", (pool.model,)),)
-        self._label, self._latencies = label, tuple(objective.indicator.limits)
+        self._label, self._latencies = label, tuple(objective.indicator.thresholds)
         self._ways = countings(objective, pool)
         self._model: Labels = model
         self._single = Selector(c.GENERATION_LENGTH.bucket, (*model, ("le", (c.bucket_bound(1),))))
@@ -105,7 +107,7 @@ class ByReplica:
 
 
 class ByRequest:
-    """Requests that were judged with the label on them: by LoRA adapter or by deployment."""
+    """Requests that were evaluated with the label on them: by LoRA adapter or by deployment."""
 
     carriers: tuple[str, ...] = (c.ADAPTER_REQUESTS.name,)
 
@@ -119,7 +121,7 @@ class ByRequest:
         """Add requests; latencies are not told apart by these labels."""
         mine = (("objective", (self._objective,)), (self._label, (side.value,)))
         good, bad = (Selector(c.ADAPTER_REQUESTS.name, (*mine, ("outcome", (outcome,)))) for outcome in ("good", "bad"))
-        side.count(Observed(series, slots).count([Counting("request", (good,), (good, bad))]))
+        side.count(Observed(series, slots).count([Counting(PER_REQUEST, (good,), (good, bad))]))
 
 
 class ByTenant:
@@ -129,7 +131,7 @@ class ByTenant:
 
     def __init__(self, objective: Objective, pool: Pool) -> None:
         self._objective, self._pool = objective, pool
-        buckets = [AT_GATEWAY[latency].bucket for latency in objective.indicator.limits]
+        buckets = [GATEWAY_HISTOGRAMS[latency].bucket for latency in objective.indicator.thresholds]
         model: Labels = (("model", (pool.model,)),)
         self.selectors = list(
             dict.fromkeys([*gateway_counts.selectors(objective, pool), *(Selector(name, model) for name in buckets)])
@@ -140,8 +142,8 @@ class ByTenant:
         observed = Observed([*series, *gateway_counts.watched(series)], slots)
         side.count(gateway_counts.count(self._objective, self._pool, observed, series, side.value))
         mine: Labels = (("model", (self._pool.model,)), (TENANT, (side.value,)))
-        for latency in self._objective.indicator.limits:
-            _buckets(side, latency, observed, series, Selector(AT_GATEWAY[latency].bucket, mine))
+        for latency in self._objective.indicator.thresholds:
+            _buckets(side, latency, observed, series, Selector(GATEWAY_HISTOGRAMS[latency].bucket, mine))
 
 
 def _carrying(series: Sequence[Series], carriers: Sequence[str], label: str, value: str) -> list[Series]:
@@ -178,7 +180,9 @@ def _buckets(
     new = {}
     for bound in set.intersection(*bounds.values()):
         below = Selector(buckets.name, (*buckets.labels, ("le", (bound,))))
-        new[float(bound)] = sum(slot.good for slot in observed.count([Counting("bucket", (below,), (below,), without)]))
+        new[float(bound)] = sum(
+            slot.good for slot in observed.count([Counting(EXACT_BUCKET, (below,), (below,), without)])
+        )
     before = side.buckets.get(latency)
     side.buckets[latency] = (
         new if before is None else {bound: count + new[bound] for bound, count in before.items() if bound in new}

@@ -11,28 +11,28 @@ HOURS_PER_YEAR = 8760
 Usd = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
-class Owned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class OwnedHardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Hardware that is bought: the five components of its cost (source document G, section 6).
 
-    `capex_usd` over `years`; `kilowatts` at the plug of the servers, times `pue` for cooling, at `usd_per_kwh`;
-    `colocation_usd` and `people_usd` a year. What the team would have built instead is the reader's to judge: no number.
+    `capex_usd` over `years`; `power_kw` at the plug of the servers, times `pue` for cooling, at `electricity_usd_per_kwh`;
+    `colocation_usd_per_year` and `staff_usd_per_year` a year. What the team would have built instead is the reader's to evaluate: no number.
     """
 
     capex_usd: Usd
     years: Annotated[float, msgspec.Meta(gt=0, le=100)]
-    kilowatts: Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+    power_kw: Annotated[float, msgspec.Meta(ge=0, le=1e6)]
     pue: Annotated[float, msgspec.Meta(ge=1, le=10)]
-    usd_per_kwh: Annotated[float, msgspec.Meta(ge=0, le=1e3)]
-    colocation_usd: Usd = 0.0
-    people_usd: Usd = 0.0
+    electricity_usd_per_kwh: Annotated[float, msgspec.Meta(ge=0, le=1e3)]
+    colocation_usd_per_year: Usd = 0.0
+    staff_usd_per_year: Usd = 0.0
 
     def usd_per_year(self) -> dict[str, float]:
         """Yearly cost of each component, and of all as `total`."""
         parts = {
             "hardware": self.capex_usd / self.years,
-            "power": self.kilowatts * self.pue * HOURS_PER_YEAR * self.usd_per_kwh,
-            "colocation": self.colocation_usd,
-            "people": self.people_usd,
+            "power": self.power_kw * self.pue * HOURS_PER_YEAR * self.electricity_usd_per_kwh,
+            "colocation": self.colocation_usd_per_year,
+            "people": self.staff_usd_per_year,
         }
         return {**parts, "total": sum(parts.values())}
 
@@ -51,7 +51,7 @@ class Spot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     hourly_usd: Usd
     max_share: Target
-    lost_at_once: Target = Target(1.0)
+    max_simultaneous_loss: Target = Target(1.0)
 
 
 class Reserved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +74,7 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replicas: Positive = 1
     hourly_usd: Usd = 0.0
     spot: Spot | None = None
-    owned: Owned | None = None
+    owned: OwnedHardware | None = None
     reserved: Reserved | None = None
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ def tokens(rows: Sequence[PoolSlot]) -> "pd.Series[float]":
     table = pd.DataFrame(
         {
             name: [getattr(row, name) for row in rows]
-            for name in ("arrivals", "finished", "prompt_tokens", "generation_tokens", "covered_seconds")
+            for name in ("arrivals", "finished", "input_tokens", "output_tokens", "covered_seconds")
         },
         index=pd.to_datetime([row.slot for row in rows], unit="s", utc=True),
         dtype=float,
@@ -27,7 +27,7 @@ def tokens(rows: Sequence[PoolSlot]) -> "pd.Series[float]":
     if table.empty:
         return pd.Series(dtype=float, index=table.index)
     table = table.asfreq(f"{SLOT}s")
-    both = table["prompt_tokens"] + table["generation_tokens"]
+    both = table["input_tokens"] + table["output_tokens"]
     known = both.notna() & table["finished"].notna()
     day = pd.DatetimeIndex(table.index).normalize()
     size = both.where(known).groupby(day).transform("sum") / table["finished"].where(known).groupby(day).transform(

@@ -48,7 +48,7 @@ def _gpu(item: Series) -> Gpu:
 
 
 def _grown(samples: Sequence[tuple[float, float]]) -> dict[int, float]:
-    """Growth of an energy counter, by the slot of the later reading; a driver that was loaded anew began at 0."""
+    """Growth of an energy counter, by the slot of the later reading; a driver that was loaded again began at 0."""
     found: dict[int, float] = defaultdict(float)
     for (before, base), (at, value) in pairwise(sorted(set(samples))):
         if at - before <= MAX_GAP:

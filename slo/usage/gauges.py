@@ -34,7 +34,7 @@ def readings(items: Iterable[Series], metric: Metric, join: Callable[[float, flo
 
 
 def gauges(observed: Observed, replicas_per_node: int) -> dict[int, dict[str, Any]]:
-    """Return per slot queue_max, queue_mean, kv_max, kv_mean, replicas and nodes, as far as they are known."""
+    """Return per slot waiting_max, waiting_mean, kv_cache_usage_max, kv_cache_usage_mean, replicas and nodes, as far as they are known."""
     steps: list[Step] = []
     usage: dict[int, dict[Unit, list[tuple[float, float]]]] = defaultdict(dict)  # (value, seconds) of slot and replica
     low, high = observed.slots[0], observed.slots[-1] + SLOT
@@ -84,7 +84,7 @@ def _of_usage(replicas: Sequence[Sequence[tuple[float, float]]]) -> dict[str, fl
         return {}
     parts = [part for replica in replicas for part in replica]
     mean = fsum(value * seconds for value, seconds in parts) / fsum(seconds for _, seconds in parts)
-    return {"kv_max": round(max(value for value, _ in parts), 6), "kv_mean": round(mean, 6)}
+    return {"kv_cache_usage_max": round(max(value for value, _ in parts), 6), "kv_cache_usage_mean": round(mean, 6)}
 
 
 def _of_pieces(pieces: Sequence[Step], each: int) -> dict[str, float]:
@@ -96,5 +96,5 @@ def _of_pieces(pieces: Sequence[Step], each: int) -> dict[str, float]:
     told = [piece for piece in pieces if piece.tellers == piece.watched]
     if told:
         mean = fsum(piece.at * piece.waiting for piece in told) / fsum(piece.at for piece in told)
-        found |= {"queue_max": max(piece.waiting for piece in told), "queue_mean": round(mean, 6)}
+        found |= {"waiting_max": max(piece.waiting for piece in told), "waiting_mean": round(mean, 6)}
     return found

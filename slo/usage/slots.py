@@ -26,12 +26,12 @@ MISSED = 60.0  # seconds, the longest common scrape interval: a replica is gone 
 class PoolSlot:
     """Five minutes of a pool; None is unknown. Requests and tokens are whole numbers, as they were counted.
 
-    `arrivals` = `finished` + `refused` + both `abandoned` (as far as these are told) + growth of the requests in flight: exact
+    `arrivals` = `finished` + `rejected` + both `abandoned` (as far as these are told) + growth of the requests in flight: exact
     over any span that is watched, though a page written between two counts may lend one slot what it takes from the next.
     `finished` by any reason, `errors` those by error. `queue` is all replicas' waiting requests together: the most at one
     time, and the mean over time. `kv` is the used share of the KV cache: the fullest replica's, and the mean over
     replicas and time. `replicas` and `nodes` are the means of those watched, over the time in which any was; a node is as many
-    replicas as the pool's `node.replicas`. `gone`: replicas that restarted, stopped, or were not to be seen any more while
+    replicas as the pool's `node.replicas`. `replica_disruptions`: replicas that restarted, stopped, or were not to be seen any more while
     others were. `energy_joules`: of the replicas' GPUs, where every one is known and computes for no other pool.
     """
 
@@ -40,29 +40,29 @@ class PoolSlot:
     arrivals: int | None = None
     finished: int | None = None
     errors: int | None = None
-    refused: int | None = None
+    rejected: int | None = None
     abandoned_queued: int | None = None
     abandoned_streaming: int | None = None
-    prompt_tokens: int | None = None
-    generation_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
     preemptions: int | None = None
-    queue_max: float | None = None
-    queue_mean: float | None = None
-    kv_max: float | None = None
-    kv_mean: float | None = None
+    waiting_max: float | None = None
+    waiting_mean: float | None = None
+    kv_cache_usage_max: float | None = None
+    kv_cache_usage_mean: float | None = None
     replicas: float | None = None
     nodes: float | None = None
-    gone: int | None = None
+    replica_disruptions: int | None = None
     energy_joules: float | None = None
     simulated: bool = False
 
 
 FAMILIES = {
     "finished": c.FINISHED,
-    "refused": c.REJECTED,
+    "rejected": c.REJECTED,
     "abandoned": c.ABANDONED,
-    "prompt_tokens": c.PROMPT_TOKENS,
-    "generation_tokens": c.GENERATION_TOKENS,
+    "input_tokens": c.PROMPT_TOKENS,
+    "output_tokens": c.GENERATION_TOKENS,
     "preemptions": c.PREEMPTIONS,
 }
 GAUGES = (c.REQUESTS_RUNNING, c.REQUESTS_WAITING, c.KV_CACHE_USAGE)
@@ -70,11 +70,11 @@ GAUGES = (c.REQUESTS_RUNNING, c.REQUESTS_WAITING, c.KV_CACHE_USAGE)
 COUNTED: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "finished": ("finished", ()),
     "errors": ("finished", (("reason", "error"),)),
-    "refused": ("refused", ()),
+    "rejected": ("rejected", ()),
     "abandoned_queued": ("abandoned", (("stage", "queued"),)),
     "abandoned_streaming": ("abandoned", (("stage", "streaming"),)),
-    "prompt_tokens": ("prompt_tokens", ()),
-    "generation_tokens": ("generation_tokens", ()),
+    "input_tokens": ("input_tokens", ()),
+    "output_tokens": ("output_tokens", ()),
     "preemptions": ("preemptions", ()),
 }
 
@@ -105,7 +105,7 @@ def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> l
                 arrivals=_arrivals(sums, inside.get(slot)),
                 **sums,
                 **lived.get(slot, {}),
-                gone=gone[slot] if slot in watched else None,
+                replica_disruptions=gone[slot] if slot in watched else None,
                 energy_joules=joules.get(slot),
                 simulated=any(observed.fleet[unit].simulated for unit in watched.get(slot, ())),
             )
@@ -121,7 +121,7 @@ def _arrivals(sums: dict[str, int | None], inside: float | None) -> int | None:
     """Requests that came in: those that left, and those that are in flight more than before."""
     if inside is None or sums["finished"] is None:
         return None
-    ends = ("finished", "refused", "abandoned_queued", "abandoned_streaming")
+    ends = ("finished", "rejected", "abandoned_queued", "abandoned_streaming")
     return round(inside) + sum(sums[name] or 0 for name in ends)
 
 

@@ -1,8 +1,8 @@
-"""How well a real engine's step time is known from its own metrics: `python tests/benchmarks/bench_calibration.py`. Prints figures; judges nothing.
+"""How well a real engine's step time is known from its own metrics: `python tests/benchmarks/bench_calibration.py`. Prints figures; evaluates nothing.
 
 The engine decodes batches of many sizes, one after the other, while its page is scraped. The model is fitted to what the pages
 of the FITTED sizes said; for the UNSEEN ones its prediction stands beside the time per token that their clients took. The same for
-prompts that are computed while others decode, by their length, beside what the engine's own prefill times say. Sizes take turns, so that a machine that slows down does so for both. Wants a quiet machine: on a busy one it measures the neighbours.
+prompts that are computed while others decode, by their length, beside what the engine's own prefill times say. Sizes take turns, so that a machine that slows down does so for both. Wants a quiet machine: on a busy one it measures the neighbors.
 """
 
 import asyncio

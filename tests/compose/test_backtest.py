@@ -11,13 +11,13 @@ import pytest
 
 from plimsoll.slo.capacity.backtest.comparison import near
 from plimsoll.slo.capacity.backtest.run import Backtest
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.simulator.fleet import Setup
 from plimsoll.slo.capacity.simulator.replay import percentile, replay
 from plimsoll.slo.capacity.simulator.request import Limits
 from plimsoll.slo.capacity.simulator.traces import Arrival, load
-from process import PLIMSOLL, refused
+from process import PLIMSOLL, rejected
 
 MODEL = step_time.load("70b-fp8-h100-tp4")
 POLICIES = ("fixed:2", "plimsoll", "keda", "hpa-queue", "hpa-util", "wva", "apa", "clairvoyant")
@@ -147,18 +147,18 @@ def test_a_pool_gives_promise_nodes_price_and_a_column_for_each_of_its_objective
     ],
 )
 def test_bad_input_is_one_line(trace: str, arguments: list[str], line: str) -> None:
-    assert line in refused(["backtest", "--trace", trace, *arguments])
+    assert line in rejected(["backtest", "--trace", trace, *arguments])
 
 
 def test_a_trace_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
-    assert "No such file" in refused(["backtest", "--trace", str(tmp_path / "none.csv")])
+    assert "No such file" in rejected(["backtest", "--trace", str(tmp_path / "none.csv")])
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("a,b\n1,2\n")
-    assert "expected CSV with TIMESTAMP,ContextTokens,GeneratedTokens" in refused(["backtest", "--trace", str(wrong)])
+    assert "expected CSV with TIMESTAMP,ContextTokens,GeneratedTokens" in rejected(["backtest", "--trace", str(wrong)])
 
 
 def backtest(arrivals: list[Arrival], most: int = 12) -> dict[str, dict[str, Any]]:
-    test = Backtest(arrivals, Setup(MODEL, Limits(), 2, most), Promise(2.0, 0.2, 0.99), 8.0)
+    test = Backtest(arrivals, Setup(MODEL, Limits(), 2, most), LatencyTarget(2.0, 0.2, 0.99), 8.0)
     return {name: test.run(name) for name in POLICIES[1:-1]}
 
 
@@ -194,7 +194,7 @@ def test_on_recorded_traffic_no_published_rule_is_better_in_both_goodput_and_nod
 @pytest.mark.parametrize("scale", [1, 2])
 def test_on_smooth_traffic_ours_is_as_good_and_as_cheap_as_knowing_the_traffic(scale: int) -> None:
     path = Path(os.environ["PLIMSOLL_DATA"]) / "traces" / "AzureLLMInferenceTrace_conv.csv.gz"
-    test = Backtest(load(path, scale), Setup(MODEL, Limits(), 2, 12), Promise(2.0, 0.2, 0.99), 8.0)
+    test = Backtest(load(path, scale), Setup(MODEL, Limits(), 2, 12), LatencyTarget(2.0, 0.2, 0.99), 8.0)
     schedule = test.clairvoyant()
     best, ours = test.run("clairvoyant"), test.run("plimsoll")
     bounds = test.bounds(schedule, best["goodput"]["2000/200"])
@@ -209,7 +209,7 @@ def test_bounds_say_what_foresight_is_worth_on_a_burst_that_a_cold_node_would_mi
         for turn in range(4)
         for second in [*(float(index) for index in range(120)), *(120 + index / 12 for index in range(720))]
     ]
-    test = Backtest(arrivals, Setup(MODEL, Limits(), 1, 4), Promise(2.0, 0.2, 0.99), 8.0)
+    test = Backtest(arrivals, Setup(MODEL, Limits(), 1, 4), LatencyTarget(2.0, 0.2, 0.99), 8.0)
     schedule = test.clairvoyant()
     best = test.goodput(schedule)
     bounds = test.bounds(schedule, best)

@@ -24,7 +24,7 @@ pools:
     model: {POOL.model}
     node: {{gpu: H100-80GB, gpus: 2}}
     nodes: {{min: 1, max: 4}}
-    timing: {{cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}}
+    timing: {{cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}}
   - {{<<: *pool, name: other, model: other}}
 objectives:
   - {{id: fast, pool: {POOL.name}, indicator: {{time_to_first_token: 600ms}}, target: 95%, window: 28d}}

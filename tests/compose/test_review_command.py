@@ -19,7 +19,7 @@ from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import token
 from plimsoll.slo.sli.increments import SlotCount
-from process import PLIMSOLL, environment, refused
+from process import PLIMSOLL, environment, rejected
 from review_world import NOW, START, priced, slot
 from stack import free_port, wait_for
 from world import World
@@ -34,7 +34,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     engine = open_database(f"sqlite:///{tmp_path_factory.mktemp('review')}/ledger.db")
     ledger = Ledger(engine)
     counts = [SlotCount(int(START) + 300 * index, 90, 100, 300.0, "request") for index in range(10)]
-    ledger.book({("fast", "hash"): counts}, int(START + WEEK), {"pool": [slot(START, 300), slot(START + 300, None)]})
+    ledger.record({("fast", "hash"): counts}, int(START + WEEK), {"pool": [slot(START, 300), slot(START + 300, None)]})
     app = create_app(Service(priced(), World({}, {}), ledger, clock=lambda: NOW), [token("reader", "read", "secret")])
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", lifespan="off"))
@@ -87,7 +87,7 @@ def test_bad_input_is_one_line(service: str, tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "x.json")]
 
     def line(*arguments: str) -> str:
-        return refused(["review", *arguments], ENVIRONMENT)
+        return rejected(["review", *arguments], ENVIRONMENT)
 
     assert "write a file that ends with .json or .csv" in line("--week", "2023-W46", "--out", "x.pdf")
     assert "--out is missing" in line("--week", "2023-W46")
@@ -97,5 +97,5 @@ def test_bad_input_is_one_line(service: str, tmp_path: Path) -> None:
     nowhere = ["--out", str(tmp_path / "none" / "x.json")]
     assert "cannot be written: No such file" in line("--week", "2023-W46", "--service", service, *nowhere)
     wrong = {**ENVIRONMENT, "PLIMSOLL_TOKEN": "other"}
-    assert "answers 401" in refused(["review", "--week", "2023-W46", "--service", service, *out], wrong)
+    assert "answers 401" in rejected(["review", "--week", "2023-W46", "--service", service, *out], wrong)
     assert not (tmp_path / "x.json").exists()

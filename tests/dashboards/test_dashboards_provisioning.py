@@ -1,4 +1,4 @@
-"""Files that bring the dashboards into a Grafana: keys that Grafana and Kubernetes read, and every dashboard in them."""
+"""Provisioning files: the keys that Grafana and Kubernetes read, and every dashboard in them."""
 
 import json
 from typing import Any
@@ -26,13 +26,13 @@ def test_grafana_looks_for_the_dashboards_where_the_stack_mounts_them() -> None:
 
 def test_the_data_sources_are_those_that_the_dashboards_choose_among() -> None:
     sources = yaml.safe_load(FILES["provisioning/datasources/plimsoll.yml"])["datasources"]
-    asked = {
+    chosen = {
         variable["query"]
         for text in RENDERED.values()
         for variable in json.loads(text)["templating"]["list"]
         if variable["type"] == "datasource"
     }
-    assert {source["type"] for source in sources} == asked
+    assert {source["type"] for source in sources} == chosen
     given = STACK["services"]["grafana"]["environment"]
     assert {source["url"] for source in sources} == {f"${{{name}}}" for name in given if name.endswith("_URL")}
     (exemplars,) = sources[0]["jsonData"]["exemplarTraceIdDestinations"]

@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from export_process import Exporter, exporting
 from fakenvml import FakeNvml
 from paths import FIXTURES, ROOT
-from plimsoll.exporters.gpu_assignment import Join, Server, Tenant
-from plimsoll.exporters.process_tree import ProcTree
+from plimsoll.exporters.gpu_assignment import GpuAssignment, GpuProcess, Server
+from plimsoll.exporters.process_tree import ProcessTree
 from plimsoll.slo import metrics as c
 from stack import promtool_test, versions, wait_for
 
@@ -82,7 +82,7 @@ def rows(exporter: Exporter, metric: c.Metric) -> dict[tuple[str, ...], float]:
     }
 
 
-@pytest.mark.skipif(not ProcTree()._trusted, reason="this PID namespace is not the machine's own")
+@pytest.mark.skipif(not ProcessTree()._trusted, reason="this PID namespace is not the machine's own")
 def test_a_tensor_parallel_group_a_neighbour_and_a_stranger_are_told_apart(tmp_path: Path) -> None:
     fake = FakeNvml(tmp_path, 4)
     stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -97,13 +97,13 @@ def test_a_tensor_parallel_group_a_neighbour_and_a_stranger_are_told_apart(tmp_p
             assignment = {(gpus[0], "one", MODEL): 1, (gpus[1], "one", MODEL): 1, (gpus[2], "two", MODEL): 1}
             assert rows(exporter, c.GPU_ASSIGNMENT) == assignment
             assert list(rows(exporter, c.GPU_PROCESSES_UNASSIGNED).values()) == [0, 1, 1, 0]
-            held = rows(exporter, c.GPU_MEMORY_HELD)
+            held = rows(exporter, c.GPU_MEMORY_USAGE)
             assert {key[1:]: value for key, value in held.items() if key[0] == gpus[1]} == {
                 ("driver",): 602_931_200,
                 ("kv_cache", "one"): KV,
                 ("weights", "one"): 60 * GB - KV,
                 ("other",): 5 * GB,
-                ("unseen",): 5 * GB,
+                ("unattributed",): 5 * GB,
             }
             for gpu in gpus:  # every byte in use is somebody's
                 assert sum(value for key, value in held.items() if key[0] == gpu) == 70 * GB + 602_931_200
@@ -149,7 +149,7 @@ HOST, CONTAINER = "pid:[4026531836]", "pid:[4026532999]"
 
 
 def replicas(node: Node, pid: int, *engines: Fixed) -> list[str]:
-    points = Join(engines, ProcTree(node.folder)).gpu("GPU-1", [Tenant(pid, None)], None, None)
+    points = GpuAssignment(engines, ProcessTree(node.folder)).gpu("GPU-1", [GpuProcess(pid, None)], None, None)
     return [point.labels["replica"] for point in points if point.metric is c.GPU_ASSIGNMENT]
 
 
@@ -180,29 +180,33 @@ def test_one_server_under_two_names_belongs_to_neither(tmp_path: Path) -> None:
     assert replicas(node, 20, Fixed("a", "127.0.0.1", 8001)) == []
 
 
-def held(node: Node, kv: float | None, *tenants: Tenant, used: float = 90.0) -> dict[str, float]:
-    join = Join([Fixed("a", "127.0.0.1", 8000, kv)], ProcTree(node.folder))
+def held(node: Node, kv: float | None, *tenants: GpuProcess, used: float = 90.0) -> dict[str, float]:
+    join = GpuAssignment([Fixed("a", "127.0.0.1", 8000, kv)], ProcessTree(node.folder))
     points = join.gpu("GPU-1", tenants, used, 5.0)
-    return {point.labels["holder"]: point.value for point in points if point.metric is c.GPU_MEMORY_HELD}
+    return {point.labels["component"]: point.value for point in points if point.metric is c.GPU_MEMORY_USAGE}
 
 
 def test_memory_is_split_as_far_as_it_is_told_and_never_guessed(tmp_path: Path) -> None:
     node = Node(tmp_path, HOST)
     node.process(20, 1, "net:[1]", port=8000)
     node.process(21, 20, "net:[1]")
-    worker, second, other = Tenant(20, 60.0), Tenant(21, 10.0), Tenant(99, 20.0)
-    rest = {"driver": 5, "other": 20, "unseen": 10}
+    worker, second, other = GpuProcess(20, 60.0), GpuProcess(21, 10.0), GpuProcess(99, 20.0)
+    rest = {"driver": 5, "other": 20, "unattributed": 10}
     assert held(node, 40, worker, other) == {**rest, "kv_cache": 40, "weights": 20}
     assert held(node, None, worker, other) == {**rest, "engine": 60}
     assert held(node, 61, worker, other) == {**rest, "engine": 60}  # what cannot be is not believed
-    assert held(node, 40, worker, second, other) == {**rest, "engine": 70, "unseen": 0}  # whose part is the cache?
-    assert held(node, 40, worker, Tenant(99, None)) == {"driver": 5}
+    assert held(node, 40, worker, second, other) == {
+        **rest,
+        "engine": 70,
+        "unattributed": 0,
+    }  # whose part is the cache?
+    assert held(node, 40, worker, GpuProcess(99, None)) == {"driver": 5}
     assert held(node, 40, worker, other, used=70) == {"driver": 5, "other": 20, "kv_cache": 40, "weights": 20}
 
 
 def documented(heading: str) -> str:
-    """The query under a heading of docs/gpus.md."""
-    text = (ROOT / "docs" / "gpus.md").read_text()
+    """The query under a heading of docs/explanation/gpu-attribution.md."""
+    text = (ROOT / "docs" / "explanation" / "gpu-attribution.md").read_text()
     (query,) = re.findall(rf"^### {heading}$.*?^```promql\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[:1]
     return str(query)
 
@@ -215,12 +219,12 @@ def test_the_documented_queries_give_the_ratios_that_they_promise(tmp_path: Path
         **{f'gpu_assignment_info{{instance="n",uuid="{gpu}",replica="r",model="m"}}': "1x20" for gpu in "ab"},
         'gpu_assignment_info{instance="n",uuid="a",replica="second",model="m"}': "1x20",
         'llm_generation_tokens_total{instance="n",replica="r",model="m",rank="0"}': "0+6000x20",
-        'gpu_memory_held_bytes{instance="n",uuid="a",replica="r",holder="kv_cache"}': "40x20",
+        'gpu_memory_usage_bytes{instance="n",uuid="a",replica="r",component="kv_cache"}': "40x20",
         'llm_kv_cache_usage_ratio{instance="n",replica="r",model="m",engine="vllm",rank="0"}': "0.25x20",
     }
     expected = {
         "Energy per token": [{"labels": '{model="m"}', "value": 6}],
-        "KV cache in use": [{"labels": '{holder="kv_cache", instance="n", replica="r", uuid="a"}', "value": 10}],
+        "KV cache in use": [{"labels": '{component="kv_cache", instance="n", replica="r", uuid="a"}', "value": 10}],
     }
     tests = [
         {"expr": documented(heading), "eval_time": "20m", "exp_samples": samples}

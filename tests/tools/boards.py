@@ -1,11 +1,11 @@
-"""The dashboards of the default objectives, as the tests of layout, links and queries read them."""
+"""The dashboards of the default objectives file, for the tests of layout, links, queries and reference page."""
 
 import json
 from collections.abc import Mapping
 
-import pytest
 import yaml
 
+from each_case import each_case
 from paths import ROOT
 from plimsoll.alerts.build import render as render_alerts
 from plimsoll.dashboards.build import boards
@@ -19,11 +19,9 @@ SPEC = load(OBJECTIVES)
 RENDERED = boards(SPEC)
 BOARDS: Mapping[str, Dashboard] = {name: json.loads(text) for name, text in RENDERED.items()}
 BY_UID = {board["uid"]: board for board in BOARDS.values()}
-PANELS = [
-    pytest.param(panel, id=f"{name}:{panel['title']}") for name, board in BOARDS.items() for panel in panels(board)
-]
+PANELS = [(f"{name}: {panel['title']}", panel) for name, board in BOARDS.items() for panel in panels(board)]
 QUERIES = [
-    pytest.param(query.expr, id=f"{name}:{query.panel}:{query.ref}")
+    (f"{name}: {query.panel} {query.ref}", query.expr)
     for name, board in BOARDS.items()
     for query in (*panel_queries(board), *variable_queries(board), *annotation_queries(board))
 ]
@@ -41,19 +39,19 @@ WINDOWS = {
     for window in (tier.long, tier.short)
 }
 BURNS = {name(window) for name in (recorded.burn_rate, recorded.bad_requests) for window in WINDOWS}
-JUDGED = {recorded.GOOD_RATE, recorded.TOTAL_RATE, recorded.TARGET, *BURNS}
+EVALUATED = {recorded.GOOD_RATE, recorded.TOTAL_RATE, recorded.TARGET, *BURNS}
 _OF_RULES = {rule["record"] for rule in RULES if "record" in rule}
 OF_MODELS = {name for name in _OF_RULES if name.startswith("model:")}
 OF_REPLICAS = {name for name in _OF_RULES if name.startswith("replica:")}
-# Every recorded series that a dashboard may read, with the labels that it has.
+# Recorded series that a dashboard may read, with their labels.
 RECORDED: Mapping[str, set[str]] = {
-    **{name: {"objective", "pool"} for name in JUDGED},
+    **{name: {"objective", "pool"} for name in EVALUATED},
     **{name: {"le", "model", "region"} for name in OF_MODELS},
     **{name: {"instance", "replica", "model", "region", "node"} for name in OF_REPLICAS},
     **{name: {"instance", "region", "node"} for name in (recorded.NODE_CLOCK, recorded.NODE_TEMPERATURE)},
-    recorded.FINGERPRINT: {"pool", "fingerprint", "region"},
+    recorded.INCIDENT_SIGNATURE: {"pool", "signature", "region"},
 }
 
-each_board = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS.keys())
-each_panel = pytest.mark.parametrize("panel", PANELS)
-each_query = pytest.mark.parametrize("expr", QUERIES)
+each_board = each_case(BOARDS.items())
+each_panel = each_case(PANELS)
+each_query = each_case(QUERIES)

@@ -60,7 +60,7 @@ def promtool_test(tests: Sequence[Path], paths: Sequence[str]) -> None:
 
 
 def tool(binary: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run promtool or amtool to its end; its exit code and output are the caller's to judge."""
+    """Run promtool or amtool to its end; its exit code and output are the caller's to evaluate."""
     return subprocess.run([require(binary), *map(str, arguments)], capture_output=True, text=True, check=False)
 
 

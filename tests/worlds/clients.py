@@ -1,4 +1,4 @@
-"""What several test modules share of clients."""
+"""Clients of a real engine that stay or leave early, and counters read from its page through the exporter."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What several test modules share of demo page."""
+"""The default objectives and model of the demo fleet, and sums over series of a metrics page."""
 
 from plimsoll.compose.inputs import read_objectives
 from plimsoll.exporters.engines.parser import Page

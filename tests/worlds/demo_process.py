@@ -1,4 +1,4 @@
-"""What several test modules share of demo process."""
+"""The demo fleet as a process on two free ports, with requests to its replicas."""
 
 import socket
 import subprocess
@@ -46,7 +46,7 @@ class Demo:
 
 
 def _two_ports() -> int:
-    """The first of two neighbouring free ports."""
+    """The first of two neighboring free ports."""
     while True:
         with socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", 0))

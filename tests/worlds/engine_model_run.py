@@ -1,4 +1,4 @@
-"""What several test modules share of engine model run."""
+"""Runs the simulated engine over a list of requests and returns its steps."""
 
 from math import inf
 

@@ -1,4 +1,4 @@
-"""What several test modules share of engine pages."""
+"""A server on loopback that answers as an engine might: recorded pages, fixed bytes, or a slow drip."""
 
 import contextlib
 import json

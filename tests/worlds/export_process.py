@@ -1,4 +1,4 @@
-"""What several test modules share of export process."""
+"""`plimsoll export` as a process: its page, its values and its log."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What several test modules share of exporter server."""
+"""A self-signed certificate for 127.0.0.1."""
 
 import shutil
 import subprocess
@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plimsoll.exporters.server import (
-    Tls,
-)
+from plimsoll.exporters.server import Tls
 
 
 def make_certificate(folder: Path) -> Tls:

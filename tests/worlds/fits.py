@@ -1,4 +1,4 @@
-"""What several test modules share of fits."""
+"""A calibration result (`Calibration`) as a fit of one hour of two replicas gives it."""
 
 from plimsoll.slo.capacity.calibration.fit import Calibration
 

@@ -1,4 +1,4 @@
-"""What several test modules share of fleet world."""
+"""A source over given series that ends at a moment which the test moves."""
 
 from plimsoll.slo.sources import Series
 from pool_signals import NOW

@@ -1,4 +1,4 @@
-"""What several test modules share of ledger world."""
+"""Two hours of two replicas with a restart, a late start and a hole of ten minutes, and the ledger's rows of them."""
 
 from plimsoll.slo.ledger.slots import Ledger
 from world import Process, World

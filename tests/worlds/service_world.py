@@ -1,11 +1,13 @@
-"""What several test modules share of service world."""
+"""One hour of one replica with a bad stretch of 144 s, and the exclusion that covers it."""
 
+from plimsoll.slo.calendar import rfc3339
 from world import Process, World
 
 T0 = 1_700_000_100.0
 
 
 NOW = T0 + 3600
+INCIDENT = {"from": rfc3339(T0 + 2400), "to": rfc3339(T0 + 2544), "created_by": "ann", "reason": "load test"}
 
 
 def world() -> World:

@@ -1,4 +1,4 @@
-"""What several test modules share of spot world."""
+"""A pool with spot nodes and prices."""
 
 from plimsoll.slo.spec.objectives import Pool, load
 from world import SPEC_TEXT

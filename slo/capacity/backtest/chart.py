@@ -27,7 +27,7 @@ LOOK: Any = {
     "ytick.color": "#4a4f57",
 }
 INK, SOFT = "#1f2328", "#4a4f57"
-OURS, OTHERS, DOMINATED = "#0072b2", "#3d434b", "#a9afb8"  # which colour-blind eyes tell apart
+OURS, OTHERS, DOMINATED = "#0072b2", "#3d434b", "#a9afb8"  # which color-blind eyes tell apart
 DEMAND, WATER, PROMISED = "#d5d9df", "#f3b8a4", "#b8470f"
 WIDTH, HEAD, TOP, BETWEEN, STRIP, FOOT = 9.0, 0.85, 3.3, 1.2, 0.85, 0.45  # inches
 FORESIGHT = "clairvoyant"  # nobody has it: it makes no other pale
@@ -115,10 +115,10 @@ def _compared(axes: Axes, backtest: Backtest, outcomes: Mapping[str, Outcome]) -
     axes.axhline(target, color=PROMISED, linestyle=(0, (4, 3)), linewidth=1)
     axes.annotate(f"promised {percent_text(target)}", (0, target), (4, -10), textcoords="offset points", color=PROMISED)
     for name, point in marks.items():
-        colour = _colour(name, point, [found for other, found in marks.items() if other != FORESIGHT])
-        hollow = colour == DOMINATED
+        color = _colour(name, point, [found for other, found in marks.items() if other != FORESIGHT])
+        hollow = color == DOMINATED
         axes.plot(
-            *point, "o", markersize=8, color=colour, markerfacecolor="white" if hollow else colour, markeredgewidth=1.5
+            *point, "o", markersize=8, color=color, markerfacecolor="white" if hollow else color, markeredgewidth=1.5
         )
     axes.set_xlabel("node-hours (left is cheaper)", color=SOFT)
     _label(axes, marks)

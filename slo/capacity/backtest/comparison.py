@@ -92,4 +92,4 @@ def _word(ours: Report, other: Report, key: str) -> Word:
 
 def _share(report: Report) -> str:
     """Share of the time under water, until the last request was done."""
-    return f"{min(1.0, report['seconds_under_water'] / report['seconds']):.0%}"
+    return f"{min(1.0, report['seconds_queued'] / report['seconds']):.0%}"

@@ -9,25 +9,26 @@ from plimsoll.slo.capacity.backtest.comparison import NEAR_GOODPUT, Bounds
 from plimsoll.slo.capacity.policies.apa import Apa
 from plimsoll.slo.capacity.policies.clairvoyant import Rush, Schedule, search
 from plimsoll.slo.capacity.policies.fixed import Fixed
-from plimsoll.slo.capacity.policies.hpa import HpaQueue, HpaUtilisation
+from plimsoll.slo.capacity.policies.hpa import HpaQueue, HpaUtilization
 from plimsoll.slo.capacity.policies.keda import Keda
 from plimsoll.slo.capacity.policies.plimsoll import Plimsoll
 from plimsoll.slo.capacity.policies.wva import Wva
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import fleet
 from plimsoll.slo.capacity.simulator.fleet import Outcome, Setup
 from plimsoll.slo.capacity.simulator.policy import Policy
 from plimsoll.slo.capacity.simulator.replay import percentile
 from plimsoll.slo.capacity.simulator.traces import Arrival
+from plimsoll.slo.spec.indicator import LATENCIES
 from plimsoll.slo.spec.node_pricing import Node
-from plimsoll.slo.spec.objectives import LATENCIES, Nodes, Objective, Pool, Timing
+from plimsoll.slo.spec.objectives import Nodes, Objective, Pool, Timing
 from plimsoll.slo.units import Duration
 
 OTHERS: dict[str, Callable[[], Policy]] = {
     "keda": Keda,
     "hpa-queue": HpaQueue,
-    "hpa-util": HpaUtilisation,
+    "hpa-util": HpaUtilization,
     "wva": Wva,
     "apa": Apa,
 }
@@ -45,11 +46,11 @@ Progress = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class Backtest:
     """What all policies of a comparison share. `node_usd` is the price of a node per hour, `hold` the seconds that demand must stay
-    low before ours releases a node; `objectives` are judged besides."""
+    low before ours releases a node; `objectives` are evaluated besides."""
 
     arrivals: Sequence[Arrival]
     setup: Setup
-    promise: Promise
+    promise: LatencyTarget
     node_usd: float
     hold: float = HOLD
     objectives: Sequence[Objective] = ()
@@ -144,7 +145,7 @@ def check(name: str) -> None:
 
 def attained(objective: Objective, outcome: Outcome) -> float:
     """Share of all requests that an objective would have called good; of availability, those that were served."""
-    return outcome.result.goodput(*(objective.indicator.limits.get(latency, inf) for latency in LATENCIES))
+    return outcome.result.goodput(*(objective.indicator.thresholds.get(latency, inf) for latency in LATENCIES))
 
 
 def report(name: str, requests: int, outcome: Outcome, node_usd: float) -> dict[str, Any]:
@@ -171,7 +172,7 @@ def report(name: str, requests: int, outcome: Outcome, node_usd: float) -> dict[
         "flaps": outcome.flaps,
         "most_nodes": outcome.most_nodes,
         "max_queue": result.max_queue,
-        "seconds_under_water": outcome.seconds_under_water,
+        "seconds_queued": outcome.seconds_queued,
         "rejected": outcome.rejected,
         "lost": outcome.lost,
     }

@@ -15,7 +15,7 @@ LASTS = 7 * 86400.0  # seconds after which a fit gives way to any newer one
 
 
 @dataclass(frozen=True, slots=True)
-class OwnReplica:
+class MeasuredReplica:
     """One replica of a pool: the model's name, its GPUs, and its fitted step times."""
 
     pool: str
@@ -40,16 +40,16 @@ class OwnReplica:
         )
 
 
-def own(pool: Pool, calibration: Calibration) -> OwnReplica:
+def own(pool: Pool, calibration: Calibration) -> MeasuredReplica:
     """Return a replica of the pool; nodes of several replicas share their GPUs evenly."""
-    return OwnReplica(*_named(pool), calibration)
+    return MeasuredReplica(*_named(pool), calibration)
 
 
 def _named(pool: Pool) -> tuple[str, str, str, int]:
     return pool.name, pool.model, pool.node.gpu, max(1, pool.node.gpus // pool.node.replicas)
 
 
-def told(replica: OwnReplica) -> dict[str, Any]:
+def told(replica: MeasuredReplica) -> dict[str, Any]:
     """Write it as one JSON object; times as RFC 3339."""
     found: dict[str, Any] = msgspec.to_builtins(replica)
     fit = found.pop("calibration")
@@ -58,7 +58,7 @@ def told(replica: OwnReplica) -> dict[str, Any]:
     return {**found, "says": sentence(replica.calibration), **fit}
 
 
-def read(written: dict[str, Any]) -> OwnReplica:
+def read(written: dict[str, Any]) -> MeasuredReplica:
     """Read what `told` wrote; raises ValueError that names the wrong field."""
     fit = {name: value for name, value in written.items() if name != "says"}
     try:
@@ -66,9 +66,9 @@ def read(written: dict[str, Any]) -> OwnReplica:
             fit[moment] = datetime.fromisoformat(fit[moment]).timestamp()
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"since and until: not RFC 3339: {error}") from error
-    names = [name for name in OwnReplica.__slots__ if name != "calibration"]
+    names = [name for name in MeasuredReplica.__slots__ if name != "calibration"]
     whole = {name: fit.pop(name) for name in names if name in fit}
-    return msgspec.convert({**whole, "calibration": fit}, OwnReplica)
+    return msgspec.convert({**whole, "calibration": fit}, MeasuredReplica)
 
 
 def sentence(fit: Calibration) -> str:

@@ -22,18 +22,18 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 class ApiPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an API asks for 1M prompt tokens and for 1M generated ones; `date` is when that was read or agreed."""
 
-    usd_per_million_in: Usd
-    usd_per_million_out: Usd
+    usd_per_million_input_tokens: Usd
+    usd_per_million_output_tokens: Usd
     source: Text
     date: datetime.date
 
     def usd(self, prompt: int, generated: int) -> float:
         """Price of so many tokens."""
-        return (self.usd_per_million_in * prompt + self.usd_per_million_out * generated) / MILLION
+        return (self.usd_per_million_input_tokens * prompt + self.usd_per_million_output_tokens * generated) / MILLION
 
     def usd_per_million(self, share_in: float) -> float:
         """Price of 1M tokens of which this share (0 to 1) are prompt."""
-        return blended(self.usd_per_million_in, self.usd_per_million_out, share_in)
+        return blended(self.usd_per_million_input_tokens, self.usd_per_million_output_tokens, share_in)
 
 
 class GpuPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,25 +115,25 @@ def nodes_for(rate: float, node_rate: float, spares: int = 0) -> int:
     return ceil(rate / node_rate) + spares
 
 
-def usd_per_million(usd_per_hour: float, tokens_per_second: float, utilisation: float = 1.0) -> float:
+def usd_per_million(usd_per_hour: float, tokens_per_second: float, utilization: float = 1.0) -> float:
     """Price of a million tokens on hardware that does `tokens_per_second` when full and is used to this ratio.
 
     Idle hardware has no price per token: infinite. Raises ValueError for a ratio outside 0 to 1.
     """
-    if not 0 <= utilisation <= 1:
-        raise ValueError(f"utilisation {utilisation:g}: a ratio from 0 to 1")
-    millions = tokens_per_second * utilisation * SECONDS_PER_HOUR / MILLION
+    if not 0 <= utilization <= 1:
+        raise ValueError(f"utilization {utilization:g}: a ratio from 0 to 1")
+    millions = tokens_per_second * utilization * SECONDS_PER_HOUR / MILLION
     return usd_per_hour / millions if millions else inf
 
 
-def rented_usd_per_year(usd_per_gpu_hour: float, gpus: int, people_usd: float = 0.0) -> float:
+def rented_usd_per_year(usd_per_gpu_hour: float, gpus: int, staff_usd_per_year: float = 0.0) -> float:
     """Yearly cost of GPUs that are rented or reserved around the clock, and of the people who run them."""
-    return usd_per_gpu_hour * HOURS_PER_YEAR * gpus + people_usd
+    return usd_per_gpu_hour * HOURS_PER_YEAR * gpus + staff_usd_per_year
 
 
-def blended(usd_per_million_in: float, usd_per_million_out: float, share_in: float) -> float:
+def blended(usd_per_million_input_tokens: float, usd_per_million_output_tokens: float, share_in: float) -> float:
     """Price of a million tokens of an API of which this share (0 to 1) are prompt."""
-    return usd_per_million_in * share_in + usd_per_million_out * (1 - share_in)
+    return usd_per_million_input_tokens * share_in + usd_per_million_output_tokens * (1 - share_in)
 
 
 def break_even_tokens(usd_per_year: float, api_usd_per_million: float) -> float:
@@ -142,7 +142,7 @@ def break_even_tokens(usd_per_year: float, api_usd_per_million: float) -> float:
 
 
 def break_even_utilisation(usd_per_million_full: float, api_usd_per_million: float, surcharge: float = 0.0) -> float:
-    """Utilisation from which own hardware undercuts an API: above 1 never.
+    """Utilization from which own hardware undercuts an API: above 1 never.
 
     `usd_per_million_full` is its price when full, `surcharge` (0.3 = 30 %) what people, downtime and updates add.
     """

@@ -16,7 +16,7 @@ STALE = 60.0  # seconds without a sample after which a replica counts as unseen
 GONE = 360.0  # seconds that others were watched without a replica after which it is taken for one that was stopped
 GAP = 2 * STALE  # seconds between two samples beyond which nobody looked
 MEMORY = 1800.0  # seconds: how far back capacity and demand are measured
-SUSTAINED = 300.0  # seconds: what "KV cache > 85 % sustained" is judged over (documents P and C give no figure)
+SUSTAINED = 300.0  # seconds: what "KV cache > 85 % sustained" is evaluated over (documents P and C give no figure)
 
 
 @dataclass(frozen=True, slots=True)

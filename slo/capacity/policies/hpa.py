@@ -1,4 +1,4 @@
-"""Kubernetes' HorizontalPodAutoscaler, on a queue or on GPU utilisation; KEDA hands its queries to the same machine.
+"""Kubernetes' HorizontalPodAutoscaler, on a queue or on GPU utilization; KEDA hands its queries to the same machine.
 
 desired = ceil(current x value / target), left alone within the tolerance of 10 %; grown by at most the larger of 100 % and
 4 pods per 15 s; shrunk only to the highest answer of the last 300 s (autoscaling/v2 defaults; the API's documentation).
@@ -15,7 +15,7 @@ GROWTH_NODES, GROWTH_RATIO = 4, 1.0  # scaleUp.policies, per 15 s
 SYNC = 15.0  # seconds: --horizontal-pod-autoscaler-sync-period
 
 
-class Behaviour:
+class Behavior:
     """The part that every HPA shares: how fast an answer is followed."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class HpaQueue:
     target = 5.0
 
     def __init__(self) -> None:
-        self._behaviour = Behaviour()
+        self._behaviour = Behavior()
 
     def decide(self, view: View) -> int:
         """Return ceil(waiting / target), followed as an HPA follows it; without a sample it keeps what there is."""
@@ -54,14 +54,14 @@ class HpaQueue:
         return self._behaviour.follow(view.now, view.nodes, answer)
 
 
-class HpaUtilisation:
-    """Mean GPU utilisation against a target of 80 %."""
+class HpaUtilization:
+    """Mean GPU utilization against a target of 80 %."""
 
     interval = SYNC
     target = 0.8
 
     def __init__(self) -> None:
-        self._behaviour = Behaviour()
+        self._behaviour = Behavior()
 
     def decide(self, view: View) -> int:
         """Return what the mean over serving nodes asks for; a node that starts counts as none, as HPA's missing pods do."""

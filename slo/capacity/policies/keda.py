@@ -2,7 +2,7 @@
 
 from math import ceil
 
-from plimsoll.slo.capacity.policies.hpa import Behaviour
+from plimsoll.slo.capacity.policies.hpa import Behavior
 from plimsoll.slo.capacity.simulator.policy import View
 
 
@@ -16,7 +16,7 @@ class Keda:
     threshold = 20.0
 
     def __init__(self) -> None:
-        self._behaviour = Behaviour()
+        self._behaviour = Behavior()
 
     def decide(self, view: View) -> int:
         """Return ceil(total waiting / threshold), followed as HPA follows it."""

@@ -3,7 +3,7 @@
 Every step shares one token budget. Running requests come first, one token each; then the prompt of which a chunk was
 done; then waiting requests, first come first served, until the batch or the KV cache is full: a request that gets no
 blocks keeps its place and closes admission. A running request that gets no block pushes out the newest one, whose
-tokens are computed anew. First token and last chunk of the prompt are the same step. (vllm/v1/core/sched/scheduler.py.)
+tokens are computed again. First token and last chunk of the prompt are the same step. (vllm/v1/core/sched/scheduler.py.)
 With a prefix cache (plimsoll.slo.capacity.simulator.prefix_cache), `free_blocks` counts what only the cache still holds as free, as vLLM does. Pure and deterministic; time is the caller's, in seconds.
 
 Decoding requests all grow by one token a step, so none is touched until it finishes: what a request will need is kept
@@ -190,7 +190,7 @@ class Engine:
     def _leap(self, step: Step, duration: float, until: float) -> None:
         """Repeat a pure decode step while every further one is alike: until one finishes, blocks run out or `until` is reached.
 
-        A waiting request does not disturb this: it was refused for a reason that lasts until some request finishes.
+        A waiting request does not disturb this: it was rejected for a reason that lasts until some request finishes.
         """
         while self._due[0][1] != self._due[0][2].ticket:
             heappop(self._due)

@@ -56,7 +56,7 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the requests, and what it took. `result.refused` holds rejected, lost and unservable ones alike."""
+    """What became of the requests, and what it took. `result.rejected` holds rejected, lost and unservable ones alike."""
 
     result: Result
     rejected: int  # answered 503: the queue was full, or no node served
@@ -65,7 +65,7 @@ class Outcome:
     scale_events: int  # decisions that changed the number of nodes
     flaps: int  # changes of direction among them
     most_nodes: int
-    seconds_under_water: float  # during which requests waited at a scrape
+    seconds_queued: float  # during which requests waited at a scrape
     timeline: tuple["Moment", ...] = ()
 
 

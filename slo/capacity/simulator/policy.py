@@ -8,7 +8,7 @@ from plimsoll.slo.capacity.model.signals import ReplicaSignals
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a live service knows at a moment. `busy` is each serving node's GPU utilisation, 0 to 1, as NVML reports it."""
+    """What a live service knows at a moment. `busy` is each serving node's GPU utilization, 0 to 1, as NVML reports it."""
 
     now: float
     serving: int

@@ -13,10 +13,10 @@ from plimsoll.slo.capacity.simulator.traces import Arrival
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of every request. `refused` could never fit a replica: they have no latency and are never good."""
+    """What became of every request. `rejected` could never fit a replica: they have no latency and are never good."""
 
     requests: Sequence[Request]
-    refused: int
+    rejected: int
     max_queue: int  # most requests that waited at one replica
 
     @property
@@ -40,7 +40,7 @@ class Result:
             a <= ttft and b <= tpot and (duration == inf or (request.finished or 0.0) - request.arrival <= duration)
             for a, b, request in zip(self.ttft, self.tpot, self.requests, strict=True)
         )
-        return good / (len(self.requests) + self.refused)
+        return good / (len(self.requests) + self.rejected)
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:

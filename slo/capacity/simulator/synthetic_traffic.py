@@ -91,7 +91,7 @@ def _length(place: tuple[float, float, float], bend: float) -> int:
 
 
 def unevenness(counts: Sequence[float]) -> float:
-    """Return how unevenly requests fall into two neighbouring slots: 0 as by a coin for each (a Poisson process), towards 1 all
+    """Return how unevenly requests fall into two neighboring slots: 0 as by a coin for each (a Poisson process), towards 1 all
     into one of them.
 
     The intra-class correlation of the beta-binomial distribution, by moments: of N requests in two slots the first has
@@ -111,7 +111,7 @@ def requests(
     """Make the requests of which `counts` came in each slot of `slot` seconds, in order of time from 0 on.
 
     As many as were counted: what a slot has beyond a whole number goes to the next. Inside a slot they are spread over its halves, and
-    these over theirs, as unevenly as over neighbouring slots: a Poisson process where slots differ no more than by chance,
+    these over theirs, as unevenly as over neighboring slots: a Poisson process where slots differ no more than by chance,
     bursts where they do. `uneven` is how much they do in more slots than these. The same input gives the same requests. Raises ValueError for a count below 0.
     """
     if not all(isfinite(count) and count >= 0 for count in counts) or not slot > 0:

@@ -12,11 +12,11 @@ from math import ceil
 from random import Random
 from typing import NamedTuple
 
-from plimsoll.slo.capacity.calibration.measured_replica import OwnReplica
+from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica
 from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.capacity.model.memory import Deployment, Fit
 from plimsoll.slo.capacity.model.prices import break_even_tokens, nodes_for, packaged, usd_per_million
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.simulator.replay import Result, replay
 from plimsoll.slo.capacity.simulator.request import Limits
@@ -24,9 +24,9 @@ from plimsoll.slo.capacity.simulator.step_time import StepModel
 from plimsoll.slo.capacity.simulator.traces import Arrival
 from plimsoll.slo.capacity.whatif import measured_scaling
 from plimsoll.slo.capacity.whatif.hardware_scaling import Hardware, Scaled, scaled
-from plimsoll.slo.capacity.whatif.measured_scaling import KV_BYTES, OVERHEAD, UTILISATION
+from plimsoll.slo.capacity.whatif.measured_scaling import KV_BYTES, OVERHEAD, UTILIZATION
 from plimsoll.slo.capacity.whatif.request_mix import Kind, drawn, mean_context, mean_prompt
-from plimsoll.slo.spec.node_pricing import HOURS_PER_YEAR, Owned
+from plimsoll.slo.spec.node_pricing import HOURS_PER_YEAR, OwnedHardware
 from plimsoll.slo.spec.objectives import Pool
 
 DRAWS = 3
@@ -49,7 +49,7 @@ class Question:
 
     replica: str
     mix: tuple[Kind, ...]
-    promise: Promise
+    promise: LatencyTarget
     rate: float
     max_num_seqs: int = 256
     kv_value_bytes: int | None = 2  # None: as the pool's own has it
@@ -57,8 +57,8 @@ class Question:
     hardware: Hardware | None = None
     prefix_hit: float = 0.0
     api_usd_per_million: float | None = None
-    owned: Owned | None = None
-    own: OwnReplica | None = None
+    owned: OwnedHardware | None = None
+    own: MeasuredReplica | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _batch(question: Question) -> list[str]:
     return [f"largest batch: {question.max_num_seqs}, assumed, as engines do not publish it; {most} were seen"]
 
 
-def _components(owned: Owned) -> str:
+def _components(owned: OwnedHardware) -> str:
     parts = owned.usd_per_year()
     total = parts.pop("total")
     told = " + ".join(f"{name} {usd:,.0f}" for name, usd in parts.items())
@@ -168,7 +168,7 @@ def _room(question: Question, on: Hardware) -> Fit:
         return measured_scaling.room(question.own, on, question.kv_value_bytes, context, shared)
     known = step_time.replica(question.replica)
     deployment = Deployment(
-        *(on.gpus, memory.load_gpu(on.gpu).memory_bytes * UTILISATION),
+        *(on.gpus, memory.load_gpu(on.gpu).memory_bytes * UTILIZATION),
         *(on.weight_bits or known.weight_bits, question.kv_value_bytes or KV_BYTES),
         overhead_bytes=OVERHEAD * on.gpus,
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
-from plimsoll.slo.capacity.calibration.measured_replica import OwnReplica, sentence
+from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, sentence
 from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.capacity.model.memory import Deployment, Fit
 from plimsoll.slo.capacity.whatif.hardware_scaling import BITS, Hardware, Scaled, stretched
@@ -18,7 +18,7 @@ from plimsoll.slo.capacity.whatif.request_mix import Kind, mean_context
 MEASURED = "measured"  # name of the replica in a question
 CLOSE = 0.1  # by which the KV cache as reported may differ from the arithmetic: overheads and shares of memory do
 UNSURE = 0.15  # median error of a fit above which its answer is a band
-UTILISATION = 0.9  # share of a GPU's memory that the engine takes (vLLM: gpu_memory_utilization)
+UTILIZATION = 0.9  # share of a GPU's memory that the engine takes (vLLM: gpu_memory_utilization)
 OVERHEAD = 1e9  # bytes a GPU for activations and graphs: an assumption
 KV_BYTES = 2  # of a number in the KV cache, where it is not known
 
@@ -30,7 +30,7 @@ class Bits(NamedTuple):
     kv_bytes: int | None
 
 
-def bits_of(own: OwnReplica) -> Bits:
+def bits_of(own: MeasuredReplica) -> Bits:
     """Tell how weights and KV cache are stored by how many tokens the cache holds."""
     shape = memory.shape_of(own.model)
     if shape is None or own.gpu not in memory.gpus():
@@ -47,7 +47,7 @@ def bits_of(own: OwnReplica) -> Bits:
     return likely[0] if len(likely) == 1 else Bits(None, None)
 
 
-def _told_bits(own: OwnReplica) -> list[str]:
+def _told_bits(own: MeasuredReplica) -> list[str]:
     bits, stored = bits_of(own)
     if bits is None or stored is None:
         return []
@@ -56,12 +56,12 @@ def _told_bits(own: OwnReplica) -> list[str]:
     ]
 
 
-def hardware_of(own: OwnReplica) -> Hardware:
+def hardware_of(own: MeasuredReplica) -> Hardware:
     """Return what the replica runs on; raises ValueError for a number of GPUs that tensor parallelism does not have."""
     return Hardware(own.gpu, own.gpus, bits_of(own).weight_bits)
 
 
-def timing(own: OwnReplica, target: Hardware) -> Scaled:
+def timing(own: MeasuredReplica, target: Hardware) -> Scaled:
     """Return the replica's step models on that hardware; raises ValueError for what cannot be told."""
     if own.calibration.ranks > 1:
         raise ValueError(
@@ -82,7 +82,7 @@ def timing(own: OwnReplica, target: Hardware) -> Scaled:
     return Scaled(models, found.measured, (*found.steps, *said))
 
 
-def room(own: OwnReplica, target: Hardware, kv_bytes: int | None, context: int, shared: int) -> Fit:
+def room(own: MeasuredReplica, target: Hardware, kv_bytes: int | None, context: int, shared: int) -> Fit:
     """Work out the KV cache on that hardware, numbers of it stored in so many bytes (None: as they are), from what the engine
     reports; `context` tokens a request of which `shared` are the same for all. Raises ValueError for unknown GPUs."""
     on, stored = hardware_of(own), bits_of(own).kv_bytes
@@ -111,7 +111,7 @@ def room(own: OwnReplica, target: Hardware, kv_bytes: int | None, context: int, 
     return Fit(held, tokens, requests, tuple(said))
 
 
-def beyond(own: OwnReplica, mix: Sequence[Kind], concurrency: tuple[float, float] | None) -> Iterator[str]:
+def beyond(own: MeasuredReplica, mix: Sequence[Kind], concurrency: tuple[float, float] | None) -> Iterator[str]:
     """Say what of a question or its answer lies outside what the fit has seen."""
     fit = own.calibration
     held = mean_context(mix)
@@ -127,12 +127,12 @@ def beyond(own: OwnReplica, mix: Sequence[Kind], concurrency: tuple[float, float
 
 
 def _deployment(gpu: str, gpus: int, weight_bits: int, kv_bytes: int) -> Deployment:
-    usable = memory.load_gpu(gpu).memory_bytes * UTILISATION
+    usable = memory.load_gpu(gpu).memory_bytes * UTILIZATION
     return Deployment(gpus, usable, weight_bits, kv_bytes, overhead_bytes=OVERHEAD * gpus)
 
 
 def _usable(on: Hardware) -> float:
-    return on.gpus * (memory.load_gpu(on.gpu).memory_bytes * UTILISATION - OVERHEAD)
+    return on.gpus * (memory.load_gpu(on.gpu).memory_bytes * UTILIZATION - OVERHEAD)
 
 
 def _weights(shape: str, on: Hardware) -> float:

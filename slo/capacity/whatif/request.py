@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any, Literal
 
-from plimsoll.slo.capacity.calibration.measured_replica import OwnReplica
+from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica
 from plimsoll.slo.capacity.model.prices import Prices
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.whatif.evaluate import Answer, Question, arithmetic, gpu_price, hardware_in, hardware_of
 from plimsoll.slo.capacity.whatif.hardware_scaling import Hardware
@@ -43,12 +43,12 @@ class Asked:
 
     def question(
         self,
-        promise: Promise,
+        promise: LatencyTarget,
         pool: Pool | None,
         measured: Mapping[str, float],
         prices: Prices,
         price: float | None = None,
-        replica: OwnReplica | None = None,
+        replica: MeasuredReplica | None = None,
     ) -> Question:
         """Put it in numbers: what is not said is what was `measured` of the pool (`prompt`, `output`, `rate`), or an example.
 
@@ -87,7 +87,7 @@ class Asked:
             own=replica,
         )
 
-    def _which(self, own: OwnReplica | None) -> tuple[str, OwnReplica | None]:
+    def _which(self, own: MeasuredReplica | None) -> tuple[str, MeasuredReplica | None]:
         """Return the name of the replica that is asked about, and the pool's own if it is that one."""
         if self.replica == MEASURED or (self.replica is None and own is not None):
             if own is None:

@@ -1,12 +1,12 @@
-"""The API's route for what-if: another replica, mix or rate for a pool, judged by the pool's own latency objectives."""
+"""The API's route for what-if: another replica, mix or rate for a pool, evaluated by the pool's own latency objectives."""
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from plimsoll.slo.capacity.model import memory
-from plimsoll.slo.capacity.recommendation import demand_plan
+from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.whatif.evaluate import whatif
 from plimsoll.slo.capacity.whatif.measured_scaling import MEASURED
@@ -14,8 +14,8 @@ from plimsoll.slo.capacity.whatif.request import Asked, told
 from plimsoll.slo.capacity.whatif.request_mix import LONGEST
 from plimsoll.slo.reports.calibration import calibrated
 from plimsoll.slo.reports.request_profile import requests_of
-from plimsoll.slo.service.api.pools import known
-from plimsoll.slo.service.http.problems import READING
+from plimsoll.slo.service.http.parameters import PoolName, require_pool
+from plimsoll.slo.service.http.problems import READING, ApiError
 from plimsoll.slo.service.state import Service
 
 
@@ -46,7 +46,7 @@ class AskedOf(BaseModel):
     )
     gpu: str | None = Field(None, description=f"Another GPU than the replica's: {', '.join(memory.gpus())}.")
     gpus: int | None = Field(None, ge=1, le=8, description="Tensor parallelism: 1, 2, 4 or 8 GPUs a replica.")
-    weight_bits: int | None = Field(None, ge=4, le=16, description="Quantisation: weights of 4, 8 or 16 bits.")
+    weight_bits: int | None = Field(None, ge=4, le=16, description="Quantization: weights of 4, 8 or 16 bits.")
     max_num_seqs: int = Field(256, ge=1, le=1024, description="Largest batch.")
     kv_bytes: int | None = Field(
         None,
@@ -64,7 +64,7 @@ class AskedOf(BaseModel):
     )
 
 
-class PromiseOut(BaseModel):
+class PoolLatencyTarget(BaseModel):
     """What a pool's objectives promise together; null: nothing is promised of it."""
 
     ttft_seconds: float | None
@@ -80,7 +80,7 @@ class WhatIf(BaseModel):
     asked: dict[str, Any] = Field(
         description="The whole question in numbers; `origins` says which were given, which are the pool's own, which an example."
     )
-    promise: PromiseOut
+    promise: PoolLatencyTarget
     steps: list[str] = Field(
         description="The arithmetic of weights and KV cache, where step times are from, and what is extrapolated, step by step."
     )
@@ -96,18 +96,25 @@ class WhatIf(BaseModel):
 def add(api: APIRouter, service: Service) -> None:
     """Add the route."""
 
-    @api.get("/pools/{pool}/whatif", responses=READING)
-    def ask(pool: str, asked: Annotated[AskedOf, Query()]) -> WhatIf:
+    @api.get(
+        "/pools/{pool}/whatif",
+        responses=READING,
+        tags=["Capacity"],
+        summary="Simulate another GPU, workload, or traffic level",
+    )
+    def run_whatif(pool: PoolName, asked: Annotated[AskedOf, Query()]) -> WhatIf:
+        """Simulated against the pool's latency SLOs."""
         return answered(service, pool, asked)
 
 
 def answered(service: Service, name: str, asked: AskedOf) -> WhatIf:
-    """Answer for a pool; 404 for an unknown one, 422 for what cannot be asked."""
-    known(service, name)
-    pool = service.spec.pool(name)
-    promise = demand_plan.promise(service.spec, pool)
+    """Return the result for a pool; 404 for an unknown one, 422 for invalid inputs."""
+    pool = require_pool(service, name)
+    promise = latency_target(service.spec, pool)
     if promise is None:
-        raise HTTPException(422, f"pool: {name!r} has no objective for time to first token or per output token")
+        raise ApiError(
+            422, "no_latency_slo", f"Pool {name} has no SLO on time to first token or time per output token."
+        )
     written, measured = Asked(**asked.model_dump()), requests_of(service.ledger, name, service.clock())
     try:
         question = written.question(
@@ -115,5 +122,5 @@ def answered(service: Service, name: str, asked: AskedOf) -> WhatIf:
         )
         found = whatif(question)
     except ValueError as error:
-        raise HTTPException(422, str(error)) from error
+        raise ApiError(422, "invalid_request", str(error)) from error
     return WhatIf(**told(name, written, question, measured, found))

@@ -1,4 +1,4 @@
-"""The page that asks what-if of a pool: a form, and the answer with its arithmetic."""
+"""The page of the what-if analysis: a form, the result, and the calculation."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.whatif.hardware_scaling import BITS, SIZES
 from plimsoll.slo.capacity.whatif.measured_scaling import MEASURED
 from plimsoll.slo.reports.calibration import calibrated, calibration
-from plimsoll.slo.service.api.pools import known
 from plimsoll.slo.service.api.whatif import AskedOf, answered
+from plimsoll.slo.service.http.parameters import require_pool
 from plimsoll.slo.service.state import Service
 
 CHOICES = {
     "replica": [(name, name) for name in step_time.names()],
-    "gpu": [("", "as the replica"), *((name, name) for name in memory.gpus())],
-    "gpus": [("", "as the replica"), *((str(size), str(size)) for size in SIZES)],
-    "weight_bits": [("", "as the replica"), *((str(bits), f"{bits} bits") for bits in BITS)],
-    "kv_bytes": [("", "as the replica"), ("2", "16 bits"), ("1", "8 bits (FP8)")],
+    "gpu": [("", "Same as baseline"), *((name, name) for name in memory.gpus())],
+    "gpus": [("", "Same as baseline"), *((str(size), str(size)) for size in SIZES)],
+    "weight_bits": [("", "Same as baseline"), *((str(bits), f"{bits} bits") for bits in BITS)],
+    "kv_bytes": [("", "Same as baseline"), ("2", "16 bits"), ("1", "8 bits (FP8)")],
 }
 
 
@@ -32,15 +32,13 @@ def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
 
     @pages.get("/pools/{pool}/whatif")
     def whatif_page(request: Request, pool: str) -> HTMLResponse:
-        known(service, pool)
-        apis = [("", "none"), *((name, name) for name in service.records.prices.apis)]
-        # A field that was left empty is one that was not asked.
+        chosen = require_pool(service, pool)
+        apis = [("", "None"), *((name, name) for name in service.records.prices.apis)]
+        # An empty field is not an input.
         asked = {name: value for name, value in request.query_params.items() if value.strip()}
-        own = (
-            [(MEASURED, "the pool's own, as measured")] if calibrated(service.records, service.spec.pool(pool)) else []
-        )
+        own = [(MEASURED, "Measured on this pool")] if calibrated(service.records, chosen) else []
         choices = {**CHOICES, "replica": [*own, *CHOICES["replica"]], "api": apis}
-        context: dict[str, Any] = {"pool": service.spec.pool(pool), "asked": asked, "choices": choices}
+        context: dict[str, Any] = {"pool": chosen, "asked": asked, "choices": choices}
         try:
             context["found"] = answered(service, pool, AskedOf.model_validate(asked))
         except ValidationError as error:
@@ -53,6 +51,6 @@ def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
 
 
 def _band(band: tuple[float, float], form: str) -> str:
-    """Write a band as one number where both ends read the same."""
+    """Write a range, as one number where both ends read the same."""
     low, high = (form.format(value) for value in band)
-    return low if low == high else f"{low} to {high}"
+    return low if low == high else f"{low}–{high}"

@@ -60,7 +60,7 @@ def test_a_state_folder_that_cannot_be_written_to_costs_the_state_only(
         for _ in range(2):
             assert values(collect(collector), catalogue.ABANDONED, stage="queued") == [4]
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.endswith("cannot be written: No such file or directory; check --state")
+    assert line.endswith("not writable: No such file or directory. Check --state-dir.")
 
 
 def test_every_counter_is_there_at_zero_before_the_first_request() -> None:
@@ -133,16 +133,19 @@ def test_a_replica_that_was_reached_before_is_down_under_the_same_labels() -> No
     [
         (
             fixed("<html><body>Welcome"),
-            "not a metrics page of vLLM, .*: .*first line is '<html><body>Welcome'; check --engine",
+            "not a metrics endpoint of .*vLLM, .*: .*first line is '<html><body>Welcome'\. Check --engine\.",
         ),
-        (fixed("go_goroutines 7\n"), "not a metrics page of vLLM, .*: first line is 'go_goroutines 7'; check --engine"),
-        (fixed(""), "not a metrics page of vLLM, .*: .*it is empty; check --engine"),
-        (fixed(LOAD[:-3]), "not a metrics page of vLLM, .*: the last line is cut"),
-        (fixed(b"\xff\xfe\x00\n"), "it is not text; check --engine"),
-        (fixed("", "302 Found", "Location: /elsewhere"), "HTTP 302; redirects are not followed; check --engine"),
-        (fixed("", "401 Unauthorized"), "HTTP 401; check --engine"),
+        (
+            fixed("go_goroutines 7\n"),
+            "not a metrics endpoint of .*vLLM, .*: first line is 'go_goroutines 7'\. Check --engine\.",
+        ),
+        (fixed(""), "not a metrics endpoint of .*vLLM, .*: .*it is empty\. Check --engine\."),
+        (fixed(LOAD[:-3]), "not a metrics endpoint of .*vLLM, .*: the last line is cut"),
+        (fixed(b"\xff\xfe\x00\n"), "it is not text\. Check --engine\."),
+        (fixed("", "302 Found", "Location: /elsewhere"), "HTTP 302; redirects are not followed\. Check --engine\."),
+        (fixed("", "401 Unauthorized"), "HTTP 401\. Check --engine\."),
         (fixed(gzip.compress(LOAD.encode()), "200 OK", "Content-Encoding: gzip"), "a compressed answer"),
-        (fixed(b"a" * (LIMIT_BYTES + 1)), "the answer is larger than 4 MiB; check --engine"),
+        (fixed(b"a" * (LIMIT_BYTES + 1)), "the answer is larger than 4 MiB\. Check --engine\."),
         (fixed(LOAD, "200 OK", "Content-Length: 9999999"), "does not say where it ends; is the engine running there"),
     ],
 )

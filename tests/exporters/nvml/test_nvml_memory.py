@@ -10,7 +10,7 @@ import pytest
 
 from fakenvml import FakeNvml
 from gpu_node import Node, fake, node
-from plimsoll.exporters.nvml.state import FILE, Memory, StateError
+from plimsoll.exporters.nvml.state import FILE, GpuState, StateError
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics.xids import CRITICAL, XIDS
 from stack import wait_for
@@ -75,7 +75,7 @@ def test_counts_and_expected_gpus_survive_a_restart_of_the_exporter(tmp_path: Pa
         assert after.up() == [1, 1, 1, 1, 1, 1, 0, 1]
         assert after.family(c.GPU_XID_ERRORS, fake.uuid(6))["79"] == 1
         assert after.family(c.GPU_XID_LAST, fake.uuid(6)) == last
-        assert after.family(c.GPU_ANSWER_AGE, fake.uuid(6)) == {}
+        assert after.family(c.GPU_RESPONSE_AGE, fake.uuid(6)) == {}
 
 
 def test_xids_are_counted_on_after_the_library_crashed(fake: FakeNvml, node: Node) -> None:
@@ -102,7 +102,7 @@ def test_a_torn_file_is_kept_aside_and_counting_begins_anew(
     tmp_path: Path, torn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / FILE).write_text(torn)
-    memory = Memory(tmp_path)
+    memory = GpuState(tmp_path)
     assert memory.gpus() == {}
     assert (tmp_path / "gpus.broken").read_text() == torn
     assert len(caplog.records) == 1
@@ -110,15 +110,15 @@ def test_a_torn_file_is_kept_aside_and_counting_begins_anew(
 
 
 def test_a_file_cut_short_by_a_crash_never_replaces_the_whole_one(tmp_path: Path) -> None:
-    memory = Memory(tmp_path)
+    memory = GpuState(tmp_path)
     memory.expect([{"uuid": "GPU-a", "pci_bus_id": "00000000:01:00.0"}])
     (tmp_path / "gpus.draft").write_text('{"gpus": {"GPU-')
-    assert set(Memory(tmp_path).gpus()) == {"GPU-a"}
+    assert set(GpuState(tmp_path).gpus()) == {"GPU-a"}
 
 
 def test_a_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="writable folder"):
-        Memory(tmp_path / "absent")
+        GpuState(tmp_path / "absent")
     file = tmp_path / "file"
     file.touch()
     command = [
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path)
         "-m",
         "plimsoll.compose.cli",
         "export",
-        "--state",
+        "--state-dir",
         str(file / "below"),
         "--listen",
         "127.0.0.1:0",
@@ -134,13 +134,13 @@ def test_a_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path)
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert "--state" in done.stderr
+    assert "--state-dir" in done.stderr
 
 
 def test_a_full_disk_costs_the_file_and_not_the_count(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
-    memory = Memory(folder)
+    memory = GpuState(folder)
     memory.expect([{"uuid": "GPU-a", "pci_bus_id": "00000000:01:00.0"}])
     (folder / FILE).unlink()
     folder.rmdir()

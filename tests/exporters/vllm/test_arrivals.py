@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plimsoll.exporters.vllm.ttft_matching import KEPT, Arrivals
+from plimsoll.exporters.vllm.ttft_matching import MAX_PENDING, TtftMatcher
 
 wall_clock = st.floats(1.7e9, 4e9)
 waits = st.lists(st.tuples(st.floats(0, 1000), st.floats(0, 10_000)), min_size=1, max_size=50)
@@ -13,7 +13,7 @@ waits = st.lists(st.tuples(st.floats(0, 1000), st.floats(0, 10_000)), min_size=1
 def test_every_request_gets_its_own_time_to_first_token_in_whatever_order_they_end(
     began: float, lives: list[tuple[float, float]]
 ) -> None:
-    arrivals = Arrivals()
+    arrivals = TtftMatcher()
     requests = {began + index: life for index, life in enumerate(lives)}
     expected = {}
     for arrival, (wait, _) in requests.items():
@@ -27,7 +27,7 @@ def test_every_request_gets_its_own_time_to_first_token_in_whatever_order_they_e
 
 
 def test_the_choices_of_one_request_share_an_arrival_and_are_told_apart_by_an_estimate() -> None:
-    arrivals, arrival = Arrivals(), 1.8e9
+    arrivals, arrival = TtftMatcher(), 1.8e9
     for wait in (0.25, 0.5, 0.25):
         arrivals.first_token(arrival + wait, wait)
     assert [arrivals.finished(arrival + 1, 1.0, estimate) for estimate in (0.47, 0.24, 0.5, 0.2)] == [
@@ -39,9 +39,9 @@ def test_the_choices_of_one_request_share_an_arrival_and_are_told_apart_by_an_es
 
 
 def test_first_tokens_of_clients_that_left_are_forgotten_oldest_first() -> None:
-    arrivals = Arrivals()
-    for index in range(KEPT + 1):
+    arrivals = TtftMatcher()
+    for index in range(MAX_PENDING + 1):
         arrivals.first_token(1.8e9 + index, 0.5)
     assert arrivals.finished(1.8e9, 0.5) is None
     assert arrivals.finished(1.8e9 + 1, 0.5) == 0.5
-    assert arrivals.finished(1.8e9 + KEPT, 0.5) == 0.5
+    assert arrivals.finished(1.8e9 + MAX_PENDING, 0.5) == 0.5

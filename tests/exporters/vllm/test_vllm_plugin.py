@@ -134,7 +134,7 @@ OTHER_RANK = [
     step(rank=1, reason="abort"),
     step(rank=1, reason="error"),
 ]
-MOST_ADAPTERS = 50  # of plimsoll.exporters.vllm.adapters, which only the engine's Python can import
+MAX_ADAPTERS = 50  # of plimsoll.exporters.vllm.adapters, which only the engine's Python can import
 Played = dict[str, tuple[dict[str, float], list[str]]]
 
 
@@ -291,5 +291,5 @@ def test_adapters_are_counted_one_by_one_and_beyond_a_bound_together(played: Pla
     good = {adapter: value for (rank, adapter, *_), value in rows if rank == "0"}
     assert sum(good.values()) == counts["0 chat-ttft good"] == 63
     assert (good["sql"], good["a0"], good["other"]) == (2, 1, 60 - 48)
-    assert len(good) == MOST_ADAPTERS + 1
+    assert len(good) == MAX_ADAPTERS + 1
     assert not [line for line in said if "cannot" in line]

@@ -250,7 +250,7 @@ class FakeNvml:
         self.set(index, present=0)
 
     def restart_driver(self, version: str) -> None:
-        """Void every initialisation and handle, as a driver that was unloaded and loaded again does."""
+        """Void every initialization and handle, as a driver that was unloaded and loaded again does."""
         self.state.driver_version = version.encode()
         self.state.epoch += 1
 

@@ -12,13 +12,13 @@ from plimsoll.slo.capacity.model.prices import (
     rented_usd_per_year,
     usd_per_million,
 )
-from plimsoll.slo.spec.node_pricing import Owned
+from plimsoll.slo.spec.node_pricing import OwnedHardware
 
 BILLION = 1e9
 OVERHEADS = (0.20, 0.10, 0.10)  # document D: gateway, egress, observability, USD per 1M tokens
 # Document G, section 6: two H200 and their host.
 LOW, MIDDLE, HIGH = (
-    Owned(capex, 3, 2, 1.4, 0.12, colocation, people)
+    OwnedHardware(capex, 3, 2, 1.4, 0.12, colocation, people)
     for capex, colocation, people in ((140e3, 8e3, 40e3), (150e3, 11.5e3, 50e3), (170e3, 15e3, 60e3))
 )
 

@@ -12,7 +12,7 @@ KEY = "2000/200"
 def report(goodput: float, hours: float, policy: str = "rule", events: int = 3, wet: float = 10.0) -> dict[str, Any]:
     return {
         **{"policy": policy, "goodput": {KEY: goodput}, "node_hours": hours, "scale_events": events},
-        **{"most_nodes": 2, "seconds_under_water": wet, "seconds": 100.0},
+        **{"most_nodes": 2, "seconds_queued": wet, "seconds": 100.0},
     }
 
 

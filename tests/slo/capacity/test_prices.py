@@ -11,7 +11,7 @@ from plimsoll.compose.cli import main
 from plimsoll.compose.inputs import DEFAULT_OBJECTIVES
 from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.capacity.model.prices import overridden, packaged
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.whatif.evaluate import arithmetic
 from plimsoll.slo.capacity.whatif.request import Asked
 from plimsoll.slo.ledger.slots import Ledger
@@ -23,12 +23,12 @@ from world import World
 
 OWN = """
 apis:
-  sonnet: {usd_per_million_in: 2.0, usd_per_million_out: 10.0, source: our contract, date: 2026-10-01}
-  house: {usd_per_million_in: 0.1, usd_per_million_out: 0.4, source: our contract, date: 2026-10-01}
+  sonnet: {usd_per_million_input_tokens: 2.0, usd_per_million_output_tokens: 10.0, source: our contract, date: 2026-10-01}
+  house: {usd_per_million_input_tokens: 0.1, usd_per_million_output_tokens: 0.4, source: our contract, date: 2026-10-01}
 gpus:
   H100-80GB: {usd_per_hour: [1.9, 2.1], source: our lease, date: 2026-10-01}
 """
-PROMISE = Promise(0.6, 0.04, 0.95)
+PROMISE = LatencyTarget(0.6, 0.04, 0.95)
 
 
 def test_every_gpu_has_a_price_with_source_and_date_and_the_documents_apis_have_both() -> None:
@@ -37,14 +37,14 @@ def test_every_gpu_has_a_price_with_source_and_date_and_the_documents_apis_have_
     assert all(one.source and one.date for one in ours.gpus.values())
     assert all(one.source and one.date for one in ours.apis.values())
     haiku, sonnet = ours.api("bedrock-haiku"), ours.api("sonnet")
-    assert (haiku.usd_per_million_in, haiku.usd_per_million_out) == (0.25, 1.25), "document D"
-    assert (sonnet.usd_per_million_in, sonnet.usd_per_million_out) == (3.0, 15.0), "document E"
+    assert (haiku.usd_per_million_input_tokens, haiku.usd_per_million_output_tokens) == (0.25, 1.25), "document D"
+    assert (sonnet.usd_per_million_input_tokens, sonnet.usd_per_million_output_tokens) == (3.0, 15.0), "document E"
     assert haiku.usd_per_million(0.75) == pytest.approx(0.50)
 
 
 def test_a_users_file_goes_before_ours_entry_by_entry() -> None:
     own = overridden(OWN)
-    assert (own.api("sonnet").usd_per_million_in, own.api("sonnet").date) == (2.0, date(2026, 10, 1))
+    assert (own.api("sonnet").usd_per_million_input_tokens, own.api("sonnet").date) == (2.0, date(2026, 10, 1))
     assert own.api("bedrock-haiku") == packaged().api("bedrock-haiku")
     assert own.api("house").usd(3_000_000, 1_000_000) == pytest.approx(0.7)
     assert own.gpus["H100-80GB"].usd_per_hour == (1.9, 2.1)
@@ -58,9 +58,9 @@ def test_a_users_file_goes_before_ours_entry_by_entry() -> None:
         ("[]", "top level: Expected `object`"),
         ("gpu: {}", "top level: Object contains unknown field `gpu`"),
         (OWN.replace("house:", '"":'), "apis: Expected `str` of length >= 1"),
-        (OWN.replace("2.0", "0"), "apis.sonnet.usd_per_million_in: Expected `float` > 0"),
-        (OWN.replace("2.0", ".nan"), "apis.sonnet.usd_per_million_in: Expected `float`"),
-        (OWN.replace("2.0", ".inf"), "apis.sonnet.usd_per_million_in: Expected `float`"),
+        (OWN.replace("2.0", "0"), "apis.sonnet.usd_per_million_input_tokens: Expected `float` > 0"),
+        (OWN.replace("2.0", ".nan"), "apis.sonnet.usd_per_million_input_tokens: Expected `float`"),
+        (OWN.replace("2.0", ".inf"), "apis.sonnet.usd_per_million_input_tokens: Expected `float`"),
         (OWN.replace(", date: 2026-10-01", "", 1), "apis.sonnet: Object missing required field `date`"),
         (OWN.replace("2026-10-01", "soon", 1), "apis.sonnet.date: Invalid RFC3339"),
         (
@@ -76,15 +76,15 @@ def test_what_is_wrong_is_one_line_with_path_and_fix(
     file = tmp_path / "prices.yaml"
     file.write_text(text)
     for command in (["whatif"], ["serve", "--source", "scrape:http://127.0.0.1:1"]):
-        assert main([*command, "--prices", str(file)]) == 2
+        assert main([*command, "--price-file", str(file)]) == 2
         told = capsys.readouterr().err
-        assert f"--prices {file}: {says}" in told
+        assert f"--price-file {file}: {says}" in told
         assert told.count("\n") == 1
 
 
 def test_a_file_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["whatif", "--prices", "/no/such"]) == 2
-    assert "--prices /no/such: cannot be read: No such file or directory" in capsys.readouterr().err
+    assert main(["whatif", "--price-file", "/no/such"]) == 2
+    assert "--price-file /no/such: can't be read: No such file or directory" in capsys.readouterr().err
 
 
 def test_a_question_takes_a_price_that_was_given_then_the_pools_then_the_users_then_ours() -> None:
@@ -127,5 +127,5 @@ def test_the_service_answers_by_the_users_prices(open_ledger: Callable[[str], Le
     client = TestClient(create_app(service))
     assert client.get("/api/v1/pools/chat-70b/cost").json()["apis"].keys() == {"bedrock-haiku", "sonnet", "house"}
     assert '<option value="house">house</option>' in client.get("/pools/chat-70b/whatif?rate=0").text
-    refused = client.get("/api/v1/pools/chat-70b/whatif?api=opus")
-    assert (refused.status_code, "known are bedrock-haiku, sonnet, house" in refused.text) == (422, True)
+    rejected = client.get("/api/v1/pools/chat-70b/whatif?api=opus")
+    assert (rejected.status_code, "known are bedrock-haiku, sonnet, house" in rejected.text) == (422, True)

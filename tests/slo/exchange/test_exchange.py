@@ -58,7 +58,7 @@ def test_sloth_latencies_and_availability_are_carried_and_the_rest_is_named(caps
         "document 1, slos[1].sli.events.total_query: namespace='llm' narrows what is counted",
         "document 1, slos[1].sli.events.total_query: counts requests that ended by abort as bad; here they are left out",
         "document 1, slos[1].sli.events.total_query: counts requests that ended by repetition as good; here they are left",
-        "document 1, slos[1].sli.events.total_query: does not count requests that were refused or given up in the queue",
+        "document 1, slos[1].sli.events.total_query: does not count requests that were rejected or given up in the queue",
         "document 1, slos[1]: 'chat-Availability' is called 'chat-availability'",
         "document 1, slos[3].sli.events.total_query: not carried: reads http_requests_total, which is no counter of requests or",
         "document 1, slos[4].sli.events.total_query: not carried: reads gaps between tokens",
@@ -128,11 +128,11 @@ def same(first: Objective, second: Objective) -> bool:
 EVERYTHING = (
     DEFAULT.read_text()
     + """\
-  - {id: week, pool: chat-70b, indicator: {request_duration: 2.5s}, target: 99.95%, window: {calendar: week, timezone: Asia/Kolkata}, off_bucket: bracket}
+  - {id: week, pool: chat-70b, indicator: {request_duration: 2.5s}, target: 99.95%, window: {calendar: week, timezone: Asia/Kolkata}, bucket_mismatch: bounds}
   - {id: quarter, pool: chat-70b, indicator: availability, target: 90%, window: {calendar: quarter, timezone: UTC}}
-  - {id: short, pool: chat-70b, indicator: {time_to_first_token: 1.5s}, target: 99%, window: 36h, off_bucket: conservative}
+  - {id: short, pool: chat-70b, indicator: {time_to_first_token: 1.5s}, target: 99%, window: 36h, bucket_mismatch: lower_bound}
 exclusions:
-  - {from: 2026-11-21T02:00:00Z, to: 2026-11-21T03:00:00Z, who: ann, why: driver update}
+  - {from: 2026-11-21T02:00:00Z, to: 2026-11-21T03:00:00Z, created_by: ann, reason: driver update}
 """
 )
 

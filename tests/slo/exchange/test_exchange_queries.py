@@ -1,4 +1,4 @@
-"""Which queries of Sloth, Pyrra and OpenSLO files are recognised: every name of an engine, and nothing by guess."""
+"""Which queries of Sloth, Pyrra and OpenSLO files are recognized: every name of an engine, and nothing by guess."""
 
 import pytest
 

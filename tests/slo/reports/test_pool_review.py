@@ -8,12 +8,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from plimsoll.slo.calendar import WEEK
-from plimsoll.slo.capacity.recommendation.demand_plan import CAPACITY, EACH
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.usage import demand
 from plimsoll.slo.usage.slots import PoolSlot
+from pool_signals import state
 from review_world import NOW, START, priced, slot
 from world import World
 
@@ -21,16 +21,15 @@ FULL_REPLICA = 4000.0  # tokens per second: at 90 %, two nodes carry 7,200 and t
 
 
 def client(ledger: Ledger, slots: list[PoolSlot], capacity: float | None = FULL_REPLICA) -> TestClient:
-    ledger.book({}, int(START + WEEK), {"pool": slots})
+    ledger.record({}, int(START + WEEK), {"pool": slots})
     if capacity is not None:
         body = {
             "action": "hold",
             "recommended_nodes": 2,
             "reasons": ["so"],
             "at": START + 60,
-            "evidence": {CAPACITY: capacity},
         }
-        ledger.remember("pool", START + 60, body)
+        ledger.save_recommendation("pool", START + 60, body, state(1, capacity, START + 60).to_json())
     return TestClient(create_app(Service(priced(), World({}, {}), ledger, clock=lambda: NOW)))
 
 
@@ -54,12 +53,12 @@ def test_a_week_is_added_up_from_its_slots_beside_the_week_before(ledger: Ledger
     assert isinstance(week, dict)
     assert isinstance(last, dict)
     requests = 18 * 300 + 2100
-    assert (week["arrivals"], week["prompt_tokens"], week["generation_tokens"]) == (
+    assert (week["arrivals"], week["input_tokens"], week["output_tokens"]) == (
         requests,
         900 * requests,
         100 * requests,
     )
-    assert (week["refused"], week["queue_max"], week["kv_max"]) == (19, 3.0, 0.5)
+    assert (week["rejected"], week["waiting_max"], week["kv_cache_usage_max"]) == (19, 3.0, 0.5)
     assert (week["peak"], week["peak_at"]) == (pytest.approx(7000), "2023-11-13T00:35:00Z")
     assert week["coverage"] == pytest.approx(19 * 300 / WEEK)
     assert (week["nodes"], week["node_hours"]) == (pytest.approx(2), pytest.approx(2 * 19 / 12))
@@ -68,9 +67,9 @@ def test_a_week_is_added_up_from_its_slots_beside_the_week_before(ledger: Ledger
     assert week["usd_per_million_prompt_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests / 900 * 1e6)
     assert week["usd_per_million_generated_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests / 100 * 1e6)
     # A full node does 4,000 tokens/s: 14.4M an hour for 4 USD; these were used to a fraction of it, and cost as much more.
-    assert pool["utilisation"] == pytest.approx(requests * 1000 / (4000 * 2 * 19 * 300))
+    assert pool["utilization"] == pytest.approx(requests * 1000 / (4000 * 2 * 19 * 300))
     assert pool["usd_per_million_full"] == pytest.approx(4 / 14.4)
-    assert week["usd_per_million_tokens"] * pool["utilisation"] == pytest.approx(pool["usd_per_million_full"])
+    assert week["usd_per_million_tokens"] * pool["utilization"] == pytest.approx(pool["usd_per_million_full"])
     haiku = requests * (900 * 0.25 + 100 * 1.25) / 1e6  # document D's prices
     apis = pool["apis"]
     assert isinstance(apis, dict)
@@ -101,7 +100,7 @@ def test_what_is_not_known_is_null_and_a_hole_is_not_idle(ledger: Ledger) -> Non
     assert isinstance(week, dict)
     assert week.pop("coverage") == 0
     assert set(week.values()) == {None}
-    assert [nobody[name] for name in ("capacity", "headroom", "n_minus_1", "utilisation")] == [None] * 4
+    assert [nobody[name] for name in ("capacity", "headroom", "n_minus_1", "utilization")] == [None] * 4
     assert [nobody[name] for name in ("peak_headroom", "usd_per_million_full")] == [None] * 2
     slots = [slot(START, 300), slot(START + 300, None, nodes=None), slot(START + 600, 30, covered=200.0)]
     rates = demand.tokens(slots) / 300
@@ -156,9 +155,9 @@ def test_too_short_a_history_is_said(ledger: Ledger) -> None:
 @pytest.mark.parametrize(("arrivals", "bears"), [(540, True), (541, False)])
 def test_of_unlike_replicas_the_strongest_is_the_one_to_lose(ledger: Ledger, arrivals: int, bears: bool) -> None:
     found = client(ledger, [slot(START, 300), slot(START + 300, arrivals)], None)
-    evidence = {CAPACITY: 2000.0, EACH: {"strong": 6000.0, "weak": 2000.0}}
-    answer = {"action": "hold", "recommended_nodes": 2, "reasons": [], "at": START + 60, "evidence": evidence}
-    ledger.remember("pool", START + 60, answer)
+    measured = state(2, 2000.0, START + 60, strong=6000.0, weak=2000.0)
+    answer = {"action": "hold", "recommended_nodes": 2, "reasons": [], "at": START + 60}
+    ledger.save_recommendation("pool", START + 60, answer, measured.to_json())
     pool = reviewed(found)
     assert (pool["capacity"], pool["n_minus_1"]) == (pytest.approx(7200), bears)
     assert pool["usd_per_million_full"] == pytest.approx(4 / 14.4), "4,000 tokens/s in the mean"

@@ -7,12 +7,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from plimsoll.slo.calendar import WEEK, start_of
-from plimsoll.slo.capacity.recommendation.demand_plan import CAPACITY, EACH
-from plimsoll.slo.ledger.retention import thin
+from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.increments import SlotCount
+from pool_signals import state
 from review_world import slot
 from world import World, spec
 
@@ -38,7 +38,7 @@ def book(ledger: Ledger, *slots: tuple[float, int, str]) -> None:
     """Slots of 100 requests: start, good ones, and by what definition."""
     for start, good, definition in slots:
         counts = [SlotCount(int(start), good, 100, 300.0, "request")]
-        ledger.book({("fast", definition): counts}, int(NOW))
+        ledger.record({("fast", definition): counts}, int(NOW))
 
 
 @pytest.mark.parametrize(
@@ -74,15 +74,15 @@ def test_what_was_done_by_hand_that_week_is_told_with_who_and_why(ledger: Ledger
     for at, good in ((0, 50), (300, 60), (300, 70)):
         ledger.correct("fast", SlotCount(int(START + at), good, 100, 300.0, "x"), "ann", "a test counted", START + 4000)
     ledger.correct("fast", SlotCount(int(START), 40, 100, 300.0, "x"), "ann", "later", START + WEEK)
-    body = {"who": "bob", "why": "load test", "from": "2023-11-21T00:00:00Z", "to": "2023-11-21T01:00:00Z"}
+    body = {"created_by": "bob", "reason": "load test", "from": "2023-11-21T00:00:00Z", "to": "2023-11-21T01:00:00Z"}
     made = client.post("/api/v1/exclusions", json=body).json()
-    client.post(f"/api/v1/exclusions/{made['id']}/withdrawal", json={"who": "eve", "why": "it did not happen"})
+    client.post(f"/api/v1/exclusions/{made['id']}/cancel", json={"created_by": "eve", "reason": "it did not happen"})
     span = "2023-11-21T00:00:00Z to 2023-11-21T01:00:00Z"
     found = [item for item in told(ledger) if item["kind"] != "kept"]
     at_once = {"subject": "everything", "at": "2023-11-20T01:23:20Z"}
     assert found == [
-        {"kind": "exclusion", **at_once, "after": span, "who": "bob", "why": "load test"},
-        {"kind": "exclusion", **at_once, "before": span, "who": "eve", "why": "it did not happen"},
+        {"kind": "exclusion", **at_once, "after": span, "created_by": "bob", "reason": "load test"},
+        {"kind": "exclusion", **at_once, "before": span, "created_by": "eve", "reason": "it did not happen"},
         {
             **{"kind": "correction", "subject": "fast", "at": "2023-11-20T01:06:40Z", "who": "ann"},
             **{"before": "189 good of 200", "after": "120 good of 200", "why": "a test counted"},
@@ -98,11 +98,14 @@ def test_a_pool_whose_peak_outgrew_its_nodes_and_whose_replicas_do_less(
     ledger: Ledger, capacity: float, noticed: bool
 ) -> None:
     for at, nodes, each in ((START - WEEK + 60, 2, 4000.0), (START + 60, 3, capacity)):
-        evidence = {CAPACITY: each, EACH: {"a": each, "b": each}}
-        ledger.remember(
-            "pool", at, {"action": "add", "recommended_nodes": nodes, "reasons": [], "at": at, "evidence": evidence}
+        measured = state(nodes, each, at)
+        ledger.save_recommendation(
+            "pool",
+            at,
+            {"action": "scale_out", "recommended_nodes": nodes, "reasons": [], "at": at},
+            measured.to_json(),
         )
-    ledger.book({}, int(NOW), {"pool": [slot(START - WEEK, 300), slot(START, 1500)]})  # 1,000 and 5,000 tokens/s
+    ledger.record({}, int(NOW), {"pool": [slot(START - WEEK, 300), slot(START, 1500)]})  # 1,000 and 5,000 tokens/s
     found = [(item["kind"], item["before"], item["after"]) for item in told(ledger)]
     assert found[:2] == [("n_minus_1", True, False), ("recommended_nodes", 2, 3)]
     assert found[2:] == ([("replica_capacity", 4000.0, capacity)] if noticed else [])
@@ -110,7 +113,7 @@ def test_a_pool_whose_peak_outgrew_its_nodes_and_whose_replicas_do_less(
 
 def test_slots_that_are_thinned_out_cannot_tell(ledger: Ledger) -> None:
     book(ledger, (START - 300, 99, "a"), (START, 40, "b"))
-    thin(ledger.engine, START, NOW)
+    prune(ledger.engine, START, NOW)
     review = asked(ledger).get("/api/v1/reviews/2023-W47").json()
     assert review["differences"] is None
     assert "What changed since" not in asked(ledger).get("/reviews/2023-W47").text

@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 
 from paths import FIXTURES
 from plimsoll.slo.calendar import WEEK, start_of
-from plimsoll.slo.ledger.documents import Kept, keep_review
-from plimsoll.slo.ledger.retention import thin
+from plimsoll.slo.ledger.documents import SavedReview, save_review
+from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.reports.review_archive import CAUGHT_UP
 from plimsoll.slo.reports.review_models import ObjectiveReview, Week
@@ -45,7 +45,7 @@ def make(ledger: Ledger, now: float) -> TestClient:
 def booked(ledger: Ledger, starts: list[float], until: float, good: int = 90) -> None:
     """Slots of 100 requests, and the ledger booked until a moment."""
     counts = [SlotCount(int(start), good, 100, 300.0, "request") for start in starts]
-    ledger.book({("fast", "hash"): counts}, int(until), {"pool": [slot(start, 300) for start in starts]})
+    ledger.record({("fast", "hash"): counts}, int(until), {"pool": [slot(start, 300) for start in starts]})
 
 
 def kept(ledger: Ledger) -> list[str]:
@@ -74,7 +74,7 @@ def test_a_week_is_kept_as_soon_as_it_is_booked_and_not_a_slot_before(
     make(ledger, MONDAY + HOUR)
     assert kept(ledger) == ["2023-W46"]
     answer = TestClient(create_app(service_at(ledger, MONDAY + 2 * HOUR))).get("/api/v1/reviews/2023-W46").json()
-    assert (answer["made_at"], answer["changed"], answer["complete"]) == ("2023-11-20T01:00:00Z", [], True)
+    assert (answer["generated_at"], answer["changed"], answer["complete"]) == ("2023-11-20T01:00:00Z", [], True)
 
 
 def test_a_clock_that_runs_ahead_and_a_ledger_that_begins_make_no_review(ledger: Ledger) -> None:
@@ -95,7 +95,7 @@ def test_a_correction_shows_beside_what_was_kept_and_a_fresh_one_has_it(ledger: 
     assert changed["objectives/fast/bad"] == (240, 280)
     assert not [what for what in changed if what.startswith("pools/")]
     fresh = client.get("/api/v1/reviews/2023-W46?fresh=true").json()
-    assert (fresh["objectives"][0]["good"], fresh["made_at"], fresh["changed"]) == (24 * 90 - 40, None, None)
+    assert (fresh["objectives"][0]["good"], fresh["generated_at"], fresh["changed"]) == (24 * 90 - 40, None, None)
     page = client.get("/reviews/2023-W46").text
     assert "Corrected since." in page
     assert "2,160</td><td>2,120" in page
@@ -107,12 +107,12 @@ def test_what_was_thinned_out_is_no_correction_and_what_was_kept_stays(ledger: L
     client = make(ledger, MONDAY + HOUR)
     before = client.get("/api/v1/reviews/2023-W46").json()
     assert before["pools"][0]["week"]["arrivals"] == 24 * 300
-    thin(ledger.engine, MONDAY, MONDAY + HOUR)
+    prune(ledger.engine, MONDAY, MONDAY + HOUR)
     after = client.get("/api/v1/reviews/2023-W46").json()
     assert after == before | {"changed": None}
     assert client.get("/api/v1/reviews/2023-W46?fresh=true").json()["pools"][0]["week"]["arrivals"] is None
     assert client.get("/api/v1/reviews/2023-W46?fresh=true").json()["objectives"][0]["spent_on"] is None
-    assert "thinned out" in client.get("/reviews/2023-W46").text
+    assert "pruned out" in client.get("/reviews/2023-W46").text
 
 
 def test_weeks_without_a_service_are_made_at_its_next_start(ledger: Ledger) -> None:
@@ -194,12 +194,12 @@ def test_csv_has_every_figure_of_objectives_and_pools_with_its_unit(ledger: Ledg
 
 
 def test_a_review_that_the_first_version_kept_can_still_be_read(ledger: Ledger) -> None:
-    keep_review(ledger.engine, Kept("2023-W46", MONDAY + 600, FIRST.read_text()))
+    save_review(ledger.engine, SavedReview("2023-W46", MONDAY + 600, FIRST.read_text()))
     client = TestClient(create_app(service_at(ledger, MONDAY + HOUR)))
     answer = client.get("/api/v1/reviews/2023-W46").json()
-    assert (answer["objectives"][0]["good"], answer["made_at"]) == (24 * 90, "2023-11-20T00:10:00Z")
+    assert (answer["objectives"][0]["good"], answer["generated_at"]) == (24 * 90, "2023-11-20T00:10:00Z")
     assert client.get("/reviews/2023-W46").status_code == 200
-    younger = {"utilisation", "usd_per_million_full", "usd_per_million_prompt_tokens", "spent_on"}
+    younger = {"utilization", "usd_per_million_full", "usd_per_million_prompt_tokens", "spent_on"}
     changed = {change["what"].rpartition("/")[2] for change in answer["changed"]}
     assert not changed & younger, "what no review told at that time was not corrected since"
     assert not any("apis" in change["what"] for change in answer["changed"])

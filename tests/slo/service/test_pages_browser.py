@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import httpx
@@ -11,7 +10,10 @@ from playwright.sync_api import Browser, expect
 
 from browser import Watched, chromium, served
 from plimsoll.slo.calendar import SLOT
-from plimsoll.slo.capacity.recommendation.models import Alternative, Cost, Expected, Recommendation
+from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
+from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState
+from plimsoll.slo.capacity.recommendation.models import Alternative, Cost, ExpectedAttainment, Recommendation
+from plimsoll.slo.capacity.recommendation.recommend import Decision
 from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.state import Service
@@ -37,28 +39,42 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         if 10 < back <= 13:
             continue
         row = pool_slot(at, back)
-        bad = 40 if row.queue_max == 80 else 12 if row.gone else 1
+        bad = 40 if row.waiting_max == 80 else 12 if row.replica_disruptions else 1
         counts.append(SlotCount(at, 200 - bad, 200, 300.0, "request"))
         rows.append(row)
-    ledger.book({("fast", "hash"): counts}, int(NOW) - 1200, {"pool": rows})
+    ledger.record({("fast", "hash"): counts}, int(NOW) - 1200, {"pool": rows})
     service = Service(spec(), Recorded([]), ledger, clock=lambda: NOW)
-    evidence = {"waiting_requests": {"a:8000": 84}, "capacity_tokens_per_second_per_replica": 520.0}
+    late = "of requests are expected to miss the target (allowed 5%), by queue replay of the last 15 min."
     advice = Recommendation(
-        *("pool", "add", 2, 2, 4, ["84 requests wait", "<b>bold</b>"], evidence, 0.9, NOW),
+        pool="pool",
+        action="scale_out",
+        nodes=2,
+        current_nodes=2,
+        recommended_nodes=4,
+        reasons=["84 requests are waiting", "<b>bold</b>"],
+        reason_codes=["queue_depth", "demand_and_backlog"],
+        evidence={"waiting_requests": {"a:8000": 84}, "saturation_tokens_per_second_new_replica": 520.0},
+        confidence=0.9,
+        at=NOW,
         rule="demand",
-        expected=Expected(0.95, 0.7, 0.991, "queue replay", 900.0),
+        expected_attainment=ExpectedAttainment(
+            target=0.95, current_nodes=0.7, recommended_nodes=0.991, method="queue_replay", lookback_seconds=900.0
+        ),
         alternatives=[
             Alternative(
-                3, ["objective"], 0.94, 12.0, "6.0% of the traffic of the last 15m would be late; promised: at most 5%"
+                nodes=3, required_by=["slo"], attainment=0.94, usd_per_hour=12.0, reason=f"With 3 nodes, 6.0% {late}"
             ),
-            Alternative(2, [], 0.7, None, "30.0% of the traffic of the last 15m would be late; promised: at most 5%"),
+            Alternative(
+                nodes=2, required_by=[], attainment=0.7, usd_per_hour=None, reason=f"With 2 nodes, 30.0% {late}"
+            ),
         ],
-        cost=Cost(None, 16.0, None),
+        cost=Cost(usd_per_hour_recommended=16.0),
     )
-    ledger.remember("pool", NOW - 60, asdict(advice))
-    service._recommendations["pool"] = advice
-    service.booked_at = NOW
-    service.judge()
+    state = MeasuredState(NOW, 4, ReplicaThroughput(520.0))
+    ledger.save_recommendation("pool", NOW - 60, advice.model_dump(), state.to_json())
+    service._decisions["pool"] = Decision(advice, state)
+    service.ingested_at = NOW
+    service.evaluate()
     yield service
     ledger.engine.dispose()
 
@@ -96,7 +112,7 @@ def test_the_objectives_page_says_where_it_stands_and_whether_more_nodes_would_h
     page.get_by_role("link", name="fast").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("fast")
     budget = httpx.get(f"{url}/api/v1/slos/fast").json()
-    expect(page.locator(".number")).to_have_text(f"{budget['budget_left']:.1%}")
+    expect(page.locator(".number")).to_have_text(f"{budget['budget_remaining']:.1%}")
     found = httpx.get(f"{url}/api/v1/slos/fast/attribution").json()
     expect(page.locator(".verdict")).to_have_text(found["verdict"])
     shares = page.locator(".shares tbody tr")
@@ -133,13 +149,13 @@ def test_time_that_nobody_watched_is_a_gap_and_a_chart_without_numbers_says_unkn
     assert answered is not None
     assert answered.json()["slots"] == []
     service.clock = lambda: NOW + 7 * HOUR
-    service.judge()
+    service.evaluate()
     try:
         page = watched.open("/pools/pool?hours=6")
         expect(page.locator(".chart").first).to_have_text("Unknown: nothing was observed in this time.")
     finally:
         service.clock = lambda: NOW
-        service.judge()
+        service.evaluate()
         watched.page.close()
 
 
@@ -248,7 +264,7 @@ def test_what_burns_comes_first_and_the_advice_stands_above_it(browser: Browser,
     objectives = load(SPEC_TEXT + more)
     for name, good in (("fast", 200), ("slow", 100)):
         counts = [SlotCount(int(NOW) - SLOT * back, good, 200, 300.0, "request") for back in range(1, 13)]
-        ledger.book({(name, "hash"): counts}, int(NOW))
+        ledger.record({(name, "hash"): counts}, int(NOW))
     with served(Service(objectives, Recorded([]), ledger, clock=lambda: NOW)) as url:
         page = Watched(browser.new_page(), url).open("/")
         assert page.locator(".card h2").all_inner_texts() == ["slow", "fast", "pool"]
@@ -273,7 +289,7 @@ def test_a_page_that_is_looked_at_renews_itself(browser: Browser, url: str, serv
     before = page.locator(".number").inner_text()
     count = SlotCount(int(NOW) - SLOT, 0, 200, 300.0, "request")
     service.ledger.correct("fast", count, "ann", "a test", NOW)
-    service.judge()
+    service.evaluate()
     page.clock.run_for(16_000)
     expect(page.locator(".number")).not_to_have_text(before)
     expect(page.locator(".chart canvas").first).to_be_visible()

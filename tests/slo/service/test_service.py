@@ -23,7 +23,7 @@ def service(database: str, open_ledger: Callable[[str], Ledger]) -> Service:
 def client(service: Service) -> Iterator[TestClient]:
     service.ingest()
     yield TestClient(
-        create_app(service, runbooks="# Runbooks\n\n## KvCacheHigh\n\nLook at `queue`.\n<script>x</script>")
+        create_app(service, runbooks="# Runbooks\n\n## LLMKVCacheUsageHigh\n\nLook at `queue`.\n<script>x</script>")
     )
 
 
@@ -31,7 +31,7 @@ def test_an_objective_shows_its_counts_coverage_budget_and_burn_rates(client: Te
     (slo,) = client.get("/api/v1/slos").json()["slos"]
     assert (slo["id"], slo["pool"], slo["target"], slo["window"]) == ("fast", "pool", 0.95, "28d")
     assert (slo["good"], slo["total"]) == (960, 1000)
-    assert slo["budget_left"] == pytest.approx(1 - 40 / (0.05 * 1000))
+    assert slo["budget_remaining"] == pytest.approx(1 - 40 / (0.05 * 1000))
     assert slo["coverage"] == pytest.approx(3660 / (28 * 86400))
     assert slo["status"] == "ok"
     burns = {burn["tier"]: burn for burn in slo["burn_rates"]}
@@ -55,10 +55,10 @@ def test_slots_add_up_to_the_budget(client: TestClient) -> None:
 def test_the_budgets_history_ends_where_the_budget_stands_and_shows_the_incident(client: TestClient) -> None:
     answer = client.get("/api/v1/slos/fast/budget").json()
     assert (answer["bad"], answer["total"], answer["allowed_bad"]) == (40, 1000, pytest.approx(50))
-    assert answer["history"][-1]["budget_left"] == pytest.approx(answer["budget_left"])
+    assert answer["history"][-1]["budget_remaining"] == pytest.approx(answer["budget_remaining"])
     before = [point for point in answer["history"] if point["at"] <= "2023-11-14T22:50:00Z"]
     assert before
-    assert all(point["budget_left"] in (None, 1.0) for point in before)
+    assert all(point["budget_remaining"] in (None, 1.0) for point in before)
 
 
 def test_wrong_questions_get_a_problem_document_that_says_what_is_right(client: TestClient) -> None:
@@ -106,8 +106,10 @@ def test_a_dead_source_makes_the_service_not_ready_and_the_recommendation_blind(
 
 def test_the_metrics_page_carries_what_the_ledger_says_and_leaves_out_what_is_unknown(client: TestClient) -> None:
     lines = client.get("/metrics").text.splitlines()
-    assert 'plimsoll_budget_left_ratio{objective="fast",pool="pool"} 0.19999999999999996' in lines
-    assert any(line.startswith('plimsoll_coverage_ratio{objective="fast",pool="pool"} 0.0015') for line in lines)
+    assert 'plimsoll_error_budget_remaining_ratio{objective="fast",pool="pool"} 0.19999999999999996' in lines
+    assert any(
+        line.startswith('plimsoll_slo_data_coverage_ratio{objective="fast",pool="pool"} 0.0015') for line in lines
+    )
     assert not any(line.startswith("plimsoll_recommended_nodes{") for line in lines)
 
 
@@ -125,15 +127,15 @@ def test_the_page_shows_the_numbers_and_loads_nothing_from_elsewhere(client: Tes
 
 def test_runbooks_are_served_with_anchors_and_without_their_html(client: TestClient) -> None:
     page = client.get("/runbooks").text
-    assert '<h2 id="kvcachehigh">KvCacheHigh</h2>' in page
+    assert '<h2 id="llmkvcacheusagehigh">LLMKVCacheUsageHigh</h2>' in page
     assert "<script>x" not in page
     assert render_runbooks("## Two Words") == '<h2 id="two-words">Two Words</h2>\n'
 
 
 def test_with_a_token_only_its_holder_and_the_health_checks_are_answered(service: Service) -> None:
     guarded = TestClient(create_app(service, [token("someone", "read", "s3cret")]))
-    refused = guarded.get("/api/v1/slos")
-    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+    rejected = guarded.get("/api/v1/slos")
+    assert (rejected.status_code, rejected.headers["www-authenticate"]) == (401, "Bearer")
     assert guarded.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401
     assert guarded.get("/api/v1/slos", headers={"Authorization": "Bearer s3cret"}).status_code == 200
     assert guarded.get("/-/healthy").status_code == 200

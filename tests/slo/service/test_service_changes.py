@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import pytest
 from fastapi.testclient import TestClient
 
-from changes_world import INCIDENT
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.metrics import EXCLUDED
@@ -15,7 +14,7 @@ from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import new_token
 from plimsoll.slo.spec.objectives import SpecError, load
-from service_world import NOW, T0, world
+from service_world import INCIDENT, NOW, T0, world
 from world import SPEC_TEXT, spec
 
 # The world's requests come every 3.6 s; the incident's are all in the slot from minute 40 to 45, which goes out whole.
@@ -37,19 +36,19 @@ def client(service: Service) -> Iterator[TestClient]:
 def assert_excluded(slo: dict[str, object]) -> None:
     assert (slo["good"], slo["total"]) == (960 - sum(TAKEN), 1000 - len(TAKEN))
     assert (slo["excluded_good"], slo["excluded_total"], slo["excluded_seconds"]) == (sum(TAKEN), len(TAKEN), 300)
-    assert slo["budget_left"] == 1.0
-    assert slo["budget_left_with_excluded"] == pytest.approx(1 - 40 / (0.05 * 1000))
+    assert slo["budget_remaining"] == 1.0
+    assert slo["budget_remaining_without_exclusions"] == pytest.approx(1 - 40 / (0.05 * 1000))
     # The world was watched for 3,660 s: coverage is of the time that is left.
     assert slo["coverage"] == pytest.approx((3660 - 300) / (28 * 86400 - 300), rel=1e-9)
 
 
 def test_an_excluded_slot_burns_nothing_and_is_shown_until_it_is_withdrawn(client: TestClient) -> None:
     before = client.get("/api/v1/slos/fast").json()
-    assert (before["excluded_total"], before["budget_left"]) == (0, before["budget_left_with_excluded"])
+    assert (before["excluded_total"], before["budget_remaining"]) == (0, before["budget_remaining_without_exclusions"])
     made = client.post("/api/v1/exclusions", json=INCIDENT)
     assert made.status_code == 201
     exclusion = made.json()
-    assert exclusion | INCIDENT == exclusion | {"origin": "api", "withdrawn_at": None, "objective": None}
+    assert exclusion | INCIDENT == exclusion | {"origin": "api", "canceled_at": None, "objective": None}
     assert client.get(made.headers["location"]).json() == exclusion
     assert client.get("/api/v1/exclusions").json() == {"exclusions": [exclusion]}
 
@@ -58,25 +57,29 @@ def test_an_excluded_slot_burns_nothing_and_is_shown_until_it_is_withdrawn(clien
     slots = client.get("/api/v1/slos/fast/slots", params={"from": rfc3339(T0)}).json()["slots"]
     assert [slot["start"] for slot in slots if slot["excluded"]] == [rfc3339(T0 + 2400)]
     history = client.get("/api/v1/slos/fast/budget").json()["history"]
-    assert {point["budget_left"] for point in history} <= {None, 1.0}
+    assert {point["budget_remaining"] for point in history} <= {None, 1.0}
     assert (history[-1]["total"], history[-1]["bad"]) == (1000 - len(TAKEN), 0)
 
     assert "With them 20.0% of the budget would be left" in client.get("/").text
 
-    withdrawal = f"/api/v1/exclusions/{exclusion['id']}/withdrawal"
-    assert client.post(withdrawal, json={"who": "bob", "why": "was no test"}).json()["withdrawn_at"] == rfc3339(NOW)
-    assert client.post(withdrawal, json={"who": "bob", "why": "again"}).status_code == 409
+    cancellation = f"/api/v1/exclusions/{exclusion['id']}/cancel"
+    assert client.post(cancellation, json={"created_by": "bob", "reason": "was no test"}).json()[
+        "canceled_at"
+    ] == rfc3339(NOW)
+    assert client.post(cancellation, json={"created_by": "bob", "reason": "again"}).status_code == 409
     assert client.get("/api/v1/slos/fast").json() == before
     trail = client.get("/api/v1/audit").json()["audit"]
     assert [(row["who"], row["why"], row["action"], row["subject"]) for row in trail] == [
-        ("bob", "was no test", "exclusion withdrawn", exclusion["id"]),
+        ("bob", "was no test", "exclusion canceled", exclusion["id"]),
         ("ann", "load test", "exclusion added", exclusion["id"]),
     ]
     assert client.get("/api/v1/audit", params={"before": trail[0]["id"], "limit": 1}).json()["audit"] == trail[1:]
 
 
 def test_an_exclusion_in_the_objectives_file_does_the_same(database: str, open_ledger: Callable[[str], Ledger]) -> None:
-    line = "  - {from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:57:24Z, who: ann, why: load test, pool: pool}\n"
+    line = (
+        "  - {from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:57:24Z, created_by: ann, reason: load test, pool: pool}\n"
+    )
     service = Service(load(f"{SPEC_TEXT}exclusions:\n{line}"), world(), open_ledger(database), clock=lambda: NOW)
     service.ingest()
     client = TestClient(create_app(service))
@@ -91,17 +94,20 @@ def test_an_exclusion_in_the_objectives_file_does_the_same(database: str, open_l
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:50:00Z, who: a, why: b}", "is not after from"),
-        ("{from: 2023-11-14T22:55:00, to: 2023-11-14T22:57:00, who: a, why: b}", "timezone"),
-        ("{from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:57:00Z, who: a, why: ''}", "exclusions[0].why"),
-        ("{from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:57:00Z, who: a, why: b, pool: x}", "there is no 'x'"),
+        ("{from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:50:00Z, created_by: a, reason: b}", "is not after from"),
+        ("{from: 2023-11-14T22:55:00, to: 2023-11-14T22:57:00, created_by: a, reason: b}", "timezone"),
+        ("{from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:57:00Z, created_by: a, reason: ''}", "exclusions[0].why"),
+        (
+            "{from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:57:00Z, created_by: a, reason: b, pool: x}",
+            "there is no 'x'",
+        ),
     ],
 )
 def test_a_wrong_exclusion_in_the_file_is_refused_by_path(line: str, message: str) -> None:
-    with pytest.raises(SpecError) as refused:
+    with pytest.raises(SpecError) as rejected:
         load(f"{SPEC_TEXT}exclusions:\n  - {line}\n")
-    assert "exclusions[0]" in str(refused.value)
-    assert message in str(refused.value)
+    assert "exclusions[0]" in str(rejected.value)
+    assert message in str(rejected.value)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +137,7 @@ def test_a_correction_stands_against_every_source_and_keeps_what_it_replaced(
 ) -> None:
     (slot,) = service.ledger.slots("fast", T0 + 2400, T0 + 2401)
     counts = {"good": slot.total - 3, "total": slot.total, "covered_seconds": 300}
-    body = {"start": rfc3339(T0 + 2400), "who": "ann", "why": "see log", **counts}
+    body = {"start": rfc3339(T0 + 2400), "created_by": "ann", "reason": "see log", **counts}
     made = client.post("/api/v1/slos/fast/corrections", json=body)
     assert (made.status_code, made.json()["source"]) == (201, "corrected")
     for _ in range(2):
@@ -171,7 +177,7 @@ def test_a_calendar_month_begins_with_its_first_slot_and_not_with_the_last_one_b
     source.scrapes["a"] = [began - 600 + 15 * i for i in range(100)]
     service = Service(month, source, open_ledger(database), clock=lambda: began + 600)
     service.ingest()
-    (found,) = service.judged().budgets.values()
+    (found,) = service.evaluated().budgets.values()
     assert (found.counted.good, found.counted.total, found.elapsed_seconds, found.coverage) == (1, 2, 600, 1.0)
 
 
@@ -183,5 +189,5 @@ def test_alert_rules_learn_what_is_excluded_at_this_moment(client: TestClient) -
     now = {**INCIDENT, "from": rfc3339(NOW - 60), "to": rfc3339(NOW + 600)}
     made = client.post("/api/v1/exclusions", json=now).json()
     assert told().endswith(" 1.0")
-    client.post(f"/api/v1/exclusions/{made['id']}/withdrawal", json={"who": "ann", "why": "done early"})
+    client.post(f"/api/v1/exclusions/{made['id']}/cancel", json={"created_by": "ann", "reason": "done early"})
     assert told().endswith(" 0.0")

@@ -62,13 +62,13 @@ def test_a_killed_leader_is_followed_and_nothing_is_lost(postgresql: PostgreSQL,
         assert os.read(reader, 5) == b"leads"
         follower.ingest()
         assert not follower.leader.leads()
-        assert follower.judged().budgets["fast"].counted.total == 167
+        assert follower.evaluated().budgets["fast"].counted.total == 167
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     wait_for(follower.leader.leads, "PostgreSQL to see that the leader is gone")
     now[0] = NOW
     follower.ingest()
-    (budget,) = follower.judged().budgets.values()
+    (budget,) = follower.evaluated().budgets.values()
     assert (budget.counted.good, budget.counted.total) == (960, 1000)
     follower.leader.resign()

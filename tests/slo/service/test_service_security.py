@@ -6,12 +6,11 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import event
 
-from changes_world import INCIDENT
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import holder, new_token, read_tokens, token
-from service_world import NOW, T0, world
+from service_world import INCIDENT, NOW, T0, world
 from world import spec
 
 Opener = Callable[[str], Ledger]
@@ -34,9 +33,9 @@ def caller(service: Service, scope: str, **limits: str) -> TestClient:
 def test_a_reading_token_reads_and_a_writing_token_writes_too(service: Service) -> None:
     reader, writer = caller(service, "read"), caller(service, "write")
     assert reader.get("/api/v1/slos").status_code == writer.get("/api/v1/slos").status_code == 200
-    refused = reader.post("/api/v1/exclusions", json=INCIDENT)
-    assert (refused.status_code, refused.headers["content-type"]) == (403, "application/problem+json")
-    assert refused.json()["detail"] == "the token 'caller' may only read; this needs one with scope write"
+    rejected = reader.post("/api/v1/exclusions", json=INCIDENT)
+    assert (rejected.status_code, rejected.headers["content-type"]) == (403, "application/problem+json")
+    assert rejected.json()["detail"] == "the token 'caller' may only read; this needs one with scope write"
     assert writer.post("/api/v1/exclusions", json=INCIDENT).status_code == 201
 
 
@@ -189,5 +188,5 @@ def test_a_clock_that_jumps_ahead_and_back_loses_nothing(database: str, open_led
     assert service.not_ready() == []
     now[0] = NOW
     service.ingest()
-    (found,) = service.judged().budgets.values()
+    (found,) = service.evaluated().budgets.values()
     assert (found.counted.good, found.counted.total) == (960, 1000)

@@ -118,8 +118,10 @@ def test_each_version_has_its_own_requests_to_the_request_also_on_a_replica_that
 
 
 def sides(a: tuple[int, int, int], b: tuple[int, int, int]) -> tuple[DifferenceOut | None, str]:
-    """Compare (good, unclear, total) of two sides."""
-    return _tested(*(Side(name, good, total, unclear) for name, (good, unclear, total) in (("a", a), ("b", b))))
+    """Compare (good, indeterminate, total) of two sides."""
+    return _tested(
+        *(Side(name, good, total, indeterminate) for name, (good, indeterminate, total) in (("a", a), ("b", b)))
+    )
 
 
 def test_a_difference_that_two_bucket_bounds_could_have_made_is_not_told() -> None:
@@ -137,7 +139,7 @@ def test_a_difference_that_two_bucket_bounds_could_have_made_is_not_told() -> No
 
 def test_sides_with_other_bounds_are_compared_at_one_limit(tmp_path: Path, recorded: list[Series]) -> None:
     """Of two replicas with the same requests one lacks the bound at the limit: conservative counting would make it worse."""
-    chosen = load(SPEC_TEXT.replace("window: 28d", "window: 28d, off_bucket: conservative"))
+    chosen = load(SPEC_TEXT.replace("window: 28d", "window: 28d, bucket_mismatch: lower_bound"))
     lacking = [s for s in recorded if s.labels["replica"] == "a"]
     lacking += [
         s._replace(labels=s.labels | {"replica": "twin", "instance": "twin:9800", "zone": "zone-twin"})
@@ -149,9 +151,9 @@ def test_sides_with_other_bounds_are_compared_at_one_limit(tmp_path: Path, recor
     asked = {**ASKED, "label": "zone", "a": "zone-a", "b": "zone-twin"}
     found = TestClient(app).get("/api/v1/slos/fast/compare", params=asked).json()
     ledger.engine.dispose()
-    assert found["a"]["unclear"] == 0
-    assert found["b"]["unclear"] > 0
-    assert found["b"]["good"] <= found["a"]["good"] <= found["b"]["good"] + found["b"]["unclear"]
+    assert found["a"]["indeterminate"] == 0
+    assert found["b"]["indeterminate"] > 0
+    assert found["b"]["good"] <= found["a"]["good"] <= found["b"]["good"] + found["b"]["indeterminate"]
     assert found["difference"] is None
 
 
@@ -207,7 +209,7 @@ def test_adapters_and_deployments_part_the_requests_themselves(recorded: list[Se
 
 
 def gateway(tenant: str, per_scrape: dict[str, int], born: float, reset: float) -> list[Series]:
-    """A tenant's counters at a gateway that starts anew once; nothing of it is there before its first request."""
+    """A tenant's counters at a gateway that starts again once; nothing of it is there before its first request."""
     labels = {"gateway": "edge", "model": "m", "tenant": tenant, "instance": "gw:9801"}
     times = [T0 - 60 + 15 * i for i in range(int(END - T0 + 60) // 15 + 1)]
 
@@ -216,7 +218,7 @@ def gateway(tenant: str, per_scrape: dict[str, int], born: float, reset: float) 
         return [(at, float(step * ((at - begin) // 15 + 1))) for at, begin in since.items()]
 
     found = [Series(c.GATEWAY_REQUESTS.name, labels, grown(sum(per_scrape.values())))]
-    for reason in sorted({"4xx", "5xx", "left", "broken", *per_scrape} - {"good"}):
+    for reason in sorted({"4xx", "5xx", "client_closed", "stream_interrupted", *per_scrape} - {"good"}):
         found.append(Series(c.GATEWAY_FAILURES.name, {**labels, "reason": reason}, grown(per_scrape.get(reason, 0))))
     counts = {0.5: 6, 0.6: 8, float("inf"): 10}
     for bound, step in counts.items():
@@ -224,7 +226,9 @@ def gateway(tenant: str, per_scrape: dict[str, int], born: float, reset: float) 
     return [*found, Series(c.GATEWAY_TTFT.count, labels, grown(10))]
 
 
-@pytest.mark.parametrize("failures", [("5xx", "left"), ("500", "429"), ("broken", "4xx"), ("", "400")])
+@pytest.mark.parametrize(
+    "failures", [("5xx", "client_closed"), ("500", "429"), ("stream_interrupted", "4xx"), ("", "400")]
+)
 def test_tenants_are_told_apart_as_the_gateway_saw_them(tmp_path: Path, failures: tuple[str, str]) -> None:
     ours, clients = (
         failures  # Plimsoll's gateway says classes, LiteLLM the very status, or nothing where there was none
@@ -268,10 +272,10 @@ def test_what_cannot_be_compared_is_refused_with_what_is_there(
 
 
 def test_availability_is_not_parted_by_adapter_and_a_dead_source_is_said(client: TestClient) -> None:
-    refused = client.get("/api/v1/slos/up/compare", params={**ASKED, "label": "adapter"})
-    assert (refused.status_code, "availability is not counted by adapter" in refused.json()["detail"]) == (422, True)
+    rejected = client.get("/api/v1/slos/up/compare", params={**ASKED, "label": "adapter"})
+    assert (rejected.status_code, "availability isn't counted by adapter" in rejected.json()["detail"]) == (422, True)
     goodput = client.get("/api/v1/slos/whole/compare", params={**ASKED, "label": "tenant"})
-    assert (goodput.status_code, "a gateway does not judge goodput" in goodput.json()["detail"]) == (422, True)
+    assert (goodput.status_code, "gateways don't evaluate goodput" in goodput.json()["detail"]) == (422, True)
     service = Service(SPEC, Recorded([], down=True), Ledger(open_database("sqlite://")), clock=lambda: END)
     answer = TestClient(create_app(service)).get("/api/v1/slos/fast/compare", params=ASKED)
     assert (answer.status_code, answer.json()["detail"]) == (503, "recorded: down")

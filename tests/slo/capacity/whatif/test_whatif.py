@@ -1,4 +1,4 @@
-"""What-if: the answer holds in the simulation on both sides of its bound, moves the right way, and is printed or refused."""
+"""What-if: the answer holds in the simulation on both sides of its bound, moves the right way, and is printed or rejected."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from plimsoll.compose.cli import main
 from plimsoll.compose.inputs import DEFAULT_OBJECTIVES
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.simulator.replay import replay
 from plimsoll.slo.capacity.simulator.request import Limits
@@ -27,7 +27,7 @@ from world import World
 
 pytestmark = pytest.mark.slow
 
-QUESTION = Question("70b-fp8-h100-tp4", (Kind(500, 200),), Promise(0.6, 0.04, 0.95), 40.0)
+QUESTION = Question("70b-fp8-h100-tp4", (Kind(500, 200),), LatencyTarget(0.6, 0.04, 0.95), 40.0)
 
 
 ask = cache(whatif)  # a second or two each; several tests ask the same
@@ -77,7 +77,7 @@ def test_an_api_is_dearer_from_the_month_on_whose_tokens_pay_for_the_nodes() -> 
 def test_a_better_gpu_carries_more_and_longer_requests_less() -> None:
     assert answer(replica="70b-fp8-h200-tp4").carries[0] > answer().carries[1]
     assert answer(mix=(Kind(2000, 200),)).carries[1] < answer().carries[0]
-    assert answer(promise=Promise(0.3, 0.03, 0.95)).carries[1] < answer().carries[0]
+    assert answer(promise=LatencyTarget(0.3, 0.03, 0.95)).carries[1] < answer().carries[0]
     assert answer(max_num_seqs=16).carries[1] < answer().carries[0]
 
 
@@ -86,7 +86,7 @@ def test_a_kv_cache_of_half_the_bytes_holds_twice_the_requests() -> None:
 
 
 def test_a_promise_that_no_request_keeps_and_one_that_does_not_fit_have_no_answer() -> None:
-    assert whatif(replace(QUESTION, promise=Promise(0.001, 0.04, 0.95))) is None
+    assert whatif(replace(QUESTION, promise=LatencyTarget(0.001, 0.04, 0.95))) is None
     assert whatif(replace(QUESTION, mix=(Kind(10_000_000, 200),))) is None
 
 
@@ -165,6 +165,6 @@ def test_the_api_answers_by_the_pools_own_objectives_and_price(client: TestClien
     ],
 )
 def test_the_api_refuses_what_it_cannot_answer(client: TestClient, path: str, status: int, says: str) -> None:
-    refused = client.get(f"/api/v1/pools/{path}")
-    assert refused.status_code == status
-    assert says in refused.text
+    rejected = client.get(f"/api/v1/pools/{path}")
+    assert rejected.status_code == status
+    assert says in rejected.text

@@ -13,16 +13,16 @@ from calibration_world import POOL, SPEC, Held
 from fits import FIT
 from plimsoll.compose.cli import main
 from plimsoll.compose.inputs import DEFAULT_OBJECTIVES
-from plimsoll.slo.capacity.calibration.measured_replica import OwnReplica, own, told
+from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, own, told
 from plimsoll.slo.capacity.model.prices import packaged
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator.step_time import load as load_steps
 from plimsoll.slo.capacity.whatif.evaluate import Question, arithmetic, whatif
 from plimsoll.slo.capacity.whatif.hardware_scaling import Hardware
 from plimsoll.slo.capacity.whatif.measured_scaling import Bits, bits_of, hardware_of, room, timing
 from plimsoll.slo.capacity.whatif.request import Asked
 from plimsoll.slo.capacity.whatif.request_mix import Kind
-from plimsoll.slo.ledger.documents import Look, keep_look
+from plimsoll.slo.ledger.documents import CalibrationAttempt, save_attempt
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
@@ -43,10 +43,10 @@ MINE = own(
     ),
 )
 PER_TOKEN = 327_680  # bytes: 2 x 80 layers x 8 heads x 128 x 2
-QUESTION = Question("measured", (Kind(500, 200),), Promise(0.6, 0.04, 0.95), 40.0, kv_value_bytes=None, own=MINE)
+QUESTION = Question("measured", (Kind(500, 200),), LatencyTarget(0.6, 0.04, 0.95), 40.0, kv_value_bytes=None, own=MINE)
 
 
-def fitted(**changed: object) -> OwnReplica:
+def fitted(**changed: object) -> MeasuredReplica:
     return replace(MINE, calibration=replace(MINE.calibration, **changed))  # type: ignore[arg-type]
 
 
@@ -138,10 +138,10 @@ def test_api_page_and_command_ask_the_pools_own_replica_once_it_is_known(
 ) -> None:
     client = TestClient(create_app(Service(SPEC, Held(), ledger, lambda: FIT.until)))
     path = f"/api/v1/pools/{POOL.name}/whatif"
-    refused = client.get(path, params={"replica": "measured"})
-    assert (refused.status_code, "its calibration says why" in refused.text) == (422, True)
+    rejected = client.get(path, params={"replica": "measured"})
+    assert (rejected.status_code, "its calibration says why" in rejected.text) == (422, True)
     assert client.get(path, params={"rate": 5}).json()["replica"] == "70b-fp8-h100-tp4"
-    keep_look(ledger.engine, Look(POOL.name, FIT.until, None, msgspec.json.encode(MINE).decode()))
+    save_attempt(ledger.engine, CalibrationAttempt(POOL.name, FIT.until, None, msgspec.json.encode(MINE).decode()))
 
     mine = client.get(path, params={"rate": 40}).json()
     assert (mine["replica"], mine["answer"]["measured"]) == ("measured", True)

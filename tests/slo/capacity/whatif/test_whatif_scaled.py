@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from plimsoll.compose.cli import main
 from plimsoll.compose.inputs import DEFAULT_OBJECTIVES
 from plimsoll.slo.calendar import WEEK
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.simulator.replay import replay
 from plimsoll.slo.capacity.simulator.request import Limits
@@ -25,7 +25,7 @@ from plimsoll.slo.spec.objectives import load
 from plimsoll.slo.usage.slots import PoolSlot
 from world import World
 
-QUESTION = Question("70b-fp8-h100-tp4", (Kind(500, 200),), Promise(0.6, 0.04, 0.95), 40.0)
+QUESTION = Question("70b-fp8-h100-tp4", (Kind(500, 200),), LatencyTarget(0.6, 0.04, 0.95), 40.0)
 NOW = 1_700_000_400.0
 # AIConfigurator 0.12, 70B, 1024 prompt and 256 output tokens: milliseconds a token at one request in flight (research/serving.md,
 # section 5). The band was made with their ratios in sight: a check of consistency, and no proof.
@@ -128,8 +128,8 @@ def slot(back: float, arrivals: int | None, covered: float = 300.0) -> PoolSlot:
         covered,
         arrivals=arrivals,
         finished=arrivals,
-        prompt_tokens=None if arrivals is None else 800 * arrivals,
-        generation_tokens=None if arrivals is None else 100 * arrivals,
+        input_tokens=None if arrivals is None else 800 * arrivals,
+        output_tokens=None if arrivals is None else 100 * arrivals,
     )
 
 
@@ -141,7 +141,7 @@ def ledger(tmp_path: Path, open_ledger: Callable[[str], Ledger]) -> Ledger:
 def test_what_is_not_asked_is_the_pools_own_of_the_last_week(ledger: Ledger) -> None:
     assert requests_of(ledger, "chat-70b", NOW) == {}
     rows = [slot(3600, 300), slot(1800, 1500), slot(900, 6000, covered=100.0), slot(WEEK + 3600, 9000), slot(600, None)]
-    ledger.book({}, int(NOW), {"chat-70b": rows})
+    ledger.record({}, int(NOW), {"chat-70b": rows})
     assert requests_of(ledger, "chat-70b", NOW) == {"prompt": 800.0, "output": 100.0, "rate": 5.0}
     client = TestClient(create_app(Service(load(DEFAULT_OBJECTIVES.read_text()), World({}, {}), ledger, lambda: NOW)))
     asked = client.get("/api/v1/pools/chat-70b/whatif", params={"traffic": 3}).json()["asked"]
@@ -165,9 +165,9 @@ def test_what_is_not_asked_is_the_pools_own_of_the_last_week(ledger: Ledger) -> 
 )
 def test_the_api_says_what_cannot_be_asked(ledger: Ledger, path: str, says: str) -> None:
     client = TestClient(create_app(Service(load(DEFAULT_OBJECTIVES.read_text()), World({}, {}), ledger, lambda: NOW)))
-    refused = client.get(f"/api/v1/pools/chat-70b/whatif?{path}")
-    assert refused.status_code == 422
-    assert says in refused.json()["detail"]
+    rejected = client.get(f"/api/v1/pools/chat-70b/whatif?{path}")
+    assert rejected.status_code == 422
+    assert says in rejected.json()["detail"]
 
 
 def test_the_arithmetic_is_shown_also_where_nothing_fits(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
