@@ -76,6 +76,6 @@ setup(
     packages=[
         f"plimsoll.{path.parent.relative_to(ROOT).as_posix().replace('/', '.')}"
         for folder in FOLDERS
-        for path in shipped(sorted((ROOT / folder).rglob("__init__.py")))
+        for path in sorted((ROOT / folder).rglob("__init__.py"))
     ],
 )

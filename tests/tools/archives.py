@@ -11,15 +11,16 @@ from typing import NamedTuple
 
 from paths import ROOT
 
-SECRET = "canary-8c1d5e"
+SECRET = "canary_8c1d5e"
 # Each stands where a list of names or a pattern, but not git, would take it in.
 CANARIES = (
-    *(".env", "canary.txt", "compose/secrets/canary", "slo/canary.txt", "slo/canary.py", "slo/canary/__init__.py"),
-    *("slo/data/canary.yaml", "slo/service/static/canary.css", "slo/service/templates/canary.html"),
-    *("slo/ledger/migrations/versions/canary.py", "alerts/generated/canary.yml", "dashboards/generated/canary.json"),
-    *("README.rst", "setup.cfg", "test/test_canary.py"),
+    *(".env", f"{SECRET}.txt", f"compose/secrets/{SECRET}", f"slo/{SECRET}.txt", f"slo/{SECRET}.py"),
+    *(f"slo/{SECRET}/__init__.py", f"slo/data/{SECRET}.yaml", f"slo/service/static/{SECRET}.css"),
+    *(f"slo/service/templates/{SECRET}.html", f"slo/ledger/migrations/versions/{SECRET}.py"),
+    *(f"alerts/generated/{SECRET}.yml", f"dashboards/generated/{SECRET}.json"),
+    *("README.rst", "setup.cfg", f"test/test_{SECRET}.py"),
 )
-LEFT_BY_A_BUILD = ("build/lib/plimsoll/slo/canary.py", "plimsoll_slo.egg-info/SOURCES.txt")
+LEFT_BY_A_BUILD = (f"build/lib/plimsoll/slo/{SECRET}.py", "plimsoll_slo.egg-info/SOURCES.txt")
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
 
@@ -57,7 +58,7 @@ def make_clone(folder: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"# {SECRET}\n")
     # setuptools takes the list of an earlier build for this one's.
-    (folder / LEFT_BY_A_BUILD[1]).write_text("slo/canary.py\ncanary.txt\n")
+    (folder / LEFT_BY_A_BUILD[1]).write_text(f"slo/{SECRET}.py\n{SECRET}.txt\n")
 
 
 def build(clone: Path, out: Path) -> Built:
