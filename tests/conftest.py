@@ -1,12 +1,10 @@
 """Fixtures that several test modules share."""
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-import real_engine
 from archives import Built, build, make_clone
 from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.slots import Ledger
@@ -15,35 +13,25 @@ from postgresql import PostgreSQL
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the real engine, and give its start (and, outside `make test`, its set-up) the time that they take."""
+    """Deal the tests to workers (pytest-xdist): by group, and what is given the most time first, so that none ends long after the others."""
     for item in items:
-        if "engine_installation" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.engine)
-            item.add_marker(pytest.mark.timeout(1200))
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=_seconds, reverse=True)
 
 
-# Bounds of vLLM's histograms, among them the default objectives' limits (600 ms, 40 ms, 4 s): so its page counts them exactly.
-BUCKETS = {
-    "time_to_first_token": [0.1, 0.25, 0.5, 0.6, 0.75, 1, 2.5, 5, 10, 20, 40],
-    "inter_token_latency": [0.01, 0.025, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1],
-    "request_latency": [0.25, 0.5, 1, 2, 4, 5, 10, 20, 40],
-}
+def _group(item: pytest.Item) -> str | None:
+    """Name of the tests that one worker runs one after the other: all with a real engine, and those that share a fixture of their module."""
+    if item.get_closest_marker("engine"):
+        return "engine"
+    fixtures = item._fixtureinfo.name2fixturedefs.values() if isinstance(item, pytest.Function) else ()
+    return item.path.stem if any(one.scope == "module" for found in fixtures for one in found) else None
 
 
-@pytest.fixture(scope="session")
-def engine_installation() -> real_engine.Installation:
-    """The virtual environment of the real vLLM."""
-    try:
-        return real_engine.prepare()
-    except real_engine.Unavailable as why:
-        pytest.skip(f"no real engine: {why}")
-
-
-@pytest.fixture(scope="session")
-def engine(engine_installation: real_engine.Installation) -> Iterator[real_engine.Engine]:
-    """A real vLLM with our plugin, shared by all tests: compare counters before and after."""
-    with real_engine.start(arguments=("--custom-histogram-buckets", json.dumps(BUCKETS))) as running:
-        yield running
+def _seconds(item: pytest.Item) -> float:
+    """Seconds that a test is given, if more than others."""
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import asyncio
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -77,13 +77,20 @@ def evaluated(whole: Whole) -> dict[str, int]:
 
 
 def outcomes(whole: Whole, service: str) -> dict[str, dict[str, int]]:
-    """Good and bad per objective by a service's budgets, which must be what its slots add up to."""
-    found = {}
-    for slo in whole.api(service, "slos")["slos"]:
-        slots = whole.api(service, f"slos/{slo['id']}/slots")["slots"]
-        assert [slo["good"], slo["total"]] == [sum(s["good"] for s in slots), sum(s["total"] for s in slots)]
-        found[slo["id"]] = {"good": slo["good"], "bad": slo["total"] - slo["good"]}
-    return found
+    """Good and bad per objective by a service's budgets, which must be what its slots add up to (between two ingests)."""
+
+    def agreed() -> dict[str, dict[str, int]]:
+        budgets = {slo["id"]: good_and_bad([slo]) for slo in whole.api(service, "slos")["slos"]}
+        sums = {name: good_and_bad(whole.api(service, f"slos/{name}/slots")["slots"]) for name in budgets}
+        return budgets if budgets == sums else {}
+
+    return wait_for(agreed, f"budgets of {service} to be the sums of its slots")
+
+
+def good_and_bad(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Sums of good and bad requests."""
+    good = sum(one["good"] for one in counts)
+    return {"good": good, "bad": sum(one["total"] for one in counts) - good}
 
 
 def test_client_engine_plugin_exporter_prometheus_ledger_and_api_agree_exactly(whole: Whole) -> None:

@@ -5,6 +5,7 @@ Each is a context manager: it starts the binary with its data in a temporary fol
 """
 
 import contextlib
+import os
 import random
 import shutil
 import socket
@@ -64,7 +65,10 @@ def tool(binary: str, *arguments: str | Path) -> subprocess.CompletedProcess[str
     return subprocess.run([require(binary), *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
-_ports = iter(random.sample(range(20_000, 32_000), 12_000))
+# Each worker of a parallel run has ports of its own, and gives out every second one, for a test that needs two neighbors.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_OWN = range(20_000 + 2 * _WORKER, 32_000, 2 * int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+_ports = iter(random.sample(_OWN, len(_OWN)))
 
 
 def free_port() -> int:

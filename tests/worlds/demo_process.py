@@ -1,6 +1,5 @@
 """The demo fleet as a process on two free ports, with requests to its replicas."""
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +8,14 @@ import httpx
 
 from demo_page import MODEL, value
 from plimsoll.exporters.engines.parser import parse
-from stack import wait_for
+from stack import free_port, wait_for
 
 
 class Demo:
     """A running demo fleet of two replicas."""
 
     def __init__(self, log: Path) -> None:
-        self.port = _two_ports()
+        self.port = free_port()  # and the next one
         self._log = log
         with log.open("w") as file:
             self.process = subprocess.Popen(_command(self.port, 2), stdout=file, stderr=subprocess.STDOUT)
@@ -43,19 +42,6 @@ class Demo:
 
     def answered(self, path: str, status: str, replica: int = 0) -> float:
         return value(parse(self.get("/metrics", replica).text), "http_requests_total", handler=path, status=status)
-
-
-def _two_ports() -> int:
-    """The first of two neighboring free ports."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
 
 
 def _command(port: int, replicas: int) -> list[str]:

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import httpx
@@ -15,13 +16,31 @@ from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.exporters.engines.vllm import VLLM
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric, bucket_bound
-from real_engine import Engine
+from real_engine import Engine, Unavailable, start
 from stack import wait_for
 
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]
+
+# Bounds of vLLM's histograms, among them the default objectives' limits (600 ms, 40 ms, 4 s): so its page counts them exactly.
+BUCKETS = {
+    "time_to_first_token": [0.1, 0.25, 0.5, 0.6, 0.75, 1, 2.5, 5, 10, 20, 40],
+    "inter_token_latency": [0.01, 0.025, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1],
+    "request_latency": [0.25, 0.5, 1, 2, 4, 5, 10, 20, 40],
+}
 LIMITS = {"chat-ttft": 0.6, "chat-tpot": 0.04, "chat-e2e": 4.0}
 # A client's clock starts before the engine's and stops after it: what is in time for the client is in time for the engine.
 # The other way round, so much is spent on the way at most.
 ON_THE_WAY = 1.5
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """A real vLLM with our plugin, shared by the tests: compare counters before and after."""
+    try:
+        with start(arguments=("--custom-histogram-buckets", json.dumps(BUCKETS))) as running:
+            yield running
+    except Unavailable as why:
+        pytest.skip(f"no real engine: {why}")
 
 
 @dataclass(frozen=True, slots=True)

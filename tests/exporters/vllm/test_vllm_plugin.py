@@ -12,6 +12,8 @@ import pytest
 from paths import PACKAGES, ROOT
 from real_engine import MODEL, Installation, Unavailable, prepare, versions
 
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]
+
 # Runs in the engine's Python: plays each scenario's steps of one request each, then prints counters and log lines.
 SCRIPT = """
 import json, logging, os, sys, time
