@@ -57,7 +57,7 @@ def test_a_review_is_written_as_json_that_keeps_the_published_schema(service: st
     file = tmp_path / "review.json"
     assert review("--week", "2023-W46", "--service", service, "--out", str(file)) == ""
     found = json.loads(file.read_text())
-    assert (found["week"], found["objectives"][0]["good"], found["pools"][0]["week"]["arrivals"]) == (
+    assert (found["week"], found["slos"][0]["good"], found["pools"][0]["week"]["arrivals"]) == (
         "2023-W46",
         900,
         300,

@@ -52,7 +52,7 @@ def test_exact_slots_add_the_same_to_both_ends(database: str, open_ledger: Opene
         90,
         slo["budget_remaining_upper_bound"],
     )
-    last, second = history["history"][-1], history["history"][1]
+    last, second = history["points"][-1], history["points"][1]
     assert (last["budget_remaining"], last["budget_remaining_upper_bound"]) == (
         slo["budget_remaining"],
         slo["budget_remaining_upper_bound"],
@@ -110,7 +110,7 @@ def test_a_correction_is_exact_and_the_audit_keeps_what_was_unclear(database: st
     }
     made = client.post("/api/v1/slos/fast/corrections", json=body).json()
     assert (made["good"], made["indeterminate"], made["source"]) == (91, 0, "corrected")
-    (row,) = client.get("/api/v1/audit").json()["audit"]
+    (row,) = client.get("/api/v1/audit").json()["events"]
     assert '"indeterminate": 15' in row["before"]
     slo = client.get("/api/v1/slos/fast").json()
     assert (slo["good"], slo["indeterminate"]) == (5 * 80 + 91, 5 * 15)
@@ -192,7 +192,7 @@ def test_the_pages_show_both_ends_and_say_why_and_how_to_close_them(database: st
     assert "100.0% to 400.0%" in review
     assert "30 to 120 of 600" in review
     assert "? unknown" in review
-    (kept,) = client.get("/api/v1/reviews/2023-W46").json()["objectives"]
+    (kept,) = client.get("/api/v1/reviews/2023-W46").json()["slos"]
     assert (kept["met"], kept["indeterminate"], kept["good_ratio"], kept["good_ratio_upper_bound"]) == (
         None,
         90,

@@ -36,7 +36,8 @@ def test_a_reading_token_reads_and_a_writing_token_writes_too(service: Service) 
     assert reader.get("/api/v1/slos").status_code == writer.get("/api/v1/slos").status_code == 200
     rejected = reader.post("/api/v1/exclusions", json=INCIDENT)
     assert (rejected.status_code, rejected.headers["content-type"]) == (403, "application/problem+json")
-    assert rejected.json()["detail"] == "the token 'caller' may only read; this needs one with scope write"
+    assert rejected.json()["code"] == "insufficient_scope"
+    assert "caller" in rejected.json()["detail"]
     assert writer.post("/api/v1/exclusions", json=INCIDENT).status_code == 201
 
 
@@ -48,7 +49,7 @@ def test_only_hashes_of_tokens_are_kept() -> None:
     assert holder([again], f"Bearer {made}") == kept
     for wrong in ("", "Bearer ", f"Bearer {kept.digest}", made, f"Basic {made}", f"Bearer {made} "):
         assert holder([again], wrong) is None, wrong
-    with pytest.raises(ValueError, match=r"line 2: write NAME read\|write SHA256"):
+    with pytest.raises(ValueError, match="line 2"):
         read_tokens(f"{kept}\ngrafana admin {kept.digest}")
     with pytest.raises(ValueError, match="line 1"):
         new_token("Two Words", "read")
@@ -80,7 +81,7 @@ def test_every_answer_carries_the_security_headers_and_no_other_origin_is_let_in
         assert (answer.headers["x-content-type-options"], answer.headers["x-frame-options"]) == ("nosniff", "DENY")
         assert not [name for name in answer.headers if name.startswith("access-control-")]
     foreign = client.post("/api/v1/exclusions", json=INCIDENT, headers={"Origin": "https://evil.example"})
-    assert (foreign.status_code, foreign.json()["detail"]) == (403, "a page of another origin may not write here")
+    assert (foreign.status_code, foreign.json()["code"]) == (403, "cross_origin")
     own = client.post("/api/v1/exclusions", json=INCIDENT, headers={"Origin": "http://testserver"})
     assert own.status_code == 201
     plain = client.post("/api/v1/exclusions", content="{}", headers={"Content-Type": "text/plain"})
@@ -118,7 +119,7 @@ def test_the_past_is_told_as_it_was_and_the_future_not_at_all(service: Service) 
     listed = client.get("/api/v1/slos", params={"at": "2023-11-14T22:50:00Z"}).json()
     assert (listed["slos"], listed["at"]) == ([then], "2023-11-14T22:50:00Z")
     history = client.get("/api/v1/slos/fast/budget", params={"at": "2023-11-14T22:50:00Z"}).json()
-    assert (history["bad"], history["history"][-1]["at"]) == (0, "2023-11-14T22:50:00Z")
+    assert (history["bad"], history["points"][-1]["at"]) == (0, "2023-11-14T22:50:00Z")
     for wrong in ("2100-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "1969-12-31T00:00:00Z"):
         assert client.get("/api/v1/slos", params={"at": wrong}).status_code == 422
 
@@ -174,7 +175,7 @@ def test_a_full_disk_refuses_what_is_new_and_serves_what_is_known(tmp_path: obje
     assert client.get("/api/v1/slos/fast").status_code == 200
     kept = client.get("/api/v1/exclusions").json()["exclusions"]
     assert len(kept) == sum(answer.status_code == 201 for answer in answers)
-    assert len(client.get("/api/v1/audit").json()["audit"]) == len(kept)
+    assert len(client.get("/api/v1/audit").json()["events"]) == len(kept)
 
 
 def test_a_clock_that_jumps_ahead_and_back_loses_nothing(database: str, open_ledger: Opener) -> None:
@@ -184,9 +185,9 @@ def test_a_clock_that_jumps_ahead_and_back_loses_nothing(database: str, open_led
     now[0] = T0 + 900 + 30 * 86400  # for half an hour it is a month ahead
     service.ingest()
     now[0] = T0 + 2700
-    assert "clock: it went back" in str(service.not_ready())
+    assert "clock went back" in str(service.not_ready_reasons())
     service.ingest()
-    assert service.not_ready() == []
+    assert service.not_ready_reasons() == []
     now[0] = NOW
     service.ingest()
     (found,) = service.evaluated().budgets.values()
