@@ -138,8 +138,8 @@ def test_the_forecast_says_in_which_week_the_objective_breaks_and_is_in_the_revi
     assert told["growth_per_week"] == pytest.approx(0.15, abs=0.02)
     assert told["backtest"]["error"] < 0.1
     page = app.get("/reviews/2023-W46").text
-    assert "<dd>in 2023-W50</dd>" in page
-    assert "What pool will be asked" in page
+    assert "<dd>Likely in 2023-W50</dd>" in page
+    assert "Demand forecast (tokens/s)" in page
     live = app.get("/api/v1/pools/pool/forecast").json()
     assert live["weeks"][0]["nodes"] is None, "this service has not measured a capacity yet"
     assert [week["peak"] for week in live["weeks"]] == [week["peak"] for week in told["weeks"]]

@@ -100,12 +100,12 @@ def test_what_the_budget_was_spent_on_adds_up_to_the_bad_requests(client: TestCl
     full = [replace(row, waiting_max=9.0, waiting_mean=5.0) if row.slot == first else row for row in watched]
     ledger.book({}, int(START + 2 * WEEK), {"pool": full})
     (fast,) = client.get("/api/v1/reviews/2023-W47").json()["slos"]
-    assert list(fast["bad_by_cause"].items()) == [("queue", 50), ("other", 10)]
+    assert list(fast["bad_by_cause"].items()) == [("queueing", 50), ("other", 10)]
     page = client.get("/reviews/2023-W47").text
-    assert "50: requests queued" in page
-    assert "10: load was normal" in page
+    assert "Queueing: 50" in page
+    assert "Normal load: 10" in page
     rows = {row["measure"]: row for row in csv.DictReader(io.StringIO(client.get("/api/v1/reviews/2023-W47/csv").text))}
-    assert (rows["spent_on/queue"]["value"], rows["spent_on/queue"]["unit"]) == ("50", "requests")
+    assert (rows["bad_by_cause/queueing"]["value"], rows["bad_by_cause/queueing"]["unit"]) == ("50", "requests")
     assert client.get("/api/v1/reviews/2023-W46").json()["slos"][0]["bad_by_cause"] == {}
 
 
@@ -125,10 +125,10 @@ def test_csv_has_the_same_numbers(client: TestClient) -> None:
 def test_the_page_tells_the_same_and_the_last_whole_week_is_the_default(client: TestClient) -> None:
     page = client.get("/reviews")
     assert str(page.url).endswith("/reviews/2023-W47")
-    assert "60 of 1,000" in page.text
-    assert "✕ no" in page.text
+    assert "60 / 1,000" in page.text
+    assert "✕ No" in page.text
     assert 'href="/reviews/2023-W46"' in page.text
-    assert "Not final" in client.get("/reviews/2023-W48").text
+    assert "In progress." in client.get("/reviews/2023-W48").text
 
 
 @pytest.mark.parametrize("week", ["2023-W54", "2023-W00", "2023-47", "2023-W4x", "0000-W01", "2024-W01"])

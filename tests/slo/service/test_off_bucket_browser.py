@@ -51,6 +51,6 @@ def test_both_ends_are_drawn_told_apart_in_the_legend_and_explained(browser: Bro
     legends = page.locator(".u-legend").all_inner_texts()
     assert "lower bound" in legends[0] and "upper bound" in legends[0]
     assert "Bad (incl. indeterminate)" in legends[1] and "Bad (confirmed)" in legends[1]
-        expect(page.locator(".causes tr", has_text="Indeterminate")).to_contain_text("? Unknown")
+    expect(page.locator(".causes tr", has_text="Indeterminate")).to_contain_text("? Unknown")
     assert watched.wrong == []
     page.close()

@@ -148,13 +148,13 @@ def test_an_attack_is_a_clear_refusal_and_does_nothing(service: Service, attack:
     answers += [client.get(f"/api/v1/slos/{quoted}/{part}") for part in ("budget", "slots")]
     answers += [client.get("/api/v1/slos", params={name: attack}) for name in ("at", "after", "limit")]
     answers += [client.get("/api/v1/audit", params={"before": attack}), client.get(f"/static/{quoted}")]
-    for field in ("from", "to", "objective", "pool"):
+    for field in ("from", "to", "slo_id", "pool"):
         answers.append(client.post("/api/v1/exclusions", json=INCIDENT | {field: attack}))
     answers.append(client.post("/api/v1/slos/fast/corrections", json={"start": attack, "good": attack}))
     for answer in answers:
         assert answer.status_code in (400, 404, 405, 422), (answer.url, answer.status_code, answer.text)
         assert answer.headers["content-type"] == "application/problem+json"
-    client.post("/api/v1/exclusions", json=INCIDENT | {"who": attack[:100], "why": attack[:200]})
+    client.post("/api/v1/exclusions", json=INCIDENT | {"created_by": attack[:100], "reason": attack[:200]})
     assert client.get("/api/v1/slos").json()["slos"][0]["id"] == before["slos"][0]["id"]
     assert "<script>alert" not in client.get("/").text
     assert len(service.ledger.slots("fast", 0, 1e12)) == 13
@@ -168,10 +168,11 @@ def test_a_full_disk_refuses_what_is_new_and_serves_what_is_known(tmp_path: obje
     event.listen(
         service.ledger.engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1")
     )
-    long = INCIDENT | {"why": "x" * 200}
+    long = INCIDENT | {"reason": "x" * 200}
     answers = [client.post("/api/v1/exclusions", json=long) for _ in range(60)]
     assert answers[-1].status_code == 503
-    assert answers[-1].json()["detail"] == "the ledger's database refuses: database or disk is full"
+    assert answers[-1].json()["code"] == "ledger_unavailable"
+    assert "database or disk is full" in answers[-1].json()["detail"]
     assert client.get("/api/v1/slos/fast").status_code == 200
     kept = client.get("/api/v1/exclusions").json()["exclusions"]
     assert len(kept) == sum(answer.status_code == 201 for answer in answers)

@@ -199,7 +199,7 @@ def test_adapters_and_deployments_part_the_requests_themselves(recorded: list[Se
     ledger = Ledger(open_database(f"sqlite:///{tmp_path}/ledger.db"))
     client = TestClient(create_app(Service(SPEC, Recorded([*recorded, *more]), ledger, clock=lambda: END)))
     found = client.get(
-        "/api/v1/slos/fast/compare", params={**ASKED, "label": "adapter", "a": "none", "b": "law"}
+        "/api/v1/slos/fast/compare", params={**ASKED, "label": "adapter", "baseline": "none", "candidate": "law"}
     ).json()
     assert (found["baseline"]["good"], found["baseline"]["total"]) == (4800, 4800)
     assert (found["candidate"]["good"], found["candidate"]["total"], found["candidate"]["replicas"]) == (4320, 4800, None)
