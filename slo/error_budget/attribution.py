@@ -70,7 +70,11 @@ class Attribution:
         unknown, ratio = self._sum(UNKNOWN) / self.bad, self.preventable_by_scaling_ratio
         if ratio is None or unknown > 0.5:
             why = f"Inconclusive: the cause of {unknown:.0%} of bad requests is unknown."
-            return f"{why} {self._sum(INDETERMINATE) / self.bad:.0%} are indeterminate." if self._sum(INDETERMINATE) else why
+            return (
+                f"{why} {self._sum(INDETERMINATE) / self.bad:.0%} are indeterminate."
+                if self._sum(INDETERMINATE)
+                else why
+            )
         helped = "likely have helped" if ratio > 0.5 else "have helped little" if ratio else "not have helped"
         known = "bad requests with a known cause" if unknown else "bad requests"
         return f"Adding nodes would {helped}: {ratio:.0%} of {known} occurred with queueing, a saturated KV cache, preemption, or a lost replica."

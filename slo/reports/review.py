@@ -18,7 +18,7 @@ from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.attribution import attributed
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.review_changes import weekly_changes
-from plimsoll.slo.reports.review_models import WeeklyChange, SloReview, Review, Week, met
+from plimsoll.slo.reports.review_models import Review, SloReview, Week, WeeklyChange, met
 from plimsoll.slo.reports.review_pool import Forecaster, PoolReview, review_pool
 from plimsoll.slo.spec.objectives import Objective
 from plimsoll.slo.usage.slots import PoolSlot
@@ -101,7 +101,9 @@ def _objective(
     return out, counted.simulated
 
 
-def _bad_by_cause(records: Records, objective: Objective, span: tuple[int, int], rows: list[PoolSlot]) -> dict[Cause, int]:
+def _bad_by_cause(
+    records: Records, objective: Objective, span: tuple[int, int], rows: list[PoolSlot]
+) -> dict[Cause, int]:
     """Return bad requests by cause, the largest first."""
     shares = attributed(records, objective, *span, rows).causes
     return {share.cause: share.bad for share in sorted(shares, key=lambda share: -share.bad)}

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.ledger.manual_changes import Redefined
-from plimsoll.slo.reports.review_models import WeeklyChange, SloReview, met
+from plimsoll.slo.reports.review_models import SloReview, WeeklyChange, met
 from plimsoll.slo.reports.review_pool import PoolReview
 
 MIN_RELATIVE_CHANGE = 0.1  # of a saturation throughput: measurements of the same replica differ by some percent
@@ -25,7 +25,11 @@ def weekly_changes(
         *(item for pool in pools for item in _of_pool(pool)),
         *(
             WeeklyChange(
-                kind="definition", subject=item.objective, previous=item.before, current=item.after, at=rfc3339(item.slot)
+                kind="definition",
+                subject=item.objective,
+                previous=item.before,
+                current=item.after,
+                at=rfc3339(item.slot),
             )
             for item in definitions
         ),

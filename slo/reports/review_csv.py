@@ -28,7 +28,11 @@ POOL = {
     **{"capacity_tokens_per_second": RATE, "headroom": RATIO, "peak_headroom": RATIO},
     **{"utilization": RATIO, "usd_per_million_tokens_at_full_utilization": "USD"},
 }
-SINCE = {"survives_node_loss": YES, "recommended_nodes": "nodes", "saturation_tokens_per_second_per_replica": RATE}  # fields that have one `_previous`
+SINCE = {
+    "survives_node_loss": YES,
+    "recommended_nodes": "nodes",
+    "saturation_tokens_per_second_per_replica": RATE,
+}  # fields that have one `_previous`
 FORECAST = {"breaks_in": "ISO week", "may_break_in": "ISO week"}
 
 
@@ -56,7 +60,8 @@ def _rows(review: Review) -> Iterator[Row]:
         yield from _both(common, WEEK, item, item.previous)
         yield from _one(common, OBJECTIVE, item)
         yield from (
-            Row(*common, f"bad_by_cause/{cause}", bad, None, REQUESTS) for cause, bad in (item.bad_by_cause or {}).items()
+            Row(*common, f"bad_by_cause/{cause}", bad, None, REQUESTS)
+            for cause, bad in (item.bad_by_cause or {}).items()
         )
     for pool in review.pools:
         common = (review.week, "pool", pool.name)
@@ -64,7 +69,10 @@ def _rows(review: Review) -> Iterator[Row]:
         yield from _one(common, POOL, pool)
         for measure, unit in SINCE.items():
             yield Row(*common, measure, getattr(pool, measure), getattr(pool, f"{measure}_previous"), unit)
-        yield from (Row(*common, f"api_comparison/{name}/usd", api.usd, None, "USD") for name, api in pool.api_comparison.items())
+        yield from (
+            Row(*common, f"api_comparison/{name}/usd", api.usd, None, "USD")
+            for name, api in pool.api_comparison.items()
+        )
         yield from _one(common, FORECAST, pool.forecast)
 
 

@@ -102,7 +102,9 @@ class PoolReview(BaseModel):
     usd_per_million_tokens_at_full_utilization: float | None = Field(
         None, description="USD per 1M tokens if the pool's nodes were always saturated. `null` without a price."
     )
-    api_comparison: dict[str, ApiCost] = Field({}, description="Cost of the same tokens at each API with a known price.")
+    api_comparison: dict[str, ApiCost] = Field(
+        {}, description="Cost of the same tokens at each API with a known price."
+    )
     forecast: PoolForecast
     action_counts: dict[Literal["scale_out", "scale_in", "hold", "insufficient_data"], int]
     last_recommended_at: str | None = Field(

@@ -65,7 +65,9 @@ class Evaluation:
         same = all(
             one == (budget.status == "exhausted") for one, budget in zip(exhausted, budgets.values(), strict=True)
         )
-        return self.projected_at < at < self.projected_at + EXHAUSTION_SECONDS and same and self.exclusions == exclusions
+        return (
+            self.projected_at < at < self.projected_at + EXHAUSTION_SECONDS and same and self.exclusions == exclusions
+        )
 
 
 class Service:
@@ -175,7 +177,9 @@ class Service:
         """Return the last evaluation; or that of a moment (of all SLOs or `only` one) from the current ledger."""
         if at is None:
             return self._evaluation or self.evaluate()
-        return self._evaluate_at(at, [objective for objective in self.spec.objectives if only in (None, objective.id)], None)
+        return self._evaluate_at(
+            at, [objective for objective in self.spec.objectives if only in (None, objective.id)], None
+        )
 
     def _evaluate_at(self, at: float, objectives: Sequence[Objective], last: Evaluation | None) -> Evaluation:
         """Evaluate at a moment. Projections of exhaustion are taken from the last evaluation while they hold."""
@@ -198,7 +202,9 @@ class Service:
             reasons.append("No data ingested since startup. Check that the source is reachable.")
         elif self.ingested_at - self.clock() > READY_LAG:
             back = self.ingested_at - self.clock()
-            reasons.append(f"The clock went back by at least {back:.0f} s since the last ingest. Check the system time.")
+            reasons.append(
+                f"The clock went back by at least {back:.0f} s since the last ingest. Check the system time."
+            )
         elif self.clock() - self.ingested_at > READY_LAG:
             reasons.append(f"Last ingest was {self.clock() - self.ingested_at:.0f} s ago.")
         return reasons

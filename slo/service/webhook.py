@@ -25,13 +25,17 @@ class Webhook:
 
     def deliver(self, recommendations: Iterable[Recommendation]) -> None:
         """Send what changed since the last delivery; a failure is logged once and retried at the next call."""
-        changed = [item for item in recommendations if self._delivered.get(item.pool) != (item.action, item.recommended_nodes)]
+        changed = [
+            item for item in recommendations if self._delivered.get(item.pool) != (item.action, item.recommended_nodes)
+        ]
         if not changed:
             return
         try:
             self._post(changed)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            why = f"it returned {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else str(error)
+            why = (
+                f"it returned {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else str(error)
+            )
             if why != self._last_error:
                 # The host only: the URL may contain a secret.
                 log.error("webhook to %s failed: %s", httpx.URL(self.url).host, why)

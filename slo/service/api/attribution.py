@@ -28,9 +28,7 @@ class SloAttribution(Row):
 def add(api: APIRouter, service: Service) -> None:
     """Add the route."""
 
-    @api.get(
-        "/slos/{slo_id}/attribution", responses=READING, tags=["SLOs"], summary="Attribute bad requests to causes"
-    )
+    @api.get("/slos/{slo_id}/attribution", responses=READING, tags=["SLOs"], summary="Attribute bad requests to causes")
     def get_attribution(slo_id: SloId, since: Since = None, until: Until = None) -> SloAttribution:
         """Default range: the SLO window so far."""
         chosen = require_slo(service, slo_id)

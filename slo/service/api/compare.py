@@ -19,7 +19,9 @@ from plimsoll.slo.spec.objectives import Objective
 Baseline = Annotated[
     str, Query(min_length=1, max_length=200, description="Label value to compare with.", examples=["0.31.0"])
 ]
-Candidate = Annotated[str, Query(min_length=1, max_length=200, description="Label value to judge.", examples=["0.32.0"])]
+Candidate = Annotated[
+    str, Query(min_length=1, max_length=200, description="Label value to judge.", examples=["0.32.0"])
+]
 Label = Annotated[
     str,
     Query(
@@ -188,5 +190,11 @@ def _bad(side: Side) -> str:
 
 def _summary(a: Side, b: Side, found: Difference) -> str:
     interval = f"Difference: {100 * found.low:.2f} to {100 * found.high:.2f} percentage points (95% interval, p = {found.p_value:.2g})."
-    word = "not significantly different from" if not found.significant else "worse than" if found.difference > 0 else "better than"
+    word = (
+        "not significantly different from"
+        if not found.significant
+        else "worse than"
+        if found.difference > 0
+        else "better than"
+    )
     return f"{b.value} is {word} {a.value}. {_bad(b)}, {_bad(a)}. {interval}"

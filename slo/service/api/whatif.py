@@ -112,7 +112,9 @@ def answered(service: Service, name: str, asked: AskedOf) -> WhatIf:
     pool = require_pool(service, name)
     promise = demand_plan.promise(service.spec, pool)
     if promise is None:
-        raise ApiError(422, "no_latency_slo", f"Pool {name} has no SLO on time to first token or time per output token.")
+        raise ApiError(
+            422, "no_latency_slo", f"Pool {name} has no SLO on time to first token or time per output token."
+        )
     written, measured = Asked(**asked.model_dump()), requests_of(service.ledger, name, service.clock())
     try:
         question = written.question(

@@ -33,9 +33,7 @@ def install(app: FastAPI) -> None:
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            found = get_openapi(
-                title=TITLE, version=app.version, description=DESCRIPTION, routes=app.routes, tags=TAGS
-            )
+            found = get_openapi(title=TITLE, version=app.version, description=DESCRIPTION, routes=app.routes, tags=TAGS)
             parts = found.setdefault("components", {})
             schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             parts.setdefault("schemas", {})["Problem"] = schema

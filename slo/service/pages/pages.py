@@ -35,7 +35,8 @@ def router(service: Service, runbooks: str) -> APIRouter:
             "budgets": found,
             "exhaustions": evaluated.exhaustions,
             "recommendations": recommendations,
-            "simulated": any(item.counted.simulated for item in found) or any(item.simulated for item in recommendations),
+            "simulated": any(item.counted.simulated for item in found)
+            or any(item.simulated for item in recommendations),
             "not_ready": service.not_ready_reasons(),
             "source": service.source.name,
             "at": evaluated.at,

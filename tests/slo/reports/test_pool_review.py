@@ -70,7 +70,9 @@ def test_a_week_is_added_up_from_its_slots_beside_the_week_before(ledger: Ledger
     # A full node does 4,000 tokens/s: 14.4M an hour for 4 USD; these were used to a fraction of it, and cost as much more.
     assert pool["utilization"] == pytest.approx(requests * 1000 / (4000 * 2 * 19 * 300))
     assert pool["usd_per_million_tokens_at_full_utilization"] == pytest.approx(4 / 14.4)
-    assert week["usd_per_million_tokens"] * pool["utilization"] == pytest.approx(pool["usd_per_million_tokens_at_full_utilization"])
+    assert week["usd_per_million_tokens"] * pool["utilization"] == pytest.approx(
+        pool["usd_per_million_tokens_at_full_utilization"]
+    )
     haiku = requests * (900 * 0.25 + 100 * 1.25) / 1e6  # document D's prices
     apis = pool["api_comparison"]
     assert isinstance(apis, dict)
@@ -84,7 +86,11 @@ def test_a_week_is_added_up_from_its_slots_beside_the_week_before(ledger: Ledger
     assert pool["peak_headroom"] == pytest.approx(1 - 7000 / 7200)
     assert pool["headroom"] == pytest.approx(1 - week["p95_tokens_per_second"] / 7200)
     assert pool["survives_node_loss"] is False
-    assert (last["arrivals"], last["peak_tokens_per_second"], last["nodes"]) == (1800, pytest.approx(500), pytest.approx(1))
+    assert (last["arrivals"], last["peak_tokens_per_second"], last["nodes"]) == (
+        1800,
+        pytest.approx(500),
+        pytest.approx(1),
+    )
 
 
 @pytest.mark.parametrize(("arrivals", "bears"), [(1080, True), (1081, False)])
@@ -101,7 +107,9 @@ def test_what_is_not_known_is_null_and_a_hole_is_not_idle(ledger: Ledger) -> Non
     assert isinstance(week, dict)
     assert week.pop("coverage") == 0
     assert set(week.values()) == {None}
-    assert [nobody[name] for name in ("capacity_tokens_per_second", "headroom", "survives_node_loss", "utilization")] == [None] * 4
+    assert [
+        nobody[name] for name in ("capacity_tokens_per_second", "headroom", "survives_node_loss", "utilization")
+    ] == [None] * 4
     assert [nobody[name] for name in ("peak_headroom", "usd_per_million_tokens_at_full_utilization")] == [None] * 2
     slots = [slot(START, 300), slot(START + 300, None, nodes=None), slot(START + 600, 30, covered=200.0)]
     rates = demand.tokens(slots) / 300

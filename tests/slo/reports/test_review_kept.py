@@ -9,9 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from fastapi.testclient import TestClient
 
-from paths import FIXTURES
 from plimsoll.slo.calendar import WEEK, start_of
-from plimsoll.slo.ledger.documents import Kept, keep_review
 from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.reports.review_archive import MAX_WEEKS_AT_ONCE
@@ -26,7 +24,16 @@ from review_world import slot
 from world import World, spec
 
 # Fields of a pool that are no figures of the CSV, or under another measure.
-POOL_OTHER = {"name", "week", "previous", "forecast", "action_counts", "last_recommended_at", "reasons", "api_comparison"}
+POOL_OTHER = {
+    "name",
+    "week",
+    "previous",
+    "forecast",
+    "action_counts",
+    "last_recommended_at",
+    "reasons",
+    "api_comparison",
+}
 MONDAY = start_of("2023-W47")  # the week before it, 2023-W46, is over
 HOUR = 3600.0
 

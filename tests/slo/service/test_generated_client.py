@@ -63,8 +63,7 @@ def operation(tag: str, name: str) -> Any:
 @pytest.fixture
 def api(generated: Path, service: Service) -> Iterator[SimpleNamespace]:
     """The generated client, connected to the running service, and the generated models."""
-    with served(service) as url:
-        client = importlib.import_module("slo_api_client").Client(base_url=url)
+    with served(service) as url, importlib.import_module("slo_api_client").Client(base_url=url) as client:
         yield SimpleNamespace(client=client, models=importlib.import_module("slo_api_client.models"))
 
 

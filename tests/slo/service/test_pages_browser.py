@@ -214,9 +214,7 @@ def test_what_if_is_asked_from_the_pools_page_by_keyboard_and_answered(browser: 
     page = watched.open("/pools/pool")
     page.get_by_role("link", name="What-if analysis").click()
     expect(page.locator(".card")).to_contain_text("455 input + 202 output tokens (observed, last 7 days)")
-    expect(page.locator(".card")).to_contain_text(
-        "for 0.667 requests/s (observed peak, last 7 days)"
-    )
+    expect(page.locator(".card")).to_contain_text("for 0.667 requests/s (observed peak, last 7 days)")
     page.get_by_label("Requests per second").fill("40")
     page.get_by_label("Tensor parallel size").select_option("8")
     page.keyboard.press("Enter")

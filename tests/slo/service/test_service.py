@@ -95,7 +95,11 @@ def test_a_dead_source_makes_the_service_not_ready_and_the_recommendation_blind(
     service.ingest()
     service.recommend()
     ready = client.get("/-/ready")
-    assert (ready.status_code, ready.json()["code"], "world: down" in ready.json()["detail"]) == (503, "not_ready", True)
+    assert (ready.status_code, ready.json()["code"], "world: down" in ready.json()["detail"]) == (
+        503,
+        "not_ready",
+        True,
+    )
     found = client.get("/api/v1/pools/pool/recommendation").json()
     assert (found["action"], "does not answer" in found["reasons"][0]) == ("insufficient_data", True)
     assert client.get("/api/v1/slos/fast").json()["total"] == 1000

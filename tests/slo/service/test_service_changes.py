@@ -64,9 +64,9 @@ def test_an_excluded_slot_burns_nothing_and_is_shown_until_it_is_withdrawn(clien
     assert "Remaining without exclusions: 20.0%" in client.get("/").text
 
     cancellation = f"/api/v1/exclusions/{exclusion['id']}/cancel"
-    assert client.post(cancellation, json={"actor": "bob", "reason": "was no test"}).json()[
-        "canceled_at"
-    ] == rfc3339(NOW)
+    assert client.post(cancellation, json={"actor": "bob", "reason": "was no test"}).json()["canceled_at"] == rfc3339(
+        NOW
+    )
     assert client.post(cancellation, json={"actor": "bob", "reason": "again"}).status_code == 409
     assert client.get("/api/v1/slos/fast").json() == before
     trail = client.get("/api/v1/audit").json()["events"]

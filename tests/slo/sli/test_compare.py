@@ -151,7 +151,11 @@ def test_sides_with_other_bounds_are_compared_at_one_limit(tmp_path: Path, recor
     ledger.engine.dispose()
     assert found["baseline"]["indeterminate"] == 0
     assert found["candidate"]["indeterminate"] > 0
-    assert found["candidate"]["good"] <= found["baseline"]["good"] <= found["candidate"]["good"] + found["candidate"]["indeterminate"]
+    assert (
+        found["candidate"]["good"]
+        <= found["baseline"]["good"]
+        <= found["candidate"]["good"] + found["candidate"]["indeterminate"]
+    )
     assert found["difference"] is None
 
 
@@ -202,7 +206,11 @@ def test_adapters_and_deployments_part_the_requests_themselves(recorded: list[Se
         "/api/v1/slos/fast/compare", params={**ASKED, "label": "adapter", "baseline": "none", "candidate": "law"}
     ).json()
     assert (found["baseline"]["good"], found["baseline"]["total"]) == (4800, 4800)
-    assert (found["candidate"]["good"], found["candidate"]["total"], found["candidate"]["replicas"]) == (4320, 4800, None)
+    assert (found["candidate"]["good"], found["candidate"]["total"], found["candidate"]["replicas"]) == (
+        4320,
+        4800,
+        None,
+    )
     ledger.engine.dispose()
 
 
@@ -237,7 +245,11 @@ def test_tenants_are_told_apart_as_the_gateway_saw_them(tmp_path: Path, failures
     up = client.get("/api/v1/slos/up/compare", params=asked).json()
     scrapes, later = 7200 // 15, 6000 // 15 + 1  # zeta's first scrape has a first request in it
     assert (up["baseline"]["good"], up["baseline"]["total"]) == (8 * scrapes, 9 * scrapes)
-    assert (up["candidate"]["good"], up["candidate"]["total"], up["candidate"]["replicas"]) == (10 * later, 10 * later, None)
+    assert (up["candidate"]["good"], up["candidate"]["total"], up["candidate"]["replicas"]) == (
+        10 * later,
+        10 * later,
+        None,
+    )
     fast = client.get("/api/v1/slos/fast/compare", params=asked).json()
     assert (fast["baseline"]["good"], fast["baseline"]["total"]) == (8 * scrapes, 10 * scrapes)
     assert [(p["lower"], p["upper"]) for p in fast["baseline"]["percentiles"]] == [
