@@ -42,7 +42,7 @@ def generated(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Ite
     document = folder / "openapi.json"
     document.write_text(json.dumps(TestClient(create_app(service)).get("/openapi.json").json()))
     tools = Path(sys.executable).parent  # the generator formats with ruff
-    command = [tools / "openapi-python-client", "generate", "--meta", "none"]
+    command: list[str | Path] = [tools / "openapi-python-client", "generate", "--meta", "none"]
     run = subprocess.run(
         [*command, "--fail-on-warning", "--path", document, "--output-path", folder / "slo_api_client"],
         capture_output=True,
