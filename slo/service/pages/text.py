@@ -95,7 +95,8 @@ def slo_text(objective: Objective) -> str:
         return f"{target} of requests succeed"
     several = text.startswith("goodput: ")
     for name, words in LATENCIES.items():
-        text = re.sub(rf"{name} <= (\d+)", rf"{words[several]} ≤ \1\u00a0", text)
+        text = text.replace(f"{name} <= ", f"{words[several]} ≤ ")
+    text = _spaced(text)
     if several:
         thresholds = text.removeprefix("goodput: ").replace(" and ", ", ")
         return f"{target} of requests meet all thresholds: {thresholds}"
@@ -127,7 +128,12 @@ def utc(seconds: float) -> str:
 
 def threshold(seconds: float) -> str:
     """Write a latency threshold with a space: 600 ms, 4 s."""
-    return re.sub(r"(\d)([a-z])", "\\1\u00a0\\2", duration_text(seconds))
+    return _spaced(duration_text(seconds))
+
+
+def _spaced(text: str) -> str:
+    """Write 600ms as 600 ms, with a space that doesn't break a line."""
+    return re.sub(r"(\d)([a-z])", "\\1\u00a0\\2", text)
 
 
 def code(text: str) -> Markup:
