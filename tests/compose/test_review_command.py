@@ -89,7 +89,7 @@ def test_bad_input_is_one_line(service: str, tmp_path: Path) -> None:
     def line(*arguments: str) -> str:
         return rejected(["review", *arguments], ENVIRONMENT)
 
-    assert "write a file that ends with .json or .csv" in line("--week", "2023-W46", "--out", "x.pdf")
+    assert "Use a file name that ends with .json or .csv" in line("--week", "2023-W46", "--out", "x.pdf")
     assert "--out is missing" in line("--week", "2023-W46")
     assert "returned 422: week: Invalid week: 99" in line("--week", "2023-W99", "--service-url", service, *out)
     assert "isn't reachable" in line("--week", "2023-W46", "--service-url", f"http://127.0.0.1:{free_port()}", *out)

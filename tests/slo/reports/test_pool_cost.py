@@ -55,7 +55,7 @@ def test_the_last_hours_cost_is_that_of_its_nodes_over_its_tokens(ledger: Ledger
     assert found["usd_per_million_full"] == pytest.approx(4 / 14.4)
     page = app.get("/pools/pool").text
     assert "<dt>Per 1M output tokens</dt><dd>$22.22</dd>" in page
-    assert "<dt>utilization</dt><dd>12.5%</dd>" in page
+    assert "<dt>Utilization</dt><dd>12.5%</dd>" in page
     # The packaged prices: 3.24M in at 0.25 and 0.36M out at 1.25 (document D), at 3 and 15 (document E).
     assert found["apis"]["bedrock-haiku"]["usd"] == pytest.approx(0.81 + 0.45)
     assert found["apis"]["sonnet"]["usd_per_million_tokens"] == pytest.approx((9.72 + 5.40) / 3.6)
