@@ -55,17 +55,17 @@ def review(*arguments: str) -> str:
 
 def test_a_review_is_written_as_json_that_keeps_the_published_schema(service: str, tmp_path: Path) -> None:
     file = tmp_path / "review.json"
-    assert review("--week", "2023-W46", "--service", service, "--out", str(file)) == ""
+    assert review("--week", "2023-W46", "--service-url", service, "--out", str(file)) == ""
     found = json.loads(file.read_text())
-    assert (found["week"], found["objectives"][0]["good"], found["pools"][0]["week"]["arrivals"]) == (
+    assert (found["week"], found["slos"][0]["good"], found["pools"][0]["week"]["arrivals"]) == (
         "2023-W46",
         900,
         300,
     )
     schema = json.loads(SCHEMA.read_text())
     jsonschema_rs.validator_for(schema).validate(found)
-    del found["pools"][0]["n_minus_1"]
-    with pytest.raises(jsonschema_rs.ValidationError, match="n_minus_1"):
+    del found["pools"][0]["survives_node_loss"]
+    with pytest.raises(jsonschema_rs.ValidationError, match="survives_node_loss"):
         jsonschema_rs.validator_for(schema).validate(found)
 
 
@@ -75,7 +75,7 @@ def test_the_published_schema_is_the_current_one() -> None:
 
 def test_a_review_is_written_as_csv(service: str, tmp_path: Path) -> None:
     file = tmp_path / "review.csv"
-    review("--week", "2023-W46", "--service", service, "--out", str(file))
+    review("--week", "2023-W46", "--service-url", service, "--out", str(file))
     rows = list(csv.DictReader(file.read_text().splitlines()))
     (good,) = (row for row in rows if (row["name"], row["measure"]) == ("fast", "good"))
     assert (good["week"], good["value"]) == ("2023-W46", "900")
@@ -89,13 +89,13 @@ def test_bad_input_is_one_line(service: str, tmp_path: Path) -> None:
     def line(*arguments: str) -> str:
         return rejected(["review", *arguments], ENVIRONMENT)
 
-    assert "write a file that ends with .json or .csv" in line("--week", "2023-W46", "--out", "x.pdf")
+    assert "Use a file name that ends with .json or .csv" in line("--week", "2023-W46", "--out", "x.pdf")
     assert "--out is missing" in line("--week", "2023-W46")
-    assert "answers 422: week: Invalid week: 99" in line("--week", "2023-W99", "--service", service, *out)
-    assert "cannot be reached" in line("--week", "2023-W46", "--service", f"http://127.0.0.1:{free_port()}", *out)
-    assert "cannot be reached" in line("--week", "2023-W46", "--service", "here", *out)
+    assert "returned 422: week: Invalid week: 99" in line("--week", "2023-W99", "--service-url", service, *out)
+    assert "isn't reachable" in line("--week", "2023-W46", "--service-url", f"http://127.0.0.1:{free_port()}", *out)
+    assert "isn't reachable" in line("--week", "2023-W46", "--service-url", "here", *out)
     nowhere = ["--out", str(tmp_path / "none" / "x.json")]
-    assert "cannot be written: No such file" in line("--week", "2023-W46", "--service", service, *nowhere)
+    assert "can't write: No such file" in line("--week", "2023-W46", "--service-url", service, *nowhere)
     wrong = {**ENVIRONMENT, "PLIMSOLL_TOKEN": "other"}
-    assert "answers 401" in rejected(["review", "--week", "2023-W46", "--service", service, *out], wrong)
+    assert "returned 401" in rejected(["review", "--week", "2023-W46", "--service-url", service, *out], wrong)
     assert not (tmp_path / "x.json").exists()

@@ -54,4 +54,4 @@ def test_a_wrong_token_file_is_one_line(content: str | None, said: str, tmp_path
 
 
 def test_a_wrong_name_of_a_token_is_one_line(tmp_path: Path) -> None:
-    assert "'Two Words' is not a name" in rejected(["token", "Two Words", "read"], environment(), tmp_path)
+    assert "'Two Words' isn't a valid name" in rejected(["token", "Two Words", "read"], environment(), tmp_path)

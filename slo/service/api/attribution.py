@@ -1,24 +1,24 @@
 """Route of the attribution of an SLO's bad requests."""
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import BaseModel, Field
 
+from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.error_budget.attribution import CauseShare
 from plimsoll.slo.reports.attribution import attributed
-from plimsoll.slo.service.api.models import Row, Timestamp
 from plimsoll.slo.service.http.parameters import Since, SloId, Until, require_slo, window_or
 from plimsoll.slo.service.http.problems import READING
 from plimsoll.slo.service.state import Service
 
 
-class SloAttribution(Row):
+class SloAttribution(BaseModel):
     """The bad requests of a window by the first matching cause; the causes add up to `bad`."""
 
     id: str
-    since: Timestamp = Field(serialization_alias="from")
-    until: Timestamp = Field(serialization_alias="to")
+    since: str = Field(serialization_alias="from")
+    until: str = Field(serialization_alias="to")
     bad: int
-    causes: list[CauseShare]
+    causes: tuple[CauseShare, ...]
     preventable_by_scaling_ratio: float | None = Field(
         description="Ratio of the bad requests with a known cause that more nodes would likely have prevented. `null`: no cause is known."
     )
@@ -36,8 +36,8 @@ def add(api: APIRouter, service: Service) -> None:
         found = attributed(service.records, chosen, start, end)
         return SloAttribution(
             id=slo_id,
-            since=start,
-            until=end,
+            since=rfc3339(start),
+            until=rfc3339(end),
             bad=found.bad,
             causes=found.causes,
             preventable_by_scaling_ratio=found.preventable_by_scaling_ratio,

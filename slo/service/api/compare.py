@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from plimsoll.slo.calendar import WEEK
-from plimsoll.slo.service.api.models import Row, Timestamp
+from plimsoll.slo.calendar import WEEK, rfc3339
+from plimsoll.slo.service.api.models import Row
 from plimsoll.slo.service.http.parameters import Since, SloId, Until, require_slo, span
 from plimsoll.slo.service.http.problems import READING, ApiError
 from plimsoll.slo.service.state import Service
@@ -75,8 +75,8 @@ class Comparison(BaseModel):
 
     id: str
     label: str
-    since: Timestamp = Field(serialization_alias="from")
-    until: Timestamp = Field(serialization_alias="to")
+    since: str = Field(serialization_alias="from")
+    until: str = Field(serialization_alias="to")
     baseline: Variant
     candidate: Variant
     difference: BadRatioDifference | None = Field(description="`null`: one has no requests, or no test is possible.")
@@ -106,8 +106,8 @@ def add(api: APIRouter, service: Service) -> None:
         return Comparison(
             id=slo_id,
             label=label,
-            since=start,
-            until=end,
+            since=rfc3339(start),
+            until=rfc3339(end),
             baseline=_variant(first, chosen, label),
             candidate=_variant(second, chosen, label),
             difference=found,

@@ -1,10 +1,10 @@
 """Routes of exclusions: time ranges that don't count."""
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from plimsoll.slo.error_budget import exclusions
@@ -14,6 +14,7 @@ from plimsoll.slo.service.api.models import Row, Timestamp
 from plimsoll.slo.service.http.problems import READING, WRITING, ApiError
 from plimsoll.slo.service.state import Service
 
+ExclusionId = Annotated[UUID, Path(description="ID of an exclusion that was created through the API.")]
 LATEST = datetime(2200, 1, 1, tzinfo=UTC).timestamp()  # a later end is a typing error
 
 
@@ -76,7 +77,7 @@ def add(api: APIRouter, service: Service) -> None:
         return Exclusion.model_validate(saved)
 
     @api.post("/exclusions/{id}/cancel", responses=WRITING, tags=["Exclusions"], summary="Cancel an exclusion")
-    def cancel_exclusion(id: UUID, body: CancelExclusionRequest, request: Request) -> Exclusion:
+    def cancel_exclusion(id: ExclusionId, body: CancelExclusionRequest, request: Request) -> Exclusion:
         """Its time range counts again. The exclusion stays listed."""
         try:
             actor = author(request, body.actor)
@@ -96,7 +97,7 @@ def _read_routes(api: APIRouter, service: Service) -> None:
         return Exclusions(exclusions=[Exclusion.model_validate(item) for item in service.records.exclusions()])
 
     @api.get("/exclusions/{id}", responses=READING, tags=["Exclusions"], summary="Get an exclusion")
-    def get_exclusion(id: UUID) -> Exclusion:
+    def get_exclusion(id: ExclusionId) -> Exclusion:
         """An exclusion that was created through the API."""
         found = next((item for item in service.records.exclusions() if item.id == str(id)), None)
         if found is None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.error_budget.attribution import PREVENTABLE
 from plimsoll.slo.error_budget.budget import Budget
@@ -93,7 +95,8 @@ def slo_text(objective: Objective) -> str:
         return f"{target} of requests succeed"
     several = text.startswith("goodput: ")
     for name, words in LATENCIES.items():
-        text = re.sub(rf"{name} <= (\d+)", rf"{words[several]} ≤ \1 ", text)
+        text = text.replace(f"{name} <= ", f"{words[several]} ≤ ")
+    text = _spaced(text)
     if several:
         thresholds = text.removeprefix("goodput: ").replace(" and ", ", ")
         return f"{target} of requests meet all thresholds: {thresholds}"
@@ -103,7 +106,9 @@ def slo_text(objective: Objective) -> str:
 def window_text(objective: Objective) -> str:
     """Return the window of an SLO in words."""
     if objective.window.calendar is None:
-        return f"{duration_text(objective.window.seconds)} rolling window"
+        days = objective.window.seconds / 86400
+        length = f"{days:g}-day" if days >= 1 else duration_text(objective.window.seconds)
+        return f"{length} rolling window"
     return f"calendar {objective.window.calendar} ({objective.window.timezone})"
 
 
@@ -121,6 +126,21 @@ def utc(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def threshold(seconds: float) -> str:
+    """Write a latency threshold with a space: 600 ms, 4 s."""
+    return _spaced(duration_text(seconds))
+
+
+def _spaced(text: str) -> str:
+    """Write 600ms as 600 ms, with a space that doesn't break a line."""
+    return re.sub(r"(\d)([a-z])", "\\1\u00a0\\2", text)
+
+
+def code(text: str) -> Markup:
+    """Return text as HTML, with its parts in backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
+
+
 FILTERS = {
     "percent": percent,
     "small_percent": small_percent,
@@ -134,6 +154,8 @@ FILTERS = {
     "action_text": action_text,
     "rfc3339": rfc3339,
     "utc": utc,
+    "threshold": threshold,
+    "code": code,
 }
 GLOBALS = {
     "signs": STATUS_SIGNS,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 from pydantic import ValidationError
@@ -14,6 +14,7 @@ from plimsoll.slo.capacity.whatif.measured_scaling import MEASURED
 from plimsoll.slo.reports.calibration import calibrated, calibration
 from plimsoll.slo.service.api.whatif import AskedOf, answered
 from plimsoll.slo.service.http.parameters import require_pool
+from plimsoll.slo.service.http.problems import ApiError
 from plimsoll.slo.service.state import Service
 
 CHOICES = {
@@ -44,7 +45,7 @@ def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
         except ValidationError as error:
             first = error.errors()[0]
             context["wrong"] = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        except HTTPException as error:
+        except ApiError as error:
             context["wrong"] = error.detail
         status = 422 if "wrong" in context else 200
         return templates.TemplateResponse(request, "whatif.html", context, status_code=status)

@@ -90,7 +90,7 @@ const KINDS = {
     data: ({ slots }) => columns(slots, (slot) => [rate(slot.arrivals, slot, 60), rate(sum(slot.errors ?? null, slot.rejected ?? null, slot.abandoned_queued ?? null), slot, 60)]),
     series: [["Arrivals/min", "--ok", "fill"], ["Failed, rejected, or abandoned/min", "--exhausted"]],
   },
-  queue: { url: slotsOf("pools"), sync: true, data: ({ slots }) => columns(slots, (slot) => [slot.waiting_max ?? null, slot.waiting_mean ?? null]), series: [["Waiting, max", "--burning"], ["mean", "--ok"]] },
+  queue: { url: slotsOf("pools"), sync: true, data: ({ slots }) => columns(slots, (slot) => [slot.waiting_max ?? null, slot.waiting_mean ?? null]), series: [["Waiting, max", "--burning"], ["Mean", "--ok"]] },
   kv: {
     url: slotsOf("pools"), sync: true, format: percent, top: 1,
     data: ({ slots }, box) => columns(slots, (slot) => [slot.kv_cache_usage_max ?? null, slot.kv_cache_usage_mean ?? null, Number(box.dataset.limit)]),

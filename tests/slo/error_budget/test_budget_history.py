@@ -66,7 +66,7 @@ def test_every_point_is_what_judging_at_that_moment_says(
         answer = BudgetHistory.model_validate_json(
             client.get(f"/api/v1/slos/{objective.id}/budget").content, strict=True
         )
-        history = answer.history
+        history = answer.points
         assert len(history) <= POINTS
         moments = [point.at for point in history]
         assert moments == sorted(moments)
@@ -94,4 +94,4 @@ def _shares_add_up(
     for before, point in pairwise(history[:-1]):
         low, high = at_of[before.at], at_of[point.at]
         seen = sum(seconds for slot, seconds in slots.items() if low <= slot < high and slot not in gone)
-        assert point.covered == pytest.approx(min(1.0, seen / (high - low)), abs=1e-9)
+        assert point.coverage == pytest.approx(min(1.0, seen / (high - low)), abs=1e-9)

@@ -72,7 +72,7 @@ def test_what_can_no_longer_be_answered_exactly_is_refused(service: Service) -> 
         "reason": "b",
     }
     assert client.post("/api/v1/slos/fast/corrections", json=correction).status_code == 422
-    (row,) = client.get("/api/v1/audit").json()["audit"]
+    (row,) = client.get("/api/v1/audit").json()["events"]
     assert (row["actor"], row["action"]) == ("plimsoll", "slots pruned")
 
 
@@ -85,7 +85,7 @@ def test_a_clock_that_runs_ahead_does_not_empty_the_ledger(service: Service) -> 
 def test_history_is_the_same_by_hours_as_by_slots(service: Service) -> None:
     client = TestClient(create_app(service))
     service.evaluate()
-    points = client.get("/api/v1/slos/fast/budget").json()["history"]
+    points = client.get("/api/v1/slos/fast/budget").json()["points"]
     assert 100 < len(points) <= 288
     for point in (points[0], points[57], points[-1]):
         at = client.get("/api/v1/slos/fast", params={"at": point["at"]}).json()

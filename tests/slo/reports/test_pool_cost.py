@@ -55,16 +55,16 @@ def test_the_last_hours_cost_is_that_of_its_nodes_over_its_tokens(ledger: Ledger
     assert found["utilization"] == pytest.approx(1000 / 8000)
     assert found["usd_per_million_full"] == pytest.approx(4 / 14.4)
     page = app.get("/pools/pool").text
-    assert "<dt>1M tokens out alone</dt><dd>22.22 USD</dd>" in page
-    assert "<dt>utilization</dt><dd>12.5%</dd>" in page
+    assert "<dt>Per 1M output tokens</dt><dd>$22.22</dd>" in page
+    assert "<dt>Utilization</dt><dd>12.5%</dd>" in page
     # The packaged prices: 3.24M in at 0.25 and 0.36M out at 1.25 (document D), at 3 and 15 (document E).
     assert found["apis"]["bedrock-haiku"]["usd"] == pytest.approx(0.81 + 0.45)
     assert found["apis"]["sonnet"]["usd_per_million_tokens"] == pytest.approx((9.72 + 5.40) / 3.6)
     # Full nodes cost 4 / 14.4 = 0.278 a million: of Haiku's 0.35 that is 79.4 %.
     assert found["apis"]["bedrock-haiku"]["break_even_utilisation"] == pytest.approx((4 / 14.4) / (1.26 / 3.6))
-    assert "dearer from 79.4% on" in page
+    assert "Break-even at 79.4% utilization" in page
     assert found["joules_per_token"] == pytest.approx(2.0)
-    assert "<dt>the same 1M at sonnet</dt><dd>4.20 USD</dd>" in page
+    assert "<dt>sonnet API (same tokens)</dt><dd>$4.20</dd>" in page
     two = cost(app, hours=2)
     assert two["input_tokens"] == 3_240_000 + 9000 * 900
     assert two["coverage"] == pytest.approx(13 / 24)
@@ -80,7 +80,7 @@ def test_nodes_that_are_dearer_when_full_never_break_even(ledger: Ledger) -> Non
     ledger.record({}, int(START + HOUR), {"pool": [slot(START, 300)]})
     slow = client(ledger, priced(), capacity=3000.0)  # 10.8M an hour for 4 USD: 0.370, above Haiku's 0.350
     assert cost(slow)["apis"]["bedrock-haiku"]["break_even_utilisation"] > 1
-    assert "cheaper even if full" in slow.get("/pools/pool").text
+    assert "Cheaper than these nodes at any utilization" in slow.get("/pools/pool").text
 
 
 def test_a_slot_of_which_one_figure_is_unknown_is_in_none_of_them() -> None:
@@ -123,5 +123,5 @@ def test_what_is_not_known_costs_null_and_not_nothing(ledger: Ledger) -> None:
     assert (idle["cost_usd"], idle["usd_per_million_tokens"], idle["utilization"]) == (pytest.approx(2 / 3), None, 0.0)
     free = client(ledger, spec(), capacity=4000.0)
     assert {cost(free)[name] for name in ("cost_usd", "usd_per_million_full")} == {None}
-    assert "gives no price of a node" in free.get("/pools/pool").text
+    assert "Set <code>node.hourly_usd</code>" in free.get("/pools/pool").text
     assert free.get("/api/v1/pools/other/cost").status_code == 404

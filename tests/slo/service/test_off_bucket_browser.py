@@ -46,12 +46,11 @@ def test_both_ends_are_drawn_told_apart_in_the_legend_and_explained(browser: Bro
         page = watched.open(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
     page = watched.open("/slos/fast")
-    expect(page.locator(".number")).to_contain_text(" to ")
-    expect(page.get_by_text("Two ends.")).to_be_visible()
+    expect(page.locator(".number")).to_contain_text("–")
+    expect(page.get_by_text("Range, not a single value.")).to_be_visible()
     legends = page.locator(".u-legend").all_inner_texts()
-    assert "at worst" in legends[0] and "at best" in legends[0]
-    assert "not surely good" in legends[1] and "surely bad" in legends[1]
-    expect(page.locator(".shares")).to_contain_text("indeterminate: between two bucket bounds, may be good")
-    expect(page.locator(".shares tr", has_text="indeterminate")).to_contain_text("? unknown")
+    assert "lower bound" in legends[0] and "upper bound" in legends[0]
+    assert "Bad (incl. indeterminate)" in legends[1] and "Bad (confirmed)" in legends[1]
+    expect(page.locator(".causes tr", has_text="Indeterminate")).to_contain_text("? Unknown")
     assert watched.wrong == []
     page.close()

@@ -76,7 +76,7 @@ def test_a_pool_is_fitted_and_a_quiet_night_a_restart_or_a_dead_source_loses_not
     source.down = True
     calibrate_pools(service)
     assert asked(client)["reason"] == "the source did not answer: held: down"
-    assert not [one for one in service.not_ready() if "calibrate" in one]
+    assert not [one for one in service.not_ready_reasons() if "calibrate" in one]
     _, again = served(ledger, source, clock)
     assert asked(again)["calibration"] == fit
 
@@ -96,9 +96,9 @@ def test_the_page_says_it_in_a_line(ledger: Ledger) -> None:
     clock = Clock()
     clock.now = START + HOUR
     service, client = served(ledger, Held(history()), clock)
-    assert "a step takes is not known: nobody has looked yet" in client.get(f"/pools/{POOL.name}").text
+    assert "Not calibrated yet: " in client.get(f"/pools/{POOL.name}").text
     calibrate_pools(service)
-    assert "a step takes 10.3" in client.get(f"/pools/{POOL.name}").text
+    assert "Step-time model: " in client.get(f"/pools/{POOL.name}").text
 
 
 def test_an_unknown_pool_is_refused(ledger: Ledger) -> None:

@@ -37,10 +37,10 @@ def test_one_leads_and_each_answers_the_same(postgresql: PostgreSQL, open_ledger
 
     now[0] += 7200  # the leader does nothing any more, and the follower says so
     other.ingest()
-    assert "the last booking was 7200 s ago" in str(other.not_ready())
+    assert "Last ingest was 7200 s ago." in other.not_ready_reasons()
     one.leader.resign()
     other.ingest()
-    assert (other.not_ready(), one.leader.leads(), other.leader.leads()) == ([], False, True)
+    assert (other.not_ready_reasons(), one.leader.leads(), other.leader.leads()) == ([], False, True)
     other.leader.resign()
 
 
