@@ -3,8 +3,8 @@
 from typing import Any
 
 from plimsoll.slo.calendar import WEEK, rfc3339, start_of, week_of
+from plimsoll.slo.capacity.forecast_models import PoolForecast
 from plimsoll.slo.ledger.documents import Kept, keep_review, kept_review, last_kept
-from plimsoll.slo.reports.forecast import PoolForecast
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.review import review
 from plimsoll.slo.reports.review_models import Change, Review
@@ -65,7 +65,9 @@ def _changed(records: Records, kept: Review) -> list[Change] | None:
 def _facts(found: Review, said: bool = False) -> dict[str, Any]:
     """Write a review's facts as path -> value; of those only that were `said`, or with defaults for the others."""
     objectives = {item.id: item.model_dump(exclude={"spent_on"}, exclude_unset=said) for item in found.objectives}
-    pools = {item.name: item.model_dump(exclude={"forecast", "apis"}, exclude_unset=said) for item in found.pools}
+    pools = {
+        item.name: item.model_dump(exclude={"forecast", "api_comparison"}, exclude_unset=said) for item in found.pools
+    }
     return dict(_flat("", {"complete": found.complete, "objectives": objectives, "pools": pools}))
 
 

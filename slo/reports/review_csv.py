@@ -21,15 +21,15 @@ POOL_WEEK = {
     **{"rejected": REQUESTS, "preemptions": REQUESTS, "replica_disruptions": "replicas"},
     **{"waiting_max": REQUESTS, "kv_cache_usage_max": RATIO, "nodes": "nodes", "node_hours": "node-hours"},
     **{"cost_usd": "USD", "usd_per_million_tokens": "USD"},
-    **{"usd_per_million_prompt_tokens": "USD", "usd_per_million_generated_tokens": "USD"},
+    **{"usd_per_million_input_tokens": "USD", "usd_per_million_output_tokens": "USD"},
     **{"joules_per_token": "joules"},
 }
 POOL = {
     **{"capacity": RATE, "headroom": RATIO, "peak_headroom": RATIO},
-    **{"utilization": RATIO, "usd_per_million_full": "USD"},
+    **{"utilization": RATIO, "usd_per_million_tokens_at_full_utilization": "USD"},
 }
 SINCE = {"n_minus_1": YES, "recommended_nodes": "nodes", "replica_capacity": RATE}  # fields that have one `_before`
-FORECAST = {"breaks_in": "ISO week", "may_break_in": "ISO week"}
+FORECAST = {"likely_breach_week": "ISO week", "possible_breach_week": "ISO week"}
 
 
 class Row(NamedTuple):
@@ -64,7 +64,10 @@ def _rows(review: Review) -> Iterator[Row]:
         yield from _one(common, POOL, pool)
         for measure, unit in SINCE.items():
             yield Row(*common, measure, getattr(pool, measure), getattr(pool, f"{measure}_before"), unit)
-        yield from (Row(*common, f"apis/{name}/usd", api.usd, None, "USD") for name, api in pool.apis.items())
+        yield from (
+            Row(*common, f"api_comparison/{name}/usd", api.usd, None, "USD")
+            for name, api in pool.api_comparison.items()
+        )
         yield from _one(common, FORECAST, pool.forecast)
 
 

@@ -112,6 +112,6 @@ class Review(BaseModel):
     )
     changed: list[Change] | None = Field(
         None,
-        description="What a kept review would say otherwise if it were made of today's ledger and objectives, but for the forecast, `apis` and `spent_on`; "
+        description="What a kept review would say otherwise if it were made of today's ledger and objectives, but for the forecast, `api_comparison` and `spent_on`; "
         "null: not a kept one, or the slots that would tell are pruned out.",
     )

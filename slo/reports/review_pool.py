@@ -13,12 +13,12 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import DAY, SLOT, WEEK, rfc3339
+from plimsoll.slo.capacity.forecast_models import PoolForecast
 from plimsoll.slo.capacity.model.prices import SECONDS_PER_HOUR, Prices
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.recommendation.demand import PLANNING_UTILIZATION
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
-from plimsoll.slo.reports.forecast import PoolForecast
 from plimsoll.slo.reports.measured_states import throughput_before
 from plimsoll.slo.reports.pool_cost import (
     ApiCost,
@@ -36,7 +36,7 @@ from plimsoll.slo.usage.slots import PoolSlot
 HISTORY = 10_000  # recommendations that are looked through: one a minute for a week
 Forecaster = Callable[
     [Pool, int, ReplicaThroughput | None], PoolForecast
-]  # as plimsoll.slo.reports.forecast.Outlook.of
+]  # as plimsoll.slo.reports.forecast.Forecasts.of
 SUMS = ("arrivals", "input_tokens", "output_tokens", "rejected", "preemptions", "replica_disruptions")
 
 
@@ -67,11 +67,11 @@ class PoolWeek(BaseModel):
     usd_per_million_tokens: float | None = Field(
         description="That over tokens in and out, of slots in which all is known; null without tokens or a price."
     )
-    usd_per_million_prompt_tokens: float | None = Field(
+    usd_per_million_input_tokens: float | None = Field(
         None,
         description="The whole cost over tokens in alone, of the same slots; not to be added to that of tokens out.",
     )
-    usd_per_million_generated_tokens: float | None = Field(
+    usd_per_million_output_tokens: float | None = Field(
         None, description="The whole cost over tokens out alone, of the same slots."
     )
     joules_per_token: float | None = Field(description="GPU energy over tokens in and out, where both are known.")
@@ -103,10 +103,10 @@ class PoolReview(BaseModel):
         description="Tokens in and out over those that the same nodes would have done at all that a full replica was measured to do, of "
         "slots in which all is known; null: never seen full.",
     )
-    usd_per_million_full: float | None = Field(
+    usd_per_million_tokens_at_full_utilization: float | None = Field(
         None, description="USD per 1M tokens in and out if the pool's nodes were always full; null too without a price."
     )
-    apis: dict[str, ApiCost] = Field(
+    api_comparison: dict[str, ApiCost] = Field(
         {}, description="What APIs would have asked, by name of each whose price is on record."
     )
     forecast: PoolForecast
@@ -143,8 +143,8 @@ def review_pool(
         replica_capacity=throughput.mean if throughput else None,
         replica_capacity_before=strength_before.mean if strength_before else None,
         utilization=used.utilization(node_rate(pool, throughput)),
-        usd_per_million_full=full,
-        apis=used.at(prices, full),
+        usd_per_million_tokens_at_full_utilization=full,
+        api_comparison=used.at(prices, full),
         forecast=forecast(pool, int(end // DAY * DAY), throughput),
         actions=Counter(item["action"] for item in said),
         last=rfc3339(last["at"]) if last else None,
@@ -188,8 +188,8 @@ def _week(pool: Pool, rows: Sequence[PoolSlot], seconds: float) -> PoolWeek:
         node_hours=hours,
         cost_usd=cost_usd(pool.node, rows) if hours else None,
         usd_per_million_tokens=used.usd_per_million(used.tokens),
-        usd_per_million_prompt_tokens=used.usd_per_million(used.prompt),
-        usd_per_million_generated_tokens=used.usd_per_million(used.generated),
+        usd_per_million_input_tokens=used.usd_per_million(used.prompt),
+        usd_per_million_output_tokens=used.usd_per_million(used.generated),
         joules_per_token=joules_per_token(rows),
         **{name: _sum(rows, name) for name in SUMS},
     )

@@ -7,9 +7,9 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import DAY, rfc3339
+from plimsoll.slo.capacity.forecast_models import PoolForecast
 from plimsoll.slo.capacity.recommendation.models import Recommendation, RecommendationHistory
 from plimsoll.slo.ledger.usage import pool_rows
-from plimsoll.slo.reports.forecast import PoolForecast
 from plimsoll.slo.reports.pool_cost import PoolCost, cost_of
 from plimsoll.slo.service.api import models
 from plimsoll.slo.service.http.parameters import NEXT, Since, Until, link, span
@@ -102,7 +102,7 @@ def add(api: APIRouter, service: Service) -> None:
     def forecast(pool: str) -> PoolForecast:
         known(service, pool)
         throughput = service.throughput(pool)
-        return service.records.outlook.of(service.spec.pool(pool), int(service.clock() // DAY * DAY), throughput)
+        return service.records.forecasts.of(service.spec.pool(pool), int(service.clock() // DAY * DAY), throughput)
 
     @api.get("/pools/{pool}/cost", responses=READING)
     def cost(pool: str, hours: Annotated[int, Query(ge=1, le=24 * 28)] = 1) -> PoolCost:

@@ -125,7 +125,11 @@ def test_the_service_answers_by_the_users_prices(open_ledger: Callable[[str], Le
     service = Service(spec, World({}, {}), ledger, clock=lambda: 1.7e9)
     service.records.prices = overridden(OWN)
     client = TestClient(create_app(service))
-    assert client.get("/api/v1/pools/chat-70b/cost").json()["apis"].keys() == {"bedrock-haiku", "sonnet", "house"}
+    assert client.get("/api/v1/pools/chat-70b/cost").json()["api_comparison"].keys() == {
+        "bedrock-haiku",
+        "sonnet",
+        "house",
+    }
     assert '<option value="house">house</option>' in client.get("/pools/chat-70b/whatif?rate=0").text
     rejected = client.get("/api/v1/pools/chat-70b/whatif?api=opus")
     assert (rejected.status_code, "known are bedrock-haiku, sonnet, house" in rejected.text) == (422, True)

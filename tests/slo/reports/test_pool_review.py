@@ -64,19 +64,21 @@ def test_a_week_is_added_up_from_its_slots_beside_the_week_before(ledger: Ledger
     assert (week["nodes"], week["node_hours"]) == (pytest.approx(2), pytest.approx(2 * 19 / 12))
     assert week["cost_usd"] == pytest.approx(4 * 2 * 19 / 12)
     assert week["usd_per_million_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests * 1000)
-    assert week["usd_per_million_prompt_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests / 900 * 1e6)
-    assert week["usd_per_million_generated_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests / 100 * 1e6)
+    assert week["usd_per_million_input_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests / 900 * 1e6)
+    assert week["usd_per_million_output_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests / 100 * 1e6)
     # A full node does 4,000 tokens/s: 14.4M an hour for 4 USD; these were used to a fraction of it, and cost as much more.
     assert pool["utilization"] == pytest.approx(requests * 1000 / (4000 * 2 * 19 * 300))
-    assert pool["usd_per_million_full"] == pytest.approx(4 / 14.4)
-    assert week["usd_per_million_tokens"] * pool["utilization"] == pytest.approx(pool["usd_per_million_full"])
+    assert pool["usd_per_million_tokens_at_full_utilization"] == pytest.approx(4 / 14.4)
+    assert week["usd_per_million_tokens"] * pool["utilization"] == pytest.approx(
+        pool["usd_per_million_tokens_at_full_utilization"]
+    )
     haiku = requests * (900 * 0.25 + 100 * 1.25) / 1e6  # document D's prices
-    apis = pool["apis"]
+    apis = pool["api_comparison"]
     assert isinstance(apis, dict)
     assert apis["bedrock-haiku"] == {
         "usd": pytest.approx(haiku),
         "usd_per_million_tokens": pytest.approx(haiku / requests * 1000),
-        "break_even_utilisation": pytest.approx((4 / 14.4) / 0.35),
+        "break_even_utilization": pytest.approx((4 / 14.4) / 0.35),
     }
     assert week["joules_per_token"] == pytest.approx(2.0)
     assert pool["capacity"] == pytest.approx(7200)
@@ -101,7 +103,7 @@ def test_what_is_not_known_is_null_and_a_hole_is_not_idle(ledger: Ledger) -> Non
     assert week.pop("coverage") == 0
     assert set(week.values()) == {None}
     assert [nobody[name] for name in ("capacity", "headroom", "n_minus_1", "utilization")] == [None] * 4
-    assert [nobody[name] for name in ("peak_headroom", "usd_per_million_full")] == [None] * 2
+    assert [nobody[name] for name in ("peak_headroom", "usd_per_million_tokens_at_full_utilization")] == [None] * 2
     slots = [slot(START, 300), slot(START + 300, None, nodes=None), slot(START + 600, 30, covered=200.0)]
     rates = demand.tokens(slots) / 300
     assert [rates.iloc[0], *rates.iloc[1:].isna()] == [1000.0, True, True]
@@ -127,15 +129,15 @@ def test_the_forecast_says_in_which_week_the_objective_breaks_and_is_in_the_revi
     pool = reviewed(app)
     told = pool["forecast"]
     assert isinstance(told, dict)
-    assert told["unknown"] is None
+    assert told["unavailable_reason"] is None
     assert [week["week"] for week in told["weeks"]] == ["2023-W47", "2023-W48", "2023-W49", "2023-W50"]
     # The busiest hour is 1.5 times the mean: about 10,500, 12,000, 13,900 and 15,900 tokens/s by the end of each week.
-    assert told["weeks"][3]["peak"]["middle"] == pytest.approx(6500 * 1.15**4 * 1.5, rel=0.08)
-    assert told["ceiling_tokens_per_second"] == pytest.approx(0.9 * FULL_REPLICA * 4)
-    assert told["weeks"][0]["nodes"]["middle"] == 4
-    assert told["breaks_in"] == "2023-W50"
+    assert told["weeks"][3]["peak"]["median"] == pytest.approx(6500 * 1.15**4 * 1.5, rel=0.08)
+    assert told["max_capacity_tokens_per_second"] == pytest.approx(0.9 * FULL_REPLICA * 4)
+    assert told["weeks"][0]["nodes"]["median"] == 4
+    assert told["likely_breach_week"] == "2023-W50"
     assert told["growth_per_week"] == pytest.approx(0.15, abs=0.02)
-    assert told["backtest"]["error"] < 0.1
+    assert told["backtest"]["wape"] < 0.1
     page = app.get("/reviews/2023-W46").text
     assert "<dd>in 2023-W50</dd>" in page
     assert "What pool will be asked" in page
@@ -147,7 +149,7 @@ def test_the_forecast_says_in_which_week_the_objective_breaks_and_is_in_the_revi
 def test_too_short_a_history_is_said(ledger: Ledger) -> None:
     found = client(ledger, [slot(START + 300 * index, 10) for index in range(288)]).get("/api/v1/pools/pool/forecast")
     assert found.json()["weeks"] == []
-    assert "1 days are known whole; season and trend take 21" in found.json()["unknown"]
+    assert "1 full days of data; a season and a trend need 21" in found.json()["unavailable_reason"]
     assert found.status_code == 200
 
 
@@ -160,4 +162,4 @@ def test_of_unlike_replicas_the_strongest_is_the_one_to_lose(ledger: Ledger, arr
     ledger.remember("pool", START + 60, answer, measured.to_json())
     pool = reviewed(found)
     assert (pool["capacity"], pool["n_minus_1"]) == (pytest.approx(7200), bears)
-    assert pool["usd_per_million_full"] == pytest.approx(4 / 14.4), "4,000 tokens/s in the mean"
+    assert pool["usd_per_million_tokens_at_full_utilization"] == pytest.approx(4 / 14.4), "4,000 tokens/s in the mean"

@@ -182,7 +182,11 @@ def test_csv_has_every_figure_of_objectives_and_pools_with_its_unit(ledger: Ledg
     assert len(figures) == len(rows)
     for kind, models, other in (
         ("objective", (Week, ObjectiveReview), {"id", "pool", "before", "spent_on"}),
-        ("pool", (PoolWeek, PoolReview), {"name", "week", "before", "forecast", "actions", "last", "reasons", "apis"}),
+        (
+            "pool",
+            (PoolWeek, PoolReview),
+            {"name", "week", "before", "forecast", "actions", "last", "reasons", "api_comparison"},
+        ),
     ):
         wanted = {field.removesuffix("_before") for model in models for field in model.model_fields} - other
         assert wanted <= {measure for found, measure in figures if found == kind}
@@ -199,7 +203,7 @@ def test_a_review_that_the_first_version_kept_can_still_be_read(ledger: Ledger) 
     answer = client.get("/api/v1/reviews/2023-W46").json()
     assert (answer["objectives"][0]["good"], answer["generated_at"]) == (24 * 90, "2023-11-20T00:10:00Z")
     assert client.get("/reviews/2023-W46").status_code == 200
-    younger = {"utilization", "usd_per_million_full", "usd_per_million_prompt_tokens", "spent_on"}
+    younger = {"utilization", "usd_per_million_tokens_at_full_utilization", "usd_per_million_input_tokens", "spent_on"}
     changed = {change["what"].rpartition("/")[2] for change in answer["changed"]}
     assert not changed & younger, "what no review told at that time was not corrected since"
-    assert not any("apis" in change["what"] for change in answer["changed"])
+    assert not any("api_comparison" in change["what"] for change in answer["changed"])
