@@ -8,7 +8,7 @@ from pathlib import Path
 
 from plimsoll.compose.commands.backtest import MILLISECONDS, read_promise
 from plimsoll.compose.inputs import UserError, add_prices, pool_of, read_objectives, read_prices
-from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, read
+from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica
 from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.capacity.model.prices import MILLION
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
@@ -17,6 +17,7 @@ from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.whatif.evaluate import Answer, Question, arithmetic, hardware_in, hardware_of, whatif
 from plimsoll.slo.capacity.whatif.hardware_scaling import BITS, SIZES
 from plimsoll.slo.capacity.whatif.request import EXAMPLE, Asked, outside, told
+from plimsoll.slo.reports.calibration import PoolCalibration
 from plimsoll.slo.spec.objectives import Pool, Spec
 
 PROMISE = "600/40/95"
@@ -32,7 +33,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     whose = parser.add_mutually_exclusive_group()
     whose.add_argument("--replica", choices=step_time.names(), help=f"(default: {step_time.names()[0]})")
     whose.add_argument(
-        "--calibration",
+        "--calibration-file",
         metavar="FILE",
         help="a replica of --pool as measured: what `plimsoll calibrate --json` printed, or the service's calibration of the pool",
     )
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     asked = Asked(**{field.name: getattr(args, field.name) for field in fields(Asked)})
     try:
         of_pool = None if pool is None else pool[1]
-        own = _own(args.calibration, of_pool)
+        own = _own(args.calibration_file, of_pool)
         prices = read_prices(args.prices)
         question = asked.question(_promise(args, pool), of_pool, {}, prices, args.gpu_hour_usd, own)
     except ValueError as error:
@@ -125,19 +126,23 @@ def _own(path: str | None, pool: Pool | None) -> MeasuredReplica | None:
     if path is None:
         return None
     if pool is None:
-        raise UserError("--calibration: whose? give --pool NAME too")
+        raise UserError("--calibration-file requires --pool NAME.")
     try:
         body = json.loads(Path(path).read_text(encoding="utf-8"))
         found = next((one for one in body.get("pools", [body]) if one["pool"] == pool.name), None)
-        own = None if found is None or found["calibration"] is None else read(found["calibration"])
+        own = None if found is None else PoolCalibration.model_validate(found).calibration
     except OSError as error:
-        raise UserError(f"--calibration {path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"--calibration-file {path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"--calibration {path}: is not what `plimsoll calibrate --json` prints: {error}") from error
+        raise UserError(
+            f"--calibration-file {path}: is not what `plimsoll calibrate --json` prints: {' '.join(str(error).split())}"
+        ) from error
     if own is None:
-        raise UserError(f"--calibration {path}: has no step times of pool {pool.name!r}")
+        raise UserError(f"--calibration-file {path}: has no step times of pool {pool.name!r}")
     if not own.runs_as(pool):
-        raise UserError(f"--calibration {path}: is of {own.model} on {own.gpus} x {own.gpu}; calibrate the pool again")
+        raise UserError(
+            f"--calibration-file {path}: is of {own.model} on {own.gpus} x {own.gpu}; calibrate the pool again"
+        )
     return own
 
 

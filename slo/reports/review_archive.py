@@ -52,7 +52,7 @@ def _changed(records: Records, kept: Review) -> list[Change] | None:
     and what budgets were spent on, which would take too long for a page."""
     if start_of(kept.week) - WEEK < records.pruned_until:
         return None
-    nothing = PoolForecast(pool="", since=kept.week, unknown="not compared")
+    nothing = PoolForecast(pool="", data_through_week=kept.week, unavailable_reason="not compared")
     then, now = _facts(kept), _facts(review(records, kept.week, lambda *_: nothing, brief=True))
     younger = then.keys() - _facts(kept, said=True).keys()  # what no review told yet when this one was made
     return [

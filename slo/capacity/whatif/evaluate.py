@@ -112,7 +112,7 @@ def _batch(question: Question) -> list[str]:
     """Say what is assumed of a pool's own replica that no engine publishes."""
     if question.own is None:
         return []
-    most = question.own.calibration.most_running
+    most = question.own.step_times.max_observed_batch
     return [f"largest batch: {question.max_num_seqs}, assumed, as engines do not publish it; {most} were seen"]
 
 
