@@ -34,7 +34,7 @@ def add_traffic(parser: argparse.ArgumentParser) -> None:
         help="rebuild what came to --pool from the counters that Plimsoll's exporters left here",
     )
     parser.add_argument(
-        "--timestamps",
+        "--timestamp-unit",
         choices=UNITS,
         help="unit of the timestamps of JSON lines (default: s where one has a fraction, else ms as Mooncake's)",
     )
@@ -53,9 +53,9 @@ def read_traffic(args: argparse.Namespace, pool: Pool | None, progress: Progress
                 raise UserError(f"{option} belongs to --prometheus; a trace is replayed as a whole")
         return _trace(args), Path(args.trace).name, ""
     if pool is None:
-        raise UserError("--prometheus: whose history? give --pool NAME")
-    if args.timestamps is not None:
-        raise UserError("--timestamps belongs to --trace")
+        raise UserError("--prometheus requires --pool NAME.")
+    if args.timestamp_unit is not None:
+        raise UserError("--timestamp-unit belongs to --trace")
     end = time.time() if args.until is None else _moment("--to", args.until)
     start = end - DAY if args.since is None else _moment("--from", args.since)
     if not start < end:
@@ -67,7 +67,7 @@ def read_traffic(args: argparse.Namespace, pool: Pool | None, progress: Progress
 
 def _trace(args: argparse.Namespace) -> list[Arrival]:
     try:
-        return load(Path(args.trace), args.scale, args.timestamps)
+        return load(Path(args.trace), args.scale, args.timestamp_unit)
     except (TraceError, UnicodeDecodeError) as error:
         raise UserError(f"--trace {error}") from error
     except OSError as error:

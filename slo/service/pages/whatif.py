@@ -11,17 +11,18 @@ from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.whatif.hardware_scaling import BITS, SIZES
 from plimsoll.slo.capacity.whatif.measured_scaling import MEASURED
+from plimsoll.slo.capacity.whatif.request import WhatIfRequest
 from plimsoll.slo.reports.calibration import calibrated, calibration
 from plimsoll.slo.service.api.pools import known
-from plimsoll.slo.service.api.whatif import AskedOf, answered
+from plimsoll.slo.service.api.whatif import simulated
 from plimsoll.slo.service.state import Service
 
 CHOICES = {
     "replica": [(name, name) for name in step_time.names()],
     "gpu": [("", "as the replica"), *((name, name) for name in memory.gpus())],
-    "gpus": [("", "as the replica"), *((str(size), str(size)) for size in SIZES)],
+    "tensor_parallel_size": [("", "as the replica"), *((str(size), str(size)) for size in SIZES)],
     "weight_bits": [("", "as the replica"), *((str(bits), f"{bits} bits") for bits in BITS)],
-    "kv_bytes": [("", "as the replica"), ("2", "16 bits"), ("1", "8 bits (FP8)")],
+    "kv_cache_bits": [("", "as the replica"), ("16", "16 bits"), ("8", "8 bits (FP8)")],
 }
 
 
@@ -39,10 +40,10 @@ def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
         own = (
             [(MEASURED, "the pool's own, as measured")] if calibrated(service.records, service.spec.pool(pool)) else []
         )
-        choices = {**CHOICES, "replica": [*own, *CHOICES["replica"]], "api": apis}
+        choices = {**CHOICES, "replica": [*own, *CHOICES["replica"]], "compare_api": apis}
         context: dict[str, Any] = {"pool": service.spec.pool(pool), "asked": asked, "choices": choices}
         try:
-            context["found"] = answered(service, pool, AskedOf.model_validate(asked))
+            context["found"] = simulated(service, pool, WhatIfRequest.model_validate(asked))
         except ValidationError as error:
             first = error.errors()[0]
             context["wrong"] = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

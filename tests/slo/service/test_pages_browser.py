@@ -24,7 +24,7 @@ from world import SPEC_TEXT, spec
 
 pytestmark = pytest.mark.browser
 NOW = 1_700_000_400.0
-WHATIF = "/pools/pool/whatif?rate=5&prompt=300&output=20"
+WHATIF = "/pools/pool/whatif?request_rate=5&prompt=300&output=20"
 PAGES = ("/", "/slos/fast", "/pools/pool", "/reviews/2023-W46", WHATIF, "/runbooks")
 HOUR = 3600
 
@@ -237,11 +237,11 @@ def test_what_if_is_asked_from_the_pools_page_by_keyboard_and_answered(browser: 
     page.get_by_label("GPUs (tensor parallelism)").select_option("8")
     page.keyboard.press("Enter")
     page.wait_for_url("**gpus=8**")
-    told = httpx.get(f"{url}/api/v1/pools/pool/whatif", params={"rate": 40, "gpus": 8}, timeout=30).json()
-    low, high = told["answer"]["nodes"]
+    told = httpx.get(f"{url}/api/v1/pools/pool/whatif", params={"request_rate": 40, "gpus": 8}, timeout=30).json()
+    low, high = told["result"]["nodes"]
     expect(page.locator(".number")).to_have_text(f"{low} to {high}" if low != high else f"{low}")
     expect(page.locator(".card")).to_contain_text("Nobody measured the steps of this replica")
-    assert page.locator(".steps tr").count() == len(told["steps"])
+    assert page.locator(".steps tr").count() == len(told["calculation"])
     expect(page.get_by_label("Requests per second")).to_have_value("40")
     assert watched.wrong == []
     page.close()

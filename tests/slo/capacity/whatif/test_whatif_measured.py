@@ -16,10 +16,10 @@ from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, 
 from plimsoll.slo.capacity.model.prices import packaged
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator.step_time import load as load_steps
-from plimsoll.slo.capacity.whatif.evaluate import Question, arithmetic, whatif
+from plimsoll.slo.capacity.whatif.evaluate import Scenario, arithmetic, whatif
 from plimsoll.slo.capacity.whatif.hardware_scaling import Hardware
 from plimsoll.slo.capacity.whatif.measured_scaling import Bits, bits_of, hardware_of, room, timing
-from plimsoll.slo.capacity.whatif.request import Asked
+from plimsoll.slo.capacity.whatif.request import WhatIfRequest
 from plimsoll.slo.capacity.whatif.request_mix import Kind
 from plimsoll.slo.ledger.documents import Look, keep_look
 from plimsoll.slo.ledger.slots import Ledger
@@ -42,7 +42,9 @@ MINE = measured_replica(
     ),
 )
 PER_TOKEN = 327_680  # bytes: 2 x 80 layers x 8 heads x 128 x 2
-QUESTION = Question("measured", (Kind(500, 200),), LatencyTarget(0.6, 0.04, 0.95), 40.0, kv_value_bytes=None, own=MINE)
+QUESTION = Scenario(
+    "measured", (Kind(500, 200),), LatencyTarget(0.6, 0.04, 0.95), 40.0, kv_value_bytes=None, measured_replica=MINE
+)
 
 
 def fitted(**changed: object) -> MeasuredReplica:
@@ -100,8 +102,8 @@ def test_what_is_not_known_is_said_and_not_guessed() -> None:
         timing(fitted(data_parallel_size=2), hardware_of(MINE))
     unknown = replace(MINE, gpu="A100-80GB")
     with pytest.raises(ValueError, match="price is not on record"):
-        Asked().question(QUESTION.promise, None, {}, packaged(), replica=unknown)
-    assert Asked().question(QUESTION.promise, None, {}, packaged(), 2.0, unknown).own == unknown
+        WhatIfRequest().scenario(QUESTION.target, None, {}, packaged(), replica=unknown)
+    assert WhatIfRequest().scenario(QUESTION.target, None, {}, packaged(), 2.0, unknown).measured_replica == unknown
 
 
 @pytest.mark.parametrize(("error", "models"), [(0.15, 1), (0.16, 2)])
@@ -114,16 +116,24 @@ def test_a_fit_that_is_not_good_is_a_band(error: float, models: int) -> None:
 
 @pytest.mark.slow
 def test_the_answer_is_that_of_the_replica_that_was_fitted() -> None:
-    found, known = whatif(QUESTION), whatif(replace(QUESTION, replica="70b-fp8-h100-tp4", kv_value_bytes=2, own=None))
+    found, known = (
+        whatif(QUESTION),
+        whatif(replace(QUESTION, replica="70b-fp8-h100-tp4", kv_value_bytes=2, measured_replica=None)),
+    )
     assert found is not None
     assert known is not None
-    assert found.measured
-    assert found.carries[0] == pytest.approx(
-        known.carries[0], rel=0.1
+    assert found.step_times_measured
+    assert found.max_requests_per_second[0] == pytest.approx(
+        known.max_requests_per_second[0], rel=0.1
     )  # the square of a prompt's length is all that is missing
-    unsure = whatif(replace(QUESTION, own=fitted(median_relative_error=0.2)))
+    unsure = whatif(replace(QUESTION, measured_replica=fitted(median_relative_error=0.2)))
     assert unsure is not None
-    assert unsure.carries[0] < found.carries[0] <= found.carries[1] < unsure.carries[1]
+    assert (
+        unsure.max_requests_per_second[0]
+        < found.max_requests_per_second[0]
+        <= found.max_requests_per_second[1]
+        < unsure.max_requests_per_second[1]
+    )
 
 
 @pytest.fixture
@@ -139,18 +149,20 @@ def test_api_page_and_command_ask_the_pools_own_replica_once_it_is_known(
     path = f"/api/v1/pools/{POOL.name}/whatif"
     rejected = client.get(path, params={"replica": "measured"})
     assert (rejected.status_code, "its calibration says why" in rejected.text) == (422, True)
-    assert client.get(path, params={"rate": 5}).json()["replica"] == "70b-fp8-h100-tp4"
+    assert client.get(path, params={"request_rate": 5}).json()["replica"] == "70b-fp8-h100-tp4"
     keep_look(ledger.engine, Look(POOL.name, FIT.until, None, to_json(MINE)))
 
-    mine = client.get(path, params={"rate": 40}).json()
-    assert (mine["replica"], mine["answer"]["measured"]) == ("measured", True)
-    assert (mine["asked"]["gpu"], mine["asked"]["gpus"], mine["asked"]["weight_bits"]) == ("H100-80GB", 2, 8)
-    assert client.get(path, params={"rate": 40, "replica": "measured"}).json() == mine
-    assert mine["answer"]["usd_per_hour"][0] == mine["answer"]["nodes"][0] * 4.0
-    far = client.get(path, params={"rate": 40, "prompt": 3000, "output": 100}).json()["steps"]
+    mine = client.get(path, params={"request_rate": 40}).json()
+    assert (mine["replica"], mine["result"]["measured"]) == ("measured", True)
+    assert (mine["inputs"]["gpu"], mine["inputs"]["gpus"], mine["inputs"]["weight_bits"]) == ("H100-80GB", 2, 8)
+    assert client.get(path, params={"request_rate": 40, "replica": "measured"}).json() == mine
+    assert mine["result"]["usd_per_hour"][0] == mine["result"]["nodes"][0] * 4.0
+    far = client.get(path, params={"request_rate": 40, "input_tokens": 3000, "output_tokens": 100}).json()[
+        "calculation"
+    ]
     assert any(step.startswith("extrapolated: prompts of 3,000 tokens; those seen had 400 to 2,000") for step in far)
 
-    page = client.get(f"/pools/{POOL.name}/whatif", params={"rate": 40}).text
+    page = client.get(f"/pools/{POOL.name}/whatif", params={"request_rate": 40}).text
     assert "the pool&#39;s own, as measured" in page
     assert "2 × H100-80GB a replica, the pool&#39;s own" in page or "2 × H100-80GB a replica, the pool's own" in page
 
@@ -160,7 +172,10 @@ def test_api_page_and_command_ask_the_pools_own_replica_once_it_is_known(
         client.get(f"/api/v1/pools/{POOL.name}/calibration").json(),
     ):
         file.write_text(json.dumps(body))
-        assert main(["whatif", "--pool", POOL.name, "--calibration-file", str(file), "--rate", "40", "--json"]) == 0
+        assert (
+            main(["whatif", "--pool", POOL.name, "--calibration-file", str(file), "--request-rate", "40", "--json"])
+            == 0
+        )
         assert json.loads(capsys.readouterr().out) == mine
 
 
