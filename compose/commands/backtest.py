@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     for name in names:
         outcomes[name] = backtest.replay(name, lambda text, name=name: _say(f"{name}: {text}"))  # type: ignore[misc]
     _say("")
-    reports = [backtest.told(name, outcomes[name]) for name in names]
+    reports = [backtest.report(name, outcomes[name]) for name in names]
     if args.json:
         json.dump(reports[0] if len(reports) == 1 else reports, sys.stdout, indent=2)
         print()
