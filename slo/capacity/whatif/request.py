@@ -60,8 +60,12 @@ class WhatIfRequest(BaseModel):
     tensor_parallel_size: int | None = Field(default=None, ge=1, le=8, description="GPUs per replica: 1, 2, 4 or 8.")
     weight_bits: int | None = Field(default=None, ge=4, le=16, description="Weight precision: 4, 8 or 16 bits.")
     max_num_seqs: int = Field(default=256, ge=1, le=1024, description="Maximum batch size.")
-    kv_cache_bits: Literal[8, 16] | None = Field(
-        default=None, description="KV cache precision. Default: 16, or that of the pool's own replica."
+    kv_cache_bits: int | None = Field(
+        default=None,
+        ge=8,
+        le=16,
+        multiple_of=8,
+        description="KV cache precision: 8 or 16 bits. Default: 16, or that of the pool's own replica.",
     )
     api_usd_per_million_tokens: float | None = Field(
         default=None, gt=0, le=1000, description="API price of 1M such tokens, to compare with."

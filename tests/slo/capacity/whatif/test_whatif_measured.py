@@ -153,8 +153,12 @@ def test_api_page_and_command_ask_the_pools_own_replica_once_it_is_known(
     keep_look(ledger.engine, Look(POOL.name, FIT.until, None, to_json(MINE)))
 
     mine = client.get(path, params={"request_rate": 40}).json()
-    assert (mine["replica"], mine["result"]["measured"]) == ("measured", True)
-    assert (mine["inputs"]["gpu"], mine["inputs"]["gpus"], mine["inputs"]["weight_bits"]) == ("H100-80GB", 2, 8)
+    assert (mine["replica"], mine["result"]["step_times_measured"]) == ("measured", True)
+    assert (mine["inputs"]["gpu"], mine["inputs"]["tensor_parallel_size"], mine["inputs"]["weight_bits"]) == (
+        "H100-80GB",
+        2,
+        8,
+    )
     assert client.get(path, params={"request_rate": 40, "replica": "measured"}).json() == mine
     assert mine["result"]["usd_per_hour"][0] == mine["result"]["nodes"][0] * 4.0
     far = client.get(path, params={"request_rate": 40, "input_tokens": 3000, "output_tokens": 100}).json()[
