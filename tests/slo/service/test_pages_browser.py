@@ -131,8 +131,8 @@ def test_the_pools_page_gives_the_advice_with_its_reasons_and_shows_text_as_text
     rows = [re.sub(r"\s+", " ", row.inner_text()) for row in page.locator(".choices tbody tr").all()]
     assert rows == [
         "4 99.1% 16.00 recommended: what arrives and waits",
-        "3 94.0% 12.00 6.0% of the traffic of the last 15m would be late; promised: at most 5%",
-        "2 70.0% unknown as now: 30.0% of the traffic of the last 15m would be late; promised: at most 5%",
+        "3 94.0% 12.00 With 3 nodes, 6.0% of requests are expected to miss the target (allowed 5%), by queue replay of the last 15 min.",
+        "2 70.0% unknown as now: With 2 nodes, 30.0% of requests are expected to miss the target (allowed 5%), by queue replay of the last 15 min.",
     ]
     expect(page.locator(".ranges [aria-current]")).to_have_text("6 hours")
     expect(page.locator(".u-legend").first).to_have_text("atlatesttokens/s asked for438carried433capacity2,080")
