@@ -20,20 +20,22 @@ from plimsoll.slo.spec.objectives import Pool, Spec
 
 MILLISECONDS = 1000
 PREFIX_BLOCK = 512  # tokens that one of Mooncake's hash_ids stands for
-PROMISE = "2000/200/99"
+TARGET = "2000/200/99"
 COLD_START, WARM_START = 150.0, 5.0  # seconds, as the source documents have them
-PICTURES = (".svg", ".png")
+CHARTS = (".svg", ".png")
 GPU_HOUR_USD = 2.0  # the reference design's price: 4 USD an hour for 2 H100
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("backtest", help="replay recorded traffic under a policy", description=__doc__)
+    parser = subparsers.add_parser(
+        "backtest", help="replay recorded traffic against scaling policies", description=__doc__
+    )
     add_traffic(parser)
     parser.add_argument(
         "--pool",
         metavar="NAME",
-        help="of the objectives file: its promise, nodes, times and price, and goodput by each of its objectives",
+        help="of the objectives file: its latency SLO, nodes, times and price, and goodput by each of its objectives",
     )
     parser.add_argument("--objectives", metavar="FILE", help="objectives file of the pool (default: the packaged one)")
     parser.add_argument("--replica", default="70b-fp8-h100-tp4", metavar="NAME", help="a node (default: %(default)s)")
@@ -61,28 +63,28 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="keep prompt blocks of so many tokens, for traces with hash_ids: 512 if not said (Mooncake), 16 for Bailian",
     )
     parser.add_argument(
-        "--slowness",
+        "--slowdown",
         type=float,
         action="append",
         metavar="F",
         help="factor on the step times of the nodes, in turn as they are ordered (repeatable; default: 1)",
     )
-    parser.add_argument("--admission", type=int, metavar="N", help="answer 503 where N requests wait at a node already")
+    parser.add_argument("--max-queue", type=int, metavar="N", help="answer 503 where N requests wait at a node already")
     parser.add_argument(
-        "--lose", type=float, action="append", default=[], metavar="S", help="lose a node after S seconds"
+        "--fail-node-after", type=float, action="append", default=[], metavar="S", help="lose a node after S seconds"
     )
     parser.add_argument(
-        "--promise",
+        "--slo",
         metavar="TTFT/TPOT/PERCENT",
-        help=f"milliseconds, and the share of requests within them, that plimsoll and clairvoyant plan for (default: the pool's, or {PROMISE})",
+        help=f"milliseconds, and the share of requests within them, that plimsoll and clairvoyant plan for (default: the pool's, or {TARGET})",
     )
     parser.add_argument(
-        "--gpu-hour-usd",
+        "--gpu-usd-per-hour",
         type=float,
         metavar="USD",
         help=f"price of a GPU (default: the pool's node as a whole, or {GPU_HOUR_USD:g})",
     )
-    parser.add_argument("--picture", metavar="FILE", help=f"draw the comparison: {' or '.join(PICTURES)}")
+    parser.add_argument("--chart", metavar="FILE", help=f"draw the comparison: {' or '.join(CHARTS)}")
     parser.add_argument("--json", action="store_true", help="print one JSON object (with several policies: a list)")
     parser.set_defaults(run=run)
 
@@ -91,22 +93,22 @@ def run(args: argparse.Namespace) -> int:
     """Replay and report."""
     spec = read_objectives(args.objectives) if args.pool or args.objectives else None
     pool = None if spec is None else _pool(spec, args.pool)
-    setup, promise, names = _setup(args, pool), _promise(args, spec, pool), args.policy or ["plimsoll"]
+    setup, target, names = _setup(args, pool), _target(args, spec, pool), args.policy or ["plimsoll"]
     for name in names:
         try:
             check(name)
         except ValueError as error:
             raise UserError(f"--{error}") from error
-    draw = _drawing(args.picture)
+    draw = _drawing(args.chart)
     arrivals, source, said = read_traffic(args, pool, _say)
     objectives = () if spec is None or pool is None else [one for one in spec.objectives if one.pool == pool.name]
     hold = HOLD if pool is None else pool.timing.scale_in_stabilization
-    backtest = Backtest(arrivals, setup, promise, _node_usd(args, pool), hold, tuple(objectives))
+    backtest = Backtest(arrivals, setup, target, _node_usd(args, pool), hold, tuple(objectives))
     outcomes = {}
     for name in names:
         outcomes[name] = backtest.replay(name, lambda text, name=name: _say(f"{name}: {text}"))  # type: ignore[misc]
     _say("")
-    reports = [backtest.told(name, outcomes[name]) for name in names]
+    reports = [backtest.report(name, outcomes[name]) for name in names]
     if args.json:
         json.dump(reports[0] if len(reports) == 1 else reports, sys.stdout, indent=2)
         print()
@@ -131,22 +133,22 @@ def _pool(spec: Spec, name: str | None) -> Pool:
     return pool
 
 
-def _promise(args: argparse.Namespace, spec: Spec | None, pool: Pool | None) -> LatencyTarget:
-    if args.promise or spec is None or pool is None:
-        return read_promise(args.promise or PROMISE)
+def _target(args: argparse.Namespace, spec: Spec | None, pool: Pool | None) -> LatencyTarget:
+    if args.slo or spec is None or pool is None:
+        return read_slo(args.slo or TARGET)
     found = latency_target(spec, pool)
     if found is None:
         raise UserError(
-            f"--pool {pool.name!r}: has no objective for time to first token or per output token; add --promise"
+            f"--pool {pool.name!r}: has no objective for time to first token or per output token; add --slo"
         )
     return found
 
 
 def _node_usd(args: argparse.Namespace, pool: Pool | None) -> float:
-    if args.gpu_hour_usd is None and pool is not None and pool.node.hourly_usd:
+    if args.gpu_usd_per_hour is None and pool is not None and pool.node.hourly_usd:
         return pool.node.hourly_usd
     return step_time.replica(args.replica).gpus * (
-        GPU_HOUR_USD if args.gpu_hour_usd is None else float(args.gpu_hour_usd)
+        GPU_HOUR_USD if args.gpu_usd_per_hour is None else float(args.gpu_usd_per_hour)
     )
 
 
@@ -155,17 +157,17 @@ def _drawing(file: str | None) -> Callable[[Backtest, Mapping[str, Outcome], str
     if file is None:
         return None
     path = Path(file)
-    if path.suffix not in PICTURES:
-        raise UserError(f"--picture {file}: write a file that ends with {' or '.join(PICTURES)}")
+    if path.suffix not in CHARTS:
+        raise UserError(f"--chart {file}: write a file that ends with {' or '.join(CHARTS)}")
     if not path.parent.is_dir():
-        raise UserError(f"--picture {file}: there is no folder {path.parent}")
-    picture = needed("plimsoll.slo.capacity.backtest.chart", "picture")
+        raise UserError(f"--chart {file}: there is no folder {path.parent}")
+    picture = needed("plimsoll.slo.capacity.backtest.chart", "chart")
 
     def draw(backtest: Backtest, outcomes: Mapping[str, Outcome], source: str) -> None:
         try:
             path.write_bytes(picture.drawn(backtest, outcomes, source, path.suffix[1:]))
         except OSError as error:
-            raise UserError(f"--picture {file}: cannot be written: {error.strerror}") from error
+            raise UserError(f"--chart {file}: cannot be written: {error.strerror}") from error
 
     return draw
 
@@ -218,15 +220,15 @@ def _setup(args: argparse.Namespace, pool: Pool | None) -> Setup:
     spares = args.warm_spares if args.warm_spares is not None else pool.nodes.warm_spares if pool else 0
     for option, value in (
         ("--warm-spares", spares),
-        ("--admission", args.admission or 0),
+        ("--max-queue", args.max_queue or 0),
         ("--prefix-cache", args.prefix_cache),
     ):
         if value < 0:
             raise UserError(f"{option} {value}: write a whole number, 0 or above")
-    slowness = tuple(args.slowness or (1.0,))
+    slowness = tuple(args.slowdown or (1.0,))
     for factor in slowness:
         if not (factor > 0 and isfinite(factor)):
-            raise UserError(f"--slowness {factor:g}: write a factor above 0, such as 1.5 for half as slow again")
+            raise UserError(f"--slowdown {factor:g}: write a factor above 0, such as 1.5 for half as slow again")
     try:
         model = step_time.load(args.replica)
     except ValueError as error:
@@ -240,13 +242,13 @@ def _setup(args: argparse.Namespace, pool: Pool | None) -> Setup:
         WARM_START if pool is None else pool.timing.warm_start,
         spares,
         routing=args.routing,
-        admission=args.admission,
+        admission=args.max_queue,
         slowness=slowness,
-        losses=tuple(sorted(args.lose)),
+        losses=tuple(sorted(args.fail_node_after)),
     )
 
 
-def read_promise(text: str) -> LatencyTarget:
+def read_slo(text: str) -> LatencyTarget:
     """Read TTFT/TPOT/PERCENT, in milliseconds; raises UserError."""
     try:
         ttft, tpot, percent = map(float, text.split("/"))
@@ -254,4 +256,4 @@ def read_promise(text: str) -> LatencyTarget:
             return LatencyTarget(ttft / MILLISECONDS, tpot / MILLISECONDS, percent / 100)
     except ValueError:
         pass
-    raise UserError(f"--promise {text!r}: write TTFT/TPOT/PERCENT, such as 2000/200/99")
+    raise UserError(f"--slo {text!r}: write TTFT/TPOT/PERCENT, such as 2000/200/99")

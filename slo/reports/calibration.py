@@ -1,13 +1,18 @@
 """Each pool's step times, fitted again and again to its source's last hour, and the last good fit kept."""
 
-import msgspec
 from pydantic import BaseModel, Field
 from sqlalchemy import Engine
 
-from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.capacity.calibration.fit import calibrate
 from plimsoll.slo.capacity.calibration.intervals import selectors
-from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, own, told
+from plimsoll.slo.capacity.calibration.measured_replica import (
+    MeasuredReplica,
+    from_json,
+    measured_replica,
+    sentence,
+    to_json,
+)
+from plimsoll.slo.capacity.model.timestamp import Timestamp
 from plimsoll.slo.ledger.documents import CalibrationAttempt, last_attempt, save_attempt
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.sources import Source, SourceError
@@ -18,49 +23,22 @@ SPAN = (
 )
 
 
-class CalibrationOut(BaseModel):
-    """A replica's step times, fitted to the pool's own metrics: a step of b requests with K tokens in the KV cache takes base +
-    per_sequence b + per_kv_token K seconds, and per_prompt and per_prompt_token more for prompts computed in it."""
-
-    pool: str
-    model: str
-    gpu: str = Field(description="GPU of the pool's nodes, as the objectives file says.")
-    gpus: int = Field(description="GPUs of a replica.")
-    says: str = Field(description="The same in a sentence.")
-    base: float
-    per_sequence: float
-    per_kv_token: float = Field(
-        description="0: not told apart from per_sequence, as contexts differed too little from each other."
-    )
-    per_prompt: float
-    per_prompt_token: float
-    r_squared: float = Field(description="Share of the variance of steps that this explains.")
-    error: float = Field(description="Median relative error of the steps of an interval between two scrapes.")
-    intervals: int
-    since: str
-    until: str
-    batches: tuple[float, float] = Field(description="Requests at a time, as seen: beyond, it is extrapolated.")
-    contexts: tuple[float, float] = Field(description="Tokens of a request in the KV cache, as seen.")
-    prompts: tuple[float, float] | None = Field(
-        description="Tokens computed of a prompt, means of intervals, as seen; null: none was."
-    )
-    replicas: list[str]
-    left_out: dict[str, float] = Field(
-        description="Replicas unlike the median one, and how many times as long their steps take."
-    )
-    kv_tokens: int = Field(description="Tokens that a rank's KV cache holds, as its engine says.")
-    most_running: int = Field(description="Most requests seen in a rank's batch; its limit is not published.")
-    ranks: int = Field(description="Data-parallel ranks of a replica; the step times are of one.")
-    simulated: bool
-
-
 class PoolCalibration(BaseModel):
-    """The last good fit of a pool. A newer, narrower one does not replace it while it holds."""
+    """The last good fit of a pool's step times. A newer, narrower one doesn't replace it while it holds."""
 
     pool: str
-    last_attempt_at: str | None = Field(description="When the samples were last looked at; null: not yet.")
-    calibration: CalibrationOut | None = Field(description="null: never enough was seen, for `reason`.")
-    reason: str | None = Field(description="Why the last look gave no new fit; null: it did.")
+    last_attempt_at: Timestamp | None = Field(default=None, description="Time of the last attempt; null: none yet.")
+    summary: str | None = Field(default=None, description="The step times in one sentence.")
+    calibration: MeasuredReplica | None = Field(description="null: no fit was possible, for `reason`.")
+    reason: str | None = Field(description="Why the last attempt gave no new fit; null: it did.")
+
+    @classmethod
+    def of(
+        cls, pool: str, replica: MeasuredReplica | None, reason: str | None, at: float | None = None
+    ) -> "PoolCalibration":
+        """Return the fit of a pool, or the reason why there is none; `at` is the time of the last attempt in Unix seconds."""
+        summary = None if replica is None else sentence(replica.step_times)
+        return cls(pool=pool, last_attempt_at=at, summary=summary, calibration=replica, reason=reason)
 
 
 def calibrate_pool(records: Records, source: Source, pool: Pool) -> None:
@@ -75,12 +53,12 @@ def calibrate_pool(records: Records, source: Source, pool: Pool) -> None:
         found = f"the source did not answer: {error}"
     if isinstance(found, str):
         reason = found
-    elif before is not None and before.outlives(found, before.calibration.error_on(series)):
-        low, high = found.batches
+    elif before is not None and before.outlives(found, before.step_times.error_on(series)):
+        low, high = found.batch_size_range
         reason = f"only batches of {low:.0f} to {high:.0f} requests were seen, which the last fit still tells"
     else:
-        kept = own(pool, found)
-    body = None if kept is None else msgspec.json.encode(kept).decode()
+        kept = measured_replica(pool, found)
+    body = None if kept is None else to_json(kept)
     save_attempt(records.ledger.engine, CalibrationAttempt(pool.name, now, reason, body))
 
 
@@ -90,21 +68,14 @@ def calibrated(records: Records, pool: Pool) -> MeasuredReplica | None:
 
 
 def calibration(records: Records, pool: Pool) -> PoolCalibration:
-    """Tell what is known of a pool's step times."""
-    look = last_attempt(records.ledger.engine, pool.name)
-    if look is None:
-        nothing = "nobody has looked yet: the service does so every ten minutes"
-        return PoolCalibration(pool=pool.name, last_attempt_at=None, calibration=None, reason=nothing)
-    kept = fit_of(look, pool)
-    reason = look.reason
+    """Return the last good fit of a pool's step times."""
+    attempt = last_attempt(records.ledger.engine, pool.name)
+    if attempt is None:
+        return PoolCalibration.of(pool.name, None, "no attempt yet: the service tries every ten minutes")
+    kept, reason = fit_of(attempt, pool), attempt.reason
     if kept is None and reason is None:
-        reason = "the last fit was of another model, other GPUs, or by another version of Plimsoll"
-    return PoolCalibration(
-        pool=pool.name,
-        last_attempt_at=rfc3339(look.last_attempt_at),
-        calibration=None if kept is None else CalibrationOut(**told(kept)),
-        reason=reason,
-    )
+        reason = "the last fit was of another model, other GPUs, or another version of Plimsoll"
+    return PoolCalibration.of(pool.name, kept, reason, attempt.last_attempt_at)
 
 
 def kept_fit(engine: Engine, pool: Pool) -> MeasuredReplica | None:
@@ -118,7 +89,7 @@ def fit_of(look: CalibrationAttempt, pool: Pool) -> MeasuredReplica | None:
     if look.body is None:
         return None
     try:
-        kept = msgspec.json.decode(look.body, type=MeasuredReplica)
-    except msgspec.ValidationError:  # of a version that told less: the next look tells it again
+        kept = from_json(look.body)
+    except ValueError:  # of a version that told less: the next look tells it again
         return None
     return kept if kept.runs_as(pool) else None

@@ -17,7 +17,7 @@ from plimsoll.slo.capacity.model.prices import (
     MILLION,
     SECONDS_PER_HOUR,
     Prices,
-    break_even_utilisation,
+    break_even_utilization,
     usd_per_million,
 )
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
@@ -35,7 +35,7 @@ class ApiCost(BaseModel):
     usd_per_million_tokens: float | None = Field(
         default=None, description="That over tokens in and out, to set beside the pool's own."
     )
-    break_even_utilisation: float | None = Field(
+    break_even_utilization: float | None = Field(
         default=None,
         description="Utilization from which the pool's nodes are cheaper, 1 is full; above 1: never; null: not known.",
     )
@@ -44,8 +44,8 @@ class ApiCost(BaseModel):
     def of(cls, usd: float, tokens: int, usd_full: float | None) -> "ApiCost":
         """Put what an API asks for so many tokens beside own nodes that cost `usd_full` for 1M of them when full."""
         each = usd / tokens * MILLION
-        even = None if usd_full is None else break_even_utilisation(usd_full, each)
-        return cls(usd=usd, usd_per_million_tokens=each, break_even_utilisation=even)
+        even = None if usd_full is None else break_even_utilization(usd_full, each)
+        return cls(usd=usd, usd_per_million_tokens=each, break_even_utilization=even)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +140,15 @@ class PoolCost(BaseModel):
     output_tokens: int | None = Field(description="Tokens out, of the same slots.")
     cost_usd: float | None = _price("Those node-hours.")
     usd_per_million_tokens: float | None = _price("That over tokens in and out.")
-    usd_per_million_prompt_tokens: float | None = _price("The whole cost over tokens in alone.")
-    usd_per_million_generated_tokens: float | None = _price("The whole cost over tokens out alone.")
+    usd_per_million_input_tokens: float | None = _price("The whole cost over tokens in alone.")
+    usd_per_million_output_tokens: float | None = _price("The whole cost over tokens out alone.")
     utilization: float | None = Field(
         description="Tokens over those that the nodes would have done at what a full replica was measured to do; null: never seen full."
     )
-    usd_per_million_full: float | None = _price("1M tokens in and out, if these nodes were always full.")
-    apis: dict[str, ApiCost] = Field(description="By name of each API whose price is on record.")
+    usd_per_million_tokens_at_full_utilization: float | None = _price(
+        "1M tokens in and out, if these nodes were always full."
+    )
+    api_comparison: dict[str, ApiCost] = Field(description="By name of each API whose price is on record.")
     joules_per_token: float | None = Field(description="GPU energy over tokens in and out, where both are known.")
     simulated: bool
 
@@ -168,11 +170,11 @@ def cost_of(records: Records, pool: Pool, throughput: ReplicaThroughput | None, 
         output_tokens=used.generated if seen else None,
         cost_usd=used.usd if seen else None,
         usd_per_million_tokens=used.usd_per_million(used.tokens),
-        usd_per_million_prompt_tokens=used.usd_per_million(used.prompt),
-        usd_per_million_generated_tokens=used.usd_per_million(used.generated),
+        usd_per_million_input_tokens=used.usd_per_million(used.prompt),
+        usd_per_million_output_tokens=used.usd_per_million(used.generated),
         utilization=used.utilization(node_rate(pool, throughput)),
-        usd_per_million_full=full,
-        apis=used.at(records.prices, full),
+        usd_per_million_tokens_at_full_utilization=full,
+        api_comparison=used.at(records.prices, full),
         joules_per_token=joules_per_token(rows),
         simulated=any(row.simulated for row in rows),
     )

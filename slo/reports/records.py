@@ -8,7 +8,7 @@ from plimsoll.slo.error_budget.exclusions import Exclusion, of_file
 from plimsoll.slo.ledger.manual_changes import stored_exclusions
 from plimsoll.slo.ledger.retention import pruned_until
 from plimsoll.slo.ledger.slots import Ledger
-from plimsoll.slo.reports.forecast import Outlook
+from plimsoll.slo.reports.forecast import Forecasts
 from plimsoll.slo.spec.objectives import Spec
 
 
@@ -25,7 +25,7 @@ class Records:
         """`clock` gives Unix seconds; `prices` default to the packaged ones."""
         self.spec, self.ledger, self.clock = spec, ledger, clock
         self.prices = prices or packaged()
-        self.outlook = Outlook(spec, ledger)
+        self.forecasts = Forecasts(spec, ledger)
 
     def exclusions(self) -> list[Exclusion]:
         """Return every exclusion: of the objectives file, then those made through the API, newest first."""

@@ -40,7 +40,7 @@ def review(records: Records, week: str, forecast: Forecaster | None = None, brie
         _objective(records, item, exclusions, (start, end), rows.get(item.pool)) for item in records.spec.objectives
     ]
     pools = [
-        review_pool(records.ledger, forecast or records.outlook.of, records.prices, pool, start, end)
+        review_pool(records.ledger, forecast or records.forecasts.of, records.prices, pool, start, end)
         for pool in records.spec.pools
     ]
     reviews, of_pools = [item for item, _ in found], [item for item, _ in pools]

@@ -3,8 +3,8 @@
 from typing import Any
 
 from plimsoll.slo.calendar import WEEK, rfc3339, start_of, week_of
+from plimsoll.slo.capacity.forecast_models import PoolForecast
 from plimsoll.slo.ledger.documents import SavedReview, last_saved_week, save_review, saved_review
-from plimsoll.slo.reports.forecast import PoolForecast
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.review import review
 from plimsoll.slo.reports.review_models import Review, Revision
@@ -54,7 +54,7 @@ def _revisions(records: Records, saved: Review) -> list[Revision] | None:
     causes, which take too long for a page."""
     if start_of(saved.week) - WEEK < records.pruned_until:
         return None
-    nothing = PoolForecast(pool="", since=saved.week, unknown="not compared")
+    nothing = PoolForecast(pool="", data_through_week=saved.week, unavailable_reason="not compared")
     then, now = _facts(saved), _facts(review(records, saved.week, lambda *_: nothing, brief=True))
     return [
         Revision(path=path, saved=then.get(path), current=now.get(path))

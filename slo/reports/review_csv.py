@@ -33,7 +33,7 @@ SINCE = {
     "recommended_nodes": "nodes",
     "saturation_tokens_per_second_per_replica": RATE,
 }  # fields that have one `_previous`
-FORECAST = {"breaks_in": "ISO week", "may_break_in": "ISO week"}
+FORECAST = {"likely_breach_week": "ISO week", "possible_breach_week": "ISO week"}
 
 
 class Row(NamedTuple):

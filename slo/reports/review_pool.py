@@ -13,12 +13,12 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import DAY, SLOT, WEEK, rfc3339
+from plimsoll.slo.capacity.forecast_models import PoolForecast
 from plimsoll.slo.capacity.model.prices import SECONDS_PER_HOUR, Prices
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.recommendation.demand import PLANNING_UTILIZATION
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
-from plimsoll.slo.reports.forecast import PoolForecast
 from plimsoll.slo.reports.measured_states import throughput_before
 from plimsoll.slo.reports.pool_cost import (
     ApiCost,
@@ -36,7 +36,7 @@ from plimsoll.slo.usage.slots import PoolSlot
 HISTORY = 10_000  # recommendations that are looked through: one a minute for a week
 Forecaster = Callable[
     [Pool, int, ReplicaThroughput | None], PoolForecast
-]  # as plimsoll.slo.reports.forecast.Outlook.of
+]  # as plimsoll.slo.reports.forecast.Forecasts.of
 SUMS = ("arrivals", "input_tokens", "output_tokens", "rejected", "preemptions", "replica_disruptions")
 
 

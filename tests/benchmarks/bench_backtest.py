@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from plimsoll.slo.capacity.backtest.comparison import against, near
-from plimsoll.slo.capacity.backtest.run import OTHERS, Backtest, report
+from plimsoll.slo.capacity.backtest.run import OTHERS, Backtest, summary
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import fleet, step_time
 from plimsoll.slo.capacity.simulator.fleet import Setup
@@ -34,8 +34,7 @@ def compare(arrivals: Sequence[Arrival]) -> Iterator[list[str]]:
     ours = test.run("plimsoll")
     yield [*figures(ours), "", ""]
     frugal = [
-        {**replace(test, promise=replace(PROMISED, target=share)).run("plimsoll"), "promised": share}
-        for share in FRUGAL
+        {**replace(test, target=replace(PROMISED, target=share)).run("plimsoll"), "promised": share} for share in FRUGAL
     ]
     for name in OTHERS:
         other = test.run(name)
@@ -43,7 +42,7 @@ def compare(arrivals: Sequence[Arrival]) -> Iterator[list[str]]:
         yield [*figures(other), found.word, found.why]
     schedule = test.clairvoyant()
     outcome = fleet.run(arrivals, schedule, SETUP)
-    best = report("clairvoyant", len(arrivals), outcome, NODE_USD)
+    best = summary("clairvoyant", len(arrivals), outcome, NODE_USD)
     found = near(ours, best, test.bounds(schedule, best["goodput"][KEY]), KEY)
     yield [*figures(best), "within 15 % and 99 %" if found.word == "same" else found.word, found.why]
 

@@ -137,9 +137,9 @@ def main() -> None:
         print(found)
         return
     print(
-        f"step = {found.base * 1e3:.2f} ms + {found.per_sequence * 1e3:.3f} ms x batch + {found.per_kv_token * 1e6:.3f} us x KV tokens"
-        f" + {found.per_prompt * 1e3:.2f} ms x prompts + {found.per_prompt_token * 1e6:.1f} us x prompt tokens;"
-        f" R2 {found.r_squared:.3f}, median error {found.error:.1%}, {found.intervals} intervals"
+        f"step = {found.base_seconds * 1e3:.2f} ms + {found.seconds_per_sequence * 1e3:.3f} ms x batch + {found.seconds_per_kv_token * 1e6:.3f} us x KV tokens"
+        f" + {found.seconds_per_prompt * 1e3:.2f} ms x prompts + {found.seconds_per_prompt_token * 1e6:.1f} us x prompt tokens;"
+        f" R2 {found.r_squared:.3f}, median error {found.median_relative_error:.1%}, {found.intervals} intervals"
     )
     for size, seconds in taken.items():
         show(found, size, seconds)

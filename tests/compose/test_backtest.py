@@ -65,7 +65,9 @@ def test_every_policy_runs_and_several_make_one_table(trace: str) -> None:
 
 def test_ours_is_the_policy_when_none_is_named_and_lost_nodes_and_503_are_counted(trace: str) -> None:
     found = json.loads(
-        said("--trace", trace, "--scale", "8", "--nodes", "1:2", "--lose", "30", "--admission", "5", "--json")
+        said(
+            "--trace", trace, "--scale", "8", "--nodes", "1:2", "--fail-node-after", "30", "--max-queue", "5", "--json"
+        )
     )
     assert found["policy"] == "plimsoll"
     assert found["lost"] > 0
@@ -84,10 +86,10 @@ def test_a_picture_shows_every_policy_and_says_what_it_is(trace: str, tmp_path: 
             "8",
             "--nodes",
             "1:3",
-            "--promise",
+            "--slo",
             "1000/100/95",
             *rows,
-            "--picture",
+            "--chart",
             str(file),
         )
     assert files[0].read_bytes() == files[1].read_bytes()
@@ -99,7 +101,7 @@ def test_a_picture_shows_every_policy_and_says_what_it_is(trace: str, tmp_path: 
         assert sum(name in text.split(", ") for text in texts) == 2, f"{name}: beside its mark, and above its strip"
     assert sum(text.endswith((" flaps", " flap")) for text in texts) == 4, "a strip for each"
     picture = tmp_path / "a.png"
-    said("--trace", trace, "--policy", "fixed:1", "--picture", str(picture))
+    said("--trace", trace, "--policy", "fixed:1", "--chart", str(picture))
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -137,13 +139,13 @@ def test_a_pool_gives_promise_nodes_price_and_a_column_for_each_of_its_objective
         (["--scale", "nan"], "--scale nan: write a number above 0"),
         (["--cold-start", "-1"], "--cold-start -1: write seconds above 0"),
         (["--warm-spares", "-1"], "--warm-spares -1: write a whole number, 0 or above"),
-        (["--picture", "plot.pdf"], "--picture plot.pdf: write a file that ends with .svg or .png"),
-        (["--picture", "/nowhere/plot.svg"], "--picture /nowhere/plot.svg: there is no folder /nowhere"),
+        (["--chart", "plot.pdf"], "--chart plot.pdf: write a file that ends with .svg or .png"),
+        (["--chart", "/nowhere/plot.svg"], "--chart /nowhere/plot.svg: there is no folder /nowhere"),
         (["--pool", "chat"], "--pool 'chat': pools are chat-70b"),
         (["--from", "2026-11-20T18:00:00Z"], "--from belongs to --prometheus"),
         (["--prefix-cache", "-1"], "--prefix-cache -1: write a whole number"),
-        (["--promise", "fast"], "--promise 'fast': write TTFT/TPOT/PERCENT, such as 2000/200/99"),
-        (["--promise", "600/40/100"], "--promise '600/40/100': write"),
+        (["--slo", "fast"], "--slo 'fast': write TTFT/TPOT/PERCENT, such as 2000/200/99"),
+        (["--slo", "600/40/100"], "--slo '600/40/100': write"),
     ],
 )
 def test_bad_input_is_one_line(trace: str, arguments: list[str], line: str) -> None:

@@ -30,7 +30,7 @@ INK, SOFT = "#1f2328", "#4a4f57"
 OURS, OTHERS, DOMINATED = "#0072b2", "#3d434b", "#a9afb8"  # which color-blind eyes tell apart
 DEMAND, WATER, PROMISED = "#d5d9df", "#f3b8a4", "#b8470f"
 WIDTH, HEAD, TOP, BETWEEN, STRIP, FOOT = 9.0, 0.85, 3.3, 1.2, 0.85, 0.45  # inches
-FORESIGHT = "clairvoyant"  # nobody has it: it makes no other pale
+FORESIGHT = "clairvoyant"  # no reaction has it: it dims no other
 NEAR = 5  # points: marks that are closer share a label
 LETTER, LINE = 5.0, 11.0  # points: size of a label's letter
 MILLISECONDS = 1000
@@ -54,7 +54,7 @@ def drawn(backtest: Backtest, outcomes: Mapping[str, Outcome], source: str, form
         top = figure.add_gridspec(1, 1, **box, top=1 - HEAD / height, bottom=1 - (HEAD + TOP) / height)
         _say(figure, 0.28, "Goodput for node-hours", fontsize=13, weight="bold", color=INK)
         _say(figure, 0.50, f"Simulated replay of {source}")
-        _say(figure, 0.70, f"{_promised(backtest)}; hollow: another is better in both, without foresight")
+        _say(figure, 0.70, f"{_target(backtest)}; hollow: another is better in both, without foresight")
         _compared(figure.add_subplot(top[0]), backtest, outcomes)
         rows = figure.add_gridspec(len(outcomes), 1, **box, top=1 - low / height, bottom=FOOT / height, hspace=0.75)
         strips = [figure.add_subplot(rows[index]) for index in range(len(outcomes))]
@@ -76,8 +76,8 @@ def _say(figure: Figure, inches: float, text: str, **look: Any) -> None:
     figure.text(0.012, 1 - inches / figure.get_figheight(), text, **{"color": SOFT, **look})
 
 
-def _promised(backtest: Backtest) -> str:
-    ttft, tpot = (f"{MILLISECONDS * limit:g}" for limit in (backtest.promise.ttft, backtest.promise.tpot))
+def _target(backtest: Backtest) -> str:
+    ttft, tpot = (f"{MILLISECONDS * limit:g}" for limit in (backtest.target.ttft, backtest.target.tpot))
     return f"good: first token within {ttft} ms, further ones every {tpot} ms".replace("within inf ms", "at any time")
 
 
@@ -98,13 +98,13 @@ def _key(figure: Figure, strips: Sequence[Axes], height: float, low: float) -> N
 
 
 def _goodput(backtest: Backtest, outcome: Outcome) -> float:
-    return outcome.result.goodput(backtest.promise.ttft, backtest.promise.tpot)
+    return outcome.result.goodput(backtest.target.ttft, backtest.target.tpot)
 
 
 def _compared(axes: Axes, backtest: Backtest, outcomes: Mapping[str, Outcome]) -> None:
     """Every policy's goodput against its node-hours; those that another beats in both are pale."""
     marks = {name: (outcome.node_hours, _goodput(backtest, outcome)) for name, outcome in outcomes.items()}
-    target = backtest.promise.target
+    target = backtest.target.target
     axes.set_xlim(0, 1.12 * max(hours for hours, _ in marks.values()))
     lowest = min(target, *(good for _, good in marks.values()))
     below = max(0.0, lowest - max(0.2 * (1 - lowest), 0.005))
@@ -113,7 +113,7 @@ def _compared(axes: Axes, backtest: Backtest, outcomes: Mapping[str, Outcome]) -
     axes.grid(axis="y", color="#eceef1")
     axes.set_axisbelow(True)
     axes.axhline(target, color=PROMISED, linestyle=(0, (4, 3)), linewidth=1)
-    axes.annotate(f"promised {percent_text(target)}", (0, target), (4, -10), textcoords="offset points", color=PROMISED)
+    axes.annotate(f"target {percent_text(target)}", (0, target), (4, -10), textcoords="offset points", color=PROMISED)
     for name, point in marks.items():
         color = _colour(name, point, [found for other, found in marks.items() if other != FORESIGHT])
         hollow = color == DOMINATED
@@ -209,8 +209,8 @@ def _over_time(axes: Axes, backtest: Backtest, name: str, outcome: Outcome, scal
     axes.set_xlim(0, max(times[-1], SCRAPE / unit))
     axes.set_title(name, loc="left", fontsize=9, weight="bold", color=INK, pad=3)
     flaps = f"{outcome.flaps} flap{'' if outcome.flaps == 1 else 's'}"
-    told = f"{_goodput(backtest, outcome):.2%} good · {outcome.node_hours:.2f} node-hours · {outcome.node_hours * backtest.node_usd:,.2f} USD · {flaps}"
-    axes.set_title(told, loc="right", fontsize=8.5, color=SOFT, pad=3)
+    figures = f"{_goodput(backtest, outcome):.2%} good · {outcome.node_hours:.2f} node-hours · {outcome.node_hours * backtest.node_usd:,.2f} USD · {flaps}"
+    axes.set_title(figures, loc="right", fontsize=8.5, color=SOFT, pad=3)
 
 
 def _requests(backtest: Backtest, slots: int) -> list[int]:

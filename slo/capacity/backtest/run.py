@@ -50,14 +50,14 @@ class Backtest:
 
     arrivals: Sequence[Arrival]
     setup: Setup
-    promise: LatencyTarget
+    target: LatencyTarget
     node_usd: float
     hold: float = HOLD
     objectives: Sequence[Objective] = ()
 
     def run(self, name: str, progress: Progress = lambda _: None) -> dict[str, Any]:
         """Replay under a policy; raises ValueError for a name that is none."""
-        return self.told(name, self.replay(name, progress))
+        return self.report(name, self.replay(name, progress))
 
     def replay(self, name: str, progress: Progress = lambda _: None) -> Outcome:
         """Replay under a policy; raises ValueError for a name that is none."""
@@ -66,9 +66,9 @@ class Backtest:
         setup, policy = self._policy(name, progress)
         return fleet.run(self.arrivals, policy, setup, lambda now: progress(f"{min(1.0, now / end):.0%}"))
 
-    def told(self, name: str, outcome: Outcome) -> dict[str, Any]:
+    def report(self, name: str, outcome: Outcome) -> dict[str, Any]:
         """Write an outcome as one object."""
-        found = report(name, len(self.arrivals), outcome, self.node_usd)
+        found = summary(name, len(self.arrivals), outcome, self.node_usd)
         found["seconds"] = round(self.arrivals[-1].time, 3)
         if self.objectives:
             found["objectives"] = {
@@ -84,7 +84,7 @@ class Backtest:
         if kind == "plimsoll":
             # As of a pool that was calibrated, and exactly: the prompts that are computed are measured, so no cache is simulated.
             engine = Calibrated(self.setup.model, replace(self.setup.limits, prefix_block=0))
-            return self.setup, Plimsoll(self._pool(), self.promise, engine)
+            return self.setup, Plimsoll(self._pool(), self.target, engine)
         return self.setup, self.clairvoyant(progress) if kind == "clairvoyant" else OTHERS[kind]()
 
     def _pool(self) -> Pool:
@@ -98,8 +98,8 @@ class Backtest:
         )
 
     def goodput(self, policy: Policy) -> float:
-        """Share of all requests within the promised limits under a policy."""
-        return fleet.run(self.arrivals, policy, self.setup).result.goodput(self.promise.ttft, self.promise.tpot)
+        """Share of all requests within the latency target under a policy."""
+        return fleet.run(self.arrivals, policy, self.setup).result.goodput(self.target.ttft, self.target.tpot)
 
     def bounds(self, best: Schedule, goodput: float) -> Bounds:
         """Work out what the clairvoyant schedule `best`, of that goodput, owes to foresight."""
@@ -113,7 +113,7 @@ class Backtest:
     def _constant(self, count: int) -> tuple[float, float]:
         """Goodput and node-hours of a fleet that never changes."""
         found = fleet.run(self.arrivals, Fixed(count), replace(self.setup, least=count, most=count))
-        return found.result.goodput(self.promise.ttft, self.promise.tpot), found.node_hours
+        return found.result.goodput(self.target.ttft, self.target.tpot), found.node_hours
 
     def clairvoyant(self, progress: Progress = lambda _: None) -> Schedule:
         """Search for the cheapest schedule that serves nearly as many requests well as the largest pool would."""
@@ -148,7 +148,7 @@ def attained(objective: Objective, outcome: Outcome) -> float:
     return outcome.result.goodput(*(objective.indicator.thresholds.get(latency, inf) for latency in LATENCIES))
 
 
-def report(name: str, requests: int, outcome: Outcome, node_usd: float) -> dict[str, Any]:
+def summary(name: str, requests: int, outcome: Outcome, node_usd: float) -> dict[str, Any]:
     """Write an outcome as one object: latencies in milliseconds, of requests that have one; goodput of all requests."""
     result = outcome.result
 

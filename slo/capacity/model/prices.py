@@ -141,9 +141,15 @@ def break_even_tokens(usd_per_year: float, api_usd_per_million: float) -> float:
     return usd_per_year / api_usd_per_million * MILLION if api_usd_per_million else inf
 
 
-def break_even_utilisation(usd_per_million_full: float, api_usd_per_million: float, surcharge: float = 0.0) -> float:
+def break_even_utilization(
+    usd_per_million_tokens_at_full_utilization: float, api_usd_per_million: float, surcharge: float = 0.0
+) -> float:
     """Utilization from which own hardware undercuts an API: above 1 never.
 
-    `usd_per_million_full` is its price when full, `surcharge` (0.3 = 30 %) what people, downtime and updates add.
+    `usd_per_million_tokens_at_full_utilization` is its price when full, `surcharge` (0.3 = 30 %) what people, downtime and updates add.
     """
-    return usd_per_million_full * (1 + surcharge) / api_usd_per_million if api_usd_per_million else inf
+    return (
+        usd_per_million_tokens_at_full_utilization * (1 + surcharge) / api_usd_per_million
+        if api_usd_per_million
+        else inf
+    )

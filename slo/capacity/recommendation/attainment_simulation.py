@@ -34,18 +34,20 @@ class Calibrated:
     summary: str = ""
 
 
-def calibrated(own: MeasuredReplica) -> Calibrated | None:
+def calibrated(replica: MeasuredReplica) -> Calibrated | None:
     """Return a pool's own replica as the simulator takes it; None where no prompt was seen, whose cost is then unknown.
 
     A fit that is unsure is taken to be short by its error: nothing is to be released on a guess. No engine publishes its largest batch.
     """
-    fit = own.calibration
-    if fit.prompts is None:
+    fit = replica.step_times
+    if fit.input_tokens_range is None:
         return None
-    most = max(Limits().max_num_seqs, fit.most_running)
-    limits = Limits(fit.kv_tokens // Limits().block_size, max_num_seqs=most, max_num_batched_tokens=max(8192, most))
-    model = fit.model.times(1 + fit.error) if fit.error > CHANGED else fit.model
-    return Calibrated(model, limits, fit.ranks, fit.left_out, sentence(fit))
+    most = max(Limits().max_num_seqs, fit.max_observed_batch)
+    limits = Limits(
+        fit.kv_cache_capacity_tokens // Limits().block_size, max_num_seqs=most, max_num_batched_tokens=max(8192, most)
+    )
+    model = fit.model.times(1 + fit.median_relative_error) if fit.median_relative_error > CHANGED else fit.model
+    return Calibrated(model, limits, fit.data_parallel_size, fit.excluded_replicas, sentence(fit))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,11 @@
 One type: rules compute with it, the API returns it, the webhook posts it, and the ledger stores it.
 """
 
-from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
-from plimsoll.slo.calendar import rfc3339
+from plimsoll.slo.capacity.model.timestamp import Timestamp
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 
 Action = Literal["scale_out", "scale_in", "hold", "insufficient_data"]
@@ -45,18 +44,6 @@ ReasonCode = Literal[
     "spot_mix",
     "spot_added",
     "spot_cost",
-]
-
-
-def _unix(value: Any) -> Any:
-    return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else value
-
-
-Timestamp = Annotated[
-    float,
-    BeforeValidator(_unix),
-    PlainSerializer(rfc3339, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 
 

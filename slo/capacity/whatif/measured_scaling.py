@@ -40,7 +40,9 @@ def bits_of(own: MeasuredReplica) -> Bits:
         Bits(bits, kv_bytes)
         for bits, kv_bytes in product(BITS, (1, KV_BYTES))
         if abs(
-            memory.fit(model, _deployment(own.gpu, own.gpus, bits, kv_bytes), 1).tokens / own.calibration.kv_tokens - 1
+            memory.fit(model, _deployment(own.gpu, own.gpus, bits, kv_bytes), 1).tokens
+            / own.step_times.kv_cache_capacity_tokens
+            - 1
         )
         <= CLOSE
     ]
@@ -63,21 +65,24 @@ def hardware_of(own: MeasuredReplica) -> Hardware:
 
 def timing(own: MeasuredReplica, target: Hardware) -> Scaled:
     """Return the replica's step models on that hardware; raises ValueError for what cannot be told."""
-    if own.calibration.ranks > 1:
+    if own.step_times.data_parallel_size > 1:
         raise ValueError(
-            f"replica {MEASURED!r}: its replicas have {own.calibration.ranks} data-parallel ranks, which what-if does not know yet"
+            f"replica {MEASURED!r}: its replicas have {own.step_times.data_parallel_size} data-parallel ranks, which what-if does not know yet"
         )
-    fit, on = own.calibration, hardware_of(own)
+    fit, on = own.step_times, hardware_of(own)
     said = [f"fitted: {sentence(fit)}"]
     if target == on:
         found = Scaled((fit.model,), True, ("step times: the pool's own",))
     else:
         found = stretched(fit.model, on, target, "the pool's own")
     models = found.models
-    if fit.error > UNSURE:
-        models = (models[0].times(1 - min(fit.error, 0.9)), models[-1].times(1 + fit.error))
+    if fit.median_relative_error > UNSURE:
+        models = (
+            models[0].times(1 - min(fit.median_relative_error, 0.9)),
+            models[-1].times(1 + fit.median_relative_error),
+        )
         said.append(
-            f"unsure: the fit's median error is {fit.error:.0%}, so both that much faster and slower is simulated"
+            f"unsure: the fit's median error is {fit.median_relative_error:.0%}, so both that much faster and slower is simulated"
         )
     return Scaled(models, found.measured, (*found.steps, *said))
 
@@ -86,7 +91,7 @@ def room(own: MeasuredReplica, target: Hardware, kv_bytes: int | None, context: 
     """Work out the KV cache on that hardware, numbers of it stored in so many bytes (None: as they are), from what the engine
     reports; `context` tokens a request of which `shared` are the same for all. Raises ValueError for unknown GPUs."""
     on, stored = hardware_of(own), bits_of(own).kv_bytes
-    tokens, per_token = own.calibration.kv_tokens, None
+    tokens, per_token = own.step_times.kv_cache_capacity_tokens, None
     said = [f"KV cache: {tokens:,} tokens, as the pool's engines report", *_told_bits(own)]
     shape = memory.shape_of(own.model)
     if shape is not None:
@@ -113,17 +118,17 @@ def room(own: MeasuredReplica, target: Hardware, kv_bytes: int | None, context: 
 
 def beyond(own: MeasuredReplica, mix: Sequence[Kind], concurrency: tuple[float, float] | None) -> Iterator[str]:
     """Say what of a question or its answer lies outside what the fit has seen."""
-    fit = own.calibration
+    fit = own.step_times
     held = mean_context(mix)
-    if not fit.contexts[0] <= held <= fit.contexts[1]:
-        yield f"extrapolated: {held:,.0f} tokens a request in the KV cache; seen were {fit.contexts[0]:,.0f} to {fit.contexts[1]:,.0f}"
-    longest, low_high = max(kind.prompt for kind in mix), fit.prompts
+    if not fit.context_tokens_range[0] <= held <= fit.context_tokens_range[1]:
+        yield f"extrapolated: {held:,.0f} tokens a request in the KV cache; seen were {fit.context_tokens_range[0]:,.0f} to {fit.context_tokens_range[1]:,.0f}"
+    longest, low_high = max(kind.prompt for kind in mix), fit.input_tokens_range
     if low_high is None:
         yield "extrapolated: no prompt was seen to be computed, so prompts are taken to cost nothing"
     elif longest > low_high[1]:
         yield f"extrapolated: prompts of {longest:,} tokens; those seen had {low_high[0]:,.0f} to {low_high[1]:,.0f} in the mean"
-    if concurrency and concurrency[1] > fit.batches[1]:
-        yield f"extrapolated: {concurrency[1]:,.0f} requests at a time; seen were at most {fit.batches[1]:,.0f}"
+    if concurrency and concurrency[1] > fit.batch_size_range[1]:
+        yield f"extrapolated: {concurrency[1]:,.0f} requests at a time; seen were at most {fit.batch_size_range[1]:,.0f}"
 
 
 def _deployment(gpu: str, gpus: int, weight_bits: int, kv_bytes: int) -> Deployment:

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import DAY, rfc3339
+from plimsoll.slo.capacity.forecast_models import PoolForecast
 from plimsoll.slo.capacity.recommendation.models import Recommendation, RecommendationHistory
 from plimsoll.slo.ledger.usage import pool_rows
-from plimsoll.slo.reports.forecast import PoolForecast
 from plimsoll.slo.reports.pool_cost import PoolCost, cost_of
 from plimsoll.slo.service.api.models import Row, Timestamp
 from plimsoll.slo.service.http.parameters import LIMIT, NEXT, PoolName, Since, Until, link, require_pool, span
@@ -84,7 +84,7 @@ def add(api: APIRouter, service: Service) -> None:
         """Forecast from the hourly demand so far; made once a day."""
         chosen = require_pool(service, pool)
         throughput = service.throughput(pool)
-        return service.records.outlook.of(chosen, int(service.clock() // DAY * DAY), throughput)
+        return service.records.forecasts.of(chosen, int(service.clock() // DAY * DAY), throughput)
 
     @api.get(
         "/pools/{pool}/cost", responses=READING, tags=["Capacity"], summary="Get cost per 1M tokens and utilization"

@@ -28,11 +28,11 @@ CAUSES = {
 }
 RULES = {
     "demand": "Demand and backlog",
-    "objective": "Latency SLO",
+    "slo": "Latency SLO",
     "queue": "Queue depth",
     "kv_cache": "KV cache usage",
-    "maximum": "Pool maximum",
-    "minimum": "Pool minimum",
+    "max_nodes": "Pool maximum",
+    "min_nodes": "Pool minimum",
     "scale_in": "Scale-in",
     "hold": "No change",
     "no_data": "No data",

@@ -11,8 +11,9 @@ from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.whatif.hardware_scaling import BITS, SIZES
 from plimsoll.slo.capacity.whatif.measured_scaling import MEASURED
+from plimsoll.slo.capacity.whatif.request import WhatIfRequest
 from plimsoll.slo.reports.calibration import calibrated, calibration
-from plimsoll.slo.service.api.whatif import AskedOf, answered
+from plimsoll.slo.service.api.whatif import simulated
 from plimsoll.slo.service.http.parameters import require_pool
 from plimsoll.slo.service.http.problems import ApiError
 from plimsoll.slo.service.state import Service
@@ -20,9 +21,9 @@ from plimsoll.slo.service.state import Service
 CHOICES = {
     "replica": [(name, name) for name in step_time.names()],
     "gpu": [("", "Same as baseline"), *((name, name) for name in memory.gpus())],
-    "gpus": [("", "Same as baseline"), *((str(size), str(size)) for size in SIZES)],
+    "tensor_parallel_size": [("", "Same as baseline"), *((str(size), str(size)) for size in SIZES)],
     "weight_bits": [("", "Same as baseline"), *((str(bits), f"{bits} bits") for bits in BITS)],
-    "kv_bytes": [("", "Same as baseline"), ("2", "16 bits"), ("1", "8 bits (FP8)")],
+    "kv_cache_bits": [("", "Same as baseline"), ("16", "16 bits"), ("8", "8 bits (FP8)")],
 }
 
 
@@ -38,10 +39,10 @@ def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
         # An empty field is not an input.
         asked = {name: value for name, value in request.query_params.items() if value.strip()}
         own = [(MEASURED, "Measured on this pool")] if calibrated(service.records, chosen) else []
-        choices = {**CHOICES, "replica": [*own, *CHOICES["replica"]], "api": apis}
+        choices = {**CHOICES, "replica": [*own, *CHOICES["replica"]], "compare_api": apis}
         context: dict[str, Any] = {"pool": chosen, "asked": asked, "choices": choices}
         try:
-            context["found"] = answered(service, pool, AskedOf.model_validate(asked))
+            context["found"] = simulated(service, pool, WhatIfRequest.model_validate(asked))
         except ValidationError as error:
             first = error.errors()[0]
             context["wrong"] = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -13,7 +13,7 @@ from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.capacity.model.prices import overridden, packaged
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.whatif.evaluate import arithmetic
-from plimsoll.slo.capacity.whatif.request import Asked
+from plimsoll.slo.capacity.whatif.request import WhatIfRequest
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
@@ -87,37 +87,42 @@ def test_a_file_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) ->
     assert "--price-file /no/such: can't be read: No such file or directory" in capsys.readouterr().err
 
 
-def test_a_question_takes_a_price_that_was_given_then_the_pools_then_the_users_then_ours() -> None:
+def test_a_scenario_takes_a_price_that_was_given_then_the_pools_then_the_users_then_ours() -> None:
     own, pool = overridden(OWN), load(DEFAULT_OBJECTIVES.read_text()).pools[0]
-    assert Asked().question(PROMISE, pool, {}, own, 7.0).usd_per_gpu_hour == (7.0, 7.0)
-    assert Asked().question(PROMISE, pool, {}, own).usd_per_gpu_hour == (2.0, 2.0)
-    assert Asked().question(PROMISE, None, {}, own).usd_per_gpu_hour == (1.9, 2.1)
-    assert Asked(gpu="L40S-48GB").question(PROMISE, pool, {}, own).usd_per_gpu_hour == (1.0, 1.0)
+    assert WhatIfRequest().scenario(PROMISE, pool, {}, own, 7.0).usd_per_gpu_hour == (7.0, 7.0)
+    assert WhatIfRequest().scenario(PROMISE, pool, {}, own).usd_per_gpu_hour == (2.0, 2.0)
+    assert WhatIfRequest().scenario(PROMISE, None, {}, own).usd_per_gpu_hour == (1.9, 2.1)
+    assert WhatIfRequest(gpu="L40S-48GB").scenario(PROMISE, pool, {}, own).usd_per_gpu_hour == (1.0, 1.0)
 
 
-def test_a_bought_nodes_price_is_the_questions_and_its_components_are_shown() -> None:
+def test_a_bought_nodes_price_is_the_scenarios_and_its_components_are_shown() -> None:
     """Document G's two H200, 114,443 USD a year: the node of the packaged pool has two GPUs."""
     pool = load(DEFAULT_OBJECTIVES.read_text().replace("hourly_usd: 4.00", OWNED)).pools[0]
-    question = Asked().question(PROMISE, pool, {}, packaged())
-    assert question.usd_per_gpu_hour == pytest.approx((114_443 / 8760 / 2,) * 2, rel=1e-5)
+    scenario = WhatIfRequest().scenario(PROMISE, pool, {}, packaged())
+    assert scenario.usd_per_gpu_hour == pytest.approx((114_443 / 8760 / 2,) * 2, rel=1e-5)
     shown = "price of a node: hardware 50,000 + power 2,943 + colocation 11,500 + people 50,000 = 114,443 USD a year, 13.06 an hour"
-    assert arithmetic(question)[-1] == shown
+    assert arithmetic(scenario)[-1] == shown
     for other in (
-        Asked().question(PROMISE, pool, {}, packaged(), 7.0),
-        Asked(gpu="L40S-48GB").question(PROMISE, pool, {}, packaged()),
+        WhatIfRequest().scenario(PROMISE, pool, {}, packaged(), 7.0),
+        WhatIfRequest(gpu="L40S-48GB").scenario(PROMISE, pool, {}, packaged()),
     ):
         assert shown not in arithmetic(other), "another price than that"
 
 
 def test_an_apis_price_is_that_of_the_mix_of_prompt_and_output() -> None:
     """Document D: three of four tokens prompt blend to half a dollar."""
-    question = Asked(prompt=300, output=100, api="bedrock-haiku").question(PROMISE, None, {}, packaged())
-    assert question.api_usd_per_million == pytest.approx(0.5)
-    assert Asked(api_usd=0.8).question(PROMISE, None, {}, packaged()).api_usd_per_million == 0.8
+    scenario = WhatIfRequest(input_tokens=300, output_tokens=100, compare_api="bedrock-haiku").scenario(
+        PROMISE, None, {}, packaged()
+    )
+    assert scenario.api_usd_per_million_tokens == pytest.approx(0.5)
+    assert (
+        WhatIfRequest(api_usd_per_million_tokens=0.8).scenario(PROMISE, None, {}, packaged()).api_usd_per_million_tokens
+        == 0.8
+    )
     with pytest.raises(ValueError, match="api 'opus': has no price on record; known are bedrock-haiku, sonnet"):
-        Asked(api="opus").question(PROMISE, None, {}, packaged())
-    with pytest.raises(ValueError, match="leave out api_usd, or api"):
-        Asked(api="sonnet", api_usd=1.0).question(PROMISE, None, {}, packaged())
+        WhatIfRequest(compare_api="opus").scenario(PROMISE, None, {}, packaged())
+    with pytest.raises(ValueError, match="Give only one of them"):
+        WhatIfRequest(compare_api="sonnet", api_usd_per_million_tokens=1.0).scenario(PROMISE, None, {}, packaged())
 
 
 def test_the_service_answers_by_the_users_prices(open_ledger: Callable[[str], Ledger], tmp_path: Path) -> None:
@@ -125,7 +130,11 @@ def test_the_service_answers_by_the_users_prices(open_ledger: Callable[[str], Le
     service = Service(spec, World({}, {}), ledger, clock=lambda: 1.7e9)
     service.records.prices = overridden(OWN)
     client = TestClient(create_app(service))
-    assert client.get("/api/v1/pools/chat-70b/cost").json()["apis"].keys() == {"bedrock-haiku", "sonnet", "house"}
-    assert '<option value="house">house</option>' in client.get("/pools/chat-70b/whatif?rate=0").text
-    rejected = client.get("/api/v1/pools/chat-70b/whatif?api=opus")
+    assert client.get("/api/v1/pools/chat-70b/cost").json()["api_comparison"].keys() == {
+        "bedrock-haiku",
+        "sonnet",
+        "house",
+    }
+    assert '<option value="house">house</option>' in client.get("/pools/chat-70b/whatif?request_rate=0").text
+    rejected = client.get("/api/v1/pools/chat-70b/whatif?compare_api=opus")
     assert (rejected.status_code, "known are bedrock-haiku, sonnet, house" in rejected.text) == (422, True)

@@ -50,18 +50,20 @@ def test_the_last_hours_cost_is_that_of_its_nodes_over_its_tokens(ledger: Ledger
     assert (found["coverage"], found["node_hours"], found["cost_usd"]) == (1.0, pytest.approx(2), pytest.approx(8))
     assert (found["input_tokens"], found["output_tokens"]) == (3_240_000, 360_000)
     assert found["usd_per_million_tokens"] == pytest.approx(8 / 3.6)
-    assert found["usd_per_million_prompt_tokens"] == pytest.approx(8 / 3.24)
-    assert found["usd_per_million_generated_tokens"] == pytest.approx(8 / 0.36)
+    assert found["usd_per_million_input_tokens"] == pytest.approx(8 / 3.24)
+    assert found["usd_per_million_output_tokens"] == pytest.approx(8 / 0.36)
     assert found["utilization"] == pytest.approx(1000 / 8000)
-    assert found["usd_per_million_full"] == pytest.approx(4 / 14.4)
+    assert found["usd_per_million_tokens_at_full_utilization"] == pytest.approx(4 / 14.4)
     page = app.get("/pools/pool").text
     assert "<dt>Per 1M output tokens</dt><dd>$22.22</dd>" in page
     assert "<dt>Utilization</dt><dd>12.5%</dd>" in page
     # The packaged prices: 3.24M in at 0.25 and 0.36M out at 1.25 (document D), at 3 and 15 (document E).
-    assert found["apis"]["bedrock-haiku"]["usd"] == pytest.approx(0.81 + 0.45)
-    assert found["apis"]["sonnet"]["usd_per_million_tokens"] == pytest.approx((9.72 + 5.40) / 3.6)
+    assert found["api_comparison"]["bedrock-haiku"]["usd"] == pytest.approx(0.81 + 0.45)
+    assert found["api_comparison"]["sonnet"]["usd_per_million_tokens"] == pytest.approx((9.72 + 5.40) / 3.6)
     # Full nodes cost 4 / 14.4 = 0.278 a million: of Haiku's 0.35 that is 79.4 %.
-    assert found["apis"]["bedrock-haiku"]["break_even_utilisation"] == pytest.approx((4 / 14.4) / (1.26 / 3.6))
+    assert found["api_comparison"]["bedrock-haiku"]["break_even_utilization"] == pytest.approx(
+        (4 / 14.4) / (1.26 / 3.6)
+    )
     assert "Break-even at 79.4% utilization" in page
     assert found["joules_per_token"] == pytest.approx(2.0)
     assert "<dt>sonnet API (same tokens)</dt><dd>$4.20</dd>" in page
@@ -79,7 +81,7 @@ def test_a_bought_nodes_hour_costs_its_year_over_its_hours(ledger: Ledger) -> No
 def test_nodes_that_are_dearer_when_full_never_break_even(ledger: Ledger) -> None:
     ledger.record({}, int(START + HOUR), {"pool": [slot(START, 300)]})
     slow = client(ledger, priced(), capacity=3000.0)  # 10.8M an hour for 4 USD: 0.370, above Haiku's 0.350
-    assert cost(slow)["apis"]["bedrock-haiku"]["break_even_utilisation"] > 1
+    assert cost(slow)["api_comparison"]["bedrock-haiku"]["break_even_utilization"] > 1
     assert "Cheaper than these nodes at any utilization" in slow.get("/pools/pool").text
 
 
@@ -102,7 +104,7 @@ def test_reserved_nodes_are_paid_when_they_do_not_run_too(ledger: Ledger) -> Non
     found = cost(app, hours=2)
     assert (found["node_hours"], found["cost_usd"]) == (pytest.approx(7), pytest.approx(9 + 17))
     assert found["usd_per_million_tokens"] == pytest.approx(26 / 7.2)
-    assert found["usd_per_million_full"] == pytest.approx(26 / 7 / 14.4), (
+    assert found["usd_per_million_tokens_at_full_utilization"] == pytest.approx(26 / 7 / 14.4), (
         "what those seven node-hours cost, idle ones and all"
     )
     assert cost(app)["cost_usd"] == pytest.approx(17)
@@ -111,10 +113,10 @@ def test_reserved_nodes_are_paid_when_they_do_not_run_too(ledger: Ledger) -> Non
 def test_what_is_not_known_costs_null_and_not_nothing(ledger: Ledger) -> None:
     unseen = cost(client(ledger, priced()))
     assert unseen["coverage"] == 0
-    assert unseen.pop("apis")["sonnet"] == {
+    assert unseen.pop("api_comparison")["sonnet"] == {
         "usd": None,
         "usd_per_million_tokens": None,
-        "break_even_utilisation": None,
+        "break_even_utilization": None,
     }
     told = {name for name, value in unseen.items() if value is not None}
     assert told == {"pool", "from", "to", "coverage", "simulated"}
@@ -122,6 +124,6 @@ def test_what_is_not_known_costs_null_and_not_nothing(ledger: Ledger) -> None:
     idle = cost(client(ledger, priced(), capacity=4000.0))
     assert (idle["cost_usd"], idle["usd_per_million_tokens"], idle["utilization"]) == (pytest.approx(2 / 3), None, 0.0)
     free = client(ledger, spec(), capacity=4000.0)
-    assert {cost(free)[name] for name in ("cost_usd", "usd_per_million_full")} == {None}
+    assert {cost(free)[name] for name in ("cost_usd", "usd_per_million_tokens_at_full_utilization")} == {None}
     assert "Set <code>node.hourly_usd</code>" in free.get("/pools/pool").text
     assert free.get("/api/v1/pools/other/cost").status_code == 404

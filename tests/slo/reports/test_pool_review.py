@@ -78,7 +78,7 @@ def test_a_week_is_added_up_from_its_slots_beside_the_week_before(ledger: Ledger
     assert apis["bedrock-haiku"] == {
         "usd": pytest.approx(haiku),
         "usd_per_million_tokens": pytest.approx(haiku / requests * 1000),
-        "break_even_utilisation": pytest.approx((4 / 14.4) / 0.35),
+        "break_even_utilization": pytest.approx((4 / 14.4) / 0.35),
     }
     assert week["joules_per_token"] == pytest.approx(2.0)
     assert pool["capacity_tokens_per_second"] == pytest.approx(7200)
@@ -135,15 +135,15 @@ def test_the_forecast_says_in_which_week_the_objective_breaks_and_is_in_the_revi
     pool = reviewed(app)
     told = pool["forecast"]
     assert isinstance(told, dict)
-    assert told["unknown"] is None
+    assert told["unavailable_reason"] is None
     assert [week["week"] for week in told["weeks"]] == ["2023-W47", "2023-W48", "2023-W49", "2023-W50"]
     # The busiest hour is 1.5 times the mean: about 10,500, 12,000, 13,900 and 15,900 tokens/s by the end of each week.
-    assert told["weeks"][3]["peak"]["middle"] == pytest.approx(6500 * 1.15**4 * 1.5, rel=0.08)
-    assert told["ceiling_tokens_per_second"] == pytest.approx(0.9 * FULL_REPLICA * 4)
-    assert told["weeks"][0]["nodes"]["middle"] == 4
-    assert told["breaks_in"] == "2023-W50"
+    assert told["weeks"][3]["peak"]["median"] == pytest.approx(6500 * 1.15**4 * 1.5, rel=0.08)
+    assert told["max_capacity_tokens_per_second"] == pytest.approx(0.9 * FULL_REPLICA * 4)
+    assert told["weeks"][0]["nodes"]["median"] == 4
+    assert told["likely_breach_week"] == "2023-W50"
     assert told["growth_per_week"] == pytest.approx(0.15, abs=0.02)
-    assert told["backtest"]["error"] < 0.1
+    assert told["backtest"]["wape"] < 0.1
     page = app.get("/reviews/2023-W46").text
     assert "<dd>Likely in 2023-W50</dd>" in page
     assert "Demand forecast (tokens/s)" in page
@@ -155,7 +155,7 @@ def test_the_forecast_says_in_which_week_the_objective_breaks_and_is_in_the_revi
 def test_too_short_a_history_is_said(ledger: Ledger) -> None:
     found = client(ledger, [slot(START + 300 * index, 10) for index in range(288)]).get("/api/v1/pools/pool/forecast")
     assert found.json()["weeks"] == []
-    assert "1 days are known whole; season and trend take 21" in found.json()["unknown"]
+    assert "1 full days of data; a season and a trend need 21" in found.json()["unavailable_reason"]
     assert found.status_code == 200
 
 

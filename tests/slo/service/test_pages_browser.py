@@ -24,7 +24,7 @@ from world import SPEC_TEXT, spec
 
 pytestmark = pytest.mark.browser
 NOW = 1_700_000_400.0
-WHATIF = "/pools/pool/whatif?rate=5&prompt=300&output=20"
+WHATIF = "/pools/pool/whatif?request_rate=5&input_tokens=300&output_tokens=20"
 PAGES = ("/", "/slos/fast", "/pools/pool", "/reviews/2023-W46", WHATIF, "/runbooks", "/docs")
 HOUR = 3600
 
@@ -131,8 +131,8 @@ def test_the_pools_page_gives_the_advice_with_its_reasons_and_shows_text_as_text
     rows = [re.sub(r"\s+", " ", row.inner_text()) for row in page.locator(".choices tbody tr").all()]
     assert rows == [
         "4 99.1% 16.00 Recommended: Demand and backlog",
-        "3 94.0% 12.00 6.0% of the traffic of the last 15m would be late; promised: at most 5%",
-        "2 70.0% No data Current: 30.0% of the traffic of the last 15m would be late; promised: at most 5%",
+        "3 94.0% 12.00 With 3 nodes, 6.0% of requests are expected to miss the target (allowed 5%), by queue replay of the last 15 min.",
+        "2 70.0% No data Current: With 2 nodes, 30.0% of requests are expected to miss the target (allowed 5%), by queue replay of the last 15 min.",
     ]
     expect(page.locator(".ranges [aria-current]")).to_have_text("6 hours")
     expect(page.locator(".u-legend").first).to_have_text("TimelatestDemand (tokens/s)438Throughput433Capacity2,080")
@@ -234,12 +234,14 @@ def test_what_if_is_asked_from_the_pools_page_by_keyboard_and_answered(browser: 
     page.get_by_label("Requests per second").fill("40")
     page.get_by_label("Tensor parallel size").select_option("8")
     page.keyboard.press("Enter")
-    page.wait_for_url("**gpus=8**")
-    told = httpx.get(f"{url}/api/v1/pools/pool/whatif", params={"rate": 40, "gpus": 8}, timeout=30).json()
-    low, high = told["answer"]["nodes"]
+    page.wait_for_url("**tensor_parallel_size=8**")
+    told = httpx.get(
+        f"{url}/api/v1/pools/pool/whatif", params={"request_rate": 40, "tensor_parallel_size": 8}, timeout=30
+    ).json()
+    low, high = told["result"]["nodes"]
     expect(page.locator(".number")).to_have_text(f"{low}–{high}" if low != high else f"{low}")
     expect(page.locator(".card")).to_contain_text("Step times are estimated, not measured")
-    assert page.locator(".steps tr").count() == len(told["steps"])
+    assert page.locator(".steps tr").count() == len(told["calculation"])
     expect(page.get_by_label("Requests per second")).to_have_value("40")
     assert watched.wrong == []
     page.close()

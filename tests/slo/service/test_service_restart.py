@@ -37,7 +37,7 @@ def later(found: list[Series], seconds: float) -> list[Series]:
 
 def decided(one: Service) -> tuple[str, int, int | None, str | None]:
     one.recommend()
-    assert one.trouble == {}
+    assert one.job_errors == {}
     found: Recommendation = one.recommendation("pool")
     return found.action, found.nodes, found.recommended_nodes, found.rule
 

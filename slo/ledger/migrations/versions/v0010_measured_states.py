@@ -22,14 +22,14 @@ def upgrade() -> None:
     stored = sa.table("recommendations", *map(sa.column, ("pool", "at", "body", "measured_state")))
     connection = op.get_bind()
     for pool, at, body in connection.execute(sa.select(stored.c.pool, stored.c.at, stored.c.body)).all():
-        state = _state(json.loads(body))
+        state = state_of(json.loads(body))
         if state is not None:
             same = (stored.c.pool == pool) & (stored.c.at == at)
-            connection.execute(sa.update(stored).where(same).values(measured_state=json.dumps(state)))
+            connection.execute(sa.update(stored).where(same).values(measured_state=state))
 
 
-def _state(body: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what a recommendation measured; None where it measured nothing."""
+def state_of(body: dict[str, Any]) -> str | None:
+    """Return what a stored recommendation measured, as JSON text; None where it measured nothing."""
     evidence, nodes = body.get("evidence") or {}, body.get("recommended_nodes")
     typical = evidence.get("saturation_tokens_per_second_new_replica")
     if not typical or nodes is None:
@@ -39,4 +39,4 @@ def _state(body: dict[str, Any]) -> dict[str, Any] | None:
     origins = evidence.get("saturation_source_by_replica") or {}
     measured = {name: rate for name, rate in rates.items() if origins.get(name) in own}
     throughput = {"typical": typical, "measured": measured, "present": list(rates), "origins": origins}
-    return {"at": body["at"], "recommended_nodes": nodes, "throughput": throughput}
+    return json.dumps({"at": body["at"], "recommended_nodes": nodes, "throughput": throughput})

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from fits import FIT
 from fleet_world import Fleet
 from plimsoll.slo.capacity.calibration.fit import TERMS
-from plimsoll.slo.capacity.calibration.measured_replica import own
+from plimsoll.slo.capacity.calibration.measured_replica import measured_replica, to_json
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.model.signals import read
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated, calibrated, simulate
@@ -96,11 +95,11 @@ def test_what_the_prefix_cache_held_of_a_prompt_is_measured_and_nothing_where_no
 
 
 def test_a_pools_own_replica_is_tried_with_what_was_fitted_and_seen_of_it() -> None:
-    found = calibrated(own(POOL, FIT))
+    found = calibrated(measured_replica(POOL, FIT))
     assert found is not None
     assert found.model == FIT.model
     assert (found.limits.num_blocks, found.limits.max_num_seqs, found.ranks) == (235_200 // 16, 256, 1)
-    wide = calibrated(own(POOL, replace(FIT, most_running=300, ranks=2)))
+    wide = calibrated(measured_replica(POOL, replace(FIT, max_observed_batch=300, data_parallel_size=2)))
     assert wide is not None and (wide.limits.max_num_seqs, wide.ranks) == (300, 2)
     names = ReplicaThroughput(None, {}, ("a", "b", "c"))  # c takes 2.5 times as long
     slow = replace(found, model=found.model.times(3))
@@ -113,12 +112,14 @@ def test_a_pools_own_replica_is_tried_with_what_was_fitted_and_seen_of_it() -> N
 
 @pytest.mark.parametrize(("error", "slower"), [(0.15, 1.0), (0.2, 1.2)])
 def test_an_unsure_fit_is_taken_to_be_short_by_its_error(error: float, slower: float) -> None:
-    found = calibrated(own(POOL, replace(FIT, error=error)))
+    found = calibrated(measured_replica(POOL, replace(FIT, median_relative_error=error)))
     assert found is not None and found.model == FIT.model.times(slower)
 
 
 def test_a_fit_that_saw_no_prompt_tries_nothing() -> None:
-    assert calibrated(own(POOL, replace(FIT, prompts=None, per_prompt_token=0.0))) is None
+    assert (
+        calibrated(measured_replica(POOL, replace(FIT, input_tokens_range=None, seconds_per_prompt_token=0.0))) is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,8 +134,8 @@ def test_the_service_tries_with_the_fit_that_it_has_kept(
     service = Service(spec(), fleet, open_ledger(f"sqlite:///{tmp_path}/ledger.db"), clock=lambda: fleet.now)
     if factor is not None:
         slower = {term: factor * getattr(FIT, term) for term in TERMS}
-        fit = own(POOL, replace(FIT, left_out={}, **slower))
-        save_attempt(service.ledger.engine, CalibrationAttempt("pool", NOW, None, msgspec.json.encode(fit).decode()))
+        fit = measured_replica(POOL, replace(FIT, excluded_replicas={}, **slower))
+        save_attempt(service.ledger.engine, CalibrationAttempt("pool", NOW, None, to_json(fit)))
     service.recommend()
     found = service.recommendation("pool")
     assert (found.action, found.expected_attainment.method) == (action, by)
