@@ -1,4 +1,4 @@
-"""`plimsoll backtest`: replay recorded traffic under a scaling policy, and say what users and budget would have felt."""
+"""Replay recorded traffic against scaling policies."""
 
 import argparse
 import json
@@ -26,11 +26,8 @@ CHARTS = (".svg", ".png")
 GPU_HOUR_USD = 2.0  # the reference design's price: 4 USD an hour for 2 H100
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser(
-        "backtest", help="replay recorded traffic against scaling policies", description=__doc__
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     add_traffic(parser)
     parser.add_argument(
         "--pool",
@@ -86,7 +83,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--chart", metavar="FILE", help=f"draw the comparison: {' or '.join(CHARTS)}")
     parser.add_argument("--json", action="store_true", help="print one JSON object (with several policies: a list)")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

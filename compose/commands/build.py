@@ -1,4 +1,4 @@
-"""`plimsoll build`: generate alert rules, Alertmanager configuration, and dashboards from the objectives file."""
+"""Generate alert rules, Alertmanager config, and dashboards."""
 
 import argparse
 from pathlib import Path
@@ -14,17 +14,16 @@ from plimsoll.dashboards.build import render_kubernetes as render_kubernetes_das
 from plimsoll.slo import links
 from plimsoll.slo.spec.objectives import Spec
 
+EXTRA = "build"
+
 FOLDERS = {
     "alerts": Path(alerts.__file__).parent / "generated",
     "dashboards": Path(dashboards.__file__).parent / "generated",
 }
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command's parser."""
-    parser = subparsers.add_parser(
-        "build", help="Generate alert rules, Alertmanager config, and dashboards", description=__doc__
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument("--objectives", metavar="FILE", help="Objectives file (default: bundled file)")
     parser.add_argument("--out", metavar="DIR", help="Output folder (default: the committed generated/ folders)")
     parser.add_argument(
@@ -47,7 +46,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--grafana-url", metavar="URL", default=links.GRAFANA_URL, help="Grafana URL for links (default: %(default)s)"
     )
-    parser.set_defaults(run=run)
 
 
 def _add_receivers(group: "argparse._ArgumentGroup") -> None:

@@ -1,4 +1,4 @@
-"""`plimsoll calibrate`: how long a pool's steps take, fitted to its own metrics in a Prometheus, with how well it fits."""
+"""Fit a step-time model to a pool's metrics."""
 
 import argparse
 import json
@@ -15,17 +15,14 @@ from plimsoll.slo.sources.prometheus import PrometheusSource
 from plimsoll.slo.spec.objectives import Pool
 from plimsoll.slo.units import Duration
 
+EXTRA = "service"
+
 HOUR = 3600.0
 LONGEST = 7 * 24 * HOUR
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser(
-        "calibrate",
-        help="fit a step-time model to a pool's metrics",
-        description=f"{__doc__} Wants hours in which batches were of many sizes. `plimsoll whatif --calibration-file` reads what --json prints.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument(
         "--prometheus", required=True, metavar="URL", help="a Prometheus that scrapes Plimsoll's exporters"
     )
@@ -35,7 +32,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--lookback", default="6h", metavar="SPAN", help="how far back to read, such as 90m (default: %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

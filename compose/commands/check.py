@@ -1,4 +1,4 @@
-"""`plimsoll check`: validate an objectives file, optionally against live metrics."""
+"""Validate an objectives file, optionally against live metrics."""
 
 import argparse
 import json
@@ -11,11 +11,8 @@ from plimsoll.slo.checks.offline import findings
 from plimsoll.slo.spec.objectives import Spec
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser(
-        "check", help="validate an objectives file, optionally against live metrics", description=__doc__
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument("--objectives", required=True, metavar="FILE", help="objectives file")
     parser.add_argument(
         "--source",
@@ -23,7 +20,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="also check live metrics: prometheus:URL, or scrape:URL[,URL...] of exporters",
     )
     parser.add_argument("--json", action="store_true", help="print findings as JSON")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

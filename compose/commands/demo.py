@@ -1,16 +1,17 @@
-"""`plimsoll demo`: run simulated replicas with vLLM's API and metrics endpoint on loopback, under synthetic traffic."""
+"""Run only the simulated fleet."""
 
 import argparse
 
 from plimsoll.compose.demo.serve import serve
 from plimsoll.compose.inputs import UserError, read_objectives
 
+EXTRA = "service"
+
 BASE_PORT = 8100
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser("demo", help="Run only the simulated fleet.", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument(
         "--replicas", type=int, metavar="N", help="Number of replicas (default: the minimum of the first pool)."
     )
@@ -23,7 +24,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--objectives", metavar="FILE", help="Objectives file (default: bundled file).")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="Seed of the traffic (default: %(default)s).")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

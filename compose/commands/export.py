@@ -1,4 +1,4 @@
-"""`plimsoll export`: serve the engine and GPU metrics of one node on one normalized metrics endpoint."""
+"""Run the node exporter."""
 
 import argparse
 import logging
@@ -21,9 +21,8 @@ from plimsoll.exporters.server import Tls, create_app, serve
 from plimsoll.slo.units import Duration
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser("export", help="Run the node exporter.", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument(
         "--engine",
         action="append",
@@ -66,7 +65,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--tls-key", type=Path, metavar="FILE", help="Private key of the certificate (PEM, no passphrase)."
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`plimsoll export-openslo`: convert SLOs to OpenSLO v1 on stdout, losses on stderr."""
+"""Convert SLOs to OpenSLO v1."""
 
 import argparse
 import sys
@@ -6,12 +6,12 @@ import sys
 from plimsoll.compose.inputs import read_objectives
 from plimsoll.slo.exchange.to_openslo import write_openslo
 
+EXTRA = "build"
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser("export-openslo", help="convert SLOs to OpenSLO v1", description=__doc__)
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument("--objectives", required=True, metavar="FILE", help="objectives file")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

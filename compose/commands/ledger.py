@@ -1,4 +1,4 @@
-"""`plimsoll ledger`: export the whole ledger as Parquet files, or import it, to back it up or to move it to another database."""
+"""Export or import the ledger as Parquet."""
 
 import argparse
 import os
@@ -14,11 +14,12 @@ from plimsoll.compose.inputs import UserError
 from plimsoll.slo.ledger.database import reason
 from plimsoll.slo.ledger.parquet import ImportConflictError, export_ledger, import_ledger
 
+EXTRA = "parquet"
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser("ledger", help="export or import the ledger as Parquet", description=__doc__)
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
     out = actions.add_parser("export", help="write every table of the ledger as a Parquet file")
     out.add_argument("--db", required=True, metavar="URL", help="SQLAlchemy URL of the ledger; it may be in use")
     out.add_argument(
@@ -28,7 +29,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="DIR",
         help="a new folder; it appears only when the export is complete",
     )
-    out.set_defaults(run=export)
     into = actions.add_parser(
         "import",
         help="add missing rows; a stored row that differs stops the import, and nothing is changed",
@@ -37,7 +37,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     into.add_argument(
         "--db", required=True, metavar="URL", help="SQLAlchemy URL of the ledger; created if it doesn't exist"
     )
-    into.set_defaults(run=take)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export or import; raises UserError."""
+    return export(args) if args.action == "export" else import_folder(args)
 
 
 def export(args: argparse.Namespace) -> int:
@@ -80,7 +84,7 @@ def _refuse_missing(url: str) -> None:
         raise UserError(f"--db {url}: no such file. Check the path.")
 
 
-def take(args: argparse.Namespace) -> int:
+def import_folder(args: argparse.Namespace) -> int:
     """Add the rows of a folder."""
     if not args.folder.is_dir():
         raise UserError(f"{args.folder}: isn't a folder. Name one that `plimsoll ledger export` wrote.")

@@ -1,4 +1,4 @@
-"""`plimsoll probe`: send one test request to an OpenAI-compatible server and report what a client sees."""
+"""Send one test request to an OpenAI-compatible server."""
 
 import argparse
 import os
@@ -11,13 +11,8 @@ from plimsoll.exporters.engines.fetch import address_of
 from plimsoll.exporters.probe import MAX_TOKENS, ProbeRequest, Result, probe
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser(
-        "probe",
-        help="Send one test request to an OpenAI-compatible server.",
-        description=f"{__doc__} Set {PROBE_TOKEN} or {PROBE_TOKEN}_FILE if it requires a bearer token. Exit status 1: no complete response.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument("url", metavar="URL", help="Root of the server, such as http://127.0.0.1:8000.")
     parser.add_argument("--model", required=True, metavar="NAME", help="Model to request.")
     parser.add_argument(
@@ -31,7 +26,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--timeout", type=float, default=20.0, metavar="SECONDS", help="Time limit (default: %(default)s)."
     )
     parser.add_argument("--json", action="store_true", help="Print JSON.")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`plimsoll review`: download a weekly review from the SLO service as JSON or CSV."""
+"""Download a weekly review."""
 
 import argparse
 import json
@@ -11,16 +11,13 @@ import httpx
 from plimsoll.compose.inputs import UserError
 from plimsoll.compose.listen import SERVICE_TOKEN, read_token
 
+EXTRA = "service"
+
 KINDS = {".json": "", ".csv": "/csv"}
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser(
-        "review",
-        help="Download a weekly review",
-        description=f"{__doc__} {SERVICE_TOKEN} or {SERVICE_TOKEN}_FILE can contain a bearer token.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--week", metavar="WEEK", help="ISO week in UTC, such as 2026-W47")
     what.add_argument("--schema", action="store_true", help="print the JSON Schema of a review")
@@ -31,7 +28,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="URL",
         help="URL of the SLO service (default: %(default)s)",
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`plimsoll serve`: the SLO service."""
+"""Run the SLO service."""
 
 import argparse
 import logging
@@ -17,10 +17,11 @@ from plimsoll.compose.inputs import (
 from plimsoll.compose.listen import SERVICE_TOKEN, WEBHOOK_TOKEN, read_token
 from plimsoll.slo.service.tokens import Token, read_tokens, token
 
+EXTRA = "service"
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser("serve", help="run the SLO service", description=__doc__)
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: bundled file)")
     parser.add_argument(
         "--source",
@@ -49,7 +50,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help=f"POST every new recommendation there. {WEBHOOK_TOKEN} or {WEBHOOK_TOKEN}_FILE may hold a bearer token.",
     )
     add_prices(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

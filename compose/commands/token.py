@@ -1,4 +1,7 @@
-"""`plimsoll token`: create an API token for the SLO service."""
+"""Create an API token.
+
+Prints the token on stderr, for its holder, and the line for the token file of `plimsoll serve` on stdout.
+"""
 
 import argparse
 import sys
@@ -7,13 +10,10 @@ from plimsoll.compose.inputs import UserError
 from plimsoll.slo.service.tokens import new_token
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    about = "Prints the token on stderr, for its holder, and the line for the token file of `plimsoll serve` on stdout."
-    parser = subparsers.add_parser("token", help="Create an API token", description=about)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument("name", metavar="NAME", help="name of the holder: lowercase letters, digits, and hyphens")
     parser.add_argument("scope", choices=("read", "write"), help="the write scope includes read")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

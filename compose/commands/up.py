@@ -1,4 +1,4 @@
-"""`plimsoll up`: the whole stack on this machine, on loopback, until Ctrl-C."""
+"""Start the full stack locally (demo fleet by default)."""
 
 import argparse
 import shutil
@@ -10,13 +10,14 @@ from plimsoll.compose.inputs import UserError, read_objectives
 from plimsoll.compose.supervisor import Part, Ports, configure_alertmanager, configure_prometheus, free_port, supervise
 from plimsoll.slo.spec.objectives import Spec
 
+EXTRA = "service"
+
 # -P: a folder named compose or slo where the user stands must not hide ours.
 PLIMSOLL = [sys.executable, "-P", "-m", "plimsoll.compose.cli"]
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser("up", help="start the whole stack on this machine", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument(
         "--engine",
         action="append",
@@ -30,7 +31,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     for name, port in vars(Ports()).items():
         parser.add_argument(f"--{name}-port", type=int, default=port, metavar="PORT", help=f"default: {port}")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`plimsoll vllm-args`: print the vLLM arguments (0.32 and later) that align histogram buckets with SLO thresholds."""
+"""Print the vLLM arguments that align histogram buckets with SLO thresholds."""
 
 import argparse
 import json
@@ -9,15 +9,9 @@ from plimsoll.compose.inputs import read_objectives
 from plimsoll.exporters.vllm.histogram_buckets import with_limits
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser(
-        "vllm-args",
-        help="print the vLLM arguments that align histogram buckets with SLO thresholds",
-        description=__doc__,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument("--objectives", required=True, metavar="FILE", help="objectives file")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

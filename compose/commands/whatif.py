@@ -1,4 +1,4 @@
-"""`plimsoll whatif`: what a replica would carry within the objectives, with its memory worked out step by step, nodes and cost."""
+"""Simulate a GPU, workload, or traffic change."""
 
 import argparse
 import json
@@ -28,9 +28,8 @@ SIMULATED = (
 )
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser("whatif", help="what another GPU, mix or rate would mean", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     whose = parser.add_mutually_exclusive_group()
     whose.add_argument("--replica", choices=step_time.names(), help=f"(default: {step_time.names()[0]})")
     whose.add_argument(
@@ -95,7 +94,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--compare-api", metavar="NAME", help="an API whose price is on record")
     add_prices(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

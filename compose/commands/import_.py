@@ -1,4 +1,8 @@
-"""`plimsoll import`: convert SLOs from Sloth, Pyrra, or OpenSLO: YAML on stdout, losses on stderr."""
+"""Convert SLOs from Sloth, Pyrra, or OpenSLO.
+
+Queries on the metrics of vLLM and other engines, or on Plimsoll's own, become indicators. Whatever isn't converted is
+listed on stderr with its path and the reason. Exit status 1 where no SLO was converted.
+"""
 
 import argparse
 import sys
@@ -16,6 +20,8 @@ from plimsoll.slo.exchange.pyrra import read_pyrra
 from plimsoll.slo.exchange.sloth import read_sloth
 from plimsoll.slo.spec.objectives import SpecError, Window, load
 
+EXTRA = "build"
+
 READERS: dict[str, Callable[[Sequence[Document], Reading], Conversion]] = {
     "sloth": read_sloth,
     "pyrra": read_pyrra,
@@ -23,13 +29,8 @@ READERS: dict[str, Callable[[Sequence[Document], Reading], Conversion]] = {
 }
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    about = (
-        "Queries on the metrics of vLLM and other engines, or on Plimsoll's own, become indicators. Whatever isn't converted is "
-        "listed on stderr with its path and the reason. Exit status 1 where no SLO was converted."
-    )
-    parser = subparsers.add_parser("import", help="convert SLOs from Sloth, Pyrra, or OpenSLO", description=about)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument("format", choices=READERS, help="Sloth prometheus/v1, Pyrra v1alpha1 or OpenSLO v1")
     parser.add_argument("file", metavar="FILE", help="one or more YAML documents")
     parser.add_argument("--model", metavar="NAME", help="model of queries that name none")
@@ -39,7 +40,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="TIME",
         help="window of SLOs that have none, such as Sloth's (default: %(default)s)",
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
