@@ -40,7 +40,7 @@ def test_the_service_asks_for_the_tokens_that_it_was_given(database: str, tmp_pa
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("grafana read plimsoll_secret\n", "line 1: write NAME read|write SHA256, as `plimsoll token` prints it"),
+        ("grafana read plimsoll_secret\n", "line 1: expected NAME read|write SHA256"),
         ("# nothing yet\n", "no token. Create one with `plimsoll token NAME read`"),
         (None, "No such file or directory"),
     ],

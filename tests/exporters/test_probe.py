@@ -44,7 +44,7 @@ def test_a_whole_answer_is_timed_as_its_client_sees_it() -> None:
     first, gap, each = result.time_to_first_token, result.longest_gap, result.time_per_output_token
     # The server's pauses are lower bounds; an event with a role and no text is no token.
     assert first is not None and gap is not None and each is not None
-    assert first >= 0.2 and gap >= 0.3 and each >= 0.3 / 8
+    assert first >= 0.2 and first + gap >= 0.5 and each == pytest.approx(gap / 8, rel=0.5)
     assert result.duration >= first + gap
     assert asked.paths == ["/v1/chat/completions"]
     (body,) = asked.bodies
