@@ -60,7 +60,7 @@ def test_what_can_no_longer_be_answered_exactly_is_refused(service: Service) -> 
     service.prune()
     rejected = client.get(old)
     assert rejected.status_code == 422
-    assert (rejected.json()["code"], "are pruned" in rejected.json()["detail"]) == ("slots_pruned", True)
+    assert (rejected.json()["code"], "are pruned" in rejected.json()["detail"]) == ("data_pruned", True)
     assert client.get(f"/api/v1/slos/fast?at={rfc3339(END - 16 * DAY)}").status_code == 200
     assert client.get(f"/api/v1/slos/fast?at={rfc3339(END - 16 * DAY + 600)}").status_code == 422
     correction = {
