@@ -15,7 +15,7 @@ from plimsoll.dashboards import drilldown
 from plimsoll.dashboards.build import boards
 from plimsoll.slo import links
 from plimsoll.slo.metrics import recorded, trace_attributes
-from plimsoll.slo.service.pages.pages import render_runbooks
+from plimsoll.slo.service.pages.runbooks import render_runbooks
 from promql import Dashboard, panels
 
 ALERTS = [rule for rule in RULES if "alert" in rule]

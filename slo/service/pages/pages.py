@@ -6,13 +6,12 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.templating import Jinja2Templates
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 from plimsoll.slo.calendar import WEEK, start_of, week_of
 from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.service.api.reviews import review_of
 from plimsoll.slo.service.pages import api_reference, detail, whatif
+from plimsoll.slo.service.pages.runbooks import contents, render_runbooks
 from plimsoll.slo.service.pages.text import FILTERS, GLOBALS
 from plimsoll.slo.service.state import Service
 
@@ -50,7 +49,7 @@ def router(service: Service, runbooks: str) -> APIRouter:
 
     @pages.get("/runbooks")
     def runbooks_page(request: Request) -> HTMLResponse:
-        context = {"content": render_runbooks(runbooks) if runbooks else ""}
+        context = {"contents": contents(runbooks), "content": render_runbooks(runbooks)}
         return templates.TemplateResponse(request, "runbooks.html", context)
 
     return pages
@@ -80,18 +79,3 @@ def _review_pages(pages: APIRouter, templates: Jinja2Templates, service: Service
 def _urgency(budget: Budget) -> tuple[bool, int]:
     """Return a sort key: firing alerts first, then by status; otherwise the order of the objectives file."""
     return not any(burn.firing for burn in budget.burns), URGENCY.index(budget.status)
-
-
-def render_runbooks(text: str) -> str:
-    """Return the runbooks' Markdown as HTML; a heading's anchor is its lower-case text."""
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = markdown.parse(text)
-    for index, token in enumerate(tokens):
-        if token.type == "heading_open":
-            token.attrSet("id", _anchor(tokens[index + 1]))
-    rendered: str = markdown.renderer.render(tokens, markdown.options, {})
-    return rendered
-
-
-def _anchor(heading: Token) -> str:
-    return heading.content.strip().lower().replace(" ", "-")

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
-from plimsoll.slo.service.pages.pages import render_runbooks
+from plimsoll.slo.service.pages.runbooks import render_runbooks
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import token
 from service_world import NOW, world
