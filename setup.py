@@ -7,7 +7,6 @@ Elsewhere (an unpacked sdist or archive) there is nothing else.
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -30,13 +29,13 @@ def tracked() -> frozenset[Path] | None:
     except (OSError, subprocess.CalledProcessError) as error:
         reason = str(getattr(error, "stderr", "") or error).strip()
         sys.exit(f"setup.py: git can't list the project's files: {reason}. Fix git, or build from an sdist.")
-    return frozenset(ROOT / name for name in listed.stdout.split("\0") if name)
+    return frozenset(Path(name) for name in listed.stdout.split("\0") if name)
 
 
-def shipped(files: Iterable[str | Path]) -> list[Path]:
-    """Return those of the files, in order, that belong to the project."""
+def is_shipped(path: str) -> bool:
+    """Whether a file, by its path from here, belongs to the project."""
     ours = tracked()
-    return [path for path in map(Path, files) if ours is None or path.absolute() in ours]
+    return ours is None or Path(path) in ours
 
 
 class Build(build_py):
@@ -50,11 +49,11 @@ class Build(build_py):
 
     def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
         """List a package's modules as (package, module, file)."""
-        return [found for found in super().find_package_modules(package, package_dir) if shipped([found[2]])]
+        return [found for found in super().find_package_modules(package, package_dir) if is_shipped(found[2])]
 
     def find_data_files(self, package: str, src_dir: str) -> list[str]:
         """List a package's data files."""
-        return [name for name in super().find_data_files(package, src_dir) if shipped([name])]
+        return [name for name in super().find_data_files(package, src_dir) if is_shipped(name)]
 
 
 class SourceDistribution(sdist):
@@ -67,7 +66,7 @@ class SourceDistribution(sdist):
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
         """Copy the files to where they are archived from."""
-        super().make_release_tree(base_dir, [name for name in files if ".egg-info/" in name or shipped([name])])
+        super().make_release_tree(base_dir, [name for name in files if ".egg-info/" in name or is_shipped(name)])
 
 
 setup(

@@ -105,18 +105,24 @@ def serves(python: Path, cwd: Path) -> None:
     names = ("exporter", "service", "prometheus", "alertmanager", "demo")
     ports = {name: free_port() for name in names}
     flags = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
+    service = f"http://127.0.0.1:{ports['service']}"
     log, command = cwd / "up.log", [str(python.parent / "plimsoll"), "up", *flags]
     with log.open("wb") as output:  # there is no Prometheus on this PATH, so none is started
         up = subprocess.Popen(command, cwd=cwd, stdout=output, stderr=output, env={"PATH": str(python.parent)})
     try:
-        wait_for(lambda: "Ctrl-C ends everything" in log.read_text() or up.poll() is not None, "the stack", 300)
+        wait_for(lambda: up.poll() is not None or is_served(f"{service}/-/ready"), "the service to be ready", 300)
         assert up.poll() is None, log.read_text()
-        for page in PAGES:
-            found = httpx.get(f"http://127.0.0.1:{ports['service']}{page}", timeout=60, trust_env=False)
-            assert found.status_code == 200, page
+        assert [page for page in PAGES if not is_served(service + page)] == []
         up.send_signal(signal.SIGINT)
         assert up.wait(60) == 0, log.read_text()
     finally:
         if up.poll() is None:
             up.terminate()
             up.wait(60)
+
+
+def is_served(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=60, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False

@@ -26,25 +26,40 @@ def stages(dockerfile: str) -> list[list[Step]]:
     return found
 
 
-def copy_context(folder: Path, to: Path) -> None:
-    """Copy the files of a folder that its .dockerignore lets into a build's context."""
-    patterns = [
-        line for line in (folder / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")
-    ]
-    for path in folder.rglob("*"):
+def context(folder: Path) -> set[str]:
+    """Names of the files that a folder's .dockerignore lets into a build; asserts that all builders read it alike.
+
+    A pattern decides on what it matches and all below, the last one first; with `!` it lets in (Docker's documentation of the
+    build context). BuildKit looks for such files everywhere; others skip an ignored folder that begins no such pattern.
+    """
+    lines = (folder / ".dockerignore").read_text().splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    found, skipped = set(), set()
+    for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and not _ignored(name, patterns):
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, to / name)
+        if path.is_dir() and _ignored(name, patterns) and not any(one.startswith(f"!{name}/") for one in patterns):
+            skipped.add(name)
+        elif path.is_file() and not _ignored(name, patterns):
+            found.add(name)
+    assert not [name for name in found if any(name.startswith(f"{one}/") for one in skipped)]
+    return found
+
+
+def copy_context(folder: Path, to: Path) -> None:
+    """Copy what a build is sent."""
+    for name in context(folder):
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / name, to / name)
 
 
 def _ignored(name: str, patterns: Sequence[str]) -> bool:
-    """The last pattern that matches a path or a folder above it decides; with `!` it lets in (docs.docker.com, build context)."""
     parts = name.split("/")
-    above = ["/".join(parts[: count + 1]) for count in range(len(parts))]
+    whole = ["/".join(parts[: count + 1]) for count in range(len(parts))]
     ignored = False
     for pattern in patterns:
-        shape = re.escape(pattern.removeprefix("!")).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
-        if any(re.fullmatch(shape, one) for one in above):
+        shape = re.escape(pattern.removeprefix("!"))
+        for written, meant in ((r"/\*\*/", "/(?:.*/)?"), (r"\*\*", ".*"), (r"\*", "[^/]*")):
+            shape = shape.replace(written, meant)
+        if any(re.fullmatch(shape, one) for one in whole):
             ignored = not pattern.startswith("!")
     return ignored
