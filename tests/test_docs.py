@@ -71,6 +71,6 @@ def objectives_files() -> Iterator[tuple[Path, str]]:
             yield page, dedent(block[0]).rstrip()
 
 
-@pytest.mark.parametrize(("page", "text"), objectives_files(), ids=lambda value: getattr(value, "stem", ""))
+@pytest.mark.parametrize(("page", "text"), list(objectives_files()), ids=lambda value: getattr(value, "stem", ""))
 def test_objectives_files_of_the_documentation_are_valid(page: Path, text: str) -> None:
     assert load(text).objectives, page
