@@ -2,9 +2,15 @@
 
 import re
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
 
 from paths import ROOT
 from plimsoll.compose.cli import build_parser, commands
+from plimsoll.slo.spec.objectives import load
 
 DOCS = ROOT / "docs"
 LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)\s]+)\)")
@@ -55,3 +61,16 @@ def _parser(name: str) -> ArgumentParser:
     (choices,) = (action.choices for action in build_parser([name])._actions if action.dest == "command")
     parser: ArgumentParser = dict(choices or {})[name]
     return parser
+
+
+def objectives_files() -> Iterator[tuple[Path, str]]:
+    """Yield every block of a page, fenced or indented, that begins with the version of an objectives file."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in re.finditer(r"^( *)version: plimsoll/v1\n(?:\1(?!```).+\n|\n)*", text, re.MULTILINE):
+            yield page, dedent(block[0]).rstrip()
+
+
+@pytest.mark.parametrize(("page", "text"), list(objectives_files()), ids=lambda value: getattr(value, "stem", ""))
+def test_objectives_files_of_the_documentation_are_valid(page: Path, text: str) -> None:
+    assert load(text).objectives, page

@@ -12,7 +12,12 @@ from paths import ROOT
 SCOPE = (
     "alerts",
     "compose/commands/build.py",
-    "docs/evidence/alert-validation.md",
+    "README.md",
+    "docs/README.md",
+    "docs/evidence",
+    "docs/explanation",
+    "docs/how-to",
+    "docs/tutorial",
     "slo/data/xids.yaml",
     "slo/links.py",
     "slo/metrics/recorded.py",
