@@ -72,7 +72,6 @@ def _collectors() -> list[Alert]:
 
 
 def _service() -> list[Alert]:
-    coverage = f"min by (objective) ({c.COVERAGE}%s)"
     return [
         Alert(
             name="PlimsollIngestLagHigh",
@@ -100,19 +99,24 @@ def _service() -> list[Alert]:
             panel=links.BUDGET,
             path="/-/ready",
         ),
-        Alert(
-            name="SLODataCoverageLow",
-            severity="ticket",
-            expr=f"{coverage % ''} < {COVERAGE}\nand {coverage % ''} < {coverage % ' offset 6h'}",
-            summary="{{ $labels.objective }} is missing data in its SLO window.",
-            description=(
-                f"Only {PERCENT} of the window of {{{{ $labels.objective }}}} has data, less than 6 hours ago. "
-                "Its error budget covers that part only."
-            ),
-            panel=links.COVERAGE,
-            variables={"objective": "{{ $labels.objective }}"},
-        ),
+        _coverage(),
     ]
+
+
+def _coverage() -> Alert:
+    coverage = f"min by (objective) ({c.COVERAGE}%s)"
+    return Alert(
+        name="SLODataCoverageLow",
+        severity="ticket",
+        expr=f"{coverage % ''} < {COVERAGE}\nand {coverage % ''} < {coverage % ' offset 6h'}",
+        summary="{{ $labels.objective }} is missing data in its SLO window.",
+        description=(
+            f"Only {PERCENT} of the window of {{{{ $labels.objective }}}} has data, less than 6 hours ago. "
+            "Its error budget covers that part only."
+        ),
+        panel=links.COVERAGE,
+        variables={"objective": "{{ $labels.objective }}"},
+    )
 
 
 def _rule_evaluation() -> list[Alert]:

@@ -146,19 +146,21 @@ def _headroom(spec: Spec) -> Any:
     )
 
 
+def _hourly(pool: Pool) -> str:
+    return pool.node.usd_per_hour_promql(_nodes_up(pool))
+
+
+def _per_million(pool: Pool, *kinds: Metric) -> str:
+    return f"{_MILLION} / {_HOUR} * {queries.ratio(_hourly(pool), _tokens(pool, *kinds))}"
+
+
 def _cost(pools: list[Pool]) -> list[Any]:
-    def hourly(pool: Pool) -> str:
-        return pool.node.usd_per_hour_promql(_nodes_up(pool))
-
-    def per_million(pool: Pool, *kinds: Metric) -> str:
-        return f"{_MILLION} / {_HOUR} * {queries.ratio(hourly(pool), _tokens(pool, *kinds))}"
-
     return [
         panels.graph(
             "Cost per 1M tokens",
             "Cost of the nodes up per 1M input and output tokens together. It falls as utilization rises. "
             f"Source: prices in the objectives file, {metrics.PROMPT_TOKENS}, {metrics.GENERATION_TOKENS}.",
-            _per_pool(pools, per_million),
+            _per_pool(pools, _per_million),
             unit="currencyUSD",
             decimals=2,
             no_data=no_data.TOKENS,
@@ -170,7 +172,7 @@ def _cost(pools: list[Pool]) -> list[Any]:
             "them. "
             f"Source: prices in the objectives file, {metrics.PROMPT_TOKENS}, {metrics.GENERATION_TOKENS}.",
             [
-                Query(per_million(pool, kind), f"{what} {pool.name}")
+                Query(_per_million(pool, kind), f"{what} {pool.name}")
                 for pool in pools
                 for kind, what in ((metrics.PROMPT_TOKENS, "input"), (metrics.GENERATION_TOKENS, "output"))
             ],
@@ -183,7 +185,7 @@ def _cost(pools: list[Pool]) -> list[Any]:
             "Cost per hour",
             "Cost of the nodes up, including reserved nodes that are down, without warm spares. "
             f"Source: prices in the objectives file, {metrics.REPLICA_INFO}.",
-            _per_pool(pools, hourly),
+            _per_pool(pools, _hourly),
             unit="currencyUSD",
             decimals=2,
             no_data=no_data.REPLICA,

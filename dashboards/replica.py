@@ -60,10 +60,9 @@ def _workload(spec: Spec) -> list[Any]:
 
 
 def _cache_and_speculation() -> list[Any]:
-    drafts, drafted, accepted, queried, hit, external_queried, external_hit = (
+    queried, hit, external_queried, external_hit = (
         queries.rate(metric, queries.REPLICA)
         for metric in (
-            *(metrics.DRAFTS, metrics.DRAFTED, metrics.DRAFTED_ACCEPTED),
             *(metrics.PREFIX_QUERIED, metrics.PREFIX_HIT),
             *(metrics.EXTERNAL_PREFIX_QUERIED, metrics.EXTERNAL_PREFIX_HIT),
         )
@@ -84,6 +83,15 @@ def _cache_and_speculation() -> list[Any]:
             no_data=no_data.INPUT,
             many=True,
         ),
+        *_speculation(),
+    ]
+
+
+def _speculation() -> list[Any]:
+    drafts, drafted, accepted = (
+        queries.rate(metric, queries.REPLICA) for metric in (metrics.DRAFTS, metrics.DRAFTED, metrics.DRAFTED_ACCEPTED)
+    )
+    return [
         panels.graph(
             "Draft acceptance ratio",
             "Accepted draft tokens as a fraction of draft tokens (speculative decoding). Low: drafts cost more time than they save. "

@@ -29,6 +29,12 @@ GPU_HOUR_USD = 2.0  # the reference design's price: 4 USD an hour for 2 H100
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_traffic(parser)
+    _add_pool(parser)
+    _add_replica(parser)
+    _add_report(parser)
+
+
+def _add_pool(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pool",
         metavar="NAME",
@@ -49,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--warm-spares", type=int, metavar="N", help="nodes on stand-by, paid like others (default: the pool's, or 0)"
     )
+
+
+def _add_replica(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--routing", default=fleet.ROUTINGS[0], choices=fleet.ROUTINGS, help="(default: %(default)s)")
     parser.add_argument(
         "--prefix-cache",
@@ -70,6 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fail-node-after", type=float, action="append", default=[], metavar="S", help="lose a node after S seconds"
     )
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slo",
         metavar="TTFT/TPOT/PERCENT",

@@ -37,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="Folder that stores expected GPUs, XID counts and counts of abandoned requests across restarts. Without it they restart at 0.",
     )
+    _add_probe(parser)
+    _add_output(parser)
+
+
+def _add_probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--probe",
         action="append",
@@ -48,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--probe-interval", default="30s", metavar="TIME", help="Time between two probes (default: %(default)s)."
     )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--otlp-endpoint", metavar="URL", help="Also push the metrics to this OTLP receiver (HTTP).")
     parser.add_argument(
         "--otlp-interval", default="15s", metavar="TIME", help="Time between two pushes (default: %(default)s)."

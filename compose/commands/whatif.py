@@ -30,6 +30,14 @@ SIMULATED = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    _add_replica(parser)
+    _add_traffic(parser)
+    _add_target(parser)
+    _add_prices(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_replica(parser: argparse.ArgumentParser) -> None:
     whose = parser.add_mutually_exclusive_group()
     whose.add_argument("--replica", choices=step_time.names(), help=f"(default: {step_time.names()[0]})")
     whose.add_argument(
@@ -42,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tensor-parallel-size", type=int, choices=SIZES, help="tensor parallelism (default: as the replica)"
     )
     parser.add_argument("--weight-bits", type=int, choices=BITS, help="quantization (default: as the replica)")
+
+
+def _add_traffic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input-tokens", type=int, metavar="TOKENS", help=f"of a request (default: {DEFAULTS['input_tokens']})"
     )
@@ -64,6 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--request-rate", type=float, metavar="R", help=f"requests per second (default: {DEFAULTS['request_rate']:g})"
     )
     parser.add_argument("--traffic-multiplier", type=float, default=1.0, metavar="K", help="times that rate")
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pool", metavar="NAME", help="a pool of the objectives file: by what it promises, and at its price of a GPU"
     )
@@ -82,6 +96,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=(8, 16),
         help="KV cache precision (default: 16, or as measured)",
     )
+
+
+def _add_prices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gpu-usd-per-hour", type=float, metavar="USD", help="price of a GPU (default: rents on record)"
     )
@@ -93,26 +110,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--compare-api", metavar="NAME", help="an API whose price is on record")
     add_prices(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """ScenarioResult, or say that this replica cannot keep the promise."""
-    for name in (
-        "input_tokens",
-        "output_tokens",
-        "max_num_seqs",
-        "request_rate",
-        "traffic_multiplier",
-        "gpu_usd_per_hour",
-        "api_usd_per_million_tokens",
-    ):
-        number = getattr(args, name)
-        if number is not None and not (number > 0 and isfinite(number)):
-            raise UserError(f"--{name.replace('_', '-')} {number:g}: write a number above 0")
-    if not 0 <= args.prefix_cache_hit_ratio < 1:
-        given = args.prefix_cache_hit_ratio
-        raise UserError(f"--prefix-cache-hit-ratio {given:g}: write a ratio from 0 to below 1")
+    """Print the result, or that this replica can't meet the target."""
+    _check_numbers(args)
     pool = _pool(args)
     request = _request(args)
     try:
@@ -137,6 +139,24 @@ def run(args: argparse.Namespace) -> int:
         print(line)
     print(f"\n{SIMULATED}")
     return 0
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    for name in (
+        "input_tokens",
+        "output_tokens",
+        "max_num_seqs",
+        "request_rate",
+        "traffic_multiplier",
+        "gpu_usd_per_hour",
+        "api_usd_per_million_tokens",
+    ):
+        number = getattr(args, name)
+        if number is not None and not (number > 0 and isfinite(number)):
+            raise UserError(f"--{name.replace('_', '-')} {number:g}: write a number above 0")
+    if not 0 <= args.prefix_cache_hit_ratio < 1:
+        given = args.prefix_cache_hit_ratio
+        raise UserError(f"--prefix-cache-hit-ratio {given:g}: write a ratio from 0 to below 1")
 
 
 def _request(args: argparse.Namespace) -> WhatIfRequest:

@@ -3,7 +3,12 @@
 Whatever is summed is a whole number (requests, milliseconds), so sums are exact in any order and by any roll-up.
 """
 
+from typing import Any, get_type_hints
+
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy.types import TypeEngine
+
+from plimsoll.slo.usage.slots import PoolSlot
 
 metadata = MetaData()
 
@@ -51,27 +56,16 @@ rollups = Table(
 )
 
 # What a pool did in a slot (plimsoll.slo.usage.slots.PoolSlot describes each column); NULL is unknown.
-POOL_COUNTS = (
-    *("arrivals", "finished", "errors", "rejected", "abandoned_queued", "abandoned_streaming"),
-    *("input_tokens", "output_tokens", "preemptions", "replica_disruptions"),
-)
-POOL_GAUGES = (
-    "waiting_max",
-    "waiting_mean",
-    "kv_cache_usage_max",
-    "kv_cache_usage_mean",
-    "replicas",
-    "nodes",
-    "energy_joules",
-)
+_POOL_TYPES: dict[object, type[TypeEngine[Any]]] = {int | None: BigInteger, float | None: Float}
+_POOL_COLUMNS = {name: _POOL_TYPES[kind] for name, kind in get_type_hints(PoolSlot).items() if kind in _POOL_TYPES}
+POOL_MEASURED = tuple(_POOL_COLUMNS)
 pool_slots = Table(
     "pool_slots",
     metadata,
     Column("pool", String(63), primary_key=True),
     Column("slot", BigInteger, primary_key=True),
     Column("covered_ms", BigInteger, nullable=False),
-    *(Column(name, BigInteger) for name in POOL_COUNTS),
-    *(Column(name, Float) for name in POOL_GAUGES),
+    *(Column(name, kind) for name, kind in _POOL_COLUMNS.items()),
     Column("simulated", Integer, nullable=False),
     sqlite_with_rowid=False,
 )

@@ -6,10 +6,8 @@ from functools import cache
 from sqlalchemy import Connection, Engine, Executable, and_, func, or_, select
 
 from plimsoll.slo.ledger.rollup import insert
-from plimsoll.slo.ledger.schema import POOL_COUNTS, POOL_GAUGES, pool_progress, pool_slots
+from plimsoll.slo.ledger.schema import POOL_MEASURED, pool_progress, pool_slots
 from plimsoll.slo.usage.slots import PoolSlot
-
-FIELDS = (*POOL_COUNTS, *POOL_GAUGES)
 
 
 def record_pool(connection: Connection, pool: str, rows: Sequence[PoolSlot], recorded_until: int) -> None:
@@ -18,7 +16,7 @@ def record_pool(connection: Connection, pool: str, rows: Sequence[PoolSlot], rec
     """
     dialect = connection.dialect.name
     values = [
-        {name: getattr(row, name) for name in ("slot", *FIELDS)}
+        {name: getattr(row, name) for name in ("slot", *POOL_MEASURED)}
         | {"pool": pool, "covered_ms": round(row.covered_seconds * 1000), "simulated": int(row.simulated)}
         for row in rows
     ]
@@ -44,7 +42,7 @@ def pool_rows(engine: Engine, pool: str, start: float, end: float, limit: int | 
             PoolSlot(
                 row.slot,
                 row.covered_ms / 1000,
-                **{name: getattr(row, name) for name in FIELDS},
+                **{name: getattr(row, name) for name in POOL_MEASURED},
                 simulated=bool(row.simulated),
             )
             for row in connection.execute(query.order_by(pool_slots.c.slot).limit(limit))
@@ -54,7 +52,7 @@ def pool_rows(engine: Engine, pool: str, start: float, end: float, limit: int | 
 @cache
 def _upsert(dialect: str) -> Executable:
     row = insert(dialect, pool_slots)
-    new, fields = row.excluded, ("covered_ms", *FIELDS, "simulated")
+    new, fields = row.excluded, ("covered_ms", *POOL_MEASURED, "simulated")
     better = or_(
         new.covered_ms >= pool_slots.c.covered_ms,
         func.coalesce(new.replicas, 0) > func.coalesce(pool_slots.c.replicas, 0),

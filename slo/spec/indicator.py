@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.units import Duration
@@ -100,9 +100,11 @@ class Indicator(ABC):
         return None
 
 
+Registered = TypeVar("Registered", bound=Indicator)
 _REGISTRY: dict[str, type[Indicator]] = {}
 
 
-def register(*indicators: type[Indicator]) -> None:
-    """Let the objectives file name these indicators."""
-    _REGISTRY.update({indicator.kind: indicator for indicator in indicators})
+def register(indicator: type[Registered]) -> type[Registered]:
+    """Let the objectives file name an indicator; returns it (a class decorator)."""
+    _REGISTRY[indicator.kind] = indicator
+    return indicator

@@ -91,15 +91,9 @@ class WhatIfRequest(BaseModel):
         where its step times were fitted. Raises ValueError for what does not exist.
         """
         name, replica = self._which(replica)
-        now = hardware_of(name) if replica is None else hardware_of_measured(replica)
-        on = Hardware(
-            self.gpu or now.gpu,
-            now.gpus if self.tensor_parallel_size is None else self.tensor_parallel_size,
-            now.weight_bits if self.weight_bits is None else self.weight_bits,
-        )
+        on = self._hardware(hardware_of(name) if replica is None else hardware_of_measured(replica))
         known = {**DEFAULTS, **observed, **self.model_dump(include=set(DEFAULTS), exclude_none=True)}
-        kind = Kind(max(1, round(known["input_tokens"])), max(1, round(known["output_tokens"])))
-        mix = parse(self.workload_mix) if self.workload_mix is not None else (kind,)
+        mix = self._mix(known)
         of_pool = None if pool is None or price is not None else gpu_price(pool, on.gpu)
         own_price = of_pool if price is None else (price, price)
         usd = own_price or (prices.gpus[on.gpu].usd_per_hour if on.gpu in prices.gpus else None)
@@ -120,6 +114,17 @@ class WhatIfRequest(BaseModel):
             api_usd_per_million_tokens=self._api_usd(mix, prices),
             owned=pool.node.owned if pool is not None and of_pool else None,
             measured_replica=replica,
+        )
+
+    def _mix(self, known: Mapping[str, float]) -> tuple[Kind, ...]:
+        kind = Kind(max(1, round(known["input_tokens"])), max(1, round(known["output_tokens"])))
+        return parse(self.workload_mix) if self.workload_mix is not None else (kind,)
+
+    def _hardware(self, now: Hardware) -> Hardware:
+        return Hardware(
+            self.gpu or now.gpu,
+            now.gpus if self.tensor_parallel_size is None else self.tensor_parallel_size,
+            now.weight_bits if self.weight_bits is None else self.weight_bits,
         )
 
     def _kv_value_bytes(self, replica: MeasuredReplica | None) -> int | None:

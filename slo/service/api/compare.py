@@ -1,6 +1,6 @@
 """Route of the comparison of an SLO between two label values."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
@@ -11,6 +11,7 @@ from plimsoll.slo.service.http.parameters import Since, SloId, Until, require_sl
 from plimsoll.slo.service.http.problems import READING, ApiError
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.gateway_counts import TENANT
+from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
 from plimsoll.slo.sli.label_split import OF_REQUESTS, QUANTILES, Side, bracket, compare
 from plimsoll.slo.sli.significance import LEVEL, Difference, difference
 from plimsoll.slo.sources import SourceError
@@ -30,13 +31,12 @@ Label = Annotated[
         examples=["version"],
     ),
 ]
-LATENCY = Literal["time_to_first_token", "time_per_output_token", "request_duration"]
 
 
 class Percentile(BaseModel):
     """The two histogram bucket boundaries between which a percentile lies, in seconds."""
 
-    latency: LATENCY
+    latency: str = Field(json_schema_extra={"enum": [*HISTOGRAMS]})
     quantile: float
     lower: float
     upper: float | None = Field(description="`null`: above the last boundary.")

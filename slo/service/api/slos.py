@@ -35,6 +35,7 @@ def add(api: APIRouter, service: Service) -> None:
     """Add the routes."""
     _slo_routes(api, service)
     _history_routes(api, service)
+    _slot_routes(api, service)
 
 
 def _evaluation(service: Service, at: datetime | None, only: str | None = None) -> Evaluation:
@@ -118,6 +119,8 @@ def _history_routes(api: APIRouter, service: Service) -> None:
         # Serialized directly: FastAPI would validate each of the points again.
         return Response(msgspec.json.encode(body), media_type="application/json")
 
+
+def _slot_routes(api: APIRouter, service: Service) -> None:
     @api.get(
         "/slos/{slo_id}/slots",
         responses=READING,

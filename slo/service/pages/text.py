@@ -11,6 +11,7 @@ from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.error_budget.attribution import PREVENTABLE
 from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.error_budget.exhaustion import LEAST_COVERAGE, Exhaustion
+from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
 from plimsoll.slo.spec.objectives import Objective
 from plimsoll.slo.units import duration_text, percent_text
 
@@ -94,7 +95,8 @@ def slo_text(objective: Objective) -> str:
     if text == "availability":
         return f"{target} of requests succeed"
     several = text.startswith("goodput: ")
-    for name, words in LATENCIES.items():
+    for name in HISTOGRAMS:
+        words = LATENCIES.get(name, (name.replace("_", " "),) * 2)
         text = text.replace(f"{name} <= ", f"{words[several]} ≤ ")
     text = _spaced(text)
     if several:

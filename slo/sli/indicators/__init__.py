@@ -1,8 +1,7 @@
-"""The indicators, one file each. A new one is a file and its name in the line below."""
+"""The indicators, one file each. Each registers itself with `plimsoll.slo.spec.indicator`; importing the package imports them all."""
 
-from plimsoll.slo.sli.indicators.availability import Availability
-from plimsoll.slo.sli.indicators.goodput import Goodput
-from plimsoll.slo.sli.indicators.latency import RequestDuration, TimePerOutputToken, TimeToFirstToken
-from plimsoll.slo.spec.indicator import register
+from importlib import import_module
+from pkgutil import iter_modules
 
-register(TimeToFirstToken, TimePerOutputToken, RequestDuration, Availability, Goodput)
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

@@ -6,10 +6,11 @@ from typing import ClassVar, Self
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.sli.evidence import COUNTER, SERVED, Counting, select
-from plimsoll.slo.spec.indicator import FAILED, FinishedRequest, Indicator
+from plimsoll.slo.spec.indicator import FAILED, FinishedRequest, Indicator, register
 from plimsoll.slo.spec.objectives import Objective, Pool
 
 
+@register
 class Availability(Indicator):
     """Good: completed. Bad: failed, rejected, or abandoned while queued."""
 

@@ -3,11 +3,12 @@
 from typing import Any, Self
 
 from plimsoll.slo.sli.evidence import Counting, per_request
-from plimsoll.slo.spec.indicator import COMPLETED, FAILED, SHORT_NAMES, FinishedRequest, Indicator, Outcome
+from plimsoll.slo.spec.indicator import COMPLETED, FAILED, SHORT_NAMES, FinishedRequest, Indicator, Outcome, register
 from plimsoll.slo.spec.objectives import Objective, Pool
 from plimsoll.slo.units import Duration
 
 
+@register
 class Goodput(Indicator):
     """Good: completed, and every latency at most its threshold. Separate histograms only bound it."""
 
