@@ -80,7 +80,7 @@ def _between(objective: Objective, path: str, found: Edges, replicas: str, count
     message = f"SLO {objective.id}: the threshold {threshold} is {where} on {replicas}."
     level: Level = "info"
     if counts.total:
-        low, high = (some.good / counts.total for some in (counts, counts.at_best))
+        low, high = (some.good / counts.total for some in (counts, counts.upper_bound))
         message += (
             f" {counts.indeterminate:,} of {counts.total:,} requests ({when}, {counts.indeterminate / counts.total:.2%}) are indeterminate: "
             f"{low:.2%} to {high:.2%} are good."
