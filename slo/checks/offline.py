@@ -42,7 +42,7 @@ def _slo(objective: Objective, path: str) -> Iterator[Finding]:
 
 
 def _first(found: tuple[BurnRateAlert, ...], budget: float, bad: float) -> str:
-    """Return the time until the first page, and until the first ticket where that is earlier or there is no page."""
+    """Return the time until the first page, and until the first ticket if that is earlier or the only alert."""
     first: dict[str, float | None] = {}
     for severity in ("page", "ticket"):
         after = [tier.detection_seconds(budget, bad) for tier in found if tier.severity == severity]

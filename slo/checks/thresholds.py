@@ -28,7 +28,7 @@ def names(units: Sequence[Unit]) -> str:
 def uncounted(
     objective: Objective, path: str, ways: Sequence[Way], fleet: dict[Unit, list[Series]]
 ) -> Iterator[Finding]:
-    """Yield which replicas aren't counted: their threshold is no bucket bound, or a metric is missing."""
+    """Yield the replicas that aren't counted: the threshold isn't a bucket bound, or a metric is missing."""
     groups: dict[tuple[str, str, str], list[Unit]] = defaultdict(list)
     for key, series in fleet.items():
         groups[_why(objective, ways, series)].append(key)

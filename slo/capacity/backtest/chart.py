@@ -208,7 +208,7 @@ def _over_time(axes: Axes, backtest: Backtest, name: str, outcome: Outcome, scal
     axes.set_yticks([0, most])
     axes.set_xlim(0, max(times[-1], SCRAPE / unit))
     axes.set_title(name, loc="left", fontsize=9, weight="bold", color=INK, pad=3)
-    flaps = f"{outcome.flaps} flap{'' if outcome.flaps == 1 else 's'}"
+    flaps = f"{outcome.direction_changes} flap{'' if outcome.direction_changes == 1 else 's'}"
     figures = f"{_goodput(backtest, outcome):.2%} good · {outcome.node_hours:.2f} node-hours · {outcome.node_hours * backtest.node_usd:,.2f} USD · {flaps}"
     axes.set_title(figures, loc="right", fontsize=8.5, color=SOFT, pad=3)
 
