@@ -124,10 +124,10 @@ def run(args: argparse.Namespace) -> int:
     ):
         number = getattr(args, name)
         if number is not None and not (number > 0 and isfinite(number)):
-            raise UserError(f"--{name.replace('_', '-')} {number:g}: write a number above 0")
+            raise UserError(f"--{name.replace('_', '-')}: expected a number above 0, got {number:g}.")
     if not 0 <= args.prefix_cache_hit_ratio < 1:
         given = args.prefix_cache_hit_ratio
-        raise UserError(f"--prefix-cache-hit-ratio {given:g}: write a ratio from 0 to below 1")
+        raise UserError(f"--prefix-cache-hit-ratio: expected a ratio from 0 to below 1, got {given:g}.")
     pool = _pool(args)
     request = _request(args)
     try:

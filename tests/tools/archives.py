@@ -1,4 +1,4 @@
-"""Wheels and an sdist of the project as it is now, built from a clone that also holds files that nobody added to git."""
+"""Wheels and an sdist of the project as it is now, built from a clone that also holds files that are not in git."""
 
 import shutil
 import subprocess

@@ -27,7 +27,7 @@ LOOK: Any = {
     "ytick.color": "#4a4f57",
 }
 INK, SOFT = "#1f2328", "#4a4f57"
-OURS, OTHERS, DOMINATED = "#0072b2", "#3d434b", "#a9afb8"  # a color-blind-safe palette
+OURS, OTHERS, DOMINATED = "#0072b2", "#3d434b", "#a9afb8"  # Okabe and Ito's palette for color vision deficiency
 DEMAND, WATER, TARGET = "#d5d9df", "#f3b8a4", "#b8470f"
 WIDTH, HEAD, TOP, BETWEEN, STRIP, FOOT = 9.0, 0.85, 3.3, 1.2, 0.85, 0.45  # inches
 FORESIGHT = "clairvoyant"  # the only policy that knows future arrivals: it does not mark others as dominated
