@@ -22,33 +22,33 @@ def burn_alerts(objective: Objective) -> list[Alert]:
     return [_alert(objective, tier) for tier in burn_rate.tiers(objective.window.seconds, objective.budget_ratio)]
 
 
-def _uses_lower_bound(objective: Objective, tier: burn_rate.Tier) -> bool:
+def _uses_lower_bound(objective: Objective, tier: burn_rate.BurnRateAlert) -> bool:
     """Return whether the tier counts confirmed bad requests only."""
-    return objective.has_bounds and burn_rate.AT_BEST[tier.severity]
+    return objective.has_bounds and burn_rate.USES_LOWER_BOUND[tier.severity]
 
 
-def _alert(objective: Objective, tier: burn_rate.Tier) -> Alert:
+def _alert(objective: Objective, tier: burn_rate.BurnRateAlert) -> Alert:
     lower_bound = _uses_lower_bound(objective, tier)
     long, short = (of(recorded.burn_rate(window, lower_bound), objective) for window in (tier.long, tier.short))
     bad = of(recorded.bad_requests(tier.long, lower_bound), objective)
-    factor = f"{tier.factor:.10g}"
+    threshold = f"{tier.threshold:.10g}"
     enough = burn_rate.MIN_BAD[tier.severity] - 0.5  # rates extrapolate: a count of ten may come out as 9.98
     muted = excluded(objective, duration_text(tier.short))  # excluded time doesn't show that the budget burns now
     return Alert(
         name=NAME,
         severity=tier.severity,
-        expr=f"{long} > {factor}\nand {short} > {factor}\nand {bad} > {enough}\nunless on () ({muted})",
+        expr=f"{long} > {threshold}\nand {short} > {threshold}\nand {bad} > {enough}\nunless on () ({muted})",
         summary=f"{objective.id} is burning its error budget too fast.",
         description=_description(objective, tier, bad, long),
         panel=links.BURN,
-        path=links.objective_page(objective.id, ""),
+        path=links.slo_page(objective.id, ""),
         pool=objective.pool,
         labels={"objective": objective.id, "tier": tier.tier},
         variables={"objective": objective.id},
     )
 
 
-def _description(objective: Objective, tier: burn_rate.Tier, bad: str, long: str) -> str:
+def _description(objective: Objective, tier: burn_rate.BurnRateAlert, bad: str, long: str) -> str:
     """Return target, bad requests of the long window, remaining budget and time to exhaustion; bounds are named as such."""
     left = f'min by (objective) ({metrics.BUDGET_REMAINING}{{objective="{objective.id}"}})'
     fastest = of(recorded.burn_rate(tier.long), objective)
@@ -61,7 +61,7 @@ def _description(objective: Objective, tier: burn_rate.Tier, bad: str, long: str
     return (
         f"{objective.id} ({objective.indicator}, target {percent_text(objective.target)} over {objective.window}): "
         f"{result_of(ratio, 'humanizePercentage')} of requests were {counted} in the last {duration_text(tier.long)} "
-        f"({result_of(bad)}), a burn rate of {TIMES}x (threshold {tier.factor:.3g}x). "
+        f"({result_of(bad)}), a burn rate of {TIMES}x (threshold {tier.threshold:.3g}x). "
         f"Error budget remaining{bound}: {result_of(left, 'humanizePercentage')}; "
         f"time to exhaustion at this rate{bound}: {result_of(lasts, 'humanizeDuration')}."
     )

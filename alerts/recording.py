@@ -36,12 +36,12 @@ def recordings(objective: Objective, pool: Pool) -> list[Recording]:
     if objective.has_bounds:
         expressions[recorded.GOOD_UPPER_BOUND] = _sum(way.upper_bound for way in ways)
         expressions |= _burning(
-            objective, [tier for tier in tiers if burn_rate.AT_BEST[tier.severity]], lower_bound=True
+            objective, [tier for tier in tiers if burn_rate.USES_LOWER_BOUND[tier.severity]], lower_bound=True
         )
     return [Recording(name, expr, labels) for name, expr in expressions.items()]
 
 
-def _burning(objective: Objective, tiers: Sequence[burn_rate.Tier], lower_bound: bool) -> dict[str, str]:
+def _burning(objective: Objective, tiers: Sequence[burn_rate.BurnRateAlert], lower_bound: bool) -> dict[str, str]:
     windows = sorted({window for tier in tiers for window in (tier.long, tier.short)})
     bad = {
         recorded.bad_requests(tier.long, lower_bound): _bad_requests(objective, tier.long, lower_bound)

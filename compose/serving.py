@@ -29,7 +29,7 @@ from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Spec
 from plimsoll.slo.usage import slots
 
-# OpenTelemetry's variables that name a receiver (specification, OTLP exporter); without one there is no telemetry.
+# OpenTelemetry's variables for the endpoint (specification, OTLP exporter). Telemetry is off without one.
 OTLP = [f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT" for signal in ("", "TRACES_", "METRICS_")]
 
 
@@ -40,7 +40,7 @@ def serve(
     webhook: tuple[str, str | None] | None,
     prices: Prices,
 ) -> None:
-    """Serve until interrupted; `places` are source, database and (host, port), `webhook` an address and its token. Raises UserError."""
+    """Serve until interrupted. `places`: source, database, and (host, port); `webhook`: URL and token. Raises UserError."""
     where, database, (host, port) = places
     engine = open_ledger(database)
     source = open_source(where, engine, wanted(spec))
@@ -54,7 +54,7 @@ def serve(
     address = ":".join(map(str, listening.getsockname()[:2]))
     logging.getLogger("plimsoll").info("SLO service on http://%s, source %s", address, source.name)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, server_header=False)
-    freeze_objects()  # a search of all that was imported for garbage would hold an answer up by a tenth of a second
+    freeze_objects()  # a garbage collection of all imported objects would delay a response by 0.1 s
     try:
         uvicorn.Server(config).run(sockets=[listening])
     finally:
@@ -62,7 +62,7 @@ def serve(
 
 
 def _telemetry(service: Service) -> tuple[TelemetryConfig | None, Callable[[], object]]:
-    """Push the service's own traces and metrics where the standard variables say so; returns what the application needs, and what ends it."""
+    """Push the service's own traces and metrics to the OTLP endpoint. Return the application's configuration and a stop function."""
     named = [name for name in OTLP if os.environ.get(name)]
     if not named:
         return None, bool

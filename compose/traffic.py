@@ -46,7 +46,7 @@ def add_traffic(parser: argparse.ArgumentParser) -> None:
 
 
 def read_traffic(args: argparse.Namespace, pool: Pool | None, progress: Progress) -> tuple[list[Arrival], str, str]:
-    """Return requests in order of time, the name of their source, and what is to be said of it; raises UserError."""
+    """Return requests in time order, the name of their source, and a note about it (may be empty). Raises UserError."""
     if not (args.scale > 0 and isfinite(args.scale)):
         raise UserError(f"--scale: expected a number above 0, got {args.scale:g}.")
     if args.prometheus is None:
@@ -96,7 +96,7 @@ def _history(url: str, pool: Pool, start: float, end: float, progress: Progress)
 
 
 def _summary(found: History) -> str:
-    """State what a reader of the result has to know about reconstructed traffic."""
+    """Return a note on the quality of reconstructed traffic."""
     text = (
         f"{len(found.arrivals):,} requests reconstructed from counts per {found.slot:g} s and histograms of their lengths; "
         f"{found.observed:.1%} of the time was observed"

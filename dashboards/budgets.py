@@ -68,7 +68,7 @@ def _overview(spec: Spec) -> Any:
         heading="SLO",
         unit="none",
         no_data=no_data.OVERVIEW,
-        links=[drilldown.link("Open in Plimsoll", links.objective_page("${__data.fields.SLO}"))],
+        links=[drilldown.link("Open in Plimsoll", links.slo_page("${__data.fields.SLO}"))],
         overrides=[
             panels.override("Budget remaining", **remaining),
             *(panels.override(heading, **look) for heading, look in ratios.items()),
@@ -103,7 +103,7 @@ def _common(spec: Spec) -> dict[str, Any]:
 
 
 def _alert_state(spec: Spec) -> Any:
-    alike: dict[tuple[tuple[burn_rate.Tier, ...], bool], list[Objective]] = {}
+    alike: dict[tuple[tuple[burn_rate.BurnRateAlert, ...], bool], list[Objective]] = {}
     for one in spec.objectives:
         alike.setdefault((common.tiers(one), one.has_bounds), []).append(one)
     ranked = [_crossed(same, tiers, has_bounds) for (tiers, has_bounds), same in alike.items()]
@@ -118,13 +118,13 @@ def _alert_state(spec: Spec) -> Any:
     )
 
 
-def _crossed(objectives: Iterable[Objective], tiers: tuple[burn_rate.Tier, ...], has_bounds: bool) -> str:
+def _crossed(objectives: Iterable[Objective], tiers: tuple[burn_rate.BurnRateAlert, ...], has_bounds: bool) -> str:
     """Return the highest rank of the tiers whose two windows are both above the threshold, per SLO."""
     ids = "|".join(one.id for one in objectives)
 
-    def above(window: float, tier: burn_rate.Tier) -> str:
-        burning = recorded.burn_rate(window, has_bounds and burn_rate.AT_BEST[tier.severity])
-        return f"({_recorded(burning, objective=ids)} > bool {tier.factor:.6g})"
+    def above(window: float, tier: burn_rate.BurnRateAlert) -> str:
+        burning = recorded.burn_rate(window, has_bounds and burn_rate.USES_LOWER_BOUND[tier.severity])
+        return f"({_recorded(burning, objective=ids)} > bool {tier.threshold:.6g})"
 
     ranks = [
         f"label_replace({_RANK[tier.severity]} * {above(tier.long, tier)}"
@@ -139,7 +139,7 @@ def _thresholds(spec: Spec) -> list[str]:
     return [
         f"{percent_text(one.target)} over {one.window}: "
         + ", ".join(
-            f"{tier.severity} above {tier.factor:.3g} in {duration_text(tier.long)} and {duration_text(tier.short)}"
+            f"{tier.severity} above {tier.threshold:.3g} in {duration_text(tier.long)} and {duration_text(tier.short)}"
             for tier in common.tiers(one)
         )
         for one in {(float(one.target), str(one.window)): one for one in spec.objectives}.values()

@@ -33,7 +33,7 @@ TO_REPLICA = drilldown.link(
 )
 TO_POOL = drilldown.to_dashboard("Pool dashboard", links.POOL)
 TO_GPU = drilldown.to_dashboard("GPU node dashboard", links.GPU)
-TO_SLO = drilldown.link("Open in Plimsoll", links.objective_page(_OBJECTIVE))
+TO_SLO = drilldown.link("Open in Plimsoll", links.slo_page(_OBJECTIVE))
 
 
 def pool_variable(spec: Spec) -> Any:
@@ -183,7 +183,7 @@ def model_suffix(spec: Spec) -> str:
     return " {{model}}" if len(spec.pools) > 1 else ""
 
 
-def tiers(objective: Objective) -> tuple[burn_rate.Tier, ...]:
+def tiers(objective: Objective) -> tuple[burn_rate.BurnRateAlert, ...]:
     """Return the burn-rate tiers of an SLO, fastest first."""
     return burn_rate.tiers(objective.window.seconds, objective.budget_ratio)
 

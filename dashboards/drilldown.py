@@ -21,8 +21,8 @@ def link(title: str, url: str) -> dict[str, Any]:
     inside = url.startswith("/d/")
     others = [f"${{{name}:queryparam}}" for name in SHARED if f"var-{name}=" not in url]
     keep = "&".join((_TIME, *(others if "var-" in url else ["${__all_variables}"])))
-    kept = f"{url}{'&' if '?' in url else '?'}{keep}" if inside else url
-    return {"title": title, "url": kept, "targetBlank": not inside}
+    target = f"{url}{'&' if '?' in url else '?'}{keep}" if inside else url
+    return {"title": title, "url": target, "targetBlank": not inside}
 
 
 def to_dashboard(title: str, uid: str) -> dict[str, Any]:

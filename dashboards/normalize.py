@@ -66,12 +66,12 @@ _VARIABLE = [
 
 def normalize(dashboard: dict[str, Any]) -> dict[str, Any]:
     """Return grafanalib's dashboard, given as JSON data, in schema version 39."""
-    kept = _keep(dashboard, _DASHBOARD)
-    kept["schemaVersion"] = SCHEMA_VERSION
-    kept["timepicker"] = {"refresh_intervals": dashboard["timepicker"]["refresh_intervals"]}
-    kept["panels"] = [_panel(panel) for panel in dashboard["panels"]]
-    kept["templating"] = {"list": [_variable(one) for one in dashboard["templating"]["list"]]}
-    pruned: dict[str, Any] = _prune(kept)
+    result = _keep(dashboard, _DASHBOARD)
+    result["schemaVersion"] = SCHEMA_VERSION
+    result["timepicker"] = {"refresh_intervals": dashboard["timepicker"]["refresh_intervals"]}
+    result["panels"] = [_panel(panel) for panel in dashboard["panels"]]
+    result["templating"] = {"list": [_variable(one) for one in dashboard["templating"]["list"]]}
+    pruned: dict[str, Any] = _prune(result)
     return pruned
 
 
@@ -87,9 +87,9 @@ def _keep(data: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
 def _panel(panel: dict[str, Any]) -> dict[str, Any]:
     if panel["type"] == "row":
         return _keep(panel, _ROW)
-    kept = _keep(panel, _PANEL)
-    kept["targets"] = [_target(target) for target in panel["targets"]]
-    return kept
+    result = _keep(panel, _PANEL)
+    result["targets"] = [_target(target) for target in panel["targets"]]
+    return result
 
 
 def _target(target: dict[str, Any]) -> dict[str, Any]:
@@ -102,12 +102,12 @@ def _target(target: dict[str, Any]) -> dict[str, Any]:
 
 
 def _variable(variable: dict[str, Any]) -> dict[str, Any]:
-    kept = _keep(variable, _VARIABLE)
+    result = _keep(variable, _VARIABLE)
     if variable["type"] == "datasource":
-        return _keep(kept, ("name", "label", "type", "query", "hide"))
+        return _keep(result, ("name", "label", "type", "query", "hide"))
     if variable["includeAll"]:
-        kept["current"] = {"text": ["All"], "value": ["$__all"]}
-    return kept
+        result["current"] = {"text": ["All"], "value": ["$__all"]}
+    return result
 
 
 def _prune(value: Any) -> Any:

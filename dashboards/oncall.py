@@ -98,7 +98,7 @@ def _burn(spec: Spec) -> Any:
     has_bounds = {one.id for one in spec.objectives if one.has_bounds}
     by_window: dict[str, list[str]] = {}
     for name, tier in fastest.items():  # what its page reads: with bounds, the confirmed bad requests
-        read = recorded.burn_rate(tier.long, name in has_bounds and burn_rate.AT_BEST[tier.severity])
+        read = recorded.burn_rate(tier.long, name in has_bounds and burn_rate.USES_LOWER_BOUND[tier.severity])
         by_window.setdefault(read, []).append(name)
     return panels.stat(
         "Current burn rate",
@@ -114,7 +114,7 @@ def _burn(spec: Spec) -> Any:
         base=GOOD,
         steps=[Step(1, WARN)],
         overrides=[
-            panels.override(name, thresholds=panels.steps_of([Step(1, WARN), Step(round(tier.factor, 3), BAD)]))
+            panels.override(name, thresholds=panels.steps_of([Step(1, WARN), Step(round(tier.threshold, 3), BAD)]))
             for name, tier in fastest.items()
         ],
         links=[common.TO_BURN, common.TO_SLO],

@@ -1,7 +1,7 @@
 """The kinds of panel that the dashboards use, with their defaults.
 
 Only this module imports grafanalib, whose defaults mislead: a stat shows the mean of the range, a missing number reads `none`.
-Colors are Okabe and Ito's color-blind-safe palette ("Color Universal Design", 2008), with one meaning each.
+Colors are Okabe and Ito's palette for color vision deficiency ("Color Universal Design", 2008), with one meaning each.
 """
 
 import json

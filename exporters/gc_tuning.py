@@ -8,7 +8,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 # Allocations between two garbage collections. A scrape makes about 5,000 and leaves no cycles; Python's default of 700
 # means a dozen collections per scrape.
 _CYCLES = 20_000
-_KEPT_BYTES = 512 * 1024
+_RETAINED_BYTES = 512 * 1024
 
 
 def limit_memory() -> None:
@@ -20,8 +20,8 @@ def limit_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_ARENA_MAX, 1)
-        mallopt(_MMAP_THRESHOLD, _KEPT_BYTES)
-        mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_MMAP_THRESHOLD, _RETAINED_BYTES)
+        mallopt(_TRIM_THRESHOLD, _RETAINED_BYTES)
 
 
 def freeze_objects() -> None:

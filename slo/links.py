@@ -84,7 +84,7 @@ def runbooks_url(base: str = SERVICE_URL) -> str:
     return f"{base}/runbooks"
 
 
-def objective_page(objective: str, base: str = SERVICE_URL) -> str:
+def slo_page(objective: str, base: str = SERVICE_URL) -> str:
     """Return the URL of an SLO's page: status, causes of bad requests, and whether more nodes would help."""
     return f"{base}/slos/{objective}"
 

@@ -46,14 +46,21 @@ def _add_pool(parser: argparse.ArgumentParser) -> None:
         "--policy",
         action="append",
         metavar="NAME",
-        help=f"{', '.join(POLICIES)} (default: plimsoll); again for a further row of the table",
+        help=f"{', '.join(POLICIES)} (default: plimsoll). Repeatable.",
     )
     parser.add_argument(
-        "--nodes", metavar="MIN:MAX", help="fewest and most nodes, of one replica each (default: the pool's, or 2:12)"
+        "--nodes",
+        metavar="MIN:MAX",
+        help="minimum and maximum nodes, one replica each (default: those of the pool, or 2:12)",
     )
-    parser.add_argument("--cold-start", type=float, metavar="S", help="seconds (default: the pool's, or 150)")
     parser.add_argument(
-        "--warm-spares", type=int, metavar="N", help="nodes on stand-by, paid like others (default: the pool's, or 0)"
+        "--cold-start", type=float, metavar="S", help="cold start in seconds (default: that of the pool, or 150)"
+    )
+    parser.add_argument(
+        "--warm-spares",
+        type=int,
+        metavar="N",
+        help="standby nodes, paid like others (default: those of the pool, or 0)",
     )
 
 
@@ -66,18 +73,23 @@ def _add_replica(parser: argparse.ArgumentParser) -> None:
         const=PREFIX_BLOCK,
         default=0,
         metavar="TOKENS",
-        help="keep prompt blocks of so many tokens, for traces with hash_ids: 512 if not said (Mooncake), 16 for Bailian",
+        help="simulate the prefix cache with blocks of this size, for traces with hash_ids: 512 for Mooncake (default), 16 for Bailian",
     )
     parser.add_argument(
         "--slowdown",
         type=float,
         action="append",
         metavar="F",
-        help="factor on the step times of the nodes, in turn as they are ordered (repeatable; default: 1)",
+        help="factor on the step times of the nodes, in the order of their start (default: 1). Repeatable.",
     )
-    parser.add_argument("--max-queue", type=int, metavar="N", help="answer 503 where N requests wait at a node already")
+    parser.add_argument("--max-queue", type=int, metavar="N", help="return 503 when N requests are waiting at a node")
     parser.add_argument(
-        "--fail-node-after", type=float, action="append", default=[], metavar="S", help="lose a node after S seconds"
+        "--fail-node-after",
+        type=float,
+        action="append",
+        default=[],
+        metavar="S",
+        help="lose a node after S seconds. Repeatable.",
     )
 
 
@@ -85,16 +97,16 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slo",
         metavar="TTFT/TPOT/PERCENT",
-        help=f"milliseconds, and the share of requests within them, that plimsoll and clairvoyant plan for (default: the pool's, or {TARGET})",
+        help=f"latency targets in ms, and the share of requests within them, for plimsoll and clairvoyant (default: those of the pool, or {TARGET})",
     )
     parser.add_argument(
         "--gpu-usd-per-hour",
         type=float,
         metavar="USD",
-        help=f"price of a GPU (default: the pool's node as a whole, or {GPU_HOUR_USD:g})",
+        help=f"price per GPU (default: that of the pool's node, or {GPU_HOUR_USD:g})",
     )
-    parser.add_argument("--chart", metavar="FILE", help=f"draw the comparison: {' or '.join(CHARTS)}")
-    parser.add_argument("--json", action="store_true", help="print one JSON object (with several policies: a list)")
+    parser.add_argument("--chart", metavar="FILE", help=f"write a chart of the comparison: {' or '.join(CHARTS)}")
+    parser.add_argument("--json", action="store_true", help="Print JSON (with several policies: a list).")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -108,22 +120,22 @@ def run(args: argparse.Namespace) -> int:
         except ValueError as error:
             raise UserError(f"--{error}") from error
     draw = _drawing(args.chart)
-    arrivals, source, said = read_traffic(args, pool, _say)
+    arrivals, source, note = read_traffic(args, pool, _progress)
     objectives = () if spec is None or pool is None else [one for one in spec.objectives if one.pool == pool.name]
     hold = HOLD if pool is None else pool.timing.scale_in_stabilization
     backtest = Backtest(arrivals, setup, target, _node_usd(args, pool), hold, tuple(objectives))
     outcomes = {}
     for name in names:
-        outcomes[name] = backtest.replay(name, lambda text, name=name: _say(f"{name}: {text}"))  # type: ignore[misc]
-    _say("")
+        outcomes[name] = backtest.replay(name, lambda text, name=name: _progress(f"{name}: {text}"))  # type: ignore[misc]
+    _progress("")
     reports = [backtest.report(name, outcomes[name]) for name in names]
     if args.json:
         json.dump(reports[0] if len(reports) == 1 else reports, sys.stdout, indent=2)
         print()
     else:
         _table(reports)
-    if said:
-        print(f"\n{said}", file=sys.stderr if args.json else sys.stdout)
+    if note:
+        print(f"\n{note}", file=sys.stderr if args.json else sys.stdout)
     if draw is not None:
         draw(backtest, outcomes, f"{source}{'' if args.scale == 1 else f', at {args.scale:g} times its rate'}")
     return 0
@@ -131,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _pool(spec: Spec, name: str | None) -> Pool:
     if name is None:
-        raise UserError(f"--objectives: of which pool? give --pool {'|'.join(pool.name for pool in spec.pools)}")
+        raise UserError(f"--objectives requires --pool {'|'.join(pool.name for pool in spec.pools)}.")
     pool = pool_of(spec, name)
     if pool.node.replicas > 1:
         raise UserError(
@@ -161,14 +173,14 @@ def _node_usd(args: argparse.Namespace, pool: Pool | None) -> float:
 
 
 def _drawing(file: str | None) -> Callable[[Backtest, Mapping[str, Outcome], str], None] | None:
-    """Return what draws the comparison into a file; raises UserError before anything long has been worked out."""
+    """Return a function that draws the comparison into a file. Checks the file first. Raises UserError."""
     if file is None:
         return None
     path = Path(file)
     if path.suffix not in CHARTS:
         raise UserError(f"--chart {file}: write a file that ends with {' or '.join(CHARTS)}")
     if not path.parent.is_dir():
-        raise UserError(f"--chart {file}: there is no folder {path.parent}")
+        raise UserError(f"--chart {file}: folder {path.parent} doesn't exist. Create it.")
     picture = needed("plimsoll.slo.capacity.backtest.chart", "chart")
 
     def draw(backtest: Backtest, outcomes: Mapping[str, Outcome], source: str) -> None:
@@ -180,7 +192,7 @@ def _drawing(file: str | None) -> Callable[[Backtest, Mapping[str, Outcome], str
     return draw
 
 
-def _say(text: str) -> None:
+def _progress(text: str) -> None:
     """Show progress in one line of a terminal; nowhere else."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

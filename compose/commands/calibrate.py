@@ -24,18 +24,18 @@ LONGEST = 7 * 24 * HOUR
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "--prometheus", required=True, metavar="URL", help="a Prometheus that scrapes Plimsoll's exporters"
+        "--prometheus", required=True, metavar="URL", help="Prometheus that scrapes Plimsoll's exporters"
     )
-    parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: the packaged one)")
-    parser.add_argument("--pool", metavar="NAME", help="only this pool (default: all of the objectives file)")
+    parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: bundled file)")
+    parser.add_argument("--pool", metavar="NAME", help="only this pool (default: all pools)")
     parser.add_argument(
-        "--lookback", default="6h", metavar="SPAN", help="how far back to read, such as 90m (default: %(default)s)"
+        "--lookback", default="6h", metavar="SPAN", help="time span to read, such as 90m (default: %(default)s)"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fit and print; 1 where no pool's steps are known."""
+    """Fit and print. Return 1 if no pool could be fitted."""
     lookback = _lookback(args.lookback)
     spec = read_objectives(args.objectives)
     pools = [pool for pool in spec.pools if args.pool in (None, pool.name)]
@@ -64,7 +64,7 @@ def _fitted(url: str, pool: Pool, lookback: float) -> MeasuredReplica | str:
     source, now = PrometheusSource(url), time.time()
     series: list[Series] = []
     try:
-        # By the hour: a large pool's raw samples of many are more than a server answers at once.
+        # One hour per query: the raw samples of a large pool exceed the limits of one response.
         start = now - lookback
         while start < now:
             series += source.series(selectors(pool), start, min(now, start + HOUR))
@@ -85,27 +85,27 @@ def _written(pool: str, found: MeasuredReplica | str) -> dict[str, Any]:
 
 def _print(pool: str, found: MeasuredReplica | str) -> None:
     if isinstance(found, str):
-        print(f"{pool}: not known: {found}")
+        print(f"{pool}: no calibration: {found}")
         return
     fit = found.step_times
     print(f"{pool}, {', '.join(fit.replicas)}{' (simulated)' if fit.simulated else ''}: {sentence(fit)}")
     for name, times in fit.excluded_replicas.items():
-        print(f"  {name} differs and is excluded: its steps take {times:.2f} times as long")
+        print(f"  {name} differs and is excluded: its step time is {times:.2f} times that of the others")
     print(
-        f"  KV cache {fit.kv_cache_capacity_tokens:,} tokens a rank; most requests in a batch {fit.max_observed_batch}"
+        f"  KV cache {fit.kv_cache_capacity_tokens:,} tokens per rank; largest batch {fit.max_observed_batch} requests"
     )
     _print_table(fit)
 
 
 def _print_table(fit: Calibration) -> None:
-    """What it means within what was seen: a token of each of so many requests, and a prompt of so many tokens."""
+    """Print the time per output token by requests and context, and the time of a prompt, within the range of the fit."""
     low, high = fit.batch_size_range
     contexts = sorted({round(fit.context_tokens_range[0]), round(fit.context_tokens_range[1])})
     print(f"  {'requests':>10}" + "".join(f"{f'ms/token at {context:,}':>22}" for context in contexts))
     for batch in sorted({round(low + (high - low) * share) for share in (0, 0.25, 0.5, 0.75, 1)}):
         print(f"  {batch:>10}" + "".join(f"{fit.tpot(batch, context) * 1e3:>22.2f}" for context in contexts))
     if fit.input_tokens_range is None:
-        print("  no prompt was seen to be computed")
+        print("  no prompt was computed")
         return
     for prompt in sorted(set(map(round, fit.input_tokens_range))):
         print(f"  a prompt of {prompt:,} tokens: {fit.model.prefill(prompt) * 1e3:.1f} ms")

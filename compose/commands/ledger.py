@@ -48,7 +48,7 @@ def export(args: argparse.Namespace) -> int:
     """Write a new folder."""
     if args.out.exists():
         raise UserError(f"--out {args.out}: already exists. Name a new folder.")
-    _refuse_missing(args.db)
+    _reject_missing(args.db)
     partial = args.out.with_name(f"{args.out.name}.{os.getpid()}.partial")
     with _opened(args.db) as engine:
         try:
@@ -74,8 +74,8 @@ def _opened(url: str) -> Iterator[Engine]:
         engine.dispose()
 
 
-def _refuse_missing(url: str) -> None:
-    """Opening a SQLite file that is not there would make an empty one."""
+def _reject_missing(url: str) -> None:
+    """Reject a missing SQLite file: opening it would create an empty one. Raises UserError."""
     try:
         place = make_url(url)
     except SQLAlchemyError:

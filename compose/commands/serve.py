@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     spec, address = read_objectives(args.objectives), read_address(args.listen)
     read_source(args.source)
     tokens, webhook, prices = _tokens(args.token_file), _webhook(args.webhook_url), read_prices(args.price_file)
-    # Imported last: its 100 MiB would keep whoever mistyped waiting.
+    # Imported last: it takes 100 MiB, and input errors must be reported at once.
     needed("plimsoll.compose.serving", "service").serve(spec, (args.source, args.db, address), tokens, webhook, prices)
     return 0
 

@@ -38,54 +38,69 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_replica(parser: argparse.ArgumentParser) -> None:
-    whose = parser.add_mutually_exclusive_group()
-    whose.add_argument("--replica", choices=step_time.names(), help=f"(default: {step_time.names()[0]})")
-    whose.add_argument(
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--replica", choices=step_time.names(), help=f"(default: {step_time.names()[0]})")
+    source.add_argument(
         "--calibration-file",
         metavar="FILE",
-        help="a replica of --pool as measured: what `plimsoll calibrate --json` printed, or the service's calibration of the pool",
+        help="measured replica of --pool: output of `plimsoll calibrate --json`, or the calibration from the API",
     )
-    parser.add_argument("--gpu", choices=memory.gpus(), metavar="GPU", help=f"another: {', '.join(memory.gpus())}")
     parser.add_argument(
-        "--tensor-parallel-size", type=int, choices=SIZES, help="tensor parallelism (default: as the replica)"
+        "--gpu",
+        choices=memory.gpus(),
+        metavar="GPU",
+        help=f"GPU type, one of {', '.join(memory.gpus())} (default: same as the replica)",
     )
-    parser.add_argument("--weight-bits", type=int, choices=BITS, help="quantization (default: as the replica)")
+    parser.add_argument(
+        "--tensor-parallel-size", type=int, choices=SIZES, help="tensor parallelism (default: same as the replica)"
+    )
+    parser.add_argument("--weight-bits", type=int, choices=BITS, help="quantization (default: same as the replica)")
 
 
 def _add_traffic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--input-tokens", type=int, metavar="TOKENS", help=f"of a request (default: {DEFAULTS['input_tokens']})"
+        "--input-tokens",
+        type=int,
+        metavar="TOKENS",
+        help=f"input tokens per request (default: {DEFAULTS['input_tokens']})",
     )
     parser.add_argument(
-        "--output-tokens", type=int, metavar="TOKENS", help=f"of a request (default: {DEFAULTS['output_tokens']})"
+        "--output-tokens",
+        type=int,
+        metavar="TOKENS",
+        help=f"output tokens per request (default: {DEFAULTS['output_tokens']})",
     )
     parser.add_argument(
         "--workload-mix",
         metavar="INPUT/OUTPUT/PERCENT,...",
-        help="several kinds of requests, such as 500/200/70,6000/300/30",
+        help="kinds of requests, such as 500/200/70,6000/300/30",
     )
     parser.add_argument(
         "--prefix-cache-hit-ratio",
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="of each prompt that its kind has in common and the prefix cache holds, 0 to 0.99 (default: %(default)s)",
+        help="share of each prompt found in the prefix cache, 0 to 0.99 (default: %(default)s)",
     )
     parser.add_argument(
         "--request-rate", type=float, metavar="R", help=f"requests per second (default: {DEFAULTS['request_rate']:g})"
     )
-    parser.add_argument("--traffic-multiplier", type=float, default=1.0, metavar="K", help="times that rate")
+    parser.add_argument(
+        "--traffic-multiplier",
+        type=float,
+        default=1.0,
+        metavar="K",
+        help="factor on the request rate (default: %(default)s)",
+    )
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--pool", metavar="NAME", help="a pool of the objectives file: by what it promises, and at its price of a GPU"
-    )
-    parser.add_argument("--objectives", metavar="FILE", help="objectives file of the pool (default: the packaged one)")
+    parser.add_argument("--pool", metavar="NAME", help="pool of the objectives file: use its SLOs and GPU price")
+    parser.add_argument("--objectives", metavar="FILE", help="objectives file of the pool (default: bundled file)")
     parser.add_argument(
         "--slo",
         metavar="TTFT/TPOT/PERCENT",
-        help=f"milliseconds, and the share of requests within them (default: the pool's, or {TARGET})",
+        help=f"latency targets in ms, and the share of requests within them (default: those of the pool, or {TARGET})",
     )
     parser.add_argument(
         "--max-num-seqs", type=int, default=256, metavar="N", help="largest batch (default: %(default)s)"
@@ -94,26 +109,26 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         "--kv-cache-bits",
         type=int,
         choices=(8, 16),
-        help="KV cache precision (default: 16, or as measured)",
+        help="KV cache precision (default: 16, or the measured one)",
     )
 
 
 def _add_prices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--gpu-usd-per-hour", type=float, metavar="USD", help="price of a GPU (default: rents on record)"
+        "--gpu-usd-per-hour", type=float, metavar="USD", help="price per GPU (default: bundled rental prices)"
     )
     parser.add_argument(
         "--api-usd-per-million-tokens",
         type=float,
         metavar="USD",
-        help="what an API asks for 1M tokens: when is it dearer?",
+        help="API price per 1M tokens, to find the break-even",
     )
-    parser.add_argument("--compare-api", metavar="NAME", help="an API whose price is on record")
+    parser.add_argument("--compare-api", metavar="NAME", help="API with a known price, to find the break-even")
     add_prices(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the result, or that this replica can't meet the target."""
+    """Simulate and print the result, or that this replica can't meet the target."""
     _check_numbers(args)
     pool = _pool(args)
     request = _request(args)
@@ -130,9 +145,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     _print_question(scenario)
     if result is None:
-        print(
-            f"\n{_replica(scenario)} cannot meet {_written(scenario.target)} for such requests, however few they are."
-        )
+        print(f"\n{_replica(scenario)} can't meet {_written(scenario.target)} for these requests at any rate.")
     else:
         _print(scenario, result, args.compare_api or "an API")
     for line in extrapolations(scenario, result):
@@ -153,10 +166,10 @@ def _check_numbers(args: argparse.Namespace) -> None:
     ):
         number = getattr(args, name)
         if number is not None and not (number > 0 and isfinite(number)):
-            raise UserError(f"--{name.replace('_', '-')} {number:g}: write a number above 0")
+            raise UserError(f"--{name.replace('_', '-')}: expected a number above 0, got {number:g}.")
     if not 0 <= args.prefix_cache_hit_ratio < 1:
         given = args.prefix_cache_hit_ratio
-        raise UserError(f"--prefix-cache-hit-ratio {given:g}: write a ratio from 0 to below 1")
+        raise UserError(f"--prefix-cache-hit-ratio: expected a ratio from 0 to below 1, got {given:g}.")
 
 
 def _request(args: argparse.Namespace) -> WhatIfRequest:
@@ -175,7 +188,7 @@ def _pool(args: argparse.Namespace) -> tuple[Spec, Pool] | None:
 
 
 def _own(path: str | None, pool: Pool | None) -> MeasuredReplica | None:
-    """Read the pool's own replica from what `plimsoll calibrate --json`, or the service, said of it."""
+    """Read the pool's own replica from the output of `plimsoll calibrate --json` or the API. Raises UserError."""
     if path is None:
         return None
     if pool is None:
@@ -233,16 +246,16 @@ def _print_question(scenario: Scenario) -> None:
 
 
 def _print(scenario: Scenario, result: ScenarioResult, api: str) -> None:
-    priced = "GPUs alone" if scenario.owned is None else "nodes with power, colocation and people"
+    priced = "GPUs only" if scenario.owned is None else "nodes with power, colocation, and staff"
     print(
-        f"\none replica serves    {_band(result.max_requests_per_second, '.1f')} requests/s within the latency target"
+        f"\nmax. per replica      {_band(result.max_requests_per_second, '.1f')} requests/s within the latency target"
     )
-    print(f"requests in it then   {_band(result.concurrent_requests, '.0f')}")
+    print(f"concurrent requests   {_band(result.concurrent_requests, '.0f')}")
     print(
-        f"{scenario.rate:g} requests/s take   {_band(result.nodes, 'd')} nodes; {_band(result.nodes_with_redundancy, 'd')} to lose one"
+        f"{scenario.rate:g} requests/s need   {_band(result.nodes, 'd')} nodes; {_band(result.nodes_with_redundancy, 'd')} with N+1 redundancy"
     )
-    print(f"an hour costs         {_band(result.usd_per_hour, '.2f')} USD, {priced}")
-    print(f"1M tokens cost        {_band(result.usd_per_million_tokens, '.2f')} USD, prompt and output, {priced}")
+    print(f"cost per hour         {_band(result.usd_per_hour, '.2f')} USD, {priced}")
+    print(f"cost per 1M tokens    {_band(result.usd_per_million_tokens, '.2f')} USD, input and output, {priced}")
     if result.break_even_tokens_per_month:
         low, high = (f"{tokens / MILLION:,.0f}" for tokens in result.break_even_tokens_per_month)
         print(f"{api} costs more from {low if low == high else f'{low} to {high}'} million tokens per month")

@@ -22,7 +22,7 @@ class Replica:
         self._step: Step | None = None  # in progress
         self._coming: deque[Call] = deque()
         self._timeouts: list[tuple[float, int, Call]] = []  # when clients stop waiting for a first token
-        self._gone: list[Call] = []
+        self._disconnected: list[Call] = []
         self._order = count()
         self._watched: set[Call] = set()
 
@@ -49,7 +49,7 @@ class Replica:
 
     def leave(self, call: Call) -> None:
         """Record that the client of a call disconnected."""
-        self._gone.append(call)
+        self._disconnected.append(call)
 
     def advance(self, now: float) -> None:
         """Run the engine up to `now`, and update the metrics."""
@@ -99,14 +99,14 @@ class Replica:
         while self._timeouts and self._timeouts[0][0] <= self._clock:
             call = heappop(self._timeouts)[2]
             if call.first_token is None:
-                self._gone.append(call)
-        for call in self._gone:
+                self._disconnected.append(call)
+        for call in self._disconnected:
             if call.finished is None:
                 self.engine.abort(call)
                 self.abandoned += 1
                 self.page.add_answer(call.handler, "2xx")
                 self._watched.discard(call)
-        self._gone.clear()
+        self._disconnected.clear()
 
     def _end(self, step: Step) -> None:
         self._clock = step.end

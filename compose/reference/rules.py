@@ -37,7 +37,7 @@ def alerts_page(spec: Spec) -> str:
         for name, rule in sorted(found.items())
     )
     intro = (
-        "Every alert that `plimsoll build` writes. `page` wakes someone, `ticket` waits for working hours, `info` is only shown. "
+        "Every alert that `plimsoll build` writes. `page` notifies on-call at once, `ticket` waits for working hours, `info` is only shown. "
         "Thresholds are those of the default objectives."
     )
     return page("Alerts", intro, table(("Alert", "Severity", "For", "Summary", "Description"), rows))

@@ -144,8 +144,8 @@ def _rows(rows: Mapping[Labels, int], mapping: EngineMapping, source: Source) ->
         if distinct in seen or any(present.get(key, "") != value for key, value in source.where.items()):
             continue
         seen.add(distinct)
-        kept = tuple(label for label in distinct if label[0] not in parts)
-        found[kept] = (*found.get(kept, ()), rows[labels])
+        remaining = tuple(label for label in distinct if label[0] not in parts)
+        found[remaining] = (*found.get(remaining, ()), rows[labels])
     return found
 
 

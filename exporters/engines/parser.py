@@ -210,6 +210,8 @@ def _arrange(declared: list[bytes], written: list[bytes], absent: list[int], kno
             raise ValueError(f"the series {text[:100].decode(errors='replace')} is a duplicate")
         rows[labels] = place
     families = frozenset(name.decode() for line in declared for name in line.split()[2:3])
-    gone = frozenset(absent)
-    kept = {name: {labels: at for labels, at in rows.items() if at not in gone} for name, rows in places.items()}
-    return Shape(families, kept)
+    without_value = frozenset(absent)
+    present = {
+        name: {labels: at for labels, at in rows.items() if at not in without_value} for name, rows in places.items()
+    }
+    return Shape(families, present)

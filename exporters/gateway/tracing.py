@@ -21,10 +21,10 @@ def open_span(scope: Scope) -> tuple[Span, list[tuple[bytes, bytes]]]:
     propagate.inject(injected, trace.set_span_in_context(span))
     if not injected:  # no tracing: keep the client's headers
         return span, headers
-    kept = [
+    others = [
         (key, value) for key, value in headers if key.decode("latin-1") not in propagate.get_global_textmap().fields
     ]
-    return span, [*kept, *((key.lower().encode(), value.encode()) for key, value in injected.items())]
+    return span, [*others, *((key.lower().encode(), value.encode()) for key, value in injected.items())]
 
 
 def describe_span(span: Span, ended: EndedRequest, state: dict[str, Any]) -> None:

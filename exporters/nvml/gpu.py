@@ -82,7 +82,7 @@ def _read_all(readers: Iterable[Reader], handle: Handle) -> tuple[list[Value], p
     failure = None
     for read in readers:
         try:
-            values.extend(read(handle))  # values before an error are kept
+            values.extend(read(handle))  # values before an error count
         except pynvml.NVMLError as error:
             if error.value in GPU_FAILED | LIBRARY_UNUSABLE:
                 raise

@@ -24,8 +24,8 @@ Floats = NDArray[np.float64]
 HOUR, DAY = 3600, 24  # seconds, hours
 WEEK = 7 * DAY  # hours
 ORDER = 28  # shortest cycle of the season: six hours
-ENOUGH = 21 * DAY  # known hours below which season and trend cannot be told apart
-HELD_OUT = 1 / 3  # of the history, at most, is told from the rest to see how wrong that is
+ENOUGH = 21 * DAY  # known hours that separate season from trend
+HELD_OUT = 1 / 3  # largest share of the history that is held out to measure the error
 DRAWS, SEED = 400, 20231116
 BAND = (0.1, 0.5, 0.9)  # four weeks of five lie within the band
 TRANSFORMS: dict[Transform, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
@@ -65,7 +65,7 @@ def hourly(tokens: "pd.Series[float]") -> "pd.Series[float]":
 
 
 def forecast(tokens: "pd.Series[float]", weeks: int, limit: MaxCapacity | None = None) -> Forecast:
-    """Forecast so many weeks from tokens by slot (UTC; NaN or absent: unknown). Raises InsufficientHistoryError."""
+    """Forecast `weeks` weeks from tokens per slot (UTC; NaN or absent: unknown). Raises InsufficientHistoryError."""
     demand = hourly(tokens)
     known = int(demand.notna().sum())
     if known < ENOUGH:

@@ -49,7 +49,7 @@ class PoolForecast(BaseModel):
     pool: str
     data_through_week: str = Field(description="The ISO week up to which the ledger was used.")
     unavailable_reason: str | None = Field(
-        default=None, description="Why there is no forecast; null where there is one."
+        default=None, description="Reason for a missing forecast; null with a forecast."
     )
     weeks: list[WeekForecast] = []
     likely_breach_week: str | None = Field(

@@ -17,11 +17,11 @@ from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 
-# Metrics that an engine may lack while every SLO is counted, and what is then unknown.
+# Metrics that an engine may lack while every SLO is counted -> what is unknown without them.
 USEFUL = {
-    c.REQUESTS_RUNNING: "stalls aren't detected, and there is no capacity recommendation",
-    c.REQUESTS_WAITING: "the queue is unknown, and there is no capacity recommendation",
-    c.KV_CACHE_USAGE: "a full KV cache isn't detected, and there is no capacity recommendation",
+    c.REQUESTS_RUNNING: "stalls aren't detected, and capacity recommendations are missing",
+    c.REQUESTS_WAITING: "the queue is unknown, and capacity recommendations are missing",
+    c.KV_CACHE_USAGE: "a full KV cache isn't detected, and capacity recommendations are missing",
     c.PROMPT_TOKENS: "the throughput of a replica isn't measured",
     c.GENERATION_TOKENS: "the throughput of a replica isn't measured",
 }

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from plimsoll.slo.checks.finding import Finding, pool_path, slo_path
-from plimsoll.slo.error_budget.burn_rate import Tier, tiers
+from plimsoll.slo.error_budget.burn_rate import BurnRateAlert, tiers
 from plimsoll.slo.spec.objectives import Objective, Spec
 
 
@@ -28,9 +28,9 @@ def _slo(objective: Objective, path: str) -> Iterator[Finding]:
     budget = objective.budget_ratio
     found = tiers(objective.window.seconds, budget)
     for tier in found:
-        if tier.factor < tier.wished:
+        if tier.threshold < tier.uncapped_threshold:
             message = (
-                f"SLO {objective.id}: the burn-rate threshold of {tier.tier} is capped at {tier.factor:.4g}, from {tier.wished:.4g}. "
+                f"SLO {objective.id}: the burn-rate threshold of {tier.tier} is capped at {tier.threshold:.4g}, from {tier.uncapped_threshold:.4g}. "
                 f"The highest possible burn rate is {1 / budget:.4g}."
             )
             yield Finding("info", "burn-rate-threshold-capped", path, message)
@@ -41,8 +41,8 @@ def _slo(objective: Objective, path: str) -> Iterator[Finding]:
         yield Finding("info", "bucket-mismatch-unused", f"{path}.bucket_mismatch", message, "Remove it.")
 
 
-def _first(found: tuple[Tier, ...], budget: float, bad: float) -> str:
-    """Return the time until the first page, and until the first ticket where that is earlier or there is no page."""
+def _first(found: tuple[BurnRateAlert, ...], budget: float, bad: float) -> str:
+    """Return the time until the first page, and until the first ticket if that is earlier or the only alert."""
     first: dict[str, float | None] = {}
     for severity in ("page", "ticket"):
         after = [tier.detection_seconds(budget, bad) for tier in found if tier.severity == severity]

@@ -28,7 +28,7 @@ def names(units: Sequence[Unit]) -> str:
 def uncounted(
     objective: Objective, path: str, ways: Sequence[Way], fleet: dict[Unit, list[Series]]
 ) -> Iterator[Finding]:
-    """Yield which replicas aren't counted: their threshold is no bucket bound, or a metric is missing."""
+    """Yield the replicas that aren't counted: the threshold isn't a bucket bound, or a metric is missing."""
     groups: dict[tuple[str, str, str], list[Unit]] = defaultdict(list)
     for key, series in fleet.items():
         groups[_why(objective, ways, series)].append(key)
@@ -80,7 +80,7 @@ def _between(objective: Objective, path: str, found: Edges, replicas: str, count
     message = f"SLO {objective.id}: the threshold {threshold} is {where} on {replicas}."
     level: Level = "info"
     if counts.total:
-        low, high = (some.good / counts.total for some in (counts, counts.at_best))
+        low, high = (some.good / counts.total for some in (counts, counts.upper_bound))
         message += (
             f" {counts.indeterminate:,} of {counts.total:,} requests ({when}, {counts.indeterminate / counts.total:.2%}) are indeterminate: "
             f"{low:.2%} to {high:.2%} are good."

@@ -56,7 +56,7 @@ def traffic_findings(objective: Objective, path: str, rate: float) -> Iterator[F
             message = f"{traffic}: {tier.tier} can't fire, as at least {least} must be bad."
             fix = "Send test requests (`plimsoll probe`), or expect no alert at this traffic."
             yield Finding("warning", "alert-never-fires", path, message, fix)
-        elif tier.threshold(objective.budget_ratio) * requests < 1:
+        elif tier.max_bad_ratio(objective.budget_ratio) * requests < 1:
             message = (
                 f"{traffic}: one bad request exceeds the threshold of {tier.tier}. It fires at {least} bad requests."
             )
@@ -67,17 +67,15 @@ def retention_findings(objective: Objective, path: str, retention: float | None)
     """Yield the windows of rules and SLO that are longer than the source's retention (seconds; None: unknown)."""
     if retention is None:
         return
-    kept, window = duration_text(retention), objective.window.seconds
+    retained, window = duration_text(retention), objective.window.seconds
     for tier in tiers(window, objective.budget_ratio):
         if tier.long > retention:
-            message = (
-                f"SLO {objective.id}: {tier.tier} looks back {duration_text(tier.long)}, and the source retains {kept}."
-            )
+            message = f"SLO {objective.id}: {tier.tier} looks back {duration_text(tier.long)}, and the source retains {retained}."
             fix = f"Raise the source's retention to {duration_text(tier.long)} or more."
             yield Finding("error", "retention-below-alert-window", path, message, fix)
     if window > retention:
         message = (
-            f"SLO {objective.id}: the window ({objective.window}) is longer than the source's retention ({kept}). Only the ledger has "
+            f"SLO {objective.id}: the window ({objective.window}) is longer than the source's retention ({retained}). Only the ledger has "
             f"all of it, {duration_text(window - retention)} from now if it is new."
         )
         fix = "Keep the ledger, or raise the source's retention."

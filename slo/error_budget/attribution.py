@@ -1,16 +1,16 @@
-"""What a pool looked like when its requests were bad: pure functions. It tells on-call whether more nodes would help.
+"""Attributes bad requests to causes by the state of the pool. Shows on-call whether more nodes would help. Pure functions.
 
-Each bad request of a slot is counted once, under the first of these that applies:
+Each bad request of a slot is counted once, under the first cause that applies:
 
-0. indeterminate: it may have been good, as the limit lies between two bucket bounds (plimsoll.slo.sli.bucket_bounds);
-1. errors: it was itself finished by an error (objectives that count errors: availability and goodput);
-2. replica loss: a replica was gone in the slot, or the pool has not had its number again since (for an hour at most);
-3. preemption: a request was pushed out of the batch, as the KV cache was full;
-4. KV cache: the fullest replica was above the pool's limit;
+0. indeterminate: it may have been good; the threshold lies between two bucket bounds (plimsoll.slo.sli.bucket_bounds);
+1. errors: it finished with an error (SLOs that count errors: availability and goodput);
+2. replica loss: a replica was lost in the slot, or the pool has had fewer replicas since (for at most LOSS_WINDOW_SECONDS);
+3. preemption: a request was preempted because the KV cache was full;
+4. KV cache: the highest KV cache usage of a replica was above the pool's limit;
 5. queueing: at least one request waited, on average over the slot (a queue between two steps is not one);
-6. errors: it was itself rejected, while none of 2 to 5 was so (availability);
-7. no data: the slot has no row, or what would tell is not in it: none of these may be ruled out;
-8. other: everything is known and nothing of it was so: long prompts, a slow node, a limit that is too tight.
+6. errors: it was rejected and none of 2 to 5 applies (availability);
+7. no data: the slot has no row, or the row lacks a value: none of 1 to 6 can be ruled out;
+8. other: all values are known and none of 1 to 6 applies: long prompts, a slow node, a threshold that is too tight.
 """
 
 from collections import Counter
@@ -28,12 +28,12 @@ PREVENTABLE: frozenset[Cause] = frozenset({"replica_loss", "preemption", "kv_cac
 UNKNOWN: frozenset[Cause] = frozenset({"no_data", "indeterminate"})
 INDETERMINATE: frozenset[Cause] = frozenset({"indeterminate"})
 WAITING = 1.0  # requests that waited on average
-LOSS_WINDOW_SECONDS = 3600  # seconds after which a pool that stays smaller is taken to be meant so
-FEWER = 0.05  # replicas: a mean that is smaller by less is no missing replica
+LOSS_WINDOW_SECONDS = 3600  # seconds after which a smaller pool counts as intended
+FEWER = 0.05  # replicas: a smaller drop of the mean does not count as a lost replica
 
 
-class Bad(NamedTuple):
-    """Requests of a slot that are not surely good, and how many of them may be."""
+class BadRequests(NamedTuple):
+    """Requests of a slot that are not confirmed good; `indeterminate` of them may be good."""
 
     bad: int
     indeterminate: int = 0
@@ -41,7 +41,7 @@ class Bad(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CauseShare:
-    """Bad requests of one cause, as a count, as a ratio of all bad requests, and the number of slots they fell into."""
+    """Bad requests of one cause: count, ratio of all bad requests, and number of slots."""
 
     cause: Cause
     bad: int
@@ -83,8 +83,10 @@ class Attribution:
         return sum(one.bad for one in self.causes if one.cause in causes)
 
 
-def attribute(objective: Objective, pool: Pool, bad: Mapping[int, Bad], rows: Sequence[PoolSlot]) -> Attribution:
-    """Split the bad requests of slots (by start) by `rows`, in order of time, which should begin LOSS_WINDOW_SECONDS before."""
+def attribute(
+    objective: Objective, pool: Pool, bad: Mapping[int, BadRequests], rows: Sequence[PoolSlot]
+) -> Attribution:
+    """Attribute the bad requests of slots (by start time). `rows` are in time order and should start LOSS_WINDOW_SECONDS before them."""
     requests: Counter[Cause] = Counter()
     slots: Counter[Cause] = Counter()
     for _, cause, part in split(objective, pool, bad, rows):
@@ -98,9 +100,9 @@ def attribute(objective: Objective, pool: Pool, bad: Mapping[int, Bad], rows: Se
 
 
 def split(
-    objective: Objective, pool: Pool, bad: Mapping[int, Bad], rows: Sequence[PoolSlot]
+    objective: Objective, pool: Pool, bad: Mapping[int, BadRequests], rows: Sequence[PoolSlot]
 ) -> Iterator[tuple[int, Cause, int]]:
-    """Yield (slot, cause, bad requests); a slot comes again where some of its requests were themselves errors, or are indeterminate."""
+    """Yield (slot, cause, bad requests). A slot repeats if some of its requests were errors or are indeterminate."""
     by_slot, lost = {row.slot: row for row in rows}, _lost(rows)
     for slot, (number, indeterminate) in bad.items():
         for cause, part in _split(objective, pool, number - indeterminate, by_slot.get(slot), slot in lost):
@@ -110,7 +112,7 @@ def split(
 
 
 def _split(objective: Objective, pool: Pool, bad: int, row: PoolSlot | None, lost: bool) -> Iterator[tuple[Cause, int]]:
-    """Yield how many of a slot's bad requests are under which cause."""
+    """Yield (cause, bad requests) of one slot."""
     outcomes = objective.indicator.bad_outcomes
     failed = min(bad, row.errors or 0) if row and "errors" in outcomes else 0
     cause: Cause = "no_data" if row is None else _load(pool, row, lost) or _rest(outcomes, row)
@@ -133,14 +135,14 @@ def _load(pool: Pool, row: PoolSlot, lost: bool) -> Cause | None:
 
 
 def _rest(outcomes: Sequence[str], row: PoolSlot) -> Cause:
-    """Of a slot in which nothing is known to have been so: whether that can be said of everything."""
+    """Return `other` if all values of the slot are known, else `no_data`."""
     reported: list[float | None] = [row.replica_disruptions, row.preemptions, row.kv_cache_usage_max, row.waiting_mean]
     reported += [getattr(row, name) for name in outcomes]
     return "no_data" if None in reported else "other"
 
 
 def _lost(rows: Sequence[PoolSlot]) -> set[int]:
-    """Slots in which a replica was gone, and those until the pool had as many again."""
+    """Return the slots with a lost replica, and those until the pool had as many replicas again."""
     found: set[int] = set()
     since, wanted, before = 0, 0.0, 0.0
     for row in rows:

@@ -1,14 +1,14 @@
 """Error budgets: pure functions of counted requests.
 
 Where a threshold isn't a bucket bound, some requests may be good or not (`indeterminate`, plimsoll.slo.sli.bucket_bounds). Then every
-figure is an interval: its value with none of them good, and `at_best` with all of them. Nothing in between is reported.
+figure is an interval: its value with none of them good, and `upper_bound` with all of them. Nothing in between is reported.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from plimsoll.slo.error_budget.burn_rate import AT_BEST, MIN_BAD, Tier, burn_rate, tiers
+from plimsoll.slo.error_budget.burn_rate import MIN_BAD, USES_LOWER_BOUND, BurnRateAlert, burn_rate, tiers
 from plimsoll.slo.spec.objectives import Objective
 
 Status = Literal["ok", "burning", "exhausted", "unknown"]
@@ -31,7 +31,7 @@ class RequestCounts:
         return self.total - self.good
 
     @property
-    def at_best(self) -> "RequestCounts":
+    def upper_bound(self) -> "RequestCounts":
         """The same if every indeterminate request was good."""
         return replace(self, good=self.good + self.indeterminate, indeterminate=0) if self.indeterminate else self
 
@@ -43,7 +43,7 @@ NOTHING = RequestCounts(0, 0, 0.0)
 class TierBurn:
     """A tier, the burn rates in its two windows (None: no requests seen there), and the bad requests in the long one."""
 
-    tier: Tier
+    tier: BurnRateAlert
     long_burn: float | None
     short_burn: float | None
     long_bad: int
@@ -53,15 +53,15 @@ class TierBurn:
 
     @property
     def firing(self) -> bool:
-        """Whether both windows burn faster than the tier's factor, with enough bad requests (MIN_BAD) to mean something.
+        """Whether both windows exceed the burn-rate threshold, with at least MIN_BAD bad requests.
 
-        Which end of the interval a tier goes by: plimsoll.slo.error_budget.burn_rate.AT_BEST.
+        plimsoll.slo.error_budget.burn_rate.USES_LOWER_BOUND selects the bound.
         """
         bad, burns = self.long_bad, (self.long_burn, self.short_burn)
-        if AT_BEST[self.tier.severity]:
+        if USES_LOWER_BOUND[self.tier.severity]:
             bad, burns = self.long_bad_lower_bound, (self.long_burn_lower_bound, self.short_burn_lower_bound)
         return bad >= MIN_BAD[self.tier.severity] and all(
-            burn is not None and burn > self.tier.factor for burn in burns
+            burn is not None and burn > self.tier.threshold for burn in burns
         )
 
 
@@ -87,7 +87,7 @@ class Budget:
     @property
     def budget_remaining_upper_bound(self) -> float | None:
         """What would be left of the budget if every indeterminate request was good."""
-        return _left(self.objective, self.counted.at_best.good, self.counted.total)
+        return _left(self.objective, self.counted.upper_bound.good, self.counted.total)
 
     @property
     def budget_remaining_without_exclusions(self) -> float | None:
@@ -119,7 +119,7 @@ def budget(
 
     `excluded` and `excluded_seconds` are what of the window's requests and elapsed time is not counted.
     """
-    left, remaining_upper_bound = (_left(objective, some.good, some.total) for some in (counted, counted.at_best))
+    left, remaining_upper_bound = (_left(objective, some.good, some.total) for some in (counted, counted.upper_bound))
     found = tiers(objective.window.seconds, objective.budget_ratio)
     burns = tuple(_tier_burn(objective, tier, recent) for tier in found)
     countable = elapsed_seconds - excluded_seconds
@@ -132,13 +132,13 @@ def _left(objective: Objective, good: int, total: int) -> float | None:
     return 1 - (total - good) / (objective.budget_ratio * total) if total > 0 else None
 
 
-def _tier_burn(objective: Objective, tier: Tier, recent: Mapping[float, RequestCounts]) -> TierBurn:
+def _tier_burn(objective: Objective, tier: BurnRateAlert, recent: Mapping[float, RequestCounts]) -> TierBurn:
     windows = [recent.get(length, NOTHING) for length in (tier.long, tier.short)]
     long, short, long_lower_bound, short_lower_bound = (
         burn_rate(some.good, some.total, objective.budget_ratio)
-        for some in (*windows, *(window.at_best for window in windows))
+        for some in (*windows, *(window.upper_bound for window in windows))
     )
-    bad = windows[0].bad, windows[0].at_best.bad
+    bad = windows[0].bad, windows[0].upper_bound.bad
     return TierBurn(tier, long, short, bad[0], long_lower_bound, short_lower_bound, bad[1])
 
 

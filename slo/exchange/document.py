@@ -82,7 +82,7 @@ class Field:
         return self.data
 
     def text(self, default: str | None = None) -> str:
-        """Use a text (a number is written out); raises UnsupportedFieldError where it is neither and there is no default."""
+        """Use a text or number as text. Raises UnsupportedFieldError for other types, or if missing without a default."""
         value = self.use()
         if value is None and default is not None:
             return default

@@ -1,4 +1,4 @@
-"""Which of our indicators a pair of sums counts: good and total requests, by the engines' names or by our own."""
+"""Finds the indicator that a pair of sums counts: good and total requests, by engine or Plimsoll metric names."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from plimsoll.slo.sli.evidence import FAILED, SERVED
 from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
 from plimsoll.slo.units import duration_text
 
-# Why vLLM says that a request ended. Ours counts the first two as good and `error` as bad, and leaves the others out.
+# vLLM's finish reasons. Plimsoll counts the first two as good and `error` as bad; the others are not counted.
 ENDINGS = (*SERVED, *FAILED, "abort", "repetition")
 QUEUED = "queued"
 _LITERAL = re.compile(r"(?:[\w/:@ +-]|\\[^\w]|(?<=\d)\.(?=\d))*")
@@ -22,14 +22,14 @@ _LE_SUFFIX = re.compile(
 
 
 class Known(NamedTuple):
-    """What a name in a query is to us: a metric of the catalogue, and what its labels are called here."""
+    """A metric of the catalogue for a name in a query, and the names of its labels here."""
 
     metric: Metric
     labels: Mapping[str, str]
 
 
 class Found(NamedTuple):
-    """An indicator as the objectives file writes it, the model that it is about (None: not said), and what is not the same."""
+    """An indicator as in the objectives file, its model (None: not given), and the differences in counting."""
 
     indicator: str | dict[str, str]
     model: str | None
@@ -37,7 +37,7 @@ class Found(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A term in our words: `own` are the labels that say what is counted, `common` those that say where."""
+    """A term by catalogue metric; `own` are the labels that select what is counted."""
 
     metric: Metric
     suffix: str
@@ -82,7 +82,7 @@ def _labels(term: Term, names: Mapping[str, Known]) -> list[Matcher]:
 
 
 def _where(term: Term, names: Mapping[str, Known]) -> tuple[Matcher, ...]:
-    """Return the matchers that say whose requests are counted, a pattern of one literal text as that text."""
+    """Return the matchers that select the replicas; a pattern of one literal becomes an equality."""
     found = []
     for item in _labels(term, names):
         if item.label not in _OWN:
@@ -153,10 +153,10 @@ def _availability(good: Counter[_Part], total: Counter[_Part]) -> tuple[str, lis
     if catalogue.FINISHED not in metrics:
         raise UnsupportedQueryError(_neither(metrics))
     served, ended = _endings(good), _endings(total)
-    refused = total.pop(_Part(catalogue.REJECTED, "", ()), 0)
+    rejected = total.pop(_Part(catalogue.REJECTED, "", ()), 0)
     left = total.pop(_Part(catalogue.ABANDONED, "", (("stage", "=", (QUEUED,)),)), 0)
     foreign = {part.metric for part in (*good, *total)} - {catalogue.FINISHED}
-    if foreign or not {refused, left} <= {0, 1} or not served <= ended:
+    if foreign or not {rejected, left} <= {0, 1} or not served <= ended:
         raise UnsupportedQueryError("counts more than requests by how they ended")
     if not set(SERVED) <= served or not set(FAILED) <= ended - served:
         raise UnsupportedQueryError(
@@ -167,7 +167,7 @@ def _availability(good: Counter[_Part], total: Counter[_Part]) -> tuple[str, lis
         for ending in ENDINGS
         if ending in ended and ending not in (*SERVED, *FAILED)
     ]
-    if not refused or not left:
+    if not rejected or not left:
         differences.append(
             "doesn't count requests that were rejected or abandoned in the queue; Plimsoll counts them as bad"
         )

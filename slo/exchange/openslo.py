@@ -54,9 +54,9 @@ def read_openslo(documents: Sequence[Document], reading: Reading) -> Conversion:
 
 def _service(converted: Conversion, root: Field) -> tuple[()]:
     """Take a pool that Plimsoll wrote; any other service is only a name."""
-    name, kept = root.at("metadata", "name").text(""), root.at("metadata", "annotations", POOL)
-    if kept.data is not None:
-        converted.pools[name] = _json(kept, "model")
+    name, annotation = root.at("metadata", "name").text(""), root.at("metadata", "annotations", POOL)
+    if annotation.data is not None:
+        converted.pools[name] = _json(annotation, "model")
         root.use()
     return ()
 
@@ -74,10 +74,10 @@ def _objectives(
     if sli.at("ratioMetric").data is None:
         raise UnsupportedFieldError(sli.where, "isn't a ratioMetric: a threshold on a number doesn't count requests")
     at, sums = _sums(sli.at("ratioMetric"), named)
-    kept, bucket_mismatch = _annotation(root, INDICATOR), _annotation(root, BUCKET_MISMATCH)
+    annotation, bucket_mismatch = _annotation(root, INDICATOR), _annotation(root, BUCKET_MISMATCH)
     kind: Any
-    if kept.data is not None:
-        stored = _json(kept, "indicator", "model")
+    if annotation.data is not None:
+        stored = _json(annotation, "indicator", "model")
         kind, model = stored["indicator"], stored["model"]
     else:
         found = indicator(reading, at, sums, losses)
@@ -169,7 +169,7 @@ def _window(spec: Field, reading: Reading, losses: list[Loss]) -> str | dict[str
 
 
 def _calendar(at: Field) -> dict[str, str]:
-    """Find the week, month or quarter that begins where the file says; raises UnsupportedFieldError for any other."""
+    """Find the week, month or quarter that begins at the start time of the file. Raises UnsupportedFieldError for any other."""
     length, start = at.at("duration").text(), at.at("calendar", "startTime")
     try:
         first = datetime.fromisoformat(start.text())

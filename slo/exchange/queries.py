@@ -1,4 +1,4 @@
-"""A PromQL query as a sum of counters. What is not such a sum is refused, never guessed at."""
+"""Reads a PromQL query as a sum of counters. Any other query is rejected, never guessed."""
 
 import re
 from collections import Counter
@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import promql_parser
 
-# Of several counters, either stands in the same ratio as what they counted, over one and the same stretch of time.
+# Ratios of both are ratios of the counted requests over the same time.
 GROWTH = ("rate", "increase")
 _WINDOW = re.compile(r"\{\{\s*\.window\s*\}\}")  # Sloth's placeholder for the range
 
 
 class UnsupportedQueryError(ValueError):
-    """The query is not a sum of counters; the message says what is in the way."""
+    """The query is not a sum of counters; the message states why."""
 
 
 class Matcher(NamedTuple):
@@ -45,7 +45,7 @@ class Sum(NamedTuple):
         return self._with(other, self.terms + other.terms)
 
     def minus(self, other: "Sum") -> "Sum":
-        """Take another sum off; what is on both sides is gone."""
+        """Subtract another sum; equal terms cancel."""
         left = Counter(self.terms)
         left.subtract(other.terms)
         return self._with(other, Counter({term: count for term, count in left.items() if count}))
@@ -65,7 +65,7 @@ def read_ratio(query: str) -> tuple[Sum, Sum, bool]:
     inverted = _is(tree, "BinaryExpr") and str(tree.op) == "-" and _number(tree.lhs) == 1
     ratio = _bare(tree.rhs) if inverted else tree
     if not _is(ratio, "BinaryExpr") or str(ratio.op) != "/":
-        raise UnsupportedQueryError("is no ratio of two sums of counters")
+        raise UnsupportedQueryError("isn't a ratio of two sums of counters")
     return _sum(ratio.lhs), _sum(ratio.rhs), inverted
 
 
@@ -73,7 +73,7 @@ def _parse(query: str) -> Any:
     try:
         return promql_parser.parse(_WINDOW.sub("5m", query))
     except ValueError as error:
-        raise UnsupportedQueryError(f"is not PromQL: {error}") from error
+        raise UnsupportedQueryError(f"isn't PromQL: {error}") from error
 
 
 def _is(tree: Any, *kinds: str) -> bool:
@@ -81,7 +81,7 @@ def _is(tree: Any, *kinds: str) -> bool:
 
 
 def _bare(tree: Any) -> Any:
-    """Take off parentheses, and an `or vector(0)`: where nothing was counted, nothing is added."""
+    """Remove parentheses and `or vector(0)`, which adds nothing."""
     while True:
         if _is(tree, "ParenExpr"):
             tree = tree.expr
@@ -121,7 +121,7 @@ def _aggregate(tree: Any) -> Sum:
     if tree.modifier is None or not tree.modifier.labels:
         return inner
     if "By" not in str(tree.modifier.type):
-        raise UnsupportedQueryError("is summed `without` labels, so it is unknown what is told apart")
+        raise UnsupportedQueryError("is summed `without` labels, so its groups are unknown")
     return inner._replace(grouped=inner.grouped | set(tree.modifier.labels))
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 WRITING = "plimsoll_writing"  # execution option of a transaction that will write
 BUSY_TIMEOUT_SECONDS = 10  # seconds to wait for another writer
-LOCK = 0x504C494D  # PostgreSQL's advisory lock of whoever writes slots or migrates; any constant does
+LOCK = 0x504C494D  # PostgreSQL's advisory lock for writing slots and migrating; an arbitrary constant
 
 
 class DatabaseError(SQLAlchemyError):

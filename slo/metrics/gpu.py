@@ -20,7 +20,7 @@ GPU_XID_ERRORS = Metric(
     "gpu_xid_errors_total",
     "counter",
     ("uuid", "xid"),
-    "XID errors reported by the driver while the exporter runs; kept across its restarts with --state-dir.",
+    "XID errors reported by the driver while the exporter runs; retained across its restarts with --state-dir.",
 )
 GPU_XID_LAST = Metric(
     "gpu_xid_last_timestamp_seconds",

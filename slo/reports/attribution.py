@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from plimsoll.slo.error_budget.attribution import LOSS_WINDOW_SECONDS, Attribution, Bad, Cause, attribute, split
+from plimsoll.slo.error_budget.attribution import LOSS_WINDOW_SECONDS, Attribution, BadRequests, Cause, attribute, split
 from plimsoll.slo.error_budget.exclusions import stretches
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.records import Records
@@ -17,7 +17,7 @@ class Worst:
     """A slot with bad requests: what the pool did in it (None: not known), and under which causes they are counted."""
 
     slot: int
-    bad: Bad
+    bad: BadRequests
     total: int
     row: PoolSlot | None
     causes: tuple[Cause, ...]
@@ -51,11 +51,11 @@ def attributed_with_worst(
     return attribute(objective, pool, bad, rows), worst
 
 
-def _counts(records: Records, objective: Objective, start: float, end: float) -> dict[int, tuple[Bad, int]]:
+def _counts(records: Records, objective: Objective, start: float, end: float) -> dict[int, tuple[BadRequests, int]]:
     """Return (bad, total) of the slots that have bad requests."""
     excluded = stretches(records.exclusions(), objective)
     return {
-        row.slot: (Bad(row.total - row.good, row.indeterminate), row.total)
+        row.slot: (BadRequests(row.total - row.good, row.indeterminate), row.total)
         for row in records.ledger.slots(objective.id, start, end)
         if row.total > row.good and not any(low <= row.slot < high for low, high in excluded)
     }

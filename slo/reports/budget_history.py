@@ -49,7 +49,7 @@ def budget_history(ledger: Ledger, budget: Budget, excluded: Sequence[Stretch], 
     low = int(min([first, *starts[:1]])) // size * size
     high = slot_of(now) // size * size + size
     starts = np.maximum(starts, low)
-    # The longest stretches of which every one of these begins with a new one: fewer rows say the same.
+    # The largest stride that divides all boundaries: fewer rows with the same result.
     stride = int(np.gcd.reduce(np.concatenate([ends - low, starts - low]))) or size
     sums = _sums(ledger, objective.id, (size, stride), (low, high), excluded)
     upper, lower = sums[(ends - low) // stride], sums[(starts - low) // stride]

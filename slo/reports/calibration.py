@@ -1,4 +1,4 @@
-"""Each pool's step times, fitted again and again to its source's last hour, and the last good fit kept."""
+"""Fits each pool's step times to its last hour of samples, and stores the last good fit."""
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Engine
@@ -18,9 +18,7 @@ from plimsoll.slo.reports.records import Records
 from plimsoll.slo.sources import Source, SourceError
 from plimsoll.slo.spec.objectives import Pool
 
-SPAN = (
-    3600.0  # seconds of samples that are read: a busy hour has batches enough, and more would be dear of a large pool
-)
+SPAN = 3600.0  # seconds of samples per fit: enough batches of a busy hour; more would be costly for a large pool
 
 
 class PoolCalibration(BaseModel):
@@ -42,29 +40,29 @@ class PoolCalibration(BaseModel):
 
 
 def calibrate_pool(records: Records, source: Source, pool: Pool) -> None:
-    """Fit a pool's step times to its last hour of samples, and keep the fit if it tells more than the one before."""
+    """Fit a pool's step times to its last hour of samples, and store the fit unless the one before covers more."""
     now = records.clock()
     before = calibrated(records, pool)
-    reason, kept = None, before
+    reason, best = None, before
     try:
         series = source.series(selectors(pool), now - SPAN, now)
         found = calibrate(series)
-    except SourceError as error:  # said here, and no reason to call the service not ready for the next ten minutes
-        found = f"the source did not answer: {error}"
+    except SourceError as error:  # reported as the reason of the fit; the service stays ready
+        found = f"source unavailable: {error}"
     if isinstance(found, str):
         reason = found
     elif before is not None and before.outlives(found, before.step_times.error_on(series)):
         low, high = found.batch_size_range
-        reason = f"only batches of {low:.0f} to {high:.0f} requests were seen, which the last fit still tells"
+        reason = f"only batches of {low:.0f} to {high:.0f} requests; the last fit covers them"
     else:
-        kept = measured_replica(pool, found)
-    body = None if kept is None else to_json(kept)
+        best = measured_replica(pool, found)
+    body = None if best is None else to_json(best)
     save_attempt(records.ledger.engine, CalibrationAttempt(pool.name, now, reason, body))
 
 
 def calibrated(records: Records, pool: Pool) -> MeasuredReplica | None:
-    """Return the last good fit of what the pool runs today; None where there is none."""
-    return kept_fit(records.ledger.engine, pool)
+    """Return the last good fit of the pool's current model and hardware; None without one."""
+    return stored_fit(records.ledger.engine, pool)
 
 
 def calibration(records: Records, pool: Pool) -> PoolCalibration:
@@ -72,24 +70,24 @@ def calibration(records: Records, pool: Pool) -> PoolCalibration:
     attempt = last_attempt(records.ledger.engine, pool.name)
     if attempt is None:
         return PoolCalibration.of(pool.name, None, "no attempt yet: the service tries every ten minutes")
-    kept, reason = fit_of(attempt, pool), attempt.reason
-    if kept is None and reason is None:
+    fit, reason = fit_of(attempt, pool), attempt.reason
+    if fit is None and reason is None:
         reason = "the last fit was of another model, other GPUs, or another version of Plimsoll"
-    return PoolCalibration.of(pool.name, kept, reason, attempt.last_attempt_at)
+    return PoolCalibration.of(pool.name, fit, reason, attempt.last_attempt_at)
 
 
-def kept_fit(engine: Engine, pool: Pool) -> MeasuredReplica | None:
-    """Return the last good fit of what the pool runs today; None where there is none."""
-    look = last_attempt(engine, pool.name)
-    return None if look is None else fit_of(look, pool)
+def stored_fit(engine: Engine, pool: Pool) -> MeasuredReplica | None:
+    """Return the last good fit of the pool's current model and hardware; None without one."""
+    attempt = last_attempt(engine, pool.name)
+    return None if attempt is None else fit_of(attempt, pool)
 
 
-def fit_of(look: CalibrationAttempt, pool: Pool) -> MeasuredReplica | None:
-    """Return the fit that a look has kept, if it is of what the pool runs today."""
-    if look.body is None:
+def fit_of(attempt: CalibrationAttempt, pool: Pool) -> MeasuredReplica | None:
+    """Return the fit of an attempt if it is of the pool's current model and hardware."""
+    if attempt.body is None:
         return None
     try:
-        kept = from_json(look.body)
-    except ValueError:  # of a version that told less: the next look tells it again
+        fit = from_json(attempt.body)
+    except ValueError:  # from an older version: the next attempt replaces it
         return None
-    return kept if kept.runs_as(pool) else None
+    return fit if fit.runs_as(pool) else None

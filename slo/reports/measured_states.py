@@ -10,8 +10,8 @@ LOOKED_THROUGH = 10_000  # stored recommendations: one a minute for a week
 
 
 def newest_state(ledger: Ledger, pool: str, now: float) -> MeasuredState | None:
-    """Return the state after a pool's last decision; None without one, or where it is older than the signals that are remembered:
-    what was decided before a long outage says nothing about the pool after it."""
+    """Return the state after a pool's last decision; None without one, or if it is older than signals.MEMORY: a decision before a long
+    outage does not describe the pool after it."""
     body = newest_measured_state(ledger.engine, pool, now - signals.MEMORY)
     return None if body is None else MeasuredState.from_json(body)
 

@@ -32,9 +32,7 @@ class ApiCost(BaseModel):
     """What an API on record would ask for the tokens of the slots of which nodes and tokens are known; null: there were none."""
 
     usd: float | None = None
-    usd_per_million_tokens: float | None = Field(
-        default=None, description="That over tokens in and out, to set beside the pool's own."
-    )
+    usd_per_million_tokens: float | None = Field(default=None, description="USD per 1M input and output tokens.")
     break_even_utilization: float | None = Field(
         default=None,
         description="Utilization from which the pool's nodes are cheaper, 1 is full; above 1: never; null: not known.",
@@ -42,7 +40,7 @@ class ApiCost(BaseModel):
 
     @classmethod
     def of(cls, usd: float, tokens: int, usd_full: float | None) -> "ApiCost":
-        """Put what an API asks for so many tokens beside own nodes that cost `usd_full` for 1M of them when full."""
+        """Compare the price of an API for `tokens` tokens with own nodes; `usd_full` is their cost per 1M tokens at full utilization."""
         each = usd / tokens * MILLION
         even = None if usd_full is None else break_even_utilization(usd_full, each)
         return cls(usd=usd, usd_per_million_tokens=each, break_even_utilization=even)
@@ -50,7 +48,7 @@ class ApiCost(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Node-hours, what they cost (None: a node has no price), and tokens of the slots of which all of them are known."""
+    """Node-hours, their cost in USD (None: no node price), and tokens, of the slots with complete data."""
 
     node_hours: float
     usd: float | None
@@ -59,7 +57,7 @@ class Used:
 
     @classmethod
     def of(cls, node: Node, rows: Sequence[PoolSlot]) -> "Used":
-        """Add slots up; nothing where none is known."""
+        """Sum slots with complete data."""
         known = [row for row in rows if None not in (row.nodes, row.input_tokens, row.output_tokens)]
         prompt, generated = (sum(getattr(row, name) for row in known) for name in ("input_tokens", "output_tokens"))
         return cls(node_hours(known), cost_usd(node, known), prompt, generated)
@@ -70,18 +68,18 @@ class Used:
         return self.prompt + self.generated
 
     def usd_per_million(self, tokens: int) -> float | None:
-        """Whole cost over 1M of so many tokens; None without a price, or without any."""
+        """Return the total cost in USD per 1M of `tokens` tokens; None without a price or tokens."""
         return self.usd / tokens * MILLION if self.usd is not None and tokens else None
 
     def at(self, prices: Prices, usd_full: float | None) -> dict[str, ApiCost]:
-        """Say what APIs would ask for these tokens, beside own nodes that cost `usd_full` for 1M of them when full."""
+        """Return the cost of these tokens per API; `usd_full` is the cost of own nodes per 1M tokens at full utilization."""
         return {
             name: ApiCost.of(api.usd(self.prompt, self.generated), self.tokens, usd_full) if self.tokens else ApiCost()
             for name, api in prices.apis.items()
         }
 
     def utilization(self, node_rate: float | None) -> float | None:
-        """Tokens over those that the nodes would have done at `node_rate` tokens per second each; None: no rate, or no node."""
+        """Return tokens over the capacity of the nodes at `node_rate` tokens/s each; None without a rate or node."""
         full = self.node_hours * SECONDS_PER_HOUR * (node_rate or 0.0)
         return self.tokens / full if full else None
 

@@ -33,5 +33,5 @@ class Records:
 
     @property
     def pruned_until(self) -> float:
-        """Unix time before which only sums over hours and days are kept."""
+        """Unix time before which only sums over hours and days are stored."""
         return pruned_until(self.ledger.engine)

@@ -1,10 +1,10 @@
-"""What a pool's requests were like lately, as the ledger has them: what a what-if begins with."""
+"""Recent requests of a pool from the ledger: the default workload of a what-if."""
 
 from plimsoll.slo.calendar import SLOT, WEEK
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
 
-WATCHED = 0.9  # share of a slot that must have been observed, or its requests would be too few
+WATCHED = 0.9  # share of a slot that must be observed to count its request rate
 
 
 def requests_of(ledger: Ledger, pool: str, now: float) -> dict[str, float]:

@@ -119,10 +119,10 @@ def review_pool(
     ledger: Ledger, forecast: Forecaster, prices: Prices, pool: Pool, start: int, end: int
 ) -> tuple[PoolReview, bool]:
     """Return the review of a pool from `start` to `end` (Unix seconds), and whether any of its data is simulated."""
-    told = ledger.recommendations(pool.name, HISTORY, before=end)  # newest first
-    said = [item for item in told if item["at"] >= start]
-    earlier = told[len(said) :]
-    last = said[0] if said else None
+    recent = ledger.recommendations(pool.name, HISTORY, before=end)  # newest first
+    this_week = [item for item in recent if item["at"] >= start]
+    earlier = recent[len(this_week) :]
+    last = this_week[0] if this_week else None
     throughput, strength_before = throughput_before(ledger, pool.name, end), throughput_before(ledger, pool.name, start)
     rows = pool_rows(ledger.engine, pool.name, start, end)
     week, used = _week(pool, rows, end - start), Used.of(pool.node, rows)
@@ -144,7 +144,7 @@ def review_pool(
         usd_per_million_tokens_at_full_utilization=full,
         api_comparison=used.at(prices, full),
         forecast=forecast(pool, int(end // DAY * DAY), throughput),
-        action_counts=Counter(item["action"] for item in said),
+        action_counts=Counter(item["action"] for item in this_week),
         last_recommended_at=rfc3339(last["at"]) if last else None,
         recommended_nodes=last["recommended_nodes"] if last else None,
         recommended_nodes_previous=earlier[0]["recommended_nodes"] if earlier else None,

@@ -37,7 +37,7 @@ class BurnRate(BaseModel):
         return cls(
             tier=burn.tier.tier,
             severity=burn.tier.severity,
-            threshold=burn.tier.factor,
+            threshold=burn.tier.threshold,
             long_window_seconds=burn.tier.long,
             short_window_seconds=burn.tier.short,
             long_burn_rate=burn.long_burn,

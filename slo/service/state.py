@@ -28,7 +28,7 @@ from plimsoll.slo.ledger.leader import Leader
 from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.scrape_source import ScrapeSource
 from plimsoll.slo.ledger.slots import Ledger
-from plimsoll.slo.reports.calibration import kept_fit
+from plimsoll.slo.reports.calibration import stored_fit
 from plimsoll.slo.reports.measured_states import newest_state, save_state
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.slo_status import Slo
@@ -130,7 +130,7 @@ class Service:
             self._decisions[pool.name] = Decision(no_data(pool.name, now, reason, target), None)
             raise
         # From the ledger, not from memory: a service that just started, or takes over, decides as the one before it.
-        state, fitted = newest_state(self.ledger, pool.name, now), kept_fit(self.ledger.engine, pool)
+        state, fitted = newest_state(self.ledger, pool.name, now), stored_fit(self.ledger.engine, pool)
         engine = calibrated(fitted) if fitted else None
         last = self._decisions.get(pool.name)
         new = recommend(pool, signals.read(series, now), now, target, state, engine)

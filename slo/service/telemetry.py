@@ -38,10 +38,10 @@ Watch = Callable[[str], AbstractContextManager[None]]
 
 
 def observe(service: Service, environ: Mapping[str, str]) -> tuple[TelemetryConfig, Callable[[], None]]:
-    """Push spans and metrics of the jobs from now on, and those of an application's requests that is given what is returned
-    first. The function that is returned sends the rest and ends it.
+    """Start to push spans and metrics of the jobs. Returns the configuration for the application's requests, and a function that sends
+    the rest and stops.
 
-    `environ` is only asked which of both are wanted; the SDK itself reads OTEL_* as its specification says.
+    `environ` only selects traces and metrics; the SDK itself reads OTEL_* by its specification.
     """
     base = bool(environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
     named = {"service.name": "plimsoll-service", "service.version": version("plimsoll-slo")}

@@ -1,9 +1,9 @@
 """What is counted as good and as total for an SLO: one definition, read by the ledger, the rules and the exports.
 
 An SLO can be counted from several kinds of evidence. Its indicator lists them best first, and the choice is made per life of
-a replica: the first kind of which it has any series. PER_REQUEST is exact by construction (the vLLM plugin evaluated each
+a replica: the first kind with any series. PER_REQUEST is exact by construction (the vLLM plugin evaluated each
 request); EXACT_BUCKET is exact because the threshold is a bound of the histogram; COUNTER needs no threshold. A threshold that
-isn't a bound is counted as the SLO's `bucket_mismatch` says: not at all (unknown), at the next lower bound (LOWER_BOUND), or at
+isn't a bound is counted by the SLO's `bucket_mismatch`: not at all (unknown), at the next lower bound (LOWER_BOUND), or at
 both bounds around it (BOUNDS).
 """
 

@@ -117,5 +117,5 @@ def _labels(pool: Pool, tenant: str | None) -> Labels:
 
 
 def _by_client(reason: str) -> bool:
-    """Whether a failure is the client's own fault or wish, neither good nor bad. Gateways say 4xx or the very status, such as 429."""
+    """Whether the client caused a failure, neither good nor bad. Gateways report `4xx` or the exact status, such as `429`."""
     return reason == "client_closed" or reason.startswith("4")

@@ -240,7 +240,7 @@ class Observed:
         ]
 
     def _add_up(self, sums: dict[str, dict[int, float]], counting: Counting, life: Life, replica: Replica) -> None:
-        """Add what a life did. What is taken off (`without`) is no part of a `good` that selects nothing."""
+        """Add the increments of a life. `without` is subtracted from `good` only if `good` selects anything."""
         plus = {"good": counting.good, "total": counting.total, "indeterminate": counting.most or ()}
         minus = {"good": counting.without if counting.good else (), "total": counting.without}
         minus["indeterminate"] = counting.good or counting.without if counting.most else ()

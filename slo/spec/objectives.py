@@ -155,7 +155,7 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Exclusion(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}, kw_only=True
 ):
-    """Time that isn't counted, created by whom and for what reason: of one objective, of one pool, or (neither given) of all."""
+    """Time that isn't counted, with its creator and reason: of one objective, of one pool, or (neither given) of all."""
 
     start: Timestamp
     end: Timestamp

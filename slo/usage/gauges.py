@@ -23,7 +23,7 @@ class Step(NamedTuple):
 
 
 def readings(items: Iterable[Series], metric: Metric, join: Callable[[float, float], float]) -> dict[float, float]:
-    """Return a gauge of one replica by time, its ranks joined; what is no finite number is as good as none."""
+    """Return a gauge of one replica by time, its ranks joined; values that aren't finite count as missing."""
     found: dict[float, float] = {}
     for item in items:
         if item.name == metric.name:

@@ -19,15 +19,15 @@ from plimsoll.slo.spec.objectives import Pool
 from plimsoll.slo.usage.energy import energy
 from plimsoll.slo.usage.gauges import gauges, readings
 
-MISSED = 60.0  # seconds, the longest common scrape interval: a replica is gone when another was read so long after it
+MISSED = 60.0  # seconds, the longest common scrape interval: a replica is lost when another was scraped this much later
 
 
 @dataclass(frozen=True, slots=True)
 class PoolSlot:
     """Five minutes of a pool; None is unknown. Requests and tokens are whole numbers, as they were counted.
 
-    `arrivals` = `finished` + `rejected` + both `abandoned` (as far as these are reported) + growth of the requests in flight: exact
-    over any span that is observed, though a page written between two counts may lend one slot what it takes from the next.
+    `arrivals` = `finished` + `rejected` + both `abandoned` (as far as these are reported) + growth of the requests in flight. Exact
+    over any observed span; a scrape between two counter updates may move a request to the adjacent slot.
     `finished` by any reason, `errors` those by error. `queue` is all replicas' waiting requests together: the most at one
     time, and the mean over time. `kv` is the used share of the KV cache: the fullest replica's, and the mean over
     replicas and time. `replicas` and `nodes` are the means of those observed, over the time in which any was; a node is as many
@@ -80,7 +80,7 @@ COUNTED: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
 
 
 def selectors(pool: Pool) -> tuple[Selector, ...]:
-    """Return what has to be read for a pool's slots, energy aside (plimsoll.slo.usage.energy)."""
+    """Return the series to read for a pool's slots, without energy (plimsoll.slo.usage.energy)."""
     return tuple(Selector(metric.name, (("model", (pool.model,)),)) for metric in (*FAMILIES.values(), *GAUGES))
 
 
@@ -88,7 +88,7 @@ def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> l
     """Return the slots in which any replica was observed; `gpus` is what plimsoll.slo.usage.energy selected."""
     watched = _observed_units(observed)
     covered = covered_seconds(((replica, replica.lives()) for replica in observed.fleet.values()), observed.slots)
-    gone = _gone(observed)
+    disruptions = _disruptions(observed)
     lived = gauges(observed, pool.node.replicas)
     fields = {name: _reported(watched, _counter(observed, name)) for name in COUNTED}
     inside = _reported(watched, lambda unit: _inside(observed, unit))
@@ -105,7 +105,7 @@ def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> l
                 arrivals=_arrivals(sums, inside.get(slot)),
                 **sums,
                 **lived.get(slot, {}),
-                replica_disruptions=gone[slot] if slot in watched else None,
+                replica_disruptions=disruptions[slot] if slot in watched else None,
                 energy_joules=joules.get(slot),
                 simulated=any(observed.fleet[unit].simulated for unit in watched.get(slot, ())),
             )
@@ -183,8 +183,8 @@ def _inside(observed: Observed, unit: Unit) -> dict[int, float]:
     return {slot: value for slot, value in found.items() if slot not in unknown}
 
 
-def _gone(observed: Observed) -> dict[int, int]:
-    """How many replicas restarted (by when the new process was seen), or stopped (by when they were seen last)."""
+def _disruptions(observed: Observed) -> dict[int, int]:
+    """Return the disruptions per slot: restarts by the first scrape of the new process, stops by the last scrape."""
     found: dict[int, int] = defaultdict(int)
     for unit, replica in observed.fleet.items():
         for (at, start), following in zip(replica.observed, [*replica.observed[1:], None], strict=True):

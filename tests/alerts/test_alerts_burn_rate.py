@@ -38,7 +38,7 @@ EVERY = {"page-fast": "1m", "page-slow": "2m", "ticket-fast": "5m", "ticket-slow
 pytestmark = pytest.mark.prometheus
 
 
-def rules(objective: Objective) -> tuple[str, Way, tuple[burn_rate.Tier, ...]]:
+def rules(objective: Objective) -> tuple[str, Way, tuple[burn_rate.BurnRateAlert, ...]]:
     """The generated rules of one objective, its best evidence and its tiers."""
     spec = SPEC if objective in SPEC.objectives else OTHERS
     text = render(structs.replace(spec, objectives=(objective,)))["objectives.rules.yml"]
@@ -70,15 +70,15 @@ def test_a_tier_fires_when_and_only_when_both_windows_burn(index: int, tmp_path:
     run_batches(tmp_path, batches)
 
 
-def tier_cases(objective: Objective, counting: Way, tier: burn_rate.Tier) -> list[dict[str, Any]]:
+def tier_cases(objective: Objective, counting: Way, tier: burn_rate.BurnRateAlert) -> list[dict[str, Any]]:
     """Just under, just over, a burst that ends, and a burst that only the short window sees."""
     long, short = tier.long / 60, tier.short / 60
-    threshold = tier.threshold(objective.budget_ratio)
+    threshold = tier.max_bad_ratio(objective.budget_ratio)
     under, over, much = 0.97 * threshold, min(1.0, 1.03 * threshold), min(1.0, 4 * threshold)
     me = {"alertname": "SLOErrorBudgetBurn", "objective": objective.id, "tier": tier.tier}
     whole = me | {"severity": tier.severity, "pool": objective.pool}
     long_burns, short_burns = (
-        f'sum({recorded.burn_rate(window)}{{objective="{objective.id}"}}) > bool {tier.factor:.10g}'
+        f'sum({recorded.burn_rate(window)}{{objective="{objective.id}"}}) > bool {tier.threshold:.10g}'
         for window in (tier.long, tier.short)
     )
     begun = long + 10
@@ -118,7 +118,7 @@ def tier_cases(objective: Objective, counting: Way, tier: burn_rate.Tier) -> lis
 )
 def test_no_tier_fires_without_requests_that_are_known_to_be_bad(objective: Objective, tmp_path: Path) -> None:
     text, counting, tiers = rules(objective)
-    under = 0.97 * min(tier.threshold(objective.budget_ratio) for tier in tiers)
+    under = 0.97 * min(tier.max_bad_ratio(objective.budget_ratio) for tier in tiers)
     mine = {"alertname": "SLOErrorBudgetBurn", "objective": objective.id}
     restarted = requests(counting, at(under, 60))
     lowest, highest = min(burn_rate.MIN_BAD.values()), max(burn_rate.MIN_BAD.values())
@@ -211,7 +211,7 @@ def test_a_page_has_target_bad_requests_and_remaining_error_budget(
                 f"(threshold {threshold}x). {left}",
                 "runbook_url": links.runbook_url("SLOErrorBudgetBurn"),
                 "dashboard_url": links.panel_url(links.BURN, pool="chat-70b", objective="chat-e2e"),
-                "slo_url": links.objective_page("chat-e2e"),
+                "slo_url": links.slo_page("chat-e2e"),
             },
         }
         for tier in tiers

@@ -57,7 +57,7 @@ def test_a_page_names_the_pool_and_links_to_runbook_panel_and_service(name: str,
     assert len(page.summary) < 110, "a phone shows three lines"
     assert page.links[0].endswith(f"/runbooks#{page.alert.lower()}")
     assert "viewPanel=" in page.links[1]
-    assert page.links[2].startswith((links.objective_page(f"{name}-"), links.pool_page(name)))
+    assert page.links[2].startswith((links.slo_page(f"{name}-"), links.pool_page(name)))
 
 
 def test_maintenance_raises_alerts_that_its_exclusion_mutes(outcomes: dict[str, Outcome]) -> None:

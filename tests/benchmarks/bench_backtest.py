@@ -34,7 +34,8 @@ def compare(arrivals: Sequence[Arrival]) -> Iterator[list[str]]:
     ours = test.run("plimsoll")
     yield [*figures(ours), "", ""]
     frugal = [
-        {**replace(test, target=replace(PROMISED, target=share)).run("plimsoll"), "promised": share} for share in FRUGAL
+        {**replace(test, target=replace(PROMISED, target=share)).run("plimsoll"), "planned_target": share}
+        for share in FRUGAL
     ]
     for name in OTHERS:
         other = test.run(name)

@@ -140,7 +140,7 @@ def test_a_pool_gives_promise_nodes_price_and_a_column_for_each_of_its_objective
         (["--cold-start", "-1"], "--cold-start -1: write seconds above 0"),
         (["--warm-spares", "-1"], "--warm-spares -1: write a whole number, 0 or above"),
         (["--chart", "plot.pdf"], "--chart plot.pdf: write a file that ends with .svg or .png"),
-        (["--chart", "/nowhere/plot.svg"], "--chart /nowhere/plot.svg: there is no folder /nowhere"),
+        (["--chart", "/nowhere/plot.svg"], "--chart /nowhere/plot.svg: folder /nowhere doesn't exist. Create it."),
         (["--pool", "chat"], "--pool: unknown pool 'chat'. Use one of: chat-70b"),
         (["--from", "2026-11-20T18:00:00Z"], "--from requires --prometheus"),
         (["--prefix-cache", "-1"], "--prefix-cache -1: write a whole number"),

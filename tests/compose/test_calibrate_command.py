@@ -64,9 +64,9 @@ def test_a_pools_step_times_are_told_from_a_prometheus(tmp_path: Path, capsys: p
     assert (unknown["pool"], unknown["calibration"]) == ("other", None)
     assert unknown["reason"] == "no replica of the pool was seen"
     assert f"{POOL.name}, a (simulated): a step takes 10.3" in table
-    assert "b differs and is excluded: its steps take 2." in table
-    assert "KV cache 235,200 tokens a rank" in table
-    assert "other: not known: no replica of the pool was seen" in table
+    assert "b differs and is excluded: its step time is 2." in table
+    assert "KV cache 235,200 tokens per rank" in table
+    assert "other: no calibration: no replica of the pool was seen" in table
 
 
 @pytest.mark.parametrize(

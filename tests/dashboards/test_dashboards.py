@@ -159,7 +159,7 @@ def test_a_changed_objective_moves_its_line(old: str, new: str, title: str, valu
 def test_a_tile_turns_red_at_the_threshold_that_pages() -> None:
     red = _red_burn(SPEC)
     assert red == {
-        one.id: round(burn_rate.tiers(one.window.seconds, one.budget_ratio)[0].factor, 3) for one in SPEC.objectives
+        one.id: round(burn_rate.tiers(one.window.seconds, one.budget_ratio)[0].threshold, 3) for one in SPEC.objectives
     }
     assert red["chat-availability"] == 14.4
     shorter = load(OBJECTIVES.replace("target: 95%, window: 28d", "target: 95%, window: 21d"))

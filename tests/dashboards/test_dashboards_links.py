@@ -44,7 +44,7 @@ def test_every_link_has_a_target_and_keeps_time_and_variables(uid: str) -> None:
                 _check_traces(board, url)
             else:
                 signature = f"{links.runbooks_url()}#${{__field.labels.signature}}"
-                assert url.startswith((links.objective_page("${__"), links.pool_page(SPEC.pools[0].name), signature))
+                assert url.startswith((links.slo_page("${__"), links.pool_page(SPEC.pools[0].name), signature))
 
 
 def _check_inner(board: Dashboard, url: str) -> None:

@@ -136,7 +136,7 @@ async def ask(
 
 
 def new_client() -> httpx.AsyncClient:
-    """A client that opens a connection per request: one kept alive may be closed by the server just as it is used again."""
+    """A client that opens a connection per request: a persistent one may be closed by the server just as it is used again."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     return httpx.AsyncClient(timeout=600, trust_env=False, limits=limits)
 

@@ -251,10 +251,10 @@ def detection(incident: Incident, objectives: tuple[Objective, ...], until: floa
     return None
 
 
-def _burns(incident: Incident, objective: Objective, tier: burn_rate.Tier, moment: float) -> bool:
+def _burns(incident: Incident, objective: Objective, tier: burn_rate.BurnRateAlert, moment: float) -> bool:
     kind = objective.indicator.kind
     long, short = (incident.requests(kind, moment - window, moment) for window in (tier.long, tier.short))
     rates = [burn_rate.burn_rate(*window, objective.budget_ratio) for window in (long, short)]
     return long[1] - long[0] >= burn_rate.MIN_BAD["page"] and all(
-        rate is not None and rate > tier.factor for rate in rates
+        rate is not None and rate > tier.threshold for rate in rates
     )

@@ -1,8 +1,8 @@
-"""Which of two policies did better on the same traffic, and why, in a sentence made of their own figures.
+"""Compares two policies on the same traffic and states the reason with their figures.
 
-A policy dominates another if it is no worse in goodput and in node-hours and better in one. Where ours does not, there
-are two kinds of reasons: the other rule is cheap because it leaves requests waiting, or it could know what no reaction
-can. Both are computed here, from reports of `plimsoll.slo.capacity.backtest.run`.
+A policy dominates another if it isn't worse in goodput or node-hours, and is better in one of them. Where ours does not, there
+are two kinds of reasons: the other policy is cheaper because it leaves requests waiting, or it knows future arrivals.
+Both are computed from reports of `plimsoll.slo.capacity.backtest.run`.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Report = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class PolicyComparison:
-    """`costlier`: better goodput for more node-hours, `cheaper`: the opposite. `why` is empty where there is nothing to explain."""
+    """`costlier`: better goodput for more node-hours; `cheaper`: the opposite. `why` is empty for `same` and `dominates`."""
 
     word: Result
     why: str = ""
@@ -34,8 +34,8 @@ class Bounds:
     constant: float | None
 
 
-def against(ours: Report, other: Report, frugal: Sequence[Report], key: str, promised: float) -> PolicyComparison:
-    """Compare ours with a rule at the limits `key`; `promised` is the target that ours planned for, `frugal` is ours with lower targets."""
+def against(ours: Report, other: Report, frugal: Sequence[Report], key: str, target: float) -> PolicyComparison:
+    """Compare ours with another policy at the limits `key`; `target` is the target of ours, 0 to 1; `frugal` has ours at lower targets."""
     word = _word(ours, other, key)
     if word in ("same", "dominates"):
         return PolicyComparison(word)
@@ -44,12 +44,12 @@ def against(ours: Report, other: Report, frugal: Sequence[Report], key: str, pro
         f"{points:+.1f} points of goodput for {ours['node_hours'] / other['node_hours'] - 1:+.0%} node-hours",
         f"under {other['policy']} requests waited at {_share(other)} of the scrapes, under ours at {_share(ours)}",
     ]
-    why += [f"ours meets the target of {promised:.0%}"] if ours["goodput"][key] >= promised else []
+    why += [f"ours meets the target of {target:.0%}"] if ours["goodput"][key] >= target else []
     better = [found for found in frugal if _word(found, other, key) == "dominates"]
     if better:
         best = max(better, key=lambda found: (found["goodput"][key], -found["node_hours"]))
         good, hours = best["goodput"][key], best["node_hours"]
-        why.append(f"at a target of {best['promised']:.0%}, ours dominates: {good:.4f} at {hours:.2f} node-hours")
+        why.append(f"at a target of {best['planned_target']:.0%}, ours dominates: {good:.4f} at {hours:.2f} node-hours")
     elif word == "costlier":
         never = f"it never left its {other['most_nodes']} nodes, and nothing costs less"
         why.append(never if not other["scale_events"] else "no lower target of ours dominates it")

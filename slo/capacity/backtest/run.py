@@ -169,7 +169,7 @@ def summary(name: str, requests: int, outcome: Outcome, node_usd: float) -> dict
         "node_hours": round(outcome.node_hours, 4),
         "cost_usd": round(outcome.node_hours * node_usd, 2),
         "scale_events": outcome.scale_events,
-        "flaps": outcome.flaps,
+        "flaps": outcome.direction_changes,
         "most_nodes": outcome.most_nodes,
         "max_queue": result.max_queue,
         "seconds_queued": outcome.seconds_queued,

@@ -105,7 +105,7 @@ EDGE = 5.0  # percent of the intervals beyond either end of the range that count
 
 
 def calibrate(series: Sequence[Series]) -> Calibration | str:
-    """Fit a pool's steps to the raw series that plimsoll.slo.capacity.calibration.intervals.selectors select; or say in words why they tell too little.
+    """Fit a pool's steps to the raw series that plimsoll.slo.capacity.calibration.intervals.selectors select; or return the reason why they are insufficient.
 
     Replicas are fitted together. Where steps of some take more than ALIKE times as long as those of others, those unlike the
     median one are left out and named.
@@ -134,7 +134,7 @@ def calibrate(series: Sequence[Series]) -> Calibration | str:
 
 
 def _too_little(watched: Sequence[Rank], seen: Sequence[Interval]) -> str | None:
-    """Say why a fit would mean nothing, if so."""
+    """Return the reason why no fit is possible; None if one is."""
     if not watched:
         return "no replica of the pool was seen"
     missing = sorted({name for rank in watched for name in rank.missing})
@@ -202,19 +202,19 @@ def _range(values: Sequence[float]) -> Range:
 def _fit(terms: Floats, steps: Floats) -> Floats:
     """Least squares of relative errors. No term may make a step shorter: one that would is dropped, and the rest fitted again.
 
-    Where prompts are of much the same length, what is due to each and what to each of their tokens cannot be told apart: all counts
-    for tokens then.
+    If prompts have similar lengths, time per prompt and time per prompt token can't be separated: all of it counts as time per
+    token.
     """
-    kept = list(range(terms.shape[1]))
+    used = list(range(terms.shape[1]))
     counts, tokens = terms[:, TERMS.index("seconds_per_prompt")], terms[:, TERMS.index("seconds_per_prompt_token")]
     lengths = tokens[counts > 0] / counts[counts > 0]
     if not lengths.size or np.percentile(lengths, 100 - EDGE) < ALIKE * np.percentile(lengths, EDGE):
-        kept.remove(TERMS.index("seconds_per_prompt"))
+        used.remove(TERMS.index("seconds_per_prompt"))
     while True:
-        found, *_ = np.linalg.lstsq(terms[:, kept] / steps[:, None], np.ones_like(steps), rcond=None)
-        if found.min() >= 0 or len(kept) == 1:
+        found, *_ = np.linalg.lstsq(terms[:, used] / steps[:, None], np.ones_like(steps), rcond=None)
+        if found.min() >= 0 or len(used) == 1:
             break
-        del kept[int((found * terms[:, kept].mean(axis=0)).argmin())]
+        del used[int((found * terms[:, used].mean(axis=0)).argmin())]
     whole = np.zeros(terms.shape[1])
-    whole[kept] = np.maximum(found, 0.0)
+    whole[used] = np.maximum(found, 0.0)
     return whole

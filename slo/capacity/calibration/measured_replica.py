@@ -1,4 +1,4 @@
-"""A pool's own replica: the step times that were fitted to it, and the hardware that the objectives file says it runs on."""
+"""A pool's own replica: its fitted step times, and its hardware from the objectives file."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,9 +9,9 @@ from pydantic import Field, TypeAdapter
 from plimsoll.slo.capacity.calibration.fit import Calibration
 from plimsoll.slo.spec.objectives import Pool
 
-CHANGED = 0.15  # median error on new samples above which a fit no longer holds: what is predicted is to be within that
-NARROW = 0.8  # times the batches that a fit has seen, below which a newer one tells less than it does
-LASTS = 7 * 86400.0  # seconds after which a fit gives way to any newer one
+CHANGED = 0.15  # median relative error on new samples above which a fit is obsolete
+NARROW = 0.8  # share of a fit's batch range below which a newer fit does not replace it
+LASTS = 7 * 86400.0  # seconds after which any newer fit replaces a fit
 
 
 @dataclass(frozen=True, slots=True)

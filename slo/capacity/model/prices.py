@@ -28,7 +28,7 @@ class ApiPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     date: datetime.date
 
     def usd(self, prompt: int, generated: int) -> float:
-        """Price of so many tokens."""
+        """Return the price of these input and output tokens in USD."""
         return (self.usd_per_million_input_tokens * prompt + self.usd_per_million_output_tokens * generated) / MILLION
 
     def usd_per_million(self, share_in: float) -> float:

@@ -51,11 +51,11 @@ class ReplicaThroughput:
         return max(map(self.of, self.present), default=self.typical or 0.0)
 
     def least(self, count: int) -> float:
-        """Tokens per second that so many replicas have at least: the weakest of those present, and new ones beyond them."""
+        """Return the lowest throughput of `count` replicas in tokens/s: the slowest present ones, then new ones."""
         return sum(self._weakest()[:count]) + max(0, count - len(self.present)) * (self.typical or 0.0)
 
     def count_for(self, rate: float) -> int:
-        """Return the fewest replicas that have so many tokens per second, whichever they are; 0 while nothing is known."""
+        """Return the number of replicas that reach `rate` tokens/s, even if they are the slowest; 0 while nothing is known."""
         if not self.typical:
             return 0
         total = 0.0

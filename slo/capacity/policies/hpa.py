@@ -10,7 +10,7 @@ from math import ceil
 from plimsoll.slo.capacity.simulator.policy import View
 
 TOLERANCE = 0.1
-STABILISATION = 300.0  # seconds: scaleDown.stabilizationWindowSeconds
+STABILIZATION = 300.0  # seconds: scaleDown.stabilizationWindowSeconds
 GROWTH_NODES, GROWTH_RATIO = 4, 1.0  # scaleUp.policies, per 15 s
 SYNC = 15.0  # seconds: --horizontal-pod-autoscaler-sync-period
 
@@ -24,11 +24,11 @@ class Behavior:
     def follow(self, now: float, current: int, answer: int) -> int:
         """Limit growth by the policies, and shrink only to the highest answer of the window."""
         self._answers.append((now, answer))
-        while self._answers[0][0] <= now - STABILISATION:
+        while self._answers[0][0] <= now - STABILIZATION:
             self._answers.popleft()
         if answer > current:
             return min(answer, current + max(GROWTH_NODES, ceil(current * GROWTH_RATIO)))
-        return min(current, max(kept for _, kept in self._answers))
+        return min(current, max(recent for _, recent in self._answers))
 
 
 def scaled(current: int, value: float, target: float) -> int:
@@ -44,14 +44,14 @@ class HpaQueue:
     target = 5.0
 
     def __init__(self) -> None:
-        self._behaviour = Behavior()
+        self._behavior = Behavior()
 
     def decide(self, view: View) -> int:
         """Return ceil(waiting / target), followed as an HPA follows it; without a sample it keeps what there is."""
         if not view.scraped:
             return view.nodes
         answer = scaled(view.nodes, view.waiting / view.nodes, self.target)
-        return self._behaviour.follow(view.now, view.nodes, answer)
+        return self._behavior.follow(view.now, view.nodes, answer)
 
 
 class HpaUtilization:
@@ -61,7 +61,7 @@ class HpaUtilization:
     target = 0.8
 
     def __init__(self) -> None:
-        self._behaviour = Behavior()
+        self._behavior = Behavior()
 
     def decide(self, view: View) -> int:
         """Return what the mean over serving nodes asks for; a node that starts counts as none, as HPA's missing pods do."""
@@ -70,4 +70,4 @@ class HpaUtilization:
         answer = scaled(view.serving, sum(view.busy) / len(view.busy), self.target)
         # Pods that are not ready count 0 % on the way up and the target on the way down: they never add to an answer.
         answer = max(answer, view.nodes) if answer > view.serving else answer + view.pending
-        return self._behaviour.follow(view.now, view.nodes, answer)
+        return self._behavior.follow(view.now, view.nodes, answer)

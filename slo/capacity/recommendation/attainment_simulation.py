@@ -65,7 +65,7 @@ class Simulated:
 
 
 def simulate(demand: Demand, replicas: int, target: LatencyTarget, engine: Calibrated, most: int = MOST) -> Simulated:
-    """Replay a demand on so many replicas, the weakest; simulate not many more than `most` of its requests.
+    """Replay a demand on the `replicas` slowest replicas. Simulates about `most` of its requests at most.
 
     Raises ValueError below one replica.
     """

@@ -94,7 +94,7 @@ class Plan:
         return [_demand_reason(self), _replay_reason(self), *_budget_reason(self)]
 
     def miss_ratio(self, count: int) -> float:
-        """Return the ratio of recent arrivals that would miss the target on so many nodes."""
+        """Return the ratio of recent arrivals that would miss the target on `count` nodes."""
         return self.recent.miss_ratio(count * self.pool.node.replicas, self.target.max_wait)
 
     def evidence(self) -> dict[str, Any]:

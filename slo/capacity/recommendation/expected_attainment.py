@@ -29,7 +29,7 @@ class AttainmentEstimate:
 
     @property
     def unavailable_reason(self) -> str | None:
-        """Why there is no estimate; None where there is one."""
+        """Reason for a missing estimate; None with an estimate."""
         if self.method:
             return None
         if self.case.target is None:
@@ -46,7 +46,7 @@ class AttainmentEstimate:
         return len(self._recent[0].arrived) * INTERVAL if self._recent and self.method else None
 
     def of(self, nodes: int) -> float | None:
-        """Return the attainment of so many nodes, 0 to 1."""
+        """Return the attainment of `nodes` nodes, 0 to 1."""
         if self._recent is None or self.method is None:
             return None
         demand, target = self._recent
@@ -58,7 +58,7 @@ class AttainmentEstimate:
         return self._runs[nodes].attainment
 
     def evidence(self, nodes: int) -> dict[str, Any]:
-        """Return the size of the simulation of so many nodes and its step-time model, for people; nothing without a simulation."""
+        """Return the size of the simulation of `nodes` nodes and its step-time model as text; empty without a simulation."""
         run = self._runs.get(nodes)
         if run is None or self.engine is None:
             return {}
@@ -66,11 +66,11 @@ class AttainmentEstimate:
         return {"simulated_requests": run.simulated, "simulated_requests_total": run.requests, **model}
 
     def failed(self, nodes: int) -> str | None:
-        """State by how much a simulation of so many nodes misses the target; None where it meets it, or there is no simulation."""
+        """State by how much a simulation of `nodes` nodes misses the target; None if it meets it, or without a simulation."""
         return self.broken(nodes) if self.method == "simulation" else None
 
     def broken(self, count: int) -> str | None:
-        """State by how much so many nodes would miss the target; None where they would meet it, or nothing is known."""
+        """State by how much `count` nodes would miss the target; None if they would meet it, or if unknown."""
         ratio, target = self.of(count), self.case.target
         if ratio is None or target is None or ratio >= target.target:
             return None

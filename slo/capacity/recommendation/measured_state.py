@@ -6,7 +6,7 @@ import msgspec
 
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 
-TENTH = 1  # decimal places that are kept of tokens per second
+TENTH = 1  # decimal places of stored tokens per second
 
 
 class MeasuredState(msgspec.Struct, frozen=True):
@@ -37,8 +37,8 @@ class MeasuredState(msgspec.Struct, frozen=True):
         return msgspec.json.decode(text, type=cls)
 
 
-def kept(throughput: ReplicaThroughput) -> ReplicaThroughput:
-    """Return the throughput as it is kept: of the replicas that are present, to a tenth of a token per second."""
+def rounded(throughput: ReplicaThroughput) -> ReplicaThroughput:
+    """Return the throughput as stored: only present replicas, rounded to 0.1 tokens/s."""
     return ReplicaThroughput(
         None if throughput.typical is None else round(throughput.typical, TENTH),
         {name: round(rate, TENTH) for name, rate in throughput.measured.items() if name in throughput.present},

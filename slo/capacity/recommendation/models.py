@@ -133,7 +133,7 @@ class RecommendationHistory(BaseModel):
 def no_data(
     pool: str, at: float, reason: Reason, target: LatencyTarget | None, evidence: dict[str, Any] | None = None
 ) -> Recommendation:
-    """Return the recommendation to change nothing because there is no data. `at` is in Unix seconds."""
+    """Return the recommendation for missing data: no change. `at` is in Unix seconds."""
     return Recommendation(
         pool=pool,
         action="insufficient_data",

@@ -19,7 +19,7 @@ from plimsoll.slo.capacity.recommendation.alternatives import alternatives, cost
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
-from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState, kept
+from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState, rounded
 from plimsoll.slo.capacity.recommendation.models import Action, Reason, Recommendation, no_data
 from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot, look
 from plimsoll.slo.capacity.recommendation.rules import NodeRequirement, evaluate_rules, limit
@@ -67,12 +67,12 @@ def decide(case: PoolSnapshot, engine: Calibrated | None = None, *, explain: boo
     need = on_demand_need(case)
     count = decided.nodes or case.held
     found = _recommendation(case, required, decided, need)
-    state = MeasuredState(case.now, count, kept(case.plan.throughput) if case.plan else None)
+    state = MeasuredState(case.now, count, rounded(case.plan.throughput) if case.plan else None)
     return Decision(_explained(case, found, required, decided, need, estimate) if explain else found, state)
 
 
 def _decide(case: PoolSnapshot, required: list[NodeRequirement], estimate: AttainmentEstimate) -> NodeRequirement:
-    """Take the largest requirement; where that is no more than the held nodes, scale in if possible; keep to the pool's limits."""
+    """Take the largest requirement, within the limits of the pool. If it doesn't exceed the current nodes, scale in if possible."""
     most = max(required, key=lambda one: one.nodes or 0)
     pending = f"{nodes(case.pending)} {'are' if case.pending != 1 else 'is'} starting and included."
     reasons = [Reason("nodes_pending", pending)] if case.pending else []

@@ -1,4 +1,4 @@
-"""Nodes that each rule requires, and the limits of the pool. GPU utilization is no input: it is near 100% for any busy engine."""
+"""Nodes that each rule requires, and the limits of the pool. GPU utilization isn't used: it is near 100% for any busy engine."""
 
 from dataclasses import dataclass
 from math import ceil

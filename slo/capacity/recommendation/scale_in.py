@@ -105,9 +105,9 @@ def on_demand_need(case: PoolSnapshot) -> OnDemandNeed:
         return OnDemandNeed(None, f"{', '.join(case.unseen)} not reporting")
     if plan is None:
         return OnDemandNeed(None, "no replica has been saturated yet, or the pool has no latency SLO")
-    blind = [one.replica for one in case.seen if not one.kv_usage or case.now - one.kv_usage[-1][0] > STALE]
-    if blind:
-        return OnDemandNeed(None, f"no KV cache usage from {', '.join(blind)}")
+    unreported = [one.replica for one in case.seen if not one.kv_usage or case.now - one.kv_usage[-1][0] > STALE]
+    if unreported:
+        return OnDemandNeed(None, f"no KV cache usage from {', '.join(unreported)}")
     # A replica that has just started does not count: the others show the demand.
     if all(_short(case, replica) for replica in case.seen):
         return OnDemandNeed(None, f"the pool has not been observed for {span(pool.timing.scale_in_stabilization)} yet")

@@ -40,7 +40,7 @@ def on_spot(node: Node, nodes: int, need: OnDemandNeed) -> int:
     """Return how many of `nodes` should be spot nodes: as many as allowed, of those that are not paid around the clock anyway."""
     if node.spot is None or need.nodes is None:
         return 0
-    return min(allowed(nodes, need.nodes, node.spot), max(0, nodes - node.kept))
+    return min(allowed(nodes, need.nodes, node.spot), max(0, nodes - node.reserved_nodes))
 
 
 def hourly(node: Node, nodes: int, need: OnDemandNeed) -> float | None:

@@ -6,8 +6,8 @@ blocks keeps its place and closes admission. A running request that gets no bloc
 tokens are computed again. First token and last chunk of the prompt are the same step. (vllm/v1/core/sched/scheduler.py.)
 With a prefix cache (plimsoll.slo.capacity.simulator.prefix_cache), `free_blocks` counts what only the cache still holds as free, as vLLM does. Pure and deterministic; time is the caller's, in seconds.
 
-Decoding requests all grow by one token a step, so none is touched until it finishes: what a request will need is kept
-relative to a clock that counts decode steps, and equal steps are taken in one leap.
+Decoding requests all grow by one token a step, so none is touched until it finishes: the remaining tokens of a request
+are stored relative to a counter of decode steps, and equal steps are taken at once.
 """
 
 from collections import deque
@@ -46,7 +46,7 @@ class Engine:
         return bool(self.running or self.waiting)
 
     def fits(self, request: Request) -> bool:
-        """Whether the KV cache could hold the request alone; an engine refuses one that it could not."""
+        """Whether an empty KV cache can hold the request; an engine rejects it otherwise."""
         return self.limits.blocks(request.prompt + request.output) <= self.limits.num_blocks
 
     def generated(self, request: Request) -> int:

@@ -13,7 +13,7 @@ class View:
     now: float
     serving: int
     pending: int
-    replicas: tuple[ReplicaSignals, ...]  # with the samples of the last half hour, of nodes that have gone too
+    replicas: tuple[ReplicaSignals, ...]  # with the samples of the last 30 min, including stopped nodes
     busy: tuple[float, ...]
 
     @property

@@ -52,7 +52,7 @@ def percentile(values: Iterable[float], share: float) -> float | None:
 def replay(arrivals: Sequence[Arrival], replicas: int, model: StepModel, limits: Limits) -> Result:
     """Deal arrivals (in order of time) round robin to replicas, and run until all are served.
 
-    Open loop: nobody waits for an answer before asking. Raises ValueError below one replica.
+    Open loop: arrivals do not wait for responses. Raises ValueError below one replica.
     """
     if replicas < 1:
         raise ValueError(f"{replicas} replicas cannot serve; at least 1")

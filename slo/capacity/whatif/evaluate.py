@@ -35,7 +35,7 @@ DRAWS = 3
 REQUESTS = 1500  # of a draw: long enough that a replica which cannot keep up is seen to fall behind
 PRECISION = 0.02  # of the rate that is searched for
 BLOCK = 16  # tokens of a KV block, vLLM's default
-PREFIX_BLOCKS = 64  # a shared beginning is cut into at most so many blocks: finer ones take longer and say the same
+PREFIX_BLOCKS = 64  # most blocks of a shared prefix: finer ones take longer with the same result
 MONTHS = 12  # of a year
 
 
@@ -43,7 +43,7 @@ MONTHS = 12  # of a year
 class Scenario:
     """A replica by name of its step model, or a pool's `measured_replica`, the requests that come, the latency target, and the request rate.
 
-    `rate` is requests per second; `hardware` is what the replica runs on, if not on what its name says; `prefix_cache_hit_ratio` (0 to below 1)
+    `rate` is requests per second; `hardware` is the hardware of the replica (default: that of its name); `prefix_cache_hit_ratio` (0 to below 1)
     is the share of each prompt that is the same for all requests of its kind, as a system prompt, and is found in the prefix
     cache; `usd_per_gpu_hour` (low, high) replaces the rental prices on record; `api_usd_per_million_tokens` is what an API asks for
     tokens like these; `owned` is what makes up that price of a node, where it was bought.
@@ -103,7 +103,7 @@ def hardware_in(scenario: Scenario) -> Hardware:
 
 
 def hardware_of(name: str) -> Hardware:
-    """Return what a replica's name says that it runs on; raises ValueError that lists the known names."""
+    """Return the hardware of a named replica. Raises ValueError that lists the known names."""
     known = step_time.replica(name)
     return Hardware(known.gpu, known.gpus, int(known.weight_bits))
 
@@ -124,7 +124,7 @@ def _timing(scenario: Scenario, on: Hardware) -> Scaled:
 
 
 def _batch(scenario: Scenario) -> list[str]:
-    """Say what is assumed of a pool's own replica that no engine publishes."""
+    """Return the assumptions about a pool's own replica that no engine reports."""
     if scenario.measured_replica is None:
         return []
     most = scenario.measured_replica.step_times.max_observed_batch
@@ -134,8 +134,8 @@ def _batch(scenario: Scenario) -> list[str]:
 def _components(owned: OwnedHardware) -> str:
     parts = owned.usd_per_year()
     total = parts.pop("total")
-    told = " + ".join(f"{name} {usd:,.0f}" for name, usd in parts.items())
-    return f"price of a node: {told} = {total:,.0f} USD a year, {owned.usd_per_hour:,.2f} an hour"
+    parts_text = " + ".join(f"{name} {usd:,.0f}" for name, usd in parts.items())
+    return f"price of a node: {parts_text} = {total:,.0f} USD a year, {owned.usd_per_hour:,.2f} an hour"
 
 
 def whatif(scenario: Scenario) -> ScenarioResult | None:
@@ -204,10 +204,10 @@ def _max_rate(scenario: Scenario, model: StepModel, limits: Limits, seed: int) -
     def keeps(rate: float) -> bool:
         nonlocal best
         result = replay(list(_arrivals(scenario, limits, rate, seed)), 1, model, limits)
-        kept = result.goodput(scenario.target.ttft, scenario.target.tpot) >= scenario.target.target
-        if kept:
+        met = result.goodput(scenario.target.ttft, scenario.target.tpot) >= scenario.target.target
+        if met:
             best = max(best, _Found(rate, _concurrency(result)))
-        return kept
+        return met
 
     alone = 1 / sum(kind.share * _seconds_alone(model, kind) for kind in scenario.mix)
     low, high = 0.0, alone

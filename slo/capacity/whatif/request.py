@@ -136,7 +136,9 @@ class WhatIfRequest(BaseModel):
         """Return the name of the baseline replica, and the pool's own if it is that one."""
         if self.replica == MEASURED or (self.replica is None and own is not None):
             if own is None:
-                raise ValueError(f"replica {MEASURED!r}: the pool isn't calibrated yet; its calibration says why")
+                raise ValueError(
+                    f"replica {MEASURED!r}: the pool isn't calibrated yet; see `reason` of its calibration"
+                )
             return MEASURED, own
         return self.replica or step_time.names()[0], None
 

@@ -25,7 +25,7 @@ function full(seconds) {
 const minus = (text) => text.replace("-", "\u2212");
 const percent = (value) => minus(Math.round(value * 100) + "%");
 const figure = (value) => minus(value.toLocaleString("en-GB", { maximumFractionDigits: value < 10 ? 1 : 0 }));
-// A count as a rate over the time that was observed; of less than half a minute it would say little.
+// A count as a rate over the observed time; null below 30 s, where it would be too noisy.
 const rate = (value, slot, seconds) => (value == null || slot.covered_seconds < 30 ? null : (value * seconds) / slot.covered_seconds);
 const tokensOf = (slot) => (slot.input_tokens == null || slot.output_tokens == null ? null : slot.input_tokens + slot.output_tokens);
 const sum = (...values) => (values.every((value) => value === null) ? null : values.reduce((all, value) => all + (value ?? 0), 0));
@@ -160,9 +160,9 @@ async function renew() {
     const response = await fetch(location.href);
     if (response.ok) {
       const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-      const kept = new Map([...document.querySelectorAll(".chart")].map((box) => [key(box), box]));
+      const drawn = new Map([...document.querySelectorAll(".chart")].map((box) => [key(box), box]));
       for (const box of fresh.querySelectorAll(".chart")) {
-        const old = kept.get(key(box));
+        const old = drawn.get(key(box));
         if (!old) continue;
         Object.assign(old.dataset, box.dataset);
         box.replaceWith(old);

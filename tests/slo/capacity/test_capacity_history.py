@@ -148,7 +148,7 @@ def test_time_of_which_one_replica_does_not_tell_is_a_gap_though_others_do(plain
     assert (begin, until) == pytest.approx((START + 3000, START + 3315), abs=16)
     assert found.observed < 0.94
     deaf = [item for item in plain.series() if item.name != c.REQUESTS_WAITING.name]
-    with pytest.raises(HistoryError, match="no replica tells the requests that finished, run and wait"):
+    with pytest.raises(HistoryError, match="no replica reports finished, running, and waiting requests"):
         history(deaf)
 
 
@@ -200,9 +200,9 @@ def test_a_real_prometheus_gives_the_traffic_and_the_pool_what_it_is_judged_by(
 def test_what_a_prometheus_cannot_tell_is_one_line(prometheus: PastPrometheus, tmp_path: Path) -> None:
     file = tmp_path / "o.yaml"
     early = ("--from", "2025-11-19T01:00:00Z", "--to", "2025-11-19T02:00:00Z")
-    assert "pool pool: no replica tells the requests" in rejected(asked(prometheus, file, *early))
+    assert "pool pool: no replica reports finished" in rejected(asked(prometheus, file, *early))
     long = ("--from", "2025-11-20T00:00:00Z", "--to", "2025-11-20T02:15:00Z")
-    assert "of the span was observed, and 90% must be; the longest gap is" in rejected(asked(prometheus, file, *long))
+    assert "of the span was observed (required 90%); the longest gap is" in rejected(asked(prometheus, file, *long))
     assert "--from '2025-11-20': in which time zone?" in rejected(asked(prometheus, file, "--from", "2025-11-20"))
     late = ("--from", "2025-11-20T03:00:00Z", *SPAN[2:])
     assert "--from 2025-11-20T03:00:00Z: is not before --to" in rejected(asked(prometheus, file, *late))

@@ -32,7 +32,7 @@ def test_no_worse_in_both_and_better_in_one_dominates(goodput: float, hours: flo
 
 def test_what_was_dearer_says_what_it_bought_and_at_which_promise_it_dominates() -> None:
     ours, rule = report(0.95, 3.0, wet=5.0), report(0.9, 2.0, wet=120.0)
-    frugal = [{**report(0.94, 2.1), "promised": 0.9}, {**report(0.91, 2.0), "promised": 0.5}]
+    frugal = [{**report(0.94, 2.1), "planned_target": 0.9}, {**report(0.91, 2.0), "planned_target": 0.5}]
     found = against(ours, rule, frugal, KEY, 0.99)
     assert found.word == "costlier"
     assert found.why == (

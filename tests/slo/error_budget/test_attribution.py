@@ -1,4 +1,4 @@
-"""Bad requests by what their pool looked like: each once, by the stated order, on both sides of every bound."""
+"""BadRequests requests by what their pool looked like: each once, by the stated order, on both sides of every bound."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plimsoll.slo.calendar import SLOT
-from plimsoll.slo.error_budget.attribution import LOSS_WINDOW_SECONDS, Attribution, Bad, Cause, attribute
+from plimsoll.slo.error_budget.attribution import LOSS_WINDOW_SECONDS, Attribution, BadRequests, Cause, attribute
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
@@ -43,7 +43,7 @@ CALM = PoolSlot(
 
 def split(objective: str, bad: int, row: PoolSlot | None, *before: PoolSlot) -> dict[Cause, int]:
     rows = [*before, *([row] if row else [])]
-    found = attribute(SPEC.objective(objective), SPEC.pools[0], {row.slot if row else 0: Bad(bad)}, rows)
+    found = attribute(SPEC.objective(objective), SPEC.pools[0], {row.slot if row else 0: BadRequests(bad)}, rows)
     assert sum(share.bad for share in found.causes) == found.bad == bad
     return {share.cause: share.bad for share in found.causes}
 
@@ -114,11 +114,13 @@ ROWS = st.builds(
     rows=st.lists(ROWS, unique_by=lambda row: row.slot).map(lambda rows: sorted(rows, key=lambda row: row.slot)),
     bad=st.dictionaries(
         st.integers(0, 40).map(lambda number: number * SLOT),
-        st.tuples(st.integers(0, 20), st.integers(0, 9)).map(lambda parts: Bad(sum(parts), parts[1])),
+        st.tuples(st.integers(0, 20), st.integers(0, 9)).map(lambda parts: BadRequests(sum(parts), parts[1])),
     ),
     objective=st.sampled_from(["fast", "up", "whole"]),
 )
-def test_every_bad_request_is_counted_exactly_once(rows: list[PoolSlot], bad: dict[int, Bad], objective: str) -> None:
+def test_every_bad_request_is_counted_exactly_once(
+    rows: list[PoolSlot], bad: dict[int, BadRequests], objective: str
+) -> None:
     found = attribute(SPEC.objective(objective), SPEC.pools[0], bad, rows)
     assert sum(share.bad for share in found.causes) == found.bad == sum(item.bad for item in bad.values())
     indeterminate = [share.bad for share in found.causes if share.cause == "indeterminate"]
@@ -133,7 +135,7 @@ def summary(**bad: int) -> str:
         SPEC.objective("fast"),
         SPEC.pools[0],
         {
-            {"queueing": 0, "other": SLOT, "no_data": 2 * SLOT, "indeterminate": 3 * SLOT}[name]: Bad(
+            {"queueing": 0, "other": SLOT, "no_data": 2 * SLOT, "indeterminate": 3 * SLOT}[name]: BadRequests(
                 count, count if name == "indeterminate" else 0
             )
             for name, count in bad.items()

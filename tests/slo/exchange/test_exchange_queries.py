@@ -28,7 +28,7 @@ BUCKET = 'sum(rate(vllm:e2e_request_latency_seconds_bucket{model_name="m",le="5"
         (f"{TOTAL} - {BUCKET}".replace("[5m]", "[5m] offset 1d"), TOTAL, "looks at another time"),
         (f"{TOTAL} - {BUCKET} * 1", TOTAL, "has *: only sums"),
         ("sum_over_time((count(up < 0.75))[5m:]) OR on() vector(0)", TOTAL, "has sum_over_time()"),
-        ("sum(", TOTAL, "is not PromQL"),
+        ("sum(", TOTAL, "isn't PromQL"),
         (
             'sum(rate(vllm:request_success_total{model_name="m",finished_reason="length"}[5m]))',
             'sum(rate(vllm:request_success_total{model_name="m"}[5m]))',

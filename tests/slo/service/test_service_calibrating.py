@@ -76,7 +76,7 @@ def test_a_pool_is_fitted_and_a_quiet_night_a_restart_or_a_dead_source_loses_not
     assert "of others nothing is known" in str(night["reason"])
     source.down = True
     calibrate_pools(service)
-    assert asked(client)["reason"] == "the source did not answer: held: down"
+    assert asked(client)["reason"] == "source unavailable: held: down"
     assert not [one for one in service.not_ready_reasons() if "calibrate" in one]
     _, again = served(ledger, source, clock)
     assert asked(again)["calibration"] == fit

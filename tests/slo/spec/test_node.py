@@ -27,7 +27,7 @@ def test_reserved_nodes_cost_in_any_case_and_others_while_they_run(node: Node, c
 def test_prometheus_comes_to_the_same(tmp_path: Path) -> None:
     """`2 * up` stands for the replicas of nodes of two: an expression of operators needs no brackets of its own."""
     cases = [
-        case(f"{node.hourly_usd:g} USD, {node.kept} reserved, {count} run", GIVEN, is_value(expr, 0, usd))
+        case(f"{node.hourly_usd:g} USD, {node.reserved_nodes} reserved, {count} run", GIVEN, is_value(expr, 0, usd))
         for node, costs in COSTS
         for count, usd in costs.items()
         for expr in (node.usd_per_hour_promql(f"{2 * count} * up / 2"),)

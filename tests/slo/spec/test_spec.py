@@ -51,7 +51,7 @@ def test_the_packaged_file_reads_as_the_design_describes_it() -> None:
         (
             "hourly_usd: 4.00",
             "owned: {capex_usd: 1}",
-            r"pools\[0\]\.node\.owned: Object missing required field `years`",
+            r"pools\[0\]\.node\.owned: Object missing required field `amortization_years`",
         ),
         (
             "hourly_usd: 4.00",

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from plimsoll.slo import metrics
-from plimsoll.slo.capacity.model.signals import GONE, SIGNALS, read
+from plimsoll.slo.capacity.model.signals import SIGNALS, STOPPED, read
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.capacity.recommendation.pool_snapshot import look
@@ -182,7 +182,7 @@ def test_half_unseen_lowers_the_confidence_and_nobody_seen_is_insufficient_data(
 
 
 def test_a_replica_that_was_stopped_is_missed_for_minutes_only_and_its_demand_is_remembered() -> None:
-    gone = served("c", [20, 90, 90, 10, *([20] * 5)], ago=GONE + 15)
+    gone = served("c", [20, 90, 90, 10, *([20] * 5)], ago=STOPPED + 15)
     found = planned(served("a", [2] * 80), served("b", [2] * 80), gone)
     assert "scale_in_blocked_data" not in found.reason_codes
     assert found.evidence["saturation_tokens_per_second_new_replica"] == 3000
@@ -265,7 +265,7 @@ def test_a_replica_that_does_not_come_back_with_the_source_is_missed_however_lon
     assert "Scale-in blocked: b not reporting." in back.reasons
 
 
-@pytest.mark.parametrize(("ago", "unseen"), [(GONE - 15, ["b"]), (GONE, [])])
+@pytest.mark.parametrize(("ago", "unseen"), [(STOPPED - 15, ["b"]), (STOPPED, [])])
 def test_a_replica_that_others_were_watched_without_for_minutes_was_stopped(ago: float, unseen: list[str]) -> None:
     found = planned(served("a", FULL_ONCE), served("b", IDLE, ago=ago))
     assert found.evidence["replicas_not_reporting"] == unseen

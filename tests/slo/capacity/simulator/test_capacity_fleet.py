@@ -82,7 +82,7 @@ def test_a_fixed_fleet_is_the_plain_replay_and_costs_its_nodes_for_the_time() ->
     assert outcome.result.tpot == pytest.approx(plain.tpot)
     last = max(request.finished or 0.0 for request in plain.requests)
     assert outcome.node_hours == pytest.approx(3 * last / 3600)
-    assert (outcome.scale_events, outcome.flaps, outcome.most_nodes) == (0, 0, 3)
+    assert (outcome.scale_events, outcome.direction_changes, outcome.most_nodes) == (0, 0, 3)
 
 
 def test_a_cold_node_serves_after_its_cold_start_and_is_paid_from_the_order() -> None:

@@ -102,7 +102,7 @@ def test_the_command_prints_the_steps_the_band_and_that_it_is_simulated(capsys: 
         [*PLIMSOLL, "whatif", "--request-rate", "40"], capture_output=True, text=True, timeout=100, check=True
     )
     assert "a token: 2 (K and V) x 80 layers x 8 KV heads x 128 numbers x 2 bytes = 327,680 bytes" in done.stdout
-    assert "40 requests/s take   3 nodes; 4 to lose one" in done.stdout
+    assert "40 requests/s need   3 nodes; 4 with N+1 redundancy" in done.stdout
     assert "Simulated" in done.stdout
     done = subprocess.run([*PLIMSOLL, "whatif", "--json"], capture_output=True, text=True, timeout=100, check=True)
     found = json.loads(done.stdout)
@@ -134,8 +134,8 @@ def test_an_impossible_promise_is_said_and_bad_input_is_one_line(capsys: pytest.
     assert main(["whatif", "--slo", "1/40/95"]) == 0
     assert "cannot meet 1/40/95" in capsys.readouterr().out
     for arguments, says in (
-        (["--request-rate", "0"], "--request-rate 0: write a number above 0"),
-        (["--input-tokens", "-5"], "--input-tokens -5: write a number above 0"),
+        (["--request-rate", "0"], "--request-rate: expected a number above 0, got 0."),
+        (["--input-tokens", "-5"], "--input-tokens: expected a number above 0, got -5."),
         (["--slo", "fast"], "write TTFT/TPOT/PERCENT"),
     ):
         assert main(["whatif", *arguments]) == 2
