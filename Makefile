@@ -31,12 +31,11 @@ run: $(VENV)/run.stamp ## Start the whole stack on loopback: ENGINES="http://hos
 
 test: $(VENV)/dev.stamp ## Run every test, real Prometheus, Alertmanager and vLLM included
 	@sh tests/tools/prepare.sh
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto
 
 check: $(VENV)/dev.stamp ## Lint, types and the fast tests, in some two minutes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy
-	@# Every worker must see the tests in the same order, those whose parameters are sets too.
-	@PYTHONHASHSEED=0 $(BIN)/python -m pytest -q -n auto -m "not slow and not engine and not prometheus and not postgresql and not browser"
+	@$(BIN)/python -m pytest -q -n auto -m "not slow and not engine and not prometheus and not postgresql and not browser"
 
 generate: $(VENV)/dev.stamp ## Write alerts/generated, dashboards/generated and docs/reference from the code
 	@$(BIN)/plimsoll build
