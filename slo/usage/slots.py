@@ -163,7 +163,7 @@ def _counter(observed: Observed, name: str) -> Callable[[Unit], dict[int, float]
 
 
 def _inside(observed: Observed, unit: Unit) -> dict[int, float]:
-    """By how much a replica's requests in flight grew, in slots of which every observation has it."""
+    """Return the growth of a replica's requests in flight, for slots with complete observations."""
     running, waiting = (
         readings(observed.series[unit], metric, add) for metric in (c.REQUESTS_RUNNING, c.REQUESTS_WAITING)
     )

@@ -75,7 +75,7 @@ def test_a_pools_step_times_are_told_from_a_prometheus(tmp_path: Path, capsys: p
         (["--lookback", "0s"], "--lookback: expected a duration from 1s to 7d"),
         (["--lookback", "8d"], "--lookback: expected a duration from 1s to 7d"),
         (["--pool", "chat-8b"], "Unknown pool 'chat-8b'. Use one of: chat-70b."),
-        ([], "--prometheus http://127.0.0.1:9: no answer from Prometheus' API"),
+        ([], "--prometheus http://127.0.0.1:9: no response from the Prometheus API"),
     ],
 )
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], says: str) -> None:
