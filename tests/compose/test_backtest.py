@@ -95,7 +95,7 @@ def test_a_picture_shows_every_policy_and_says_what_it_is(trace: str, tmp_path: 
     assert files[0].read_bytes() == files[1].read_bytes()
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", files[0].read_text())
     assert "Simulated replay of trace.csv, at 8 times its rate" in texts
-    assert "promised 95%" in texts
+    assert "target 95%" in texts
     assert any("first token within 1000 ms, further ones every 100 ms" in text for text in texts)
     for name in ("plimsoll", "keda", "fixed:2", "fixed:3"):
         assert sum(name in text.split(", ") for text in texts) == 2, f"{name}: beside its mark, and above its strip"
@@ -135,14 +135,14 @@ def test_a_pool_gives_promise_nodes_price_and_a_column_for_each_of_its_objective
         (["--replica", "h900"], "--replica: no step model for replica 'h900'; known are 70b-fp8-h100-tp4"),
         (["--nodes", "3"], "--nodes '3': write MIN:MAX with 1 <= MIN <= MAX, such as 2:12"),
         (["--nodes", "3:2"], "--nodes '3:2': write MIN:MAX"),
-        (["--scale", "0"], "--scale 0: write a number above 0"),
-        (["--scale", "nan"], "--scale nan: write a number above 0"),
+        (["--scale", "0"], "--scale: expected a number above 0, got 0."),
+        (["--scale", "nan"], "--scale: expected a number above 0, got nan."),
         (["--cold-start", "-1"], "--cold-start -1: write seconds above 0"),
         (["--warm-spares", "-1"], "--warm-spares -1: write a whole number, 0 or above"),
         (["--chart", "plot.pdf"], "--chart plot.pdf: write a file that ends with .svg or .png"),
         (["--chart", "/nowhere/plot.svg"], "--chart /nowhere/plot.svg: folder /nowhere doesn't exist. Create it."),
-        (["--pool", "chat"], "--pool 'chat': pools are chat-70b"),
-        (["--from", "2026-11-20T18:00:00Z"], "--from belongs to --prometheus"),
+        (["--pool", "chat"], "--pool: unknown pool 'chat'. Use one of: chat-70b."),
+        (["--from", "2026-11-20T18:00:00Z"], "--from requires --prometheus"),
         (["--prefix-cache", "-1"], "--prefix-cache -1: write a whole number"),
         (["--slo", "fast"], "--slo 'fast': write TTFT/TPOT/PERCENT, such as 2000/200/99"),
         (["--slo", "600/40/100"], "--slo '600/40/100': write"),

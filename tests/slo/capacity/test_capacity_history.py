@@ -205,7 +205,7 @@ def test_what_a_prometheus_cannot_tell_is_one_line(prometheus: PastPrometheus, t
     assert "of the span was observed (required 90%); the longest gap is" in rejected(asked(prometheus, file, *long))
     assert "--from '2025-11-20': no time zone." in rejected(asked(prometheus, file, "--from", "2025-11-20"))
     late = ("--from", "2025-11-20T03:00:00Z", *SPAN[2:])
-    assert "--from 2025-11-20T03:00:00Z: is not before --to" in rejected(asked(prometheus, file, *late))
+    assert "--from 2025-11-20T03:00:00Z isn't before --to" in rejected(asked(prometheus, file, *late))
     assert "--prometheus requires --pool NAME" in rejected(["backtest", "--prometheus", prometheus.url])
     assert "no response from the Prometheus API" in rejected(
         ["backtest", "--prometheus", "http://127.0.0.1:9", *asked(prometheus, file)[3:]]
