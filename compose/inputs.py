@@ -74,7 +74,7 @@ def read_source(text: str) -> tuple[str, str]:
 
 
 def needed(module: str, extra: str | None) -> Any:
-    """Import one of our modules; raises UserError where a package of an extra is not installed."""
+    """Import a Plimsoll module. Raises UserError if a package of an extra isn't installed."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the converted SLOs, and what was not converted."""
+    """Print the converted SLOs, and the unsupported parts."""
     converted = READERS[args.format](_documents(args.file), Reading(names(), _window(args.window), args.model))
     text = write(converted, f"Converted from {args.format}. Run `plimsoll check` on it.")
     for loss in converted.losses:
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def names() -> dict[str, Known]:
-    """Return every name by which requests and latencies may be read: the engines', as other programs wrap them, and ours."""
+    """Return every name by which requests and latencies are known: those of engines, of programs that wrap them, and of Plimsoll."""
     found = {metric.name: Known(metric, {}) for metric in metrics.ALL}
     for engine in engines():
         first, *others = engine.prefixes

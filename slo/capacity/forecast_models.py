@@ -1,4 +1,4 @@
-"""A pool's demand forecast: what the model computes, the API returns, and the review stores. Without statsmodels, which only the model needs."""
+"""A pool's demand forecast: computed by the model, returned by the API, stored by the review. Doesn't import statsmodels; only the model needs it."""
 
 from typing import Literal
 

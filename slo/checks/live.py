@@ -37,7 +37,7 @@ class Live:
 
 
 def selectors(spec: Spec) -> list[Selector]:
-    """Return what has to be read, from LOOKBACK and MAX_GAP before now."""
+    """Return the series to read, from LOOKBACK and MAX_GAP before now."""
     found = [Selector(metric.name, ()) for metric in (c.REPLICA_START, c.REPLICA_INFO, c.METRIC_MISSING)]
     optional = {metric for objective in spec.objectives for metric in objective.indicator.optional_metrics}
     for pool in spec.pools:

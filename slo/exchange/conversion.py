@@ -24,7 +24,7 @@ PLACEHOLDERS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file is read: names in queries (engines' and ours), and the defaults where it names no window or no model."""
+    """How a file is read: names in queries (of engines and Plimsoll), and the default window and model."""
 
     names: Mapping[str, Known]
     window: str
@@ -109,7 +109,7 @@ def _slug(text: str, otherwise: str) -> str:
 
 
 def write(converted: Conversion, title: str) -> str:
-    """Write the objectives file, and add to the losses what was renamed or filled with placeholders."""
+    """Write the objectives file, and report renamed names and placeholders as losses."""
     pools = _pools(converted)
     ids = [slo.id for slo in converted.slos]
     objectives: list[dict[str, Any]] = []

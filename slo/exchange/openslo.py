@@ -102,7 +102,7 @@ def _annotation(root: Field, name: str) -> Field:
 
 
 def _json(at: Field, *needed: str) -> dict[str, Any]:
-    """Use an annotation of ours; raises UnsupportedFieldError where it was edited."""
+    """Use a Plimsoll annotation. Raises UnsupportedFieldError if it was edited."""
     try:
         found = json.loads(at.text())
     except ValueError as error:

@@ -54,6 +54,6 @@ def _events(error: str, total: str) -> tuple[Sum, Sum]:
 
 
 def _raw(query: str) -> tuple[Sum, Sum]:
-    """Read a ratio of errors, or 1 less a ratio of what is good."""
+    """Read a ratio of errors, or 1 minus a ratio of good requests."""
     part, total, inverted = read_ratio(query)
     return (part if inverted else total.minus(part)), total

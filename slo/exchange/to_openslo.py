@@ -1,4 +1,4 @@
-"""OpenSLO v1: writing. Each pool becomes a Service, each objective an SLO whose queries read our own metrics."""
+"""OpenSLO v1: writing. Each pool becomes a Service, each objective an SLO with queries of Plimsoll metrics."""
 
 import json
 from typing import Any

@@ -92,7 +92,7 @@ def _configure_sqlite(connection: Any, _: object) -> None:
 
 
 def _write_ahead(cursor: Any) -> None:
-    """Switch to write-ahead once. SQLite does not wait for another that is doing the same, whatever its busy_timeout."""
+    """Switch to write-ahead mode once. SQLite does not wait for a concurrent switch, even with a busy_timeout."""
     end = time.monotonic() + BUSY_TIMEOUT_SECONDS
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Budgets from the ledger: which slots belong to which window, with what is excluded taken out."""
+"""Budgets from the ledger: the slots of each window, without excluded time."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -74,7 +74,7 @@ def _require_slots(ledger: Ledger, edges: Sequence[int]) -> None:
 
 
 def _edges(objectives: Iterable[Objective], excluded: Sequence[Stretch], now: float) -> list[int]:
-    """Where some window of the objectives begins, where what is excluded begins and ends, and the end of it all."""
+    """Return the starts of all windows, the starts and ends of excluded time, and the end."""
     starts = {first_slot(bounds(objective.window, now)[0]) for objective in objectives}
     starts |= {first_slot(now - length) for objective in objectives for length in burn_windows(objective)}
     end = slot_of(now) + SLOT
@@ -91,7 +91,7 @@ class _Segments:
     excluded: Sequence[Stretch]
 
     def since(self, start: int, excluded: bool) -> RequestCounts:
-        """Sum from a slot to the end what is excluded, or what is not."""
+        """Return the sums from a slot to the end of excluded time, or of the rest."""
         total = NONE
         for edge, sums in zip(self.edges, self.sums, strict=False):
             if edge >= start and sums.total + sums.covered_ms and self._is_excluded(edge) == excluded:

@@ -1,4 +1,4 @@
-"""Which of several services on one PostgreSQL does the jobs: the one whose connection holds an advisory lock.
+"""Leader election of services on one PostgreSQL: the leader's connection holds an advisory lock.
 
 PostgreSQL gives the lock up with the connection, so a killed leader is followed by the next one that asks. Two that both
 think they lead for a moment do no harm: every write is idempotent. On SQLite each service leads; there is one, as a rule.

@@ -14,7 +14,7 @@ from plimsoll.slo.usage.slots import PoolSlot
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """A slot with bad requests: what the pool did in it (None: not known), and under which causes they are counted."""
+    """A slot with bad requests: the state of the pool (None: unknown), and the bad requests by cause."""
 
     slot: int
     bad: BadRequests
@@ -26,7 +26,7 @@ class Worst:
 def attributed(
     records: Records, objective: Objective, start: float, end: float, rows: list[PoolSlot] | None = None
 ) -> Attribution:
-    """Attribute the bad requests of the slots that begin within [start, end), without what is excluded.
+    """Attribute the bad requests of the slots that begin within [start, end), without excluded time.
 
     `rows` are the pool's slots from LOSS_WINDOW_SECONDS before `start` to `end`, where they are read already.
     """

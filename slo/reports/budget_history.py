@@ -33,7 +33,7 @@ class Point(msgspec.Struct, frozen=True, gc=False):
 
 
 def budget_history(ledger: Ledger, budget: Budget, excluded: Sequence[Stretch], now: float) -> list[Point]:
-    """Judge the budget at up to POINTS moments of its window so far, the last of them now, without what is excluded.
+    """Evaluate the budget at up to POINTS moments of its window so far, the last one now, without excluded time.
 
     A long span goes by hours where every window that is looked at begins with one (a zone may be half an hour off UTC).
     """

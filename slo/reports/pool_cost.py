@@ -29,7 +29,7 @@ from plimsoll.slo.usage.slots import PoolSlot
 
 
 class ApiCost(BaseModel):
-    """What an API on record would ask for the tokens of the slots of which nodes and tokens are known; null: there were none."""
+    """Cost of the tokens at an API with a known price, over slots with complete data; null: no such slots."""
 
     usd: float | None = None
     usd_per_million_tokens: float | None = Field(default=None, description="USD per 1M input and output tokens.")
@@ -85,12 +85,12 @@ class Used:
 
 
 def node_hours(rows: Sequence[PoolSlot]) -> float:
-    """Sum the slots of which nodes are known."""
+    """Return the node-hours of the slots with known nodes."""
     return fsum(row.nodes * row.covered_seconds for row in rows if row.nodes is not None) / SECONDS_PER_HOUR
 
 
 def cost_usd(node: Node, rows: Sequence[PoolSlot]) -> float | None:
-    """Sum what the slots cost of which nodes are known; None where a node has no price."""
+    """Return the cost in USD of the slots with known nodes; None without a node price."""
     if not node.hourly_usd:
         return None
     seconds = (node.usd_per_hour(row.nodes) * row.covered_seconds for row in rows if row.nodes is not None)
@@ -112,7 +112,7 @@ def usd_when_full(pool: Pool, used: Used, throughput: ReplicaThroughput | None) 
 
 
 def joules_per_token(rows: Sequence[PoolSlot]) -> float | None:
-    """Ratio of sums over the slots of which energy and all tokens are known."""
+    """Return the ratio of sums over the slots with known energy and tokens."""
     pairs = [
         (row.energy_joules, row.input_tokens + row.output_tokens)
         for row in rows
@@ -152,7 +152,7 @@ class PoolCost(BaseModel):
 
 
 def cost_of(records: Records, pool: Pool, throughput: ReplicaThroughput | None, hours: int) -> PoolCost:
-    """Work out what a pool cost over the last `hours`, as far as its slots are booked."""
+    """Return the cost of a pool over the last `hours`, from its recorded slots."""
     now = records.clock()
     since = first_slot(now - hours * SECONDS_PER_HOUR)
     rows = pool_rows(records.ledger.engine, pool.name, since, now)

@@ -129,7 +129,7 @@ class Service:
             reason = Reason("source_unavailable", f"No data: source unavailable: {error}. No change recommended.")
             self._decisions[pool.name] = Decision(no_data(pool.name, now, reason, target), None)
             raise
-        # From the ledger, not from memory: a service that just started, or takes over, decides as the one before it.
+        # From the ledger, not from memory: a service that just started or took over decides like the one before it.
         state, fitted = newest_state(self.ledger, pool.name, now), stored_fit(self.ledger.engine, pool)
         engine = calibrated(fitted) if fitted else None
         last = self._decisions.get(pool.name)
@@ -163,9 +163,9 @@ class Service:
     def prune(self) -> None:
         """Job: delete slots that no window needs any more; hourly and daily sums stay."""
         if self.leader.leads():
-            self.attempt("prune", self._thin)
+            self.attempt("prune", self._prune)
 
-    def _thin(self) -> None:
+    def _prune(self) -> None:
         objectives = self.spec.objectives
         keep = max([self.keep_slots, *(objective.window.seconds + WEEK for objective in objectives)])
         # Relative to the last data: a clock that runs ahead for a while must not empty the ledger.
@@ -181,7 +181,7 @@ class Service:
         return new
 
     def renew(self) -> None:
-        """Job: evaluate again where no ingest did so for a while, as during a long backfill."""
+        """Job: evaluate again if no ingest has for EVALUATION_SECONDS, as during a long backfill."""
         if self._evaluation is None or abs(self.clock() - self._evaluation.at) >= EVALUATION_SECONDS:
             self.attempt("evaluate", self.evaluate)
 

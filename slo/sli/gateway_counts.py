@@ -21,7 +21,7 @@ TENANT = "tenant"
 
 
 def selectors(objective: Objective, pool: Pool) -> list[Selector]:
-    """Return what is read to count an SLO at gateways. It names no tenant."""
+    """Return the series to read for counting an SLO at gateways, of all tenants."""
     mine = _labels(pool, None)
     found = [Selector(c.GATEWAY_REQUESTS.name, mine)]
     if objective.indicator.latency is None:

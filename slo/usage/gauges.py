@@ -34,7 +34,7 @@ def readings(items: Iterable[Series], metric: Metric, join: Callable[[float, flo
 
 
 def gauges(observed: Observed, replicas_per_node: int) -> dict[int, dict[str, Any]]:
-    """Return per slot waiting_max, waiting_mean, kv_cache_usage_max, kv_cache_usage_mean, replicas and nodes, as far as they are known."""
+    """Return per slot waiting_max, waiting_mean, kv_cache_usage_max, kv_cache_usage_mean, replicas, and nodes, if known."""
     steps: list[Step] = []
     usage: dict[int, dict[Unit, list[tuple[float, float]]]] = defaultdict(dict)  # (value, seconds) of slot and replica
     low, high = observed.slots[0], observed.slots[-1] + SLOT

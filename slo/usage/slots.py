@@ -1,4 +1,4 @@
-"""What a pool did in each slot, from the same raw samples and by the same increments as the objectives: pure functions.
+"""Activity of a pool per slot, from the same raw samples and increments as the SLOs. Pure functions.
 
 Counters are recorded as plimsoll.slo.sli.increments does. A gauge's reading stands for the time since the reading before it. What one
 of the observed replicas doesn't report is unknown of the pool: None, never 0.
@@ -118,7 +118,7 @@ def _whole(value: float | None) -> int | None:
 
 
 def _arrivals(sums: dict[str, int | None], inside: float | None) -> int | None:
-    """Requests that came in: those that left, and those that are in flight more than before."""
+    """Return the arrived requests: those that left, plus the growth of those in flight."""
     if inside is None or sums["finished"] is None:
         return None
     ends = ("finished", "rejected", "abandoned_queued", "abandoned_streaming")
@@ -126,7 +126,7 @@ def _arrivals(sums: dict[str, int | None], inside: float | None) -> int | None:
 
 
 def _observed_units(observed: Observed) -> dict[int, set[Unit]]:
-    """Which replicas were read in a slot."""
+    """Return the replicas that were scraped in each slot."""
     found: dict[int, set[Unit]] = defaultdict(set)
     for unit, replica in observed.fleet.items():
         for at, _ in replica.observed:
@@ -135,7 +135,7 @@ def _observed_units(observed: Observed) -> dict[int, set[Unit]]:
 
 
 def _reported(watched: dict[int, set[Unit]], report: Callable[[Unit], dict[int, float]]) -> dict[int, float]:
-    """Sum over replicas what each reports of its slots; slots that an observed replica doesn't report are left out."""
+    """Sum the values of all replicas per slot; slots that an observed replica doesn't report are left out."""
     by_unit = {unit: report(unit) for units in watched.values() for unit in units}
     return {
         slot: fsum(by_unit[unit][slot] for unit in units)
@@ -152,7 +152,7 @@ def _counter(observed: Observed, name: str) -> Callable[[Unit], dict[int, float]
         for item in observed.series[unit]:
             if item.name == FAMILIES[family].name:
                 mine = all(item.labels.get(label) == value for label, value in labels)
-                # An error that never happened has no series: its family without it means that there was none.
+                # A counter that was never incremented may have no series: if its family is present, the value is 0.
                 if mine or family == "finished":
                     found |= {slot: found.get(slot, 0.0) for slot in {slot_of(at) for at, _ in item.samples}}
                 for slot, by in observed.grown(item, observed.fleet[unit]) if mine else ():
@@ -163,7 +163,7 @@ def _counter(observed: Observed, name: str) -> Callable[[Unit], dict[int, float]
 
 
 def _inside(observed: Observed, unit: Unit) -> dict[int, float]:
-    """By how much a replica's requests in flight grew, in slots of which every observation has it."""
+    """Return the growth of a replica's requests in flight, for slots with complete observations."""
     running, waiting = (
         readings(observed.series[unit], metric, add) for metric in (c.REQUESTS_RUNNING, c.REQUESTS_WAITING)
     )
@@ -178,7 +178,7 @@ def _inside(observed: Observed, unit: Unit) -> dict[int, float]:
             unknown.add(slot_of(at))
         elif base is not None:
             found[slot_of(at)] += inside[at] - inside[base]
-        else:  # a new process began with none; an old one that is first seen only sets the baseline
+        else:  # a new process started with none; the first scrape of an old one only sets the baseline
             found[slot_of(at)] += inside[at] if near or at - start <= MAX_GAP else 0.0
     return {slot: value for slot, value in found.items() if slot not in unknown}
 

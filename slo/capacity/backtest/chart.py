@@ -184,7 +184,7 @@ def _touch(one: Box, other: Box) -> bool:
 
 
 def _over_time(axes: Axes, backtest: Backtest, name: str, outcome: Outcome, scale: tuple[int, float]) -> None:
-    """Nodes of a policy over time, in front of what came; shaded while requests waited. `scale`: most nodes, and seconds of time's unit."""
+    """Plot the nodes of a policy over time and the demand; shaded while requests waited. `scale`: most nodes, seconds per time unit."""
     most, unit = scale
     times = [moment.time / unit for moment in outcome.timeline]
     came = _requests(backtest, len(times))

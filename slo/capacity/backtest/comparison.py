@@ -57,7 +57,7 @@ def against(ours: Report, other: Report, frugal: Sequence[Report], key: str, tar
 
 
 def near(ours: Report, best: Report, bounds: Bounds, key: str) -> PolicyComparison:
-    """Compare ours with the clairvoyant: `same` within 15 % of its node-hours at 99 % of its goodput, else why not."""
+    """Compare ours with the clairvoyant: `same` within 15 % of its node-hours at 99 % of its goodput, else the reason."""
     enough = NEAR_GOODPUT * best["goodput"][key]
     if ours["goodput"][key] >= enough and ours["node_hours"] <= NEAR_HOURS * best["node_hours"]:
         return PolicyComparison("same")

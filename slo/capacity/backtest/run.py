@@ -102,7 +102,7 @@ class Backtest:
         return fleet.run(self.arrivals, policy, self.setup).result.goodput(self.target.ttft, self.target.tpot)
 
     def bounds(self, best: Schedule, goodput: float) -> Bounds:
-        """Work out what the clairvoyant schedule `best`, of that goodput, owes to foresight."""
+        """Return the advantage of the clairvoyant schedule `best` by components; `goodput` is its goodput."""
         fleets = (self._constant(count) for count in range(self.setup.least, self.setup.most + 1))
         return Bounds(
             rush=self.goodput(Rush(self.setup.most)),

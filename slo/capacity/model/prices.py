@@ -32,7 +32,7 @@ class ApiPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return (self.usd_per_million_input_tokens * prompt + self.usd_per_million_output_tokens * generated) / MILLION
 
     def usd_per_million(self, share_in: float) -> float:
-        """Price of 1M tokens of which this share (0 to 1) are prompt."""
+        """Return the price of 1M tokens in USD; `share` (0 to 1) of them are input tokens."""
         return blended(self.usd_per_million_input_tokens, self.usd_per_million_output_tokens, share_in)
 
 
@@ -79,7 +79,7 @@ def overridden(text: str) -> Prices:
 
 
 class _Written(msgspec.Struct, forbid_unknown_fields=True):
-    """A file whose entries are still to be read, each under its own name."""
+    """A file of raw entries by name."""
 
     apis: dict[ApiName, Any] = {}
     gpus: dict[str, Any] = {}
@@ -132,7 +132,7 @@ def rented_usd_per_year(usd_per_gpu_hour: float, gpus: int, staff_usd_per_year: 
 
 
 def blended(usd_per_million_input_tokens: float, usd_per_million_output_tokens: float, share_in: float) -> float:
-    """Price of a million tokens of an API of which this share (0 to 1) are prompt."""
+    """Return the price of 1M tokens of an API in USD; `share` (0 to 1) of them are input tokens."""
     return usd_per_million_input_tokens * share_in + usd_per_million_output_tokens * (1 - share_in)
 
 

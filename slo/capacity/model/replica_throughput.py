@@ -47,7 +47,7 @@ class ReplicaThroughput:
 
     @property
     def strongest(self) -> float:
-        """Tokens per second of the strongest of those present, whose loss is felt most."""
+        """Throughput of the fastest present replica in tokens/s: the largest possible loss."""
         return max(map(self.of, self.present), default=self.typical or 0.0)
 
     def least(self, count: int) -> float:

@@ -74,13 +74,13 @@ SIGNALS = {
 
 
 def selectors(pool: Pool) -> list[Selector]:
-    """Return what has to be read for a pool's signals."""
+    """Return the series to read for a pool's signals."""
     metrics = (*SIGNALS.values(), catalogue.REPLICA_INFO)
     return [Selector(metric.name, (("model", (pool.model,)),)) for metric in metrics]
 
 
 def read(series: Sequence[Series], now: float) -> tuple[ReplicaSignals, ...]:
-    """Order raw series by replica. A replica whose newest sample is older than STALE is unseen, not idle.
+    """Order raw series by replica. A replica without a sample in the last STALE seconds isn't reporting, not idle.
 
     A value that isn't finite (engines divide zero by zero) counts as missing.
     """

@@ -64,7 +64,7 @@ class HpaUtilization:
         self._behavior = Behavior()
 
     def decide(self, view: View) -> int:
-        """Return what the mean over serving nodes asks for; a node that starts counts as none, as HPA's missing pods do."""
+        """Return the nodes for the mean over serving nodes; a starting node counts as 0, like HPA's missing pods."""
         if not view.busy:
             return view.nodes
         answer = scaled(view.serving, sum(view.busy) / len(view.busy), self.target)

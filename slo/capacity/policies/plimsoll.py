@@ -15,12 +15,12 @@ class Plimsoll:
     interval = 15.0
 
     def __init__(self, pool: Pool, target: LatencyTarget, engine: Calibrated | None = None) -> None:
-        """`engine` is what a replica is to the simulator; None: not known."""
+        """`engine` is the replica for the simulator; None: unknown."""
         self.pool, self.target, self.engine = pool, target, engine
         self.state: MeasuredState | None = None
 
     def decide(self, view: View) -> int:
-        """Return what is recommended for the pool."""
+        """Return the recommended nodes of the pool."""
         case = look(self.pool, view.replicas, view.now, self.target, view.pending, self.state)
         recommendation, self.state = decide(case, self.engine, explain=False)
         nodes = recommendation.recommended_nodes

@@ -35,7 +35,7 @@ class Calibrated:
 
 
 def calibrated(replica: MeasuredReplica) -> Calibrated | None:
-    """Return a pool's own replica as the simulator takes it; None where no prompt was seen, whose cost is then unknown.
+    """Return a pool's own replica for the simulator; None if no prompt was observed, as its cost is then unknown.
 
     A fit that is unsure is taken to be short by its error: nothing is to be released on a guess. No engine publishes its largest batch.
     """
@@ -91,7 +91,7 @@ def simulate(demand: Demand, replicas: int, target: LatencyTarget, engine: Calib
 
 @lru_cache(maxsize=1)  # several numbers of replicas are simulated in a row, and this takes as long as the simulation
 def _arrivals(arrived: tuple[float, ...], backlog: float, prompt: float, output: float, found: float) -> list[Arrival]:
-    """Make the requests again: those that wait at 0 s, then those that arrived, as far apart as they were; of prompts what was computed."""
+    """Generate the requests: waiting ones at 0 s, then arrivals with their original gaps; prompts without cached tokens."""
     size = prompt + output
     if not size:
         return []
@@ -102,7 +102,7 @@ def _arrivals(arrived: tuple[float, ...], backlog: float, prompt: float, output:
 
 
 def _held(model: StepModel, found: float) -> StepModel:
-    """Return the model of steps whose requests have `found` tokens more to look back on, that were not computed for them."""
+    """Return the step model for requests with `found` additional cached tokens of context."""
     return replace(model, decode_per_sequence=model.decode_per_sequence + found * model.decode_per_kv_token)
 
 

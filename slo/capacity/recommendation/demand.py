@@ -1,4 +1,4 @@
-"""What a pool was asked to do and what a replica of it can do, in tokens, from counters alone.
+"""Demand on a pool and throughput of its replicas in tokens/s, from counters only.
 
 Requests that arrived = finished + growth of those waiting and running. A replica's capacity is what it did while requests
 waited for it all the time, so that it could not have done more: measured, not assumed, and unknown until it happened.

@@ -19,7 +19,7 @@ class MeasuredState(msgspec.Struct, frozen=True):
 
     @property
     def typical(self) -> float | None:
-        """Tokens per second of a replica of which nothing is known by itself."""
+        """Assumed throughput of a replica without a measurement, in tokens/s."""
         return None if self.throughput is None else self.throughput.typical
 
     @property

@@ -14,7 +14,7 @@ ENOUGH = 0.8  # ratio of a span that must have data before a value counts as sus
 
 @dataclass(frozen=True, slots=True)
 class NodeRequirement:
-    """Nodes that a rule requires (None: none). `reasons` are shown whatever is decided; `shortfall` states why fewer are too few."""
+    """Nodes that a rule requires (None: none). `reasons` are always shown; `shortfall` states why fewer nodes are insufficient."""
 
     rule: Rule
     nodes: int | None
@@ -61,7 +61,7 @@ def _limited(rule: Rule, count: int, text: str) -> NodeRequirement:
 
 
 def _queue(case: PoolSnapshot) -> NodeRequirement:
-    """Require nodes by waiting requests per node, as the source documents do, whatever the throughput."""
+    """Require nodes by waiting requests per node, as in the source documents, independent of the throughput."""
     most = case.pool.max_waiting_per_node
     count = ceil(case.waiting / most) if case.waiting_per_node > most else None
     text = f"{case.waiting:g} requests are waiting, {case.waiting_per_node:g} per node"

@@ -1,4 +1,4 @@
-"""Nodes that may be removed, nodes that must stay whatever disappears, and replicas to remove first. Unknown never removes a node."""
+"""Nodes that may be removed, nodes that must stay if spot nodes are reclaimed, and replicas to remove first. Unknown never removes a node."""
 
 from math import ceil
 
@@ -86,7 +86,7 @@ def _enough(estimate: AttainmentEstimate, fewer: int, held: int) -> int:
 
 
 def _simulated(estimate: AttainmentEstimate, fewer: int, enough: int) -> list[Reason]:
-    """State what the simulation showed, or that there was none."""
+    """State the result of the simulation, or that there was none."""
     if estimate.engine is None:
         return [Reason("scale_in_not_simulated", "Not simulated: no calibration yet.")]
     ratio = estimate.of(enough)
@@ -99,7 +99,7 @@ def _simulated(estimate: AttainmentEstimate, fewer: int, enough: int) -> list[Re
 
 
 def on_demand_need(case: PoolSnapshot) -> OnDemandNeed:
-    """Return the nodes that must stay whatever disappears: for the SLO, the busiest minute, and the KV cache."""
+    """Return the nodes that must stay if spot nodes are reclaimed: for the SLO, the busiest minute, and the KV cache."""
     pool, plan = case.pool, case.plan
     if case.unseen:
         return OnDemandNeed(None, f"{', '.join(case.unseen)} not reporting")

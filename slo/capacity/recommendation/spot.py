@@ -1,4 +1,4 @@
-"""How many of a pool's nodes may be spot nodes: as many as may be reclaimed at once and leave enough on-demand nodes for the SLO.
+"""Number of spot nodes of a pool: if all that may be reclaimed at once are lost, enough nodes remain for the SLO.
 
 Spot capacity is reclaimed from many nodes at a time, within minutes. So the rest has to suffice without them: nodes that meet the SLO on
 the recent traffic, serve the busiest minute of the stabilization window, hold its KV cache, and the pool's own minimum.
@@ -37,7 +37,7 @@ def reclaimed(count: int, spot: Spot) -> int:
 
 
 def on_spot(node: Node, nodes: int, need: OnDemandNeed) -> int:
-    """Return how many of `nodes` should be spot nodes: as many as allowed, of those that are not paid around the clock anyway."""
+    """Return the number of spot nodes among `nodes`: as many as allowed, without reserved nodes."""
     if node.spot is None or need.nodes is None:
         return 0
     return min(allowed(nodes, need.nodes, node.spot), max(0, nodes - node.reserved_nodes))
@@ -52,7 +52,7 @@ def hourly(node: Node, nodes: int, need: OnDemandNeed) -> float | None:
 
 
 def mix(node: Node, nodes: int, adding: int, need: OnDemandNeed) -> tuple[dict[str, Any], list[Reason]]:
-    """Split `nodes`, of which `adding` are to be added, into spot and on-demand; nothing where the pool has no spot nodes.
+    """Split `nodes` into spot and on-demand; `adding` of them are to be added. Empty if the pool has no spot nodes.
 
     Which present nodes are spot nodes is not known: so the spot nodes to add are a limit, beside that of all.
     """

@@ -61,7 +61,7 @@ class Engine:
         self.waiting.append(request)
 
     def abort(self, request: Request) -> None:
-        """Drop a request whose client left, waiting or running; raises ValueError if it is neither."""
+        """Drop a waiting or running request after its client disconnected. Raises ValueError for any other."""
         if request in self.running:
             self._leave(request)
         else:
@@ -134,7 +134,7 @@ class Engine:
             self.free_blocks -= self.cache.drop(request)
 
     def _schedule_prompts(self, step: Step) -> list[Request]:
-        """Spend the rest of the budget on prompts; return the requests whose prompt is done by it."""
+        """Spend the rest of the token budget on prompts; return the requests with a completed prompt."""
         budget = self.limits.max_num_batched_tokens - self._decoding
         tokens = chunks = 0
         done: list[Request] = []
@@ -207,7 +207,7 @@ class Engine:
         step.end = step.start + step.count * (half + step.growth * step.count / 2)
 
     def _allocate_ahead(self, steps: int) -> int:
-        """Take the blocks for up to `steps` steps, of which the first has its own; return for how many there are enough."""
+        """Allocate the blocks for up to `steps` steps; the first has its blocks already. Return the number of steps that fit."""
         size = self.limits.block_size
         rounds, rest = divmod(steps - 1, size)
         if (rounds + 1) * self._decoding <= self.free_blocks:

@@ -23,7 +23,7 @@ class View:
 
     @property
     def scraped(self) -> list[ReplicaSignals]:
-        """Replicas of which there is a sample of now: what an instant query returns."""
+        """Replicas with a current sample, as an instant query returns."""
         return [replica for replica in self.replicas if replica.waiting[-1:] and replica.waiting[-1][0] >= self.now]
 
     @property

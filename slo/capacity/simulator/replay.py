@@ -1,4 +1,4 @@
-"""Replay of arrivals over N replicas, and what the users of it would have felt."""
+"""Replay of arrivals over N replicas, and the latencies of their requests."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence

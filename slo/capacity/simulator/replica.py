@@ -81,7 +81,7 @@ class Node:
         self._sampled = now
 
     def signals(self, now: float) -> ReplicaSignals | None:
-        """Return what the service would hold of it; None before the first scrape."""
+        """Return the signals that the service would have; None before the first scrape."""
         waiting = self._samples["waiting"]
         if not waiting:
             return None

@@ -1,4 +1,4 @@
-"""Requests made from counts: as many as came in each slot, with lengths as a histogram of them has it.
+"""Generates requests from counts per slot, with lengths from a histogram.
 
 A pool's counters do not show the arrival times within a slot (assumed: bursts, if slots differ by more than chance), the pairing of
 prompts and outputs (assumed: random), the lengths within a bucket (assumed: matching the mean), or changes of the lengths over time
@@ -108,7 +108,7 @@ def unevenness(counts: Sequence[float]) -> float:
 def requests(
     counts: Sequence[float], slot: float, prompt: Lengths, output: Lengths, seed: int = 0, uneven: float | None = None
 ) -> list[Arrival]:
-    """Make the requests of which `counts` came in each slot of `slot` seconds, in order of time from 0 on.
+    """Generate `counts` requests per slot of `slot` seconds, in time order from 0 s.
 
     As many as were counted: what a slot has beyond a whole number goes to the next. Inside a slot they are spread over its halves, and
     these over theirs, as unevenly as over neighboring slots: a Poisson process where slots differ no more than by chance,

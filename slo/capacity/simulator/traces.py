@@ -33,7 +33,7 @@ class Arrival(NamedTuple):
 
 
 class TraceError(ValueError):
-    """A trace cannot be read; the message names file, line and what was expected."""
+    """A trace can't be read; the message names the file, the line, and the expected format."""
 
 
 def load(path: Path, scale: float = 1.0, unit: str | None = None) -> list[Arrival]:
@@ -62,7 +62,7 @@ def load(path: Path, scale: float = 1.0, unit: str | None = None) -> list[Arriva
 
 
 def _azure(lines: Iterable[str]) -> Iterator[Arrival]:
-    """Azure Public Dataset, LLM inference traces 2023: seven decimals, of which Python keeps six."""
+    """Azure Public Dataset, LLM inference traces 2023: seven decimals; Python parses six."""
     for row in csv.DictReader(lines):
         time = datetime.fromisoformat(row["TIMESTAMP"][:26]).timestamp()
         yield Arrival(time, int(row["ContextTokens"]), int(row["GeneratedTokens"]))

@@ -128,14 +128,14 @@ def _batch(scenario: Scenario) -> list[str]:
     if scenario.measured_replica is None:
         return []
     most = scenario.measured_replica.step_times.max_observed_batch
-    return [f"largest batch: {scenario.max_num_seqs}, assumed, as engines do not publish it; {most} were seen"]
+    return [f"largest batch: {scenario.max_num_seqs} (assumed; engines do not report it); observed: {most}"]
 
 
 def _components(owned: OwnedHardware) -> str:
     parts = owned.usd_per_year()
     total = parts.pop("total")
     parts_text = " + ".join(f"{name} {usd:,.0f}" for name, usd in parts.items())
-    return f"price of a node: {parts_text} = {total:,.0f} USD a year, {owned.usd_per_hour:,.2f} an hour"
+    return f"price of a node: {parts_text} = {total:,.0f} USD/year, {owned.usd_per_hour:,.2f} USD/h"
 
 
 def whatif(scenario: Scenario) -> ScenarioResult | None:
@@ -192,7 +192,7 @@ def _room(scenario: Scenario, on: Hardware) -> Fit:
 
 
 def gpu_price(pool: Pool, gpu: str) -> tuple[float, float] | None:
-    """Return what a GPU of the pool costs an hour, where it is of that type; else the rents on record stand."""
+    """Return the price of a GPU of the pool in USD per hour, if it is of that type; None: use the bundled rental prices."""
     usd = pool.node.hourly_usd / pool.node.gpus
     return (usd, usd) if gpu == pool.node.gpu and usd else None
 

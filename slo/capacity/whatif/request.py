@@ -238,7 +238,7 @@ def response(
 
 
 def extrapolations(scenario: Scenario, result: ScenarioResult | None) -> list[str]:
-    """State where a result of the pool's own replica goes beyond what was observed of it."""
+    """Yield the parts of a result that exceed the observed range of the pool's own replica."""
     if scenario.measured_replica is None:
         return []
     return list(beyond(scenario.measured_replica, scenario.mix, None if result is None else result.concurrent_requests))

@@ -68,10 +68,10 @@ def test_the_pools_own_hardware_has_its_fitted_steps_and_the_cache_that_its_engi
     assert room(MINE, hardware_of(MINE), 1, 700, 0).tokens == 2 * 235_200
     assert room(MINE, hardware_of(MINE), 2, 700, 0).tokens == 235_200
     steps = arithmetic(QUESTION)
-    assert "KV cache: 235,200 tokens, as the pool's engines report" in steps
+    assert "KV cache: 235,200 tokens, as reported by the pool's engines" in steps
     assert "stored: weights of 8 bits and a KV cache of 16 bits; only these fit the reported cache size" in steps
     assert any(step.startswith("fitted: a step takes 10.31 ms + 36.7 µs per sequence") for step in steps)
-    assert "largest batch: 256, assumed, as engines do not publish it; 52 were seen" in steps
+    assert "largest batch: 256 (assumed; engines do not report it); observed: 52" in steps
 
 
 def test_other_hardware_has_that_much_more_memory_and_steps_within_a_band() -> None:

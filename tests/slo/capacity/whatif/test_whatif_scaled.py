@@ -182,6 +182,6 @@ def test_the_arithmetic_is_shown_also_where_nothing_fits(ledger: Ledger, capsys:
     assert main(["whatif", "--gpu", "L40S-48GB", "--tensor-parallel-size", "1"]) == 0
     printed = capsys.readouterr().out
     assert "none, 25.89 GiB are missing" in printed
-    assert "70b-fp8-h100-tp4 on 1 x L40S-48GB with 8-bit weights cannot meet 600/40/95" in printed
+    assert "70b-fp8-h100-tp4 on 1 x L40S-48GB with 8-bit weights can't meet 600/40/95" in printed
     assert main(["whatif", "--workload-mix", "5/5"]) == 2
     assert "--mix '5/5': write PROMPT/OUTPUT/PERCENT" in capsys.readouterr().err
