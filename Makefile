@@ -37,8 +37,10 @@ check: $(VENV)/dev.stamp ## Lint, types and the fast tests, in some two minutes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy
 	@$(BIN)/python -m pytest -q -n auto -m "not slow and not engine and not prometheus and not postgresql and not browser"
 
-generate: $(VENV)/run.stamp ## Write alerts/generated and dashboards/generated from the objectives
+generate: $(VENV)/dev.stamp ## Write alerts/generated, dashboards/generated and docs/reference from the code
 	@$(BIN)/plimsoll build
+	@$(BIN)/python -m plimsoll.compose.reference docs/reference
+	@$(BIN)/plimsoll review --schema > docs/review.schema.json
 
 pictures: $(VENV)/dev.stamp ## Draw docs/img by Grafana's component libraries (needs node, chromium, prometheus; 640 MB once)
 	@$(BIN)/python tests/pictures/draw.py

@@ -1,1 +1,1 @@
-"""Objectives to Prometheus rules, Alertmanager routing and runbooks."""
+"""Prometheus rules, Alertmanager configuration, and runbooks, generated from the objectives file."""

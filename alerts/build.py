@@ -1,66 +1,78 @@
-"""Every file of `alerts/generated`, from the objectives alone: the same input gives the same bytes."""
+"""Every file of `alerts/generated`, a pure function of the objectives: the same input gives the same bytes."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from plimsoll.alerts.burn_rate import burn_alerts
-from plimsoll.alerts.fleet import fleet_recordings, memory_recordings
+from plimsoll.alerts.fleet import fleet_recordings, last_seen_recordings
 from plimsoll.alerts.gpu import gpu_alerts
-from plimsoll.alerts.incident_signatures import fingerprint_recordings
-from plimsoll.alerts.pool import health_alerts
+from plimsoll.alerts.incident_signatures import signature_recordings
+from plimsoll.alerts.pool import pool_alerts
 from plimsoll.alerts.receivers import Receivers
 from plimsoll.alerts.recording import recordings
 from plimsoll.alerts.routing import config
 from plimsoll.alerts.rules import Alert, Group, Recording, Sites, to_yaml
-from plimsoll.alerts.self_monitoring import watching_alerts
+from plimsoll.alerts.self_monitoring import meta_alerts, self_monitoring_alerts
 from plimsoll.slo.spec.objectives import Objective, Spec
 
-# Seconds between evaluations. Nothing recorded depends on it; it bounds how late an alert can be.
+# Seconds between evaluations. Recorded values don't depend on them; they bound the delay of an alert.
 OBJECTIVES_EVERY = 30
 HEALTH_EVERY = 15
 FLEET_EVERY = 30
-MEMORY_EVERY = 60
+LAST_SEEN_EVERY = 60
 
 
-def render(spec: Spec, sites: Sites | None = None, receivers: Receivers | None = None) -> dict[str, str]:
-    """Write every generated file as name -> text. `sites` begin the links, `receivers` say where alerts go."""
+def render(
+    spec: Spec, sites: Sites | None = None, receivers: Receivers | None = None, *, meta: bool = True
+) -> dict[str, str]:
+    """Return every generated file as {name: text}. Without `meta`, alerts on Prometheus and Alertmanager are left out."""
     sites, receivers = sites or Sites(), receivers or Receivers()
-    objectives = [_objective_group(spec, objective).as_group(sites) for objective in spec.objectives]
-    parts = {"health": health_alerts(spec), "gpu": gpu_alerts(spec), "watching": watching_alerts()}
-    health = [Group(name, HEALTH_EVERY, alerts).as_group(sites) for name, alerts in parts.items()]
-    fleet = [group.as_group(sites) for group in _fleet_groups(spec)]
+    heads = {
+        "objectives": "Recorded series and burn-rate alerts.",
+        "health": "Saturation and health alerts.",
+        "fleet": "Recorded series for dashboards, and incident signatures.",
+    }
+    rules = {f"{name}.rules.yml": to_yaml(found, heads[name]) for name, found in _rules(spec, sites, meta).items()}
+    return {**rules, "alertmanager.yml": to_yaml(config(spec, receivers, sites), "For Alertmanager 0.25 and later.")}
+
+
+def render_kubernetes(spec: Spec, sites: Sites, *, meta: bool = True) -> dict[str, str]:
+    """Return the same rules for the Prometheus operator, as {name: text} of one PrometheusRule each."""
     return {
-        "objectives.rules.yml": to_yaml({"groups": objectives}, "Recorded series and burn-rate alerts."),
-        "health.rules.yml": to_yaml({"groups": health}, "Saturation and health alerts."),
-        "fleet.rules.yml": to_yaml({"groups": fleet}, "Recorded series for dashboards, and the fingerprints."),
-        "alertmanager.yml": to_yaml(config(spec, receivers, sites), "For Alertmanager 0.25 and later."),
-        "kubernetes/objectives.yaml": _prometheus_rule("plimsoll-objectives", objectives),
-        "kubernetes/health.yaml": _prometheus_rule("plimsoll-health", health),
-        "kubernetes/fleet.yaml": _prometheus_rule("plimsoll-fleet", fleet),
+        f"kubernetes/{name}.yaml": _prometheus_rule(f"plimsoll-{name}", found)
+        for name, found in _rules(spec, sites, meta).items()
     }
 
 
+def _rules(spec: Spec, sites: Sites, meta: bool) -> dict[str, dict[str, Any]]:
+    """Return each rule file's content, by the name of the file without its suffix."""
+    objectives = [_objective_group(spec, objective) for objective in spec.objectives]
+    parts = {"pools": pool_alerts(spec), "gpus": gpu_alerts(spec), "plimsoll": self_monitoring_alerts()}
+    parts |= {"meta": meta_alerts()} if meta else {}
+    health = [Group(name, HEALTH_EVERY, alerts) for name, alerts in parts.items()]
+    files = {"objectives": objectives, "health": health, "fleet": _fleet_groups(spec)}
+    return {name: {"groups": [group.as_group(sites) for group in groups]} for name, groups in files.items()}
+
+
 def _objective_group(spec: Spec, objective: Objective) -> Group:
-    """Return one group per objective, so that they are evaluated side by side and one that fails hurts no other."""
+    """Return one group per SLO, so that they are evaluated in parallel and a failing one doesn't stop the others."""
     rules: list[Recording | Alert] = [*recordings(objective, spec.pool(objective.pool)), *burn_alerts(objective)]
     return Group(f"objective-{objective.id}", OBJECTIVES_EVERY, rules)
 
 
 def _fleet_groups(spec: Spec) -> list[Group]:
-    """Return the fleet's series and what reads them in one group, in order; what changes slowly in another."""
-    fingerprints = [one for pool in spec.pools for one in fingerprint_recordings(pool)]
+    """Return the fleet's series and the signatures that read them, in order, and a second group of what changes slowly."""
+    signatures = [one for pool in spec.pools for one in signature_recordings(pool)]
     return [
-        Group("fleet-memory", MEMORY_EVERY, memory_recordings()),
-        Group("fleet", FLEET_EVERY, [*fleet_recordings(), *fingerprints]),
+        Group("fleet-last-seen", LAST_SEEN_EVERY, last_seen_recordings()),
+        Group("fleet", FLEET_EVERY, [*fleet_recordings(), *signatures]),
     ]
 
 
-def _prometheus_rule(name: str, groups: Sequence[dict[str, Any]]) -> str:
-    """Wrap the same groups for the Prometheus operator."""
+def _prometheus_rule(name: str, rules: dict[str, Any]) -> str:
     document = {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
         "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "plimsoll"}},
-        "spec": {"groups": list(groups)},
+        "spec": rules,
     }
     return to_yaml(document, "For the Prometheus operator.")

@@ -1,6 +1,7 @@
-"""Tickets about room and money: near what was measured, not safe without a node, no spare, dear tokens. Weeks, not minutes.
+"""Tickets about capacity and cost: near saturation throughput, no N+1 redundancy, no warm spare, high cost per token.
 
-Capacity is what the SLO service saw a replica do while requests waited for it; until it saw that, nothing is said of it.
+Saturation throughput is what the SLO service measured on a replica while requests were waiting for it. Until a replica has
+been saturated, alerts that need it stay silent.
 """
 
 from plimsoll.alerts.rules import Alert
@@ -10,21 +11,21 @@ from plimsoll.slo import metrics as c
 from plimsoll.slo.spec.objectives import Pool
 from plimsoll.slo.units import percent_text
 
-FULL = 0.9  # share of the measured capacity above which queues grow long before they grow for good
-SPAN = "30m"  # over which load is averaged: a burst is none of these alerts' business
-DEAR = "6h"  # over which cost is averaged
+NEAR_CAPACITY = 0.9  # ratio of saturation throughput above which queues become long
+LOAD_WINDOW = "30m"  # load is averaged over this window: these alerts ignore bursts
+COST_WINDOW = "6h"
 
 
 def capacity_alerts(pool: Pool) -> list[Alert]:
-    """List a pool's alerts on room and money; each only where it can mean something."""
-    redundant = [_not_redundant(pool)] if pool.nodes.min > 1 else []
+    """Return a pool's alerts on capacity and cost; each only where its pool settings make it meaningful."""
+    redundant = [_overcommitted(pool)] if pool.nodes.min > 1 else []
     spare = [_spare_missing(pool)] if pool.nodes.warm_spares else []
-    dear = [_dear(pool)] if pool.max_usd_per_million_tokens and pool.node.hourly_usd else []
-    return [_near_capacity(pool), *redundant, *spare, *dear]
+    cost = [_token_cost(pool)] if pool.max_usd_per_million_tokens and pool.node.hourly_usd else []
+    return [_near_capacity(pool), *redundant, *spare, *cost]
 
 
 def _tokens(pool: Pool, span: str) -> str:
-    """Tokens a second of all replicas, prompt and generated, as capacity is measured."""
+    """Return the throughput of all replicas, input + output tokens/s, as saturation throughput is measured."""
     prompt, generated = (
         f"sum(rate({of(metric, pool.model)}[{span}]))" for metric in (c.PROMPT_TOKENS, c.GENERATION_TOKENS)
     )
@@ -36,39 +37,39 @@ def _serving(pool: Pool) -> str:
 
 
 def _capacity(pool: Pool, how: str = "avg") -> str:
-    """Tokens a second of a full replica: the mean of those there, or with `max` the strongest, whose loss is felt most."""
+    """Return the saturation throughput of a replica in tokens/s: the mean, or with `max` the fastest, whose loss costs most."""
     return f'{how}({c.REPLICA_CAPACITY}{{pool="{pool.name}"}})'
 
 
 def _near_capacity(pool: Pool) -> Alert:
     return Alert(
-        name="PoolNearCapacity",
+        name="LLMPoolNearCapacity",
         severity="ticket",
-        expr=f"{_tokens(pool, SPAN)}\n/ ({_capacity(pool)} * {_serving(pool)}) > {FULL}",
-        summary=f"works at {PERCENT} of its measured capacity",
+        expr=f"{_tokens(pool, LOAD_WINDOW)}\n/ ({_capacity(pool)} * {_serving(pool)}) > {NEAR_CAPACITY}",
+        summary="The pool is close to its measured capacity.",
         description=(
-            f"Over {SPAN} {pool.name} processed {PERCENT} of the tokens a second that its replicas have been measured to do "
-            f"(alarm above {percent_text(FULL)}): what comes on top waits. The recommendation says how many nodes help."
+            f"{pool.name} ran at {PERCENT} of its saturation throughput over {LOAD_WINDOW} "
+            f"(threshold {percent_text(NEAR_CAPACITY)}). See the recommendation."
         ),
         panel=links.TOKENS,
         pool=pool.name,
     )
 
 
-def _not_redundant(pool: Pool) -> Alert:
-    """What the others would carry if the pool lost a node, as a share of what they can: of their KV cache, and of their capacity."""
+def _overcommitted(pool: Pool) -> Alert:
+    """Load after the loss of one node as a ratio of what the remaining nodes can serve: by KV cache and by throughput."""
     serving, lost = _serving(pool), pool.node.replicas
-    cache = f"sum(avg_over_time({of(c.KV_CACHE_USAGE, pool.model)}[{SPAN}])) / ({pool.kv_cache_limit:g} * ({serving} - {lost}))"
+    cache = f"sum(avg_over_time({of(c.KV_CACHE_USAGE, pool.model)}[{LOAD_WINDOW}])) / ({pool.max_kv_cache_usage:g} * ({serving} - {lost}))"
     rest = f"({_capacity(pool)} * {serving} - {lost} * {_capacity(pool, 'max')})"
-    tokens = f"{_tokens(pool, SPAN)} / {rest}"
+    tokens = f"{_tokens(pool, LOAD_WINDOW)} / {rest}"
     return Alert(
-        name="PoolNotRedundant",
+        name="LLMPoolOvercommitted",
         severity="ticket",
         expr=f"({cache} > 1\nor {tokens} > 1) < +Inf",
-        summary=f"cannot lose a node: the rest would carry {PERCENT}",
+        summary="The pool can't tolerate the loss of a node.",
         description=(
-            f"With one node fewer, the load of the last {SPAN} would be {PERCENT} of what the other nodes of {pool.name} can carry "
-            f"(KV cache up to {percent_text(pool.kv_cache_limit)}, or their measured tokens a second). Any loss would be felt."
+            f"Without one node, the load of the last {LOAD_WINDOW} would be {PERCENT} of what the remaining nodes of {pool.name} "
+            f"can serve (KV cache usage up to {percent_text(pool.max_kv_cache_usage)}, or their saturation throughput)."
         ),
         panel=links.NODES,
         pool=pool.name,
@@ -76,40 +77,40 @@ def _not_redundant(pool: Pool) -> Alert:
 
 
 def _spare_missing(pool: Pool) -> Alert:
-    """A warm spare is a replica that is up and has processed nothing for ten minutes."""
+    """A warm spare is a replica that is up and has processed no tokens for ten minutes."""
     busy = f"count(sum by (instance, replica) (increase({of(c.PROMPT_TOKENS, pool.model)}[10m])) > 0)"
     spares = pool.nodes.warm_spares * pool.node.replicas
     return Alert(
-        name="WarmSpareMissing",
+        name="LLMWarmSpareMissing",
         severity="ticket",
         expr=f"{_serving(pool)} - ({busy} or vector(0)) < {spares}",
         hold=900,
-        summary=f"{VALUE} of {spares} warm spare replicas stand by",
+        summary="The pool has too few warm spares.",
         description=(
-            f"For 15 minutes {VALUE} replicas of {pool.name} have been up without work; {spares} should be. "
-            f"Until then new capacity takes a cold start of {pool.timing.cold_start} instead of {pool.timing.warm_start}."
+            f"{VALUE} of {spares} warm spare replicas of {pool.name} have been available for 15 minutes. "
+            f"Scaling out takes {pool.timing.cold_start} instead of {pool.timing.warm_start}."
         ),
         panel=links.NODES,
         pool=pool.name,
     )
 
 
-def _dear(pool: Pool) -> Alert:
+def _token_cost(pool: Pool) -> Alert:
     limit, hourly = (
         pool.max_usd_per_million_tokens,
         pool.node.usd_per_hour_promql(f"{_serving(pool)} / {pool.node.replicas}"),
     )
-    # Averages of what was seen: a rate over the whole span would be too low until the span is full.
-    usd, tokens = (f"avg_over_time(({one})[{DEAR}:5m])" for one in (hourly, _tokens(pool, "10m")))
+    # Averages of the samples: a rate over the whole window would be too low until the window has data throughout.
+    usd, tokens = (f"avg_over_time(({one})[{COST_WINDOW}:5m])" for one in (hourly, _tokens(pool, "10m")))
     cost = f"{usd}\n/ (0.0036 * {tokens})"
     return Alert(
-        name="TokensDear",
+        name="LLMTokenCostHigh",
         severity="ticket",
         expr=f"{cost} > {limit:g}",
-        summary=f"a million tokens cost {VALUE} USD",
+        summary="The cost per 1M tokens exceeds its limit.",
         description=(
-            f"Over {DEAR} a million tokens of {pool.name}, prompt and generated, cost {VALUE} USD in nodes (limit {limit:g}). "
-            "Too many nodes for the traffic, or too few tokens per node."
+            f"1M tokens of {pool.name} cost {VALUE} USD over {COST_WINDOW} (limit {limit:g}). "
+            "Check for idle nodes or low throughput per node."
         ),
         panel=links.NODES,
         pool=pool.name,

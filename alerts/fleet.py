@@ -1,8 +1,8 @@
-"""Recorded series of the whole fleet: what a dashboard over hours would otherwise work out anew from every bucket of every replica.
+"""Recorded series of the whole fleet, so that dashboards don't aggregate every bucket of every replica.
 
-With 100 replicas the quantiles of one on-call dashboard read some 12,000 bucket series; summed over replicas as they come in,
-they read some 120. Buckets stay buckets, so that any quantile can be taken from them; a quantile is recorded for single
-replicas only, where nobody will sum it. The target labels region and node stay where Prometheus has them.
+With 100 replicas, the quantiles of the on-call dashboard read about 12,000 bucket series; from the recorded sums they read
+about 120. Buckets stay buckets, so that any quantile can be computed from them. Quantiles, which can't be summed, are recorded
+for single replicas only. The target labels region and node stay where Prometheus has them.
 """
 
 from plimsoll.alerts.rules import Recording
@@ -10,14 +10,14 @@ from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric, recorded
 from plimsoll.slo.units import duration_text
 
-RATE = 120.0  # seconds that these rates look back: a burst shows within two minutes, and four scrapes of 30 s fit in it
+RATE = 120.0  # seconds: short enough to show a burst within two minutes, long enough for four scrapes of 30 s
 RATES = (c.TTFT, c.TPOT, c.DURATION, c.QUEUE, c.PREFILL, c.DECODE)
 BY_REPLICA = (c.TTFT, c.TPOT, c.DURATION)
 MODEL, REPLICA, NODE = "model, region", "instance, replica, model, region, node", "instance, region, node"
 
 
 def fleet_recordings() -> list[Recording]:
-    """List the rates and quantiles, all models in one series each: a pool is found by its model."""
+    """Return the rates and quantiles, one rule each for all models: a pool is selected by its model."""
     return [
         *(_rates(metric) for metric in RATES),
         *(_p95(metric) for metric in BY_REPLICA),
@@ -26,11 +26,11 @@ def fleet_recordings() -> list[Recording]:
     ]
 
 
-def memory_recordings() -> list[Recording]:
-    """List what was seen of a replica within a day: a replica that is down says no model any more."""
+def last_seen_recordings() -> list[Recording]:
+    """Return the last labels and start time of each replica in a day: a replica that is down exports neither."""
     return [
-        Recording(recorded.SERVED, f"group by ({REPLICA}) (last_over_time({c.REPLICA_INFO}[1d]))", {}),
-        Recording(recorded.STARTED, f"max by ({REPLICA}) (last_over_time({c.REPLICA_START}[1d]))", {}),
+        Recording(recorded.LAST_INFO, f"group by ({REPLICA}) (last_over_time({c.REPLICA_INFO}[1d]))", {}),
+        Recording(recorded.LAST_START, f"max by ({REPLICA}) (last_over_time({c.REPLICA_START}[1d]))", {}),
     ]
 
 
@@ -43,14 +43,14 @@ def _rates(histogram: Metric) -> Recording:
 
 
 def _p95(histogram: Metric) -> Recording:
-    """The 95th percentile of each replica; a replica without requests has none (NaN would hide in comparisons)."""
+    """Return the 95th percentile of each replica, absent without requests (NaN would pass comparisons unnoticed)."""
     quantile = f"histogram_quantile(0.95, {_rate(histogram.bucket, f'le, {REPLICA}')})"
     return Recording(recorded.replica_p95(histogram), f"{quantile} >= 0", {})
 
 
 def _prefix_hits() -> Recording:
-    hit, asked = (_rate(metric.name, REPLICA) for metric in (c.PREFIX_HIT, c.PREFIX_QUERIED))
-    return Recording(recorded.PREFIX_HITS, f"{hit} / ({asked} > 0)", {})
+    hit, queried = (_rate(metric.name, REPLICA) for metric in (c.PREFIX_HIT, c.PREFIX_QUERIED))
+    return Recording(recorded.PREFIX_HITS, f"{hit} / ({queried} > 0)", {})
 
 
 def _worst_gpus() -> list[Recording]:

@@ -1,8 +1,8 @@
-"""Alerts on saturation and health, as data: what eats the budget, and what would blind us.
+"""Alerts on a pool's saturation and on the presence of its replicas and exporters.
 
-Rules of a pool are written once per pool of the objectives file, selected by the pool's model and labelled with its name.
-A thing that is down says no model any more; then the pool is what it served within the last day (`wording.of_pool`), and a last
-rule without a pool catches what never said (`wording.of_no_pool`). Smoothed values have no `for`: either smooths, never both.
+Rules are written once per pool of the objectives file, selected by the pool's model and labeled with its name. A replica that
+is down exports no model: its pool is the one that it served in the last day (`templates.of_pool`), and one more rule, without a
+pool, covers what never reported a model (`templates.of_no_pool`). A rule over smoothed values has no `for`.
 """
 
 from dataclasses import replace
@@ -10,55 +10,68 @@ from dataclasses import replace
 from plimsoll.alerts.capacity import capacity_alerts
 from plimsoll.alerts.exclusions import exclusion_alerts
 from plimsoll.alerts.rules import Alert
-from plimsoll.alerts.saturation import pool_warnings
-from plimsoll.alerts.templates import INSTANCE, PERCENT, REPLICA, VALUE, Owned, of, of_no_pool, of_pool
+from plimsoll.alerts.saturation import early_warnings
+from plimsoll.alerts.templates import INSTANCE, PERCENT, REPLICA, VALUE, PoolFilter, of, of_no_pool, of_pool
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.spec.objectives import Pool, Spec
 from plimsoll.slo.units import duration_text, percent_text
 
-KV_PREEMPTIONS = 10  # in ten minutes: one a minute, each computing a whole prompt again
+# Alerts that routing inhibits or inhibits with.
+KV_CACHE_USAGE_HIGH = "LLMKVCacheUsageHigh"
+QUEUE_DEPTH_HIGH = "LLMQueueDepthHigh"
+REPLICA_STALLED = "LLMReplicaStalled"
+REPLICA_DOWN = "LLMReplicaDown"
+REPLICAS_BELOW_MINIMUM = "LLMReplicasBelowMinimum"
+EXPORTER_DOWN = "PlimsollExporterDown"
+ALL_EXPORTERS_DOWN = "PlimsollAllExportersDown"
+
+KV_PREEMPTIONS = 10  # in ten minutes: one per minute, each of which recomputes a whole prompt
 RESTARTS = 3  # in an hour
-LOADED = 120  # seconds beyond a cold start after which a replica that is down is not merely loading its model
+LOADED = 120  # seconds beyond a cold start after which a replica that is down isn't loading its model
 
 
-def health_alerts(spec: Spec) -> list[Alert]:
-    """List every alert on saturation and presence: pool by pool, then what belongs to none."""
-    pools = [alert for pool in spec.pools for alert in _pool_alerts(spec, pool)]
+def pool_alerts(spec: Spec) -> list[Alert]:
+    """Return every alert on saturation and presence: pool by pool, then what belongs to no pool."""
+    pools = [alert for pool in spec.pools for alert in _of_one_pool(spec, pool)]
     slowest = max((pool.timing.cold_start for pool in spec.pools), default=0.0)
-    return [*exclusion_alerts(spec), *pools, *_lost("", of_no_pool, slowest), _all_exporters_absent()]
+    return [*exclusion_alerts(spec), *pools, *_down("", of_no_pool, slowest), _all_exporters_down()]
 
 
-def _pool_alerts(spec: Spec, pool: Pool) -> list[Alert]:
-    own = [*_kv_cache(pool), _queue(pool), _stalled(pool), _replicas_missing(pool), _flapping(pool)]
+def _of_one_pool(spec: Spec, pool: Pool) -> list[Alert]:
     return [
-        *own,
-        *pool_warnings(spec, pool),
+        *_kv_cache(pool),
+        _queue_depth(pool),
+        _stalled(pool),
+        _below_minimum(pool),
+        _crash_looping(pool),
+        *early_warnings(spec, pool),
         *capacity_alerts(pool),
-        *_lost(pool.name, of_pool(pool.model), pool.timing.cold_start),
+        *_down(pool.name, of_pool(pool.model), pool.timing.cold_start),
     ]
 
 
-def _lost(pool: str, owned: Owned, cold_start: float) -> list[Alert]:
-    return [_replica_down(pool, owned, cold_start), _exporter_absent(pool, owned)]
+def _down(pool: str, keep: PoolFilter, cold_start: float) -> list[Alert]:
+    return [_replica_down(pool, keep, cold_start), _exporter_down(pool, keep)]
 
 
 def _kv_cache(pool: Pool) -> list[Alert]:
-    """A full cache is normal for a busy engine; it deserves a page only when requests pay for it."""
+    """A nearly full cache is normal for a busy engine: it pages only while requests wait or are preempted."""
     usage, waiting, preempted = (
         of(metric, pool.model) for metric in (c.KV_CACHE_USAGE, c.REQUESTS_WAITING, c.PREEMPTIONS)
     )
-    known = f"max by (instance, replica) ({usage} offset 10m)"  # a newborn has no ten minutes to judge yet
-    high = f"max by (instance, replica) (avg_over_time({usage}[10m])) > {pool.kv_cache_limit:g}\nand {known} >= 0"
+    old = f"max by (instance, replica) ({usage} offset 10m)"  # a replica that just started has no ten minutes of data
+    high = f"max by (instance, replica) (avg_over_time({usage}[10m])) > {pool.max_kv_cache_usage:g}\nand {old} >= 0"
     queued = f"sum by (instance, replica) (avg_over_time({waiting}[10m])) >= 1"
     pushed = f"sum by (instance, replica) (increase({preempted}[10m])) >= {KV_PREEMPTIONS}"
-    numbers = f"KV-cache use of {REPLICA} was {PERCENT} on average over 10 minutes (alarm above {percent_text(pool.kv_cache_limit)})."
+    threshold = percent_text(pool.max_kv_cache_usage)
+    numbers = f"KV cache usage on {REPLICA} averaged {PERCENT} over 10 minutes (threshold {threshold})."
     ticket = Alert(
-        name="KvCacheHigh",
+        name=KV_CACHE_USAGE_HIGH,
         severity="ticket",
         expr=high,
-        summary=f"{REPLICA}: KV cache {PERCENT} full",
-        description=f"{numbers} Nobody waits for it yet; the next burst will.",
+        summary=f"KV cache on {REPLICA} is nearly full.",
+        description=f"{numbers} No requests are delayed yet.",
         panel=links.KV_CACHE,
         pool=pool.name,
         variables={"replica": REPLICA},
@@ -67,24 +80,24 @@ def _kv_cache(pool: Pool) -> list[Alert]:
         ticket,
         severity="page",
         expr=f"{high}\nand ({queued}\n  or {pushed})",
-        summary=f"{REPLICA}: KV cache {PERCENT} full and requests pay for it",
-        description=f"{numbers} Meanwhile a request or more waited on average, or {KV_PREEMPTIONS} were preempted.",
+        summary=f"KV cache on {REPLICA} is nearly full and delays requests.",
+        description=f"{numbers} At least one request was waiting on average, or {KV_PREEMPTIONS} were preempted.",
     )
     return [page, ticket]
 
 
-def _queue(pool: Pool) -> Alert:
-    """Average waiting per node above the pool's limit (requirements R25), over two minutes: a burst that drains is none."""
+def _queue_depth(pool: Pool) -> Alert:
+    """Mean requests waiting per node above the pool's limit (requirement R25), over two minutes: short bursts don't page."""
     waiting = f"avg_over_time({of(c.REQUESTS_WAITING, pool.model)}[2m])"
     replicas = f"count(group by (instance, replica) ({waiting}))"
     return Alert(
-        name="QueueTooLong",
+        name=QUEUE_DEPTH_HIGH,
         severity="page",
-        expr=f"{pool.node.replicas} * sum({waiting})\n/ {replicas} > {pool.queue_per_node}",
-        summary=f"{VALUE} requests wait per node (limit {pool.queue_per_node})",
+        expr=f"{pool.node.replicas} * sum({waiting})\n/ {replicas} > {pool.max_waiting_per_node}",
+        summary="Too many requests are waiting per node.",
         description=(
-            f"On average over 2 minutes {VALUE} requests waited per node of {pool.name} (limit {pool.queue_per_node}, "
-            f"{pool.nodes.min} to {pool.nodes.max} nodes). New requests wait behind them for their first token."
+            f"{VALUE} requests were waiting per node of {pool.name} over 2 minutes (limit {pool.max_waiting_per_node}; "
+            f"pool size {pool.nodes.min}-{pool.nodes.max} nodes)."
         ),
         panel=links.QUEUE,
         pool=pool.name,
@@ -92,7 +105,7 @@ def _queue(pool: Pool) -> Alert:
 
 
 def _stalled(pool: Pool) -> Alert:
-    """Work in hand and not one token: latency histograms and `absent()` are silent about it."""
+    """Requests but no tokens: neither latency histograms nor `absent()` show this."""
     work, tokens = (
         " + ".join(f"sum by (instance, replica, rank) ({form.format(of(metric, pool.model))})" for metric in metrics)
         for form, metrics in (
@@ -101,61 +114,66 @@ def _stalled(pool: Pool) -> Alert:
         )
     )
     return Alert(
-        name="ReplicaStalled",
+        name=REPLICA_STALLED,
         severity="page",
         expr=f"{work} > 0\nand ({tokens}) == 0",
         hold=60,
-        summary=f"{REPLICA}: {VALUE} requests in hand, no token for 2 minutes",
-        description=f"{REPLICA} (rank {{{{ $labels.rank }}}}) answers its metrics page and holds {VALUE} requests, but processed no token.",
+        summary=f"{REPLICA} has requests but produces no tokens.",
+        description=(
+            f"{REPLICA} (rank {{{{ $labels.rank }}}}) is up with {VALUE} running or waiting requests, "
+            "but processed no tokens for 2 minutes."
+        ),
         panel=links.TTFT,
         pool=pool.name,
         variables={"replica": REPLICA},
     )
 
 
-def _replicas_missing(pool: Pool) -> Alert:
-    """Fewer replicas than the smallest pool allowed has; replicas that nobody reports any more are missed here."""
+def _below_minimum(pool: Pool) -> Alert:
+    """Fewer replicas up than the pool's minimum. This also covers replicas that no exporter reports any longer."""
     least = pool.nodes.min * pool.node.replicas
     serving = f"{of(c.REPLICA_INFO, pool.model)} and on (instance, replica) {c.REPLICA_UP} == 1"
     return Alert(
-        name="ReplicasMissing",
+        name=REPLICAS_BELOW_MINIMUM,
         severity="page",
         expr=f"(count(group by (instance, replica) ({serving})) or vector(0)) < {least}",
         hold=300,
-        summary=f"{VALUE} of at least {least} replicas serve",
-        description=f"Replicas of {pool.name} that answer: {VALUE}. Its minimum of {pool.nodes.min} nodes runs {least}.",
+        summary="Fewer replicas are up than the pool requires.",
+        description=f"{VALUE} replicas of {pool.name} are up; its minimum of {pool.nodes.min} nodes runs {least}.",
         panel=links.REPLICAS,
         pool=pool.name,
     )
 
 
-def _flapping(pool: Pool) -> Alert:
-    """A replica that dies and comes back before it counts as down. A rollout restarts it once or twice."""
+def _crash_looping(pool: Pool) -> Alert:
+    """A replica that restarts before it counts as down. A rollout restarts it once or twice."""
     started = of(c.REPLICA_START, pool.model)
     return Alert(
-        name="ReplicaFlapping",
+        name="LLMReplicaCrashLooping",
         severity="page",
         expr=f"max by (instance, replica) (changes({started}[1h])) >= {RESTARTS}",
-        summary=f"{REPLICA}: restarted {VALUE} times in an hour",
-        description=f"{REPLICA} started {VALUE} times within an hour; each start lost its requests and emptied its caches.",
+        summary=f"{REPLICA} keeps restarting.",
+        description=(
+            f"{REPLICA} restarted {VALUE} times in the last hour. Each restart drops in-flight requests and clears its caches."
+        ),
         panel=links.UPTIME,
         pool=pool.name,
         variables={"replica": REPLICA},
     )
 
 
-def _replica_down(pool: str, owned: Owned, cold_start: float) -> Alert:
-    """A replica that did not come back: a restart, planned or not, takes a cold start, and wakes nobody."""
+def _replica_down(pool: str, keep: PoolFilter, cold_start: float) -> Alert:
+    """A replica that stays down: a restart, planned or not, takes a cold start and doesn't page."""
     hold = cold_start + LOADED
     return Alert(
-        name="ReplicaDown",
+        name=REPLICA_DOWN,
         severity="page",
-        expr=owned(f"{c.REPLICA_UP} == 0", "instance, replica"),
+        expr=keep(f"{c.REPLICA_UP} == 0", "instance, replica"),
         hold=hold,
-        summary=f"{REPLICA}: replica does not come back",
+        summary=f"{REPLICA} is down.",
         description=(
-            f"The exporter {INSTANCE} could not read the metrics page of {REPLICA} for {duration_text(hold)}, "
-            f"{duration_text(LOADED)} longer than a cold start takes."
+            f"Exporter {INSTANCE} hasn't reached the metrics endpoint of {REPLICA} for {duration_text(hold)}, "
+            f"{duration_text(LOADED)} longer than a cold start."
         ),
         panel=links.REPLICAS,
         pool=pool,
@@ -163,28 +181,30 @@ def _replica_down(pool: str, owned: Owned, cold_start: float) -> Alert:
     )
 
 
-def _exporter_absent(pool: str, owned: Owned) -> Alert:
-    """A target that was an exporter within the last day cannot be scraped: its node is lost, or unseen."""
+def _exporter_down(pool: str, keep: PoolFilter) -> Alert:
+    """A target that was an exporter in the last day can't be scraped."""
     exporter = f"up == 0 and on (job, instance) group by (job, instance) (last_over_time({c.COLLECTOR_SUCCESS}[1d]))"
     return Alert(
-        name="ExporterAbsent",
+        name=EXPORTER_DOWN,
         severity="page",
-        expr=owned(f"({exporter})", "instance"),
+        expr=keep(f"({exporter})", "instance"),
         hold=300,
-        summary=f"{INSTANCE}: exporter gone, node unseen",
-        description=f"Prometheus could not read the exporter {INSTANCE} for 5 minutes: the node is lost, or nobody watches it.",
+        summary=f"The exporter on {INSTANCE} is down; its node isn't monitored.",
+        description=f"Prometheus hasn't been able to scrape {INSTANCE} for 5 minutes. The node may be down.",
         panel=links.COLLECTORS,
         pool=pool,
     )
 
 
-def _all_exporters_absent() -> Alert:
+def _all_exporters_down() -> Alert:
     return Alert(
-        name="AllExportersAbsent",
+        name=ALL_EXPORTERS_DOWN,
         severity="page",
         expr=f"absent({c.COLLECTOR_SUCCESS})",
         hold=300,
-        summary="No exporter is seen: every alert is blind",
-        description="For 5 minutes Prometheus has had no number from any exporter. Nothing here can tell how users fare.",
+        summary="No exporter is reporting; alerts can't fire.",
+        description=(
+            "Prometheus has received no exporter metrics for 5 minutes. Send a test request to check user impact."
+        ),
         panel=links.COLLECTORS,
     )

@@ -1,6 +1,6 @@
-"""Where Alertmanager sends: PagerDuty, Slack or a webhook, each with the words and links that a person needs first.
+"""Alertmanager receivers: PagerDuty, Slack, or a webhook, each with summary, description, and links.
 
-Secrets are named as files and never written. An owner's file is the common one's name with the owner's behind it.
+Secrets are referenced as files and never written. An owner's file has the owner's name as a suffix.
 """
 
 from dataclasses import dataclass
@@ -10,26 +10,28 @@ from plimsoll.alerts import burn_rate
 from plimsoll.alerts.rules import Sites
 
 PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"
-SECRETS = "/etc/alertmanager"
+SECRETS_DIR = "/etc/alertmanager"
 PAGERDUTY, SLACK = "pagerduty", "slack"
+OPEN_IN_PLIMSOLL = "Open in Plimsoll"
+WATCHDOG = "watchdog"
 
 
 @dataclass(frozen=True, slots=True)
 class Receivers:
-    """Where alerts go: `pages` and `tickets` are "pagerduty", "slack" or the URL of a webhook; "" leaves them in
-    Alertmanager's own page. `secrets` is the folder with the files `pagerduty-routing-key`, `slack-url` and, if
+    """Where alerts go: `pages` and `tickets` are "pagerduty", "slack", or the URL of a webhook; "" sends nothing, so that
+    alerts show in Alertmanager only. `secrets_dir` holds the files `pagerduty-routing-key`, `slack-url` and, if
     `webhook_token` is set, `webhook-token`, which is sent as a bearer token.
     """
 
     pages: str = PAGERDUTY
     tickets: str = ""
     watchdog_url: str = ""
-    secrets: str = SECRETS
+    secrets_dir: str = SECRETS_DIR
     webhook_token: bool = False
     pagerduty_url: str = PAGERDUTY_URL
 
     def receiver(self, name: str, way: str, sites: Sites, owner: str = "") -> dict[str, Any]:
-        """Write a receiver; `owner` chooses the owner's secrets."""
+        """Return a receiver's configuration; `owner` selects the owner's secrets."""
         suffix = f"-{owner}" if owner else ""
         if way == PAGERDUTY:
             return {"name": name, "pagerduty_configs": [_pagerduty(self, sites, suffix)]}
@@ -38,17 +40,17 @@ class Receivers:
         return {"name": name} | ({"webhook_configs": [self._webhook(way)]} if way else {})
 
     def watchdog(self) -> dict[str, Any]:
-        """Write the receiver of the dead man's switch: it must stop when Alertmanager stops, so nothing is ever resolved."""
+        """Return the receiver of the dead man's switch. It sends no resolve: silence is the signal."""
         hook = {"webhook_configs": [self._webhook(self.watchdog_url) | {"send_resolved": False}]}
-        return {"name": "watchdog"} | (hook if self.watchdog_url else {})
+        return {"name": WATCHDOG} | (hook if self.watchdog_url else {})
 
     def _webhook(self, url: str) -> dict[str, Any]:
-        """A webhook is sent Alertmanager's own JSON: every label and annotation."""
-        token = {"authorization": {"credentials_file": f"{self.secrets}/webhook-token"}}
+        """Return a webhook, which receives Alertmanager's own JSON: every label and annotation."""
+        token = {"authorization": {"credentials_file": f"{self.secrets_dir}/webhook-token"}}
         return {"url": url, "send_resolved": True} | ({"http_config": token} if self.webhook_token else {})
 
 
-# The alert that speaks for its group: one that still fires, and what users feel before what causes it.
+# The alert that represents its group: one that still fires, user impact before causes.
 _FIRST = (
     "{{ $first := index .Alerts 0 }}"
     "{{ if .Alerts.Firing }}{{ $first = index .Alerts.Firing 0 }}{{ end }}"
@@ -73,9 +75,9 @@ def _of_first(field: str) -> str:
 
 
 def _pagerduty(receivers: Receivers, sites: Sites, suffix: str) -> dict[str, Any]:
-    """Build one PagerDuty event: the summary is what the phone shows, the details are what a person reads next."""
+    """Return a PagerDuty receiver: the summary is what the phone shows, the details and links follow."""
     return {
-        "routing_key_file": f"{receivers.secrets}/pagerduty-routing-key{suffix}",
+        "routing_key_file": f"{receivers.secrets_dir}/pagerduty-routing-key{suffix}",
         "url": receivers.pagerduty_url,
         "send_resolved": True,
         "severity": _SEVERITY,
@@ -95,20 +97,20 @@ def _pagerduty(receivers: Receivers, sites: Sites, suffix: str) -> dict[str, Any
         "links": [
             {"href": _of_first("Annotations.runbook_url"), "text": f"Runbook: {_of_first('Labels.alertname')}"},
             {"href": _of_first("Annotations.dashboard_url"), "text": "Dashboard"},
-            {"href": _of_first("Annotations.slo_url"), "text": "SLO service: why, and what to do"},
+            {"href": _of_first("Annotations.slo_url"), "text": OPEN_IN_PLIMSOLL},
         ],
     }
 
 
 def _slack(receivers: Receivers, suffix: str) -> dict[str, Any]:
-    """Build one Slack message: the same words, and the same links as buttons."""
+    """Return a Slack receiver: the same texts, and the same links as buttons."""
     buttons = {
         "Runbook": "Annotations.runbook_url",
         "Dashboard": "Annotations.dashboard_url",
-        "The numbers": "Annotations.slo_url",
+        OPEN_IN_PLIMSOLL: "Annotations.slo_url",
     }
     return {
-        "api_url_file": f"{receivers.secrets}/slack-url{suffix}",
+        "api_url_file": f"{receivers.secrets_dir}/slack-url{suffix}",
         "send_resolved": True,
         "color": '{{ if eq .Status "resolved" }}good{{ else if eq .CommonLabels.severity "page" }}danger{{ else }}warning{{ end }}',
         "title": f'{{{{ if eq .Status "resolved" }}}}Resolved: {{{{ end }}}}{_SUMMARY}',

@@ -1,8 +1,8 @@
-"""Recorded series of an objective: good and total over 5 minutes, and what every window makes of them.
+"""Recorded series of an SLO: good and total requests over 5 minutes, and burn rate and bad requests of each window.
 
-Good and total stay apart, so each longer window is a ratio of sums over requests, never a mean of ratios, and an idle
-hour weighs nothing. What the rules cannot see: `rate` misses the first value of a counter that is born above zero, and
-extrapolates over gaps. The ledger has neither fault; it keeps the budget, these series only wake people.
+Good and total are recorded separately, so each longer window is a ratio of sums over requests, never a mean of ratios, and an
+idle hour has no weight. Limits of these rules: `rate` misses the first value of a counter that starts above zero, and
+extrapolates over gaps. The ledger does neither: it provides the error budget, these series only drive alerts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,54 +17,61 @@ from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Pool
 from plimsoll.slo.units import duration_text
 
-RATE = 300.0  # seconds that GOOD_RATE and TOTAL_RATE look back; at least four scrapes must fit in it
+RATE = 300.0  # seconds, the window of GOOD_RATE and TOTAL_RATE; must contain at least four scrapes
 REPLICA = "instance, replica"
-STEP = 60.0  # seconds between the points at which bad requests are added up
+STEP = 60.0  # seconds between the points at which bad requests are summed
 
 
 def recordings(objective: Objective, pool: Pool) -> list[Recording]:
-    """List an objective's recorded series, each after those that it reads. A bracketed one's pages read what is bad at best."""
+    """Return an SLO's recorded series, each after those that it reads. Pages of an SLO with bounds read the lower bounds."""
     labels = {"objective": objective.id, "pool": objective.pool}
     tiers = burn_rate.tiers(objective.window.seconds, objective.budget_ratio)
     ways = [_evidence(way) for way in countings(objective, pool)]
     expressions = {
-        recorded.GOOD_RATE: _best(way.good for way in ways),
-        recorded.TOTAL_RATE: _best(way.total for way in ways),
+        recorded.GOOD_RATE: _sum(way.good for way in ways),
+        recorded.TOTAL_RATE: _sum(way.total for way in ways),
         recorded.TARGET: f"vector({float(objective.target)!r})",
-        **_burning(objective, tiers, at_best=False),
+        **_burning(objective, tiers, lower_bound=False),
     }
-    if objective.bracketed:
-        expressions[recorded.GOOD_AT_BEST] = _best(way.most for way in ways)
-        expressions |= _burning(objective, [tier for tier in tiers if burn_rate.AT_BEST[tier.severity]], at_best=True)
+    if objective.has_bounds:
+        expressions[recorded.GOOD_UPPER_BOUND] = _sum(way.upper_bound for way in ways)
+        expressions |= _burning(
+            objective, [tier for tier in tiers if burn_rate.USES_LOWER_BOUND[tier.severity]], lower_bound=True
+        )
     return [Recording(name, expr, labels) for name, expr in expressions.items()]
 
 
-def _burning(objective: Objective, tiers: Sequence[burn_rate.Tier], at_best: bool) -> dict[str, str]:
+def _burning(objective: Objective, tiers: Sequence[burn_rate.BurnRateAlert], lower_bound: bool) -> dict[str, str]:
     windows = sorted({window for tier in tiers for window in (tier.long, tier.short)})
-    bad = {recorded.bad_requests(tier.long, at_best): _bad_requests(objective, tier.long, at_best) for tier in tiers}
-    return bad | {recorded.burn_rate(window, at_best): _burn_rate(objective, window, at_best) for window in windows}
+    bad = {
+        recorded.bad_requests(tier.long, lower_bound): _bad_requests(objective, tier.long, lower_bound)
+        for tier in tiers
+    }
+    return bad | {
+        recorded.burn_rate(window, lower_bound): _burn_rate(objective, window, lower_bound) for window in windows
+    }
 
 
 def of(name: str, objective: Objective) -> str:
-    """Select a recorded series by objective id alone, so that an edited label or a second objective never mixes in."""
+    """Select a recorded series by SLO ID alone, so that an edited label or a second SLO never mixes in."""
     return f'{name}{{objective="{objective.id}"}}'
 
 
-def _best(evidence: Iterable[str]) -> str:
-    """Add up the replicas, each by the first kind of evidence that it has."""
+def _sum(evidence: Iterable[str]) -> str:
+    """Sum the replicas, each by the first kind of evidence that it has."""
     return f"sum({' or '.join(evidence)})"
 
 
 class _Evidence(NamedTuple):
-    """Rates per replica: surely good, good at most, and all."""
+    """Rates per replica: good, good including indeterminate, and total."""
 
     good: str
-    most: str
+    upper_bound: str
     total: str
 
 
 def _evidence(way: Way) -> _Evidence:
-    """Write a way to count. A replica without the good series offers neither: its limit is no bucket bound."""
+    """Return the rates of a way to count. A replica without the good series has none: its threshold isn't a bucket boundary."""
     total, without = _rate(way.total), _rate(way.without) if way.without else ""
     if isinstance(way, Counting):
         good, total = _less(_rate(way.good), without), _less(total, without)
@@ -84,9 +91,9 @@ def _less(rate: str, without: str) -> str:
 
 
 def _bucket_rate(way: Near, which: str, bounds: str) -> str:
-    """Events a second per replica within a bound: buckets add up, so `max` of some is the one with the highest bound, `min` the lowest.
+    """Return requests/s per replica within a bound. Buckets are cumulative: `max` selects the highest bound, `min` the lowest.
 
-    So it fits each replica, whatever bounds it has.
+    So it works for each replica, whatever bounds it has.
     """
     selector = f"{str(way.buckets).removesuffix('}')},{bounds}}}"
     rates = f"sum by ({REPLICA}, le) (rate({selector}[{duration_text(RATE)}]))"
@@ -94,38 +101,38 @@ def _bucket_rate(way: Near, which: str, bounds: str) -> str:
 
 
 def _rate(selectors: Iterable[Selector]) -> str:
-    """Events a second per replica. `or` joins counters of which some may be absent: their labels differ, so none hides another.
+    """Return requests/s per replica. `or` joins counters of which some may be absent: their labels differ, so none hides another.
 
-    The instance is kept because every node may call its replica 127.0.0.1:8000.
+    Grouping by instance is needed because every node may call its replica 127.0.0.1:8000.
     """
     return f"sum by ({REPLICA}) ({' or '.join(f'rate({one}[{duration_text(RATE)}])' for one in selectors)})"
 
 
-def _burn_rate(objective: Objective, window: float, at_best: bool) -> str:
-    """Bad over total over budget; without requests there is no answer.
+def _burn_rate(objective: Objective, window: float, lower_bound: bool) -> str:
+    """Return bad / total / budget; absent without requests.
 
-    The recorded rate looks back 5 minutes by itself, so the sum begins 5 minutes later: together they span the window. From a
-    day on, the requests of every fifth minute are added up instead: a fifth of the samples and less, for the same requests.
+    The recorded rate covers 5 minutes by itself, so the sum starts 5 minutes later: together they span the window. From a
+    day on, every fifth minute is summed instead: a fifth of the samples, for the same requests.
     """
     if window >= burn_rate.DAY:
-        bad = of(recorded.bad_requests(window, at_best), objective)
+        bad = of(recorded.bad_requests(window, lower_bound), objective)
         return f"{bad} / ({_requests(recorded.TOTAL_RATE, objective, window)} > 0) / {objective.budget_ratio!r}"
-    good, total = of(_good(at_best), objective), of(recorded.TOTAL_RATE, objective)
+    good, total = of(_good(lower_bound), objective), of(recorded.TOTAL_RATE, objective)
     if window > RATE:
         good, total = (f"sum_over_time({one}[{duration_text(window - RATE)}])" for one in (good, total))
     return f"(1 - {good} / ({total} > 0)) / {objective.budget_ratio!r}"
 
 
-def _bad_requests(objective: Objective, window: float, at_best: bool) -> str:
-    total, good = (_requests(name, objective, window) for name in (recorded.TOTAL_RATE, _good(at_best)))
+def _bad_requests(objective: Objective, window: float, lower_bound: bool) -> str:
+    total, good = (_requests(name, objective, window) for name in (recorded.TOTAL_RATE, _good(lower_bound)))
     return f"{total} - {good}"
 
 
-def _good(at_best: bool) -> str:
-    return recorded.GOOD_AT_BEST if at_best else recorded.GOOD_RATE
+def _good(lower_bound: bool) -> str:
+    return recorded.GOOD_UPPER_BOUND if lower_bound else recorded.GOOD_RATE
 
 
 def _requests(name: str, objective: Objective, window: float) -> str:
-    """Count of requests: rates added up on a fixed grid, so that the number does not depend on how often rules run."""
+    """Return a number of requests: rates summed on a fixed grid, so that it doesn't depend on how often rules run."""
     step = STEP if window <= 6 * burn_rate.HOUR else RATE
     return f"{step:g} * sum_over_time({of(name, objective)}[{duration_text(window)}:{duration_text(step)}])"

@@ -1,4 +1,4 @@
-"""Alertmanager's configuration: one page per cause, to PagerDuty, with the links and numbers that a person needs.
+"""Alertmanager's configuration: one page per cause.
 
 Written for Alertmanager 0.25 to 0.34: quoted `matchers`, details that are plain texts, no newer keys. PagerDuty's
 dedup_key is a hash of the route and the group's labels, so changing routes or `group_by` orphans open incidents.
@@ -6,57 +6,64 @@ dedup_key is a hash of the route and the group's labels, so changing routes or `
 
 from typing import Any
 
-from plimsoll.alerts import exclusions
-from plimsoll.alerts.receivers import Receivers
+from plimsoll.alerts import burn_rate as burn_alerts
+from plimsoll.alerts import exclusions, pool, saturation, self_monitoring
+from plimsoll.alerts.receivers import WATCHDOG, Receivers
 from plimsoll.alerts.rules import Sites
 from plimsoll.slo.error_budget import burn_rate
 from plimsoll.slo.spec.objectives import Spec
 
-# Alerts of a pool share one incident per severity: a pool in trouble trips several at once, and one person deals with all.
+# Alerts of a pool share one incident per severity: a saturated pool raises several at once, and one person handles all.
 BY_POOL = ["pool", "severity"]
 BY_ALERT = ["alertname", "instance", "severity"]
-EACH = ["instance", "replica"]
-ON_NODE = "Replica(Down|Flapping|Stalled|Slow)|Gpu.+|Nvlink.+|PcieLinkNarrow|CollectorFailing|MetricMissing"
+REPLICA = ["instance", "replica"]
+PAGE, TICKET, NULL = "page", "ticket", "null"
+# Everything that a node's exporter reports: unknown while the exporter is down.
+ON_NODE = ("LLMReplica.+", "GPU.+", self_monitoring.COLLECTOR_FAILING, self_monitoring.ENGINE_METRIC_MISSING)
+# Early warnings that a stall or a long queue explains.
+WARNINGS = (saturation.LATENCY_NEAR_THRESHOLD, saturation.QUEUE_GROWING, saturation.REQUESTS_ABANDONED)
 
 
 def config(spec: Spec, receivers: Receivers, sites: Sites) -> dict[str, Any]:
-    """Write the whole configuration. An alert without a known severity becomes a ticket: it is never lost."""
+    """Return the whole configuration. An alert without a known severity is routed as a ticket, so that none is lost."""
     owners = {
-        pool.owner: [one.name for one in spec.pools if one.owner == pool.owner] for pool in spec.pools if pool.owner
+        one.owner: [pool.name for pool in spec.pools if pool.owner == one.owner] for one in spec.pools if one.owner
     }
     return {
         "global": {"resolve_timeout": "5m"},
         "route": {
-            "receiver": "ticket",
+            "receiver": TICKET,
             "group_by": BY_ALERT,
-            # A ticket waits longer than a page, so that a page that fires with it hides it in time.
+            # Longer than a page's, so that a page that fires at the same time inhibits the ticket first.
             "group_wait": "1m",
             "group_interval": "5m",
             "repeat_interval": "24h",
-            "routes": [
-                # Whoever watches for it should allow for group_interval + repeat_interval, twice.
-                _route(
-                    "watchdog", ['alertname="Watchdog"'], group_wait="0s", group_interval="1m", repeat_interval="1m"
-                ),
-                *(
-                    _page(f"page-{owner}", ['severity="page"', f'pool=~"{"|".join(pools)}"'], BY_POOL)
-                    for owner, pools in owners.items()
-                ),
-                _page("page", ['severity="page"', 'pool!=""'], BY_POOL),
-                _page("page", ['severity="page"'], BY_ALERT),
-                _route("nobody", ['severity="info"']),
-                _route("ticket", ['pool!=""'], group_by=BY_POOL),
-            ],
+            "routes": _routes(owners),
         },
         "inhibit_rules": _inhibitions(),
         "receivers": [
-            receivers.receiver("page", receivers.pages, sites),
-            *(receivers.receiver(f"page-{owner}", receivers.pages, sites, owner) for owner in owners),
-            receivers.receiver("ticket", receivers.tickets, sites),
+            receivers.receiver(PAGE, receivers.pages, sites),
+            *(receivers.receiver(f"{PAGE}-{owner}", receivers.pages, sites, owner) for owner in owners),
+            receivers.receiver(TICKET, receivers.tickets, sites),
             receivers.watchdog(),
-            {"name": "nobody"},
+            {"name": NULL},
         ],
     }
+
+
+def _routes(owners: dict[str, list[str]]) -> list[dict[str, Any]]:
+    pages = 'severity="page"'
+    return [
+        # A dead man's switch should allow for group_interval + repeat_interval, twice.
+        _route(
+            WATCHDOG, [_named(self_monitoring.WATCHDOG)], group_wait="0s", group_interval="1m", repeat_interval="1m"
+        ),
+        *(_page(f"{PAGE}-{owner}", [pages, f'pool=~"{"|".join(pools)}"'], BY_POOL) for owner, pools in owners.items()),
+        _page(PAGE, [pages, 'pool!=""'], BY_POOL),
+        _page(PAGE, [pages], BY_ALERT),
+        _route(NULL, ['severity="info"']),
+        _route(TICKET, ['pool!=""'], group_by=BY_POOL),
+    ]
 
 
 def _route(receiver: str, matchers: list[str], **settings: Any) -> dict[str, Any]:
@@ -68,31 +75,40 @@ def _page(receiver: str, matchers: list[str], group_by: list[str]) -> dict[str, 
 
 
 def _inhibitions() -> list[dict[str, Any]]:
-    """Say which alert makes which others needless. A source is never slower than what it hides."""
+    """Return which alert inhibits which others. A source never fires later than its targets."""
     tiers = [row.tier for row in burn_rate.TABLE]
     slower = [
-        _hide(f'tier="{tier}"', [f'tier=~"{"|".join(tiers[index + 1 :])}"'], ["objective"])
+        _inhibit(f'tier="{tier}"', [f'tier=~"{"|".join(tiers[index + 1 :])}"'], ["objective"])
         for index, tier in enumerate(tiers[:-1])
     ]
+    down, stalled, kv_cache = pool.REPLICA_DOWN, pool.REPLICA_STALLED, pool.KV_CACHE_USAGE_HIGH
+    preemptions, collector = saturation.PREEMPTION_RATE_HIGH, self_monitoring.COLLECTOR_FAILING
+    missing = self_monitoring.ENGINE_METRIC_MISSING
     same = ["alertname", "pool", "objective", "instance", "replica"]
     return [
-        _hide(f'alertname="{exclusions.NAME}"', ['severity=~"page|ticket"'], ["pool"]),
+        _inhibit(_named(exclusions.NAME), ['severity=~"page|ticket"'], ["pool"]),
         *slower,
-        _hide('severity="page"', ['severity="ticket"'], same),
-        _hide('alertname="ReplicaDown"', ['alertname=~"ReplicaStalled|KvCacheHigh|PreemptionStorm"'], EACH),
-        # What reads an engine that is down fails too; the collector of the GPUs does not.
-        _hide('alertname="ReplicaDown"', ['alertname="CollectorFailing"', 'collector!="nvml"'], ["instance"]),
-        _hide('alertname="KvCacheHigh"', ['alertname="PreemptionStorm"'], EACH),
-        _hide('alertname=~"ReplicaStalled|ReplicaDown"', ['alertname="ReplicaSlow"'], EACH),
-        # What users feel, and what a stall or a queue explains, needs no warning beside it.
-        _hide('alertname="ObjectiveBurn"', ['alertname="LatencyNearLimit"'], ["objective"]),
-        _hide('alertname="ReplicaStalled"', ['alertname=~"LatencyNearLimit|QueueGrowing|ClientsGiveUp"'], ["pool"]),
-        _hide('alertname="QueueTooLong"', ['alertname=~"LatencyNearLimit|QueueGrowing|ClientsGiveUp"'], ["pool"]),
-        _hide('alertname="AllExportersAbsent"', [f'alertname=~"ReplicasMissing|ExporterAbsent|{ON_NODE}"'], []),
-        _hide('alertname="ExporterAbsent"', [f'alertname=~"{ON_NODE}"'], ["instance"]),
-        _hide('alertname="CollectorFailing"', ['alertname="MetricMissing"'], ["instance", "collector"]),
+        _inhibit('severity="page"', ['severity="ticket"'], same),
+        _inhibit(_named(down), [_named(stalled, kv_cache, preemptions)], REPLICA),
+        # A collector that reads an engine that is down fails too; the collector of the GPUs doesn't.
+        _inhibit(_named(down), [_named(collector), 'collector!="nvml"'], ["instance"]),
+        _inhibit(_named(kv_cache), [_named(preemptions)], REPLICA),
+        _inhibit(_named(stalled, down), [_named(saturation.REPLICA_SLOW)], REPLICA),
+        _inhibit(_named(burn_alerts.NAME), [_named(saturation.LATENCY_NEAR_THRESHOLD)], ["objective"]),
+        _inhibit(_named(stalled), [_named(*WARNINGS)], ["pool"]),
+        _inhibit(_named(pool.QUEUE_DEPTH_HIGH), [_named(*WARNINGS)], ["pool"]),
+        _inhibit(
+            _named(pool.ALL_EXPORTERS_DOWN), [_named(pool.REPLICAS_BELOW_MINIMUM, pool.EXPORTER_DOWN, *ON_NODE)], []
+        ),
+        _inhibit(_named(pool.EXPORTER_DOWN), [_named(*ON_NODE)], ["instance"]),
+        _inhibit(_named(collector), [_named(missing)], ["instance", "collector"]),
     ]
 
 
-def _hide(source: str, targets: list[str], equal: list[str]) -> dict[str, Any]:
+def _named(*names: str) -> str:
+    """Return a matcher of one alert name, or of several names or patterns."""
+    return f'alertname{"=~" if len(names) > 1 else "="}"{"|".join(names)}"'
+
+
+def _inhibit(source: str, targets: list[str], equal: list[str]) -> dict[str, Any]:
     return {"source_matchers": [source], "target_matchers": targets} | ({"equal": equal} if equal else {})

@@ -1,38 +1,44 @@
-"""Early signs of a pool in trouble, as data: tickets that name the cause while the burn alerts say how bad it is.
+"""Early warnings of a saturated pool: tickets that name a cause, while the burn-rate alerts show the user impact.
 
-Every rule looks at a trend, a ratio or a comparison over minutes, with enough events to mean something; none has a `for`.
+Every rule evaluates a trend, a ratio, or a comparison over minutes, and requires a minimum number of events; none has a `for`.
 """
 
 from plimsoll.alerts.rules import Alert
-from plimsoll.alerts.templates import PERCENT, REPLICA, SECONDS, VALUE, answer, of
+from plimsoll.alerts.templates import DURATION, PERCENT, REPLICA, VALUE, of, result_of
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric
-from plimsoll.slo.sli.evidence import HISTOGRAMS, SERVED
+from plimsoll.slo.sli.evidence import SERVED
+from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
-from plimsoll.slo.units import percent_text
+from plimsoll.slo.units import duration_text, percent_text
 
-EVENTS = 10  # requests lost or pushed out in ten minutes, below which a share says nothing
-STORM = 0.2  # preemptions per finished request: every fifth prompt is computed twice
-REFUSED = 0.01  # share of requests
-GIVEN_UP = 0.02  # share of requests
-COLD = 600  # seconds since its start for which a replica is young
-# The source documents add capacity at a p95 of 500 ms for a limit of 600 ms (requirement R27).
+# Alerts that routing inhibits.
+QUEUE_GROWING = "LLMQueueGrowing"
+PREEMPTION_RATE_HIGH = "LLMPreemptionRateHigh"
+REQUESTS_ABANDONED = "LLMRequestsAbandoned"
+REPLICA_SLOW = "LLMReplicaSlow"
+LATENCY_NEAR_THRESHOLD = "SLOLatencyNearThreshold"
+
+EVENTS = 10  # requests rejected, abandoned, or preempted in ten minutes, below which a ratio is meaningless
+MAX_PREEMPTED = 0.2  # preemptions per finished request: every fifth prompt is computed twice
+MAX_REJECTED = 0.01  # ratio of requests
+MAX_ABANDONED = 0.02  # ratio of requests
+COLD = 600  # seconds after its start for which a replica is cold
+# Requirement R27: capacity is added at a p95 of 500 ms for a threshold of 600 ms.
 EARLY = 5 / 6
 EACH = "instance, replica"
 
 
-def pool_warnings(spec: Spec, pool: Pool) -> list[Alert]:
-    """List a pool's early warnings."""
-    near = [
-        _near_limit(one, pool) for one in spec.objectives if one.pool == pool.name and one.indicator.kind in HISTOGRAMS
-    ]
+def early_warnings(spec: Spec, pool: Pool) -> list[Alert]:
+    """Return a pool's early warnings."""
+    near = [_near_threshold(one, pool) for one in spec.objectives if one.pool == pool.name and one.indicator.latency]
     at_most = [_at_maximum(pool)] if pool.nodes.min < pool.nodes.max else []
     return [
         _queue_growing(pool),
         _preemptions(pool),
-        _refused(pool),
-        _given_up(pool),
+        _rejected(pool),
+        _abandoned(pool),
         _prefix_cache(pool),
         _cold(pool),
         _slow(pool),
@@ -42,21 +48,21 @@ def pool_warnings(spec: Spec, pool: Pool) -> list[Alert]:
 
 
 def _queue_growing(pool: Pool) -> Alert:
-    """A queue that grows at a pace which fills the pool's limit within ten minutes: slope, not level.
+    """A queue whose growth reaches the pool's limit within ten minutes: slope, not level.
 
-    A replica counts once it was seen ten minutes ago: the slope of two samples is noise.
+    A replica counts once it has ten minutes of data: the slope of two samples is noise.
     """
     waiting = of(c.REQUESTS_WAITING, pool.model)
     growth = f"sum(deriv({waiting}[10m]) and {waiting} offset 10m >= 0)"
     replicas = f"count(group by ({EACH}) ({waiting}))"
     return Alert(
-        name="QueueGrowing",
+        name=QUEUE_GROWING,
         severity="ticket",
-        expr=f"600 * {pool.node.replicas} * {growth}\n/ {replicas} > {pool.queue_per_node}",
-        summary=f"queue grows by {VALUE} per node in 10 minutes",
+        expr=f"600 * {pool.node.replicas} * {growth}\n/ {replicas} > {pool.max_waiting_per_node}",
+        summary="The request queue is growing.",
         description=(
-            f"At the pace of the last 10 minutes {VALUE} more requests will wait per node of {pool.name} in another 10 "
-            f"(limit {pool.queue_per_node}): more arrives than is served."
+            f"At the current rate, {VALUE} more requests per node of {pool.name} will be waiting in 10 minutes "
+            f"(limit {pool.max_waiting_per_node}). Arrivals exceed throughput."
         ),
         panel=links.QUEUE,
         pool=pool.name,
@@ -64,17 +70,17 @@ def _queue_growing(pool: Pool) -> Alert:
 
 
 def _preemptions(pool: Pool) -> Alert:
-    pushed, finished = (
+    preempted, finished = (
         f"sum by ({EACH}) (increase({of(metric, pool.model)}[10m]))" for metric in (c.PREEMPTIONS, c.FINISHED)
     )
     return Alert(
-        name="PreemptionStorm",
+        name=PREEMPTION_RATE_HIGH,
         severity="ticket",
-        expr=f"{pushed} / {finished} > {STORM}\nand {pushed} >= {EVENTS}",
-        summary=f"{REPLICA}: preemptions are {PERCENT} of finished requests",
+        expr=f"{preempted} / {finished} > {MAX_PREEMPTED}\nand {preempted} >= {EVENTS}",
+        summary=f"{REPLICA} preempts too many requests.",
         description=(
-            f"In 10 minutes {REPLICA} pushed out {PERCENT} as many requests as it finished (alarm above {percent_text(STORM)}); "
-            "each is computed again from its beginning."
+            f"{REPLICA} preempted {PERCENT} as many requests as it finished in 10 minutes "
+            f"(threshold {percent_text(MAX_PREEMPTED)}). Each is recomputed from the start."
         ),
         panel=links.PREEMPTIONS,
         pool=pool.name,
@@ -87,28 +93,30 @@ def _share_lost(pool: Pool, lost: str, limit: float) -> str:
     return f"{lost} / ({lost} + ({good} or vector(0))) > {limit}\nand {lost} >= {EVENTS}"
 
 
-def _refused(pool: Pool) -> Alert:
+def _rejected(pool: Pool) -> Alert:
     return Alert(
-        name="RequestsRefused",
+        name="LLMRequestsRejected",
         severity="ticket",
-        expr=_share_lost(pool, f"sum(increase({of(c.REJECTED, pool.model)}[10m]))", REFUSED),
-        summary=f"{PERCENT} of requests refused",
-        description=f"In 10 minutes {PERCENT} of the requests to {pool.name} were refused (alarm above {percent_text(REFUSED)}).",
+        expr=_share_lost(pool, f"sum(increase({of(c.REJECTED, pool.model)}[10m]))", MAX_REJECTED),
+        summary="Requests are being rejected.",
+        description=(
+            f"{PERCENT} of requests to {pool.name} were rejected in the last 10 minutes (threshold {percent_text(MAX_REJECTED)})."
+        ),
         panel=links.LOST,
         pool=pool.name,
     )
 
 
-def _given_up(pool: Pool) -> Alert:
-    """Clients that leave while queued; those that stop a stream are users who have read enough."""
+def _abandoned(pool: Pool) -> Alert:
+    """Clients that disconnect while queued. One that stops a stream may have read enough, so it doesn't count."""
     return Alert(
-        name="ClientsGiveUp",
+        name=REQUESTS_ABANDONED,
         severity="ticket",
-        expr=_share_lost(pool, f"sum(increase({of(c.ABANDONED, pool.model, stage='queued')}[10m]))", GIVEN_UP),
-        summary=f"{PERCENT} of clients give up while queued",
+        expr=_share_lost(pool, f"sum(increase({of(c.ABANDONED, pool.model, stage='queued')}[10m]))", MAX_ABANDONED),
+        summary="Clients abandon requests while they are queued.",
         description=(
-            f"In 10 minutes {PERCENT} of the clients of {pool.name} left before their first token (alarm above "
-            f"{percent_text(GIVEN_UP)}, a lower bound): no latency histogram counts them."
+            f"At least {PERCENT} of clients of {pool.name} disconnected before the first token in 10 minutes "
+            f"(threshold {percent_text(MAX_ABANDONED)}). Latency histograms don't include them."
         ),
         panel=links.LOST,
         pool=pool.name,
@@ -116,16 +124,16 @@ def _given_up(pool: Pool) -> Alert:
 
 
 def _prefix_cache(pool: Pool) -> Alert:
-    hit, asked = (f"sum(increase({of(metric, pool.model)}[%s]%s))" for metric in (c.PREFIX_HIT, c.PREFIX_QUERIED))
-    now, before = (f"{hit % span} / {asked % span}" for span in (("15m", ""), ("6h", " offset 15m")))
+    hit, queried = (f"sum(increase({of(metric, pool.model)}[%s]%s))" for metric in (c.PREFIX_HIT, c.PREFIX_QUERIED))
+    now, before = (f"{hit % span} / {queried % span}" for span in (("15m", ""), ("6h", " offset 15m")))
     return Alert(
-        name="PrefixCacheCollapsed",
+        name="LLMPrefixCacheHitRatioDropped",
         severity="ticket",
-        expr=f"{now} < 0.5 * ({before})\nand {before} > 0.2\nand {asked % ('15m', '')} > 100000",
-        summary=f"prefix cache hits fell to {PERCENT}",
+        expr=f"{now} < 0.5 * ({before})\nand {before} > 0.2\nand {queried % ('15m', '')} > 100000",
+        summary="The prefix cache hit ratio dropped.",
         description=(
-            f"In 15 minutes {PERCENT} of the prompt tokens of {pool.name} were found in the prefix cache, "
-            f"less than half of the six hours before ({answer(before, 'humanizePercentage')}): every prompt costs more prefill."
+            f"The prefix cache hit ratio of {pool.name} was {PERCENT} over 15 minutes, less than half of the previous 6 hours "
+            f"({result_of(before, 'humanizePercentage')}). Prefill takes longer."
         ),
         panel=links.PREFIX_CACHE,
         pool=pool.name,
@@ -142,21 +150,21 @@ def _enough(metric: Metric, model: str, count: int, span: str) -> str:
 
 
 def _cold(pool: Pool) -> Alert:
-    """A young replica whose first tokens come three times as late as those of its elders (requirement R23)."""
+    """A cold replica whose TTFT is more than three times that of the older ones (requirement R23)."""
     age = f"time() - max by ({EACH}) ({of(c.REPLICA_START, pool.model)})"
-    young = _quantile(c.TTFT, pool.model, EACH, span="5m")
-    elders = _quantile(c.TTFT, pool.model, "", span="5m", only=f" and on ({EACH}) ({age} >= {COLD})")
+    cold = _quantile(c.TTFT, pool.model, EACH, span="5m")
+    older = _quantile(c.TTFT, pool.model, "", span="5m", only=f" and on ({EACH}) ({age} >= {COLD})")
     return Alert(
-        name="ColdReplicaServes",
+        name="LLMReplicaServingWhileCold",
         severity="ticket",
         expr=(
-            f"({young}\n  and on ({EACH}) ({age} < {COLD})\n  and {_enough(c.TTFT, pool.model, EVENTS, '5m')})\n"
-            f"> on () group_left () 3 * {elders}"
+            f"({cold}\n  and on ({EACH}) ({age} < {COLD})\n  and {_enough(c.TTFT, pool.model, EVENTS, '5m')})\n"
+            f"> on () group_left () 3 * {older}"
         ),
-        summary=f"{REPLICA}: cold and already serving, TTFT p95 {SECONDS}",
+        summary=f"{REPLICA} receives traffic before it is warm.",
         description=(
-            f"{REPLICA} started less than {COLD // 60} minutes ago and got traffic: 95 % of its first tokens came within {SECONDS}, "
-            "more than three times as late as elsewhere in the pool."
+            f"{REPLICA} started less than {COLD // 60} minutes ago. Its TTFT p95 is {DURATION}, "
+            "more than 3x that of older replicas."
         ),
         panel=links.TTFT_BY_REPLICA,
         pool=pool.name,
@@ -165,16 +173,16 @@ def _cold(pool: Pool) -> Alert:
 
 
 def _slow(pool: Pool) -> Alert:
-    """One replica twice as slow as the fastest of the same pool (requirement R24)."""
-    judged = f"({_quantile(c.TPOT, pool.model, EACH)}\n  and {_enough(c.TPOT, pool.model, 2 * EVENTS, '10m')})"
+    """One replica whose TPOT is more than twice that of the fastest replica of its pool (requirement R24)."""
+    evaluated = f"({_quantile(c.TPOT, pool.model, EACH)}\n  and {_enough(c.TPOT, pool.model, 2 * EVENTS, '10m')})"
     return Alert(
-        name="ReplicaSlow",
+        name=REPLICA_SLOW,
         severity="ticket",
-        expr=f"{judged}\n> on () group_left () 2 * min({judged})",
-        summary=f"{REPLICA}: {SECONDS} per token, twice the others",
+        expr=f"{evaluated}\n> on () group_left () 2 * min({evaluated})",
+        summary=f"{REPLICA} is slower than the other replicas.",
         description=(
-            f"Over 10 minutes the p95 of the time per token of {REPLICA} was {SECONDS}, more than twice that of the pool's "
-            "fastest replica: a sick GPU, or more than its share of the traffic."
+            f"TPOT p95 of {REPLICA} was {DURATION} over 10 minutes, more than 2x that of the fastest replica. "
+            "Check its GPUs and its share of traffic."
         ),
         panel=links.TPOT_BY_REPLICA,
         pool=pool.name,
@@ -182,20 +190,20 @@ def _slow(pool: Pool) -> Alert:
     )
 
 
-def _near_limit(objective: Objective, pool: Pool) -> Alert:
-    """The quantile that is promised comes near its limit; the budget does not burn yet."""
+def _near_threshold(objective: Objective, pool: Pool) -> Alert:
+    """The quantile of the SLO target comes close to the latency threshold; the error budget doesn't burn yet."""
     kind, share = objective.indicator.kind, percent_text(objective.target)
-    metric, limit = HISTOGRAMS[kind], objective.indicator.limits[kind]
+    metric, threshold = HISTOGRAMS[kind], objective.indicator.thresholds[kind]
     panel = {"time_to_first_token": links.TTFT, "time_per_output_token": links.TPOT}.get(kind, links.E2E)
     enough = f"sum(increase({of(metric, pool.model, metric.count)}[10m])) >= {10 * EVENTS}"
     return Alert(
-        name="LatencyNearLimit",
+        name=LATENCY_NEAR_THRESHOLD,
         severity="ticket",
-        expr=f"{_quantile(metric, pool.model, '', objective.target)} > {EARLY * limit:.6g}\nand {enough}",
-        summary=f"{objective.id}: {share} of requests within {SECONDS}, limit {limit}",
+        expr=f"{_quantile(metric, pool.model, '', objective.target)} > {EARLY * threshold:.6g}\nand {enough}",
+        summary=f"{objective.id} latency is close to its threshold.",
         description=(
-            f"Over 10 minutes the slowest requests within the promised {share} took {SECONDS}; the limit is {limit}, the warning "
-            f"at {EARLY * limit:.3g} s. The recommendation says whether a node helps."
+            f"p{share.removesuffix('%')} latency for {objective.id} was {DURATION} over 10 minutes (threshold {threshold}, "
+            f"warning at {duration_text(float(f'{EARLY * threshold:.3g}'))}). See the recommendation for {pool.name}."
         ),
         panel=panel,
         pool=pool.name,
@@ -206,14 +214,14 @@ def _near_limit(objective: Objective, pool: Pool) -> Alert:
 def _at_maximum(pool: Pool) -> Alert:
     recommended = f'max({c.RECOMMENDED_NODES}{{pool="{pool.name}"}})'
     return Alert(
-        name="PoolAtMaximum",
+        name="LLMPoolMaxedOut",
         severity="ticket",
         expr=f"{recommended} >= {pool.nodes.max}",
         hold=600,
-        summary=f"needs all of its {pool.nodes.max} nodes",
+        summary="The pool needs its maximum number of nodes.",
         description=(
-            f"For 10 minutes {VALUE} nodes have been recommended, and {pool.name} may have no more than {pool.nodes.max}: "
-            "what comes on top will wait."
+            f"{VALUE} nodes have been recommended for {pool.name} for 10 minutes; the maximum is {pool.nodes.max}. "
+            "Additional demand will queue."
         ),
         panel=links.NODES,
         pool=pool.name,

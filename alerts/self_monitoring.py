@@ -1,48 +1,70 @@
-"""Alerts on whoever watches: collectors, the ledger, Prometheus, Alertmanager, and the chain between them."""
+"""Alerts on Plimsoll's own parts, and on the alerting pipeline: Prometheus and Alertmanager."""
 
 from plimsoll.alerts.rules import Alert
-from plimsoll.alerts.templates import INSTANCE, PERCENT, SECONDS, VALUE
+from plimsoll.alerts.templates import COLLECTOR, DURATION, INSTANCE, PERCENT, VALUE
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
+from plimsoll.slo.units import duration_text
 
-LAG = 900  # seconds: three slots of the ledger
-# Share of an objective's window that must be observed; less of it, and still falling, is a ledger that loses sight.
+# Alerts that routing inhibits or sends elsewhere.
+COLLECTOR_FAILING = "PlimsollCollectorFailing"
+ENGINE_METRIC_MISSING = "PlimsollEngineMetricMissing"
+WATCHDOG = "Watchdog"
+
+LAG = 900.0  # seconds: three slots of the ledger
+# Data coverage below which an SLO's window counts as incomplete, if coverage is still falling.
 COVERAGE = 0.95
-# Prometheus' and Alertmanager's own metrics, as in their mixins (prometheus/prometheus and prometheus/alertmanager,
-# documentation/ and doc/): there where Prometheus scrapes itself and Alertmanager.
+# Metrics of Prometheus and Alertmanager, as in their mixins (prometheus/prometheus, documentation/prometheus-mixin, and
+# prometheus/alertmanager, doc/alertmanager-mixin). They exist where Prometheus scrapes itself and Alertmanager.
 RULE_FAILURES = "prometheus_rule_evaluation_failures_total"
 RULES_MISSED = "prometheus_rule_group_iterations_missed_total"
 ALERTS_SENT, ALERTS_FAILED = "prometheus_notifications_sent_total", "prometheus_notifications_errors_total"
 NOTIFIED, NOTIFY_FAILED = "alertmanager_notifications_total", "alertmanager_notifications_failed_total"
-RELOADED = ("prometheus_config_last_reload_successful", "alertmanager_config_last_reload_successful")
-FOREIGN = {RULE_FAILURES, RULES_MISSED, ALERTS_SENT, ALERTS_FAILED, NOTIFIED, NOTIFY_FAILED, *RELOADED, "up"}
+PROMETHEUS_RELOADED = "prometheus_config_last_reload_successful"
+ALERTMANAGER_RELOADED = "alertmanager_config_last_reload_successful"
+FOREIGN = {
+    *(RULE_FAILURES, RULES_MISSED, ALERTS_SENT, ALERTS_FAILED, PROMETHEUS_RELOADED),
+    *(NOTIFIED, NOTIFY_FAILED, ALERTMANAGER_RELOADED),
+    "up",
+}
 
 
-def watching_alerts() -> list[Alert]:
-    """List every alert about our own sight, and about the chain that carries alerts."""
-    return [*_collectors(), *_service(), *_prometheus(), _notifications(), _watchdog()]
+def self_monitoring_alerts() -> list[Alert]:
+    """Return every alert on Plimsoll's own parts, and the watchdog."""
+    return [*_collectors(), *_service(), _watchdog()]
+
+
+def meta_alerts() -> list[Alert]:
+    """Return the alerts on Prometheus and Alertmanager, by the names that their own mixins use."""
+    return [
+        *_rule_evaluation(),
+        _sending_alerts(),
+        _reload_failed("PrometheusBadConfig", PROMETHEUS_RELOADED),
+        _reload_failed("AlertmanagerFailedReload", ALERTMANAGER_RELOADED),
+        _notifications(),
+    ]
 
 
 def _collectors() -> list[Alert]:
     return [
         Alert(
-            name="CollectorFailing",
+            name=COLLECTOR_FAILING,
             severity="ticket",
             expr=f"{c.COLLECTOR_SUCCESS} == 0",
             hold=600,
-            summary=f"{INSTANCE}: collector {{{{ $labels.collector }}}} fails",
-            description=f"The collector {{{{ $labels.collector }}}} of {INSTANCE} has not answered for 10 minutes; its numbers are missing.",
+            summary=f"A collector on {INSTANCE} is failing.",
+            description=f"Collector {COLLECTOR} on {INSTANCE} has failed for 10 minutes. Its metrics are missing.",
             panel=links.COLLECTORS,
         ),
         Alert(
-            name="MetricMissing",
+            name=ENGINE_METRIC_MISSING,
             severity="ticket",
             expr=f"max by (instance, collector, metric) ({c.METRIC_MISSING}) == 1",
             hold=600,
-            summary=f"{INSTANCE}: {{{{ $labels.metric }}}} is gone",
+            summary=f"An engine on {INSTANCE} lacks an expected metric.",
             description=(
-                f"The page that collector {{{{ $labels.collector }}}} of {INSTANCE} reads lacks {{{{ $labels.metric }}}}, which its engine "
-                "and version should have: alerts that read it are blind there."
+                f"Collector {COLLECTOR} on {INSTANCE} doesn't find {{{{ $labels.metric }}}}, which this engine version should "
+                "expose. Alerts that use it can't fire."
             ),
             panel=links.COLLECTORS,
         ),
@@ -50,110 +72,137 @@ def _collectors() -> list[Alert]:
 
 
 def _service() -> list[Alert]:
-    coverage = f"min by (objective) ({c.COVERAGE}%s)"
     return [
         Alert(
-            name="LedgerLagging",
+            name="PlimsollIngestLagHigh",
             severity="ticket",
-            expr=f"min({c.INGEST_LAG}) > {LAG}",
+            expr=f"min({c.INGEST_LAG}) > {LAG:g}",
             hold=60,
-            summary=f"SLO service: ledger {SECONDS} behind",
-            description=f"The ledger last booked {SECONDS} ago (alarm above {LAG} s); budgets and recommendations are that old.",
+            summary="The SLO service lags behind its data source.",
+            description=(
+                f"The ledger was last updated {DURATION} ago (threshold {duration_text(LAG)}). "
+                "Budgets and recommendations are out of date."
+            ),
             panel=links.BUDGET,
             path="/-/ready",
         ),
         Alert(
-            name="ServiceAbsent",
+            name="PlimsollServiceDown",
             severity="ticket",
             expr=f"absent({c.INGEST_LAG})",
             hold=900,
-            summary="SLO service gives no sign of life",
-            description="For 15 minutes Prometheus has had no number from the SLO service: no budgets, no recommendations, no runbooks from it.",
+            summary="The SLO service isn't reporting.",
+            description=(
+                "Prometheus has received no metrics from the SLO service for 15 minutes. "
+                "Budgets and recommendations may be unavailable."
+            ),
             panel=links.BUDGET,
             path="/-/ready",
         ),
-        Alert(
-            name="CoverageLow",
-            severity="ticket",
-            expr=f"{coverage % ''} < {COVERAGE}\nand {coverage % ''} < {coverage % ' offset 6h'}",
-            summary=f"{{{{ $labels.objective }}}}: only {PERCENT} of its window observed",
-            description=(
-                f"The ledger has seen {PERCENT} of the window of {{{{ $labels.objective }}}}, less than six hours ago: its budget is known "
-                "for that part only."
-            ),
-            panel=links.COVERAGE,
-            variables={"objective": "{{ $labels.objective }}"},
-        ),
+        _coverage(),
     ]
 
 
-def _prometheus() -> list[Alert]:
+def _coverage() -> Alert:
+    coverage = f"min by (objective) ({c.COVERAGE}%s)"
+    return Alert(
+        name="SLODataCoverageLow",
+        severity="ticket",
+        expr=f"{coverage % ''} < {COVERAGE}\nand {coverage % ''} < {coverage % ' offset 6h'}",
+        summary="{{ $labels.objective }} is missing data in its SLO window.",
+        description=(
+            f"Only {PERCENT} of the window of {{{{ $labels.objective }}}} has data, less than 6 hours ago. "
+            "Its error budget covers that part only."
+        ),
+        panel=links.COVERAGE,
+        variables={"objective": "{{ $labels.objective }}"},
+    )
+
+
+def _rule_evaluation() -> list[Alert]:
     failures, missed = (
         f"sum by (instance, rule_group) (increase({name}[10m])) > 0" for name in (RULE_FAILURES, RULES_MISSED)
     )
     group = "{{ $labels.rule_group | reReplaceAll `.*;` `` }}"
-    sent, lost = (f"sum by (instance, alertmanager) (rate({name}[10m]))" for name in (ALERTS_SENT, ALERTS_FAILED))
-    reloads = " or ".join(f"max by (job, instance) ({name}) == 0" for name in RELOADED)
     return [
         Alert(
-            name="RulesFailing",
+            name="PrometheusRuleFailures",
             severity="page",
             expr=failures,
             hold=300,
-            summary=f"Prometheus: rules of {group} fail",
-            description=f"{VALUE} evaluations of rules in {group} failed within 10 minutes at {INSTANCE}: alerts that depend on them are blind.",
+            summary="Prometheus is failing rule evaluations.",
+            description=(
+                f"Prometheus {INSTANCE} failed {VALUE} evaluations of {group} in 10 minutes. Alerts in it can't fire."
+            ),
             panel=links.ALERTS,
         ),
         Alert(
-            name="RulesLate",
+            name="PrometheusMissingRuleEvaluations",
             severity="ticket",
             expr=missed,
             hold=600,
-            summary=f"Prometheus: rules of {group} are late",
-            description=f"{VALUE} evaluations of {group} were left out within 10 minutes at {INSTANCE}: it is too busy, and alerts come late.",
-            panel=links.ALERTS,
-        ),
-        Alert(
-            name="AlertsUndelivered",
-            severity="ticket",
-            expr=f"{lost} / {sent} > 0.01",
-            hold=600,
-            summary=f"Prometheus: {PERCENT} of alerts do not reach Alertmanager",
-            description=f"{INSTANCE} could not hand {PERCENT} of its alerts to {{{{ $labels.alertmanager }}}} over 10 minutes.",
-            panel=links.ALERTS,
-        ),
-        Alert(
-            name="ConfigReloadFailed",
-            severity="ticket",
-            expr=reloads,
-            hold=300,
-            summary=f"{INSTANCE}: configuration refused",
-            description=f"{{{{ $labels.job }}}} at {INSTANCE} could not read its configuration and runs on with the old one: changed rules and routes are not in force.",
+            summary="Prometheus is missing rule evaluations.",
+            description=(
+                f"Prometheus {INSTANCE} missed {VALUE} evaluations of {group} in 10 minutes because it is overloaded. "
+                "Alerts are delayed."
+            ),
             panel=links.ALERTS,
         ),
     ]
+
+
+def _sending_alerts() -> Alert:
+    sent, failed = (f"sum by (instance, alertmanager) (rate({name}[10m]))" for name in (ALERTS_SENT, ALERTS_FAILED))
+    return Alert(
+        name="PrometheusErrorSendingAlertsToSomeAlertmanagers",
+        severity="ticket",
+        expr=f"{failed} / {sent} > 0.01",
+        hold=600,
+        summary="Prometheus has errors sending alerts.",
+        description=(
+            f"{PERCENT} of alerts from Prometheus {INSTANCE} to {{{{ $labels.alertmanager }}}} failed over 10 minutes."
+        ),
+        panel=links.ALERTS,
+    )
+
+
+def _reload_failed(name: str, metric: str) -> Alert:
+    return Alert(
+        name=name,
+        severity="ticket",
+        expr=f"max by (job, instance) ({metric}) == 0",
+        hold=300,
+        summary="A configuration reload failed.",
+        description=(
+            f"{{{{ $labels.job }}}} on {INSTANCE} failed to reload its configuration and still runs the previous one."
+        ),
+        panel=links.ALERTS,
+    )
 
 
 def _notifications() -> Alert:
     tried, failed = (f"sum by (instance, integration) (rate({name}[10m]))" for name in (NOTIFIED, NOTIFY_FAILED))
     return Alert(
-        name="NotificationsFail",
+        name="AlertmanagerFailedToSendAlerts",
         severity="page",
         expr=f"{failed} / {tried} > 0.01",
         hold=300,
-        summary=f"Alertmanager: {PERCENT} of messages to {{{{ $labels.integration }}}} fail",
-        description=f"{INSTANCE} could not deliver {PERCENT} of what it sent to {{{{ $labels.integration }}}} over 10 minutes: nobody hears of it.",
+        summary="Alertmanager is failing to send notifications.",
+        description=(
+            f"Alertmanager {INSTANCE} failed to send {PERCENT} of notifications to {{{{ $labels.integration }}}} "
+            "over 10 minutes."
+        ),
         panel=links.ALERTS,
     )
 
 
 def _watchdog() -> Alert:
     return Alert(
-        name="Watchdog",
+        name=WATCHDOG,
         severity="info",
         expr="vector(1)",
-        summary="The alarm chain works",
-        description="Always firing. Whoever receives it should raise the alarm when it stops coming.",
+        summary="The alerting pipeline is working.",
+        description="Always fires. Configure a dead man's switch that pages you when it stops.",
         panel=links.COLLECTORS,
         path="/-/healthy",
     )

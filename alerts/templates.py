@@ -1,4 +1,4 @@
-"""What several modules of alerts share: templates of labels and numbers, and how a thing is matched with its pool."""
+"""Templates and selectors shared by the alert modules, and how a replica or node is matched with its pool."""
 
 from collections.abc import Callable
 
@@ -9,48 +9,49 @@ from plimsoll.slo.spec.objectives import Spec
 
 VALUE = "{{ $value | humanize }}"
 PERCENT = "{{ $value | humanizePercentage }}"
-SECONDS = "{{ $value | humanizeDuration }}"
+DURATION = "{{ $value | humanizeDuration }}"
 REPLICA = "{{ $labels.replica }}"
 INSTANCE = "{{ $labels.instance }}"
 GPU = "{{ $labels.uuid }}"
+COLLECTOR = "{{ $labels.collector }}"
 # Narrows a vector to what belongs to one pool, or to none: (vector, labels to match on) -> vector.
-Owned = Callable[[str, str], str]
+PoolFilter = Callable[[str, str], str]
 
 
 def of(metric: Metric, model: str, part: str = "", **labels: str) -> str:
-    """Select a metric (or `part`, one of its sample names) of one model."""
+    """Return a selector of one model's metric, or of `part`, one of its sample names."""
     values = {"model": model, **labels}
     return str(Selector(part or metric.name, tuple((name, tuple(value.split("|"))) for name, value in values.items())))
 
 
 def served(on: str, model: str = "") -> str:
-    """What served the model (or any model) within the last day: what is down says no model any more."""
+    """Return a query for what served the model (default: any) in the last day: a replica that is down exports no model."""
     info = of(c.REPLICA_INFO, model) if model else str(c.REPLICA_INFO)
     return f"group by ({on}) (last_over_time({info}[1d]))"
 
 
-def of_pool(model: str) -> Owned:
-    """Keep what served the model."""
+def of_pool(model: str) -> PoolFilter:
+    """Return a filter that keeps what served the model."""
     return lambda vector, on: f"{vector}\nand on ({on}) {served(on, model)}"
 
 
 def of_no_pool(vector: str, on: str) -> str:
-    """Keep what never said which model it serves."""
+    """Keep what never reported which model it serves."""
     return f"{vector}\nunless on ({on}) {served(on)}"
 
 
-def owners(spec: Spec) -> list[tuple[str, Owned]]:
-    """Every pool with what narrows a vector to it; last, without a name, what is in none."""
+def pool_filters(spec: Spec) -> list[tuple[str, PoolFilter]]:
+    """Return every pool's name and filter; the last one, without a name, keeps what belongs to no pool."""
     return [*((pool.name, of_pool(pool.model)) for pool in spec.pools), ("", of_no_pool)]
 
 
-def answer(query: str, how: str = "humanize") -> str:
-    """Template that shows a query's answer, or says that it is unknown."""
+def result_of(query: str, how: str = "humanize") -> str:
+    """Return a template that shows a query's result, or "unknown" where it has none."""
     return f"{{{{ with query `{query}` }}}}{{{{ . | first | value | {how} }}}}{{{{ else }}}}unknown{{{{ end }}}}"
 
 
-def one_of(label: str, texts: dict[str, str], other: str) -> str:
-    """Template that shows the text of a label's or `$value`'s value."""
+def text_for(label: str, texts: dict[str, str], other: str) -> str:
+    """Return a template that shows the text for a label's value, or `other`."""
     begin = "".join(
         f'{{{{ {"else if" if index else "if"} eq {label} "{value}" }}}}{text}'
         for index, (value, text) in enumerate(texts.items())

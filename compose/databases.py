@@ -12,10 +12,12 @@ def open_ledger(url: str) -> Engine:
     try:
         return open_database(url)
     except ModuleNotFoundError as error:
-        fix = f"this database needs the package {error.name!r}: pip install 'plimsoll-slo[postgresql]'"
+        fix = f"the package {error.name!r} isn't installed. Run `pip install 'plimsoll-slo[postgresql]'`."
         raise UserError(f"--db {without_password(url)}: {fix}") from error
     except SQLAlchemyError as error:
-        raise UserError(f"--db {without_password(url)}: cannot be opened: {reason(error)}") from error
+        raise UserError(
+            f"--db {without_password(url)}: can't be opened: {reason(error)}. Check the URL and the database."
+        ) from error
 
 
 def without_password(url: str) -> str:

@@ -1,4 +1,4 @@
-"""What users give us: objectives files and addresses, with errors that they can mend."""
+"""What users enter: objectives files, sources and addresses, read with one-line errors that state the fix."""
 
 from importlib import import_module
 from pathlib import Path
@@ -14,11 +14,11 @@ DEFAULT_OBJECTIVES = Path(__file__).parent.parent / "slo" / "objectives.yaml"
 
 
 class UserError(Exception):
-    """Bad input; the message says what, where and what to do instead."""
+    """Bad input; the message states where, what is wrong and how to fix it."""
 
 
 def read_objectives(path: str | None) -> "Spec":
-    """Read an objectives file (None: the packaged default); raises UserError that names file, field and fix."""
+    """Read an objectives file (None: the bundled file); raises UserError that names file, field and fix."""
     from plimsoll.slo.spec.objectives import SpecError, load  # noqa: PLC0415 - 2 MiB that a node's exporter does without
 
     file = DEFAULT_OBJECTIVES if path is None else Path(path)
@@ -27,7 +27,9 @@ def read_objectives(path: str | None) -> "Spec":
     except SpecError as error:
         raise UserError(f"{file}: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise UserError(
+            f"{file}: can't be read: {getattr(error, 'strerror', None) or error}. Check the path."
+        ) from error
 
 
 def pool_of(spec: "Spec", name: str) -> "Pool":
@@ -35,18 +37,18 @@ def pool_of(spec: "Spec", name: str) -> "Pool":
     try:
         return spec.pool(name)
     except KeyError:
-        raise UserError(f"--pool {name!r}: pools are {', '.join(pool.name for pool in spec.pools)}") from None
+        raise UserError(
+            f"--pool: unknown pool {name!r}. Use one of: {', '.join(pool.name for pool in spec.pools)}."
+        ) from None
 
 
 def add_prices(parser: "argparse.ArgumentParser") -> None:
-    """Declare --prices."""
-    parser.add_argument(
-        "--prices", metavar="FILE", help="prices of APIs and GPUs that go before those on record (docs/capacity.md)"
-    )
+    """Declare --price-file."""
+    parser.add_argument("--price-file", metavar="FILE", help="prices of APIs and GPUs that override the bundled ones")
 
 
 def read_prices(path: str | None) -> "Prices":
-    """Return the prices on record, those of a file before them; raises UserError that names file, field and fix."""
+    """Return the bundled prices, overridden by a file; raises UserError that names file, field and fix."""
     from plimsoll.slo.capacity.model.prices import overridden, packaged  # noqa: PLC0415 - a node's exporter does without
 
     if path is None:
@@ -54,30 +56,32 @@ def read_prices(path: str | None) -> "Prices":
     try:
         return overridden(Path(path).read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise UserError(f"--prices {path}: cannot be read: {error}") from error
+        raise UserError(f"--price-file {path}: can't be read: {error}") from error
     except OSError as error:
-        raise UserError(f"--prices {path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"--price-file {path}: can't be read: {error.strerror}") from error
     except ValueError as error:
-        raise UserError(f"--prices {path}: {error}") from error
+        raise UserError(f"--price-file {path}: {error}") from error
 
 
 def read_source(text: str) -> tuple[str, str]:
     """Split prometheus:URL or scrape:URL[,URL...] into its kind and the rest; raises UserError."""
     kind, _, rest = text.partition(":")
     if kind not in ("prometheus", "scrape") or not rest.startswith("http"):
-        raise UserError(f"--source {text!r}: write prometheus:http://HOST:9090 or scrape:http://HOST:9800[,...]")
+        raise UserError(
+            f"--source: expected prometheus:http://HOST:9090 or scrape:http://HOST:9800[,...], got {text!r}."
+        )
     return kind, rest
 
 
 def needed(module: str, extra: str | None) -> Any:
-    """Import one of our modules; raises UserError where a package of an extra is not installed."""
+    """Import a Plimsoll module. Raises UserError if a package of an extra isn't installed."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        if extra is None or (error.name or "").split(".")[0] in ("compose", "slo", "exporters", "alerts", "dashboards"):
+        if extra is None or (error.name or "").split(".")[0] == "plimsoll":
             raise
         raise UserError(
-            f"this command needs the package {error.name!r}: install Plimsoll with its extra '{extra}'"
+            f"the package {error.name!r} isn't installed. Run `pip install 'plimsoll-slo[{extra}]'`."
         ) from error
 
 
@@ -85,5 +89,5 @@ def read_address(text: str) -> tuple[str, int]:
     """Split HOST:PORT; raises UserError."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
-        raise UserError(f"--listen {text!r}: write HOST:PORT, such as 127.0.0.1:9800")
+        raise UserError(f"--listen: expected HOST:PORT, such as 127.0.0.1:9800, got {text!r}.")
     return host.strip("[]"), int(port)

@@ -1,4 +1,4 @@
-"""Where a server of ours listens, and the rule that only loopback may be open."""
+"""Listening sockets and tokens of the servers. Only loopback may be open without a token."""
 
 import ipaddress
 import socket
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from plimsoll.compose.inputs import UserError
 
-# Names of environment variables that hold a bearer token; with _FILE added, of those that name a file with it.
+# Environment variables that hold a bearer token. With _FILE appended, the variable names a file that holds it.
 EXPORTER_TOKEN = "PLIMSOLL_EXPORTER_TOKEN"  # noqa: S105
 PROBE_TOKEN = "PLIMSOLL_PROBE_TOKEN"  # noqa: S105
 SERVICE_TOKEN = "PLIMSOLL_TOKEN"  # noqa: S105
@@ -15,7 +15,7 @@ WEBHOOK_TOKEN = "PLIMSOLL_WEBHOOK_TOKEN"  # noqa: S105
 
 
 class ListenError(UserError):
-    """The server cannot listen as told; the message is one line with the fix."""
+    """The server cannot listen as configured; the message is one line with the fix."""
 
 
 def read_token(environ: Mapping[str, str], variable: str) -> str | None:
@@ -26,26 +26,28 @@ def read_token(environ: Mapping[str, str], variable: str) -> str | None:
     try:
         token = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ListenError(f"{variable}_FILE: {path} cannot be read: {error}") from error
+        raise ListenError(
+            f"{variable}_FILE: {path} is not readable: {error}. Use a file with the token in its first line."
+        ) from error
     if not token:
-        raise ListenError(f"{variable}_FILE: {path} is empty; put the token in its first line")
+        raise ListenError(f"{variable}_FILE: {path} is empty. Put the token in its first line.")
     return token
 
 
 def open_socket(host: str, port: int, token: str | None, variable: str) -> socket.socket:
-    """Bind and listen. Raises ListenError if others could reach the page without a token, or the address is not free."""
+    """Bind and listen. Raises ListenError if the address is in use, or is reachable from other hosts without a token."""
     if token is None and not _is_loopback(host):
         raise ListenError(
-            f"--listen {host}:{port} is reachable from other machines; "
-            f"set {variable} or {variable}_FILE, or listen on 127.0.0.1"
+            f"--listen {host}:{port} is reachable from other hosts. "
+            f"Set {variable} or {variable}_FILE, or listen on 127.0.0.1."
         )
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.create_server((host, port), family=family)
     except OSError as error:
-        raise ListenError(f"--listen {host}:{port}: {error.strerror}; choose another address or port") from error
-    # Accepted sockets inherit it. Without it head and body of an answer travel 40 ms apart (Nagle and delayed ACK), since
-    # asyncio sets it only on sockets that it opened by itself.
+        raise ListenError(f"--listen {host}:{port}: {error.strerror}. Use another address or port.") from error
+    # Accepted sockets inherit this. asyncio sets it only on sockets that it opened; without it the head and body of a
+    # response arrive 40 ms apart (Nagle and delayed ACK).
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 

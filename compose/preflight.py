@@ -1,12 +1,13 @@
-"""Looking once at what a source has now, for `plimsoll check`."""
+"""Reads once what a source has now, for `plimsoll check`."""
 
 import time
 from contextlib import closing
 
 from plimsoll.compose.inputs import UserError
 from plimsoll.compose.sources import open_source
-from plimsoll.slo.checks.live import LOOK, Live, live_findings, selectors
-from plimsoll.slo.checks.offline import Finding
+from plimsoll.slo.checks.finding import Finding
+from plimsoll.slo.checks.live import Live, live_findings, selectors
+from plimsoll.slo.checks.traffic import LOOKBACK
 from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.scrape_source import ScrapeSource
 from plimsoll.slo.sli.increments import MAX_GAP
@@ -15,30 +16,30 @@ from plimsoll.slo.sources.prometheus import PrometheusSource
 from plimsoll.slo.spec.objectives import Spec
 
 
-def look(spec: Spec, text: str) -> list[Finding]:
-    """Return the findings that a source gives; raises UserError where it does not answer at all."""
+def check_source(spec: Spec, text: str) -> list[Finding]:
+    """Return the findings that a source gives; raises UserError where it doesn't respond."""
     engine = open_database("sqlite://")  # in memory: one scrape needs no more
     try:
         with closing(open_source(text, engine, selectors(spec))) as source:
-            return _look(spec, source)
+            return _check(spec, source)
     except SourceError as error:
         raise UserError(f"--source {text}: {error}") from error
     finally:
         engine.dispose()
 
 
-def _look(spec: Spec, source: PrometheusSource | ScrapeSource) -> list[Finding]:
+def _check(spec: Spec, source: PrometheusSource | ScrapeSource) -> list[Finding]:
     found, retention = [], None
     if isinstance(source, ScrapeSource):
         try:
             source.scrape()
-        except SourceError as error:  # some pages may have answered
-            found.append(Finding("error", "source", str(error)))
+        except SourceError as error:  # other endpoints may have responded
+            found.append(Finding("error", "source-unavailable", "source", str(error), "Check the address."))
     else:
         retention = source.retention()
         if retention is None:
-            why = "does not tell how long it remembers: compare that with the windows by hand"
-            found.append(Finding("info", "source", why))
+            message, fix = "The source doesn't report its retention.", "Compare it with the windows yourself."
+            found.append(Finding("info", "retention-unknown", "source", message, fix))
     now = time.time()
-    series = source.series(selectors(spec), now - LOOK - MAX_GAP, now)
+    series = source.series(selectors(spec), now - LOOKBACK - MAX_GAP, now)
     return [*found, *live_findings(spec, Live(series, now, retention))]

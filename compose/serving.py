@@ -13,7 +13,7 @@ from plimsoll.compose.databases import open_ledger
 from plimsoll.compose.inputs import UserError
 from plimsoll.compose.listen import SERVICE_TOKEN, open_socket
 from plimsoll.compose.sources import open_source
-from plimsoll.exporters.gc_tuning import settle
+from plimsoll.exporters.gc_tuning import freeze_objects
 from plimsoll.slo import metrics
 from plimsoll.slo.capacity.calibration import intervals
 from plimsoll.slo.capacity.model import signals
@@ -29,7 +29,7 @@ from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Spec
 from plimsoll.slo.usage import slots
 
-# OpenTelemetry's variables that name a receiver (specification, OTLP exporter); without one there is no telemetry.
+# OpenTelemetry's variables for the endpoint (specification, OTLP exporter). Telemetry is off without one.
 OTLP = [f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT" for signal in ("", "TRACES_", "METRICS_")]
 
 
@@ -40,7 +40,7 @@ def serve(
     webhook: tuple[str, str | None] | None,
     prices: Prices,
 ) -> None:
-    """Serve until interrupted; `places` are source, database and (host, port), `webhook` an address and its token. Raises UserError."""
+    """Serve until interrupted. `places`: source, database, and (host, port); `webhook`: URL and token. Raises UserError."""
     where, database, (host, port) = places
     engine = open_ledger(database)
     source = open_source(where, engine, wanted(spec))
@@ -52,9 +52,9 @@ def serve(
     telemetry, end_telemetry = _telemetry(service)
     app = create_app(service, tokens, runbooks, telemetry=telemetry)
     address = ":".join(map(str, listening.getsockname()[:2]))
-    logging.getLogger("plimsoll").info("SLO service on http://%s, counting from %s", address, source.name)
+    logging.getLogger("plimsoll").info("SLO service on http://%s, source %s", address, source.name)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, server_header=False)
-    settle()  # a search of all that was imported for garbage would hold an answer up by a tenth of a second
+    freeze_objects()  # a garbage collection of all imported objects would delay a response by 0.1 s
     try:
         uvicorn.Server(config).run(sockets=[listening])
     finally:
@@ -62,19 +62,21 @@ def serve(
 
 
 def _telemetry(service: Service) -> tuple[TelemetryConfig | None, Callable[[], object]]:
-    """Push the service's own traces and metrics where the standard variables say so; returns what the application needs, and what ends it."""
+    """Push the service's own traces and metrics to the OTLP endpoint. Return the application's configuration and a stop function."""
     named = [name for name in OTLP if os.environ.get(name)]
     if not named:
         return None, bool
     try:
         from plimsoll.slo.service.telemetry import observe  # noqa: PLC0415 - needs the extra, and costs nothing without a receiver
     except ModuleNotFoundError as error:
-        raise UserError(f"{named[0]}: needs the package {error.name!r}: pip install 'plimsoll-slo[otel]'") from error
+        raise UserError(
+            f"{named[0]}: the package {error.name!r} isn't installed. Run `pip install 'plimsoll-slo[otel]'`."
+        ) from error
     return observe(service, os.environ)
 
 
 def wanted(spec: Spec) -> list[Selector]:
-    """Return every selector that ledger, recommender and calibration read: what the embedded source keeps of a page."""
+    """Return every selector that ledger, recommender and calibration read. The embedded source stores only these."""
     fleet = (metrics.REPLICA_START, metrics.REPLICA_INFO, metrics.GPU_ENERGY, metrics.GPU_ASSIGNMENT)
     found = [Selector(metric.name, ()) for metric in fleet]
     for pool in spec.pools:
@@ -83,5 +85,5 @@ def wanted(spec: Spec) -> list[Selector]:
         pool = spec.pool(objective.pool)
         for counting in countings(objective, pool):
             found += counting.selectors
-        found += gateway_counts.selectors(objective, pool) if objective.per else []
+        found += gateway_counts.selectors(objective, pool) if objective.group_by else []
     return list(dict.fromkeys(found))

@@ -11,6 +11,6 @@ from plimsoll.slo.sources.selector import Selector
 
 
 def open_source(text: str, engine: Engine, wanted: Sequence[Selector]) -> PrometheusSource | ScrapeSource:
-    """Read `prometheus:URL` or `scrape:URL[,URL...]`, whose scrapes of what is `wanted` are kept in a database; raises UserError."""
+    """Open `prometheus:URL` or `scrape:URL[,URL...]`. Scrapes store the `wanted` series in a database. Raises UserError."""
     kind, rest = read_source(text)
     return PrometheusSource(rest) if kind == "prometheus" else ScrapeSource(rest.split(","), engine, wanted)

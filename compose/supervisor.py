@@ -1,5 +1,6 @@
 """Running the stack's parts as child processes on loopback: configuration, supervision, a clean end."""
 
+import ctypes
 import signal
 import socket
 import subprocess
@@ -95,25 +96,36 @@ def configure_alertmanager(program: str, data: Path, ports: Ports, files: dict[s
 
 
 def supervise(parts: Sequence[Part], logs: Path, where: Sequence[str]) -> int:
-    """Run all parts until SIGINT or SIGTERM (0) or until a required one ends by itself (1); no child outlives this call."""
+    """Run all parts until SIGINT, SIGTERM or SIGHUP (0) or until a required one ends by itself (1); no child outlives this process."""
     stop = threading.Event()
 
     def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     children: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for part in parts:
             with (logs / f"{part.name}.log").open("ab") as log:
                 # Its own session, so that a Ctrl-C reaches us alone and we end the parts in order.
-                children[part.name] = subprocess.Popen(part.argv, stdout=log, stderr=log, start_new_session=True)
+                children[part.name] = subprocess.Popen(
+                    part.argv,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    preexec_fn=_end_with_parent,  # noqa: PLW1509 - this process has one thread
+                )
         status = _watch(parts, children, logs, where, stop)
     finally:
         _end(list(reversed(children.items())))
         for number, handler in before.items():
             signal.signal(number, handler)
     return status
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel for a SIGTERM when the parent ends, however it ends (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def _watch(
@@ -123,31 +135,31 @@ def _watch(
     where: Sequence[str],
     stop: threading.Event,
 ) -> int:
-    waiting, gone = {part.name: part for part in parts}, set()
+    waiting, ended = {part.name: part for part in parts}, set()
     deadline = time.monotonic() + START_SECONDS
-    print(f"starting {', '.join(waiting)} (logs in {logs})", flush=True)
+    print(f"Starting {', '.join(waiting)}. Logs: {logs}", flush=True)
     while not stop.wait(0.3):
         for part in parts:
             status = children[part.name].poll()
-            if status is not None and part.name not in gone:
-                gone.add(part.name)
-                print(f"{part.name} ended by itself (status {status}): see {logs / part.name}.log", flush=True)
+            if status is not None and part.name not in ended:
+                ended.add(part.name)
+                print(f"{part.name} exited with status {status}. See {logs / part.name}.log.", flush=True)
                 if part.required:
                     return 1
                 waiting.pop(part.name, None)
-        for name in [name for name, part in waiting.items() if _answers(part.ready)]:
+        for name in [name for name, part in waiting.items() if _responds(part.ready)]:
             print(f"  {name} is up", flush=True)
             del waiting[name]
             if not waiting:
-                print("\n".join(["", *where, "Ctrl-C ends everything."]), flush=True)
+                print("\n".join(["", *where, "Press Ctrl-C to stop."]), flush=True)
         if waiting and time.monotonic() > deadline:
-            print(f"{', '.join(waiting)} did not come up within {START_SECONDS:.0f} s: see {logs}", flush=True)
+            print(f"{', '.join(waiting)} not ready within {START_SECONDS:.0f} s. See {logs}.", flush=True)
             return 1
-    print("\nending", flush=True)
+    print("\nStopping.", flush=True)
     return 0
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     try:
         with urlopen(url, timeout=1) as answer:  # noqa: S310 - our own loopback URLs
             return bool(answer.status == 200)
@@ -164,6 +176,6 @@ def _end(children: Sequence[tuple[str, "subprocess.Popen[bytes]"]]) -> None:
         try:
             child.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            print(f"{name} does not end: killed", flush=True)
+            print(f"{name} doesn't stop; killed.", flush=True)
             child.kill()
             child.wait()

@@ -20,7 +20,7 @@ Progress = Callable[[str], None]
 
 
 def add_traffic(parser: argparse.ArgumentParser) -> None:
-    """Declare what to replay."""
+    """Declare the traffic to replay."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--trace",
@@ -31,47 +31,49 @@ def add_traffic(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--prometheus",
         metavar="URL",
-        help="rebuild what came to --pool from the counters that Plimsoll's exporters left here",
+        help="reconstruct the traffic of --pool from this Prometheus",
     )
     parser.add_argument(
-        "--timestamps",
+        "--timestamp-unit",
         choices=UNITS,
         help="unit of the timestamps of JSON lines (default: s where one has a fraction, else ms as Mooncake's)",
     )
-    parser.add_argument("--from", dest="since", metavar="TIME", help="of --prometheus (default: 24 hours before --to)")
-    parser.add_argument("--to", dest="until", metavar="TIME", help="such as 2026-11-20T18:00:00Z (default: now)")
-    parser.add_argument("--scale", type=float, default=1.0, metavar="K", help="replay at K times its rate")
+    parser.add_argument(
+        "--from", dest="since", metavar="TIME", help="start, with --prometheus (default: 24 hours before --to)"
+    )
+    parser.add_argument("--to", dest="until", metavar="TIME", help="end, such as 2026-11-20T18:00:00Z (default: now)")
+    parser.add_argument("--scale", type=float, default=1.0, metavar="K", help="replay at K times the recorded rate")
 
 
 def read_traffic(args: argparse.Namespace, pool: Pool | None, progress: Progress) -> tuple[list[Arrival], str, str]:
-    """Return requests in order of time, the name of their source, and what is to be said of it; raises UserError."""
+    """Return requests in time order, the name of their source, and a note about it (may be empty). Raises UserError."""
     if not (args.scale > 0 and isfinite(args.scale)):
-        raise UserError(f"--scale {args.scale:g}: write a number above 0")
+        raise UserError(f"--scale: expected a number above 0, got {args.scale:g}.")
     if args.prometheus is None:
         for option, given in (("--from", args.since), ("--to", args.until)):
             if given is not None:
-                raise UserError(f"{option} belongs to --prometheus; a trace is replayed as a whole")
+                raise UserError(f"{option} requires --prometheus. A trace is replayed as a whole.")
         return _trace(args), Path(args.trace).name, ""
     if pool is None:
-        raise UserError("--prometheus: whose history? give --pool NAME")
-    if args.timestamps is not None:
-        raise UserError("--timestamps belongs to --trace")
+        raise UserError("--prometheus requires --pool NAME.")
+    if args.timestamp_unit is not None:
+        raise UserError("--timestamp-unit requires --trace.")
     end = time.time() if args.until is None else _moment("--to", args.until)
     start = end - DAY if args.since is None else _moment("--from", args.since)
     if not start < end:
-        raise UserError(f"--from {args.since}: is not before --to; exchange them")
+        raise UserError(f"--from {args.since} isn't before --to. Swap them.")
     found = _history(args.prometheus, pool, start, end, progress)
     scaled = [row._replace(time=row.time / args.scale) for row in found.arrivals]
-    return scaled, f"{pool.name}, {_written(start)} to {_written(end)}", _said(found)
+    return scaled, f"{pool.name}, {_written(start)} to {_written(end)}", _summary(found)
 
 
 def _trace(args: argparse.Namespace) -> list[Arrival]:
     try:
-        return load(Path(args.trace), args.scale, args.timestamps)
+        return load(Path(args.trace), args.scale, args.timestamp_unit)
     except (TraceError, UnicodeDecodeError) as error:
         raise UserError(f"--trace {error}") from error
     except OSError as error:
-        raise UserError(f"--trace {args.trace}: cannot be read: {error.strerror or error}") from error
+        raise UserError(f"--trace {args.trace}: can't be read: {error.strerror or error}. Check the path.") from error
 
 
 def _history(url: str, pool: Pool, start: float, end: float, progress: Progress) -> History:
@@ -93,15 +95,15 @@ def _history(url: str, pool: Pool, start: float, end: float, progress: Progress)
         source.close()
 
 
-def _said(found: History) -> str:
-    """Say what a reader of the result has to know of rebuilt traffic."""
+def _summary(found: History) -> str:
+    """Return a note on the quality of reconstructed traffic."""
     text = (
-        f"{len(found.arrivals):,} requests rebuilt from counts of {found.slot:g} s and histograms of their lengths; "
+        f"{len(found.arrivals):,} requests reconstructed from counts per {found.slot:g} s and histograms of their lengths; "
         f"{found.observed:.1%} of the time was observed"
     )
     if found.gaps:
         first = min(found.gaps)
-        text += f", {len(found.gaps)} gaps are cut out (the first at {_written(first[0])}, {first[1] - first[0]:.0f} s)"
+        text += f", {len(found.gaps)} gaps are left out (first at {_written(first[0])}, {first[1] - first[0]:.0f} s)"
     return text + (". Counted from the demo fleet: SIMULATED." if found.simulated else ".")
 
 
@@ -109,9 +111,9 @@ def _moment(option: str, text: str) -> float:
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
-        raise UserError(f"{option} {text!r}: write a time such as 2026-11-20T18:00:00Z") from error
+        raise UserError(f"{option}: expected a time such as 2026-11-20T18:00:00Z, got {text!r}.") from error
     if found.tzinfo is None:
-        raise UserError(f"{option} {text!r}: in which time zone? write Z behind it for UTC, or +01:00")
+        raise UserError(f"{option} {text!r}: no time zone. Append Z for UTC, or an offset such as +01:00.")
     return found.timestamp()
 
 

@@ -1,1 +1,1 @@
-"""Objectives and catalogue to Grafana dashboards."""
+"""Grafana dashboards, built from the objectives file and the metrics catalog."""

@@ -1,4 +1,4 @@
-"""All dashboards of an objectives file, as files."""
+"""Renders the dashboards of an objectives file."""
 
 from plimsoll.dashboards import budgets, capacity, gpu, oncall, pool, provisioning, replica
 from plimsoll.dashboards.normalize import to_json
@@ -16,9 +16,9 @@ DASHBOARDS = {
 
 
 def boards(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
-    """Texts of the dashboards by file name; `service` is where a browser reaches the SLO service.
+    """Return the JSON text of each dashboard by file name; `service` is the SLO service's URL for browsers.
 
-    Pure: the same input gives the same bytes. Links inside Grafana have no host, so nothing else depends on the site.
+    The same input gives the same bytes. Links inside Grafana are paths, so that they work on any host.
     """
     return {
         name: to_json(build(spec)).replace(links.SERVICE_URL, service.rstrip("/")) for name, build in DASHBOARDS.items()
@@ -26,6 +26,10 @@ def boards(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
 
 
 def render(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
-    """Texts of all files by name: the dashboards, and what provisions them."""
-    found = boards(spec, service)
-    return {**found, **provisioning.files(found)}
+    """Return the text of each file by name: the dashboards and their provisioning."""
+    return {**boards(spec, service), **provisioning.files()}
+
+
+def render_kubernetes(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
+    """Return the text of each ConfigMap, with the same dashboards and data sources, by name."""
+    return provisioning.config_maps(boards(spec, service))

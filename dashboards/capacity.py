@@ -1,9 +1,9 @@
-"""How much more each pool can carry, what the recommender asks for, and what a token costs."""
+"""The capacity and cost dashboard: nodes, recommendation, headroom and cost per token of each pool."""
 
 from collections.abc import Callable
 from typing import Any
 
-from plimsoll.dashboards import common, drilldown, engine_panels, panels, queries
+from plimsoll.dashboards import common, drilldown, engine_panels, no_data, panels, queries
 from plimsoll.dashboards.panels import BAD, GOOD, GREEN, GREY, ORANGE, SKY, WARN, Query, Section, Step
 from plimsoll.slo import links, metrics
 from plimsoll.slo.metrics import Metric
@@ -16,19 +16,19 @@ _MILLION = 1_000_000
 def dashboard(spec: Spec) -> dict[str, Any]:
     """Build the dashboard of capacity and cost."""
     priced = [pool for pool in spec.pools if pool.node.hourly_usd]
-    return panels.page(
+    return panels.dashboard(
         links.CAPACITY,
-        "Plimsoll: capacity and cost",
-        "Nodes that serve against nodes recommended, the signals behind it, and dollars per million tokens.",
+        "Plimsoll / Capacity and cost",
+        "Nodes up and recommended, the signals behind the recommendation, and cost per 1M tokens.",
         variables=common.scope(spec),
         annotations=common.annotations(),
         links=common.LINKS,
-        down=[drilldown.down("The replicas of this pool", links.POOL)],
+        default_links=[drilldown.to_dashboard("Pool dashboard", links.POOL)],
         sections=[
-            Section("", [(4, [*_headlines(spec), common.reality()])]),
-            Section("Are there enough nodes?", [(9, [_nodes(spec), _waiting(spec), _headroom(spec)])]),
-            Section("What is the load?", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
-            *([Section("What does it cost?", [(9, _cost(priced))])] if priced else []),
+            Section("", [(4, [*_headlines(spec), common.simulated_stat()])]),
+            Section("Node count", [(9, [_nodes(spec), _waiting(spec), _headroom(spec)])]),
+            Section("Load", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
+            *([Section("Cost", [(9, _cost(priced))])] if priced else []),
         ],
     )
 
@@ -41,41 +41,41 @@ def _sum(metric: Metric, pool: Pool) -> str:
     return f"sum({queries.select(metric, model=pool.model)})"
 
 
-def _serving(pool: Pool) -> str:
-    """Nodes of a pool that serve: its replicas that say what they serve, over the replicas of a node."""
-    return f"{queries.replicas_known(model=pool.model)} / {pool.node.replicas}"
+def _nodes_up(pool: Pool) -> str:
+    """Return the number of a pool's nodes that are up: its reporting replicas, divided by the replicas of a node."""
+    return f"{queries.replica_count(model=pool.model)} / {pool.node.replicas}"
 
 
 def _tokens(pool: Pool, *kinds: Metric) -> str:
-    """Tokens a second, of these kinds, or prompt and generated."""
+    """Return tokens per second of these kinds, by default of input and output."""
     both = kinds or (metrics.PROMPT_TOKENS, metrics.GENERATION_TOKENS)
     return " + ".join(queries.rate(kind, model=pool.model) for kind in both)
 
 
 def _headlines(spec: Spec) -> list[Any]:
-    to_pages = [drilldown.link("Reasons and evidence", links.pool_page(pool.name)) for pool in spec.pools]
-    missing = [
-        Query(f'max({metrics.RECOMMENDED_NODES}{{pool="{pool.name}",pool=~"$pool"}}) - {_serving(pool)}', pool.name)
+    to_pages = [drilldown.link("Open in Plimsoll", links.pool_page(pool.name)) for pool in spec.pools]
+    change = [
+        Query(f"max({queries.of_pools(metrics.RECOMMENDED_NODES.name, pool=pool.name)}) - {_nodes_up(pool)}", pool.name)
         for pool in spec.pools
     ]
     return [
         panels.stat(
-            "Nodes to add or release",
-            "Recommended nodes less those that serve: above zero add, below zero release. The reasons are in the SLO "
-            f"service. Source: {metrics.RECOMMENDED_NODES}, {metrics.REPLICA_INFO}.",
-            missing,
+            "Recommended change (nodes)",
+            "Recommended nodes minus nodes up. Above zero: add nodes. Below zero: remove nodes. Open the pool's page for the "
+            f"reasons. Source: {metrics.RECOMMENDED_NODES}, {metrics.REPLICA_INFO}.",
+            change,
             unit="none",
-            no_data="unknown: no recommendation",
+            no_data=no_data.RECOMMENDATION,
             base=GREY,
             steps=[Step(0, GOOD), Step(1, WARN)],
             links=to_pages,
         ),
         panels.stat(
-            "Nodes that serve",
-            f"Replicas that answer, over the replicas of a node. Source: {metrics.REPLICA_INFO}.",
-            _per_pool(spec.pools, _serving),
+            "Nodes up",
+            f"Reporting replicas divided by the replicas of a node. Red: below the pool's minimum. Source: {metrics.REPLICA_INFO}.",
+            _per_pool(spec.pools, _nodes_up),
             unit="none",
-            no_data="no replica reports",
+            no_data=no_data.REPLICA,
             overrides=[
                 panels.override(pool.name, thresholds=panels.steps_of([Step(pool.nodes.min, GOOD)], BAD))
                 for pool in spec.pools
@@ -88,17 +88,17 @@ def _headlines(spec: Spec) -> list[Any]:
 def _nodes(spec: Spec) -> Any:
     bounds = sorted({float(count) for pool in spec.pools for count in (pool.nodes.min, pool.nodes.max)})
     return panels.graph(
-        "Nodes serving and recommended",
-        "Dashed: the smallest and the largest pool allowed. Recommended above serving for longer than a start takes: nodes "
-        f"do not arrive. Source: {metrics.RECOMMENDED_NODES}, {metrics.REPLICA_INFO}.",
+        links.NODES.title,
+        "Dashed: the pool's minimum and maximum. Recommended above up for longer than a cold start: new nodes don't become "
+        f"ready. Source: {metrics.RECOMMENDED_NODES}, {metrics.REPLICA_INFO}.",
         [
-            Query(f'max by (pool) ({metrics.RECOMMENDED_NODES}{{pool=~"$pool"}})', "recommended {{pool}}"),
-            *(Query(_serving(pool), f"serving {pool.name}") for pool in spec.pools),
+            Query(f"max by (pool) ({queries.of_pools(metrics.RECOMMENDED_NODES.name)})", "recommended {{pool}}"),
+            *(Query(_nodes_up(pool), f"up {pool.name}") for pool in spec.pools),
         ],
         unit="short",
         decimals=0,
-        no_data="unknown: no replica and no recommendation",
-        query_colours=[ORANGE, *[SKY] * len(spec.pools)],
+        no_data=no_data.REPLICA,
+        query_colors=[ORANGE, *[SKY] * len(spec.pools)],
         limits=bounds,
         many=True,
     )
@@ -107,85 +107,88 @@ def _nodes(spec: Spec) -> Any:
 def _waiting(spec: Spec) -> Any:
     return panels.graph(
         "Waiting requests per node",
-        "The signal on which the pool grows. Dashed: its limit. "
+        "Above the pool's limit (dashed), more nodes are recommended. "
         f"Source: {metrics.REQUESTS_WAITING}, {metrics.REPLICA_INFO}.",
-        _per_pool(spec.pools, lambda pool: queries.ratio(_sum(metrics.REQUESTS_WAITING, pool), _serving(pool))),
+        _per_pool(spec.pools, lambda pool: queries.ratio(_sum(metrics.REQUESTS_WAITING, pool), _nodes_up(pool))),
         unit="short",
-        no_data="no engine reports",
-        limits=sorted({float(pool.queue_per_node) for pool in spec.pools}),
+        no_data=no_data.ENGINE,
+        limits=sorted({float(pool.max_waiting_per_node) for pool in spec.pools}),
         many=True,
     )
 
 
 def _headroom(spec: Spec) -> Any:
-    """Demand against what the pool can do, and against that without one node (N-1)."""
+    """Return the panel of throughput, saturation throughput, and saturation throughput without one node (N+1 redundancy)."""
 
-    def capacity(pool: Pool, fewer: int = 0) -> str:
-        each = f'({metrics.REPLICA_CAPACITY}{{pool="{pool.name}",pool=~"$pool"}})'
-        all_of_them = f"{pool.node.replicas} * {_serving(pool)} * (sum{each} / count{each})"
+    def saturation(pool: Pool, fewer: int = 0) -> str:
+        each = f"({queries.of_pools(metrics.REPLICA_CAPACITY.name, pool=pool.name)})"
+        all_of_them = f"{pool.node.replicas} * {_nodes_up(pool)} * (sum{each} / count{each})"
         return f"clamp_min({all_of_them} - {fewer * pool.node.replicas} * max{each}, 0)" if fewer else all_of_them
 
     return panels.graph(
-        "Demand against capacity",
-        "Tokens a second, prompt and generated, that the pool does; what its serving nodes can do, measured while requests "
-        "waited; and what is left without one of them, the strongest. Demand above that last line: the loss of a node would hurt. "
+        "Demand vs. capacity",
+        "Throughput (input and output tokens per second), measured saturation throughput of the nodes up, and that without the "
+        "strongest node. Throughput above the last line: the pool can't tolerate the loss of a node. "
         f"Source: {metrics.PROMPT_TOKENS}, {metrics.GENERATION_TOKENS}, {metrics.REPLICA_CAPACITY}.",
         [
             query
             for pool in spec.pools
             for query in (
-                Query(_tokens(pool), f"demand {pool.name}"),
-                Query(capacity(pool), f"capacity {pool.name}"),
-                Query(capacity(pool, fewer=1), f"without one node {pool.name}"),
+                Query(_tokens(pool), f"throughput {pool.name}"),
+                Query(saturation(pool), f"saturation {pool.name}"),
+                Query(saturation(pool, fewer=1), f"without one node {pool.name}"),
             )
         ],
         unit="suffix: tok/s",
-        no_data="no engine reports",
-        query_colours=[SKY, GREEN, ORANGE] * len(spec.pools),
+        no_data=no_data.ENGINE,
+        query_colors=[SKY, GREEN, ORANGE] * len(spec.pools),
         many=True,
     )
 
 
+def _hourly(pool: Pool) -> str:
+    return pool.node.usd_per_hour_promql(_nodes_up(pool))
+
+
+def _per_million(pool: Pool, *kinds: Metric) -> str:
+    return f"{_MILLION} / {_HOUR} * {queries.ratio(_hourly(pool), _tokens(pool, *kinds))}"
+
+
 def _cost(pools: list[Pool]) -> list[Any]:
-    def hourly(pool: Pool) -> str:
-        return pool.node.usd_per_hour_promql(_serving(pool))
-
-    def per_million(pool: Pool, *kinds: Metric) -> str:
-        return f"{_MILLION} / {_HOUR} * {queries.ratio(hourly(pool), _tokens(pool, *kinds))}"
-
     return [
         panels.graph(
-            "Cost per million tokens",
-            "Price of the serving nodes over all tokens, prompt and generated. It falls as nodes are used better. "
-            f"Source: the objectives file's prices, {metrics.PROMPT_TOKENS}, {metrics.GENERATION_TOKENS}.",
-            _per_pool(pools, per_million),
+            "Cost per 1M tokens",
+            "Cost of the nodes up per 1M input and output tokens together. It falls as utilization rises. "
+            f"Source: prices in the objectives file, {metrics.PROMPT_TOKENS}, {metrics.GENERATION_TOKENS}.",
+            _per_pool(pools, _per_million),
             unit="currencyUSD",
             decimals=2,
-            no_data="no token in this time",
+            no_data=no_data.TOKENS,
             many=True,
         ),
         panels.graph(
-            "Cost per million in and out",
-            "The whole price of the serving nodes over either count of tokens, as prices are quoted. Which part of it prompts cause "
-            "is not known of a running pool, so the two must not be added. "
-            f"Source: the objectives file's prices, {metrics.PROMPT_TOKENS}, {metrics.GENERATION_TOKENS}.",
+            "Cost per 1M input / output tokens",
+            "Total cost of the nodes up per 1M input tokens, and per 1M output tokens. Each divides the total cost: don't add "
+            "them. "
+            f"Source: prices in the objectives file, {metrics.PROMPT_TOKENS}, {metrics.GENERATION_TOKENS}.",
             [
-                Query(per_million(pool, kind), f"{what} {pool.name}")
+                Query(_per_million(pool, kind), f"{what} {pool.name}")
                 for pool in pools
-                for kind, what in ((metrics.PROMPT_TOKENS, "in"), (metrics.GENERATION_TOKENS, "out"))
+                for kind, what in ((metrics.PROMPT_TOKENS, "input"), (metrics.GENERATION_TOKENS, "output"))
             ],
             unit="currencyUSD",
             decimals=2,
-            no_data="no token in this time",
+            no_data=no_data.TOKENS,
             many=True,
         ),
         panels.graph(
             "Cost per hour",
-            f"Price of the nodes that serve, and of reserved ones in any case; warm spares not included. Source: the objectives file's prices, {metrics.REPLICA_INFO}.",
-            _per_pool(pools, hourly),
+            "Cost of the nodes up, including reserved nodes that are down, without warm spares. "
+            f"Source: prices in the objectives file, {metrics.REPLICA_INFO}.",
+            _per_pool(pools, _hourly),
             unit="currencyUSD",
             decimals=2,
-            no_data="no replica reports",
+            no_data=no_data.REPLICA,
             many=True,
         ),
     ]

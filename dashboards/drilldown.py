@@ -1,4 +1,4 @@
-"""The ways on from a panel: to another dashboard, to the SLO service, to the traces behind it. All of them keep what was chosen."""
+"""Links from a panel to another dashboard, to the SLO service and to traces. All keep the time range and the variables."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -8,43 +8,43 @@ from urllib.parse import quote
 from plimsoll.slo import links
 from plimsoll.slo.metrics import trace_attributes
 
-# Variables that every dashboard has. A link that sets one itself carries the others along one by one, else that one would
-# have both values; any other link carries all that the dashboard has.
+# Variables that every dashboard has. A link that sets one of them passes the others one by one, so that it isn't set twice;
+# any other link passes all variables.
 SHARED = ("datasource", "traces", "region", "pool", "model", "node", "replica")
 _TIME = "${__url_time_range}"
 _REPLICA = (f'span.{trace_attributes.REPLICA}=~"${{replica:pipe}}"',)
-_LONG = 8192  # tokens: above it a prompt takes a whole step of vLLM's default token budget
+_LONG = 8192  # input tokens: a longer prompt fills a whole step of vLLM's default token budget
 
 
 def link(title: str, url: str) -> dict[str, Any]:
-    """Make a link; to a dashboard it keeps time and variables, anywhere else it opens a new tab."""
+    """Return a link. One to a dashboard keeps time and variables; any other opens a new tab."""
     inside = url.startswith("/d/")
     others = [f"${{{name}:queryparam}}" for name in SHARED if f"var-{name}=" not in url]
     keep = "&".join((_TIME, *(others if "var-" in url else ["${__all_variables}"])))
-    kept = f"{url}{'&' if '?' in url else '?'}{keep}" if inside else url
-    return {"title": title, "url": kept, "targetBlank": not inside}
+    target = f"{url}{'&' if '?' in url else '?'}{keep}" if inside else url
+    return {"title": title, "url": target, "targetBlank": not inside}
 
 
-def down(title: str, uid: str) -> dict[str, Any]:
-    """Link to a whole dashboard."""
+def to_dashboard(title: str, uid: str) -> dict[str, Any]:
+    """Return a link to a dashboard."""
     return link(title, links.dashboard_url(uid, base=""))
 
 
 def traces(of_replica: bool = False) -> list[dict[str, Any]]:
-    """Links to the traces of the chosen models' requests in Tempo: all, and those with short and with long prompts apart.
+    """Return links to the traces of the chosen models' requests in Tempo: all, with short input, with long input.
 
-    `of_replica` keeps to the chosen replicas: those requests whose gateway knew where it sent them.
+    `of_replica` keeps the requests that the gateway sent to the chosen replicas.
     """
     return [
         link(f"Traces: {title}", _explore([*(_REPLICA if of_replica else ()), *conditions]))
         for title, conditions in (
-            ("all of these requests", ()),
+            ("all requests", ()),
             (
-                "short prompts only",
+                "short input",
                 (f"span.{trace_attributes.PROMPT_CLASS}=~{json.dumps('|'.join(_classes(long=False)))}",),
             ),
             (
-                "long prompts only",
+                "long input",
                 (f"span.{trace_attributes.PROMPT_CLASS}=~{json.dumps('|'.join(_classes(long=True)))}",),
             ),
         )
@@ -52,7 +52,7 @@ def traces(of_replica: bool = False) -> list[dict[str, Any]]:
 
 
 def _classes(long: bool) -> Iterator[str]:
-    """Prompt-length classes above or up to the bound that parts short from long."""
+    """Yield the prompt-length classes of long or of short input."""
     for bound in trace_attributes.PROMPT_CLASSES:
         if (bound > _LONG) == long:
             yield f"<={bound}"
@@ -61,9 +61,9 @@ def _classes(long: bool) -> Iterator[str]:
 
 
 def _explore(conditions: Sequence[str]) -> str:
-    """Address of Tempo's search in Explore (`panes`, Grafana 10.1 and later), for the dashboard's time and models.
+    """Return the address of a Tempo search in Explore (`panes`, Grafana 10.1 and later) for the dashboard's time and models.
 
-    Tenant, replica, prompt class and first token stand in the list that it shows, to be sorted by.
+    The result table has columns for tenant, replica, prompt class and time to first token.
     """
     chosen = (f'span.{trace_attributes.MODEL}=~"${{model:pipe}}"', *conditions)
     shown = (

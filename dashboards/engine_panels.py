@@ -1,8 +1,8 @@
-"""Panels about engines: the phases of a request, the scheduler, the KV cache."""
+"""Panels about engines: request latency and phases, scheduler, KV cache."""
 
 from typing import Any
 
-from plimsoll.dashboards import common, drilldown, panels, queries
+from plimsoll.dashboards import common, drilldown, no_data, panels, queries
 from plimsoll.dashboards.panels import BAD, BLUE, GOOD, ORANGE, SKY, VERMILLION, Query, Text
 from plimsoll.slo import links, metrics
 from plimsoll.slo.metrics import Metric, recorded
@@ -12,58 +12,58 @@ QUANTILES = {"p50": (0.5, SKY), "p95": (0.95, ORANGE), "p99": (0.99, VERMILLION)
 
 
 def latencies(spec: Spec, of_pool: bool = False) -> list[Any]:
-    """What users feel: first token, time per token, whole request. See `quantiles`."""
+    """Return the latency panels: time to first token, time per output token, end-to-end latency. See `quantiles`."""
     return [
         quantiles(
             spec,
             links.TTFT.title,
-            "Arrival to first token, of requests that got one: a stalled engine adds nothing here, so look at the waiting "
-            "requests too. High with a short queue: long prompts; high with a long queue: too little capacity.",
+            "From arrival to first token (TTFT). High with a short queue: long prompts. High with a long queue: too little "
+            "capacity. A stalled engine adds no requests here: check the waiting requests.",
             metrics.TTFT,
             of_pool=of_pool,
-            limits=common.limits(spec, "time_to_first_token"),
+            limits=common.latency_thresholds(spec, "time_to_first_token"),
         ),
         quantiles(
             spec,
             links.TPOT.title,
-            "A request's mean time per token after its first. It degrades before the time to first token does: a full batch, "
-            "preemptions, or a GPU that lost its clocks.",
+            "Mean time per token after the first, per request (TPOT). It rises before the time to first token does. Check for a "
+            "full batch, preemptions, or a throttled GPU.",
             metrics.TPOT,
             of_pool=of_pool,
-            limits=common.limits(spec, "time_per_output_token"),
+            limits=common.latency_thresholds(spec, "time_per_output_token"),
         ),
         quantiles(
             spec,
             links.E2E.title,
-            "Arrival to last token, of finished requests. It follows from the two before it and from answer lengths.",
+            "From arrival to last token (E2E), of finished requests. It depends on TTFT, TPOT and output length.",
             metrics.DURATION,
             of_pool=of_pool,
-            limits=common.limits(spec, "request_duration"),
+            limits=common.latency_thresholds(spec, "request_duration"),
         ),
     ]
 
 
 def phases(spec: Spec, of_pool: bool = False) -> list[Any]:
-    """Where the time of a request goes. See `quantiles`."""
+    """Return the panels of the three phases of a request. See `quantiles`."""
     return [
         quantiles(
             spec,
-            "Phase 1: queue",
-            "Arrival to first scheduling. High: the pool has no room; more nodes help.",
+            "Queue time",
+            "From arrival to first scheduling. High: the pool is saturated. More nodes help.",
             metrics.QUEUE,
             of_pool=of_pool,
         ),
         quantiles(
             spec,
-            "Phase 2: prefill",
-            "First scheduling to first token. High: long prompts, or cold prefix caches after a restart.",
+            "Prefill time",
+            "From first scheduling to first token. High: long prompts, or a cold prefix cache after a restart.",
             metrics.PREFILL,
             of_pool=of_pool,
         ),
         quantiles(
             spec,
-            "Phase 3: decode",
-            "First to last token. High: a large batch, preemptions, long answers or a slow GPU.",
+            "Decode time",
+            "From first to last token. High: a large batch, preemptions, long outputs, or a throttled GPU.",
             metrics.DECODE,
             of_pool=of_pool,
         ),
@@ -71,51 +71,50 @@ def phases(spec: Spec, of_pool: bool = False) -> list[Any]:
 
 
 def quantiles(spec: Spec, title: str, description: str, histogram: Metric, **look: Any) -> Any:
-    """Three quantiles of a histogram; where there are several pools, each model's apart and named.
+    """Return a panel with p50, p95 and p99 of a histogram, per model.
 
-    `of_pool` takes all replicas of a model, over two minutes, as the rules have summed them; else those that are chosen count.
+    `of_pool` reads what the rules recorded for all replicas of a model over two minutes; otherwise the chosen replicas count.
     """
     of_pool = look.pop("of_pool", False)
-    whole = " All replicas of the pool; one alone: the Replica dashboard." if of_pool else ""
-    dashed = " Dashed: the objective's limit." if "limits" in look else ""
+    whole = " Covers all replicas of the pool; the Replica dashboard shows one." if of_pool else ""
+    dashed = " Dashed: the SLO's threshold." if "limits" in look else ""
     quantile = queries.recorded_quantile if of_pool else queries.quantile
     return panels.graph(
         title,
         f"{description}{whole}{dashed} Source: {histogram}.",
-        [Query(quantile(share, histogram), f"{name}{common.of_model(spec)}") for name, (share, _) in QUANTILES.items()],
+        [Query(quantile(q, histogram), f"{name}{common.model_suffix(spec)}") for name, (q, _) in QUANTILES.items()],
         unit=look.pop("unit", "s"),
         log=True,
-        no_data="no request in this time",
-        query_colours=[colour for _, colour in QUANTILES.values()],
+        no_data=no_data.REQUESTS,
+        query_colors=[color for _, color in QUANTILES.values()],
         links=[*([common.TO_POOL] if of_pool else []), *drilldown.traces(of_replica=not of_pool)],
         **look,
     )
 
 
 def replicas_up() -> Any:
-    """Which replica answered when."""
+    """Return the panel of replicas that are up or down."""
     return panels.timeline(
         links.REPLICAS.title,
-        "Each replica over time. A replica that never said which model it serves is shown in every pool. "
-        f"Source: {metrics.REPLICA_UP}.",
+        f"Replicas over time. One that never reported its model is shown in every pool. Source: {metrics.REPLICA_UP}.",
         [Query(queries.replicas_up(), queries.REPLICA_NAME)],
         unit="none",
-        no_data="no exporter reports",
+        no_data=no_data.EXPORTER,
         texts={1: Text("up", GOOD), 0: Text("down", BAD)},
         links=[common.TO_REPLICA],
     )
 
 
 def by_replica(title: str, description: str, histogram: Metric, **look: Any) -> Any:
-    """The 95th percentile of each replica, worst first, as the rules have worked it out."""
-    dashed = " Dashed: the objective's limit." if "limits" in look else ""
+    """Return a panel with the recorded 95th percentile of each replica, highest first."""
+    dashed = " Dashed: the SLO's threshold." if "limits" in look else ""
     return panels.graph(
         title,
         f"{description}{dashed} Source: {histogram}.",
         [Query(queries.recorded_p95(histogram), queries.REPLICA_NAME)],
         unit="s",
         log=True,
-        no_data="no request in this time",
+        no_data=no_data.REQUESTS,
         many=True,
         links=[common.TO_REPLICA, *drilldown.traces()],
         **look,
@@ -123,46 +122,46 @@ def by_replica(title: str, description: str, histogram: Metric, **look: Any) -> 
 
 
 def tokens_by_replica() -> Any:
-    """What each replica gives its users."""
+    """Return the panel of output tokens of each replica."""
     return panels.graph(
-        "Tokens generated by replica",
-        f"Unequal lines mean unequal load or an unequal machine. Source: {metrics.GENERATION_TOKENS}.",
+        "Output tokens by replica",
+        f"Output tokens per second. Unequal lines: unequal load, or a slower machine. Source: {metrics.GENERATION_TOKENS}.",
         [Query(queries.rate(metrics.GENERATION_TOKENS, queries.REPLICA), queries.REPLICA_NAME)],
         unit="suffix: tok/s",
-        no_data="no engine reports",
+        no_data=no_data.ENGINE,
         many=True,
         links=[common.TO_REPLICA],
     )
 
 
 def versions(spec: Spec) -> Any:
-    """Which versions run."""
+    """Return the panel of versions that run."""
     return panels.graph(
         "Replicas by version",
-        "How many replicas serve which version: a rollout shows as one line rising and one falling, a scale-in as one "
-        f"falling alone. Source: {metrics.REPLICA_INFO}.",
+        "Replicas per engine version. In a rollout one line rises while another falls; in a scale-in one line "
+        f"falls alone. Source: {metrics.REPLICA_INFO}.",
         [
             Query(
                 f"count by (model, version) ({queries.select(metrics.REPLICA_INFO)})",
-                f"{{{{version}}}}{common.of_model(spec)}",
+                f"{{{{version}}}}{common.model_suffix(spec)}",
             )
         ],
         unit="short",
         decimals=0,
-        no_data="no engine reports",
+        no_data=no_data.ENGINE,
         many=True,
     )
 
 
 def uptime() -> Any:
-    """How old each engine's process is."""
+    """Return the panel of each engine's uptime."""
     return panels.graph(
-        "Time since the engine started",
-        "A fall to zero is a restart: counters begin anew, caches are cold, and the model had to be loaded. "
+        links.UPTIME.title,
+        "Time since the engine's process started. A drop to zero is a restart: caches are cold and the model was reloaded. "
         f"Source: {metrics.REPLICA_START}.",
         [Query(f"time() - {queries.select(metrics.REPLICA_START)}", queries.REPLICA_NAME)],
         unit="s",
-        no_data="no engine reports",
+        no_data=no_data.ENGINE,
         many=True,
         links=[common.TO_REPLICA],
         low=True,
@@ -170,38 +169,38 @@ def uptime() -> Any:
 
 
 def scheduler(spec: Spec) -> list[Any]:
-    """The queue, the batch and the KV cache of each replica."""
-    queue_limits = sorted({pool.queue_per_node / pool.node.replicas for pool in spec.pools})
-    kv_limits = sorted({float(pool.kv_cache_limit) for pool in spec.pools})
+    """Return the panels of queue, batch and KV cache of each replica."""
+    queue_limits = sorted({pool.max_waiting_per_node / pool.node.replicas for pool in spec.pools})
+    kv_limits = sorted({float(pool.max_kv_cache_usage) for pool in spec.pools})
     return [
         panels.graph(
             links.QUEUE.title,
-            "Admitted and not yet scheduled, by replica. Dashed: the pool's limit for a replica, above which it asks for a "
-            f"node. Source: {metrics.REQUESTS_WAITING}.",
+            "Requests that wait to be scheduled, by replica. Dashed: the pool's limit per replica, above which more nodes are "
+            f"recommended. Source: {metrics.REQUESTS_WAITING}.",
             [Query(queries.gauge(metrics.REQUESTS_WAITING, queries.REPLICA), queries.REPLICA_NAME)],
             unit="short",
-            no_data="no engine reports",
+            no_data=no_data.ENGINE,
             limits=queue_limits,
             many=True,
             links=[common.TO_REPLICA],
         ),
         panels.graph(
             "Running requests",
-            f"The batch, by replica. Flat at its ceiling with a queue behind it: full. Source: {metrics.REQUESTS_RUNNING}.",
+            f"Requests in the batch, by replica. Flat at its maximum with a queue: saturated. Source: {metrics.REQUESTS_RUNNING}.",
             [Query(queries.gauge(metrics.REQUESTS_RUNNING, queries.REPLICA), queries.REPLICA_NAME)],
             unit="short",
-            no_data="no engine reports",
+            no_data=no_data.ENGINE,
             many=True,
             links=[common.TO_REPLICA],
         ),
         panels.graph(
             links.KV_CACHE.title,
-            f"Share of KV-cache blocks in use, the fullest rank of each replica. Above the pool's limit for minutes (dashed) "
-            f"requests are about to queue or to be preempted. Source: {metrics.KV_CACHE_USAGE}.",
+            "Fraction of KV cache blocks in use, by replica (fullest rank). Dashed: the pool's limit. Above it for minutes, "
+            f"requests start to queue or are preempted. Source: {metrics.KV_CACHE_USAGE}.",
             [Query(queries.gauge(metrics.KV_CACHE_USAGE, queries.REPLICA, "max"), queries.REPLICA_NAME)],
             unit="percentunit",
             max=1,
-            no_data="no engine reports",
+            no_data=no_data.ENGINE,
             limits=kv_limits,
             many=True,
             links=[common.TO_REPLICA],
@@ -210,39 +209,39 @@ def scheduler(spec: Spec) -> list[Any]:
 
 
 def memory() -> list[Any]:
-    """Preemptions, tokens and the prefix cache."""
+    """Return the panels of preemptions, tokens and prefix cache."""
     return [
         panels.graph(
-            "Preemptions",
-            "Requests pushed out of the batch to be computed again. Any at all: the KV cache is too small for the load. "
+            links.PREEMPTIONS.title,
+            "Requests preempted and recomputed. Above zero: the KV cache is too small for the load. "
             f"Source: {metrics.PREEMPTIONS}.",
             [Query(queries.rate(metrics.PREEMPTIONS, queries.REPLICA), queries.REPLICA_NAME)],
             unit="suffix: /s",
-            no_data="no engine reports",
+            no_data=no_data.ENGINE,
             many=True,
             links=[common.TO_REPLICA],
         ),
         panels.graph(
             links.TOKENS.title,
-            "Work done. Prompt tokens up and generated tokens down is a burst of long prompts. "
+            "Input and output tokens. Input rising while output falls: a burst of long prompts. "
             f"Source: {metrics.PROMPT_TOKENS}, {metrics.GENERATION_TOKENS}.",
             [
-                Query(queries.rate(metrics.PROMPT_TOKENS), "prompt"),
-                Query(queries.rate(metrics.GENERATION_TOKENS), "generated"),
+                Query(queries.rate(metrics.PROMPT_TOKENS), "input"),
+                Query(queries.rate(metrics.GENERATION_TOKENS), "output"),
             ],
             unit="suffix: tok/s",
-            no_data="no engine reports",
-            colours={"prompt": BLUE, "generated": SKY},
+            no_data=no_data.ENGINE,
+            colors={"input": BLUE, "output": SKY},
         ),
         panels.graph(
-            "Prefix-cache hits",
-            "Share of prompt tokens found in the cache. Near zero after a restart: prefill is slow until it fills again. "
+            links.PREFIX_CACHE.title,
+            "Fraction of input tokens found in the prefix cache. Near zero after a restart: prefill is slow until it refills. "
             f"Source: {metrics.PREFIX_HIT}, {metrics.PREFIX_QUERIED}.",
             [Query(queries.of_replicas(recorded.PREFIX_HITS), queries.REPLICA_NAME)],
             unit="percentunit",
             max=1,
             low=True,
-            no_data="no prompt in this time",
+            no_data=no_data.INPUT,
             many=True,
             links=[common.TO_REPLICA],
         ),

@@ -1,159 +1,182 @@
-"""The GPUs behind the chosen replicas: are they well, do they keep their clocks, where is their memory and their energy."""
+"""The GPU node dashboard: health, throttling, utilization, memory, interconnect and energy of the chosen replicas' GPUs."""
 
 from typing import Any
 
-from plimsoll.dashboards import common, drilldown, gpu_panels, panels, queries
+from plimsoll.dashboards import common, drilldown, gpu_panels, no_data, panels, queries
 from plimsoll.dashboards.panels import BAD, BLUE, GOOD, GREEN, GREY, ORANGE, SKY, VERMILLION, WARN, Query, Section, Text
-from plimsoll.slo import links
-from plimsoll.slo import metrics as catalogue
+from plimsoll.slo import links, metrics
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.spec.objectives import Spec
 
-# What is wrong with a GPU, worst first: rank and the metrics that are above zero then.
-_VERDICTS = (
-    (2, (catalogue.GPU_RECOVERY_ACTION, catalogue.GPU_REMAP_FAILED, catalogue.GPU_SRAM_THRESHOLD_EXCEEDED)),
-    (2, (catalogue.GPU_MEMORY_UNREPAIRABLE,)),
-    (1, (catalogue.GPU_REMAP_PENDING, catalogue.GPU_RETIRED_PENDING, catalogue.GPU_REPAIR_PENDING)),
+# Faults of a GPU, worst first: the rank, and the metrics that are above zero while it lasts.
+_FAULTS = (
+    (2, (metrics.GPU_RECOVERY_ACTION, metrics.GPU_REMAP_FAILED, metrics.GPU_SRAM_THRESHOLD_EXCEEDED)),
+    (2, (metrics.GPU_MEMORY_UNREPAIRABLE,)),
+    (1, (metrics.GPU_REMAP_PENDING, metrics.GPU_RETIRED_PENDING, metrics.GPU_REPAIR_PENDING)),
 )
-_HOLDERS = {"weights": BLUE, "kv_cache": SKY, "engine": GREEN, "other": VERMILLION, "unseen": ORANGE, "driver": GREY}
+_COMPONENTS = {
+    "weights": BLUE,
+    "kv_cache": SKY,
+    "engine": GREEN,
+    "other": VERMILLION,
+    "unattributed": ORANGE,
+    "driver": GREY,
+}
 
 
 def dashboard(spec: Spec) -> dict[str, Any]:
     """Build the GPU nodes' dashboard."""
-    return panels.page(
+    return panels.dashboard(
         links.GPU,
-        "Plimsoll: GPU node",
-        "Every GPU of the chosen replicas' nodes, and of nodes whose replicas are unknown.",
+        "Plimsoll / GPU node",
+        "GPUs of the chosen replicas, and those not assigned to a known replica.",
         variables=common.scope(spec),
         annotations=common.annotations(),
         links=common.LINKS,
-        down=[drilldown.down("The replicas on these nodes", links.REPLICA)],
+        default_links=[drilldown.to_dashboard("Replica dashboard", links.REPLICA)],
         sections=[
-            Section("", [(4, [*common.vital_signs(), common.reality()])]),
-            Section("Are they well?", [(8, [_verdict(), _xid()]), (9, gpu_panels.state())]),
-            Section("What holds them back?", [(9, [_held_down(), *_margins()])]),
-            Section("What do they do?", [(9, gpu_panels.load()), (9, _work())]),
-            Section("Where is the memory?", [(9, _memory())]),
-            Section("Do their links hold?", [(9, _connections())]),
-            Section("What does a token cost in energy?", [(9, _energy())]),
+            Section("", [(4, [*common.health_stats(), common.simulated_stat()])]),
+            Section("Health", [(8, [_health(), _xid()]), (9, gpu_panels.state())]),
+            Section("Throttling", [(9, [_throttling(), *_margins()])]),
+            Section("Utilization", [(9, gpu_panels.load()), (9, _activity())]),
+            Section("Memory", [(9, _memory())]),
+            Section("Interconnect", [(9, _interconnect())]),
+            Section("Energy efficiency", [(9, _energy())]),
         ],
     )
 
 
-def _verdict() -> Any:
-    checks = [(3, f"{queries.select(catalogue.GPU_UP)} == bool 0", catalogue.GPU_UP)]
-    checks += [
-        (rank, f"{queries.select(metric)} > bool 0", metric) for rank, metrics in _VERDICTS for metric in metrics
-    ]
+def _health() -> Any:
+    checks = [(3, f"{queries.select(metrics.GPU_UP)} == bool 0", metrics.GPU_UP)]
+    checks += [(rank, f"{queries.select(metric)} > bool 0", metric) for rank, faults in _FAULTS for metric in faults]
     ranked = " or ".join(f'label_replace({rank} * ({test}), "check", "{name}", "", "")' for rank, test, name in checks)
     return panels.timeline(
-        "Health",
-        "The worst of what each GPU and its driver say. Replace or recover: the driver asks for a reset or reboot, or memory "
-        "can no longer repair itself. Reset due: a repair waits for the next reset. "
+        links.GPU_HEALTH.title,
+        "Worst state that each GPU and its driver report. Action required: the driver requests a reset or reboot, or the memory "
+        "can't be repaired. Reset pending: a repair takes effect at the next reset. "
         f"Source: {', '.join(metric.name for _, _, metric in checks)}.",
         [Query(f"max by (instance, uuid) ({queries.of_gpus(f'({ranked})')})", "{{instance}} {{uuid}}")],
         unit="none",
-        no_data="no GPU reports",
+        no_data=no_data.GPU,
         texts={
             3: Text("lost", BAD),
-            2: Text("replace or recover", BAD),
-            1: Text("reset due", WARN),
-            0: Text("well", GOOD),
+            2: Text("action required", BAD),
+            1: Text("reset pending", WARN),
+            0: Text("healthy", GOOD),
         },
     )
 
 
 def _xid() -> Any:
-    age = f"time() - {queries.of_gpus(queries.select(catalogue.GPU_XID_LAST))}"
+    age = f"time() - {queries.of_gpus(queries.select(metrics.GPU_XID_LAST))}"
     return panels.graph(
-        "Time since an XID error",
-        "An error that the driver reported, by its XID; a fall to zero is a new one. 79: off the bus; 48, 63, 64, 94, 95: "
-        f"memory; 13, 31: most often the program's own. Source: {catalogue.GPU_XID_LAST}.",
+        links.GPU_XIDS.title,
+        "Time since the driver last reported an error with this XID code. A drop to zero is a new one. 79: off the bus. "
+        f"48, 63, 64, 94, 95: memory. 13, 31: usually the application. Source: {metrics.GPU_XID_LAST}.",
         [Query(f"min by (instance, uuid, xid) ({age})", "XID {{xid}} {{instance}} {{uuid}}")],
         unit="s",
-        no_data="no XID was reported",
+        no_data=no_data.XID,
         many=True,
         low=True,
     )
 
 
-def _held_down() -> Any:
-    held = f"rate({queries.select(catalogue.GPU_CLOCK_LIMITED_SECONDS)}[$__rate_interval])"
+def _throttling() -> Any:
+    limited = f"rate({queries.select(metrics.GPU_CLOCK_LIMITED_SECONDS)}[$__rate_interval])"
     return panels.graph(
-        "Clocks held down, by reason",
-        "Share of time for which a reason held the clocks of a node's most affected GPU down. Heat and power brakes cost "
-        f"tokens; idle does not. Reasons overlap. Source: {catalogue.GPU_CLOCK_LIMITED_SECONDS}.",
-        [Query(f"max by (instance, reason) ({queries.of_gpus(held)})", "{{reason}} {{instance}}")],
+        links.GPU_CLOCKS.title,
+        "Fraction of time for which a reason limited the clocks, of each node's most affected GPU. Thermal and power reasons "
+        f"cost throughput; idle doesn't. Reasons overlap: don't add them. Source: {metrics.GPU_CLOCK_LIMITED_SECONDS}.",
+        [Query(f"max by (instance, reason) ({queries.of_gpus(limited)})", "{{reason}} {{instance}}")],
         unit="percentunit",
-        no_data="no GPU reports",
+        no_data=no_data.GPU,
         many=True,
     )
 
 
 def _margins() -> list[Any]:
-    margin, memory = catalogue.GPU_TEMPERATURE_MARGIN, catalogue.GPU_MEMORY_TEMPERATURE
+    margin, memory = metrics.GPU_TEMPERATURE_MARGIN, metrics.GPU_MEMORY_TEMPERATURE
     return [
         gpu_panels.per_gpu(
-            "Degrees left to the thermal limit", "At zero the clocks give way.", margin, "celsius", low=True
+            "Thermal margin", "Degrees below the thermal limit. At zero, clocks drop.", margin, "celsius", low=True
         ),
-        gpu_panels.per_gpu("GPU memory temperature", "The HBM stacks, often hotter than the core.", memory, "celsius"),
+        gpu_panels.per_gpu(
+            "GPU memory temperature", "Temperature of the HBM, often above the core's.", memory, "celsius"
+        ),
     ]
 
 
-def _work() -> list[Any]:
+def _activity() -> list[Any]:
     since = "mean since the last scrape"
     return [
+        gpu_panels.per_gpu("SM activity", f"Fraction of SMs with work, {since}.", metrics.GPU_SM_ACTIVE, "percentunit"),
         gpu_panels.per_gpu(
-            "SMs busy", f"Share of the SMs that worked, {since}.", catalogue.GPU_SM_ACTIVE, "percentunit"
+            "Tensor core activity",
+            f"Fraction of cycles, {since}. High in prefill, low in decode.",
+            metrics.GPU_TENSOR_ACTIVE,
+            "percentunit",
         ),
         gpu_panels.per_gpu(
-            "Tensor cores", "High in prefill, low in decode.", catalogue.GPU_TENSOR_ACTIVE, "percentunit"
-        ),
-        gpu_panels.per_gpu(
-            "Memory bandwidth", "High in decode: its true limit.", catalogue.GPU_DRAM_BANDWIDTH, "percentunit"
+            "DRAM bandwidth utilization",
+            f"Fraction of peak, {since}. High in decode, which it limits.",
+            metrics.GPU_DRAM_BANDWIDTH,
+            "percentunit",
         ),
     ]
 
 
 def _memory() -> list[Any]:
-    reserved = "What no process can have; older tools count it as used."
-    held = f"sum by (holder) ({queries.of_gpus(queries.select(catalogue.GPU_MEMORY_HELD))})"
+    reserved = "Memory that no process can use. Older tools count it as used."
+    by_component = f"sum by (component) ({queries.of_gpus(queries.select(metrics.GPU_MEMORY_USAGE))})"
     return [
         panels.graph(
-            "GPU memory by holder",
-            "What the memory of the shown GPUs is held for, all together: weights and KV cache of the replicas; engine where it "
-            f"does not tell them apart; other: a stranger's processes; unseen: nobody's who is seen. Source: {catalogue.GPU_MEMORY_HELD}.",
-            [Query(held, "{{holder}}")],
-            colours=_HOLDERS,
+            "GPU memory by component",
+            "Memory of the shown GPUs: weights and KV cache of the replicas, engine (both, where the engine doesn't report them "
+            f"separately), other processes, memory not attributed to a process, and the driver. Source: {metrics.GPU_MEMORY_USAGE}.",
+            [Query(by_component, "{{component}}")],
+            colors=_COMPONENTS,
             unit="bytes",
             stack=True,
             fill=30,
-            no_data="no GPU reports",
+            no_data=no_data.GPU,
             many=True,
         ),
         gpu_panels.per_gpu(
-            "GPU memory free", "Memory that nobody holds.", catalogue.GPU_MEMORY_FREE, "bytes", low=True
+            "GPU memory free",
+            "Memory not in use. Near zero is normal while an engine runs.",
+            metrics.GPU_MEMORY_FREE,
+            "bytes",
+            low=True,
         ),
-        gpu_panels.per_gpu("GPU memory reserved by the driver", reserved, catalogue.GPU_MEMORY_RESERVED, "bytes"),
+        gpu_panels.per_gpu("GPU memory reserved by the driver", reserved, metrics.GPU_MEMORY_RESERVED, "bytes"),
     ]
 
 
-def _connections() -> list[Any]:
-    links_up = queries.select(catalogue.GPU_NVLINK_UP)
+def _interconnect() -> list[Any]:
+    links_up = queries.select(metrics.GPU_NVLINK_UP)
     down = f"count by (instance, uuid) ({queries.of_gpus(f'{links_up} == 0')})"
     none = f"0 * count by (instance, uuid) ({queries.of_gpus(links_up)})"
     return [
         panels.graph(
-            "NVLinks down",
-            f"Links between GPUs that are not active: tensor parallelism slows or stops. Source: {catalogue.GPU_NVLINK_UP}.",
+            links.GPU_NVLINKS.title,
+            f"Inactive NVLinks per GPU. Tensor parallelism slows down or stops. Source: {metrics.GPU_NVLINK_UP}.",
             [Query(f"{down} or {none}", "{{instance}} {{uuid}}")],
             unit="short",
             decimals=0,
-            no_data="no GPU with NVLink reports",
+            no_data=no_data.NVLINK,
             many=True,
         ),
-        _errors("NVLink errors", "A lasting rate is a bad link or cable.", catalogue.GPU_NVLINK_ERRORS, ", kind"),
-        _errors("PCIe packets sent again", "A lasting rate is a bad link or riser.", catalogue.GPU_PCIE_REPLAYS),
+        _errors(
+            "NVLink errors",
+            "Errors per second, by kind. A sustained rate: a faulty link or cable.",
+            metrics.GPU_NVLINK_ERRORS,
+            ", kind",
+        ),
+        _errors(
+            "PCIe replays",
+            "Retransmitted packets per second. A sustained rate: a faulty link or riser.",
+            metrics.GPU_PCIE_REPLAYS,
+        ),
     ]
 
 
@@ -164,23 +187,23 @@ def _errors(title: str, description: str, counter: Metric, kind: str = "") -> An
         f"{description} Source: {counter}.",
         [Query(f"sum by (instance, uuid{kind}) ({rate})", "{{instance}} {{uuid}}" + (" {{kind}}" if kind else ""))],
         unit="suffix: /s",
-        no_data="no GPU reports",
+        no_data=no_data.GPU,
         many=True,
     )
 
 
 def _energy() -> list[Any]:
-    joules = queries.rate(catalogue.GPU_ENERGY, "instance")
-    tokens = queries.rate(catalogue.GENERATION_TOKENS, "instance")
+    joules = queries.rate(metrics.GPU_ENERGY, "instance")
+    tokens = queries.rate(metrics.GENERATION_TOKENS, "instance")
     return [
-        gpu_panels.per_gpu("GPU power", "What the board draws.", catalogue.GPU_POWER, "watt"),
+        gpu_panels.per_gpu("GPU power", "Power draw of the board.", metrics.GPU_POWER, "watt"),
         panels.graph(
-            "Energy per generated token",
-            "Energy of a node's GPUs over the tokens that its chosen replicas generated. Lower with larger batches. "
-            f"Source: {catalogue.GPU_ENERGY}, {catalogue.GENERATION_TOKENS}.",
+            "Energy per output token",
+            "Energy of a node's GPUs per output token of its chosen replicas. Lower with larger batches. "
+            f"Source: {metrics.GPU_ENERGY}, {metrics.GENERATION_TOKENS}.",
             [Query(queries.ratio(joules, tokens), "{{instance}}")],
             unit="joule",
-            no_data="no token in this time",
+            no_data=no_data.TOKENS,
             many=True,
         ),
     ]

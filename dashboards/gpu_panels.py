@@ -1,46 +1,45 @@
-"""Panels about GPUs. Their metrics carry a uuid; `gpu_info` gives the index that nvidia-smi shows."""
+"""Panels about GPUs. Their metrics carry a uuid; `gpu_info` adds the index that nvidia-smi shows."""
 
 from typing import Any
 
-from plimsoll.dashboards import common, panels, queries
+from plimsoll.dashboards import common, no_data, panels, queries
 from plimsoll.dashboards.panels import BAD, GOOD, Query, Text
 from plimsoll.slo import links, metrics
 from plimsoll.slo.metrics import Metric, recorded
 
 LEGEND = "{{instance}} GPU {{index}}"
-_NONE = "no GPU reports"
 _CLOCK = (
-    "SM clock over its maximum. Below the others under the same load: heat or a power cap takes its clocks, and time per "
-    f"token rises. Source: {metrics.GPU_CLOCK}, {metrics.GPU_CLOCK_MAX}."
+    "SM clock as a fraction of its maximum. Below the others under the same load: throttled by heat or a power cap. Time "
+    f"per token rises. Source: {metrics.GPU_CLOCK}, {metrics.GPU_CLOCK_MAX}."
 )
 
 
 def gpus_up() -> Any:
-    """Which expected GPUs answer."""
+    """Return the panel of expected GPUs that are up or lost."""
     return panels.timeline(
         links.GPUS.title,
-        "Every expected GPU of the chosen replicas' nodes over time. Lost: it fell off the bus or its driver hangs. "
+        "Expected GPUs of the chosen replicas over time. Lost: the GPU fell off the bus, or its driver hangs. Drain the node. "
         f"Source: {metrics.GPU_UP}.",
         [Query(queries.gpus_up(), "{{instance}} {{uuid}}")],
         unit="none",
-        no_data=_NONE,
+        no_data=no_data.GPU,
         texts={1: Text("up", GOOD), 0: Text("lost", BAD)},
         links=[common.TO_GPU],
     )
 
 
 def state() -> list[Any]:
-    """Which GPUs answer, how hot they are and whether they keep their clocks."""
+    """Return the panels of each GPU's availability, temperature and clock."""
     return [
         gpus_up(),
-        per_gpu("GPU temperature", "Core temperature. A hot GPU loses its clocks.", metrics.GPU_TEMPERATURE, "celsius"),
+        per_gpu("GPU temperature", "Core temperature. A hot GPU is throttled.", metrics.GPU_TEMPERATURE, "celsius"),
         panels.graph(
-            "GPU clock, share of highest",
+            "SM clock (% of max)",
             _CLOCK,
             [Query(queries.per_gpu(f"{_domain(metrics.GPU_CLOCK)} / {_domain(metrics.GPU_CLOCK_MAX)}"), LEGEND)],
             unit="percentunit",
             max=1,
-            no_data=_NONE,
+            no_data=no_data.GPU,
             many=True,
             low=True,
         ),
@@ -48,11 +47,11 @@ def state() -> list[Any]:
 
 
 def worst() -> list[Any]:
-    """Which GPUs answer, and of each node the slowest and the hottest: few lines where there are many GPUs."""
+    """Return the panels of GPU availability and of each node's slowest and hottest GPU: few lines for many GPUs."""
     return [
         gpus_up(),
         _of_node(
-            "GPU clock, slowest of each node",
+            "SM clock, lowest per node",
             _CLOCK,
             queries.of_node(recorded.NODE_CLOCK),
             "percentunit",
@@ -60,8 +59,8 @@ def worst() -> list[Any]:
             max=1,
         ),
         _of_node(
-            "GPU temperature, hottest of each node",
-            f"Core temperature. A hot GPU loses its clocks. Source: {metrics.GPU_TEMPERATURE}.",
+            "GPU temperature, highest per node",
+            f"Core temperature. A hot GPU is throttled. Source: {metrics.GPU_TEMPERATURE}.",
             queries.of_node(recorded.NODE_TEMPERATURE),
             "celsius",
         ),
@@ -74,7 +73,7 @@ def _of_node(title: str, description: str, query: str, unit: str, **look: Any) -
         description,
         [Query(query, "{{instance}}")],
         unit=unit,
-        no_data=_NONE,
+        no_data=no_data.GPU,
         many=True,
         links=[common.TO_GPU],
         **look,
@@ -82,24 +81,24 @@ def _of_node(title: str, description: str, query: str, unit: str, **look: Any) -
 
 
 def load() -> list[Any]:
-    """Memory, power and time busy."""
+    """Return the panels of memory, power and kernel time."""
     return [
         _share(
             "GPU memory used",
-            "Device memory in use by processes. An engine takes its share at start: a step is a restart or a stranger.",
+            "Fraction of device memory used by processes. An engine reserves its memory at start: a step is a restart or another process.",
             metrics.GPU_MEMORY_USED,
             metrics.GPU_MEMORY_TOTAL,
         ),
         _share(
-            "GPU power, share of limit",
-            "Board power over its enforced limit. At the limit the clocks give way.",
+            "Power (% of limit)",
+            "Board power as a fraction of its enforced limit. At the limit, clocks drop.",
             metrics.GPU_POWER,
             metrics.GPU_POWER_LIMIT,
         ),
         per_gpu(
-            "GPU busy",
-            "Share of time with at least one kernel running: near 100 % for healthy and drowning engines alike. Useful only "
-            "when it is low; never a scaling signal.",
+            "GPU utilization (kernel time)",
+            "Fraction of time with at least one kernel running. Near 100% for any busy engine: useful only when low. Don't "
+            "scale on it.",
             metrics.GPU_BUSY,
             "percentunit",
             max=1,
@@ -108,13 +107,13 @@ def load() -> list[Any]:
 
 
 def per_gpu(title: str, description: str, metric: Metric, unit: str, **look: Any) -> Any:
-    """One number of each GPU, worst first."""
+    """Return a panel of one metric of each GPU, worst first."""
     return panels.graph(
         title,
         f"{description} Source: {metric}.",
         [Query(queries.per_gpu(queries.select(metric)), LEGEND)],
         unit=unit,
-        no_data=_NONE,
+        no_data=no_data.GPU,
         many=True,
         **look,
     )
@@ -131,6 +130,6 @@ def _share(title: str, description: str, part: Metric, whole: Metric) -> Any:
         [Query(queries.per_gpu(f"{queries.select(part)} / {queries.select(whole)}"), LEGEND)],
         unit="percentunit",
         max=1,
-        no_data=_NONE,
+        no_data=no_data.GPU,
         many=True,
     )

@@ -1,14 +1,14 @@
-"""The final JSON: only keys that Grafana's schema knows today, so that no migration guesses at what grafanalib left behind.
+"""Normalizes grafanalib's output to the schema of Grafana 10.4 to 13.
 
-grafanalib writes schema version 12 and keys of the Angular panels. What Grafana 10.4 to 13 read is listed here; all else,
-and every null but a threshold's open base, is dropped.
+grafanalib writes schema version 12 and keys of Angular panels, which newer versions migrate by guessing. The keys that
+they read are listed here; all others are dropped, as is every null except the base of thresholds.
 """
 
 import json
 from collections.abc import Iterable
 from typing import Any
 
-SCHEMA_VERSION = 39  # what Grafana 10.4 exports; later versions migrate from it without guessing
+SCHEMA_VERSION = 39  # what Grafana 10.4 exports; later versions migrate it exactly
 
 _DASHBOARD = [
     "uid",
@@ -64,19 +64,19 @@ _VARIABLE = [
 ]
 
 
-def normalise(dashboard: dict[str, Any]) -> dict[str, Any]:
-    """Return grafanalib's dashboard (already plain JSON data) in today's schema."""
-    kept = _keep(dashboard, _DASHBOARD)
-    kept["schemaVersion"] = SCHEMA_VERSION
-    kept["timepicker"] = {"refresh_intervals": dashboard["timepicker"]["refresh_intervals"]}
-    kept["panels"] = [_panel(panel) for panel in dashboard["panels"]]
-    kept["templating"] = {"list": [_variable(one) for one in dashboard["templating"]["list"]]}
-    pruned: dict[str, Any] = _prune(kept)
+def normalize(dashboard: dict[str, Any]) -> dict[str, Any]:
+    """Return grafanalib's dashboard, given as JSON data, in schema version 39."""
+    result = _keep(dashboard, _DASHBOARD)
+    result["schemaVersion"] = SCHEMA_VERSION
+    result["timepicker"] = {"refresh_intervals": dashboard["timepicker"]["refresh_intervals"]}
+    result["panels"] = [_panel(panel) for panel in dashboard["panels"]]
+    result["templating"] = {"list": [_variable(one) for one in dashboard["templating"]["list"]]}
+    pruned: dict[str, Any] = _prune(result)
     return pruned
 
 
 def to_json(data: dict[str, Any]) -> str:
-    """Write a dashboard as the file's text."""
+    """Return a dashboard as the text of its file."""
     return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -87,13 +87,13 @@ def _keep(data: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
 def _panel(panel: dict[str, Any]) -> dict[str, Any]:
     if panel["type"] == "row":
         return _keep(panel, _ROW)
-    kept = _keep(panel, _PANEL)
-    kept["targets"] = [_target(target) for target in panel["targets"]]
-    return kept
+    result = _keep(panel, _PANEL)
+    result["targets"] = [_target(target) for target in panel["targets"]]
+    return result
 
 
 def _target(target: dict[str, Any]) -> dict[str, Any]:
-    """Ask for a range or for an instant, never both; and for exemplars where they hang: on the buckets of scraped histograms."""
+    """Return a query as range or instant, never both; with exemplars where it reads buckets of scraped histograms."""
     instant = target["instant"]
     exemplars = (
         {"exemplar": True} if not instant and "(rate(" in target["expr"] and "_bucket{" in target["expr"] else {}
@@ -102,16 +102,16 @@ def _target(target: dict[str, Any]) -> dict[str, Any]:
 
 
 def _variable(variable: dict[str, Any]) -> dict[str, Any]:
-    kept = _keep(variable, _VARIABLE)
+    result = _keep(variable, _VARIABLE)
     if variable["type"] == "datasource":
-        return _keep(kept, ("name", "label", "type", "query", "hide"))
+        return _keep(result, ("name", "label", "type", "query", "hide"))
     if variable["includeAll"]:
-        kept["current"] = {"text": ["All"], "value": ["$__all"]}
-    return kept
+        result["current"] = {"text": ["All"], "value": ["$__all"]}
+    return result
 
 
 def _prune(value: Any) -> Any:
-    """Drop nulls everywhere but in a threshold's base, whose null means minus infinity."""
+    """Drop nulls, except in the base of thresholds, where null means minus infinity."""
     if isinstance(value, list):
         return [_prune(item) for item in value]
     if isinstance(value, dict):

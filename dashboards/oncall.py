@@ -1,8 +1,8 @@
-"""The dashboard that a page opens: from what users feel down to the cause, in the order in which one asks at 3 am."""
+"""The on-call dashboard, which a page opens: from user impact down to the cause."""
 
 from typing import Any
 
-from plimsoll.dashboards import common, drilldown, engine_panels, gpu_panels, panels, queries
+from plimsoll.dashboards import common, drilldown, engine_panels, gpu_panels, no_data, panels, queries
 from plimsoll.dashboards.panels import (
     BAD,
     GOOD,
@@ -27,25 +27,25 @@ from plimsoll.slo.spec.objectives import Spec
 
 def dashboard(spec: Spec) -> dict[str, Any]:
     """Build the on-call dashboard."""
-    return panels.page(
+    return panels.dashboard(
         links.ONCALL,
-        "Plimsoll: on-call",
-        "Read from top to bottom: are users hurt, which pool and replica, which phase is slow, which resource is short, what changed.",
+        "Plimsoll / On-call",
+        "Read from top to bottom: user impact, pools and replicas, request phases, saturation, GPU health, changes.",
         variables=common.scope(spec),
         annotations=common.annotations(),
         links=common.LINKS,
-        down=[common.TO_POOL],
+        default_links=[common.TO_POOL],
         sections=[
-            Section("", [(4, [*common.vital_signs(), *_traffic(), common.reality()])]),
-            Section("Are users hurt?", [(5, _budgets(spec)), (9, [_alerts(), _fingerprints(spec)]), (8, _outcomes())]),
-            Section("Which pool, which replica?", [(9, _replicas(spec))]),
+            Section("", [(4, [*common.health_stats(), *_traffic(), common.simulated_stat()])]),
+            Section("User impact", [(5, _budgets(spec)), (13, [_alerts(), _likely_cause(spec)]), (8, _outcomes())]),
+            Section("Pools and replicas", [(9, _replicas(spec))]),
             Section(
-                "Which phase is slow?",
+                "Request phases",
                 [(8, engine_panels.latencies(spec, True)), (8, engine_panels.phases(spec, True))],
             ),
-            Section("Which resource is short?", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
-            Section("Are the GPUs well?", [(9, gpu_panels.worst())]),
-            Section("What changed?", [(9, _changes(spec))]),
+            Section("Saturation", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
+            Section("GPU health", [(9, gpu_panels.worst())]),
+            Section("Changes", [(9, _changes(spec)), (8, [_collectors()])]),
         ],
     )
 
@@ -54,18 +54,18 @@ def _traffic() -> list[Any]:
     return [
         panels.stat(
             "Requests per second",
-            f"Requests that ended, whatever their outcome. Source: {metrics.FINISHED}.",
+            f"Requests that ended, with any outcome. Source: {metrics.FINISHED}.",
             [Query(queries.rate(metrics.FINISHED))],
             unit="reqps",
-            no_data="no engine reports",
+            no_data=no_data.ENGINE,
             links=[_to(links.SERVED)],
         ),
         panels.stat(
-            "Tokens generated",
-            f"What the shown replicas give their users. Source: {metrics.GENERATION_TOKENS}.",
+            "Output tokens",
+            f"Output tokens per second of the shown replicas. Source: {metrics.GENERATION_TOKENS}.",
             [Query(queries.rate(metrics.GENERATION_TOKENS))],
             unit="suffix: tok/s",
-            no_data="no engine reports",
+            no_data=no_data.ENGINE,
             links=[_to(links.TOKENS)],
         ),
     ]
@@ -76,107 +76,112 @@ def _to(panel: links.Panel) -> dict[str, Any]:
 
 
 def _budgets(spec: Spec) -> list[Any]:
-    spend = common.ticket_spend(spec)
-    left = panels.stat(
-        "Budget left",
-        "Share of each objective's error budget that is left in its window, by the ledger, worst first. Below zero the "
-        f"objective is missed. Amber: less is left than one ticket's worth of spending ({spend:.0%}). "
-        f"Source: {metrics.BUDGET_LEFT}.",
-        [Query(f"sort({queries.ledger(metrics.BUDGET_LEFT)})", "{{objective}}")],
+    ticket = common.ticket_budget(spec)
+    remaining = panels.stat(
+        "Error budget remaining",
+        "Fraction of each SLO's error budget that remains in its window, lowest first. Below 0% the SLO is missed. "
+        f"Orange: less than one ticket's consumption remains ({ticket:.0%}). "
+        f"Source: {metrics.BUDGET_REMAINING}.",
+        [Query(f"sort({queries.by_slo(metrics.BUDGET_REMAINING)})", "{{objective}}")],
         unit="percentunit",
         decimals=1,
-        no_data="unknown: no ledger",
+        no_data=no_data.SERVICE,
         base=BAD,
-        steps=[Step(0, WARN), Step(spend, GOOD)],
-        links=[common.TO_BUDGET, common.TO_LEDGER],
+        steps=[Step(0, WARN), Step(ticket, GOOD)],
+        links=[common.TO_BUDGET, common.TO_SLO],
     )
-    return [left, _burn(spec)] if common.long_windows(spec) else [left]
+    return [remaining, _burn(spec)] if common.long_windows(spec) else [remaining]
 
 
 def _burn(spec: Spec) -> Any:
     fastest = {one.id: tiers[0] for one in spec.objectives if (tiers := common.tiers(one))}
-    bracketed = {one.id for one in spec.objectives if one.bracketed}
+    has_bounds = {one.id for one in spec.objectives if one.has_bounds}
     by_window: dict[str, list[str]] = {}
-    for name, tier in fastest.items():  # what its page reads: of a bracketed objective what is surely bad
-        read = recorded.burn_rate(tier.long, name in bracketed and burn_rate.AT_BEST[tier.severity])
+    for name, tier in fastest.items():  # what its page reads: with bounds, the confirmed bad requests
+        read = recorded.burn_rate(tier.long, name in has_bounds and burn_rate.USES_LOWER_BOUND[tier.severity])
         by_window.setdefault(read, []).append(name)
     return panels.stat(
-        "Burn rate now",
-        "How fast the budget is spent, over the shortest window that pages, worst first: 1 spends exactly the whole budget "
-        "by the window's end. Red: fast enough to page at once.",
+        "Current burn rate",
+        "Burn rate over the long window of the fastest page, highest first. A burn rate of 1 consumes the whole budget by the "
+        "end of the SLO window. Red: above the page's threshold.",
         [
-            Query(f"sort_desc({queries.judged(read, objective='|'.join(names))})", "{{objective}}")
+            Query(f"sort_desc({queries.of_pools(read, objective='|'.join(names))})", "{{objective}}")
             for read, names in by_window.items()
         ],
         unit="suffix: ×",
         decimals=1,
-        no_data="unknown: no requests, or rules do not run",
+        no_data=no_data.EVALUATION,
         base=GOOD,
         steps=[Step(1, WARN)],
         overrides=[
-            panels.override(name, thresholds=panels.steps_of([Step(1, WARN), Step(round(tier.factor, 3), BAD)]))
+            panels.override(name, thresholds=panels.steps_of([Step(1, WARN), Step(round(tier.threshold, 3), BAD)]))
             for name, tier in fastest.items()
         ],
-        links=[common.TO_BURN, common.TO_LEDGER],
+        links=[common.TO_BURN, common.TO_SLO],
     )
 
 
 def _alerts() -> Any:
-    by = "alertname, objective"  # which replica, the link tells: a row for each would bury the first one
+    by = "alertname, objective"  # one row per replica would bury the first alert; the runbook names the replica
     ranked = " or ".join(
         f"{rank} * {common.firing(severity)}" for rank, severity in ((2, "page"), (1, "ticket"), (0, "info"))
     )
     return panels.timeline(
         links.ALERTS.title,
-        "Which alert fires since when: the first one is often the cause, the others its consequences.",
+        "Firing alerts over time. The first one is often the cause, the others its consequences. Source: ALERTS.",
         [Query(f"max by ({by}) ({ranked})", "{{alertname}} {{objective}}")],
         unit="none",
-        no_data="no alert has fired in this time",
+        no_data=no_data.ALERTS,
         texts={2: Text("page", BAD), 1: Text("ticket", WARN), 0: Text("info", NEUTRAL)},
     )
 
 
-def _fingerprints(spec: Spec) -> Any:
+def _likely_cause(spec: Spec) -> Any:
     pool = " {{pool}}" if len(spec.pools) > 1 else ""
     return panels.timeline(
-        links.FINGERPRINTS.title,
-        "What it looks like, by comparing the pool with itself an hour ago and its replicas with each other; a click opens "
-        f"what helps. Grey: without requests, or without an hour to compare with, nobody can tell. Source: {recorded.FINGERPRINT}.",
-        [Query(f"max by (pool, fingerprint) ({queries.judged(recorded.FINGERPRINT)})", f"{{{{fingerprint}}}}{pool}")],
+        links.LIKELY_CAUSE.title,
+        "Incident signatures, from comparing the pool with an hour ago and its replicas with each other. Click one for its "
+        f"runbook. No bar: no requests, or less than an hour of data. Source: {recorded.INCIDENT_SIGNATURE}.",
+        [
+            Query(
+                f"max by (pool, signature) ({queries.of_pools(recorded.INCIDENT_SIGNATURE)})",
+                f"{{{{signature}}}}{pool}",
+            )
+        ],
         unit="none",
-        no_data="unknown: no requests, or rules do not run",
-        texts={1: Text("seen", BAD), 0: Text("no", GOOD)},
-        links=[drilldown.link("What helps", f"{links.runbooks_url()}#${{__field.labels.fingerprint}}"), common.TO_POOL],
+        no_data=no_data.EVALUATION,
+        texts={1: Text("detected", BAD), 0: Text("not detected", GOOD)},
+        links=[drilldown.link("Runbook", f"{links.runbooks_url()}#${{__field.labels.signature}}"), common.TO_POOL],
     )
 
 
 def _outcomes() -> list[Any]:
-    finished, gone = metrics.FINISHED, metrics.ABANDONED
+    finished, abandoned = metrics.FINISHED, metrics.ABANDONED
     return [
         panels.graph(
             links.LOST.title,
-            "Requests that ended badly. Engines do not count clients that give up while queued; those are derived from what "
-            f"the server accepted. Source: {finished}, {metrics.REJECTED}, {gone}.",
+            "Requests that ended without a complete response. Requests abandoned while queued are derived from what the server "
+            f"accepted, because engines don't count them. Source: {finished}, {metrics.REJECTED}, {abandoned}.",
             [
                 Query(queries.rate(finished, reason="|".join(evidence.FAILED)), "failed"),
-                Query(queries.rate(metrics.REJECTED), "refused"),
-                Query(queries.rate(gone, stage="queued"), "gave up in the queue"),
+                Query(queries.rate(metrics.REJECTED), "rejected"),
+                Query(queries.rate(abandoned, stage="queued"), "abandoned while queued"),
             ],
             unit="reqps",
-            no_data="no engine reports",
-            colours={"failed": VERMILLION, "refused": ORANGE, "gave up in the queue": PINK},
+            no_data=no_data.ENGINE,
+            colors={"failed": VERMILLION, "rejected": ORANGE, "abandoned while queued": PINK},
         ),
         panels.graph(
             links.SERVED.title,
-            "Requests that were answered, and those whose client left while the answer streamed (a user's stop, or a broken "
-            f"connection: neither good nor bad). Source: {finished}, {gone}.",
+            "Completed requests, and those whose client disconnected while the response streamed (a user's stop or a broken "
+            f"connection; neither good nor bad). Source: {finished}, {abandoned}.",
             [
-                Query(queries.rate(finished, reason="|".join(evidence.SERVED)), "served"),
-                Query(queries.rate(gone, stage="streaming"), "left while streaming"),
+                Query(queries.rate(finished, reason="|".join(evidence.SERVED)), "completed"),
+                Query(queries.rate(abandoned, stage="streaming"), "abandoned while streaming"),
             ],
             unit="reqps",
-            no_data="no engine reports",
-            colours={"served": SKY, "left while streaming": GREY},
+            no_data=no_data.ENGINE,
+            colors={"completed": SKY, "abandoned while streaming": GREY},
         ),
     ]
 
@@ -185,10 +190,10 @@ def _replicas(spec: Spec) -> list[Any]:
     return [
         engine_panels.replicas_up(),
         engine_panels.by_replica(
-            "Time to first token by replica, p95",
-            "One line far above the others is one sick replica; all of them high is a pool that is too small.",
+            links.TTFT_BY_REPLICA.title,
+            "One line far above the others: one degraded replica. All lines high: the pool is too small.",
             metrics.TTFT,
-            limits=common.limits(spec, "time_to_first_token"),
+            limits=common.latency_thresholds(spec, "time_to_first_token"),
         ),
         engine_panels.tokens_by_replica(),
     ]
@@ -200,20 +205,23 @@ def _changes(spec: Spec) -> list[Any]:
         engine_panels.versions(spec),
         panels.graph(
             "Recommended nodes",
-            f"What the capacity recommender asks for; its reasons are in the SLO service. Source: {metrics.RECOMMENDED_NODES}.",
-            [Query(f'max by (pool) ({metrics.RECOMMENDED_NODES}{{pool=~"$pool"}})', "{{pool}}")],
+            f"Nodes that the SLO service recommends. Open the pool's page for the reasons. Source: {metrics.RECOMMENDED_NODES}.",
+            [Query(f"max by (pool) ({queries.of_pools(metrics.RECOMMENDED_NODES.name)})", "{{pool}}")],
             unit="short",
             decimals=0,
-            no_data="unknown: no SLO service",
+            no_data=no_data.SERVICE,
             many=True,
         ),
-        panels.timeline(
-            links.COLLECTORS.title,
-            "A collector that fails makes its numbers disappear: what is missing elsewhere may be explained here. "
-            f"Source: {metrics.COLLECTOR_SUCCESS}.",
-            [Query(queries.select(metrics.COLLECTOR_SUCCESS), "{{collector}} {{instance}}")],
-            unit="none",
-            no_data="no exporter reports",
-            texts={1: Text("ok", GOOD), 0: Text("failed", BAD)},
-        ),
     ]
+
+
+def _collectors() -> Any:
+    return panels.timeline(
+        links.COLLECTORS.title,
+        "Exporter collectors over time. The metrics of a failing collector are missing on every panel. "
+        f"Source: {metrics.COLLECTOR_SUCCESS}.",
+        [Query(queries.select(metrics.COLLECTOR_SUCCESS), "{{collector}} {{instance}}")],
+        unit="none",
+        no_data=no_data.EXPORTER,
+        texts={1: Text("OK", GOOD), 0: Text("failed", BAD)},
+    )

@@ -1,7 +1,7 @@
-"""House style: the few kinds of panel that the dashboards use, with defaults that hold at 3 am.
+"""The kinds of panel that the dashboards use, with their defaults.
 
-The only importer of grafanalib, whose defaults mislead (a stat shows the mean of the range, a missing number reads `none`).
-Colours are Okabe and Ito's colour-blind-safe palette ("Color Universal Design", 2008) and mean the same everywhere.
+Only this module imports grafanalib, whose defaults mislead: a stat shows the mean of the range, a missing number reads `none`.
+Colors are Okabe and Ito's palette for color vision deficiency ("Color Universal Design", 2008), with one meaning each.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from grafanalib import core
 from grafanalib._gen import DashboardEncoder
 
-from plimsoll.dashboards.normalize import normalise
+from plimsoll.dashboards.normalize import normalize
 from plimsoll.slo.links import panel_id
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
@@ -31,30 +31,30 @@ class Query(NamedTuple):
 
 
 class Step(NamedTuple):
-    """From `value` upwards the colour applies."""
+    """A threshold: the color of values from `value` upwards."""
 
     value: float
-    colour: str
+    color: str
 
 
 class Text(NamedTuple):
-    """What a number is shown as."""
+    """The text and color that replace a number."""
 
     text: str
-    colour: str
+    color: str
 
 
 class Section(NamedTuple):
-    """A titled part of a dashboard: rows of equally wide panels, each row with its height in grid units of 30 px."""
+    """A titled part of a dashboard: rows of panels of equal width, each with its height in grid units of 30 px."""
 
     title: str
     rows: Sequence[tuple[int, Sequence[core.Panel]]]
 
 
 def stat(title: str, description: str, queries: Sequence[Query], **look: Any) -> core.Panel:
-    """Show each query's value now, large; coloured by `steps` or `texts`.
+    """Return a panel with each query's current value, colored by `steps` or `texts`.
 
-    The query is instant: the last value of a range would go on showing a number that stopped an hour ago.
+    The query is instant: the last value of a range could be hours old.
     """
     return core.Stat(
         **_panel(title, description, queries, instant="time_series"),
@@ -68,10 +68,10 @@ def stat(title: str, description: str, queries: Sequence[Query], **look: Any) ->
 
 
 def graph(title: str, description: str, queries: Sequence[Query], **look: Any) -> core.Panel:
-    """Draw lines over time. Gaps stay gaps; `limits` are dashed lines from the objectives.
+    """Return a panel with lines over time. Gaps stay gaps; `limits` are dashed lines.
 
-    `many` lines are named in a table whose first row is the worst, by the highest value or, where `low` is bad, the lowest.
-    `log` suits what spans decades: a burst to 8 s must not flatten the difference between 0.5 s and a limit of 0.6 s.
+    `many` lines get a table as legend, worst first: the highest value or, where `low` is bad, the lowest.
+    `log` suits latency: a burst to 8 s must not hide the difference between 0.5 s and a threshold of 0.6 s.
     """
     limits = sorted(look.pop("limits", ()))
     many, worst, log = look.pop("many", False), "min" if look.pop("low", False) else "max", look.pop("log", False)
@@ -83,7 +83,7 @@ def graph(title: str, description: str, queries: Sequence[Query], **look: Any) -
         "thresholdsStyle": {"mode": "dashed" if limits else "off"},
     }
     if not log:
-        # Without it an axis on which all is 0 goes up to 100, or to 10,000 %.
+        # Without it, an axis with only zeros ends at 100, or at 10,000%.
         low_end = 0.01 if look["unit"] == "percentunit" else 1
         custom["axisSoftMax"] = look["max"] if "max" in look else limits[-1] * 1.1 if limits else low_end
     elif limits:
@@ -105,7 +105,7 @@ def graph(title: str, description: str, queries: Sequence[Query], **look: Any) -
 
 
 def timeline(title: str, description: str, queries: Sequence[Query], **look: Any) -> core.Panel:
-    """Show one bar per series whose colour is its state, named by `texts`."""
+    """Return a panel with one bar per series, whose color is its state, named by `texts`."""
     options = {"options": {"showValue": "auto", "tooltip": {"mode": "single"}, "legend": {"showLegend": False}}}
     return core.StateTimeline(
         **_panel(title, description, queries),
@@ -116,11 +116,11 @@ def timeline(title: str, description: str, queries: Sequence[Query], **look: Any
 
 
 def table(title: str, description: str, columns: Mapping[str, str], by: str, **look: Any) -> core.Panel:
-    """Show one row per value of the label `by`, one column per query: `columns` maps headings to queries."""
+    """Return a table with one row per value of the label `by` (headed `heading`) and one column per query of `columns`."""
     names = {f"Value #{chr(65 + index)}": heading for index, heading in enumerate(columns)}
     organize = {
         "excludeByName": {"Time": True},
-        "renameByName": names | {by: by.capitalize()},
+        "renameByName": names | {by: look.pop("heading")},
         "indexByName": {name: index for index, name in enumerate((by, *names))},
     }
     return core.Table(
@@ -132,29 +132,29 @@ def table(title: str, description: str, columns: Mapping[str, str], by: str, **l
 
 
 def override(name: str, matcher: str = "byName", **properties: Any) -> dict[str, Any]:
-    """Set properties of the series or column of that name, or of the query of that letter (`byFrameRefID`)."""
+    """Return an override for the series or column of that name, or for the query of that letter (`byFrameRefID`)."""
     listed = [{"id": key.replace("__", "."), "value": value} for key, value in properties.items()]
     return {"matcher": {"id": matcher, "options": name}, "properties": listed}
 
 
 def steps_of(steps: Sequence[Step], base: str = GOOD) -> dict[str, Any]:
-    """Write thresholds for an override."""
+    """Return thresholds for an override."""
     return {"mode": "absolute", "steps": _steps(steps, base)}
 
 
 def variable(name: str, label: str, query: str, **rest: Any) -> core.Template:
-    """A query variable with several choices and All, renewed when the time range changes."""
+    """Return a query variable with multiple choice and All, refreshed when the time range changes."""
     settings = {"includeAll": True, "multi": True, "refresh": 2, "sort": 1, "dataSource": DATASOURCE}
     return core.Template(name=name, label=label, query=query, **(settings | rest))
 
 
 def datasource(name: str, label: str, kind: str) -> core.Template:
-    """A variable that chooses among the data sources of a kind."""
+    """Return a variable for the data sources of a kind."""
     return core.Template(name=name, label=label, type="datasource", query=kind)
 
 
 def choice(name: str, label: str, values: Sequence[str]) -> core.Template:
-    """A variable whose values are known beforehand."""
+    """Return a variable with fixed values."""
     template = core.Template(
         name=name, label=label, query=",".join(values), type="custom", includeAll=True, multi=True, allValue=".*"
     )
@@ -162,14 +162,14 @@ def choice(name: str, label: str, values: Sequence[str]) -> core.Template:
     return template
 
 
-def annotation(name: str, expr: str, colour: str, title: str, tags: str) -> dict[str, Any]:
-    """Mark the times at which a query is above zero on every graph."""
+def annotation(name: str, expr: str, color: str, title: str, tags: str) -> dict[str, Any]:
+    """Return an annotation that marks the times at which a query is above zero."""
     return {
         "name": name,
         "datasource": DATASOURCE,
         "enable": True,
         "hide": False,
-        "iconColor": colour,
+        "iconColor": color,
         "expr": expr,
         "step": "30s",
         "titleFormat": title,
@@ -177,12 +177,12 @@ def annotation(name: str, expr: str, colour: str, title: str, tags: str) -> dict
     }
 
 
-def page(uid: str, title: str, description: str, **parts: Any) -> dict[str, Any]:
-    """Lay out a dashboard's `sections` and return its final JSON data; `variables`, `annotations` and `links` as made here.
+def dashboard(uid: str, title: str, description: str, **parts: Any) -> dict[str, Any]:
+    """Return a dashboard's JSON data. Parts: `sections`, `variables`, `annotations`, `links` and `default_links`.
 
-    A panel without a link of its own gets `down`: the way to the next finer view.
+    A panel without its own link gets `default_links`.
     """
-    dashboard = core.Dashboard(
+    found = core.Dashboard(
         uid=uid,
         title=title,
         description=description,
@@ -196,16 +196,16 @@ def page(uid: str, title: str, description: str, **parts: Any) -> dict[str, Any]
         templating=core.Templating(parts["variables"]),
         annotations=core.Annotations(parts["annotations"]),
         links=[_dashboard_link(one) for one in parts["links"]],
-        panels=_linked(_place(parts["sections"]), parts["down"]),
+        panels=_linked(_place(parts["sections"]), parts["default_links"]),
     )
-    return normalise(json.loads(json.dumps(dashboard, cls=DashboardEncoder)))
+    return normalize(json.loads(json.dumps(found, cls=DashboardEncoder)))
 
 
-def _linked(placed: list[core.Panel], down: Sequence[dict[str, Any]]) -> list[core.Panel]:
+def _linked(placed: list[core.Panel], default: Sequence[dict[str, Any]]) -> list[core.Panel]:
     for panel in placed:
         if not isinstance(panel, core.RowPanel):
             defaults = panel.extraJson["fieldConfig"]["defaults"]
-            defaults["links"] = defaults["links"] or list(down)
+            defaults["links"] = defaults["links"] or list(default)
     return placed
 
 
@@ -244,7 +244,7 @@ def _panel(title: str, description: str, queries: Sequence[Query], instant: str 
 
 
 def _field(defaults: dict[str, Any], look: dict[str, Any]) -> dict[str, Any]:
-    """Field settings that every panel has: unit, text for no data, links; and colours fixed by series name."""
+    """Return the field settings of a panel: unit, text for no data, links, and colors by series name or query."""
     defaults |= {
         "unit": look.pop("unit"),
         "noValue": look.pop("no_data"),
@@ -252,11 +252,11 @@ def _field(defaults: dict[str, Any], look: dict[str, Any]) -> dict[str, Any]:
         "mappings": _mappings(look.pop("texts", {})),
     }
     defaults |= {key: look.pop(key) for key in ("min", "max", "decimals") if key in look}
-    colours: Mapping[str, str] = look.pop("colours", {})
-    fixed = [override(name, color=_fixed(colour)) for name, colour in colours.items()]
+    colors: Mapping[str, str] = look.pop("colors", {})
+    fixed = [override(name, color=_fixed(color)) for name, color in colors.items()]
     fixed += [
-        override(chr(65 + index), "byFrameRefID", color=_fixed(colour))
-        for index, colour in enumerate(look.pop("query_colours", ()))
+        override(chr(65 + index), "byFrameRefID", color=_fixed(color))
+        for index, color in enumerate(look.pop("query_colors", ()))
     ]
     overrides = [*fixed, *look.pop("overrides", ())]
     if look:
@@ -264,24 +264,24 @@ def _field(defaults: dict[str, Any], look: dict[str, Any]) -> dict[str, Any]:
     return {"fieldConfig": {"defaults": defaults, "overrides": overrides}}
 
 
-def _fixed(colour: str) -> dict[str, str]:
-    return {"mode": "fixed", "fixedColor": colour}
+def _fixed(color: str) -> dict[str, str]:
+    return {"mode": "fixed", "fixedColor": color}
 
 
 def _mappings(texts: Mapping[float, Text]) -> list[dict[str, Any]]:
     options = {
-        f"{value:g}": {"text": text.text, "color": text.colour, "index": index}
+        f"{value:g}": {"text": text.text, "color": text.color, "index": index}
         for index, (value, text) in enumerate(texts.items())
     }
     return [{"type": "value", "options": options}] if options else []
 
 
 def _steps(steps: Sequence[Step], base: str) -> list[dict[str, Any]]:
-    return [{"color": base, "value": None}, *({"color": step.colour, "value": step.value} for step in sorted(steps))]
+    return [{"color": base, "value": None}, *({"color": step.color, "value": step.value} for step in sorted(steps))]
 
 
 def _place(sections: Sequence[Section]) -> list[core.Panel]:
-    """Give every panel its place, top to bottom; a section without title has no heading."""
+    """Set every panel's position, top to bottom; a section without a title has no heading."""
     placed: list[core.Panel] = []
     y = 0
     for section in sections:

@@ -1,8 +1,8 @@
-"""One pool: are its replicas alike, and is one version worse than the other?"""
+"""The pool dashboard: a pool's replicas, versions, tenants and LoRA adapters side by side."""
 
 from typing import Any
 
-from plimsoll.dashboards import common, drilldown, engine_panels, panels, queries
+from plimsoll.dashboards import common, drilldown, engine_panels, no_data, panels, queries
 from plimsoll.dashboards.panels import Query, Section
 from plimsoll.slo import links, metrics
 from plimsoll.slo.metrics import Metric
@@ -12,21 +12,21 @@ from plimsoll.slo.spec.objectives import Spec
 
 def dashboard(spec: Spec) -> dict[str, Any]:
     """Build the pool's dashboard."""
-    return panels.page(
+    return panels.dashboard(
         links.POOL,
-        "Plimsoll: pool",
-        "The replicas of a pool side by side, worst first, and its versions against each other.",
+        "Plimsoll / Pool",
+        "The replicas of a pool side by side, worst first; then its versions, tenants, and LoRA adapters.",
         variables=common.scope(spec, common.version_variable()),
         annotations=common.annotations(),
         links=common.LINKS,
-        down=[drilldown.down("One replica in depth", links.REPLICA)],
+        default_links=[drilldown.to_dashboard("Replica dashboard", links.REPLICA)],
         sections=[
-            Section("", [(4, [*common.vital_signs(), common.reality()])]),
-            Section("Is one replica slower?", [(9, _latencies(spec))]),
-            Section("Does one replica carry more?", [(9, _load()), (9, engine_panels.scheduler(spec))]),
-            Section("Is one version worse?", [(9, _versions(spec))]),
-            Section("Is one tenant the cause?", [(9, _tenants())]),
-            Section("Is one adapter the cause?", [(9, _adapters())]),
+            Section("", [(4, [*common.health_stats(), common.simulated_stat()])]),
+            Section("Latency by replica", [(9, _latencies(spec))]),
+            Section("Load balance", [(9, _load()), (9, engine_panels.scheduler(spec))]),
+            Section("By version", [(9, _versions(spec))]),
+            Section("By tenant", [(9, _tenants())]),
+            Section("By LoRA adapter", [(9, _adapters())]),
         ],
     )
 
@@ -34,27 +34,27 @@ def dashboard(spec: Spec) -> dict[str, Any]:
 def _latencies(spec: Spec) -> list[Any]:
     return [
         engine_panels.by_replica(
-            f"{title}, p95",
+            f"{title} p95",
             description,
             histogram,
-            limits=common.limits(spec, latency),
+            limits=common.latency_thresholds(spec, latency),
         )
         for title, description, histogram, latency in (
             (
                 "Time to first token",
-                "One line apart: its queue or its prefill; look at the waiting requests.",
+                "One line far above the others: a long queue or a slow prefill on that replica. Check the waiting requests.",
                 metrics.TTFT,
                 "time_to_first_token",
             ),
             (
                 "Time per output token",
-                "One line apart under the same load: a GPU that lost its clocks or a neighbour that takes them.",
+                "One line far above the others under the same load: a throttled GPU, or another process on it.",
                 metrics.TPOT,
                 "time_per_output_token",
             ),
             (
-                "Whole request",
-                "Longer answers make it longer without any fault; compare with the time per token.",
+                "End-to-end latency",
+                "Longer outputs raise it without a fault. Compare it with the time per output token.",
                 metrics.DURATION,
                 "request_duration",
             ),
@@ -63,18 +63,18 @@ def _latencies(spec: Spec) -> list[Any]:
 
 
 def _load() -> list[Any]:
-    in_hand = f"sum by (model, {queries.REPLICA}) ({queries.select(metrics.REQUESTS_RUNNING)})"
-    even = f"(sum by (model) ({in_hand}) / count by (model) ({in_hand}))"
+    running = f"sum by (model, {queries.REPLICA}) ({queries.select(metrics.REQUESTS_RUNNING)})"
+    mean = f"(sum by (model) ({running}) / count by (model) ({running}))"
     return [
         engine_panels.replicas_up(),
         engine_panels.tokens_by_replica(),
         panels.graph(
-            "Busiest replica against an even share",
-            "Running requests of the busiest replica over what each would run if they were spread evenly: 1 is even, 2 is "
-            f"twice its share. High: the router sends too much to one. Source: {metrics.REQUESTS_RUNNING}.",
-            [Query(queries.ratio(f"max by (model) ({in_hand})", even), "{{model}}")],
+            "Load imbalance (max ÷ mean)",
+            "Running requests of the busiest replica divided by the mean of all replicas. 1 is even. High: the router sends "
+            f"too many requests to one replica. Source: {metrics.REQUESTS_RUNNING}.",
+            [Query(queries.ratio(f"max by (model) ({running})", mean), "{{model}}")],
             unit="suffix: ×",
-            no_data="no request runs",
+            no_data=no_data.RUNNING,
             many=True,
         ),
     ]
@@ -85,14 +85,14 @@ def _versions(spec: Spec) -> list[Any]:
     failed = queries.rate_by_version(metrics.FINISHED, reason="|".join(evidence.FAILED))
     return [
         engine_panels.versions(spec),
-        _version(spec, "Time to first token by version, p95", metrics.TTFT, "time_to_first_token"),
-        _version(spec, "Time per output token by version, p95", metrics.TPOT, "time_per_output_token"),
+        _version(spec, "Time to first token p95 by version", metrics.TTFT, "time_to_first_token"),
+        _version(spec, "Time per output token p95 by version", metrics.TPOT, "time_per_output_token"),
         panels.graph(
             "Failed requests by version",
-            f"Share of finished requests that ended in an error. Source: {metrics.FINISHED}.",
-            [Query(queries.ratio(failed, finished), f"{{{{version}}}}{common.of_model(spec)}")],
+            f"Finished requests that ended in an error, as a fraction of finished requests. Source: {metrics.FINISHED}.",
+            [Query(queries.ratio(failed, finished), f"{{{{version}}}}{common.model_suffix(spec)}")],
             unit="percentunit",
-            no_data="no request in this time",
+            no_data=no_data.REQUESTS,
             many=True,
         ),
     ]
@@ -101,13 +101,13 @@ def _versions(spec: Spec) -> list[Any]:
 def _version(spec: Spec, title: str, histogram: Metric, latency: str) -> Any:
     return panels.graph(
         title,
-        "Requests of replicas of the same version together: blue and green side by side while both run. "
-        f"Dashed: the objective's limit. Source: {histogram}.",
-        [Query(queries.quantile_by_version(0.95, histogram), f"{{{{version}}}}{common.of_model(spec)}")],
+        "95th percentile over all replicas of a version. Compare the two while a rollout runs. "
+        f"Dashed: the SLO's threshold. Source: {histogram}.",
+        [Query(queries.quantile_by_version(0.95, histogram), f"{{{{version}}}}{common.model_suffix(spec)}")],
         unit="s",
         log=True,
-        no_data="no request in this time",
-        limits=common.limits(spec, latency),
+        no_data=no_data.REQUESTS,
+        limits=common.latency_thresholds(spec, latency),
         many=True,
     )
 
@@ -120,21 +120,21 @@ def _tenants() -> list[Any]:
     return [
         _tenant(
             "Requests by tenant",
-            "Who sends them. A line that rises alone is where a surge comes from.",
+            "Requests per second. A line that rises alone: this tenant causes the surge.",
             metrics.GATEWAY_REQUESTS,
             requests,
             "reqps",
         ),
         _tenant(
-            "Tokens in a prompt by tenant",
-            "Prompt tokens over requests, of those that ended. The tenant whose prompts grew is the cause of a prefill burst.",
+            "Input tokens per request by tenant",
+            "Mean input tokens per ended request. A line that rises alone: this tenant causes a prefill burst.",
             metrics.GATEWAY_PROMPT_TOKENS,
             queries.ratio(prompt, requests),
             "suffix: tok",
         ),
         _tenant(
-            "Time to first token by tenant, p95",
-            "As the gateway sees it: with its own time, and for each tenant's own prompts.",
+            "Time to first token p95 by tenant",
+            "Measured at the gateway: it includes the gateway's own time.",
             metrics.GATEWAY_TTFT,
             queries.quantile(0.95, metrics.GATEWAY_TTFT, "tenant"),
             "s",
@@ -142,7 +142,7 @@ def _tenants() -> list[Any]:
         ),
         _tenant(
             "Failed requests by tenant",
-            "Share of a tenant's requests that failed, were refused or whose client left.",
+            "Failed, rejected, and abandoned requests as a fraction of the tenant's requests.",
             metrics.GATEWAY_FAILURES,
             queries.ratio(failures, requests),
             "percentunit",
@@ -151,28 +151,28 @@ def _tenants() -> list[Any]:
 
 
 def _adapters() -> list[Any]:
-    """LoRA adapters share a base model, its batch and its cache; each objective judges their requests apart."""
-    judged = queries.rate(metrics.ADAPTER_REQUESTS, "objective, adapter")
+    """Return the panels by LoRA adapter. Adapters share a base model, its batch and its cache."""
+    evaluated = queries.rate(metrics.ADAPTER_REQUESTS, "objective, adapter")
     bad = queries.rate(metrics.ADAPTER_REQUESTS, "objective, adapter", outcome="bad")
-    source = f"Source: {metrics.ADAPTER_REQUESTS}, by the plugin in the engine."
+    source = f"Source: {metrics.ADAPTER_REQUESTS}, from the plugin in the engine."
     return [
         panels.graph(
-            "Requests by adapter",
-            "Whose requests they are, by objective that judges them; none: the base model. A line that rises alone is where a "
-            f"surge comes from. {source}",
-            [Query(judged, "{{adapter}} {{objective}}")],
+            "Requests by LoRA adapter",
+            "Requests per second by adapter and SLO; none: the base model. A line that rises alone: this adapter causes the "
+            f"surge. {source}",
+            [Query(evaluated, "{{adapter}} {{objective}}")],
             unit="reqps",
-            no_data="no adapters are served",
+            no_data=no_data.ADAPTERS,
             many=True,
         ),
         panels.graph(
-            "Bad requests by adapter",
-            "Share of an adapter's judged requests that were bad. All alike: the replica is slow; one alone: its prompts, its "
-            f"answers, or a load of its weights. {source}",
-            [Query(queries.ratio(bad, judged), "{{adapter}} {{objective}}")],
+            "Bad requests by LoRA adapter",
+            "Bad requests as a fraction of the adapter's evaluated requests. All lines high: the replica is slow. One line high: its "
+            f"input, its output, or a load of its weights. {source}",
+            [Query(queries.ratio(bad, evaluated), "{{adapter}} {{objective}}")],
             unit="percentunit",
             max=1,
-            no_data="no adapters are served",
+            no_data=no_data.ADAPTERS,
             many=True,
         ),
     ]
@@ -181,10 +181,10 @@ def _adapters() -> list[Any]:
 def _tenant(title: str, description: str, metric: Metric, query: str, unit: str, **look: Any) -> Any:
     return panels.graph(
         title,
-        f"{description} Source: {metric}, at the gateway.",
+        f"{description} Source: {metric}, from the gateway.",
         [Query(query, "{{tenant}}")],
         unit=unit,
-        no_data="no gateway reports",
+        no_data=no_data.GATEWAY,
         many=True,
         links=drilldown.traces(),
         **look,

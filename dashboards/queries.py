@@ -1,53 +1,57 @@
-"""PromQL of the dashboards. Every selector carries the dashboard's variables; names come from the catalogue and plimsoll.slo.metrics.recorded.
+"""PromQL of the dashboards. Every selector carries the dashboard's variables; names come from plimsoll.slo.metrics.
 
-Three habits hold throughout: a quantile is taken from summed buckets, a ratio is a ratio of sums, and both vanish where
-there was no traffic instead of showing NaN or a good-looking zero.
+Quantiles come from summed buckets and ratios from sums. Without traffic both have no sample, neither NaN nor zero.
 """
+
+from collections.abc import Mapping
 
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.metrics import recorded as series
 
-# Labels that Prometheus gives to targets, each a dashboard variable; where it gives none, `.*` matches that too.
+# Target labels that are dashboard variables. `.*` also matches targets without the label.
 TARGETS = ("region", "node")
-# Dashboard variables that narrow an engine metric, where it has the label.
+# Variables that narrow an engine metric that has the label.
 _SCOPE = ("model", "replica")
 _RATE = "[$__rate_interval]"
-# Every node may call its replica 127.0.0.1:8000, so the exporter's address tells them apart.
+# Replicas of different nodes may share a name such as 127.0.0.1:8000; the exporter's address makes it unique.
 REPLICA = "instance, replica"
 REPLICA_NAME = "{{replica}} @ {{instance}}"
 
 
 def select(metric: Metric, name: str = "", **labels: str) -> str:
-    """Select a metric's series (or `name`, one of its parts) within the chosen regions, nodes, models and replicas."""
+    """Return the selector of a metric (or of `name`, one of its parts) for the chosen regions, nodes, models and replicas."""
     scope = _matching(*(label for label in _SCOPE if label in metric.labels), *TARGETS)
-    fixed = [f'{label}{"=~" if "|" in value else "="}"{value}"' for label, value in labels.items()]
-    return _braces(name or metric.name, scope + fixed)
+    return _braces(name or metric.name, scope + _fixed(labels))
 
 
-def of_models(recorded: str) -> str:
-    """Select a recorded series of whole models within the chosen models and regions."""
-    return _braces(recorded, _matching("model", "region"))
+def of_models(name: str, *variables: str) -> str:
+    """Return the selector of a series with a model, for the chosen models, regions and `variables`, such as node."""
+    return _braces(name, _matching("model", "region", *variables))
 
 
 def of_replicas(recorded: str) -> str:
-    """Select a recorded series of single replicas within what is chosen."""
+    """Return the selector of a series recorded per replica, for the chosen replicas."""
     return _braces(recorded, _matching("model", "replica", *TARGETS))
 
 
 def of_node(recorded: str) -> str:
-    """Select a recorded series of whole nodes: those of the chosen replicas."""
+    """Return the query of a series recorded per node, for the nodes of the chosen replicas."""
     return of_nodes(_braces(recorded, _matching(*TARGETS)))
 
 
-def judged(recorded: str, *variables: str, **labels: str) -> str:
-    """Select a recorded series within the chosen pools; `variables` names further ones, such as objective."""
-    scope = _matching("pool", *variables)
-    return _braces(recorded, scope + [f'{label}=~"{value}"' for label, value in labels.items()])
+def of_pools(name: str, *variables: str, **labels: str) -> str:
+    """Return the selector of a series with a pool, for the chosen pools and `variables`, such as objective."""
+    return _braces(name, _matching("pool", *variables) + _fixed(labels))
 
 
 def _matching(*names: str) -> list[str]:
     return [f'{name}=~"${name}"' for name in names]
+
+
+def _fixed(labels: Mapping[str, str]) -> list[str]:
+    """Return the matchers of fixed values; `a|b` matches either."""
+    return [f'{label}{"=~" if "|" in value else "="}"{value}"' for label, value in labels.items()]
 
 
 def _braces(name: str, matchers: list[str]) -> str:
@@ -55,40 +59,40 @@ def _braces(name: str, matchers: list[str]) -> str:
 
 
 def rate(metric: Metric, by: str = "", **labels: str) -> str:
-    """Events a second of a counter, summed."""
+    """Return a counter's increase per second, summed over `by`."""
     return f"{_sum(by)}(rate({select(metric, **labels)}{_RATE}))"
 
 
 def gauge(metric: Metric, by: str, how: str = "sum") -> str:
-    """Aggregate a gauge: a sum of counts, or the max of shares (never an average)."""
+    """Return a gauge aggregated over `by`: `how` is sum for counts and max for ratios. Averages hide the worst replica."""
     return f"{how} by ({by}) ({select(metric)})"
 
 
-def quantile(share: float, histogram: Metric, by: str = "model") -> str:
-    """Quantile over the merged buckets of the series that share `by`. Different models are never merged."""
+def quantile(q: float, histogram: Metric, by: str = "model") -> str:
+    """Return a quantile over the summed buckets of the series that share `by`. Models are never merged."""
     buckets = f"sum by (le, {by}) (rate({select(histogram, histogram.bucket)}{_RATE}))"
-    return f"histogram_quantile({share}, {buckets}) >= 0"
+    return f"histogram_quantile({q}, {buckets}) >= 0"
 
 
-def recorded_quantile(share: float, histogram: Metric) -> str:
-    """The same of all replicas of each chosen model, from the buckets that the rules have summed: it costs next to nothing."""
+def recorded_quantile(q: float, histogram: Metric) -> str:
+    """Return a quantile per chosen model, over all its replicas, from recorded bucket sums. Far cheaper than `quantile`."""
     buckets = f"sum by (le, model) ({of_models(series.bucket_rate(histogram))})"
-    return f"histogram_quantile({share}, {buckets}) >= 0"
+    return f"histogram_quantile({q}, {buckets}) >= 0"
 
 
 def recorded_p95(histogram: Metric) -> str:
-    """The 95th percentile of each replica, as the rules have worked it out."""
+    """Return the recorded 95th percentile of each replica."""
     return of_replicas(series.replica_p95(histogram))
 
 
-def quantile_by_version(share: float, histogram: Metric) -> str:
-    """Quantile per version of the engine, so that a rollout can be judged while both run."""
+def quantile_by_version(q: float, histogram: Metric) -> str:
+    """Return a quantile per engine version, to compare both while a rollout runs."""
     buckets = f"sum by (le, model, version) ({_versioned(select(histogram, histogram.bucket))})"
-    return f"histogram_quantile({share}, {buckets}) >= 0"
+    return f"histogram_quantile({q}, {buckets}) >= 0"
 
 
 def rate_by_version(metric: Metric, **labels: str) -> str:
-    """Events a second of a counter, per version of the engine."""
+    """Return a counter's increase per second, per engine version."""
     return f"sum by (model, version) ({_versioned(select(metric, **labels))})"
 
 
@@ -97,84 +101,86 @@ def _versioned(counter: str) -> str:
 
 
 def of_version() -> str:
-    """What the chosen replicas of the chosen versions serve."""
+    """Return the selector of the info metric for the chosen replicas and versions."""
     return _braces(metrics.REPLICA_INFO.name, _matching(*_SCOPE, *TARGETS, "version"))
 
 
 def _join(on: str, label: str, info: str) -> str:
-    """Add a label from an info metric. For a moment after a change there may be two of them, which would end the query."""
+    """Join a label from an info metric. `topk` keeps one series: two overlap for a moment after a change and fail the join."""
     return f"* on ({on}) group_left ({label}) topk by ({on}) (1, {info})"
 
 
 def ratio(part: str, whole: str) -> str:
-    """Ratio of two sums, absent while the whole is zero."""
+    """Return the ratio of two sums, without a sample while `whole` is zero."""
     return f"{part} / ({whole} > 0)"
 
 
 def replicas_up() -> str:
-    """Each replica's llm_replica_up."""
-    return _chosen(select(metrics.REPLICA_UP), REPLICA)
+    """Return llm_replica_up of each chosen replica."""
+    return _keep_chosen(select(metrics.REPLICA_UP), REPLICA)
 
 
-def replicas_known(**labels: str) -> str:
-    """How many replicas say what they serve. Each counts once, also in the moment in which it changes its version."""
+def replica_count(**labels: str) -> str:
+    """Return the number of replicas that report their model. A replica that changes its version counts once."""
     return f"count(group by ({REPLICA}) ({select(metrics.REPLICA_INFO, **labels)}))"
 
 
 def gpus_up() -> str:
-    """Each expected GPU's gpu_up, of the chosen replicas."""
+    """Return gpu_up of each expected GPU of the chosen replicas."""
     return of_gpus(select(metrics.GPU_UP))
 
 
 def of_nodes(vector: str) -> str:
-    """Keep what belongs to the nodes of the chosen replicas."""
-    return _chosen(vector, "instance")
+    """Keep the series on the nodes of the chosen replicas."""
+    return _keep_chosen(vector, "instance")
 
 
 def of_gpus(vector: str) -> str:
-    """Keep what belongs to the GPUs of the chosen replicas: by the assignment where it is known, else to their nodes."""
-    chosen = _without(of_nodes(vector), "instance, uuid", metrics.GPU_ASSIGNMENT.name, select(metrics.GPU_ASSIGNMENT))
+    """Keep the series of the chosen replicas' GPUs: by GPU assignment where it is known, otherwise by node."""
+    chosen = _drop_others(
+        of_nodes(vector), "instance, uuid", metrics.GPU_ASSIGNMENT.name, select(metrics.GPU_ASSIGNMENT)
+    )
     return f"({chosen})"
 
 
 def per_gpu(vector: str) -> str:
-    """A GPU's number with the index that nvidia-smi shows, of the chosen replicas."""
+    """Return a per-GPU vector of the chosen replicas, with the index that nvidia-smi shows."""
     return f"{of_gpus(vector)} {_join('instance, uuid', 'index', select(metrics.GPU_INFO))}"
 
 
-def started() -> str:
-    """Replicas whose process differs from the one seen two minutes ago, or that were not seen before: restarted or added.
+def replica_starts() -> str:
+    """Return the replicas that restarted or were added in the last two minutes.
 
-    `changes` would miss them: while an engine loads its model there is a gap longer than any short window.
+    `changes()` would miss them: while an engine loads its model, the gap is longer than a short window.
     """
-    now = of_replicas(series.STARTED)
+    now = of_replicas(series.LAST_START)
     return f"({now} > {now} offset 2m) or ({now} unless {now} offset 2m)"
 
 
-def begun() -> str:
-    """Versions that serve and did not five minutes ago."""
+def version_changes() -> str:
+    """Return the versions that serve now and did not five minutes ago."""
     serving = select(metrics.REPLICA_INFO)
     return f"group by (model, version) ({serving}) unless group by (model, version) ({serving} offset 5m)"
 
 
-def _chosen(vector: str, on: str) -> str:
-    """Leave out what is known to belong to replicas that are not chosen; `on` names the labels that they share.
+def _keep_chosen(vector: str, on: str) -> str:
+    """Drop the series of replicas that are not chosen; `on` names the labels that they share.
 
-    What is down says no model any more, so what it last said within a day decides. What never said is shown whatever is
-    chosen: a replica that cannot start must not hide.
+    A replica that is down reports no model: its last report within a day decides. One that never reported is always
+    shown, so that a replica that cannot start stays visible.
     """
-    return f"({_without(vector, on, series.SERVED, of_replicas(series.SERVED))})"
+    return f"({_drop_others(vector, on, series.LAST_INFO, of_replicas(series.LAST_INFO))})"
 
 
-def _without(vector: str, on: str, known: str, chosen: str) -> str:
-    """Leave out what `known` gives to others and `chosen` does not give to the chosen; where all are chosen, that costs nothing."""
+def _drop_others(vector: str, on: str, known: str, chosen: str) -> str:
+    """Drop the series that `known` assigns to other replicas and `chosen` doesn't assign to a chosen one."""
     others = " or ".join(f'{known}{{{label}!~"${label}"}}' for label in (*_SCOPE, *TARGETS))
     return f"{vector} unless on ({on}) (({others}) unless on ({on}) {chosen})"
 
 
-def ledger(metric: Metric, *variables: str) -> str:
-    """The ledger's number for the objectives of the chosen pools; `variables` narrows them further, such as objective."""
-    return f"min by (objective) ({judged(metric.name, *variables)})"
+def by_slo(metric: Metric, *variables: str) -> str:
+    """Return a gauge of the SLO service per SLO of the chosen pools; `variables` narrows them further."""
+    return f"min by (objective) ({of_pools(metric.name, *variables)})"
 
 
 def _sum(by: str) -> str:

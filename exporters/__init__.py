@@ -1,1 +1,1 @@
-"""Engine and GPU numbers of one node, as one normalised metrics page."""
+"""Exports the engine and GPU metrics of one node on one normalized metrics endpoint."""

@@ -1,4 +1,4 @@
-"""What every collector is: a name, one method, and the points to show when it fails."""
+"""The collector protocol: a name, one method, and the points to export when it fails."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
@@ -7,7 +7,7 @@ from plimsoll.slo.metrics import Metric
 
 
 class Point(NamedTuple):
-    """One sample of a catalogue metric. `suffix` is `_bucket`, `_sum` or `_count` for parts of a histogram, else empty."""
+    """One sample of a metric. `suffix` is `_bucket`, `_sum` or `_count` for parts of a histogram, else empty."""
 
     metric: Metric
     labels: Mapping[str, str]
@@ -16,17 +16,17 @@ class Point(NamedTuple):
 
 
 class CollectorError(Exception):
-    """A collector could not read; the message is one line that says what, where and the fix."""
+    """A collector failed; the message is one line: where, what is wrong, and the fix."""
 
 
 class Collector(Protocol):
-    """Reads one thing. It raises when it cannot; the wrapper alone turns that into `plimsoll_collector_success 0`."""
+    """Reads one source. It raises on failure; only the runner turns that into `plimsoll_collector_success 0`."""
 
     name: str
 
     @property
     def fallback(self) -> Iterable[Point]:
-        """Points that stay true when `collect` fails or runs late, such as `llm_replica_up 0`."""
+        """Points to export when `collect` fails or exceeds its deadline, such as `llm_replica_up 0`."""
 
     def collect(self, deadline: float) -> Iterable[Point]:
-        """Read now. `deadline` is a time.monotonic() value after which nobody waits for the answer."""
+        """Read now. `deadline` is a time.monotonic() value; later results are discarded."""

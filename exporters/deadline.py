@@ -1,7 +1,7 @@
-"""Calls that may hang: each runs in a daemon thread, one at a time, and is waited for until a deadline.
+"""Calls that may hang: each runs in a daemon thread, one at a time, until a deadline.
 
-A call that hangs inside a driver cannot be ended. Its thread is left behind (daemon, so that the process can still exit)
-and the next caller learns at once that it is late, instead of waiting again.
+A call that hangs inside a driver cannot be ended. Its thread stays behind (a daemon thread doesn't block the exit), and the
+next caller gets DeadlineExceeded immediately.
 """
 
 import queue
@@ -13,11 +13,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Late(Exception):
-    """The call has not ended by its deadline."""
+class DeadlineExceeded(Exception):
+    """The call didn't end by its deadline."""
 
 
-class Flight(Generic[T]):
+class DeadlineCall(Generic[T]):
     """One running call. Times are time.monotonic() seconds; `ended` is None while it runs."""
 
     def __init__(self, work: Callable[[float], T], deadline: float) -> None:
@@ -30,66 +30,66 @@ class Flight(Generic[T]):
         self._error: Exception | None = None
 
     def result(self, until: float) -> T:
-        """Wait until `until` or the flight's own deadline; raises Late, or what the call raised."""
+        """Wait until `until` or the call's own deadline; raises DeadlineExceeded, or what the call raised."""
         if not self._done.wait(max(0.0, min(until, self.deadline) - time.monotonic())):
-            raise Late
+            raise DeadlineExceeded
         if self._error is not None:
             raise self._error
         return self._value
 
     @property
     def seconds(self) -> float:
-        """How long the call took, or has been running."""
+        """Seconds that the call took, or has been running."""
         return (self.ended or time.monotonic()) - self.started
 
     def run(self) -> None:
-        """Make the call, on this thread."""
+        """Run the call on this thread."""
         try:
             self._value = self._work(self.deadline)
         except Exception as error:
             self.end(error)
-        except BaseException as error:  # SystemExit from a library: it must not pass for a hang, nor end the process
+        except BaseException as error:  # SystemExit from a library must neither look like a hang nor end the process
             self.end(RuntimeError(repr(error)))
         else:
             self.end(None)
 
     def end(self, error: Exception | None) -> None:
-        """The call has ended, or could not begin."""
+        """Record that the call ended, or could not start."""
         self._error = error
         self.ended = time.monotonic()
         self._done.set()
 
 
 class SingleFlight(Generic[T]):
-    """Runs `work(deadline)` at most once at a time, on a thread of its own; callers meanwhile share the running call."""
+    """Runs at most one `work(deadline)` at a time, on its own thread; concurrent callers share the running call."""
 
     def __init__(self, name: str, work: Callable[[float], T]) -> None:
         self._name = name
         self._work = work
         self._lock = threading.Lock()
-        self._flight: Flight[T] | None = None
-        self._waiting: queue.SimpleQueue[Flight[T]] = queue.SimpleQueue()
-        self._begun = False
+        self._call: DeadlineCall[T] | None = None
+        self._queue: queue.SimpleQueue[DeadlineCall[T]] = queue.SimpleQueue()
+        self._started = False
 
-    def join(self, deadline: float) -> Flight[T]:
-        """Start a call, or share the one that still runs (late ones too: their `result` raises Late at once)."""
+    def join(self, deadline: float) -> DeadlineCall[T]:
+        """Start a call, or share the running one, even past its deadline: its `result` then raises DeadlineExceeded."""
         with self._lock:
-            if self._flight is None or self._flight.ended is not None:
-                self._flight = Flight(self._work, deadline)
-                self._launch(self._flight)
-            return self._flight
+            if self._call is None or self._call.ended is not None:
+                self._call = DeadlineCall(self._work, deadline)
+                self._start(self._call)
+            return self._call
 
-    def _launch(self, flight: Flight[T]) -> None:
-        """Hand the call to the thread; a system that refuses one makes the call fail, not the caller."""
-        if not self._begun:
+    def _start(self, call: DeadlineCall[T]) -> None:
+        """Queue the call for the thread. If the system cannot start a thread, the call fails, not the caller."""
+        if not self._started:
             try:
-                threading.Thread(target=self._work_on, name=self._name, daemon=True).start()
+                threading.Thread(target=self._run_calls, name=self._name, daemon=True).start()
             except RuntimeError as error:
-                flight.end(error)
+                call.end(error)
                 return
-            self._begun = True
-        self._waiting.put(flight)
+            self._started = True
+        self._queue.put(call)
 
-    def _work_on(self) -> None:
+    def _run_calls(self) -> None:
         while True:
-            self._waiting.get().run()
+            self._queue.get().run()

@@ -1,8 +1,8 @@
-"""Points become one metrics page: Prometheus text, or OpenMetrics where the scraper asks for it.
+"""Formats points as Prometheus text, or as OpenMetrics where the scraper accepts it.
 
-Written here and not by prometheus_client's encoders, which took half of a scrape's time: two pages in a row mostly have the same
-series, and most of these the value that they had. The client library still reads the Accept header, formats numbers and
-writes the process's own metrics; a test holds our pages to be, byte for byte, what it would have written.
+prometheus_client's encoders took half of a scrape's time. Consecutive scrapes mostly have the same series, and most of their
+values don't change, so only changed lines are written. The client library still reads the Accept header, formats numbers and
+writes the process metrics; a test compares the output with its own, byte for byte.
 """
 
 import math
@@ -23,8 +23,8 @@ from plimsoll.slo.metrics import BUILD_INFO, Metric, bucket_bound
 _PART = {"_bucket": 0, "_sum": 1, "_count": 2}
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
-# Lines of series that are gone are forgotten once there are this many times as many as on a page.
-MOST_KEPT = 4
+# Cached lines are dropped once there are this many times as many as points.
+MAX_CACHED_RATIO = 4
 
 Series = tuple[
     tuple[Metric, ...], tuple[Mapping[str, str], ...], tuple[str, ...]
@@ -32,7 +32,7 @@ Series = tuple[
 
 
 class Exposition(NamedTuple):
-    """A page ready to send, and what had to be left out of it: one line each."""
+    """A response body ready to send, and the omitted samples, one line each."""
 
     body: bytes
     content_type: str
@@ -40,7 +40,7 @@ class Exposition(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A series' line up to its value, and in a histogram's family its place there: series, part, bound."""
+    """A series' line up to its value, and the sort key in a histogram's family: series, part, bound."""
 
     start: str
     series: str
@@ -49,7 +49,7 @@ class Line(NamedTuple):
 
 
 class Layout:
-    """A page as it was last written: its lines, headers among them, and at which line the value of each point stands."""
+    """The last output: its lines with headers, and the line number of each point."""
 
     __slots__ = ("lines", "places", "series", "starts", "values")
 
@@ -61,32 +61,32 @@ class Layout:
         self.lines: list[str] = []
 
     def changed(self, values: list[float]) -> list[int]:
-        """Points whose value is another than on the page; NaN is never what it was."""
+        """Return the indexes of points whose value changed; NaN always counts as changed."""
         return [place for place, (new, old) in enumerate(zip(values, self.values, strict=True)) if new != old]
 
     def write(self, changed: list[int], values: list[float]) -> None:
-        """Bring the lines of these points up to date."""
+        """Update the lines of these points."""
         for place in changed:
             self.lines[self.places[place]] = f"{self.starts[place]}{_number(values[place])}\n"
         self.values = values
 
 
 class Renderer:
-    """Writes pages, one at a time. It keeps the last one of each format, and what its lines begin with.
+    """Renders points, one call at a time. It caches the last output of each format.
 
-    A point's labels must not change after it was rendered: collectors that give the same object at every scrape are cheapest.
+    A point's labels must not change after rendering. Collectors that return the same label objects at every scrape cost least.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._layouts: dict[bool, Layout] = {}  # by whether it is OpenMetrics: scrapers may ask for any version
+        self._layouts: dict[bool, Layout] = {}  # by format (True: OpenMetrics): scrapers may request any version
         self._known: dict[tuple[str, ...], Line] = {}
         self._build = Point(BUILD_INFO, {"version": version("plimsoll-slo")}, 1)
 
     def render(self, points: Sequence[Point], accept: str) -> Exposition:
-        """Write the points, build info and this process's own metrics in the format that the Accept header asks for.
+        """Render the points, build info and process metrics in the format of the Accept header.
 
-        Points are merged by metric, in order of first sight. One bad sample must not cost the page: it is left out and named.
+        Points are grouped by metric, in order of first appearance. A bad sample is omitted and listed in `problems`.
         """
         encode, content_type = _encoder(accept)
         openmetrics = content_type.startswith("application/openmetrics-text")
@@ -95,9 +95,9 @@ class Renderer:
         return Exposition("".join(lines).encode() + encode(PROCESS_COLLECTOR), content_type, problems)
 
     def _write(self, points: Sequence[Point], openmetrics: bool) -> tuple[list[str], list[str]]:
-        """Return the page's lines and its problems. What is done here is done for every point at every scrape."""
+        """Return the lines and the problems. This code runs for every point at every scrape."""
         metrics, labels, raw, suffixes = zip(*points, strict=True)
-        values = [value + 0.0 for value in raw]  # no -0, which equals 0 and is written differently
+        values = [value + 0.0 for value in raw]  # turns -0 into 0: they are equal but formatted differently
         series = metrics, labels, suffixes
         layout = self._layouts.get(openmetrics)
         if layout is not None and layout.series == series:
@@ -114,7 +114,7 @@ class Renderer:
     def _arrange(
         self, points: Sequence[Point], series: Series, openmetrics: bool
     ) -> tuple[Layout, list[int], list[str]]:
-        """Lay out a page of other series than the last one; returns the points that can be on it too, and the problems."""
+        """Lay out a new set of series; returns also the indexes of valid points, and the problems."""
         families: dict[str, list[tuple[int, Line]]] = {}
         seen: set[str] = set()
         problems: list[str] = []
@@ -122,15 +122,15 @@ class Renderer:
             try:
                 line = self._line(point)
                 if line.start in seen:
-                    raise ValueError("two samples of one series; the first is kept")
+                    raise ValueError("duplicate series; only the first sample is exported")
                 if math.isnan(point.value):
-                    raise ValueError("left out: NaN, and a missing number is an absent sample")
+                    raise ValueError("omitted: NaN; a missing value must be an absent sample")
             except ValueError as error:
                 problems.append(f"{point.metric}{point.suffix}{dict(point.labels)}: {error}")
                 continue
             seen.add(line.start)
             families.setdefault(point.metric.name, []).append((place, line))
-        if len(self._known) > MOST_KEPT * len(points):
+        if len(self._known) > MAX_CACHED_RATIO * len(points):
             self._known = {}
         layout = Layout(series, len(points))
         for family in families.values():
@@ -150,7 +150,7 @@ class Renderer:
 
 
 def _ordered(metric: Metric, family: list[tuple[int, Line]]) -> list[tuple[int, Line]]:
-    """Keep each histogram series together: buckets by rising bound, then sum and count, as OpenMetrics demands."""
+    """Order each histogram series as OpenMetrics requires: buckets by rising bound, then sum and count."""
     if metric.kind != "histogram":
         return family
     first: dict[str, int] = {}
@@ -160,7 +160,7 @@ def _ordered(metric: Metric, family: list[tuple[int, Line]]) -> list[tuple[int, 
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
-    """The client library's choice; it raises for versions that are no numbers."""
+    """Return the client library's choice, which raises for non-numeric versions; those get the default."""
     try:
         return choose_encoder(accept)
     except (TypeError, ValueError):
@@ -173,21 +173,21 @@ def _number(value: float) -> str:
 
 def _header(metric: Metric, openmetrics: bool) -> str:
     if openmetrics:
-        name, told = metric.name.removesuffix("_total"), metric.help.translate(_ESCAPES)
+        name, text = metric.name.removesuffix("_total"), metric.help.translate(_ESCAPES)
     else:
-        name, told = metric.name, metric.help.translate(_HELP_ESCAPES)
-    return f"# HELP {name} {told}\n# TYPE {name} {metric.kind}\n"
+        name, text = metric.name, metric.help.translate(_HELP_ESCAPES)
+    return f"# HELP {name} {text}\n# TYPE {name} {metric.kind}\n"
 
 
 def _line(point: Point) -> Line:
-    """Labels as Prometheus sees them: an empty one is none, and `le` is a float. Raises ValueError for a broken sample."""
+    """Format a series as Prometheus does: an empty label is absent, `le` is a float. Raises ValueError for a bad sample."""
     labels = {name: value for name, value in point.labels.items() if value}
     bound = math.inf
     if "le" in labels:
         try:
             bound = float(labels["le"])
         except ValueError:
-            raise ValueError("left out: the bucket's bound is not a number") from None
+            raise ValueError("omitted: the bucket bound isn't a number") from None
         labels["le"] = bucket_bound(bound)
     texts = {name: f'{name}="{value.translate(_ESCAPES)}"' for name, value in sorted(labels.items())}
     inside = ",".join(texts.values())

@@ -1,31 +1,31 @@
-"""Keeps the exporter's memory small: an exporter must not be felt beside the engine that it watches."""
+"""Limits the exporter's memory and garbage collection, so that it doesn't disturb the engine beside it."""
 
 import ctypes
 import gc
 
 # Parameters of mallopt, from glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-# Containers made since the last search for unreachable cycles. A scrape makes some 5,000 and leaves none behind; Python's own
-# 700 means a dozen searches a scrape.
+# Allocations between two garbage collections. A scrape makes about 5,000 and leaves no cycles; Python's default of 700
+# means a dozen collections per scrape.
 _CYCLES = 20_000
-_KEPT_BYTES = 512 * 1024
+_RETAINED_BYTES = 512 * 1024
 
 
-def keep_small() -> None:
-    """Tell the C library to give back what is freed; call it before the first thread. Other libraries than glibc go unasked.
+def limit_memory() -> None:
+    """Make glibc return freed memory to the system. Call it before the first thread starts. Does nothing with other C libraries.
 
-    By default glibc makes a heap for each thread, and once a large block was freed it takes the next one from a heap, which
-    then cannot shrink: one 4 MiB page would be felt for good.
+    By default glibc keeps a heap per thread, and serves large blocks from a heap after one was freed. Such a heap cannot shrink:
+    one 4 MiB response would raise memory usage permanently.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_ARENA_MAX, 1)
-        mallopt(_MMAP_THRESHOLD, _KEPT_BYTES)
-        mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_MMAP_THRESHOLD, _RETAINED_BYTES)
+        mallopt(_TRIM_THRESHOLD, _RETAINED_BYTES)
 
 
-def settle() -> None:
-    """Call it once all is imported and made: what is there now stays, and is never searched for garbage again."""
+def freeze_objects() -> None:
+    """Exclude all present objects from garbage collection. Call it once at the end of startup."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_CYCLES)

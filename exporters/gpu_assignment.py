@@ -1,9 +1,9 @@
-"""Which engine runs on which GPU, and what its memory is held for: NVML's processes joined to the engines' servers.
+"""Assigns GPUs and their memory to engines: joins NVML's processes with the engines' servers.
 
-An engine's server is the process that listens on its port, and its workers descend from it: vLLM's API server starts the engine
-core, which starts one worker per GPU of a tensor-parallel group. So a process on a GPU belongs to the engine whose port the
-process, or one that it descends from, listens on. Not seen: workers that another program starts (Ray, a launcher that starts
-server and workers side by side), engines behind a proxy or a published port, and processes that /proc does not show us.
+An engine's server listens on its port, and its workers descend from it: vLLM's API server starts the engine core, which starts
+one worker per GPU of a tensor-parallel group. A process on a GPU therefore belongs to the engine whose port the process or an
+ancestor listens on. Not detected: workers started by another program (Ray, a launcher that starts server and workers as
+siblings), engines behind a proxy or a published port, and processes hidden from /proc.
 """
 
 import socket
@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from plimsoll.exporters.collector import Point
-from plimsoll.exporters.process_tree import Process, ProcTree
+from plimsoll.exporters.process_tree import Process, ProcessTree
 from plimsoll.slo import metrics as c
 
-# A process of no engine is looked at again after so many seconds: an engine may load its weights before it listens.
-LOOK_AGAIN = 15.0
+# Seconds until an unassigned process is checked again: an engine may load its weights before it listens.
+RECHECK_SECONDS = 15.0
 
 
 class Server(NamedTuple):
-    """An engine's server; `kv_bytes` is what each worker reserves for its KV cache, where the engine tells."""
+    """An engine's server. `kv_bytes` is the KV cache reservation of each worker, None where the engine doesn't report it."""
 
     replica: str
     model: str
@@ -31,56 +31,58 @@ class Server(NamedTuple):
     kv_bytes: float | None
 
 
-class Tenant(NamedTuple):
-    """A process on a GPU, and its memory there in bytes (None: not told)."""
+class GpuProcess(NamedTuple):
+    """A process on a GPU, and its memory there in bytes (None: not reported)."""
 
     pid: int
     memory: float | None
 
 
 class Served(Protocol):
-    """Who has a server to tell of: an engine's collector."""
+    """Provides a server: an engine's collector."""
 
     @property
     def server(self) -> Server:
-        """The server, by what is known of it now."""
+        """The server, with what is known of it now."""
 
 
 @dataclass(slots=True)
-class Join:
-    """Finds each GPU's engines. `servers` is asked anew at each call: their models become known with their pages."""
+class GpuAssignment:
+    """Finds each GPU's engines. It reads `servers` at each call, because their models are known only after a scrape."""
 
     servers: Sequence[Served]
-    tree: ProcTree = field(default_factory=ProcTree)
+    tree: ProcessTree = field(default_factory=ProcessTree)
     _owners: dict[Process, tuple[str | None, float]] = field(default_factory=dict)
     _last: dict[str, list[Point]] = field(default_factory=dict)
 
-    def gpu(self, uuid: str, tenants: Sequence[Tenant], used: float | None, reserved: float | None) -> list[Point]:
-        """Points of a GPU that answered: its engines, and its memory by holder (bytes)."""
+    def gpu(
+        self, uuid: str, processes: Sequence[GpuProcess], used: float | None, reserved: float | None
+    ) -> list[Point]:
+        """Return the points of a GPU that responded: its engines, and its memory by component (bytes)."""
         servers = [one.server for one in self.servers]
-        owners = [self._owner(tenant.pid, servers) for tenant in tenants]
+        owners = [self._owner(process.pid, servers) for process in processes]
         known = {server.replica: server for server in servers}
         self._last[uuid] = [
             Point(c.GPU_ASSIGNMENT, {"uuid": uuid, "replica": replica, "model": known[replica].model}, 1)
             for replica in sorted({owner for owner in owners if owner is not None})
         ]
-        held = _held(list(zip(owners, tenants, strict=True)), known, used, reserved)
+        usage = _memory_usage(list(zip(owners, processes, strict=True)), known, used, reserved)
         return [
             *self._last[uuid],
             Point(c.GPU_PROCESSES_UNASSIGNED, {"uuid": uuid}, owners.count(None)),
-            *(Point(c.GPU_MEMORY_HELD, {"uuid": uuid, **labels}, value) for labels, value in held),
+            *(Point(c.GPU_MEMORY_USAGE, {"uuid": uuid, **labels}, value) for labels, value in usage),
         ]
 
     def lost(self, uuid: str) -> list[Point]:
-        """The engines of a GPU that does not answer, as it last told: theirs is the trouble."""
+        """Return the last known engines of a GPU that doesn't respond: they are affected."""
         return self._last.get(uuid, [])
 
     def forget(self, uuids: Iterable[str]) -> None:
-        """Keep nothing of other GPUs than these, nor of processes that are gone."""
-        kept = set(uuids)
-        self._last = {uuid: points for uuid, points in self._last.items() if uuid in kept}
+        """Drop the state of other GPUs than these, and of ended processes."""
+        present = set(uuids)
+        self._last = {uuid: points for uuid, points in self._last.items() if uuid in present}
         now = time.monotonic()
-        self._owners = {one: told for one, told in self._owners.items() if now - told[1] < 10 * LOOK_AGAIN}
+        self._owners = {one: seen for one, seen in self._owners.items() if now - seen[1] < 10 * RECHECK_SECONDS}
 
     def _owner(self, pid: int, servers: Sequence[Server]) -> str | None:
         process = self.tree.process(pid)
@@ -88,7 +90,7 @@ class Join:
             return None
         owner, since = self._owners.get(process, (None, 0.0))
         now = time.monotonic()
-        if since == 0.0 or (owner is None and now - since > LOOK_AGAIN):
+        if since == 0.0 or (owner is None and now - since > RECHECK_SECONDS):
             owner, since = self._find(pid, servers), now
         self._owners[process] = owner, now if owner else since
         return owner
@@ -97,30 +99,33 @@ class Join:
         for ancestor in self.tree.lineage(pid):
             found = [one.replica for one in servers if self.tree.listens(ancestor, one.port, _resolve(one.host))]
             if found:
-                return found[0] if len(found) == 1 else None  # one server under two names: whose it is, nobody can tell
+                return found[0] if len(found) == 1 else None  # two replicas with one server: the owner is ambiguous
         return None
 
 
-def _held(
-    tenants: Sequence[tuple[str | None, Tenant]], servers: dict[str, Server], used: float | None, reserved: float | None
+def _memory_usage(
+    processes: Sequence[tuple[str | None, GpuProcess]],
+    servers: dict[str, Server],
+    used: float | None,
+    reserved: float | None,
 ) -> Iterator[tuple[dict[str, str], float]]:
-    """Split a GPU's memory into parts that do not overlap; nothing but the driver's where a process's share is not told."""
+    """Split a GPU's memory into disjoint components; only the driver's where the memory of a process isn't reported."""
     if reserved is not None:
-        yield {"holder": "driver"}, reserved
-    sizes = [tenant.memory for _, tenant in tenants if tenant.memory is not None]
-    if len(sizes) < len(tenants):
+        yield {"component": "driver"}, reserved
+    sizes = [process.memory for _, process in processes if process.memory is not None]
+    if len(sizes) < len(processes):
         return
-    for replica in sorted({owner for owner, _ in tenants if owner is not None}):
-        own = [tenant.memory or 0.0 for owner, tenant in tenants if owner == replica]
+    for replica in sorted({owner for owner, _ in processes if owner is not None}):
+        own = [process.memory or 0.0 for owner, process in processes if owner == replica]
         total, kv = sum(own), servers[replica].kv_bytes
         if kv is not None and len(own) == 1 and kv <= total:
-            yield {"holder": "kv_cache", "replica": replica}, kv
-            yield {"holder": "weights", "replica": replica}, total - kv
+            yield {"component": "kv_cache", "replica": replica}, kv
+            yield {"component": "weights", "replica": replica}, total - kv
         else:
-            yield {"holder": "engine", "replica": replica}, total
-    yield {"holder": "other"}, sum(tenant.memory or 0.0 for owner, tenant in tenants if owner is None)
+            yield {"component": "engine", "replica": replica}, total
+    yield {"component": "other"}, sum(process.memory or 0.0 for owner, process in processes if owner is None)
     if used is not None and used >= sum(sizes):
-        yield {"holder": "unseen"}, used - sum(sizes)
+        yield {"component": "unattributed"}, used - sum(sizes)
 
 
 def _resolve(host: str) -> frozenset[str]:

@@ -1,34 +1,34 @@
-"""A log that says each trouble once: a scrape every few seconds must not write the same line every few seconds."""
+"""A logger that writes each problem once, however often it recurs: scrapes come every few seconds."""
 
 import logging
 import threading
 
-# Trouble that never reads the same twice (an offset, an address) is cut off here until it is over.
-MOST_MESSAGES = 20
-MOST_CHARACTERS = 1000
+# Limit for messages that differ each time (an offset, an address), until the subject recovers.
+MAX_MESSAGES = 20
+MAX_CHARACTERS = 1000
 
 
-class Journal:
-    """Logs a subject's failure once per distinct message, in one line, and its recovery."""
+class OnceLogger:
+    """Logs a subject's failure once per distinct message, on one line, and its recovery."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         self._lock = threading.Lock()
-        self._said: dict[str, set[str]] = {}
+        self._logged: dict[str, set[str]] = {}
 
     def failed(self, subject: str, message: str) -> None:
-        """Log `message`, folded to one line, unless the subject's present trouble has said it before."""
-        line = " ".join(message[:MOST_CHARACTERS].split())
+        """Log `message` on one line, unless it was logged since the subject last recovered."""
+        line = " ".join(message[:MAX_CHARACTERS].split())
         with self._lock:
-            said = self._said.setdefault(subject, set())
-            if line in said or len(said) >= MOST_MESSAGES:
+            logged = self._logged.setdefault(subject, set())
+            if line in logged or len(logged) >= MAX_MESSAGES:
                 return
-            said.add(line)
+            logged.add(line)
         self._logger.warning("%s: %s", subject, line)
 
-    def well(self, subject: str) -> None:
-        """Log the recovery if the subject was in trouble."""
+    def recovered(self, subject: str) -> None:
+        """Log the recovery if the subject had failed."""
         with self._lock:
-            if self._said.pop(subject, None) is None:
+            if self._logged.pop(subject, None) is None:
                 return
-        self._logger.info("%s: well again", subject)
+        self._logger.info("%s: recovered", subject)

@@ -1,4 +1,4 @@
-"""Pushes the snapshot that a scrape would show, by OTLP over HTTP under OpenTelemetry's names (extra `otel`)."""
+"""Pushes the snapshot that a scrape returns, by OTLP over HTTP under OpenTelemetry's names (extra `otel`)."""
 
 import logging
 import math
@@ -26,7 +26,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from plimsoll.exporters.collector import Point
-from plimsoll.exporters.log_once import Journal
+from plimsoll.exporters.log_once import OnceLogger
 from plimsoll.exporters.otlp_names import ATTRIBUTES, Name, name_of
 from plimsoll.exporters.runner import Runner
 from plimsoll.slo import metrics as catalogue
@@ -36,46 +36,48 @@ _Attributes = frozenset[tuple[str, str]]
 
 
 class Pusher:
-    """Collects and pushes every `every` seconds in a thread of its own, until the process ends."""
+    """Collects and pushes every `interval` seconds in its own thread, until the process ends."""
 
-    def __init__(self, runner: Runner, url: str, every: float) -> None:
+    def __init__(self, runner: Runner, url: str, interval: float) -> None:
         root = url.rstrip("/").removesuffix("/v1/metrics")
         self.endpoint = f"{root}/v1/metrics"
         self._runner = runner
-        self._every = every
-        self._exporter = OTLPMetricExporter(endpoint=self.endpoint, timeout=every)
+        self._interval = interval
+        self._exporter = OTLPMetricExporter(endpoint=self.endpoint, timeout=interval)
         self._resource = Resource.create({"service.name": "plimsoll", "service.version": version("plimsoll-slo")})
-        self._began = time.time_ns()
-        self._journal = Journal(logging.getLogger(__name__))
+        self._started = time.time_ns()
+        self._once = OnceLogger(logging.getLogger(__name__))
 
     def start(self) -> None:
-        """Begin to push."""
+        """Start pushing."""
         threading.Thread(target=self._run, name="otlp", daemon=True).start()
 
     def _run(self) -> None:
         pause = threading.Event()
         while True:
-            began = time.monotonic()
+            started = time.monotonic()
             try:
                 self.push()
             except Exception as error:
-                self._journal.failed("otlp", f"{self.endpoint}: {type(error).__name__}: {error}")
-            pause.wait(max(0.0, began + self._every - time.monotonic()))
+                self._once.failed("otlp", f"{self.endpoint}: {type(error).__name__}: {error}")
+            pause.wait(max(0.0, started + self._interval - time.monotonic()))
 
     def push(self) -> None:
-        """Collect and push once; what the receiver refuses is logged once."""
-        points = self._runner.collect(time.monotonic() + self._every / 2)
-        data = to_otlp(points, time.time_ns(), self._began, self._resource)
+        """Collect and push once; a rejection is logged once."""
+        points = self._runner.collect(time.monotonic() + self._interval / 2)
+        data = to_otlp(points, time.time_ns(), self._started, self._resource)
         if self._exporter.export(data) is MetricExportResult.SUCCESS:
-            self._journal.well("otlp")
+            self._once.recovered("otlp")
         else:
-            self._journal.failed("otlp", f"{self.endpoint}: not taken; is an OTLP receiver (HTTP) there? check --otlp")
+            self._once.failed(
+                "otlp", f"{self.endpoint}: rejected. Check --otlp-endpoint: is an OTLP receiver (HTTP) running there?"
+            )
 
 
-def to_otlp(points: Iterable[Point], now: int, began: int, resource: Resource) -> MetricsData:
-    """Make OTLP's data of a snapshot. Pure; times are in nanoseconds since 1970.
+def to_otlp(points: Iterable[Point], now: int, started: int, resource: Resource) -> MetricsData:
+    """Convert a snapshot to OTLP data. Pure; times are in nanoseconds since 1970.
 
-    Counters are cumulative since `began`, those of an engine since its start where that is known.
+    Counters are cumulative since `started`; an engine's since the engine's start, where known.
     """
     points = list(points)
     starts = {p.labels["replica"]: int(p.value * 1e9) for p in points if p.metric is catalogue.REPLICA_START}
@@ -83,13 +85,13 @@ def to_otlp(points: Iterable[Point], now: int, began: int, resource: Resource) -
     for point in points:
         if not math.isnan(point.value):
             groups.setdefault(name_of(point.metric).name, []).append(point)
-    metrics = [_metric(name_of(group[0].metric), group, now, (starts, began)) for group in groups.values()]
+    metrics = [_metric(name_of(group[0].metric), group, now, (starts, started)) for group in groups.values()]
     scope = ScopeMetrics(InstrumentationScope("plimsoll", version("plimsoll-slo")), metrics, "")
     return MetricsData([ResourceMetrics(resource, [scope], "")])
 
 
 def _metric(name: Name, group: list[Point], now: int, starts: tuple[Mapping[str, int], int]) -> Metric:
-    """Make one metric of points that share a name there; two metrics of ours may, told apart by an attribute."""
+    """Build one metric from points that share an OpenTelemetry name; two Plimsoll metrics may, distinguished by an attribute."""
     kind = group[0].metric.kind
     if kind == "histogram":
         return Metric(
@@ -102,8 +104,8 @@ def _metric(name: Name, group: list[Point], now: int, starts: tuple[Mapping[str,
 
 
 def _start(point: Point, starts: tuple[Mapping[str, int], int]) -> int:
-    by_replica, began = starts
-    return by_replica.get(point.labels.get("replica", ""), began)
+    by_replica, started = starts
+    return by_replica.get(point.labels.get("replica", ""), started)
 
 
 def _attributes(point: Point) -> _Attributes:
@@ -113,7 +115,7 @@ def _attributes(point: Point) -> _Attributes:
 
 
 def _histograms(group: list[Point], now: int, starts: tuple[Mapping[str, int], int]) -> list[HistogramDataPoint]:
-    """Turn buckets that add up into buckets side by side; a series whose numbers do not fit together is left out."""
+    """Convert cumulative buckets to separate ones; an inconsistent series is omitted."""
     series: dict[_Attributes, list[Point]] = {}
     for point in group:
         series.setdefault(_attributes(point), []).append(point)

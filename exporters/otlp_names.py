@@ -1,5 +1,5 @@
-"""OpenTelemetry's names for our metrics, as data. Sources: semantic conventions 1.41, docs/gen-ai/gen-ai-metrics.md and
-docs/hardware/gpu.md. What they have no name for goes under `plimsoll.` and our own name without its unit.
+"""OpenTelemetry's names for Plimsoll's metrics, as data. Sources: semantic conventions 1.41, docs/gen-ai/gen-ai-metrics.md and
+docs/hardware/gpu.md. Metrics without a standard name get `plimsoll.` and their own name without its unit.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from plimsoll.slo.metrics import Metric
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A metric's name and unit there, attributes that it always has, and whether a gauge of ours is a sum there (adds up)."""
+    """A metric's OpenTelemetry name and unit, its constant attributes, and whether a gauge is a sum there (`adds_up`)."""
 
     name: str
     unit: str
@@ -37,7 +37,7 @@ NAMES: dict[Metric, Name] = {
     metrics.GPU_CLOCK_LIMITED_SECONDS: Name("plimsoll.gpu_clock_limited_time", "s"),
     metrics.GPU_UP: Name("hw.status", "1", {**_GPU, "hw.state": "ok"}, adds_up=True),
 }
-# Label of ours -> attribute there. An engine does not tell chat from completion; the operation is named after its common use.
+# Label -> attribute. Engines don't distinguish chat from completion; the operation is named after the common use.
 ATTRIBUTES: dict[str, str] = {
     "model": "gen_ai.request.model",
     "engine": "gen_ai.provider.name",
@@ -51,7 +51,7 @@ _UNITS = {"seconds": "s", "bytes": "By", "joules": "J", "watts": "W", "ratio": "
 
 @cache
 def name_of(metric: Metric) -> Name:
-    """Return a metric's name there, its own where the conventions have none."""
+    """Return a metric's OpenTelemetry name, or one derived from its own where the conventions have none."""
     if metric in NAMES:
         found = NAMES[metric]
         return Name(

@@ -1,6 +1,6 @@
-"""A probe: one short streamed chat request to an OpenAI-compatible server, timed as a client sees it.
+"""A probe: one short streamed chat request to an OpenAI-compatible server, measured as a client sees it.
 
-It works for whatever speaks that API, with or without a metrics page: engines, Ollama, LM Studio, gateways.
+The server needs no metrics endpoint: engines, Ollama, LM Studio, gateways.
 """
 
 import asyncio
@@ -18,22 +18,22 @@ import msgspec
 
 from plimsoll.exporters.collector import Point
 from plimsoll.exporters.engines.fetch import address_of
-from plimsoll.exporters.log_once import Journal
+from plimsoll.exporters.log_once import OnceLogger
 from plimsoll.slo import metrics
 
-# What one probe may cost at most, whatever is asked for; an answer of 64 tokens has some 20 kB of events.
-MOST_TOKENS = 64
-MOST_SECONDS = 120.0
-MOST_BYTES = 2**20
-QUESTION = "Count from one to twenty in words."
+# Maximum cost of one probe. A response of 64 tokens has about 20 kB of events.
+MAX_TOKENS = 64
+MAX_SECONDS = 120.0
+MAX_BYTES = 2**20
+PROMPT = "Count from one to twenty in words."
 
 Outcome = Literal["ok", "connect", "status", "stream", "timeout"]
 OUTCOMES: tuple[Outcome, ...] = ("ok", "connect", "status", "stream", "timeout")
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What is asked of whom: the server's root (or its /v1), the model, a bearer token, and the limits of one probe."""
+class ProbeRequest:
+    """A probe to send: the server's root (or its /v1), the model, a bearer token, and the limits of one probe."""
 
     url: str
     model: str
@@ -42,10 +42,10 @@ class Ask:
     timeout: float = 20.0
 
     def __post_init__(self) -> None:
-        if not 1 < self.max_tokens <= MOST_TOKENS:
-            raise ValueError(f"a probe asks for 2 to {MOST_TOKENS} tokens, not {self.max_tokens}")
-        if not 0 < self.timeout <= MOST_SECONDS:
-            raise ValueError(f"a probe waits above 0 and at most {MOST_SECONDS:g} s, not {self.timeout:g} s")
+        if not 1 < self.max_tokens <= MAX_TOKENS:
+            raise ValueError(f"--max-tokens: expected 2 to {MAX_TOKENS}, got {self.max_tokens}.")
+        if not 0 < self.timeout <= MAX_SECONDS:
+            raise ValueError(f"--timeout: expected above 0 and at most {MAX_SECONDS:g} seconds, got {self.timeout:g}.")
 
     @property
     def endpoint(self) -> str:
@@ -55,9 +55,9 @@ class Ask:
 
 @dataclass(slots=True)
 class Result:
-    """What a client saw, in seconds; times that were not reached are None. `problem` is empty where the outcome is ok.
+    """What a client saw, in seconds; times not reached are None. `problem` is empty if the outcome is ok.
 
-    `longest_gap` is the longest time between two events with text; `tokens` is by the answer's usage, or else its events.
+    `longest_gap` is the maximum time between two events with text. `tokens` comes from the response's usage, else its events.
     """
 
     outcome: Outcome = "stream"
@@ -97,51 +97,54 @@ class _Event(msgspec.Struct):
     error: Any = None
 
 
-def probe(ask: Ask) -> Result:
-    """Ask once and wait for the end of the answer, or for what ends the wait. Never raises for what the server does."""
-    result, began = Result(), time.monotonic()
+def probe(request: ProbeRequest) -> Result:
+    """Send one request and read its response to the end, or until it fails. Raises nothing for what the server does."""
+    result, started = Result(), time.monotonic()
     try:
-        asyncio.run(_probe(ask, result, began))
+        asyncio.run(_probe(request, result, started))
         result.outcome = "ok"
     except TimeoutError:
-        result.outcome, result.problem = "timeout", f"no whole answer within {ask.timeout:g} s"
+        result.outcome, result.problem = "timeout", f"no complete response within {request.timeout:g} s"
     except (httpx.ConnectError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         result.outcome, result.problem = "connect", str(error) or type(error).__name__
     except _ProbeError as error:
         result.outcome, result.problem = error.outcome, str(error)
     except (httpx.HTTPError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         result.outcome, result.problem = "stream", str(error) or type(error).__name__
-    result.duration = time.monotonic() - began
+    result.duration = time.monotonic() - started
     return result
 
 
-async def _probe(ask: Ask, result: Result, began: float) -> None:
+async def _probe(request: ProbeRequest, result: Result, started: float) -> None:
     body = {
-        "model": ask.model,
-        "messages": [{"role": "user", "content": QUESTION}],
-        "max_tokens": ask.max_tokens,
+        "model": request.model,
+        "messages": [{"role": "user", "content": PROMPT}],
+        "max_tokens": request.max_tokens,
         "temperature": 0,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    headers = {"User-Agent": "plimsoll-probe", **({"Authorization": f"Bearer {ask.token}"} if ask.token else {})}
+    headers = {
+        "User-Agent": "plimsoll-probe",
+        **({"Authorization": f"Bearer {request.token}"} if request.token else {}),
+    }
     async with (
-        asyncio.timeout(ask.timeout),
+        asyncio.timeout(request.timeout),
         httpx.AsyncClient(headers=headers, timeout=None, trust_env=False) as client,  # noqa: S113 - one timeout over all
-        client.stream("POST", ask.endpoint, json=body) as response,
+        client.stream("POST", request.endpoint, json=body) as response,
     ):
         if response.status_code != 200:
             raise _ProbeError("status", f"HTTP {response.status_code}")
-        await _read(response, result, began)
+        await _read(response, result, started)
 
 
-async def _read(response: httpx.Response, result: Result, began: float) -> None:
-    """Time the events of an answer; raises _ProbeError where it does not end as an answer ends."""
+async def _read(response: httpx.Response, result: Result, started: float) -> None:
+    """Time the events of a response; raises _ProbeError if it is incomplete."""
     first = last = 0.0
     events, finished = 0, False
     async for event in _events(response):
         if event.error is not None:
-            raise _ProbeError("stream", f"the answer ended with an error: {str(event.error)[:200]}")
+            raise _ProbeError("stream", f"the response ended with an error: {str(event.error)[:200]}")
         if event.usage is not None:
             result.tokens = max(result.tokens, event.usage.completion_tokens)
         for choice in event.choices:
@@ -152,15 +155,15 @@ async def _read(response: httpx.Response, result: Result, began: float) -> None:
             now, events = time.monotonic(), events + 1
             if not first:
                 first = now
-                result.time_to_first_token = first - began
+                result.time_to_first_token = first - started
             else:
                 result.longest_gap = max(result.longest_gap or 0.0, now - last)
             last = now
             result.tokens = max(result.tokens, events)
     if not finished:
-        raise _ProbeError("stream", "the answer broke off before its end")
+        raise _ProbeError("stream", "the response ended early")
     if not first:
-        raise _ProbeError("stream", "the answer had no text")
+        raise _ProbeError("stream", "the response had no text")
     if result.tokens > 1:
         result.time_per_output_token = (last - first) / (result.tokens - 1)
 
@@ -169,8 +172,8 @@ async def _events(response: httpx.Response) -> AsyncIterator[_Event]:
     size = 0
     async for line in response.aiter_lines():
         size += len(line)
-        if size > MOST_BYTES:
-            raise _ProbeError("stream", f"the answer is larger than {MOST_BYTES >> 20} MiB")
+        if size > MAX_BYTES:
+            raise _ProbeError("stream", f"the response is larger than {MAX_BYTES >> 20} MiB")
         field_name, _, data = line.partition(":")
         if field_name != "data":
             continue
@@ -180,32 +183,34 @@ async def _events(response: httpx.Response) -> AsyncIterator[_Event]:
 
 
 _NAMED = re.compile(r"([A-Za-z0-9._-]+)=(.*)")
-LEAST_SECONDS = 5.0
+MIN_INTERVAL = 5.0
 
 
 class ProbeCollector:
-    """Probes one server every `every` seconds from its first scrape on. `target` is URL or NAME=URL."""
+    """Probes one server every `interval` seconds, starting at the first scrape. `target` is URL or NAME=URL."""
 
-    def __init__(self, target: str, model: str, every: float, token: str | None = None, timeout: float = 20.0) -> None:
-        """Raise ValueError for what is no address, and for a cost that is not allowed."""
-        if every < LEAST_SECONDS:
-            raise ValueError(f"--probe-every: probes cost tokens; write {LEAST_SECONDS:g}s or more")
+    def __init__(
+        self, target: str, model: str, interval: float, token: str | None = None, timeout: float = 20.0
+    ) -> None:
+        """Raise ValueError for a bad address, or an interval below MIN_INTERVAL."""
+        if interval < MIN_INTERVAL:
+            raise ValueError(f"--probe-interval: probes cost tokens. Use {MIN_INTERVAL:g}s or more.")
         named = _NAMED.fullmatch(target)
         url, address = address_of(named[2] if named else target, "--probe")
         self.target = named[1] if named else address
         self.name = f"probe:{self.target}"
         self.fallback: Iterable[Point] = ()
-        self._ask = Ask(url, model, token, timeout=min(timeout, every))
-        self._every = every
+        self._request = ProbeRequest(url, model, token, timeout=min(timeout, interval))
+        self._interval = interval
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._last: tuple[Result, float] | None = None
         self._outcomes: Counter[str] = Counter()
         self._tokens = 0
-        self._journal = Journal(logging.getLogger(__name__))
+        self._once = OnceLogger(logging.getLogger(__name__))
 
     def collect(self, deadline: float) -> Iterable[Point]:
-        """Points of the last probe. Before the first has ended there are only its counters, at 0."""
+        """Return the points of the last probe; before the first ends, only the counters, at 0."""
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
@@ -215,9 +220,9 @@ class ProbeCollector:
     def _run(self) -> None:
         pause = threading.Event()
         while True:
-            began = time.monotonic()
-            self._take(probe(self._ask))
-            pause.wait(max(0.0, began + self._every - time.monotonic()))
+            started = time.monotonic()
+            self._take(probe(self._request))
+            pause.wait(max(0.0, started + self._interval - time.monotonic()))
 
     def _take(self, result: Result) -> None:
         with self._lock:
@@ -225,12 +230,12 @@ class ProbeCollector:
             self._outcomes[result.outcome] += 1
             self._tokens += result.tokens
         if result.problem:
-            self._journal.failed(self.name, f"{self._ask.endpoint}: {result.problem}")
+            self._once.failed(self.name, f"{self._request.endpoint}: {result.problem}")
         else:
-            self._journal.well(self.name)
+            self._once.recovered(self.name)
 
     def _points(self) -> Iterator[Point]:
-        labels = {"target": self.target, "model": self._ask.model}
+        labels = {"target": self.target, "model": self._request.model}
         for outcome in OUTCOMES:
             yield Point(metrics.PROBE_REQUESTS, {**labels, "outcome": outcome}, self._outcomes[outcome])
         yield Point(metrics.PROBE_TOKENS, labels, self._tokens)

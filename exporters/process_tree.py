@@ -1,7 +1,7 @@
-"""What /proc tells of processes: who started whom, who listens where.
+"""Reads ancestry and listening sockets of processes from /proc.
 
-Seen are processes of this PID namespace whose files are ours to read: as root on the node, or in a container with `hostPID: true`
-and SYS_PTRACE. NVML may tell the host's process numbers in a container, where they mean nothing or another process.
+It covers processes of this PID namespace with readable files: as root on the node, or in a container with `hostPID: true` and
+SYS_PTRACE. In a container NVML may report the host's PIDs, which there mean nothing or another process.
 """
 
 import re
@@ -20,28 +20,28 @@ _DEPTH = 64
 
 
 class Process(NamedTuple):
-    """One process for good: numbers are given again, but not at the same clock tick."""
+    """Identifies one process: PIDs are reused, but not within the same clock tick."""
 
     pid: int
     started: int
 
 
-class ProcTree:
-    """Reads the processes under a folder. What cannot be read is unknown, and nothing is raised for it."""
+class ProcessTree:
+    """Reads the processes under a folder. Unreadable data is unknown and raises nothing."""
 
     def __init__(self, folder: Path = PROC) -> None:
         self._folder = folder
         self._trusted = self._link("self", "ns", "pid") == _HOST_NAMESPACE
 
     def process(self, pid: int) -> Process | None:
-        """The process that NVML means by that number; None where that cannot be told."""
+        """Return the process that NVML's PID refers to; None where that is unknown."""
         fields = self._stat(pid)
         if fields is None or not (self._trusted or self._uses_gpu(pid)):
             return None
         return Process(pid, int(fields[19]))
 
     def lineage(self, pid: int) -> Iterator[int]:
-        """The process and those that it descends from, the first of the namespace left out."""
+        """Yield the PID and those of its ancestors, without the namespace's first process."""
         for _ in range(_DEPTH):
             fields = self._stat(pid)
             if fields is None or pid <= 1:
@@ -50,7 +50,7 @@ class ProcTree:
             pid = int(fields[1])
 
     def listens(self, pid: int, port: int, addresses: frozenset[str]) -> bool:
-        """Whether the process itself holds a socket that listens on that port, on the machine or in the pod with one of the addresses."""
+        """Return whether the process itself listens on that port, on a machine or in a pod with one of the addresses."""
         sockets = {match[1] for link in self._descriptors(pid) if (match := _SOCKET.fullmatch(link))}
         return bool(sockets) and not sockets.isdisjoint(self._listening(pid, port)) and self._is_home(pid, addresses)
 
@@ -79,7 +79,7 @@ class ProcTree:
                 yield self._link(str(pid), "fd", path.name)
 
     def _stat(self, pid: int) -> list[str] | None:
-        """The fields of /proc/PID/stat from the third on: state, parent, ...; the second may hold anything."""
+        """Return the fields of /proc/PID/stat from the third on (state, parent, ...). The second may contain anything."""
         fields = self._text(str(pid), "stat").rpartition(")")[2].split()
         return fields if len(fields) > 19 else None
 

@@ -1,65 +1,65 @@
-"""Runs every collector side by side until one deadline. What fails or hangs costs its own points and nothing else."""
+"""Runs every collector concurrently until one deadline. A failed or hung collector loses only its own points."""
 
 import logging
 import time
 from collections.abc import Iterable, Sequence
 
 from plimsoll.exporters.collector import Collector, CollectorError, Point
-from plimsoll.exporters.deadline import Flight, Late, SingleFlight
-from plimsoll.exporters.log_once import Journal
+from plimsoll.exporters.deadline import DeadlineCall, DeadlineExceeded, SingleFlight
+from plimsoll.exporters.log_once import OnceLogger
 from plimsoll.slo import metrics
 
 
 class Runner:
-    """The node's collectors behind one call. Safe to call from several threads: scrapes at the same time share a run."""
+    """The node's collectors behind one call. Thread-safe: concurrent scrapes share a run."""
 
     def __init__(self, collectors: Sequence[Collector]) -> None:
-        journal = Journal(logging.getLogger(__name__))
-        self._watched = [_Watched(collector, journal) for collector in collectors]
+        once = OnceLogger(logging.getLogger(__name__))
+        self._runs = [_CollectorRun(collector, once) for collector in collectors]
 
     def collect(self, deadline: float) -> list[Point]:
-        """Points of all collectors by `deadline` (time.monotonic() seconds), and each one's success, duration and age."""
-        flights = [watched.flights.join(deadline) for watched in self._watched]
-        taken = [watched.take(flight, deadline) for watched, flight in zip(self._watched, flights, strict=True)]
-        return [point for points in taken for point in points]
+        """Return the points of all collectors by `deadline` (time.monotonic() seconds), with each one's success, duration and age."""
+        calls = [run.calls.join(deadline) for run in self._runs]
+        points = [run.take(call, deadline) for run, call in zip(self._runs, calls, strict=True)]
+        return [point for points in points for point in points]
 
 
-class _Watched:
-    """A collector, its running call and when it last answered."""
+class _CollectorRun:
+    """A collector, its running call, and when it last succeeded."""
 
-    def __init__(self, collector: Collector, journal: Journal) -> None:
-        self.flights = SingleFlight(f"collector {collector.name}", self._read)
+    def __init__(self, collector: Collector, once: OnceLogger) -> None:
+        self.calls = SingleFlight(f"collector {collector.name}", self._read)
         self._collector = collector
         self._labels = {"collector": collector.name}
-        self._journal = journal
-        self._answered: float | None = None
+        self._once = once
+        self._succeeded: float | None = None
 
     def _read(self, deadline: float) -> list[Point]:
-        return list(self._collector.collect(deadline))  # a generator would do its reading on the waiting thread
+        return list(self._collector.collect(deadline))  # consumes a generator here, not on the waiting thread
 
-    def take(self, flight: Flight[list[Point]], deadline: float) -> Iterable[Point]:
-        """The call's points, or the collector's fallback, and what is known about the call."""
+    def take(self, call: DeadlineCall[list[Point]], deadline: float) -> Iterable[Point]:
+        """Return the call's points, or the collector's fallback, with the call's status."""
         subject = f"collector {self._collector.name}"
         try:
-            points: Iterable[Point] = flight.result(deadline)
+            points: Iterable[Point] = call.result(deadline)
         except Exception as error:
-            self._journal.failed(subject, _message(error))
+            self._once.failed(subject, _message(error))
             points, success = self._collector.fallback, 0
         else:
-            self._journal.well(subject)
-            self._answered, success = flight.ended, 1
-        return [*points, *self._own_points(success, flight.seconds)]
+            self._once.recovered(subject)
+            self._succeeded, success = call.ended, 1
+        return [*points, *self._status_points(success, call.seconds)]
 
-    def _own_points(self, success: int, duration: float) -> Iterable[Point]:
+    def _status_points(self, success: int, duration: float) -> Iterable[Point]:
         yield Point(metrics.COLLECTOR_SUCCESS, self._labels, success)
         yield Point(metrics.COLLECTOR_DURATION, self._labels, duration)
-        if self._answered is not None:
-            yield Point(metrics.COLLECTOR_AGE, self._labels, time.monotonic() - self._answered)
+        if self._succeeded is not None:
+            yield Point(metrics.COLLECTOR_AGE, self._labels, time.monotonic() - self._succeeded)
 
 
 def _message(error: Exception) -> str:
-    if isinstance(error, Late):
-        return "no answer by the scrape's deadline; the other collectors go on without it"
+    if isinstance(error, DeadlineExceeded):
+        return "no response by the scrape's deadline. Other collectors aren't affected."
     if isinstance(error, CollectorError):
         return str(error)
     return f"{type(error).__name__}: {error}"

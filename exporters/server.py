@@ -1,4 +1,4 @@
-"""The exporter's HTTP side: the metrics page, a landing page and two probes."""
+"""The exporter's HTTP server: metrics endpoint, landing page, and health endpoints."""
 
 import base64
 import binascii
@@ -21,37 +21,37 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plimsoll.exporters.exposition import Renderer
-from plimsoll.exporters.log_once import Journal
+from plimsoll.exporters.log_once import OnceLogger
 from plimsoll.exporters.runner import Runner
 
 TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
-# Prometheus waits 10 s unless told otherwise; the answer needs time to be written and to travel.
-DEFAULT_PATIENCE = 8.0
-LONGEST_PATIENCE = 60.0
+# Prometheus waits 10 s by default. The response needs the rest for writing and transfer.
+DEFAULT_TIME_LIMIT = 8.0
+MAX_TIME_LIMIT = 60.0
 MARGIN = 0.5
-MOST_CONNECTIONS = 500
+MAX_CONNECTIONS = 500
 LANDING = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Plimsoll exporter</title>
 <h1>Plimsoll exporter</h1>
-<p>Engine and GPU numbers of this node: <a href="metrics">metrics</a>.</p>
-<p>Probes: <a href="-/healthy">healthy</a>, <a href="-/ready">ready</a>.</p>
+<p>Engine and GPU metrics of this node: <a href="metrics">metrics</a>.</p>
+<p>Health: <a href="-/healthy">healthy</a>, <a href="-/ready">ready</a>.</p>
 </html>
 """
 
 
 def create_app(runner: Runner, token: str | None = None) -> Starlette:
-    """The exporter as an ASGI app. With a token, all but the probes ask for it. No other paths exist."""
-    journal = Journal(logging.getLogger(__name__))
+    """Return the exporter as an ASGI app. With a token, every path but the health endpoints requires it."""
+    once = OnceLogger(logging.getLogger(__name__))
     renderer = Renderer()
 
-    # Plain functions: Starlette runs them in its thread pool, off the event loop.
+    # Not async: Starlette runs it in its thread pool, off the event loop.
     def metrics(request: Request) -> Response:
-        points = runner.collect(time.monotonic() + patience(request.headers.get(TIMEOUT_HEADER)))
+        points = runner.collect(time.monotonic() + time_limit(request.headers.get(TIMEOUT_HEADER)))
         page = renderer.render(points, request.headers.get("accept", ""))
         for problem in page.problems:
-            journal.failed("metrics page", problem)
+            once.failed("metrics endpoint", problem)
         if not page.problems:
-            journal.well("metrics page")
+            once.recovered("metrics endpoint")
         return Response(page.body, headers={"content-type": page.content_type})
 
     async def landing(_: Request) -> Response:
@@ -68,26 +68,26 @@ def create_app(runner: Runner, token: str | None = None) -> Starlette:
             Route("/-/ready", alive),
         ],
         middleware=[
-            Middleware(Turnstile),
-            *([Middleware(TokenGate, token=token)] if token else []),
+            Middleware(ConcurrencyLimit),
+            *([Middleware(TokenAuth, token=token)] if token else []),
             Middleware(GZipMiddleware, compresslevel=1),
         ],
     )
 
 
-def patience(header: str | None) -> float:
-    """Seconds that a scrape may take: the scraper's own timeout less what the answer's way back needs."""
+def time_limit(header: str | None) -> float:
+    """Return the seconds that a scrape may take: the scraper's timeout minus the time to return the response."""
     try:
         timeout = float(header or "")
     except ValueError:
-        return DEFAULT_PATIENCE
+        return DEFAULT_TIME_LIMIT
     if not (math.isfinite(timeout) and timeout > 0):
-        return DEFAULT_PATIENCE
-    return min(max(timeout - MARGIN, timeout / 2), LONGEST_PATIENCE)
+        return DEFAULT_TIME_LIMIT
+    return min(max(timeout - MARGIN, timeout / 2), MAX_TIME_LIMIT)
 
 
 class Tls(NamedTuple):
-    """Files of the server's certificate (with its chain) and its private key, both PEM."""
+    """Files of the server certificate (with its chain) and its private key, both PEM."""
 
     certificate: Path
     key: Path
@@ -95,14 +95,14 @@ class Tls(NamedTuple):
 
 def serve(app: ASGIApp, listening: socket.socket, tls: Tls | None = None) -> None:
     """Serve until SIGINT or SIGTERM, then return."""
-    # uvicorn ends cleanly and then raises the signal again for whoever handled it before: here, nobody needs it.
+    # uvicorn shuts down cleanly, then re-raises the signal for the previous handler: ignore it there.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     uvicorn.Server(config_of(app, tls)).run(sockets=[listening])
 
 
 def config_of(app: ASGIApp, tls: Tls | None = None) -> uvicorn.Config:
-    """The server's settings. Beyond MOST_CONNECTIONS it answers 503: whoever holds so many open wants no metrics."""
+    """Return the server settings. Beyond MAX_CONNECTIONS it returns 503."""
     return uvicorn.Config(
         app,
         log_config=None,
@@ -110,48 +110,50 @@ def config_of(app: ASGIApp, tls: Tls | None = None) -> uvicorn.Config:
         lifespan="off",
         ws="none",
         server_header=False,
-        limit_concurrency=MOST_CONNECTIONS,
+        limit_concurrency=MAX_CONNECTIONS,
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
     )
 
 
-# Scrapes at the same time share one reading, so a few scrapers are no load; hundreds of connections are nobody's wish.
-MOST_REQUESTS = 16
+# Concurrent scrapes share one collection, so a few scrapers cost little.
+MAX_REQUESTS = 16
 
 
-class TokenGate:
-    """Answers 401 to whoever lacks the token, which may come as a bearer token or as the password of any user (Basic)."""
+class TokenAuth:
+    """Returns 401 without the token, which clients send as bearer token or as the password of any user (Basic)."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
         self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
+        """Pass the request on, or reject it."""
         if _is_open(scope) or secrets.compare_digest(_secret(HTTPConnection(scope)), self._token):
             await self._app(scope, receive, send)
             return
         challenge = {"WWW-Authenticate": 'Bearer, Basic realm="Plimsoll exporter"'}
-        refusal = PlainTextResponse("a bearer token, or it as a password, is needed\n", 401, challenge)
-        await refusal(scope, receive, send)
+        rejection = PlainTextResponse(
+            "Authentication required. Send the token as bearer token or as password.\n", 401, challenge
+        )
+        await rejection(scope, receive, send)
 
 
-class Turnstile:
-    """Answers 503 to requests beyond MOST_REQUESTS at a time."""
+class ConcurrencyLimit:
+    """Returns 503 to requests beyond MAX_REQUESTS concurrent ones."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._inside = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it. All run on one event loop, so a plain number will do."""
+        """Pass the request on, or reject it. All run on one event loop, so no lock is needed."""
         if _is_open(scope):
             await self._app(scope, receive, send)
             return
-        if self._inside >= MOST_REQUESTS:
-            refusal = PlainTextResponse("too many requests at a time\n", 503, {"Retry-After": "1"})
-            await refusal(scope, receive, send)
+        if self._inside >= MAX_REQUESTS:
+            rejection = PlainTextResponse("Too many concurrent requests. Retry in 1 s.\n", 503, {"Retry-After": "1"})
+            await rejection(scope, receive, send)
             return
         self._inside += 1
         try:

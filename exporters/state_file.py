@@ -1,4 +1,4 @@
-"""A small fact that outlives the exporter: JSON in a file of the state folder, written whole or not at all."""
+"""Small JSON state that survives a restart: one file per name in the state folder, replaced atomically."""
 
 import contextlib
 import json
@@ -7,36 +7,36 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from plimsoll.exporters.log_once import Journal
+from plimsoll.exporters.log_once import OnceLogger
 
-_journal = Journal(logging.getLogger(__name__))
+_once = OnceLogger(logging.getLogger(__name__))
 
 
-class Kept:
-    """One fact under a name. Without a folder, or where it cannot be read or written, nothing is kept; trouble is said once."""
+class StateFile:
+    """One JSON value under a name. Without a folder nothing is stored; an unreadable file reads as None; a failed write is logged once."""
 
     def __init__(self, folder: Path | None, name: str) -> None:
         self._path = folder / f"{quote(name, safe='')}.json" if folder else None
         self._last = ""
 
     def read(self) -> Any:
-        """Return what was kept, or None."""
+        """Return the stored value, or None."""
         with contextlib.suppress(OSError, ValueError):
             return json.loads(self._path.read_text(encoding="utf-8")) if self._path else None
         return None
 
     def write(self, fact: Any) -> None:
-        """Keep a fact in place of the one before, if it is another."""
+        """Store a value if it differs from the last one written."""
         if self._path is None:
             return
         text = json.dumps(fact)
         if text == self._last:
             return
-        fresh = self._path.with_suffix(".new")
+        draft = self._path.with_suffix(".new")
         try:
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(self._path)
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(self._path)
             self._last = text
-            _journal.well(str(self._path))
+            _once.recovered(str(self._path))
         except OSError as error:
-            _journal.failed(str(self._path), f"cannot be written: {error.strerror}; check --state")
+            _once.failed(str(self._path), f"not writable: {error.strerror}. Check --state-dir.")

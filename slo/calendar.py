@@ -1,9 +1,9 @@
-"""Slots and windows on the time line. All times are Unix seconds; a slot is known by its start."""
+"""Slots and windows on the time line. All times are Unix seconds; a slot is identified by its start."""
 
 from datetime import UTC, date, datetime
 from math import ceil, floor
 
-SLOT = 300  # seconds: design, "one fixed 5-minute piece of time"
+SLOT = 300  # seconds: a slot is a fixed 5-minute interval of the ledger
 
 
 def slot_of(at: float) -> int:
@@ -12,7 +12,7 @@ def slot_of(at: float) -> int:
 
 
 def first_slot(start: float) -> int:
-    """Return the first slot of a window that begins at a moment: the slot that goes on then. A month that begins at
+    """Return the first slot of a window that begins at a moment: the slot in progress then. A month that begins at
     midnight begins with the slot (00:00, 00:05]; a rolling window that begins within a slot takes in the whole slot.
     """
     return floor(start / SLOT) * SLOT
@@ -28,10 +28,10 @@ def week_of(at: float) -> str:
 
 
 def start_of(week: str) -> int:
-    """Return when an ISO week begins, in Unix seconds; raises ValueError for what is none."""
+    """Return when an ISO week begins, in Unix seconds; raises ValueError for anything else."""
     year, _, number = week.partition("-W")
     if not (len(year) == 4 and len(number) == 2 and (year + number).isascii() and (year + number).isdecimal()):
-        raise ValueError(f"{week!r} is no ISO week; write one like 2026-W47")
+        raise ValueError(f"{week!r} isn't an ISO week. Use a value like 2026-W47.")
     day = date.fromisocalendar(int(year), int(number), 1)
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
 

@@ -1,4 +1,4 @@
-"""Where alerts, dashboards, runbooks and the service find each other. Panel ids come from titles, so they stay stable."""
+"""Addresses with which alerts, dashboards, runbooks and the service link to each other. A panel's id follows from its title."""
 
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
@@ -16,79 +16,79 @@ CAPACITY = "plimsoll-capacity"
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A panel that an alert points at: the dashboard's uid and the panel's title, which a test looks up."""
+    """A panel that others link to: its dashboard's uid and its title. A test checks that it exists."""
 
     dashboard: str
     title: str
 
     @property
     def id(self) -> int:
-        """Panel id, from the title alone."""
+        """Panel ID, derived from the title."""
         return panel_id(self.title)
 
 
-BURN = Panel(BUDGETS, "Burn rate by objective")
-BUDGET = Panel(BUDGETS, "Budget left by objective")
+BURN = Panel(BUDGETS, "Burn rate by SLO")
+BUDGET = Panel(BUDGETS, "Error budget remaining by SLO")
 TTFT = Panel(ONCALL, "Time to first token")
 TPOT = Panel(ONCALL, "Time per output token")
-E2E = Panel(ONCALL, "Whole request")
-SERVED = Panel(ONCALL, "Requests served")
-LOST = Panel(ONCALL, "Requests lost")
+E2E = Panel(ONCALL, "End-to-end latency")
+SERVED = Panel(ONCALL, "Completed requests")
+LOST = Panel(ONCALL, "Failed, rejected, and abandoned requests")
 TOKENS = Panel(ONCALL, "Tokens per second")
 QUEUE = Panel(ONCALL, "Waiting requests")
-KV_CACHE = Panel(ONCALL, "KV-cache usage")
+KV_CACHE = Panel(ONCALL, "KV cache usage")
 REPLICAS = Panel(ONCALL, "Replicas up")
 GPUS = Panel(ONCALL, "GPUs up")
-COLLECTORS = Panel(ONCALL, "Collectors that failed")
+COLLECTORS = Panel(ONCALL, "Collector status")
 ALERTS = Panel(ONCALL, "Firing alerts")
-FINGERPRINTS = Panel(ONCALL, "What it looks like")
+LIKELY_CAUSE = Panel(ONCALL, "Likely cause")
 PREEMPTIONS = Panel(ONCALL, "Preemptions")
-PREFIX_CACHE = Panel(ONCALL, "Prefix-cache hits")
-TTFT_BY_REPLICA = Panel(ONCALL, "Time to first token by replica, p95")
-TPOT_BY_REPLICA = Panel(POOL, "Time per output token, p95")
-UPTIME = Panel(ONCALL, "Time since the engine started")
-COVERAGE = Panel(BUDGETS, "Coverage")
-NODES = Panel(CAPACITY, "Nodes serving and recommended")
-GPU_HEALTH = Panel(GPU, "Health")
-GPU_XIDS = Panel(GPU, "Time since an XID error")
-GPU_CLOCKS = Panel(GPU, "Clocks held down, by reason")
+PREFIX_CACHE = Panel(ONCALL, "Prefix cache hit ratio")
+TTFT_BY_REPLICA = Panel(ONCALL, "Time to first token p95 by replica")
+TPOT_BY_REPLICA = Panel(POOL, "Time per output token p95")
+UPTIME = Panel(ONCALL, "Engine uptime")
+COVERAGE = Panel(BUDGETS, "Data coverage")
+NODES = Panel(CAPACITY, "Nodes: up vs. recommended")
+GPU_HEALTH = Panel(GPU, "GPU health")
+GPU_XIDS = Panel(GPU, "Time since last XID error")
+GPU_CLOCKS = Panel(GPU, "Clock throttling by reason")
 GPU_NVLINKS = Panel(GPU, "NVLinks down")
 
 
 def panel_id(title: str) -> int:
-    """Positive 31-bit id that depends on the title alone."""
+    """Return a positive 31-bit ID that depends on the title only."""
     return (crc32(title.encode()) & 0x7FFFFFFF) or 1
 
 
 def dashboard_url(uid: str, base: str = GRAFANA_URL) -> str:
-    """Address of a whole dashboard. An empty base gives the path, for links inside Grafana."""
+    """Return the URL of a dashboard. An empty base gives the path, for links inside Grafana."""
     return f"{base}/d/{uid}"
 
 
 def panel_url(panel: Panel, base: str = GRAFANA_URL, **variables: str) -> str:
-    """Address of one panel, opened alone, with dashboard variables set. A value may be a Prometheus template.
+    """Return the URL of one panel with dashboard variables set. A value can be a Prometheus template.
 
-    The plain number is understood by Grafana 10.4 to 13; 10.4 knows no `panel-<id>`, and later ones still take the number.
+    Grafana 10.4 to 13 accept the plain number; 10.4 does not support `panel-<id>`.
     """
     values = {f"var-{name}": value.replace(" ", "") for name, value in variables.items()}
     return f"{dashboard_url(panel.dashboard, base)}?{urlencode({'viewPanel': panel.id, **values}, safe='{}$.')}"
 
 
 def runbook_url(alert: str, base: str = SERVICE_URL) -> str:
-    """Address of an alert's runbook, served by the SLO service: no other host is needed at 3 am."""
+    """Return the address of an alert's runbook on the SLO service: no other host has to be up."""
     return f"{runbooks_url(base)}#{quote(alert.lower())}"
 
 
 def runbooks_url(base: str = SERVICE_URL) -> str:
-    """Address of the page with all runbooks."""
+    """Return the address of the page with all runbooks."""
     return f"{base}/runbooks"
 
 
-def objective_page(objective: str, base: str = SERVICE_URL) -> str:
-    """Address of an objective's page: where it stands, what its pool was like, whether more nodes would help."""
+def slo_page(objective: str, base: str = SERVICE_URL) -> str:
+    """Return the URL of an SLO's page: status, causes of bad requests, and whether more nodes would help."""
     return f"{base}/slos/{objective}"
 
 
 def pool_page(pool: str, base: str = SERVICE_URL) -> str:
-    """Address of a pool's page: the recommendation and what it rests on."""
+    """Return the URL of a pool's page: recommendation and evidence."""
     return f"{base}/pools/{pool}"

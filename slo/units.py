@@ -1,4 +1,4 @@
-"""Durations and percentages as people write them in YAML: `600ms`, `5m`, `28d`, `99.9%`."""
+"""Durations and percentages as the objectives file writes them: `600ms`, `5m`, `28d`, `99.9%`."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class Duration(float):
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
         if match is None or float(match[1]) == 0:
             raise ValueError(
-                f"{value!r} is not a duration above zero; write a number and a unit, such as 600ms, 4s, 5m or 28d"
+                f"{value!r} isn't a duration above zero. Write a number and a unit, such as 600ms, 4s, 5m or 28d."
             )
         return cls(Decimal(match[1]) * Decimal(_UNIT_SECONDS[match[2]]))
 
@@ -26,7 +26,7 @@ class Duration(float):
 
 
 class Target(float):
-    """Share of events that must be good, above 0 and below 1."""
+    """Ratio of events that must be good, above 0 and below 1."""
 
     @classmethod
     def parse(cls, value: object) -> "Target":
@@ -36,7 +36,7 @@ class Target(float):
         except InvalidOperation:
             percent = None
         if percent is None or not 0 < percent < 100:
-            raise ValueError(f"{value!r} is not a share; write a percentage above 0% and below 100%, such as 99.9%")
+            raise ValueError(f"{value!r} isn't a percentage above 0% and below 100%. Write one such as 99.9%.")
         return cls(percent / 100)
 
 
@@ -49,7 +49,7 @@ def compound(text: str, units: Mapping[str, float]) -> Duration:
     parts = re.findall(r"(\d+)([A-Za-z]+)", text)
     seconds = sum(int(count) * units.get(unit, 0.0) for count, unit in parts)
     if "".join(map("".join, parts)) != text or not all(unit in units for _, unit in parts) or seconds <= 0:
-        raise ValueError(f"{text!r} is no duration above zero")
+        raise ValueError(f"{text!r} isn't a duration above zero. Write one such as 1d12h.")
     return Duration(seconds)
 
 

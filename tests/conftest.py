@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from archives import Built, build, make_clone
 from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.slots import Ledger
 from postgresql import PostgreSQL
@@ -56,3 +57,17 @@ def open_ledger() -> Iterator[Callable[[str], Ledger]]:
 def database(new_database: Callable[[], str]) -> str:
     """The URL of one new, empty database."""
     return new_database()
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git repository of the project's files, with others beside them that are not the project's."""
+    folder = tmp_path_factory.mktemp("clone")
+    make_clone(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """What is built from that clone."""
+    return build(clone, tmp_path_factory.mktemp("built"))

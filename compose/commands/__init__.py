@@ -1,1 +1,1 @@
-"""One module per command: `add_parser(subparsers)` declares it, `run(args)` does it and returns the exit status."""
+"""One module per command: its docstring is the help, `add_arguments(parser)` declares it, `run(args)` returns the exit status."""

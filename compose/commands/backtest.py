@@ -1,4 +1,4 @@
-"""`plimsoll backtest`: replay recorded traffic under a scaling policy, and say what users and budget would have felt."""
+"""Replay recorded traffic against scaling policies."""
 
 import argparse
 import json
@@ -11,8 +11,8 @@ from typing import Any
 from plimsoll.compose.inputs import UserError, needed, pool_of, read_objectives
 from plimsoll.compose.traffic import add_traffic, read_traffic
 from plimsoll.slo.capacity.backtest.run import HOLD, POLICIES, Backtest, check
-from plimsoll.slo.capacity.recommendation import demand_plan
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
+from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.simulator import fleet, step_time
 from plimsoll.slo.capacity.simulator.fleet import Outcome, Setup
 from plimsoll.slo.capacity.simulator.request import Limits
@@ -20,20 +20,25 @@ from plimsoll.slo.spec.objectives import Pool, Spec
 
 MILLISECONDS = 1000
 PREFIX_BLOCK = 512  # tokens that one of Mooncake's hash_ids stands for
-PROMISE = "2000/200/99"
+TARGET = "2000/200/99"
 COLD_START, WARM_START = 150.0, 5.0  # seconds, as the source documents have them
-PICTURES = (".svg", ".png")
+CHARTS = (".svg", ".png")
 GPU_HOUR_USD = 2.0  # the reference design's price: 4 USD an hour for 2 H100
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser("backtest", help="replay recorded traffic under a policy", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     add_traffic(parser)
+    _add_pool(parser)
+    _add_replica(parser)
+    _add_report(parser)
+
+
+def _add_pool(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pool",
         metavar="NAME",
-        help="of the objectives file: its promise, nodes, times and price, and goodput by each of its objectives",
+        help="of the objectives file: its latency SLO, nodes, times and price, and goodput by each of its objectives",
     )
     parser.add_argument("--objectives", metavar="FILE", help="objectives file of the pool (default: the packaged one)")
     parser.add_argument("--replica", default="70b-fp8-h100-tp4", metavar="NAME", help="a node (default: %(default)s)")
@@ -41,15 +46,25 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--policy",
         action="append",
         metavar="NAME",
-        help=f"{', '.join(POLICIES)} (default: plimsoll); again for a further row of the table",
+        help=f"{', '.join(POLICIES)} (default: plimsoll). Repeatable.",
     )
     parser.add_argument(
-        "--nodes", metavar="MIN:MAX", help="fewest and most nodes, of one replica each (default: the pool's, or 2:12)"
+        "--nodes",
+        metavar="MIN:MAX",
+        help="minimum and maximum nodes, one replica each (default: those of the pool, or 2:12)",
     )
-    parser.add_argument("--cold-start", type=float, metavar="S", help="seconds (default: the pool's, or 150)")
     parser.add_argument(
-        "--warm-spares", type=int, metavar="N", help="nodes on stand-by, paid like others (default: the pool's, or 0)"
+        "--cold-start", type=float, metavar="S", help="cold start in seconds (default: that of the pool, or 150)"
     )
+    parser.add_argument(
+        "--warm-spares",
+        type=int,
+        metavar="N",
+        help="standby nodes, paid like others (default: those of the pool, or 0)",
+    )
+
+
+def _add_replica(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--routing", default=fleet.ROUTINGS[0], choices=fleet.ROUTINGS, help="(default: %(default)s)")
     parser.add_argument(
         "--prefix-cache",
@@ -58,62 +73,69 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         const=PREFIX_BLOCK,
         default=0,
         metavar="TOKENS",
-        help="keep prompt blocks of so many tokens, for traces with hash_ids: 512 if not said (Mooncake), 16 for Bailian",
+        help="simulate the prefix cache with blocks of this size, for traces with hash_ids: 512 for Mooncake (default), 16 for Bailian",
     )
     parser.add_argument(
-        "--slowness",
+        "--slowdown",
         type=float,
         action="append",
         metavar="F",
-        help="factor on the step times of the nodes, in turn as they are ordered (repeatable; default: 1)",
+        help="factor on the step times of the nodes, in the order of their start (default: 1). Repeatable.",
     )
-    parser.add_argument("--admission", type=int, metavar="N", help="answer 503 where N requests wait at a node already")
+    parser.add_argument("--max-queue", type=int, metavar="N", help="return 503 when N requests are waiting at a node")
     parser.add_argument(
-        "--lose", type=float, action="append", default=[], metavar="S", help="lose a node after S seconds"
+        "--fail-node-after",
+        type=float,
+        action="append",
+        default=[],
+        metavar="S",
+        help="lose a node after S seconds. Repeatable.",
     )
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--promise",
+        "--slo",
         metavar="TTFT/TPOT/PERCENT",
-        help=f"milliseconds, and the share of requests within them, that plimsoll and clairvoyant plan for (default: the pool's, or {PROMISE})",
+        help=f"latency targets in ms, and the share of requests within them, for plimsoll and clairvoyant (default: those of the pool, or {TARGET})",
     )
     parser.add_argument(
-        "--gpu-hour-usd",
+        "--gpu-usd-per-hour",
         type=float,
         metavar="USD",
-        help=f"price of a GPU (default: the pool's node as a whole, or {GPU_HOUR_USD:g})",
+        help=f"price per GPU (default: that of the pool's node, or {GPU_HOUR_USD:g})",
     )
-    parser.add_argument("--picture", metavar="FILE", help=f"draw the comparison: {' or '.join(PICTURES)}")
-    parser.add_argument("--json", action="store_true", help="print one JSON object (with several policies: a list)")
-    parser.set_defaults(run=run)
+    parser.add_argument("--chart", metavar="FILE", help=f"write a chart of the comparison: {' or '.join(CHARTS)}")
+    parser.add_argument("--json", action="store_true", help="Print JSON (with several policies: a list).")
 
 
 def run(args: argparse.Namespace) -> int:
     """Replay and report."""
     spec = read_objectives(args.objectives) if args.pool or args.objectives else None
     pool = None if spec is None else _pool(spec, args.pool)
-    setup, promise, names = _setup(args, pool), _promise(args, spec, pool), args.policy or ["plimsoll"]
+    setup, target, names = _setup(args, pool), _target(args, spec, pool), args.policy or ["plimsoll"]
     for name in names:
         try:
             check(name)
         except ValueError as error:
             raise UserError(f"--{error}") from error
-    draw = _drawing(args.picture)
-    arrivals, source, said = read_traffic(args, pool, _say)
+    draw = _drawing(args.chart)
+    arrivals, source, note = read_traffic(args, pool, _progress)
     objectives = () if spec is None or pool is None else [one for one in spec.objectives if one.pool == pool.name]
-    hold = HOLD if pool is None else pool.timing.scale_in_hold
-    backtest = Backtest(arrivals, setup, promise, _node_usd(args, pool), hold, tuple(objectives))
+    hold = HOLD if pool is None else pool.timing.scale_in_stabilization
+    backtest = Backtest(arrivals, setup, target, _node_usd(args, pool), hold, tuple(objectives))
     outcomes = {}
     for name in names:
-        outcomes[name] = backtest.replay(name, lambda text, name=name: _say(f"{name}: {text}"))  # type: ignore[misc]
-    _say("")
-    reports = [backtest.told(name, outcomes[name]) for name in names]
+        outcomes[name] = backtest.replay(name, lambda text, name=name: _progress(f"{name}: {text}"))  # type: ignore[misc]
+    _progress("")
+    reports = [backtest.report(name, outcomes[name]) for name in names]
     if args.json:
         json.dump(reports[0] if len(reports) == 1 else reports, sys.stdout, indent=2)
         print()
     else:
         _table(reports)
-    if said:
-        print(f"\n{said}", file=sys.stderr if args.json else sys.stdout)
+    if note:
+        print(f"\n{note}", file=sys.stderr if args.json else sys.stdout)
     if draw is not None:
         draw(backtest, outcomes, f"{source}{'' if args.scale == 1 else f', at {args.scale:g} times its rate'}")
     return 0
@@ -121,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _pool(spec: Spec, name: str | None) -> Pool:
     if name is None:
-        raise UserError(f"--objectives: of which pool? give --pool {'|'.join(pool.name for pool in spec.pools)}")
+        raise UserError(f"--objectives requires --pool {'|'.join(pool.name for pool in spec.pools)}.")
     pool = pool_of(spec, name)
     if pool.node.replicas > 1:
         raise UserError(
@@ -131,46 +153,46 @@ def _pool(spec: Spec, name: str | None) -> Pool:
     return pool
 
 
-def _promise(args: argparse.Namespace, spec: Spec | None, pool: Pool | None) -> Promise:
-    if args.promise or spec is None or pool is None:
-        return read_promise(args.promise or PROMISE)
-    found = demand_plan.promise(spec, pool)
+def _target(args: argparse.Namespace, spec: Spec | None, pool: Pool | None) -> LatencyTarget:
+    if args.slo or spec is None or pool is None:
+        return read_slo(args.slo or TARGET)
+    found = latency_target(spec, pool)
     if found is None:
         raise UserError(
-            f"--pool {pool.name!r}: has no objective for time to first token or per output token; add --promise"
+            f"--pool {pool.name!r}: has no objective for time to first token or per output token; add --slo"
         )
     return found
 
 
 def _node_usd(args: argparse.Namespace, pool: Pool | None) -> float:
-    if args.gpu_hour_usd is None and pool is not None and pool.node.hourly_usd:
+    if args.gpu_usd_per_hour is None and pool is not None and pool.node.hourly_usd:
         return pool.node.hourly_usd
     return step_time.replica(args.replica).gpus * (
-        GPU_HOUR_USD if args.gpu_hour_usd is None else float(args.gpu_hour_usd)
+        GPU_HOUR_USD if args.gpu_usd_per_hour is None else float(args.gpu_usd_per_hour)
     )
 
 
 def _drawing(file: str | None) -> Callable[[Backtest, Mapping[str, Outcome], str], None] | None:
-    """Return what draws the comparison into a file; raises UserError before anything long has been worked out."""
+    """Return a function that draws the comparison into a file. Checks the file first. Raises UserError."""
     if file is None:
         return None
     path = Path(file)
-    if path.suffix not in PICTURES:
-        raise UserError(f"--picture {file}: write a file that ends with {' or '.join(PICTURES)}")
+    if path.suffix not in CHARTS:
+        raise UserError(f"--chart {file}: write a file that ends with {' or '.join(CHARTS)}")
     if not path.parent.is_dir():
-        raise UserError(f"--picture {file}: there is no folder {path.parent}")
-    picture = needed("plimsoll.slo.capacity.backtest.chart", "picture")
+        raise UserError(f"--chart {file}: folder {path.parent} doesn't exist. Create it.")
+    picture = needed("plimsoll.slo.capacity.backtest.chart", "chart")
 
     def draw(backtest: Backtest, outcomes: Mapping[str, Outcome], source: str) -> None:
         try:
             path.write_bytes(picture.drawn(backtest, outcomes, source, path.suffix[1:]))
         except OSError as error:
-            raise UserError(f"--picture {file}: cannot be written: {error.strerror}") from error
+            raise UserError(f"--chart {file}: cannot be written: {error.strerror}") from error
 
     return draw
 
 
-def _say(text: str) -> None:
+def _progress(text: str) -> None:
     """Show progress in one line of a terminal; nowhere else."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
@@ -218,15 +240,15 @@ def _setup(args: argparse.Namespace, pool: Pool | None) -> Setup:
     spares = args.warm_spares if args.warm_spares is not None else pool.nodes.warm_spares if pool else 0
     for option, value in (
         ("--warm-spares", spares),
-        ("--admission", args.admission or 0),
+        ("--max-queue", args.max_queue or 0),
         ("--prefix-cache", args.prefix_cache),
     ):
         if value < 0:
             raise UserError(f"{option} {value}: write a whole number, 0 or above")
-    slowness = tuple(args.slowness or (1.0,))
+    slowness = tuple(args.slowdown or (1.0,))
     for factor in slowness:
         if not (factor > 0 and isfinite(factor)):
-            raise UserError(f"--slowness {factor:g}: write a factor above 0, such as 1.5 for half as slow again")
+            raise UserError(f"--slowdown {factor:g}: write a factor above 0, such as 1.5 for half as slow again")
     try:
         model = step_time.load(args.replica)
     except ValueError as error:
@@ -240,18 +262,18 @@ def _setup(args: argparse.Namespace, pool: Pool | None) -> Setup:
         WARM_START if pool is None else pool.timing.warm_start,
         spares,
         routing=args.routing,
-        admission=args.admission,
+        admission=args.max_queue,
         slowness=slowness,
-        losses=tuple(sorted(args.lose)),
+        losses=tuple(sorted(args.fail_node_after)),
     )
 
 
-def read_promise(text: str) -> Promise:
+def read_slo(text: str) -> LatencyTarget:
     """Read TTFT/TPOT/PERCENT, in milliseconds; raises UserError."""
     try:
         ttft, tpot, percent = map(float, text.split("/"))
         if min(ttft, tpot) > 0 and 0 < percent < 100:
-            return Promise(ttft / MILLISECONDS, tpot / MILLISECONDS, percent / 100)
+            return LatencyTarget(ttft / MILLISECONDS, tpot / MILLISECONDS, percent / 100)
     except ValueError:
         pass
-    raise UserError(f"--promise {text!r}: write TTFT/TPOT/PERCENT, such as 2000/200/99")
+    raise UserError(f"--slo {text!r}: write TTFT/TPOT/PERCENT, such as 2000/200/99")

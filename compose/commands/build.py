@@ -1,16 +1,20 @@
-"""`plimsoll build`: write alert rules, Alertmanager configuration and dashboards from the objectives."""
+"""Generate alert rules, Alertmanager config, and dashboards."""
 
 import argparse
 from pathlib import Path
 
 from plimsoll import alerts, dashboards
 from plimsoll.alerts.build import render as render_alerts
-from plimsoll.alerts.receivers import PAGERDUTY, SECRETS, SLACK, Receivers
+from plimsoll.alerts.build import render_kubernetes as render_kubernetes_alerts
+from plimsoll.alerts.receivers import PAGERDUTY, SECRETS_DIR, SLACK, Receivers
 from plimsoll.alerts.rules import Sites
 from plimsoll.compose.inputs import UserError, read_objectives
 from plimsoll.dashboards.build import render as render_dashboards
+from plimsoll.dashboards.build import render_kubernetes as render_kubernetes_dashboards
 from plimsoll.slo import links
 from plimsoll.slo.spec.objectives import Spec
+
+EXTRA = "build"
 
 FOLDERS = {
     "alerts": Path(alerts.__file__).parent / "generated",
@@ -18,53 +22,102 @@ FOLDERS = {
 }
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser("build", help="write rules, routing and dashboards", description=__doc__)
-    parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: the packaged one)")
-    parser.add_argument("--out", metavar="DIR", help="folder to write to (default: the committed generated/ folders)")
-    to = parser.add_argument_group("where alerts go (secrets are read by Alertmanager from files, never written)")
-    to.add_argument("--pages", metavar="WHERE", default=PAGERDUTY, help="pagerduty, slack or a webhook's URL")
-    to.add_argument("--tickets", metavar="WHERE", default="", help="the same; default: only Alertmanager's own page")
-    to.add_argument("--watchdog", metavar="URL", default="", help="what raises the alarm when the watchdog goes silent")
-    to.add_argument(
-        "--secrets", metavar="DIR", default=SECRETS, help="folder of the secret files (default: %(default)s)"
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--objectives", metavar="FILE", help="Objectives file (default: bundled file)")
+    parser.add_argument("--out", metavar="DIR", help="Output folder (default: the committed generated/ folders)")
+    parser.add_argument(
+        "--kubernetes",
+        action="store_true",
+        help="Also write DIR/alerts/kubernetes (PrometheusRule) and DIR/dashboards/kubernetes (ConfigMap). Requires --out.",
     )
-    to.add_argument("--webhook-token", action="store_true", help="send DIR/webhook-token with webhooks")
-    to.add_argument(
-        "--service-url", metavar="URL", default=links.SERVICE_URL, help="where people reach the SLO service"
+    parser.add_argument(
+        "--no-meta-alerts",
+        action="store_true",
+        help="Leave out alerts on Prometheus and Alertmanager, where their own mixins are installed",
     )
-    to.add_argument("--grafana-url", metavar="URL", default=links.GRAFANA_URL, help="where people reach Grafana")
-    parser.set_defaults(run=run)
+    _add_receivers(parser.add_argument_group("receivers (Alertmanager reads secrets from files)"))
+    parser.add_argument(
+        "--service-url",
+        metavar="URL",
+        default=links.SERVICE_URL,
+        help="SLO service URL for links (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--grafana-url", metavar="URL", default=links.GRAFANA_URL, help="Grafana URL for links (default: %(default)s)"
+    )
 
 
-def rendered(spec: Spec, sites: Sites | None = None, receivers: Receivers | None = None) -> dict[str, dict[str, str]]:
-    """Return {part: {file name: text}} of everything that is generated."""
-    return {"alerts": render_alerts(spec, sites, receivers), "dashboards": render_dashboards(spec)}
+def _add_receivers(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--page-receiver",
+        metavar="RECEIVER",
+        default=PAGERDUTY,
+        help="Receiver of pages: pagerduty, slack, or a webhook URL (default: %(default)s)",
+    )
+    group.add_argument(
+        "--ticket-receiver",
+        metavar="RECEIVER",
+        default="",
+        help="Receiver of tickets: pagerduty, slack, or a webhook URL (default: none; shown in Alertmanager only)",
+    )
+    group.add_argument(
+        "--watchdog-url",
+        metavar="URL",
+        default="",
+        help="Webhook of a dead man's switch, which pages when alerting stops",
+    )
+    group.add_argument(
+        "--secrets-dir", metavar="DIR", default=SECRETS_DIR, help="Folder of the secret files (default: %(default)s)"
+    )
+    group.add_argument("--webhook-token", action="store_true", help="Send SECRETS_DIR/webhook-token to webhooks")
+
+
+def rendered(
+    spec: Spec, sites: Sites | None = None, receivers: Receivers | None = None, *, meta_alerts: bool = True
+) -> dict[str, dict[str, str]]:
+    """Return every generated and committed file as {part: {file name: text}}."""
+    sites = sites or Sites()
+    return {
+        "alerts": render_alerts(spec, sites, receivers, meta=meta_alerts),
+        "dashboards": render_dashboards(spec, sites.service),
+    }
+
+
+def rendered_kubernetes(spec: Spec, sites: Sites, *, meta_alerts: bool = True) -> dict[str, dict[str, str]]:
+    """Return the same rules and dashboards as Kubernetes objects, as {part: {file name: text}}."""
+    return {
+        "alerts": render_kubernetes_alerts(spec, sites, meta=meta_alerts),
+        "dashboards": render_kubernetes_dashboards(spec, sites.service),
+    }
 
 
 def _receivers(args: argparse.Namespace) -> Receivers:
-    ways = ("", PAGERDUTY, SLACK)
-    for option, where, known in (
-        ("pages", args.pages, ways),
-        ("tickets", args.tickets, ways),
-        ("watchdog", args.watchdog, ("",)),
+    for option, receiver, known in (
+        ("--page-receiver", args.page_receiver, (PAGERDUTY, SLACK)),
+        ("--ticket-receiver", args.ticket_receiver, (PAGERDUTY, SLACK)),
+        ("--watchdog-url", args.watchdog_url, ()),
     ):
-        if where not in known and not where.startswith(("http://", "https://")):
-            named = "".join(f"{way}, " for way in known if way)
-            raise UserError(f"--{option} {where}: give {named}or a webhook's URL".replace("give or", "give"))
-    return Receivers(args.pages, args.tickets, args.watchdog, args.secrets, args.webhook_token)
+        if receiver and receiver not in known and not receiver.startswith(("http://", "https://")):
+            choices = ", ".join((*known, "or a webhook URL")) if known else "a webhook URL"
+            raise UserError(f"{option}: unknown receiver {receiver!r}. Use {choices}.")
+    return Receivers(args.page_receiver, args.ticket_receiver, args.watchdog_url, args.secrets_dir, args.webhook_token)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write every file, and remove generated files that no longer belong."""
+    """Write every file, and remove generated files that are no longer rendered."""
+    if args.kubernetes and args.out is None:
+        raise UserError("--kubernetes: no folder to write to. Set --out DIR.")
+    spec, receivers, meta = read_objectives(args.objectives), _receivers(args), not args.no_meta_alerts
     sites = Sites(args.service_url.rstrip("/"), args.grafana_url.rstrip("/"))
-    for part, files in rendered(read_objectives(args.objectives), sites, _receivers(args)).items():
+    twins = rendered_kubernetes(spec, sites, meta_alerts=meta) if args.kubernetes else {}
+    for part, files in rendered(spec, sites, receivers, meta_alerts=meta).items():
+        files.update(twins.get(part, {}))
         folder = FOLDERS[part] if args.out is None else Path(args.out) / part
         try:
             _write(folder, files)
         except OSError as error:
-            raise UserError(f"{folder}: cannot be written: {error.strerror}; give another folder with --out") from error
+            raise UserError(f"{folder}: can't write: {error.strerror}. Use another folder with --out.") from error
         print(f"{folder}: {len(files)} files")
     return 0
 

@@ -1,23 +1,29 @@
-"""`plimsoll demo`: simulated replicas with vLLM's metrics pages and API, under recorded-like traffic, on loopback."""
+"""Run only the simulated fleet."""
 
 import argparse
 
 from plimsoll.compose.demo.serve import serve
 from plimsoll.compose.inputs import UserError, read_objectives
 
+EXTRA = "service"
+
 BASE_PORT = 8100
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser("demo", help="run the simulated fleet alone", description=__doc__)
-    parser.add_argument("--replicas", type=int, metavar="N", help="default: as many as the first pool has at least")
-    parser.add_argument("--port", type=int, default=BASE_PORT, metavar="BASE", help="first port (default: %(default)s)")
-    parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: the packaged one)")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument(
-        "--seed", type=int, default=1, metavar="S", help="traffic of another day (default: %(default)s)"
+        "--replicas", type=int, metavar="N", help="Number of replicas (default: the minimum of the first pool)."
     )
-    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=BASE_PORT,
+        metavar="BASE",
+        help="First port; each replica uses the next one (default: %(default)s).",
+    )
+    parser.add_argument("--objectives", metavar="FILE", help="Objectives file (default: bundled file).")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="Seed of the traffic (default: %(default)s).")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,8 +32,10 @@ def run(args: argparse.Namespace) -> int:
     pool = spec.pools[0]
     replicas = pool.nodes.min * pool.node.replicas if args.replicas is None else args.replicas
     if replicas < 1:
-        raise UserError(f"--replicas {replicas}: a fleet has at least 1")
+        raise UserError(f"--replicas: expected 1 or more, got {replicas}.")
     if not 0 < args.port <= 65536 - replicas:
-        raise UserError(f"--port {args.port}: {replicas} ports from there on are not all between 1 and 65535")
+        raise UserError(
+            f"--port {args.port}: {replicas} ports from here must all be between 1 and 65535. Use a lower port."
+        )
     serve(spec, replicas, args.port, args.seed)
     return 0

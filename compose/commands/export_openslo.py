@@ -1,4 +1,4 @@
-"""`plimsoll export-openslo`: the objectives as OpenSLO v1 on stdout, and what OpenSLO has no room for on stderr."""
+"""Convert SLOs to OpenSLO v1."""
 
 import argparse
 import sys
@@ -6,18 +6,18 @@ import sys
 from plimsoll.compose.inputs import read_objectives
 from plimsoll.slo.exchange.to_openslo import write_openslo
 
+EXTRA = "build"
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser("export-openslo", help="write the objectives as OpenSLO v1", description=__doc__)
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument("--objectives", required=True, metavar="FILE", help="objectives file")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the documents, and the losses."""
     text, losses = write_openslo(read_objectives(args.objectives))
     for loss in losses:
-        print(f"lost: {loss.path}: {loss.why}", file=sys.stderr)
+        print(f"not converted: {loss.path}: {loss.reason}", file=sys.stderr)
     print(text, end="")
     return 0

@@ -1,4 +1,4 @@
-"""`plimsoll serve`: the SLO service."""
+"""Run the SLO service."""
 
 import argparse
 import logging
@@ -17,16 +17,17 @@ from plimsoll.compose.inputs import (
 from plimsoll.compose.listen import SERVICE_TOKEN, WEBHOOK_TOKEN, read_token
 from plimsoll.slo.service.tokens import Token, read_tokens, token
 
+EXTRA = "service"
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser("serve", help="run the SLO service", description=__doc__)
-    parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: the packaged one)")
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: bundled file)")
     parser.add_argument(
         "--source",
         required=True,
         metavar="SOURCE",
-        help="prometheus:URL to read a Prometheus, or scrape:URL[,URL...] to scrape exporters directly",
+        help="prometheus:URL reads a Prometheus; scrape:URL[,URL...] scrapes exporters directly",
     )
     parser.add_argument(
         "--db",
@@ -38,18 +39,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--listen",
         default="127.0.0.1:8080",
         metavar="HOST:PORT",
-        help=f"address (default: %(default)s); beyond loopback {SERVICE_TOKEN} or {SERVICE_TOKEN}_FILE must give a bearer token",
+        help=f"address (default: %(default)s). Beyond loopback, {SERVICE_TOKEN} or {SERVICE_TOKEN}_FILE must hold a bearer token.",
     )
     parser.add_argument(
-        "--tokens", metavar="FILE", help="file of tokens that may read or write, as `plimsoll token` prints them"
+        "--token-file", metavar="FILE", help="file of tokens, one line each, as `plimsoll token` prints them"
     )
     parser.add_argument(
-        "--webhook",
+        "--webhook-url",
         metavar="URL",
-        help=f"POST every new recommendation there; {WEBHOOK_TOKEN} or {WEBHOOK_TOKEN}_FILE may give a bearer token",
+        help=f"POST every new recommendation there. {WEBHOOK_TOKEN} or {WEBHOOK_TOKEN}_FILE may hold a bearer token.",
     )
     add_prices(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,8 +60,8 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     spec, address = read_objectives(args.objectives), read_address(args.listen)
     read_source(args.source)
-    tokens, webhook, prices = _tokens(args.tokens), _webhook(args.webhook), read_prices(args.prices)
-    # Imported last: its 100 MiB would keep whoever mistyped waiting.
+    tokens, webhook, prices = _tokens(args.token_file), _webhook(args.webhook_url), read_prices(args.price_file)
+    # Imported last: it takes 100 MiB, and input errors must be reported at once.
     needed("plimsoll.compose.serving", "service").serve(spec, (args.source, args.db, address), tokens, webhook, prices)
     return 0
 
@@ -76,9 +76,9 @@ def _webhook(url: str | None) -> tuple[str, str | None] | None:
     except httpx.InvalidURL:
         parsed = httpx.URL()
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise UserError(f"--webhook {url!r}: write an address such as https://ops.example/plimsoll")
+        raise UserError(f"--webhook-url: expected an address such as https://ops.example/plimsoll, got {url!r}.")
     if parsed.userinfo:
-        raise UserError(f"--webhook: put the password into {WEBHOOK_TOKEN}, not into the address")
+        raise UserError(f"--webhook-url: contains a password. Put it into {WEBHOOK_TOKEN} instead.")
     return url, read_token(os.environ, WEBHOOK_TOKEN)
 
 
@@ -91,7 +91,7 @@ def _tokens(file: str | None) -> list[Token]:
     try:
         listed = read_tokens(Path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"--tokens {file}: {error}") from error
+        raise UserError(f"--token-file {file}: {error}") from error
     if not listed:
-        raise UserError(f"--tokens {file}: has no token; make one with `plimsoll token NAME read`")
+        raise UserError(f"--token-file {file}: no token. Create one with `plimsoll token NAME read`.")
     return found + listed

@@ -1,4 +1,7 @@
-"""`plimsoll token`: make a token for the SLO service."""
+"""Create an API token.
+
+Prints the token on stderr, for its holder, and the line for the token file of `plimsoll serve` on stdout.
+"""
 
 import argparse
 import sys
@@ -7,21 +10,18 @@ from plimsoll.compose.inputs import UserError
 from plimsoll.slo.service.tokens import new_token
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    about = "The token goes to its holder, the line on stdout into the file that `plimsoll serve --tokens` reads."
-    parser = subparsers.add_parser("token", help="make a token for the SLO service", description=about)
-    parser.add_argument("name", metavar="NAME", help="whose token it is: lower case letters, digits and hyphens")
-    parser.add_argument("scope", choices=("read", "write"), help="write allows reading too")
-    parser.set_defaults(run=run)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("name", metavar="NAME", help="name of the holder: lowercase letters, digits, and hyphens")
+    parser.add_argument("scope", choices=("read", "write"), help="the write scope includes read")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the token once, on stderr, and what is kept of it on stdout."""
+    """Print the token on stderr, once, and its stored form on stdout."""
     try:
         text, made = new_token(args.name, args.scope)
     except ValueError as error:
-        raise UserError(f"{args.name!r} is not a name; write lower case letters, digits and hyphens") from error
-    print(f"Token of {made.name} (shown only now): {text}", file=sys.stderr)
+        raise UserError(f"{args.name!r} isn't a valid name. Use lowercase letters, digits, and hyphens.") from error
+    print(f"Token of {made.name} (shown only once): {text}", file=sys.stderr)
     print(made)
     return 0

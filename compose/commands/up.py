@@ -1,4 +1,4 @@
-"""`plimsoll up`: the whole stack on this machine, on loopback, until Ctrl-C."""
+"""Start the full stack locally (demo fleet by default)."""
 
 import argparse
 import shutil
@@ -10,45 +10,43 @@ from plimsoll.compose.inputs import UserError, read_objectives
 from plimsoll.compose.supervisor import Part, Ports, configure_alertmanager, configure_prometheus, free_port, supervise
 from plimsoll.slo.spec.objectives import Spec
 
+EXTRA = "service"
+
 # -P: a folder named compose or slo where the user stands must not hide ours.
 PLIMSOLL = [sys.executable, "-P", "-m", "plimsoll.compose.cli"]
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser("up", help="start the whole stack on this machine", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument(
         "--engine",
         action="append",
         default=[],
         metavar="[NAME=]URL",
-        help="a real engine, such as http://127.0.0.1:8000; repeat for more (default: the simulated demo fleet)",
+        help="engine to monitor, such as http://127.0.0.1:8000. Repeatable. (default: the simulated demo fleet)",
     )
-    parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: the packaged one)")
+    parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: bundled file)")
     parser.add_argument(
-        "--data", default="data", metavar="DIR", help="folder for ledger, logs and metrics (default: %(default)s)"
+        "--data-dir", default="data", metavar="DIR", help="folder for ledger, logs and metrics (default: %(default)s)"
     )
     for name, port in vars(Ports()).items():
         parser.add_argument(f"--{name}-port", type=int, default=port, metavar="PORT", help=f"default: {port}")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Start every part, say where to look, wait, and end every part."""
+    """Start every part, print where to look, wait, and stop every part."""
     spec = read_objectives(args.objectives)
     ports = Ports(**{name: getattr(args, f"{name}_port") for name in vars(Ports())})
-    data = Path(args.data).resolve()
+    data = Path(args.data_dir).resolve()
     try:
         (data / "logs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--data {data}: cannot be written: {error.strerror}") from error
+        raise UserError(f"--data-dir {data}: can't be written: {error.strerror}. Choose another folder.") from error
     for name in ("exporter", "service"):
         if not free_port(getattr(ports, name)):
-            raise UserError(
-                f"port {getattr(ports, name)} is in use: stop what listens there or give another --{name}-port"
-            )
+            raise UserError(f"port {getattr(ports, name)} is in use. Stop what listens there, or set --{name}-port.")
     parts = [*_engines(args, spec, ports), *_own_parts(args, ports, data), *_optional_parts(spec, ports, data)]
-    return supervise(parts, data / "logs", _where(args, ports, parts))
+    return supervise(parts, data / "logs", _addresses(args, ports, parts))
 
 
 def _engines(args: argparse.Namespace, spec: Spec, ports: Ports) -> list[Part]:
@@ -101,9 +99,9 @@ def _optional_parts(spec: Spec, ports: Ports, data: Path) -> list[Part]:
         path = shutil.which(program) or shutil.which(name)
         port = getattr(ports, name)
         if path is None:
-            print(f"{name}: not found on this machine, left out (Debian: apt-get install {program})")
+            print(f"{name}: not installed, not started. On Debian: apt-get install {program}")
         elif not free_port(port):
-            print(f"{name}: port {port} is in use, left out (give another --{name}-port)")
+            print(f"{name}: port {port} is in use, not started. Set --{name}-port.")
         else:
             configure = configure_prometheus if name == "prometheus" else configure_alertmanager
             parts.append(
@@ -112,17 +110,17 @@ def _optional_parts(spec: Spec, ports: Ports, data: Path) -> list[Part]:
     return parts
 
 
-def _where(args: argparse.Namespace, ports: Ports, parts: list[Part]) -> list[str]:
+def _addresses(args: argparse.Namespace, ports: Ports, parts: list[Part]) -> list[str]:
     started = {part.name for part in parts}
     lines = [
-        f"budgets and capacity  http://127.0.0.1:{ports.service}/",
+        f"SLOs and capacity     http://127.0.0.1:{ports.service}/",
         f"API                   http://127.0.0.1:{ports.service}/api/v1/slos",
-        f"metrics page          http://127.0.0.1:{ports.exporter}/metrics",
+        f"exporter metrics      http://127.0.0.1:{ports.exporter}/metrics",
     ]
     if "prometheus" in started:
         lines.append(f"Prometheus            http://127.0.0.1:{ports.prometheus}/alerts")
     if "alertmanager" in started:
         lines.append(f"Alertmanager          http://127.0.0.1:{ports.alertmanager}/")
     if not args.engine:
-        lines.append('The fleet is SIMULATED; for real engines: make run ENGINES="http://host:8000 ..."')
+        lines.append('The fleet is SIMULATED. For real engines: make run ENGINES="http://host:8000 ..."')
     return lines

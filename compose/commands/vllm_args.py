@@ -1,4 +1,4 @@
-"""`plimsoll vllm-args`: print the vLLM arguments (0.32 and later) that make every objective's limit a bucket bound."""
+"""Print the vLLM arguments that align histogram buckets with SLO thresholds."""
 
 import argparse
 import json
@@ -6,25 +6,23 @@ import shlex
 import sys
 
 from plimsoll.compose.inputs import read_objectives
-from plimsoll.exporters.engines.vllm_buckets import with_limits
-from plimsoll.slo.spec.objectives import LATENCIES
+from plimsoll.exporters.vllm.histogram_buckets import with_limits
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = subparsers.add_parser("vllm-args", help="print vLLM arguments for exact limits", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument("--objectives", required=True, metavar="FILE", help="objectives file")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one shell-ready line; aside, which objectives are then counted exactly that else would not be."""
+    """Print one shell-ready line, and on stderr the SLOs that only these arguments make exact."""
     spec = read_objectives(args.objectives)
     print(f"--custom-histogram-buckets {shlex.quote(json.dumps(with_limits(spec)))}")
     for objective in spec.objectives:
-        if objective.off_bucket != "refuse" and objective.indicator.kind in LATENCIES:
-            told = (
-                f"{objective.indicator} is then counted exactly, and `off_bucket: {objective.off_bucket}` is not needed"
+        if objective.bucket_mismatch != "unknown" and objective.indicator.latency:
+            unused = f"bucket_mismatch: {objective.bucket_mismatch}"
+            print(
+                f"{objective.id}: {objective.indicator} is exact with these arguments. Remove {unused}.",
+                file=sys.stderr,
             )
-            print(f"{objective.id}: {told}", file=sys.stderr)
     return 0

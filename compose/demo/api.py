@@ -1,4 +1,4 @@
-"""The demo fleet's HTTP side: per replica vLLM's metrics page, health and version, and its OpenAI-compatible API in small."""
+"""The demo fleet's HTTP server: per replica vLLM's metrics endpoint, health, version, and a subset of its OpenAI-compatible API."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,22 +13,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from plimsoll.compose.demo.answer import CHAT, Answer, RefusalError, call, read
 from plimsoll.compose.demo.fleet import MAX_MODEL_LEN, Fleet
 from plimsoll.compose.demo.replica import Replica
+from plimsoll.compose.demo.responses import CHAT, Generation, RejectedError, call, read
 
 VERSION = "0.32.0"
 
 
 class Api:
-    """The whole fleet behind one ASGI app: the port at which a request arrives tells its replica; `base` is the first."""
+    """The whole fleet behind one ASGI app: the port of a request selects the replica; `base` is the first port."""
 
     def __init__(self, fleet: Fleet, base: int) -> None:
         self._fleet = fleet
         self._base = base
         self._numbers = count(1)
-        self._random = Random(0)  # noqa: S311 - lengths of answers, not secrets
-        self._answers: WeakSet[Answer] = WeakSet()
+        self._random = Random(0)  # noqa: S311 - response lengths, not secrets
+        self._answers: WeakSet[Generation] = WeakSet()
         self.app = Starlette(
             routes=[
                 Route("/metrics", self._metrics),
@@ -41,7 +41,7 @@ class Api:
         )
 
     def stop(self) -> None:
-        """End every answer that is under way: the server is going down."""
+        """End every response in progress: the server is shutting down."""
         for answer in self._answers:
             answer.stop()
 
@@ -69,11 +69,11 @@ class Api:
         try:
             ask = read(await request.body(), self._fleet.model)
             asked = call(ask, path, self._fleet.now, self._fleet.profile, self._random)
-        except RefusalError as refusal:
+        except RejectedError as refusal:
             replica.page.add_answer(path, "4xx")
             error = {"message": str(refusal), "type": "BadRequestError", "code": refusal.status}
             return JSONResponse({"error": error}, refusal.status)
-        answer = Answer(asked, self._fleet.model, next(self._numbers))
+        answer = Generation(asked, self._fleet.model, next(self._numbers))
         self._answers.add(answer)
         self._fleet.submit(replica, asked)
         if ask.stream:
@@ -81,8 +81,8 @@ class Api:
         return await _whole(request, replica, answer)
 
 
-async def _events(replica: Replica, answer: Answer, usage: bool) -> AsyncIterator[bytes]:
-    """Stream the tokens; ends early, and tells the replica, when the client leaves."""
+async def _events(replica: Replica, answer: Generation, usage: bool) -> AsyncIterator[bytes]:
+    """Stream the tokens; if the client disconnects, stop and notify the replica."""
     sent = 0
     try:
         while sent < answer.call.output:
@@ -103,7 +103,7 @@ def _event(data: object) -> bytes:
     return b"data: " + msgspec.json.encode(data) + b"\n\n"
 
 
-async def _whole(request: Request, replica: Replica, answer: Answer) -> Response:
+async def _whole(request: Request, replica: Replica, answer: Generation) -> Response:
     ends = [asyncio.create_task(end) for end in (answer.end(), _departure(request))]
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -1,10 +1,10 @@
-"""The demo fleet: replicas, the traffic dealt to them, and the clock that moves them."""
+"""The demo fleet: replicas, the traffic distributed to them, and the clock that advances them."""
 
 import asyncio
 import time
 from itertools import cycle
 
-from plimsoll.compose.demo.page import Page
+from plimsoll.compose.demo.exposition import Page
 from plimsoll.compose.demo.replica import Replica
 from plimsoll.compose.demo.traffic import Call, calls, profile
 from plimsoll.slo.capacity.simulator import step_time
@@ -12,18 +12,18 @@ from plimsoll.slo.capacity.simulator.engine import Engine
 from plimsoll.slo.capacity.simulator.request import Limits
 from plimsoll.slo.spec.objectives import Spec
 
-# The nearest replica with measured steps to the reference design's node.
+# The replica with measured steps that is closest to the reference design's node.
 REPLICA = "70b-fp8-h100-tp4"
 # KV cache of that node, 2 x H100 80 GB: 0.92 of the memory less 70 GB of FP8 weights is 77 GB, at 327,680 B a token
-# (2 x 80 layers x 8 heads x 128 x 2 B). Smaller than that of 4 GPUs, so that a burst is seen to fill it.
+# (2 x 80 layers x 8 heads x 128 x 2 B). Smaller than that of 4 GPUs, so that a burst fills it.
 LIMITS = Limits(num_blocks=14_700)
 TICK = 0.1
-# Longest context that a replica takes, in tokens.
+# Maximum context length in tokens.
 MAX_MODEL_LEN = 32_768
 
 
 class Fleet:
-    """`replicas` of the first pool of `spec`. Deterministic for a seed, but for requests from outside."""
+    """`replicas` of the first pool of `spec`. Deterministic for a seed, except for external requests."""
 
     def __init__(self, spec: Spec, replicas: int, seed: int) -> None:
         pool = spec.pools[0]
@@ -43,7 +43,7 @@ class Fleet:
         return time.monotonic() - self._started
 
     def advance(self, now: float) -> None:
-        """Deal the traffic up to `now` and run every replica up to it."""
+        """Distribute the traffic up to `now`, and run every replica up to it."""
         while self._next.arrival <= now:
             next(self._turns).submit(self._next)
             self._next = next(self._calls)
@@ -51,15 +51,15 @@ class Fleet:
             replica.advance(now)
 
     def submit(self, replica: Replica, call: Call) -> None:
-        """Hand a request from outside to a replica; raises ValueError if it could never be served."""
-        # Traffic that came before it must be dealt first: a replica takes calls in order.
+        """Send an external request to a replica; raises ValueError if it can never be served."""
+        # Distribute earlier traffic first: a replica accepts calls in order.
         self.advance(call.arrival)
         replica.submit(call)
         replica.advance(call.arrival)
         self._asked.set()
 
     async def drive(self) -> None:
-        """Keep the fleet abreast of the wall clock, for ever: by ticks, and by steps where somebody watches."""
+        """Advance the fleet with the wall clock, forever: by ticks, and by steps while a client streams."""
         while True:
             self._asked.clear()
             now = self.now

@@ -16,9 +16,9 @@ HOST = "127.0.0.1"
 
 
 def serve(spec: Spec, replicas: int, base: int, seed: int) -> None:
-    """Serve `replicas` at ports from `base` on; raises UserError where a port cannot be had."""
+    """Serve `replicas` at ports from `base` on; raises UserError if a port isn't available."""
     sockets = _listen(base, replicas)
-    # uvicorn ends cleanly and then raises the signal again for whoever handled it before: here, nobody needs it.
+    # uvicorn shuts down cleanly, then re-raises the signal for the previous handler: ignore it there.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     asyncio.run(_serve(spec, replicas, base, seed, sockets))
@@ -38,7 +38,7 @@ def _listen(base: int, replicas: int) -> list[socket.socket]:
 
 
 class _Server(uvicorn.Server):
-    """Ends the answers that are under way before it waits for them."""
+    """Ends the responses in progress before it waits for them."""
 
     def __init__(self, api: Api) -> None:
         super().__init__(
@@ -70,7 +70,7 @@ async def _serve(spec: Spec, replicas: int, base: int, seed: int, sockets: list[
         flush=True,
     )
     await asyncio.wait((driver, serving), return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True  # if it was the driver that ended, by a fault
+    server.should_exit = True  # if the clock task failed
     await serving
     if driver.done():
         driver.result()

@@ -1,4 +1,4 @@
-"""Traffic for the demo fleet: lengths as recorded, Poisson arrivals with a daily swing and bursts. Deterministic for a seed."""
+"""Traffic for the demo fleet: recorded lengths, Poisson arrivals with a daily cycle and bursts. Deterministic for a seed."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -15,17 +15,17 @@ from plimsoll.slo.capacity.simulator.request import Request
 
 @dataclass(slots=True, eq=False)
 class Call(Request):
-    """A request with what its client and its end are like."""
+    """A request, with its client's behavior and its outcome."""
 
-    max_tokens: int = 0  # that the client asked for
-    patience: float = inf  # seconds without a token after which the client leaves
-    fails: bool = False  # the server answers HTTP 500 before the scheduler sees it
+    max_tokens: int = 0  # requested by the client
+    patience: float = inf  # seconds without a token until the client disconnects
+    fails: bool = False  # the server returns HTTP 500 before scheduling
     handler: str = "/v1/chat/completions"
-    on_tokens: Callable[[int], None] | None = None  # told how many tokens there are, whenever there may be more
+    on_tokens: Callable[[int], None] | None = None  # called with the token count when it may have grown
 
     @property
     def reason(self) -> str:
-        """Why the answer ends, as vLLM names it."""
+        """The finish reason, as vLLM names it."""
         return "length" if self.output == self.max_tokens else "stop"
 
 
@@ -48,14 +48,14 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error_share: float
 
     def rate(self, time: float) -> float:
-        """Requests a second at one replica, `time` seconds after the start."""
+        """Requests per second at one replica, `time` seconds after the start."""
         since = time - self.burst_first
         if since >= 0 and since % self.burst_every < self.burst_length:
             return self.burst
         return self.calm * (1 + self.swing * sin(2 * pi * time / self.swing_period))
 
     def draw(self, lengths: tuple[int, ...], random: Random) -> int:
-        """Draw a length by its quantiles, straight between them."""
+        """Draw a length by its quantiles, interpolated linearly."""
         share = random.random()
         index = bisect_right(self.quantiles, share) - 1
         low, high = self.quantiles[index : index + 2]
@@ -69,7 +69,7 @@ def profile() -> Profile:
 
 
 def calls(shape: Profile, replicas: int, seed: int) -> Iterator[Call]:
-    """Yield the calls to a fleet without end, in order of arrival.
+    """Yield an endless series of calls to a fleet, in order of arrival.
 
     A Poisson process with a changing rate, by thinning one with the highest rate (Lewis and Shedler, 1979).
     """

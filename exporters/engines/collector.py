@@ -1,4 +1,4 @@
-"""Collector of one engine server: its metrics page as points of the catalogue."""
+"""Collector of one engine server: converts its metrics to normalized points."""
 
 import contextlib
 import json
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from plimsoll.exporters.collector import CollectorError, Point
-from plimsoll.exporters.engines import ENGINES, PATHS, recognise
+from plimsoll.exporters.engines import engines, paths, recognize
 from plimsoll.exporters.engines.derived import Derivations, counts
-from plimsoll.exporters.engines.fetch import _NAMED, Reader, address_of
+from plimsoll.exporters.engines.fetch import _NAMED, HttpReader, address_of
 from plimsoll.exporters.engines.mapping import EngineMapping, Lookup
 from plimsoll.exporters.engines.normalize import (
     Planned,
@@ -25,7 +25,7 @@ from plimsoll.exporters.engines.normalize import (
 )
 from plimsoll.exporters.engines.parser import Page, Parser, Shape
 from plimsoll.exporters.gpu_assignment import Server
-from plimsoll.exporters.state_file import Kept
+from plimsoll.exporters.state_file import StateFile
 from plimsoll.slo import metrics
 
 UNKNOWN = "unknown"
@@ -33,26 +33,26 @@ logger = logging.getLogger(__name__)
 
 
 class EngineCollector:
-    """Reads one engine. `engine` is URL or NAME=URL; the replica's name is host:port of the URL unless given.
+    """Reads one engine. `engine` is URL or NAME=URL; the replica's name is the URL's host:port by default.
 
-    In the folder `state` it keeps what the derived counters need to go on when the exporter is started anew under load.
+    It stores the state of the derived counters in the folder `state`, so that they continue when the exporter restarts under load.
     """
 
     def __init__(self, engine: str, state: Path | None = None) -> None:
-        """Raise ValueError where `engine` is not the address of a server."""
+        """Raise ValueError if `engine` isn't a server address."""
         named = _NAMED.fullmatch(engine)
         self._url, address = address_of(named[2] if named else engine, "--engine")
         self.replica = named[1] if named else address
         self.name = f"engine:{self.replica}"
-        self._reader = Reader(self._url)
+        self._reader = HttpReader(self._url)
         self._parser = Parser()
-        # What was made of the last page's shape: itself with the engine's own names, and the plan for the model asked for.
+        # Derived from the last page's shape: the shape under the engine's own names, and the plan for the requested model.
         self._shape: Shape | None = None
         self._named: tuple[Shape, EngineMapping]
         self._plan: tuple[str, str, list[Planned]] | None = None
-        self._paths: tuple[str, ...] = PATHS
-        self._kept = Kept(state, self.name)
-        self._derivations = Derivations.restored(self._kept.read())
+        self._paths = paths()
+        self._state_file = StateFile(state, self.name)
+        self._derivations = Derivations.restored(self._state_file.read())
         self._started = 0.0
         host, _, port = address.rpartition(":")
         self.server = Server(self.replica, UNKNOWN, host.strip("[]"), int(port), None)
@@ -61,35 +61,35 @@ class EngineCollector:
 
     @property
     def fallback(self) -> Iterable[Point]:
-        """The replica is down."""
+        """Report the replica as down."""
         return (self._up(0.0),)
 
     def collect(self, deadline: float) -> Iterable[Point]:
-        """Read the page within the deadline (a time.monotonic() value); raises CollectorError."""
+        """Read the metrics within the deadline (a time.monotonic() value); raises CollectorError."""
         url, page, mapping = self._find(deadline)
         started = page.series.get("process_start_time_seconds", {}).get((), 0.0)
         if started != self._started:
             self._started, self._facts = started, {}
         try:
-            # Labels tell the model, unless the page has none: then it is asked for.
-            model = self._ask(mapping.model, deadline) if mapping.model or mapping.gateway else ""
+            # Labels name the model. Where the page has none, another path of the server does.
+            model = self._look_up(mapping.model, deadline) if mapping.model or mapping.gateway else ""
             model, planned = self._planned(model)
             points = [*follow(planned, page.numbers), *capacity(page, mapping, self.replica, model)]
         except ValueError as error:
             raise _not_a_page(url, error) from None
         self.server = self.server._replace(model=model, kv_bytes=kv_bytes(page, mapping))
         identity = {"replica": self.replica, "model": model, "engine": mapping.engine}
-        version = self._ask(mapping.version, deadline)
+        version = self._look_up(mapping.version, deadline)
         return [
             self._up(1.0),
             *points,
             *self._derived(points, page, mapping, identity),
-            *self._about(page, mapping, identity, version),
-            *self._absent(missing(page, mapping, version), mapping, version),
+            *self._info_points(page, mapping, identity, version),
+            *self._missing_points(missing(page, mapping, version), mapping, version),
         ]
 
     def _find(self, deadline: float) -> tuple[str, Page, EngineMapping]:
-        """Read the page where it was the last time, or else at each place where an engine may have it."""
+        """Read the page at its last path, or else try every path that an engine may use."""
         problem: CollectorError | None = None
         for path in self._paths:
             url = self._url + path
@@ -98,37 +98,39 @@ class EngineCollector:
             except CollectorError as error:
                 problem = problem or CollectorError(
                     str(error)
-                )  # a new one: an error's traceback holds on to what was read
+                )  # a new error: the old one's traceback keeps the response alive
             except ValueError as error:
                 problem = problem or _not_a_page(url, error)
             else:
                 self._paths = (path,)
                 return url, page, mapping
-            self._parser, self._shape = Parser(), None  # a refused page leaves nothing behind
-        self._paths, self._facts = PATHS, {}
+            self._parser, self._shape = Parser(), None  # keep nothing of a rejected page
+        self._paths, self._facts = paths(), {}
         raise problem or AssertionError("there is at least one path")
 
     def _understand(self, body: bytes) -> tuple[Page, EngineMapping]:
-        """Parse a page and recognise its engine; raises ValueError that shows how the page begins."""
+        """Parse a page and recognize its engine; raises ValueError that quotes the first line."""
         try:
             page = self._parser.parse(body)
         except UnicodeDecodeError:
-            raise ValueError("it is not text") from None
+            raise ValueError("it isn't text") from None
         except ValueError as error:
-            raise ValueError(f"{str(error)[:100]}, {_first_line(body)}") from None  # no error holds on to a page
+            raise ValueError(
+                f"{str(error)[:100]}, {_first_line(body)}"
+            ) from None  # the error must not keep the page alive
         if page.shape is not self._shape:
-            mapping = recognise(page.shape.places)
+            mapping = recognize(page.shape.places)
             if mapping is None:
                 raise ValueError(_first_line(body))
             self._shape, self._named, self._plan = page.shape, (named_first(page.shape, mapping), mapping), None
         shape, mapping = self._named
         return Page(shape, page.numbers), mapping
 
-    def _planned(self, asked: str) -> tuple[str, list[Planned]]:
-        """Return the model, by the page where it is not asked for, and the plan; raises ValueError."""
-        if self._plan is None or self._plan[0] != asked:
-            model = asked or model_of(*self._named)
-            self._plan = asked, model, plan(*self._named, self.replica, model)
+    def _planned(self, requested: str) -> tuple[str, list[Planned]]:
+        """Return the model (the page's, unless requested) and the plan; raises ValueError."""
+        if self._plan is None or self._plan[0] != requested:
+            model = requested or model_of(*self._named)
+            self._plan = requested, model, plan(*self._named, self.replica, model)
         return self._plan[1:]
 
     def _up(self, value: float) -> Point:
@@ -141,9 +143,11 @@ class EngineCollector:
             return
         for metric, kind, value in self._derivations.see(counts(points, page, mapping), self._started):
             yield Point(metric, {**identity, metric.labels[-1]: kind}, value)
-        self._kept.write(self._derivations.state)
+        self._state_file.write(self._derivations.state)
 
-    def _about(self, page: Page, mapping: EngineMapping, identity: dict[str, str], version: str) -> Iterator[Point]:
+    def _info_points(
+        self, page: Page, mapping: EngineMapping, identity: dict[str, str], version: str
+    ) -> Iterator[Point]:
         if mapping.gateway:
             return
         simulated = str(1.0 in page.series.get(metrics.SIMULATED.name, {}).values()).lower()
@@ -151,19 +155,19 @@ class EngineCollector:
         if self._started:
             yield Point(metrics.REPLICA_START, identity, self._started)
 
-    def _absent(self, names: list[str], mapping: EngineMapping, version: str) -> Iterator[Point]:
-        """Say once for each name that the page should have it; the metric says so as long as it is true."""
+    def _missing_points(self, names: list[str], mapping: EngineMapping, version: str) -> Iterator[Point]:
+        """Yield the missing names as points, and log each once."""
         for name in names:
             if name not in self._missing:
                 logger.warning(
-                    "%s: its page has no %s, which %s %s should have; what is made of it is absent",
+                    "%s: metric %s is missing, which %s %s should expose. Metrics derived from it are absent.",
                     *(self.name, name, mapping.title, version),
                 )
             yield Point(metrics.METRIC_MISSING, {"collector": self.name, "metric": name}, 1.0)
         self._missing.update(names)
 
-    def _ask(self, lookup: Lookup | None, deadline: float) -> str:
-        """Ask the server for a fact, once, with at most half of the time that is left: its numbers matter more."""
+    def _look_up(self, lookup: Lookup | None, deadline: float) -> str:
+        """Request a fact from the server, once, using at most half of the remaining time: metrics have priority."""
         if lookup is None:
             return UNKNOWN
         if lookup not in self._facts:
@@ -177,8 +181,8 @@ class EngineCollector:
 
 
 def _not_a_page(url: str, error: ValueError) -> CollectorError:
-    engines = ", ".join(engine.title for engine in ENGINES)
-    return CollectorError(f"{url}: not a metrics page of {engines}: {error}; check --engine")
+    titles = ", ".join(engine.title for engine in engines())
+    return CollectorError(f"{url}: not a metrics endpoint of {titles}: {error}. Check --engine.")
 
 
 def _first_line(body: bytes) -> str:

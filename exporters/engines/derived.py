@@ -1,15 +1,15 @@
-"""What an engine does not count itself: clients that gave up, and requests that failed before the scheduler saw them.
+"""Derives what an engine doesn't count: abandoned requests, and requests that failed before scheduling.
 
-vLLM (seen on 0.27 and 0.32) drops a request whose client left without a trace: no abort is counted, no latency recorded,
-and the HTTP counter says 2xx. But every 2xx of a generation either had a first token or was given up in the queue, and
-every first token belongs to a request that finished, is still in flight, or was given up mid-stream. So
+vLLM (verified on 0.27 and 0.32) drops the request of a disconnected client without a trace: it counts no abort, records no
+latency, and its HTTP counter reports 2xx. But every 2xx of a generation either had a first token or was abandoned while
+queued, and every first token belongs to a request that finished, is in flight, or was abandoned while streaming. So
 
     queued    >= HTTP 2xx - first tokens                     (a stream still open has a token and no status yet)
     streaming >= first tokens - finished - running - preempted  (a running request may not have its token yet)
-    5xx       >= HTTP 5xx - refused by admission control - finished with error  (both are answered with 5xx)
+    5xx       >= HTTP 5xx - rejected by admission control - finished with error  (both are answered with 5xx)
 
-Each is exact when nothing is in flight. Not seen: several prompts in one request hide as many given-up requests as they
-add first tokens; so does a stream of n > 1 choices that is given up.
+Each is exact when nothing is in flight. Not detected: several prompts in one request hide as many abandoned requests as they
+add first tokens; so does an abandoned stream of n > 1 choices.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ from plimsoll.slo.metrics import BY_NAME, Metric
 
 
 class Counts(NamedTuple):
-    """Absolute numbers of one page, all ranks together; the HTTP numbers are None where the page does not count them."""
+    """Counter values of one scrape, summed over ranks; the HTTP counts are None if the engine has none."""
 
     completed: float | None
     failed: float | None
@@ -32,25 +32,25 @@ class Counts(NamedTuple):
     more_choices: float
     finished: float
     errors: float
-    refused: float
+    rejected: float
     running: float
     waiting: float
     preemptions: float
 
 
 def counts(points: Iterable[Point], page: Page, mapping: EngineMapping) -> Counts:
-    """Add up what the derivations need."""
+    """Sum the counters that the derivations need."""
     points = tuple(points)
-    asked, requests = (page.series.get(mapping.choices + suffix, {}) for suffix in ("_sum", "_count"))
+    choices, requests = (page.series.get(mapping.choices + suffix, {}) for suffix in ("_sum", "_count"))
     return Counts(
         completed=_http(page, mapping, "2"),
         failed=_http(page, mapping, "5"),
         first_tokens=_total(points, metrics.TTFT, "_count"),
         # Each of the n choices of one HTTP request has its own first token.
-        more_choices=sum(asked.values()) - sum(requests.values()),
+        more_choices=sum(choices.values()) - sum(requests.values()),
         finished=_total(points, metrics.FINISHED),
         errors=_total(points, metrics.FINISHED, reason="error"),
-        refused=_total(points, metrics.REJECTED),
+        rejected=_total(points, metrics.REJECTED),
         running=_total(points, metrics.REQUESTS_RUNNING),
         waiting=_total(points, metrics.REQUESTS_WAITING),
         preemptions=_total(points, metrics.PREEMPTIONS),
@@ -66,7 +66,7 @@ def _total(points: Iterable[Point], metric: Metric, suffix: str = "", **labels: 
 
 
 def _http(page: Page, mapping: EngineMapping, status: str) -> float | None:
-    """Count answers of the generating handlers whose status begins so: `2xx` and `200` are both written."""
+    """Count the responses of the generating handlers by the status's first digit: engines write `2xx` or `200`."""
     if mapping.http is None or mapping.http.series not in page.families:
         return None
     rows = ((dict(labels), value) for labels, value in page.series.get(mapping.http.series, {}).items())
@@ -79,11 +79,11 @@ def _http(page: Page, mapping: EngineMapping, status: str) -> float | None:
 
 @dataclass(slots=True)
 class LowerBound:
-    """Lower bounds of a count that only grows, as a counter: their running maximum.
+    """Turns lower bounds of a growing count into a counter: their running maximum.
 
-    A page is not written at one instant, so one bound can be a little too high; two in a row are not (the lower counts).
-    A counter must not fall when this exporter is started anew, as that reads as a reset and counts everything twice.
-    So what was first seen with requests in flight is withheld until it passes all that may have been shown before.
+    A page isn't written atomically, so one bound can be slightly too high; the lower of two consecutive ones isn't.
+    The counter must not decrease when the exporter restarts: that would look like a reset and count everything twice.
+    So a bound first seen with requests in flight is withheld until it exceeds all that may have been exported before.
     """
 
     _last: float | None = None
@@ -92,11 +92,11 @@ class LowerBound:
 
     @property
     def state(self) -> tuple[float, ...]:
-        """Its numbers, from which an equal one can be made."""
+        """The values to restore it from."""
         return (self._last or 0.0, self._best, self._shown_before)
 
     def see(self, bound: float, in_flight: float) -> float | None:
-        """Take the bound of one page; return the counter, or None while it is withheld."""
+        """Add the bound of one scrape; return the counter, or None while it is withheld."""
         if self._last is None:
             self._shown_before = bound + in_flight
         elif bound == self._last and in_flight == 0:
@@ -108,14 +108,14 @@ class LowerBound:
 
 @dataclass(slots=True)
 class Derivations:
-    """The derived counters of one engine, from one page to the next."""
+    """The derived counters of one engine across scrapes."""
 
     _life: tuple[float, ...] = ()
     _bounds: dict[tuple[Metric, str], LowerBound] = field(default_factory=dict)
 
     @property
     def state(self) -> dict[str, Any]:
-        """What a new exporter must know to go on where this one ends, as JSON has it."""
+        """The JSON state from which a restarted exporter continues."""
         return {
             "life": self._life,
             "bounds": [[metric.name, kind, bound.state] for (metric, kind), bound in self._bounds.items()],
@@ -123,7 +123,7 @@ class Derivations:
 
     @classmethod
     def restored(cls, state: Any) -> "Derivations":
-        """Go on from a state; from what is none, begin anew."""
+        """Continue from a state; start from zero if it is invalid."""
         try:
             bounds = {(BY_NAME[name], kind): LowerBound(*map(float, one)) for name, kind, one in state["bounds"]}
             return cls(tuple(map(float, state["life"])), bounds)
@@ -131,7 +131,7 @@ class Derivations:
             return cls()
 
     def see(self, now: Counts, started: float) -> Iterator[tuple[Metric, str, float]]:
-        """Take the counts of one page of an engine that started at that Unix time; yield metric, stage or reason, value."""
+        """Add the counts of one scrape of an engine started at that Unix time; yield metric, stage or reason, value."""
         life = (started, now.first_tokens, now.finished, now.completed or 0.0)
         if self._life and (
             life[0] != self._life[0] or any(new < old for new, old in zip(life, self._life, strict=True))
@@ -139,7 +139,7 @@ class Derivations:
             self._bounds.clear()
         self._life = life
         in_flight = now.running + now.waiting
-        subtracted = now.refused + now.errors
+        subtracted = now.rejected + now.errors
         bounds = [(metrics.ABANDONED, "streaming", _streaming(now), in_flight)]
         if now.completed is not None and now.failed is not None:
             bounds += [

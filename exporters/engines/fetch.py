@@ -1,4 +1,4 @@
-"""GETs one answer from one server, within limits of time and size."""
+"""Sends a GET request to one server, with limits on time and size."""
 
 import contextlib
 import io
@@ -12,18 +12,18 @@ from urllib.parse import urlsplit
 
 from plimsoll.exporters.collector import CollectorError
 
-# More than 64 ranks of vLLM 0.32 need, which writes 50 kB a rank.
+# Enough for 64 ranks of vLLM 0.32, which writes 50 kB per rank.
 LIMIT_BYTES = 4 * 2**20
-# What an answer may have beside its body: status, headers, the frames of its chunks.
+# Maximum size of a response besides its body: status, headers, chunk frames.
 LIMIT_FRAMING = 2**18
 _HEADERS = "Accept: text/plain\r\nAccept-Encoding: identity\r\nConnection: close\r\nUser-Agent: plimsoll\r\n\r\n"
 _PORTS = {"http": 80, "https": 443}
 
 
-class Reader:
-    """Reads from one server, one request at a time. No redirects, no proxies, no compression; no more bytes or seconds than allowed.
+class HttpReader:
+    """Reads from one server, one request at a time. No redirects, proxies or compression; limited time and size.
 
-    Connections are opened here and not by the client library, whose timeouts are per read: a slow drip never exceeds them.
+    It opens connections itself, because the client library's timeouts are per read: a slow drip never exceeds them.
     """
 
     def __init__(self, url: str) -> None:
@@ -38,25 +38,25 @@ class Reader:
             with self._connect(deadline) as connection:
                 return self._get(url, connection, deadline)
         except TimeoutError:
-            problem = "no whole answer in time; is the engine overloaded, or the address wrong?"
+            problem = "no complete response in time. The engine may be overloaded, or the address wrong."
         except _TooLarge:
-            problem = f"the answer is larger than {LIMIT_BYTES >> 20} MiB;"
+            problem = f"the response is larger than {LIMIT_BYTES >> 20} MiB."
         except (HTTPException, OSError, ValueError) as error:
-            problem = f"{str(error) or type(error).__name__}; is the engine running there?"
-        raise CollectorError(f"{url}: {problem} check --engine")
+            problem = f"{str(error) or type(error).__name__}. Is the engine running there?"
+        raise CollectorError(f"{url}: {problem} Check --engine.")
 
     def _connect(self, deadline: float) -> socket.socket:
-        connection = socket.create_connection((self._host, self._port), _left(deadline))
+        connection = socket.create_connection((self._host, self._port), _seconds_left(deadline))
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.settimeout(_left(deadline))
+            connection.settimeout(_seconds_left(deadline))
             return self._tls.wrap_socket(connection, server_hostname=self._host) if self._tls else connection
         except BaseException:
             connection.close()
             raise
 
     def _get(self, url: str, connection: socket.socket, deadline: float) -> bytes:
-        connection.settimeout(_left(deadline))
+        connection.settimeout(_seconds_left(deadline))
         path = url.partition(self._authority)[2] or "/"
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {self._authority}\r\n{_HEADERS}".encode())
         with HTTPResponse(cast(socket.socket, _Incoming(connection, deadline)), method="GET") as response:
@@ -67,27 +67,27 @@ class Reader:
                 body += part
                 if len(body) > LIMIT_BYTES:
                     raise _TooLarge
-            if response.length:  # http.client says nothing of what is missing at the end
-                raise HTTPException(f"the answer ends {response.length} bytes too early")
+            if response.length:  # http.client doesn't report a truncated body
+                raise HTTPException(f"the response ends {response.length} bytes too early")
             return bytes(body)
 
 
 def _check(url: str, response: HTTPResponse) -> None:
-    """Refuse what cannot be a metrics page, or could be cut without a trace."""
+    """Reject a response that isn't from a metrics endpoint, or that could be truncated without detection."""
     if response.status != 200:
-        hint = "redirects are not followed; " if 300 <= response.status < 400 else ""
-        raise CollectorError(f"{url}: HTTP {response.status}; {hint}check --engine")
+        hint = " Redirects aren't followed." if 300 <= response.status < 400 else ""
+        raise CollectorError(f"{url}: HTTP {response.status}.{hint} Check --engine.")
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise CollectorError(f"{url}: a compressed answer, which was not asked for; check --engine")
+        raise CollectorError(f"{url}: the response is compressed, against the request. Check --engine.")
     lengths = set(response.headers.get_all("content-length", []))
     if len(lengths) > 1 or (response.length is None and not response.chunked):
-        raise HTTPException("the answer does not say where it ends")
+        raise HTTPException("the response has no length")
     if response.length is not None and response.length > LIMIT_BYTES:
         raise _TooLarge
 
 
-def _left(deadline: float) -> float:
-    """Seconds that are left; raises TimeoutError where none are."""
+def _seconds_left(deadline: float) -> float:
+    """Return the seconds until the deadline; raises TimeoutError if none remain."""
     seconds = deadline - time.monotonic()
     if seconds <= 0:
         raise TimeoutError
@@ -99,36 +99,31 @@ class _TooLarge(Exception):
 
 
 class _Incoming(io.RawIOBase):
-    """A connection's bytes, each read within the deadline, and all of them within the limit: whatever its chunks claim to be."""
+    """A connection's bytes, read within the deadline and the size limit, whatever the chunk sizes claim."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
         self._connection = connection
         self._deadline = deadline
-        self._room = LIMIT_BYTES + LIMIT_FRAMING
+        self._remaining = LIMIT_BYTES + LIMIT_FRAMING
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """Play the socket, of which the client library asks nothing else."""
+        """Stand in for the socket: the client library calls nothing else."""
         return io.BufferedReader(self, 2**16)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's Buffer is Python 3.12's
-        self._connection.settimeout(_left(self._deadline))
+        self._connection.settimeout(_seconds_left(self._deadline))
         count = self._connection.recv_into(buffer)
-        self._room -= count
-        if self._room < 0:
+        self._remaining -= count
+        if self._remaining < 0:
             raise _TooLarge
         return count
 
 
 _NAMED = re.compile(r"([A-Za-z0-9._-]+)=(.*)")
-
-
 _VISIBLE = re.compile(r"[!-~]+")
-
-
-_PORTS = {"http": 80, "https": 443}
 
 
 def address_of(text: str, option: str) -> tuple[str, str]:
@@ -142,4 +137,4 @@ def address_of(text: str, option: str) -> tuple[str, str]:
             shown = f"[{host}]" if ":" in host else host
             return root.rstrip("/").removesuffix("/metrics").removesuffix("/prometheus"), f"{shown}:{port}"
     shown = re.sub("//.*@", "//...@", text)
-    raise ValueError(f"{option} {shown}: not the address of a server; write http://HOST:PORT or NAME=http://HOST:PORT")
+    raise ValueError(f"{option} {shown}: not a server address. Use http://HOST:PORT or NAME=http://HOST:PORT.")

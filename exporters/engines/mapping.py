@@ -1,4 +1,4 @@
-"""What is known of an engine's metrics page, as data: one `EngineMapping` per engine."""
+"""What is known of an engine's metrics endpoint, as data: one `EngineMapping` per kind of server, registered by its module."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ from plimsoll.slo.metrics import Metric
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a metric of the catalogue stands on an engine's page.
+    """The engine's source of one metric.
 
-    `names` are the engine's names, newest first; where several are on a page, the newest alone is read. A histogram is named
-    without its suffix. `where` picks rows by the engine's labels; `adds` gives labels of ours that the page does not write.
-    `since` is the first version with the newest name, where that is known to matter. `optional`: not every such page has it.
+    `names` are the engine's names, newest first; only the newest one present is read. A histogram is named without suffix.
+    `where` selects rows by the engine's labels; `adds` sets labels that the engine doesn't expose. `since` is the first version
+    with the newest name, where relevant. `optional`: the engine doesn't always expose it.
     """
 
     metric: Metric
@@ -25,10 +25,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class CapacityInfo:
-    """Labels of an info series (one per rank) from which the KV cache's capacity in tokens is read.
+    """Labels of an info series (one per rank) that give the KV cache's capacity in tokens.
 
-    `tokens` is one rank's capacity. Where it is missing: `blocks` x `block_size`, shared by the ranks on the page.
-    `bytes_per_gpu` is what each GPU reserves for it.
+    `tokens` is the capacity of one rank. Without it: `blocks` x `block_size`, shared by all ranks of the replica.
+    `bytes_per_gpu` is the reservation of each GPU.
     """
 
     series: str
@@ -48,7 +48,7 @@ class CapacityProduct:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequests:
-    """The engine's own count of answered HTTP requests, and the handlers of which each request asks for one generation."""
+    """The engine's counter of HTTP responses, and its handlers that generate text."""
 
     series: str
     handlers: frozenset[str]
@@ -56,7 +56,7 @@ class HttpRequests:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """A fact that is not on the page: a path of the server and the keys that lead to it in the JSON answered there."""
+    """A fact that the metrics don't have: a path of the server, and the keys to the fact in its JSON response."""
 
     path: str
     keys: tuple[str | int, ...]
@@ -64,15 +64,14 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class EngineMapping:
-    """One engine's page: how it is recognised and where each metric of the catalogue stands on it.
+    """One engine: how it is recognized, and the source of each metric.
 
-    `prefixes` begin the engine's names; what follows the further ones is renamed to the first. `labels` renames the engine's
-    labels, later ones winning; other labels are dropped. Rows that differ only in labels of `copies` say the same thing several
-    times (one is read); those that differ only in labels of `sums` are parts of one number; any other two rows of one series
-    of ours are an error. `model` tells where the model is named when no label does. `served` is a series that is above 0 once
-    a request was served: before that, such a page lacks most of its names. `choices` is the histogram of answers asked for
-    per request (OpenAI's `n`), of which each has its own first token. `gateway`: one page is about many models and tenants, and
-    whatever further labels tell apart is added up.
+    `prefixes` begin the engine's names; names with a further prefix are renamed to the first. `labels` renames the engine's
+    labels, the last one wins; other labels are dropped. Rows that differ only in labels of `copies` are duplicates (one is
+    read); rows that differ only in labels of `sums` are added; any other two rows for one output series are an error.
+    `model` locates the model's name where no label has it. `served` is a series above 0 once a request was served: before
+    that, most names are absent. `choices` is the histogram of choices per request (OpenAI's `n`), each with its own first
+    token. `gateway`: the metrics cover many models and tenants, and rows that differ in other labels are added.
     """
 
     engine: str
@@ -90,3 +89,12 @@ class EngineMapping:
     model: Lookup | None = None
     version: Lookup | None = None
     gateway: bool = False
+
+
+REGISTERED: list[EngineMapping] = []
+
+
+def register(mapping: EngineMapping) -> EngineMapping:
+    """Make an engine known to `plimsoll.exporters.engines.engines`; returns it."""
+    REGISTERED.append(mapping)
+    return mapping

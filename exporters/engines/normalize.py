@@ -1,4 +1,4 @@
-"""An engine's page becomes points of the catalogue. Pure: no I/O, no state."""
+"""Converts an engine's metrics to normalized points. Pure: no I/O, no state."""
 
 import math
 import re
@@ -11,13 +11,13 @@ from plimsoll.exporters.engines.parser import Labels, Page, Shape
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric, bucket_bound
 
-# More than 64 ranks of vLLM 0.32 give: what a page that only looks like one may cost.
+# Enough for 64 ranks of vLLM 0.32; bounds the cost of an unexpected page.
 LIMIT_PLANNED = 15_000
 SUFFIXES = {"gauge": ("",), "counter": ("",), "histogram": ("_bucket", "_sum", "_count")}
 
 
 class Planned(NamedTuple):
-    """A series of ours, and the places on the page of the numbers that it is the sum of."""
+    """An output series, and the positions of the page's numbers that it sums."""
 
     metric: Metric
     labels: Mapping[str, str]
@@ -26,7 +26,7 @@ class Planned(NamedTuple):
 
 
 def named_first(shape: Shape, mapping: EngineMapping) -> Shape:
-    """Return the shape with the engine's own names, where another program has wrapped them."""
+    """Return the shape with the engine's own names, where another program changed their prefix."""
     own, *others = mapping.prefixes
     renamed = {_first(name, own, others): rows for name, rows in shape.places.items()}
     return shape if renamed.keys() == shape.places.keys() else Shape(shape.families, renamed)
@@ -37,7 +37,7 @@ def _first(name: str, own: str, others: Iterable[str]) -> str:
 
 
 def model_of(shape: Shape, mapping: EngineMapping) -> str:
-    """Return the one model that the page is about; raises ValueError where it names none or several, as a router's does."""
+    """Return the page's model; raises ValueError if it names none, or several as a router's does."""
     theirs = {label for label, ours in mapping.labels.items() if ours == "model"}
     models = {
         value
@@ -48,30 +48,28 @@ def model_of(shape: Shape, mapping: EngineMapping) -> str:
         if key in theirs
     }
     if len(models) != 1:
-        raise ValueError(
-            f"it names {', '.join(sorted(models)) or 'no model'} where an engine names one model; is it a router's page?"
-        )
+        raise ValueError(f"it names {', '.join(sorted(models)) or 'no model'} instead of one model. Is it a router?")
     return models.pop()
 
 
 def plan(shape: Shape, mapping: EngineMapping, replica: str, model: str) -> list[Planned]:
-    """Map every metric that such pages have; raises ValueError for too many, and where two series would become one of ours."""
+    """Map every metric of the page; raises ValueError for too many series, or for two that map to one output series."""
     planned: dict[tuple[str, str, frozenset[tuple[str, str]]], Planned] = {}
     for one in _mapped(shape, mapping, _identity(mapping, replica, model)):
         key = (one.metric.name, one.suffix, frozenset(one.labels.items()))
         if key not in planned:
             planned[key] = one
             if len(planned) > LIMIT_PLANNED:
-                raise ValueError(f"it has more than {LIMIT_PLANNED} series that are to be shown")
+                raise ValueError(f"it has more than {LIMIT_PLANNED} series to export")
         elif mapping.gateway:
             planned[key] = one._replace(places=planned[key].places + one.places)
         else:
-            raise ValueError(f"two series for {one.metric}{one.suffix}{dict(one.labels)}; is it a router's page?")
+            raise ValueError(f"two series for {one.metric}{one.suffix}{dict(one.labels)}. Is it a router?")
     return list(planned.values())
 
 
 def follow(planned: Iterable[Planned], numbers: Sequence[float]) -> list[Point]:
-    """Points of a page by its plan. Their labels are the same objects each time, by which a renderer knows them again."""
+    """Return the points of a page by its plan. Their label objects are reused, so that the renderer can cache their lines."""
     return [
         Point(metric, labels, numbers[places[0]] if len(places) == 1 else sum(numbers[at] for at in places), suffix)
         for metric, labels, suffix, places in planned
@@ -79,14 +77,14 @@ def follow(planned: Iterable[Planned], numbers: Sequence[float]) -> list[Point]:
 
 
 def capacity(page: Page, mapping: EngineMapping, replica: str, model: str) -> list[Point]:
-    """What the KV cache can hold, where it is not a series of its own; raises ValueError where two rows say it of one rank."""
+    """Return the KV cache's capacity, where it has no series of its own; raises ValueError for two values of one rank."""
     points = list(_capacity(page, mapping, _identity(mapping, replica, model)))
     if len({frozenset(point.labels.items()) for point in points}) < len(points):
-        raise ValueError(f"two series for {metrics.KV_CACHE_CAPACITY}; is it a router's page?")
+        raise ValueError(f"two series for {metrics.KV_CACHE_CAPACITY}. Is it a router?")
     return points
 
 
-def normalise(page: Page, mapping: EngineMapping, replica: str, model: str) -> list[Point]:
+def normalize(page: Page, mapping: EngineMapping, replica: str, model: str) -> list[Point]:
     """Map one page; see plan and capacity."""
     planned = plan(page.shape, mapping, replica, model)
     return [*follow(planned, page.numbers), *capacity(page, mapping, replica, model)]
@@ -99,7 +97,7 @@ def _identity(mapping: EngineMapping, replica: str, model: str) -> dict[str, str
 
 
 def missing(page: Page, mapping: EngineMapping, version: str) -> list[str]:
-    """Return the newest names of what a page of that version should have and has not; nothing before it served a request."""
+    """Return the newest names that this version should expose and doesn't; none before it served a request."""
     if mapping.served and not any(value > 0 for value in page.series.get(mapping.served, {}).values()):
         return []
     return [
@@ -110,7 +108,7 @@ def missing(page: Page, mapping: EngineMapping, version: str) -> list[str]:
 
 
 def _reached(version: str, since: str) -> bool:
-    """Whether a version is not older than another; an unknown one is, where it matters."""
+    """Return whether a version has reached `since`; False for an unknown version, unless `since` is empty."""
     if not since:
         return True
     numbers = [[int(digits) for digits in re.findall(r"\d+", text)] for text in (version, since)]
@@ -132,8 +130,8 @@ def _mapped(shape: Shape, mapping: EngineMapping, identity: Mapping[str, str]) -
 
 
 def _rows(rows: Mapping[Labels, int], mapping: EngineMapping, source: Source) -> Mapping[Labels, tuple[int, ...]]:
-    """Pick a source's rows, leave out copies, and put together what are parts of one number."""
-    # Where ours has no rank, the ranks are parts of one number, too.
+    """Select a source's rows, drop duplicates, and combine rows to be added."""
+    # If the output metric has no rank, ranks are added too.
     ranks = {key for key, ours in mapping.labels.items() if ours == "rank" and "rank" not in source.metric.labels}
     parts = mapping.sums | ranks
     if not (source.where or mapping.copies or parts):
@@ -146,8 +144,8 @@ def _rows(rows: Mapping[Labels, int], mapping: EngineMapping, source: Source) ->
         if distinct in seen or any(present.get(key, "") != value for key, value in source.where.items()):
             continue
         seen.add(distinct)
-        kept = tuple(label for label in distinct if label[0] not in parts)
-        found[kept] = (*found.get(kept, ()), rows[labels])
+        remaining = tuple(label for label in distinct if label[0] not in parts)
+        found[remaining] = (*found.get(remaining, ()), rows[labels])
     return found
 
 
@@ -156,7 +154,7 @@ def _labels(
 ) -> dict[str, str]:
     row = dict(theirs)
     renamed = {ours: row[key] for key, ours in mapping.labels.items() if key in row}
-    # Their `engine` is a number of a rank: renamed above, and never taken for ours.
+    # vLLM's label `engine` is a rank: renamed above, and never used as our `engine`.
     merged = {**row, **identity, **renamed, **source.adds}
     labels = {label: merged[label] for label in source.metric.labels if label in merged}
     if suffix == "_bucket":
@@ -165,16 +163,16 @@ def _labels(
 
 
 def _capacity(page: Page, mapping: EngineMapping, identity: Mapping[str, str]) -> Iterator[Point]:
-    told = mapping.capacity
-    if isinstance(told, CapacityInfo):
-        yield from _capacity_info(page, mapping, told, identity)
-    if isinstance(told, CapacityProduct):
+    config = mapping.capacity
+    if isinstance(config, CapacityInfo):
+        yield from _capacity_info(page, mapping, config, identity)
+    if isinstance(config, CapacityProduct):
         numbers = [
             {
                 frozenset(_labels(source, theirs, mapping, identity).items()): sum(page.numbers[at] for at in places)
                 for theirs, places in _rows(page.shape.places.get(source.names[0], {}), mapping, source).items()
             }
-            for source in (told.blocks, told.block_size)
+            for source in (config.blocks, config.block_size)
         ]
         for labels, blocks in numbers[0].items():
             if labels in numbers[1]:
@@ -182,31 +180,31 @@ def _capacity(page: Page, mapping: EngineMapping, identity: Mapping[str, str]) -
 
 
 def _capacity_info(
-    page: Page, mapping: EngineMapping, told: CapacityInfo, identity: Mapping[str, str]
+    page: Page, mapping: EngineMapping, config: CapacityInfo, identity: Mapping[str, str]
 ) -> Iterator[Point]:
-    rows = page.series.get(told.series, {})
+    rows = page.series.get(config.series, {})
     for labels in rows:
         info = dict(labels)
-        tokens = _number(info.get(told.tokens))
+        tokens = _number(info.get(config.tokens))
         if tokens is None:
-            blocks, size = (_number(info.get(key)) for key in (told.blocks, told.block_size))
+            blocks, size = (_number(info.get(key)) for key in (config.blocks, config.block_size))
             tokens = blocks * size / len(rows) if blocks and size else None
         if tokens:
-            source = Source(metrics.KV_CACHE_CAPACITY, (told.series,))
+            source = Source(metrics.KV_CACHE_CAPACITY, (config.series,))
             yield Point(source.metric, _labels(source, labels, mapping, identity), tokens)
 
 
 def kv_bytes(page: Page, mapping: EngineMapping) -> float | None:
-    """Bytes that each GPU of the engine reserves for its KV cache; None where its page does not tell, or tells several."""
-    told = mapping.capacity
-    if not isinstance(told, CapacityInfo):
+    """Return the bytes that each GPU of the engine reserves for its KV cache; None if not reported, or ambiguous."""
+    config = mapping.capacity
+    if not isinstance(config, CapacityInfo):
         return None
-    found = {_number(dict(labels).get(told.bytes_per_gpu)) for labels in page.shape.places.get(told.series, {})}
+    found = {_number(dict(labels).get(config.bytes_per_gpu)) for labels in page.shape.places.get(config.series, {})}
     return found.pop() if len(found) == 1 else None
 
 
 def _number(text: str | None) -> float | None:
-    """Read an info label, in which vLLM writes `None` for what it does not know yet."""
+    """Parse an info label; vLLM writes `None` while a value is unknown."""
     try:
         number = float(text or "")
     except ValueError:

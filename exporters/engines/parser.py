@@ -1,7 +1,7 @@
-"""A metrics page of an engine, parsed.
+"""Parses an engine's metrics in text format.
 
-A server's pages differ in their numbers and seldom in their series. So a page is a shape, which is one object for all pages
-that have it, and a list of numbers; whatever is made of the shape can be kept for the next page.
+Consecutive scrapes (pages) of a server differ in their numbers and rarely in their series. So a page is a shape, one object for all
+pages that share it, and a list of numbers; results derived from the shape can be reused for the next page.
 """
 
 import math
@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
-# More than 64 ranks of vLLM 0.32 need, which writes 600 series a rank; and a few lines about each family.
+# Enough for 64 ranks of vLLM 0.32, which writes 600 series per rank, and a few comment lines per family.
 LIMIT_SERIES = 40_000
 LIMIT_LINES = 2 * LIMIT_SERIES
-# Labels of one series (settings of an info series are some 30), and of all: those ranks have three a series.
+# Labels of one series (an info series has about 30), and of all series: 64 ranks have three per series.
 LIMIT_LABELS = 200
 LIMIT_ALL_LABELS = 120_000
-# Bytes of a line: names of thousands of adapters.
+# Bytes of a line: enough for the names of thousands of adapters.
 LIMIT_LINE = 2**16
-# Lines that the client library parses at a time: it holds some 2 kB for each.
+# Lines per call of the client library, which uses about 2 kB for each.
 BATCH = 500
 
 Labels = tuple[tuple[str, str], ...]
@@ -31,7 +31,7 @@ Row = tuple[bytes, bytes, bytes]  # a line up to its last space, the space, and 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """The families that a page declares, and where in its numbers each series stands: by name, then labels."""
+    """The families that a page declares, and the position of each series in its numbers: by name, then labels."""
 
     families: frozenset[str]
     places: Mapping[str, Mapping[Labels, int]]
@@ -56,7 +56,7 @@ class Page:
 
 
 class _Series(Mapping[str, Mapping[Labels, float]]):
-    """Puts numbers in their places where one asks for them: few of a page's series are wanted by name."""
+    """Looks up numbers on demand: few of a page's series are read by name."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -73,16 +73,16 @@ class _Series(Mapping[str, Mapping[Labels, float]]):
 
 
 class Form(NamedTuple):
-    """A page without the numbers of its series: of each line what stands before its last space, and whether it is a series."""
+    """A page without its numbers: of each line the text before its last space, and whether it is a series."""
 
     texts: tuple[bytes, ...]
     series: tuple[bool, ...]
     comments: tuple[bool, ...]  # the other lines
-    ends: tuple[bytes, ...]  # what stands after that space in those
+    ends: tuple[bytes, ...]  # their text after that space
 
 
 class Parser:
-    """Parses one server's pages. It keeps the last page's shape, and what each of its lines means, for the next one."""
+    """Parses one server's pages. It reuses the last page's shape and the meaning of its lines."""
 
     def __init__(self) -> None:
         self._shape: Shape | None = None
@@ -91,15 +91,15 @@ class Parser:
         self._form: Form | None = None
 
     def parse(self, body: bytes) -> Page:
-        """Parse the text format. Values that no metric of ours can have (NaN, infinite, negative) are absent.
+        """Parse the text format. NaN, infinite and negative values are absent.
 
-        Raises ValueError where the text is not a whole page (a cut last line can be a wrong number that looks right), has a
-        series twice, or more than LIMIT_SERIES.
+        Raises ValueError if the text is truncated (a cut last line can be a wrong but valid number), has a series twice, or
+        more than LIMIT_SERIES.
         """
         return self._follow(body) or self._read(body)
 
     def _follow(self, body: bytes) -> Page | None:
-        """Return the page if nothing but numbers differs from the last one, as is the rule; half the work of reading it anew."""
+        """Return the page if only numbers differ from the last one, the usual case; takes half the time of a full parse."""
         if self._form is None or self._shape is None or body.count(b"\n") + 1 != len(self._form.texts):
             return None
         texts, _, values = zip(*[line.rpartition(b" ") for line in body.split(b"\n")], strict=True)
@@ -108,7 +108,7 @@ class Parser:
         try:
             numbers = _numbers(list(compress(values, self._form.series)))
         except ValueError:
-            return None  # the other way tells what is wrong
+            return None  # the full parse reports the error
         return Page(self._shape, numbers) if numbers and min(numbers) >= 0 and sum(numbers) < math.inf else None
 
     def _read(self, body: bytes) -> Page:
@@ -129,7 +129,7 @@ class Parser:
         if self._shape is None or arranged != self._arranged:
             self._shape = _arrange(*arranged, known)
             self._arranged, self._known = arranged, {text: known[text] for text in written}
-        # With times after the values, or with values left out, a page cannot be followed.
+        # A page with timestamps, or with absent values, needs a full parse each time.
         self._form = None if absent or written != found else _form(lines, series, self._arranged[1])
         return Page(self._shape, numbers)
 
@@ -140,7 +140,7 @@ def parse(text: str) -> Page:
 
 
 def _form(lines: list[bytes], series: list[bool], written: Iterable[bytes]) -> Form:
-    """The texts of series are taken from `written`, which is kept anyway: a page may be large."""
+    """Reuse the texts in `written`, which are stored anyway: a page may be large."""
     comments = tuple(not one for one in series)
     apart = [line.rpartition(b" ") for line in compress(lines, comments)]
     rows, others = iter(written), iter(text for text, _, _ in apart)
@@ -149,14 +149,14 @@ def _form(lines: list[bytes], series: list[bool], written: Iterable[bytes]) -> F
 
 
 def _numbers(values: list[bytes]) -> list[float]:
-    if b"_" in b"".join(values):  # which Python would read as a number
+    if b"_" in b"".join(values):  # Python accepts 1_000 as a number
         raise ValueError("a value is not a number")
     return list(map(float, values))
 
 
 def _lines(body: bytes) -> list[bytes]:
     if not body.endswith(b"\n"):
-        raise ValueError("the last line is cut")
+        raise ValueError("the last line is truncated")
     count = body.count(b"\n")
     if count > LIMIT_LINES:
         raise ValueError(f"it has {count} lines, more than {LIMIT_LINES}")
@@ -171,23 +171,23 @@ def _lines(body: bytes) -> list[bytes]:
 
 
 def _learn(rows: list[Row], known: Meanings) -> tuple[list[Row], Meanings]:
-    """Find out what new series mean. Returns the rows, each with the text of its series apart from value and time, and all meanings."""
+    """Parse new series. Returns the rows, each with the series' text separate from value and timestamp, and all meanings."""
     found: Meanings = {}
     fresh = [b"".join(row) for row in rows if row[0] not in known]
-    told = (parts for start in range(0, len(fresh), BATCH) for parts in _parse_lines(fresh[start : start + BATCH]))
+    parsed = (parts for start in range(0, len(fresh), BATCH) for parts in _parse_lines(fresh[start : start + BATCH]))
     learnt = []
     for row in rows:
         if row[0] in known:
             learnt.append(row)
             continue
-        text, meaning, number = next(told)
+        text, meaning, number = next(parsed)
         found[text] = meaning
         learnt.append((text, b" ", number))
     return learnt, known | found
 
 
 def _parse_lines(lines: list[bytes]) -> Iterator[tuple[bytes, tuple[str, Labels], bytes]]:
-    """Return the text of each line's series (without value and time), what it means, and the value's text."""
+    """Yield the text of each line's series (without value and timestamp), its meaning, and the value's text."""
     if any(line.count(b'="') > LIMIT_LABELS for line in lines):
         raise ValueError(f"a series has more than {LIMIT_LABELS} labels")
     families = text_string_to_metric_families(b"\n".join((*lines, b"")).decode())
@@ -205,11 +205,13 @@ def _arrange(declared: list[bytes], written: list[bytes], absent: list[int], kno
     for place, text in enumerate(written):
         name, labels = known[text]
         rows = places.setdefault(name, {})
-        # Those without a value too: a series that is there twice must be seen.
+        # Includes series without a value, so that every duplicate is detected.
         if labels in rows:
-            raise ValueError(f"the series {text[:100].decode(errors='replace')} is there twice")
+            raise ValueError(f"the series {text[:100].decode(errors='replace')} is a duplicate")
         rows[labels] = place
     families = frozenset(name.decode() for line in declared for name in line.split()[2:3])
-    gone = frozenset(absent)
-    kept = {name: {labels: at for labels, at in rows.items() if at not in gone} for name, rows in places.items()}
-    return Shape(families, kept)
+    without_value = frozenset(absent)
+    present = {
+        name: {labels: at for labels, at in rows.items() if at not in without_value} for name, rows in places.items()
+    }
+    return Shape(families, present)

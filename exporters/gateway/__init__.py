@@ -1,4 +1,4 @@
-"""Requests counted at a gateway: `PlimsollMiddleware` is what an application adds."""
+"""Request metrics at a gateway. Applications add `PlimsollMiddleware`."""
 
 from plimsoll.exporters.gateway.middleware import PlimsollMiddleware
 

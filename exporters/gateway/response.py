@@ -1,5 +1,5 @@
-"""What is seen of one answer as it passes: status, tokens, times. Reads OpenAI's chats, completions and responses, and
-Anthropic's messages, streamed or whole."""
+"""Reads status, tokens and times from one response as it passes: OpenAI's chats, completions and responses, and Anthropic's
+messages, streamed or not."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -7,15 +7,15 @@ from typing import Any
 
 import msgspec
 
-# A line or a whole answer that is longer is passed on like any other and not read.
-MOST_BYTES = 2**20
+# Longer lines, and longer responses that aren't streamed, are passed on without being parsed.
+MAX_BYTES = 2**20
 _TEXT_EVENTS = frozenset({"content_block_delta", "response.output_text.delta", "response.reasoning_text.delta"})
 _TEXTS = ("content", "reasoning", "reasoning_content", "tool_calls")
 
 
 @dataclass(slots=True)
-class Answer:
-    """One answer: fed piece by piece with the seconds since the request arrived."""
+class Response:
+    """One response, fed in parts with the seconds since the request arrived."""
 
     status: int = 500
     streamed: bool = False
@@ -23,33 +23,33 @@ class Answer:
     last: float = 0.0
     events: int = 0
     prompt_tokens: int | None = None
-    told_tokens: int | None = None
-    broken: bool = False
+    reported_tokens: int | None = None
+    has_error: bool = False
     _rest: bytearray = field(default_factory=bytearray)
     _skip: bool = False
 
     @property
     def tokens(self) -> int | None:
-        """Tokens generated: by the answer's usage, or else a stream's events with text."""
-        return self.events if self.told_tokens is None and self.streamed else self.told_tokens
+        """Tokens generated: by the response's usage, else a stream's events with text."""
+        return self.events if self.reported_tokens is None and self.streamed else self.reported_tokens
 
     @property
     def time_per_output_token(self) -> float | None:
-        """Mean seconds per token after the first, of a stream; None where there is no second token."""
+        """Mean seconds per token after the first, of a stream; None without a second token."""
         if self.first is None or (self.tokens or 0) < 2:
             return None
         return (self.last - self.first) / ((self.tokens or 0) - 1)
 
     def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take the head of the answer."""
+        """Read the status and headers."""
         self.status = status
         types = (value for key, value in headers if key.lower() == b"content-type")
         self.streamed = any(b"text/event-stream" in value for value in types)
 
     def feed(self, body: bytes, now: float) -> None:
-        """Take a piece of the body."""
+        """Read a part of the body."""
         if not self.streamed:
-            if len(self._rest) + len(body) <= MOST_BYTES:
+            if len(self._rest) + len(body) <= MAX_BYTES:
                 self._rest += body
             else:
                 self._skip = True
@@ -59,7 +59,7 @@ class Answer:
                 self._event(msgspec.json.decode(line[5:]), now)
 
     def finish(self) -> None:
-        """The body has ended: read the usage of an answer that was not streamed."""
+        """Read the usage of a response that wasn't streamed, after its body ended."""
         if not self.streamed and self.status < 400 and self._rest and not self._skip:
             self._usage(msgspec.json.decode(self._rest))
 
@@ -70,14 +70,14 @@ class Answer:
             if not self._skip:
                 yield whole
             self._skip = False
-        if len(self._rest) + len(rest) > MOST_BYTES:
+        if len(self._rest) + len(rest) > MAX_BYTES:
             self._rest, self._skip = bytearray(), True
         elif not self._skip:
             self._rest += rest
 
     def _event(self, event: dict[str, Any], now: float) -> None:
         self._usage(event)
-        self.broken = self.broken or bool(event.get("error"))
+        self.has_error = self.has_error or bool(event.get("error"))
         if not _has_text(event):
             return
         self.events += 1
@@ -90,7 +90,7 @@ class Answer:
         for key in ("prompt_tokens", "input_tokens"):
             self.prompt_tokens = usage.get(key, self.prompt_tokens)
         for key in ("completion_tokens", "output_tokens"):
-            self.told_tokens = usage.get(key, self.told_tokens)
+            self.reported_tokens = usage.get(key, self.reported_tokens)
 
 
 def _has_text(event: dict[str, Any]) -> bool:

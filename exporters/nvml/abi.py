@@ -1,7 +1,7 @@
-"""The driver's own names, numbers and structures, so that an older binding hides nothing that the driver can answer.
+"""The driver library's own symbols, numbers and structures, for calls that an older Python binding lacks.
 
-Sources: nvml.h of go-nvml 2f9e261. Numbers of field values belong to the driver, and a few of them have moved; the binding's constants
-are those of one driver only.
+Source: nvml.h of go-nvml 2f9e261. Field numbers belong to the driver and a few have changed; the binding's constants match one
+driver version only.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import pynvml
 
-from plimsoll.exporters.nvml.errors import GENERATION_DEAD, GPU_BAD
+from plimsoll.exporters.nvml.errors import ABSENT, GPU_FAILED, LIBRARY_UNUSABLE
 
 Handle = Any
 _FIELD_VALUE = struct.Struct("=IIqqIi8s")  # nvmlFieldValue_t: id, scope, timestamp, latency, type, return code, value
@@ -21,31 +21,31 @@ _DECODERS = tuple(struct.Struct(code) for code in ("=d", "=I", "=Q", "=Q", "=q",
 
 
 def call(symbol: str, *arguments: object) -> None:
-    """Call a function of the library; raises NVMLError, FUNCTION_NOT_FOUND where this driver has no such symbol."""
+    """Call a function of the library; raises NVMLError, FUNCTION_NOT_FOUND if this driver lacks the symbol."""
     code = function(symbol)(*arguments)
     if code:
         raise pynvml.NVMLError(code)
 
 
 def function(symbol: str) -> Callable[..., int]:
-    """The library's function, which returns NVML's code; raises NVMLError as `call` does."""
+    """Return the library's function, which returns an NVML code; raises NVMLError as `call` does."""
     return cast("Callable[..., int]", pynvml._nvmlGetFunctionPointer(symbol))
 
 
 def versioned(layout: type[ctypes.Structure], version: int) -> Any:
-    """An empty structure with its `version` set as NVML demands: size and number in one."""
-    made = layout()
-    made.version = ctypes.sizeof(layout) | version << 24
-    return made
+    """Return an empty structure with `version` set as NVML requires: size and version number combined."""
+    structure = layout()
+    structure.version = ctypes.sizeof(layout) | version << 24
+    return structure
 
 
 def field_values(handle: Handle, fields: tuple[tuple[int, int], ...]) -> list[float | None]:
-    """Values of fields given as (number, scope), None where this GPU has none; raises NVMLError if the GPU is in trouble."""
-    answers = ctypes.create_string_buffer(_question(fields), _FIELD_VALUE.size * len(fields))
+    """Return the values of fields given as (number, scope), None where unavailable; raises NVMLError if the GPU failed."""
+    answers = ctypes.create_string_buffer(_requests(fields), _FIELD_VALUE.size * len(fields))
     call("nvmlDeviceGetFieldValues", handle, len(fields), answers)
     values: list[float | None] = []
     for _, _, _, _, kind, code, value in _FIELD_VALUE.iter_unpack(answers):
-        if code in GPU_BAD | GENERATION_DEAD:
+        if code in GPU_FAILED | LIBRARY_UNUSABLE:
             raise pynvml.NVMLError(code)
         known = code == 0 and kind < len(_DECODERS)
         values.append(_DECODERS[kind].unpack_from(value)[0] if known else None)
@@ -53,19 +53,34 @@ def field_values(handle: Handle, fields: tuple[tuple[int, int], ...]) -> list[fl
 
 
 @lru_cache(maxsize=64)
-def _question(fields: tuple[tuple[int, int], ...]) -> bytes:
-    """The structures to be filled in; the binding makes them anew at each call, which takes longer than the call."""
+def _requests(fields: tuple[tuple[int, int], ...]) -> bytes:
+    """Return the request structures. The binding rebuilds them at each call, which takes longer than the call."""
     return b"".join(_FIELD_VALUE.pack(number, scope, 0, 0, 0, 0, bytes(8)) for number, scope in fields)
 
 
 class Driver(NamedTuple):
-    """A driver's version, as in 580.82.07."""
+    """A driver version, as in 580.82.07."""
 
     major: int
     minor: int
 
 
 def driver(version: str) -> Driver:
-    """Read a version; one that is not understood is 0.0, older than all."""
+    """Parse a version; an invalid one becomes 0.0, older than all."""
     major, minor, *_ = (*version.split("."), "", "")
     return Driver(int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else Driver(0, 0)
+
+
+def text(value: object) -> str:
+    """Decode NVML's text, which is bytes or str by the binding's version."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def optional_text(read: Callable[[], object]) -> str:
+    """Return NVML's text, or an empty label where this driver lacks it."""
+    try:
+        return text(read())
+    except pynvml.NVMLError as error:
+        if error.value in ABSENT:
+            return ""
+        raise

@@ -1,8 +1,8 @@
-"""The process that has the driver's library in it: `python -m plimsoll.exporters.nvml.child`, a part of the exporter.
+"""The process that loads the driver library: `python -m plimsoll.exporters.nvml.child`, started by the exporter.
 
-A library that crashes, hangs, or was replaced by a driver's upgrade takes this process along and not the exporter. It reads a
-deadline (time.monotonic(), which all processes share) per line and answers each with one line of JSON: {"gpus": [...]}, or
-{"dead": [NVML's name for it, advice]} as its last word. XIDs are told in between, as {"xid": [uuid, number, unix time]}. It ends with its input.
+If the library crashes, hangs, or is replaced by a driver upgrade, only this process is affected. It reads one deadline
+(time.monotonic(), shared by all processes) per line, and writes one line of JSON for each: {"gpus": [...]}, or finally
+{"dead": [NVML's code name, advice]}. In between it reports XIDs as {"xid": [uuid, number, unix time]}. It exits when its input ends.
 """
 
 import json
@@ -14,9 +14,9 @@ import threading
 import traceback
 from typing import Any, BinaryIO
 
-from plimsoll.exporters.gc_tuning import keep_small, settle
+from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
 from plimsoll.exporters.nvml.errors import describe_init, name
-from plimsoll.exporters.nvml.node import GenerationDead, Node
+from plimsoll.exporters.nvml.node import LibraryUnusableError, Node
 
 
 class Channel:
@@ -27,34 +27,36 @@ class Channel:
         self._lock = threading.Lock()
 
     def send(self, message: dict[str, Any]) -> None:
-        """Write a message; nobody is left to tell if that fails."""
+        """Write a message."""
         line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         with self._lock:
             self._out.write(line)
             self._out.flush()
 
     def xid(self, uuid: str, number: int, at: float) -> None:
-        """Tell of an XID."""
+        """Report an XID."""
         self.send({"xid": [uuid, number, at]})
 
 
 def work(deadlines: "queue.Queue[float]", channel: Channel) -> None:
-    """Start the library and answer; returns when the library is of no more use."""
+    """Start the library and serve requests; returns when the library is unusable."""
     try:
         node = Node(channel.xid)
         while True:
             channel.send({"gpus": node.read(deadlines.get())})
-    except GenerationDead as error:
+    except LibraryUnusableError as error:
         channel.send({"dead": [name(error.code), describe_init(error.code)]})
 
 
 def main() -> None:
-    """Answer until the input ends. The driver's calls are made elsewhere: this thread must see that the exporter is gone."""
-    keep_small()
-    settle()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches both; the exporter ends this one
+    """Serve until the input ends. Another thread calls the driver: this one must notice when the exporter exits."""
+    limit_memory()
+    freeze_objects()
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C in a terminal reaches both processes; the exporter ends this one
     channel = Channel(os.fdopen(os.dup(1), "wb"))
-    os.dup2(2, 1)  # whatever the library prints must not stand between our lines
+    os.dup2(2, 1)  # the library's own output must not mix with the messages
     deadlines: queue.Queue[float] = queue.Queue()
 
     def run() -> None:
@@ -62,7 +64,7 @@ def main() -> None:
             work(deadlines, channel)
         except BaseException:
             traceback.print_exc()
-        os._exit(1)  # threads may be stuck in the driver: nothing here waits for them
+        os._exit(1)  # don't wait for threads stuck in the driver
 
     threading.Thread(target=run, name="NVML", daemon=True).start()
     for line in sys.stdin:

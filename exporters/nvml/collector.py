@@ -1,4 +1,4 @@
-"""GPU numbers through NVML, read in a process of their own: whatever the driver does, the exporter goes on."""
+"""GPU metrics through NVML, read in a child process so that driver failures don't affect the exporter."""
 
 import logging
 import threading
@@ -9,78 +9,82 @@ from contextlib import suppress
 from pathlib import Path
 
 from plimsoll.exporters.collector import CollectorError, Point
-from plimsoll.exporters.deadline import Late
-from plimsoll.exporters.gpu_assignment import Join, Tenant
-from plimsoll.exporters.log_once import Journal
-from plimsoll.exporters.nvml.state import FOLDER, Memory, pci_address, unknown_gpus
-from plimsoll.exporters.nvml.supervisor import Child, Died, Report
+from plimsoll.exporters.deadline import DeadlineExceeded
+from plimsoll.exporters.gpu_assignment import GpuAssignment, GpuProcess
+from plimsoll.exporters.log_once import OnceLogger
+from plimsoll.exporters.nvml.state import FOLDER, GpuState, pci_address, unknown_gpus
+from plimsoll.exporters.nvml.supervisor import Child, ChildExited, Report
 from plimsoll.slo import metrics
 
-# The GPUs' share of the scrape's time; the rest is for bringing the answer here, on a machine whose processors may be busy
-# (a tenth was too little on one with five runnable tasks per core), before the scrape gives up on all.
+# Fraction of the scrape's time for the GPUs. The rest is for returning the response on a busy machine before the scrape's
+# deadline (a tenth was too little with five runnable tasks per core).
 GPU_SHARE = 0.6
-MOST_MARGIN = 0.5
-# A process that has owed an answer for so long is replaced; likewise one in which a GPU hangs, if a new one does better.
+MAX_MARGIN = 0.5
+# A child that hasn't responded for this long is replaced; one in which a GPU hangs is too, if a new one reads more GPUs.
 STUCK_SECONDS = 60.0
-# Replacements come at once, then after 1, 2, 4 ... seconds, and again at once after a process that lasted.
-LONGEST_PAUSE = 60.0
+# Replacements start immediately, then after 1, 2, 4 ... seconds, and immediately again after a child that ran this long.
+MAX_PAUSE = 60.0
 STEADY_SECONDS = 60.0
-LONGEST_MEND_PAUSE = 3600.0
-# That many scrapes in a row in which every GPU says UNKNOWN: so answers a container that lost its devices.
-UNKNOWN, MOST_UNKNOWN = 999, 3
+MAX_REPLACEMENT_PAUSE = 3600.0
+# Consecutive scrapes with UNKNOWN from every GPU: typical of a container that lost its devices.
+UNKNOWN, MAX_UNKNOWN = 999, 3
 
 
 class NvmlCollector:
-    """All GPUs of the node. A GPU seen once stays expected: lost, it keeps `gpu_up 0` and its `gpu_info`.
+    """All GPUs of the node. A GPU seen once stays expected: a lost one keeps `gpu_up 0` and its `gpu_info`.
 
-    `collect` must not run twice at the same time (the runner sees to that); `fallback` may be read meanwhile.
+    `collect` must not run concurrently (the runner ensures that); `fallback` may be read meanwhile.
     """
 
     name = "nvml"
 
     def __init__(
-        self, memory: Memory, inventory: Path = FOLDER, stuck_seconds: float = STUCK_SECONDS, join: Join | None = None
+        self,
+        state: GpuState,
+        inventory: Path = FOLDER,
+        stuck_seconds: float = STUCK_SECONDS,
+        assignment: GpuAssignment | None = None,
     ) -> None:
-        self._journal = Journal(logging.getLogger(__name__))
-        self._memory = memory
-        self._join = join or Join(())
+        self._once = OnceLogger(logging.getLogger(__name__))
+        self._state = state
+        self._assignment = assignment or GpuAssignment(())
         self._inventory = inventory
         self._stuck_seconds = stuck_seconds
-        self._answered: dict[str, float] = {}  # uuid -> time.monotonic() of its last answer
+        self._responded: dict[str, float] = {}  # uuid -> time.monotonic() of its last response
         self._labels: dict[str, dict[str, str]] = {}  # by uuid, the same objects at every scrape
-        self._ends: Counter[str] = Counter()
-        self._lock = threading.Lock()  # of the two below: a replacement may come while a scrape reads
+        self._restarts: Counter[str] = Counter()
+        self._lock = threading.Lock()  # guards the two below: a replacement may happen during a scrape
         self._child: Child | None = None
         self._closed = False
         self._failures, self._not_before, self._why = 0, 0.0, ""
         self._unknown = 0
-        self._mender: threading.Thread | None = None
-        self._mends, self._mend_not_before = 0, 0.0
+        self._replacer: threading.Thread | None = None
+        self._failed_replacements, self._replace_not_before = 0, 0.0
 
     @property
     def fallback(self) -> Iterable[Point]:
-        """Every expected GPU, not answering, and what was counted so far."""
+        """Report every expected GPU as not responding, with the counters so far."""
         return list(self._presence(frozenset()))
 
     def close(self) -> None:
-        """End the process with the library."""
+        """End the child process."""
         with self._lock:
             self._closed = True
             if self._child is not None:
                 self._child.kill()
 
     def collect(self, deadline: float) -> Iterable[Point]:
-        """Read all GPUs side by side; raises CollectorError if the library does not start or does not answer."""
-        self._look_for_gpus()
-        reports = self._ask(deadline)
+        """Read all GPUs; raises CollectorError if the library doesn't start or doesn't respond."""
+        self._discover_gpus()
+        reports = self._read_child(deadline)
         up = [report for report in reports if "values" in report]
         now = time.monotonic()
-        self._memory.expect(report["info"] for report in up)
-        self._answered |= {report["info"]["uuid"]: now for report in up}
+        self._state.expect(report["info"] for report in up)
+        self._responded |= {report["info"]["uuid"]: now for report in up}
         for report in reports:
-            self._tell(report)
-        self._watch_over(reports, len(up))
-        self._join.forget(self._memory.gpus())
+            self._log_trouble(report)
+        self._check_child(reports, len(up))
+        self._assignment.forget(self._state.gpus())
         answered = frozenset(report["info"]["uuid"] for report in up)
         return [*self._presence(answered), *(point for report in up for point in self._read(report))]
 
@@ -91,82 +95,88 @@ class NvmlCollector:
                 next((point.value for point in points if point.metric is metric), None)
                 for metric in (metrics.GPU_MEMORY_USED, metrics.GPU_MEMORY_RESERVED)
             )
-            tenants = [Tenant(*process) for process in report["processes"]]
-            points += self._join.gpu(report["info"]["uuid"], tenants, used, reserved)
+            processes = [GpuProcess(*process) for process in report["processes"]]
+            points += self._assignment.gpu(report["info"]["uuid"], processes, used, reserved)
         return points
 
-    def _look_for_gpus(self) -> None:
-        known = {pci_address(info["pci_bus_id"]) for info in self._memory.gpus().values()}
-        with suppress(OSError):  # no driver, or not ours to see: NVML says more
-            self._memory.expect(unknown_gpus(self._inventory, known))
+    def _discover_gpus(self) -> None:
+        known = {pci_address(info["pci_bus_id"]) for info in self._state.gpus().values()}
+        with suppress(OSError):  # no driver, or no permission: NVML reports more
+            self._state.expect(unknown_gpus(self._inventory, known))
 
-    def _ask(self, deadline: float) -> list[Report]:
+    def _read_child(self, deadline: float) -> list[Report]:
         now = time.monotonic()
-        until = max(deadline - MOST_MARGIN, now + (deadline - now) * GPU_SHARE)
+        until = max(deadline - MAX_MARGIN, now + (deadline - now) * GPU_SHARE)
         while True:
-            child = self._present_child()
+            child = self._current_child()
             try:
                 return child.ask(until, deadline)
-            except Late:
-                if child.silent() > self._stuck_seconds:
-                    self._give_up(child, "stuck", "the driver's library gives no answer")
-                raise CollectorError("the driver's library gives no answer; it is started anew if that lasts") from None
-            except Died as end:
-                self._give_up(child, end.cause, str(end))
+            except DeadlineExceeded:
+                if child.overdue_seconds() > self._stuck_seconds:
+                    self._drop_child(child, "stuck", "the driver library isn't responding")
+                raise CollectorError(
+                    "the driver library isn't responding. The reader restarts if this persists."
+                ) from None
+            except ChildExited as end:
+                self._drop_child(child, end.cause, str(end))
 
-    def _present_child(self) -> Child:
+    def _current_child(self) -> Child:
         with self._lock:
             if self._child is None:
                 if self._closed or time.monotonic() < self._not_before:
                     raise CollectorError(self._why)
                 try:
-                    self._child = Child(self._memory.xid)
+                    self._child = Child(self._state.xid)
                 except OSError as error:
-                    raise CollectorError(f"a process to read the GPUs cannot be started: {error}") from error
+                    raise CollectorError(f"the GPU reader process doesn't start: {error}") from error
             return self._child
 
-    def _give_up(self, child: Child, cause: str, why: str) -> None:
-        """Count the end of a process, and set when the next one may start."""
+    def _drop_child(self, child: Child, cause: str, why: str) -> None:
+        """Count the end of a child, and set when the next one may start."""
         child.kill()
         now = time.monotonic()
         with self._lock:
-            if self._child is not child:  # another one has taken its place meanwhile
+            if self._child is not child:  # already replaced
                 return
             self._child = None
-            self._ends[cause] += 1
+            self._restarts[cause] += 1
             self._why = why
             if now - child.started > STEADY_SECONDS:
                 self._failures = 0
-            self._not_before = now + (min(2.0 ** (self._failures - 1), LONGEST_PAUSE) if self._failures else 0)
+            self._not_before = now + (min(2.0 ** (self._failures - 1), MAX_PAUSE) if self._failures else 0)
             self._failures += 1
 
-    def _tell(self, report: Report) -> None:
+    def _log_trouble(self, report: Report) -> None:
         subject = f"GPU {report['index']}"
         if "trouble" in report:
-            uuid = report["info"].get("uuid", "of unknown UUID")
-            self._journal.failed(subject, f"{uuid} {report['trouble']}; the others go on without it")
+            uuid = report["info"].get("uuid", "with unknown UUID")
+            self._once.failed(subject, f"{uuid} {report['trouble']}. Other GPUs aren't affected.")
         else:
-            self._journal.well(subject)
+            self._once.recovered(subject)
 
-    def _watch_over(self, reports: list[Report], up: int) -> None:
-        """Replace the process where a new one may do better."""
+    def _check_child(self, reports: list[Report], up: int) -> None:
+        """Replace the child if a new one may read more GPUs."""
         lost = bool(reports) and all(report.get("code") == UNKNOWN for report in reports)
         self._unknown = self._unknown + 1 if lost else 0
-        if self._unknown >= MOST_UNKNOWN and self._child is not None:
+        if self._unknown >= MAX_UNKNOWN and self._child is not None:
             self._unknown = 0
-            self._give_up(
-                self._child, "UNKNOWN", "every GPU answers UNKNOWN (999): this container may have lost its GPUs"
+            self._drop_child(
+                self._child,
+                "UNKNOWN",
+                "every GPU returns UNKNOWN (999). This container may have lost its GPUs; restart it.",
             )
         stuck = max((report.get("stuck", 0.0) for report in reports), default=0.0)
-        busy = self._mender is not None and self._mender.is_alive()
-        if stuck > self._stuck_seconds and not busy and time.monotonic() >= self._mend_not_before:
-            self._mender = threading.Thread(target=self._mend, args=(up,), name="NVML's replacement", daemon=True)
-            self._mender.start()
+        busy = self._replacer is not None and self._replacer.is_alive()
+        if stuck > self._stuck_seconds and not busy and time.monotonic() >= self._replace_not_before:
+            self._replacer = threading.Thread(
+                target=self._try_replacement, args=(up,), name="NVML's replacement", daemon=True
+            )
+            self._replacer.start()
 
-    def _mend(self, up: int) -> None:
-        """A GPU hangs, and the others must not go dark for it: put a new process in place only if it reads more GPUs."""
-        with suppress(OSError, Late, Died):
-            candidate = Child(_unheard)
+    def _try_replacement(self, up: int) -> None:
+        """Replace a child in which a GPU hangs, but only with one that reads more GPUs."""
+        with suppress(OSError, DeadlineExceeded, ChildExited):
+            candidate = Child(_ignore_xid)
             end = time.monotonic() + self._stuck_seconds
             try:
                 better = sum("values" in report for report in candidate.ask(end - 1, end)) > up
@@ -176,28 +186,30 @@ class NvmlCollector:
             with self._lock:
                 if better and self._child is not None and not self._closed:
                     self._child.kill()
-                    self._child, self._mends = candidate, 0
-                    candidate.tell = self._memory.xid
-                    self._ends["stuck"] += 1
+                    self._child, self._failed_replacements = candidate, 0
+                    candidate.on_xid = self._state.xid
+                    self._restarts["stuck"] += 1
                     return
             candidate.kill()
-        self._mends += 1
-        self._mend_not_before = time.monotonic() + min(self._stuck_seconds * 2.0**self._mends, LONGEST_MEND_PAUSE)
+        self._failed_replacements += 1
+        self._replace_not_before = time.monotonic() + min(
+            self._stuck_seconds * 2.0**self._failed_replacements, MAX_REPLACEMENT_PAUSE
+        )
 
     def _presence(self, up: frozenset[str]) -> Iterator[Point]:
         now = time.monotonic()
-        for uuid, info in self._memory.gpus().items():
+        for uuid, info in self._state.gpus().items():
             if uuid not in up:
-                yield from self._join.lost(uuid)
+                yield from self._assignment.lost(uuid)
             labels = self._labels.setdefault(uuid, {"uuid": uuid})
             yield Point(metrics.GPU_UP, labels, int(uuid in up))
             yield Point(metrics.GPU_INFO, info, 1)
-            if uuid in self._answered:
-                yield Point(metrics.GPU_ANSWER_AGE, labels, now - self._answered[uuid])
-        yield from self._memory.points()
-        for cause, count in list(self._ends.items()):
+            if uuid in self._responded:
+                yield Point(metrics.GPU_RESPONSE_AGE, labels, now - self._responded[uuid])
+        yield from self._state.points()
+        for cause, count in list(self._restarts.items()):
             yield Point(metrics.NVML_RESTARTS, {"cause": cause}, count)
 
 
-def _unheard(_uuid: str, _xid: int, _at: float) -> None:
-    """Leave the XIDs to the process in place: a candidate would count them twice."""
+def _ignore_xid(_uuid: str, _xid: int, _at: float) -> None:
+    """Ignore XIDs of a candidate, which the current child counts too."""

@@ -1,4 +1,4 @@
-"""All GPUs of a node through NVIDIA's own binding, each in its own thread: a lost or wedged one leaves the others alone."""
+"""All GPUs of a node through NVIDIA's binding; a lost or hung one doesn't block the others."""
 
 import queue
 import threading
@@ -8,23 +8,23 @@ from typing import Any
 
 import pynvml
 
-from plimsoll.exporters.deadline import Flight, Late
-from plimsoll.exporters.nvml.board import optional_text
-from plimsoll.exporters.nvml.errors import GENERATION_DEAD, describe
-from plimsoll.exporters.nvml.events import Tell
+from plimsoll.exporters.deadline import DeadlineCall, DeadlineExceeded
+from plimsoll.exporters.nvml.abi import optional_text
+from plimsoll.exporters.nvml.errors import LIBRARY_UNUSABLE, describe
+from plimsoll.exporters.nvml.events import OnXid
 from plimsoll.exporters.nvml.gpu import Gpu, GpuError, Reading
 from plimsoll.slo.metrics import Metric
 
-# What is known of one GPU after a read: index, info, and either values and processes or trouble (and, while it hangs, for how long).
-# Names and labels of the values are told when they change: `series`, in the order of `values`.
+# The result for one GPU: index, info, and either values and processes, or trouble (and `stuck`, the seconds it hangs).
+# `series` has the names and labels of `values`, in order; it is sent only when they change.
 Report = dict[str, Any]
-# Threads that read side by side fight for the interpreter at every call of the driver, which costs four times the work
-# itself. So one reads all GPUs, and another helps when no GPU has been read for so long.
+# Concurrent threads contend for the interpreter at every driver call, which costs four times the work. So one thread reads
+# all GPUs, and another starts when no GPU has been read for this long (seconds).
 STALL_SECONDS = 0.02
 
 
-class GenerationDead(Exception):
-    """Every handle is void, and this process cannot get new ones: it has the old library in it for good."""
+class LibraryUnusableError(Exception):
+    """Every handle is invalid, and this process can't get new ones because it has the old library loaded."""
 
     def __init__(self, code: int) -> None:
         super().__init__(describe(code))
@@ -32,32 +32,30 @@ class GenerationDead(Exception):
 
 
 class Node:
-    """The GPUs that the library lists. Raises GenerationDead if it does not start."""
+    """The GPUs that the library lists. Raises LibraryUnusableError if it doesn't start."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, on_xid: OnXid) -> None:
         try:
             pynvml.nvmlInit()
             system = {"driver_version": _driver_version(), "cuda_version": _cuda_version()}
             count = pynvml.nvmlDeviceGetCount()
         except pynvml.NVMLError as error:
-            raise GenerationDead(error.value) from None
-        self._gpus = [Gpu(index, system, tell) for index in range(count)]
-        self._flights: dict[int, Flight[Reading]] = {}
+            raise LibraryUnusableError(error.value) from None
+        self._gpus = [Gpu(index, system, on_xid) for index in range(count)]
+        self._calls: dict[int, DeadlineCall[Reading]] = {}
         self._series: dict[int, tuple[str, tuple[Metric, ...], tuple[dict[str, str], ...]]] = {}
 
     def read(self, until: float) -> list[Report]:
-        """What each GPU answers by `until` (time.monotonic() seconds); raises GenerationDead. One that hangs is not waited for again."""
-        free = [
-            gpu for gpu in self._gpus if gpu.index not in self._flights or self._flights[gpu.index].ended is not None
-        ]
-        self._flights |= {gpu.index: Flight(gpu.read, until) for gpu in free}
-        grounded = _fly([self._flights[gpu.index] for gpu in free], until)
-        reports = [self._report(gpu, self._flights[gpu.index]) for gpu in self._gpus]
-        self._flights = {index: flight for index, flight in self._flights.items() if flight not in grounded}
+        """Return a report per GPU by `until` (time.monotonic() seconds); raises LibraryUnusableError. It doesn't wait again for a hung GPU."""
+        free = [gpu for gpu in self._gpus if gpu.index not in self._calls or self._calls[gpu.index].ended is not None]
+        self._calls |= {gpu.index: DeadlineCall(gpu.read, until) for gpu in free}
+        unstarted = _run_calls([self._calls[gpu.index] for gpu in free], until)
+        reports = [self._report(gpu, self._calls[gpu.index]) for gpu in self._gpus]
+        self._calls = {index: call for index, call in self._calls.items() if call not in unstarted}
         return reports
 
-    def _report(self, gpu: Gpu, flight: Flight[Reading]) -> Report:
-        report = _outcome(gpu, flight)
+    def _report(self, gpu: Gpu, call: DeadlineCall[Reading]) -> Report:
+        report = _outcome(gpu, call)
         if "values" in report:
             metrics, labels, report["values"] = (
                 zip(*report["values"], strict=True) if report["values"] else ((), (), ())
@@ -68,15 +66,15 @@ class Node:
         return report
 
 
-def _fly(flights: list[Flight[Reading]], until: float) -> list[Flight[Reading]]:
-    """Make the calls, one after the other as long as they end quickly, until all have ended or `until`.
+def _run_calls(calls: list[DeadlineCall[Reading]], until: float) -> list[DeadlineCall[Reading]]:
+    """Run the calls, sequentially while they end quickly, until all have ended or `until`.
 
-    Returns those that nobody began: the threads were busy with GPUs that hang.
+    Returns the calls that didn't start, because the threads were busy with hung GPUs.
     """
-    waiting: queue.SimpleQueue[Flight[Reading]] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[DeadlineCall[Reading]] = queue.SimpleQueue()
     ended: queue.SimpleQueue[None] = queue.SimpleQueue()
-    for flight in flights:
-        waiting.put(flight)
+    for call in calls:
+        waiting.put(call)
 
     def work() -> None:
         with suppress(queue.Empty):
@@ -84,7 +82,7 @@ def _fly(flights: list[Flight[Reading]], until: float) -> list[Flight[Reading]]:
                 waiting.get_nowait().run()
                 ended.put(None)
 
-    left, stalled = len(flights), True
+    left, stalled = len(calls), True
     while left and (now := time.monotonic()) < until:
         if stalled and not waiting.empty():
             threading.Thread(target=work, name="GPUs", daemon=True).start()
@@ -93,25 +91,25 @@ def _fly(flights: list[Flight[Reading]], until: float) -> list[Flight[Reading]]:
             left, stalled = left - 1, False
         except queue.Empty:
             stalled = True
-    grounded = []
+    unstarted = []
     with suppress(queue.Empty):
         while True:
-            grounded.append(waiting.get_nowait())
-    return grounded
+            unstarted.append(waiting.get_nowait())
+    return unstarted
 
 
-def _outcome(gpu: Gpu, flight: Flight[Reading]) -> Report:
+def _outcome(gpu: Gpu, call: DeadlineCall[Reading]) -> Report:
     report: Report = {"index": gpu.index, "info": gpu.info}
     try:
-        reading = flight.result(0)
-    except Late:
-        return report | {"trouble": "gives no answer", "stuck": flight.seconds}
+        reading = call.result(0)
+    except DeadlineExceeded:
+        return report | {"trouble": "isn't responding", "stuck": call.seconds}
     except GpuError as error:
-        if error.code in GENERATION_DEAD:
-            raise GenerationDead(error.code) from None
-        return report | {"trouble": f"does not answer: {error}", "code": error.code}
-    except Exception as error:  # a fault of ours or the binding's, met on one GPU, is no reason to lose the others
-        return report | {"trouble": f"cannot be read: {type(error).__name__}: {error}"}
+        if error.code in LIBRARY_UNUSABLE:
+            raise LibraryUnusableError(error.code) from None
+        return report | {"trouble": f"isn't responding: {error}", "code": error.code}
+    except Exception as error:  # a bug met on one GPU must not lose the others
+        return report | {"trouble": f"isn't readable: {type(error).__name__}: {error}"}
     return report | {"info": reading.info, "values": reading.values, "processes": reading.processes}
 
 
@@ -120,6 +118,6 @@ def _driver_version() -> str:
 
 
 def _cuda_version() -> str:
-    """Highest CUDA version of the driver: NVML's 13020 is 13.2."""
+    """Return the driver's maximum CUDA version: NVML's 13020 is 13.2."""
     number = optional_text(pynvml.nvmlSystemGetCudaDriverVersion)
     return f"{int(number) // 1000}.{int(number) % 1000 // 10}" if number else ""

@@ -1,27 +1,23 @@
-"""Who uses a GPU: compute processes."""
-
-from collections.abc import Iterator
+"""Compute processes of a GPU. Not in `readers/`, because the assignment of GPUs to engines needs them too."""
 
 import pynvml
 
 from plimsoll.exporters.nvml.abi import Handle
+from plimsoll.exporters.nvml.registry import Values
 from plimsoll.slo import metrics as c
-from plimsoll.slo.metrics import Metric
-
-Values = Iterator[tuple[Metric, dict[str, str], float]]
 
 
 class Processes:
-    """How many processes compute, and their memory; in a container without the host's pids the driver may hide some.
+    """Reads the number of compute processes and their memory; in a container the driver may hide some.
 
-    `found` keeps them one by one, as (pid, bytes or None), for the join with the engines; None where the GPU does not tell.
+    `found` lists them as (pid, bytes or None) for the assignment to engines; None if the GPU doesn't report them.
     """
 
     def __init__(self) -> None:
         self.found: list[tuple[int, int | None]] | None = None
 
     def __call__(self, handle: Handle) -> Values:
-        """Read them."""
+        """Yield the number of processes, and their memory if known for all."""
         self.found = None
         running = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
         self.found = [(process.pid, process.usedGpuMemory) for process in running]
@@ -29,8 +25,3 @@ class Processes:
         sizes = [process.usedGpuMemory for process in running]
         if None not in sizes:
             yield c.GPU_PROCESS_MEMORY, {}, sum(sizes)
-
-
-def text(value: object) -> str:
-    """What NVML answered as text: bytes or str, by the binding's version."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

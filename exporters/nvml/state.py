@@ -1,4 +1,4 @@
-"""What outlives the exporter: the GPUs that this node should have, and the XIDs that they reported."""
+"""State that survives a restart: the GPUs expected on this node, and the XIDs that they reported."""
 
 import json
 import logging
@@ -15,16 +15,16 @@ from plimsoll.slo import metrics
 from plimsoll.slo.metrics.xids import CRITICAL
 
 FILE = "gpus.json"
-PLACEHOLDER = "unknown@"  # before a PCI address, in place of the UUID of a GPU that never told it
+PLACEHOLDER = "unknown@"  # prefix of a PCI address that stands for an unknown UUID
 _LOG = logging.getLogger(__name__)
 
 
 class StateError(ValueError):
-    """The state folder cannot be used; the message is one line with the fix."""
+    """The state folder is not usable; the message is one line with the fix."""
 
 
-class Memory:
-    """Expected GPUs and XID counts; safe to use from several threads. Without a folder it lasts as long as the process."""
+class GpuState:
+    """Expected GPUs and XID counts. Thread-safe. Without a folder the state ends with the process."""
 
     def __init__(self, folder: Path | None = None) -> None:
         """Raise StateError if the folder cannot be written to."""
@@ -37,7 +37,7 @@ class Memory:
             self._write()
 
     def expect(self, infos: Iterable[Mapping[str, str]]) -> None:
-        """Expect these GPUs from now on. Another GPU that had the same PCI address is gone for good."""
+        """Expect these GPUs from now on. A GPU that had the same PCI address before was replaced, and is no longer expected."""
         with self._lock:
             before = dict(self._gpus)
             for info in infos:
@@ -51,7 +51,7 @@ class Memory:
                 self._save()
 
     def xid(self, uuid: str, number: int, at: float) -> None:
-        """Count an XID, told at Unix time `at`."""
+        """Count an XID reported at Unix time `at`."""
         with self._lock:
             entry = self._xids.setdefault(uuid, {}).setdefault(str(number), [0, at])
             entry[0], entry[1] = entry[0] + 1, at
@@ -59,12 +59,12 @@ class Memory:
         _LOG.warning("GPU %s: XID %d", uuid, number)
 
     def gpus(self) -> dict[str, dict[str, str]]:
-        """Labels of gpu_info of every expected GPU, by UUID."""
+        """Return the gpu_info labels of every expected GPU, by UUID."""
         with self._lock:
             return {uuid: dict(info) for uuid, info in self._gpus.items()}
 
     def points(self) -> Iterator[Point]:
-        """XID counts, critical ones also at 0: `increase` sees only what rises from a sample."""
+        """Yield the XID counts. Critical XIDs start at 0, because `increase` needs a sample before the first error."""
         with self._lock:
             xids = {uuid: dict(self._xids.get(uuid, {})) for uuid in self._gpus if not uuid.startswith(PLACEHOLDER)}
         for uuid, seen in xids.items():
@@ -87,7 +87,7 @@ class Memory:
             return
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             aside = path.with_suffix(".broken")
-            _LOG.warning("%s cannot be read (%s); it is kept as %s, and counting begins anew", path, error, aside)
+            _LOG.warning("%s: not readable (%s). Moved to %s; counting restarts at 0.", path, error, aside)
             path.replace(aside)
 
     def _save(self) -> None:
@@ -105,43 +105,41 @@ class Memory:
                 json.dump({"gpus": self._gpus, "xids": self._xids}, file, indent=1)
                 file.flush()
                 os.fsync(file.fileno())
-            draft.replace(self._path)  # whoever reads sees the old file or the new one, never half of it
+            draft.replace(self._path)  # atomic: a reader sees the old file or the new one
         except OSError as error:
             raise StateError(
-                f"{self._path}: cannot be written ({error.strerror}); give --state a writable folder"
+                f"{self._path}: not writable ({error.strerror}). Give --state-dir a writable folder."
             ) from error
 
 
 @lru_cache(maxsize=4096)
 def _labels(uuid: str, number: int) -> Mapping[str, str]:
-    """The same object at every scrape, by which a renderer knows its line again."""
+    """Return the same object at every scrape, so that the renderer reuses its line."""
     return {"uuid": uuid, "xid": str(number)}
 
 
 def pci_address(bus_id: str) -> str:
-    """One spelling for NVML's 00000000:21:00.0 and the kernel's 0000:21:00.0."""
+    """Normalize NVML's 00000000:21:00.0 and the kernel's 0000:21:00.0 to one form."""
     return bus_id.lower()[-12:]
 
 
-# One folder per GPU, named by its PCI address. A container sees those that it was given.
+# One folder per GPU, named by its PCI address. A container sees its own GPUs only.
 FOLDER = Path("/proc/driver/nvidia/gpus")
-_UUID = re.compile(
-    r"GPU UUID:\s*(GPU-[0-9a-f-]{36})\s*$", re.MULTILINE
-)  # question marks while nobody has opened the GPU
+_UUID = re.compile(r"GPU UUID:\s*(GPU-[0-9a-f-]{36})\s*$", re.MULTILINE)  # question marks until a process opens the GPU
 _MODEL = re.compile(r"Model:\s*(.+?)\s*$", re.MULTILINE)
 
 
 def unknown_gpus(folder: Path, known: set[str]) -> Iterator[dict[str, str]]:
-    """Labels of gpu_info of the GPUs in `folder` whose PCI address (see pci_address) is not known; raises OSError.
+    """Yield gpu_info labels of the GPUs in `folder` whose PCI address (see pci_address) isn't in `known`; raises OSError.
 
-    A GPU that hangs since before the exporter's start never told its UUID to NVML. Where the kernel does not know it
-    either, its PCI address stands in for it.
+    NVML has no UUID of a GPU that hung before the exporter started. Where the kernel has none either, the PCI address
+    replaces it.
     """
     for place in sorted(folder.iterdir()):
         if pci_address(place.name) in known:
             continue
-        told = (place / "information").read_text(errors="replace")
-        uuid, model = _UUID.search(told), _MODEL.search(told)
+        information = (place / "information").read_text(errors="replace")
+        uuid, model = _UUID.search(information), _MODEL.search(information)
         yield {
             "uuid": uuid[1] if uuid else PLACEHOLDER + place.name,
             "name": model[1] if model else "",

@@ -1,4 +1,4 @@
-"""The process that holds the driver's library, seen from the exporter: it is asked, waited for until a deadline, and replaced."""
+"""The child process that loads the driver library, as the exporter sees it: requests, deadlines and exits."""
 
 import json
 import signal
@@ -10,15 +10,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, Any, cast
 
-from plimsoll.exporters.deadline import Late
+from plimsoll.exporters.deadline import DeadlineExceeded
 from plimsoll.slo.metrics import BY_NAME, Metric
 
 Report = dict[str, Any]
-Tell = Callable[[str, int, float], None]
+OnXid = Callable[[str, int, float], None]
 
 
-class Died(Exception):
-    """The process ended; `cause` is a word for a label."""
+class ChildExited(Exception):
+    """The child exited; `cause` is a label value."""
 
     def __init__(self, cause: str, message: str) -> None:
         super().__init__(message)
@@ -26,55 +26,57 @@ class Died(Exception):
 
 
 class Child:
-    """One such process. `tell` is called, on a thread of its own, for each XID. Times are time.monotonic() seconds."""
+    """One child process. It calls `on_xid`, on its own thread, for each XID. Times are time.monotonic() seconds."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, on_xid: OnXid) -> None:
         """Start it; raises OSError."""
-        self.tell = tell
+        self.on_xid = on_xid
         self.started = time.monotonic()
         self._changed = threading.Condition()
-        self._series: dict[int, tuple[list[Metric], list[dict[str, str]]]] = {}  # of a GPU's values, by index
-        self._asked: float | None = None
-        self._answer: list[Report] | None = None
-        self._end: Died | None = None
+        self._series: dict[
+            int, tuple[list[Metric], list[dict[str, str]]]
+        ] = {}  # metrics and labels of a GPU's values, by index
+        self._requested: float | None = None
+        self._response: list[Report] | None = None
+        self._exit: ChildExited | None = None
         command = [sys.executable, "-P", "-m", "plimsoll.exporters.nvml.child"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._stdin, self._stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
-        threading.Thread(target=self._listen, name="NVML's answers", daemon=True).start()
+        threading.Thread(target=self._receive, name="NVML responses", daemon=True).start()
 
     def ask(self, until: float, deadline: float) -> list[Report]:
-        """What each GPU answers by `until`. Raises Late at `deadline`, or at once if it owes an answer; Died."""
+        """Return a report per GPU by `until`. Raises DeadlineExceeded at `deadline`, or immediately if a response is overdue; ChildExited."""
         with self._changed:
-            if self._end is None and self._asked is not None and self._answer is None:
-                raise Late
-            self._answer, self._asked = None, time.monotonic()
+            if self._exit is None and self._requested is not None and self._response is None:
+                raise DeadlineExceeded
+            self._response, self._requested = None, time.monotonic()
             self._send(until)
             self._changed.wait_for(
-                lambda: self._answer is not None or self._end is not None, deadline - time.monotonic()
+                lambda: self._response is not None or self._exit is not None, deadline - time.monotonic()
             )
-            if self._answer is not None:
-                return self._answer
-            if self._end is not None:
-                raise self._end
-            raise Late
+            if self._response is not None:
+                return self._response
+            if self._exit is not None:
+                raise self._exit
+            raise DeadlineExceeded
 
-    def silent(self) -> float:
-        """For how many seconds it has owed an answer."""
+    def overdue_seconds(self) -> float:
+        """Return for how many seconds a response has been overdue."""
         with self._changed:
-            return time.monotonic() - self._asked if self._asked is not None and self._answer is None else 0.0
+            return time.monotonic() - self._requested if self._requested is not None and self._response is None else 0.0
 
     def kill(self) -> None:
-        """End it. One that is stuck in the driver ends when the driver lets go; nobody waits for it."""
-        self.tell = _nobody
+        """Kill the child, without waiting. One stuck in the driver ends when the driver call returns."""
+        self.on_xid = _ignore_xid
         self._process.kill()
 
     def _send(self, until: float) -> None:
-        with suppress(OSError, ValueError):  # it has ended, or is about to: the listener says how
+        with suppress(OSError, ValueError):  # it exited, or is about to: the receiving thread reports how
             self._stdin.write(f"{until}\n".encode())
             self._stdin.flush()
 
     def _complete(self, reports: list[Report]) -> None:
-        """Give values their series, which are told only when they change."""
+        """Add the series of the values, which the child sends only when they change."""
         for report in reports:
             if "series" in report:
                 uuid = {"uuid": report["info"]["uuid"]}
@@ -83,34 +85,34 @@ class Child:
             if "values" in report:
                 report["series"] = self._series[report["index"]]
 
-    def _listen(self) -> None:
-        end: Died | None = None
+    def _receive(self) -> None:
+        end: ChildExited | None = None
         for line in self._stdout:
             if not line.endswith(b"\n"):
-                break  # killed in the middle of it
+                break  # killed while writing
             message = json.loads(line)
             if "xid" in message:
-                self.tell(*message["xid"])
+                self.on_xid(*message["xid"])
             elif "dead" in message:
-                end = Died(*message["dead"])
+                end = ChildExited(*message["dead"])
             else:
                 self._complete(message["gpus"])
                 with self._changed:
-                    self._answer = message["gpus"]
+                    self._response = message["gpus"]
                     self._changed.notify_all()
         code = self._process.wait()
         with self._changed:
-            self._end = end or _died(code)
+            self._exit = end or _exited(code)
             self._changed.notify_all()
         for pipe in (self._stdin, self._stdout):
             with suppress(OSError):
                 pipe.close()
 
 
-def _nobody(_uuid: str, _xid: int, _at: float) -> None:
-    """Hear nothing from a process that was given up."""
+def _ignore_xid(_uuid: str, _xid: int, _at: float) -> None:
+    """Ignore XIDs of a dropped child."""
 
 
-def _died(code: int) -> Died:
+def _exited(code: int) -> ChildExited:
     how = signal.Signals(-code).name if code < 0 else f"exit {code}"
-    return Died(how, f"the process with the driver's library ended by {how}: `dmesg` and the log may say more")
+    return ChildExited(how, f"the process with the driver library ended by {how}. Check `dmesg` and the log.")

@@ -1,7 +1,7 @@
-"""Outcomes by LoRA adapter and deployment, beside the counts by objective: which adapter or new version hurts whom.
+"""Counts outcomes by LoRA adapter and deployment, in addition to those by SLO.
 
-vLLM (0.27 to 0.32) does not tell a stat logger which adapter a finished request used, so the one method of its output processor
-that makes the record is wrapped to write the name on it. Where that method is another one, the adapter is `unknown`.
+vLLM (0.27 to 0.32) doesn't report a finished request's adapter to a stat logger. This module wraps the method of its output
+processor that creates the record, and adds the name. Where vLLM has no such method, the adapter is `unknown`.
 """
 
 import os
@@ -12,18 +12,18 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from plimsoll.exporters.vllm.evaluator import OUTCOMES, Outcome
 from plimsoll.slo.metrics import ADAPTER_REQUESTS
+from plimsoll.slo.spec.indicator import OUTCOMES, Outcome
 
-# Names of adapters come from whoever may load one: those beyond so many are counted together.
-MOST_ADAPTERS = 50
+# Maximum distinct adapters: anyone who may load one chooses its name. Further ones are counted as `other`.
+MAX_ADAPTERS = 50
 OTHER, NONE, UNKNOWN = "other", "none", "unknown"
-LONGEST = 100
+MAX_NAME = 100
 _MARK = "plimsoll_adapter"
 
 
 def mark_adapters() -> None:
-    """From now on every finished request carries its adapter's name; raises where vLLM has no such method."""
+    """Make every finished request carry its adapter's name; raises if vLLM has no such method."""
     from vllm.v1.engine.output_processor import OutputProcessor  # noqa: PLC0415 - only where adapters are served
 
     original: Callable[..., None] = OutputProcessor._update_stats_from_finished
@@ -33,7 +33,7 @@ def mark_adapters() -> None:
     @wraps(original)
     def marking(self: Any, request: Any, reason: Any, stats: Any) -> None:
         original(self, request, reason, stats)
-        with suppress(Exception):  # never a request's trouble
+        with suppress(Exception):  # must never fail a request
             setattr(stats.finished_requests[-1], _MARK, request.lora_name)
 
     setattr(marking, _MARK, True)
@@ -41,28 +41,28 @@ def mark_adapters() -> None:
 
 
 class AdapterCounts:
-    """Counts of one rank. PLIMSOLL_DEPLOYMENT tells versions of the service apart that run side by side.
+    """Counts of one rank. PLIMSOLL_DEPLOYMENT distinguishes versions of a service that run concurrently.
 
-    `unmarked` is the adapter of requests that carry no mark: none where none is served, else unknown.
+    `unmarked` is the adapter of requests without a mark: `none` if no adapter is served, else `unknown`.
     """
 
     def __init__(self, model: str, rank: str, objectives: Iterable[str], unmarked: str) -> None:
-        self._labels = model, rank, os.environ.get("PLIMSOLL_DEPLOYMENT", "")[:LONGEST]
+        self._labels = model, rank, os.environ.get("PLIMSOLL_DEPLOYMENT", "")[:MAX_NAME]
         self._objectives = tuple(objectives)
         self._unmarked = unmarked
         self._seen: dict[str, dict[tuple[str, Outcome], Counter]] = {}
         self._of(NONE)
 
     def count(self, request: Any, outcomes: Iterable[tuple[str, Outcome]]) -> None:
-        """Count a request's outcomes by objective."""
-        counters = self._of(str(getattr(request, _MARK, self._unmarked) or NONE)[:LONGEST])
+        """Count a request's outcomes by SLO."""
+        counters = self._of(str(getattr(request, _MARK, self._unmarked) or NONE)[:MAX_NAME])
         for outcome in outcomes:
             counters[outcome].inc()
 
     def _of(self, adapter: str) -> dict[tuple[str, Outcome], Counter]:
-        """The adapter's counters, which exist (at 0) from its first request on."""
+        """Return the adapter's counters, which start at 0 with its first request."""
         if adapter not in self._seen:
-            name = adapter if len(self._seen) < MOST_ADAPTERS or adapter == OTHER else OTHER
+            name = adapter if len(self._seen) < MAX_ADAPTERS or adapter == OTHER else OTHER
             if name != adapter:
                 return self._of(OTHER)
             model, rank, deployment = self._labels

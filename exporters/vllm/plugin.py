@@ -1,10 +1,11 @@
-"""A vLLM stat logger that judges every finished request and counts the outcomes on vLLM's own metrics page.
+"""A vLLM stat logger that evaluates every finished request and exports the outcomes on vLLM's own metrics endpoint.
 
 vLLM finds it by the entry point `vllm.stat_logger_plugins` when this package is installed in its environment. It reads the
-objectives file named by PLIMSOLL_OBJECTIVES (else the packaged one) and counts the objectives of the pool whose model is
-the served model name; where adapters are served or PLIMSOLL_DEPLOYMENT names a version, by those, too. A file that changes is read again, by a thread of its own; where the new one is wrong, the old one
-stays. Several API servers of one vLLM count into prometheus_client's multiprocess files like vLLM itself. Nothing in here may
-disturb serving: a fault is logged once and ends the counting.
+objectives file named by PLIMSOLL_OBJECTIVES (default: bundled file) and evaluates the SLOs of the pool whose model is the
+served model name; also by adapter and deployment, if adapters are served or PLIMSOLL_DEPLOYMENT is set. A thread reloads the
+file when it changes, and keeps the previous SLOs if the new file is invalid. Several API servers of one vLLM count into
+prometheus_client's multiprocess files, as vLLM does. Nothing here may disturb serving: an error is logged once and stops the
+evaluation.
 """
 
 import os
@@ -19,21 +20,21 @@ from vllm.logger import init_logger
 from vllm.v1.metrics.loggers import StatLoggerBase
 
 from plimsoll.exporters.vllm.adapters import NONE, UNKNOWN, AdapterCounts, mark_adapters
-from plimsoll.exporters.vllm.evaluator import OUTCOMES, Finished, Outcome, judge
-from plimsoll.exporters.vllm.ttft_matching import Arrivals
+from plimsoll.exporters.vllm.ttft_matching import TtftMatcher
 from plimsoll.slo.metrics import OBJECTIVE_REQUESTS
-from plimsoll.slo.spec.objectives import Indicator, load
+from plimsoll.slo.spec.indicator import OUTCOMES, FinishedRequest, Indicator, Outcome
+from plimsoll.slo.spec.objectives import load
 
 logger = init_logger(f"vllm.{__name__}")
-# How often the objectives file is looked at, in seconds.
-LOOK_EVERY = 5.0
-Counted = list[tuple[str, Indicator, dict[Outcome, Counter]]]  # objective, how it judges, its counters
+# Seconds between two checks of the objectives file.
+CHECK_INTERVAL = 5.0
+RequestCounts = list[tuple[str, Indicator, dict[Outcome, Counter]]]  # SLO ID, indicator, counters by outcome
 
 
-class Judges(NamedTuple):
-    """What a request is judged by and counted into: replaced as a whole when the objectives change."""
+class Evaluators(NamedTuple):
+    """The SLOs and counters of a rank: replaced as a whole when the objectives file changes."""
 
-    counted: Counted
+    counted: RequestCounts
     adapters: AdapterCounts | None
 
 
@@ -41,45 +42,45 @@ class PlimsollStatLogger(StatLoggerBase):  # type: ignore[misc]  # vLLM is not i
     """Counts llm_objective_requests_total for one engine core (a data-parallel rank)."""
 
     def __init__(self, vllm_config: Any, engine_index: int = 0) -> None:
-        self._arrivals = Arrivals()
-        self._judges = Judges([], None)
+        self._matcher = TtftMatcher()
+        self._evaluators = Evaluators([], None)
         self._stopped = threading.Event()
         path = os.environ.get("PLIMSOLL_OBJECTIVES")
         try:
             model, rank = vllm_config.model_config.served_model_name, str(engine_index)
             self._unmarked = _unmarked(vllm_config)
             seen = Path(path).stat().st_mtime_ns if path else 0
-            self._judges = _judges(path, model, rank, self._unmarked)
-            _say(self._judges.counted, path, model)
+            self._evaluators = _evaluators(path, model, rank, self._unmarked)
+            _log_counted(self._evaluators.counted, path, model)
         except Exception as error:
             self._stop(error)
             return
         if path:
-            watch = threading.Thread(target=self._watch, args=(path, seen, model, rank), daemon=True)
-            watch.start()
+            reload = threading.Thread(target=self._reload, args=(path, seen, model, rank), daemon=True)
+            reload.start()
 
     def record(self, scheduler_stats: Any, iteration_stats: Any, *_args: Any, **_kwargs: Any) -> None:
-        """Judge the requests that finished in one step. Called by vLLM in its event loop: no I/O, no waiting."""
-        judges = self._judges
-        if iteration_stats is None or not judges.counted:
+        """Evaluate the requests that finished in one step. vLLM calls it in its event loop: no I/O, no waiting."""
+        evaluators = self._evaluators
+        if iteration_stats is None or not evaluators.counted:
             return
         try:
             now = iteration_stats.iteration_timestamp
             for time_to_first_token in iteration_stats.time_to_first_tokens_iter:
-                self._arrivals.first_token(now, time_to_first_token)
+                self._matcher.first_token(now, time_to_first_token)
             for request in iteration_stats.finished_requests:
-                self._count(now, request, judges)
+                self._count(now, request, evaluators)
         except Exception as error:
             self._stop(error)
 
     def log_engine_initialized(self) -> None:
-        """Nothing to do: vLLM asks every stat logger to have it."""
+        """Do nothing: vLLM requires this method."""
 
-    def _count(self, now: float, request: Any, judges: Judges) -> None:
-        # Where its first token was not seen: what the engine core measured, less the last token's way to the frontend.
+    def _count(self, now: float, request: Any, evaluators: Evaluators) -> None:
+        # If its first token wasn't seen: the engine core's measurement, without the last token's transfer to the frontend.
         estimate = request.e2e_latency - request.decode_time
-        first = self._arrivals.finished(now, request.e2e_latency, estimate)
-        finished = Finished(
+        first = self._matcher.finished(now, request.e2e_latency, estimate)
+        finished = FinishedRequest(
             reason=str(request.finish_reason),
             output_tokens=request.num_generation_tokens,
             time_to_first_token=estimate if first is None else first,
@@ -87,55 +88,55 @@ class PlimsollStatLogger(StatLoggerBase):  # type: ignore[misc]  # vLLM is not i
             request_duration=request.e2e_latency,
         )
         outcomes: list[tuple[str, Outcome]] = []
-        for name, indicator, counters in judges.counted:
-            outcome = judge(indicator, finished)
+        for name, indicator, counters in evaluators.counted:
+            outcome = indicator.evaluate(finished)
             if outcome:
                 counters[outcome].inc()
                 outcomes.append((name, outcome))
-        if judges.adapters:
-            judges.adapters.count(request, outcomes)
+        if evaluators.adapters:
+            evaluators.adapters.count(request, outcomes)
 
-    def _watch(self, path: str, seen: int, model: str, rank: str) -> None:
-        """Read the objectives again whenever their file has changed. record() sees the old ones or the new, never a mixture."""
-        while not self._stopped.wait(LOOK_EVERY):
+    def _reload(self, path: str, seen: int, model: str, rank: str) -> None:
+        """Reload the objectives file when it changes. record() sees either the old SLOs or the new ones, never a mixture."""
+        while not self._stopped.wait(CHECK_INTERVAL):
             try:
                 changed = Path(path).stat().st_mtime_ns
                 if changed != seen:
                     seen = changed
-                    judges = _judges(path, model, rank, self._unmarked)
+                    evaluators = _evaluators(path, model, rank, self._unmarked)
                     if not self._stopped.is_set():
-                        self._judges = judges
-                        _say(judges.counted, path, model)
+                        self._evaluators = evaluators
+                        _log_counted(evaluators.counted, path, model)
             except Exception as error:
-                logger.error("Plimsoll goes on with the objectives it has: %s: %s", type(error).__name__, error)
-                self._stopped.wait(10 * LOOK_EVERY)
+                logger.error("Plimsoll: keeping previous objectives: %s: %s", type(error).__name__, error)
+                self._stopped.wait(10 * CHECK_INTERVAL)
 
     def _stop(self, error: Exception) -> None:
-        """Count no more, and say so; the counters stay where they are."""
+        """Stop the evaluation and log why; the counters keep their values."""
         self._stopped.set()
-        self._judges = Judges([], None)
-        logger.error("Plimsoll counts objectives no more, serving goes on: %s: %s", type(error).__name__, error)
+        self._evaluators = Evaluators([], None)
+        logger.error("Plimsoll: SLO evaluation stopped; serving continues: %s: %s", type(error).__name__, error)
 
 
 def _unmarked(vllm_config: Any) -> str:
-    """The adapter of requests that carry no mark; empty where there is nothing to tell apart."""
+    """Return the adapter of requests without a mark; empty if there is nothing to distinguish."""
     if getattr(vllm_config, "lora_config", None) is None:
         return NONE if os.environ.get("PLIMSOLL_DEPLOYMENT") else ""
     try:
         mark_adapters()
     except Exception as error:
-        logger.warning("Plimsoll cannot tell adapters apart in this vLLM: %s: %s", type(error).__name__, error)
+        logger.warning("Plimsoll: adapters can't be distinguished in this vLLM: %s: %s", type(error).__name__, error)
     return UNKNOWN
 
 
-def _judges(path: str | None, model: str, rank: str, unmarked: str) -> Judges:
+def _evaluators(path: str | None, model: str, rank: str, unmarked: str) -> Evaluators:
     counted = _objectives(path, model, rank)
     names = (name for name, *_ in counted)
-    return Judges(counted, AdapterCounts(model, rank, names, unmarked) if unmarked else None)
+    return Evaluators(counted, AdapterCounts(model, rank, names, unmarked) if unmarked else None)
 
 
-def _objectives(path: str | None, model: str, rank: str) -> Counted:
-    """Pair each indicator that is judged here with its counters, which exist (at 0) from now on."""
+def _objectives(path: str | None, model: str, rank: str) -> RequestCounts:
+    """Return each indicator evaluated here with its counters, which start at 0 now."""
     spec = load((Path(path) if path else files("plimsoll.slo") / "objectives.yaml").read_text(encoding="utf-8"))
     pools = {pool.name for pool in spec.pools if pool.model == model}
     return [
@@ -145,19 +146,19 @@ def _objectives(path: str | None, model: str, rank: str) -> Counted:
             {outcome: _counter().labels(model, rank, objective.id, outcome) for outcome in OUTCOMES},
         )
         for objective in spec.objectives
-        if objective.pool in pools and objective.indicator.limits
+        if objective.pool in pools and objective.indicator.per_request
     ]
 
 
-def _say(counted: Counted, path: str | None, model: str) -> None:
-    source = path or "the packaged objectives"
+def _log_counted(counted: RequestCounts, path: str | None, model: str) -> None:
+    source = path or "bundled file"
     if counted:
-        logger.info("Plimsoll counts %d objectives of %s (%s)", len(counted), model, source)
+        logger.info("Plimsoll: evaluating %d SLOs for %s (%s)", len(counted), model, source)
     else:
-        logger.warning("Plimsoll counts nothing: no objective of %s is on a pool with the model %s", source, model)
+        logger.warning("Plimsoll: no SLO of %s matches model %s; nothing will be evaluated", source, model)
 
 
 @cache
 def _counter() -> Counter:
-    """One family per process on the default registry, which is vLLM's; ranks share it."""
+    """Return the counter, one per process on the default registry, which vLLM uses too; ranks share it."""
     return Counter(OBJECTIVE_REQUESTS.name, OBJECTIVE_REQUESTS.help, ("model_name", "engine", "objective", "outcome"))

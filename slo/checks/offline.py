@@ -1,68 +1,57 @@
-"""What a valid objectives file still gets wrong: pure findings, each with the objective and what it means at 3 am."""
+"""What is wrong with a valid objectives file by itself: pure findings that need no live data."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator
 
-from plimsoll.slo.error_budget.burn_rate import Tier, tiers
-from plimsoll.slo.spec.objectives import LATENCIES, Objective, Spec
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One remark. `error` means that the objective cannot do what it says."""
-
-    level: Literal["error", "warning", "info"]
-    where: str
-    message: str
+from plimsoll.slo.checks.finding import Finding, pool_path, slo_path
+from plimsoll.slo.error_budget.burn_rate import BurnRateAlert, tiers
+from plimsoll.slo.spec.objectives import Objective, Spec
 
 
 def findings(spec: Spec) -> list[Finding]:
-    """Collect the findings that need no live data."""
-    found = []
-    for objective in spec.objectives:
-        found += _tiers(objective)
-        if objective.off_bucket != "refuse" and objective.indicator.kind not in LATENCIES:
-            why = f"off_bucket: {objective.off_bucket} does nothing here: {objective.indicator.kind} is not counted by a histogram"
-            found.append(Finding("info", f"objective {objective.id}", why))
+    """Return the findings that need no live data."""
+    found = [finding for objective in spec.objectives for finding in _slo(objective, slo_path(spec, objective))]
     used = {objective.pool for objective in spec.objectives}
     found += [
-        Finding("warning", f"pool {pool.name}", "has no objective: nothing is promised for it, nothing will alert")
+        Finding(
+            *("warning", "pool-without-slo", pool_path(spec, pool)),
+            f"Pool {pool.name} has no SLO, so nothing will alert.",
+            "Add an SLO for it.",
+        )
         for pool in spec.pools
         if pool.name not in used
     ]
     return found
 
 
-def _tiers(objective: Objective) -> list[Finding]:
-    """Say how long an incident goes unnoticed, and which tiers had to be lowered to be able to fire at all."""
-    budget, where = objective.budget_ratio, f"objective {objective.id}"
+def _slo(objective: Objective, path: str) -> Iterator[Finding]:
+    """Yield which burn-rate thresholds are capped, how long an incident goes unnoticed, and settings without effect."""
+    budget = objective.budget_ratio
     found = tiers(objective.window.seconds, budget)
-    lowered = [
-        Finding(
-            "info",
-            f"{where}, tier {tier.tier}",
-            f"a burn rate of {tier.wished:.4g} can hardly or never be reached (the highest is {1 / budget:.4g}); "
-            f"lowered to {tier.factor:.4g}",
-        )
-        for tier in found
-        if tier.factor < tier.wished
-    ]
+    for tier in found:
+        if tier.threshold < tier.uncapped_threshold:
+            message = (
+                f"SLO {objective.id}: the burn-rate threshold of {tier.tier} is capped at {tier.threshold:.4g}, from {tier.uncapped_threshold:.4g}. "
+                f"The highest possible burn rate is {1 / budget:.4g}."
+            )
+            yield Finding("info", "burn-rate-threshold-capped", path, message)
     times = "; ".join(f"{bad:.0%} bad: {_first(found, budget, bad)}" for bad in (0.1, 0.5, 1.0))
-    return [*lowered, Finding("info", where, times)]
+    yield Finding("info", "detection-time", path, f"SLO {objective.id}: {times}.")
+    if objective.bucket_mismatch != "unknown" and objective.indicator.latency is None:
+        message = f"SLO {objective.id}: bucket_mismatch has no effect. No histogram counts {objective.indicator.kind}."
+        yield Finding("info", "bucket-mismatch-unused", f"{path}.bucket_mismatch", message, "Remove it.")
 
 
-def _first(found: tuple[Tier, ...], budget: float, bad: float) -> str:
-    """Name the time until the first page, and until the first ticket where that comes earlier or there is no page."""
-    parts = []
+def _first(found: tuple[BurnRateAlert, ...], budget: float, bad: float) -> str:
+    """Return the time until the first page, and until the first ticket if that is earlier or the only alert."""
+    first: dict[str, float | None] = {}
     for severity in ("page", "ticket"):
         after = [tier.detection_seconds(budget, bad) for tier in found if tier.severity == severity]
-        known = [seconds for seconds in after if seconds is not None]
-        parts.append((min(known, default=None), severity))
-    (page, _), (ticket, _) = parts
+        first[severity] = min((seconds for seconds in after if seconds is not None), default=None)
+    page, ticket = first["page"], first["ticket"]
     if page is not None and (ticket is None or page <= ticket):
         return f"page after {_time(page)}"
-    first = "no page" if page is None else f"page after {_time(page)}"
-    return f"{first}, {'no ticket' if ticket is None else f'ticket after {_time(ticket)}'}"
+    paged = "no page" if page is None else f"page after {_time(page)}"
+    return f"{paged}, {'no ticket' if ticket is None else f'ticket after {_time(ticket)}'}"
 
 
 def _time(seconds: float) -> str:

@@ -1,21 +1,21 @@
 """Error budgets: pure functions of counted requests.
 
-Where a limit is no bucket bound, some requests may be good or not (`unclear`, plimsoll.slo.sli.bucket_bounds). Then everything is an interval: what it is
-with none of them good, and `at_best` with all of them. Nothing in between is ever told.
+Where a threshold isn't a bucket bound, some requests may be good or not (`indeterminate`, plimsoll.slo.sli.bucket_bounds). Then every
+figure is an interval: its value with none of them good, and `upper_bound` with all of them. Nothing in between is reported.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from plimsoll.slo.error_budget.burn_rate import AT_BEST, MIN_BAD, Tier, burn_rate, tiers
+from plimsoll.slo.error_budget.burn_rate import MIN_BAD, USES_LOWER_BOUND, BurnRateAlert, burn_rate, tiers
 from plimsoll.slo.spec.objectives import Objective
 
 Status = Literal["ok", "burning", "exhausted", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class RequestCounts:
     """Good and total requests of a stretch of time, its observed seconds, whether any request was simulated, and how many more
     may be good."""
 
@@ -23,45 +23,45 @@ class Counted:
     total: int
     covered_seconds: float
     simulated: bool = False
-    unclear: int = 0
+    indeterminate: int = 0
 
     @property
     def bad(self) -> int:
-        """Requests that were not surely good."""
+        """Requests that aren't certainly good."""
         return self.total - self.good
 
     @property
-    def at_best(self) -> "Counted":
-        """The same if every unclear request was good."""
-        return replace(self, good=self.good + self.unclear, unclear=0) if self.unclear else self
+    def upper_bound(self) -> "RequestCounts":
+        """The same if every indeterminate request was good."""
+        return replace(self, good=self.good + self.indeterminate, indeterminate=0) if self.indeterminate else self
 
 
-NOTHING = Counted(0, 0, 0.0)
+NOTHING = RequestCounts(0, 0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class TierBurn:
     """A tier, the burn rates in its two windows (None: no requests seen there), and the bad requests in the long one."""
 
-    tier: Tier
+    tier: BurnRateAlert
     long_burn: float | None
     short_burn: float | None
     long_bad: int
-    long_burn_at_best: float | None
-    short_burn_at_best: float | None
-    long_bad_at_best: int
+    long_burn_lower_bound: float | None
+    short_burn_lower_bound: float | None
+    long_bad_lower_bound: int
 
     @property
     def firing(self) -> bool:
-        """Whether both windows burn faster than the tier's factor, with enough bad requests (MIN_BAD) to mean something.
+        """Whether both windows exceed the burn-rate threshold, with at least MIN_BAD bad requests.
 
-        Which end of the interval a tier goes by: plimsoll.slo.error_budget.burn_rate.AT_BEST.
+        plimsoll.slo.error_budget.burn_rate.USES_LOWER_BOUND selects the bound.
         """
         bad, burns = self.long_bad, (self.long_burn, self.short_burn)
-        if AT_BEST[self.tier.severity]:
-            bad, burns = self.long_bad_at_best, (self.long_burn_at_best, self.short_burn_at_best)
+        if USES_LOWER_BOUND[self.tier.severity]:
+            bad, burns = self.long_bad_lower_bound, (self.long_burn_lower_bound, self.short_burn_lower_bound)
         return bad >= MIN_BAD[self.tier.severity] and all(
-            burn is not None and burn > self.tier.factor for burn in burns
+            burn is not None and burn > self.tier.threshold for burn in burns
         )
 
 
@@ -69,28 +69,28 @@ class TierBurn:
 class Budget:
     """An objective's state in its window.
 
-    budget_left is the share of the allowed bad requests that is not spent yet (negative when overspent), None without a
+    budget_remaining is the share of the allowed bad requests that is not spent yet (negative when overspent), None without a
     single request; elapsed_seconds is the window's past, coverage the share of it that was observed, once the excluded
     time is taken off both. `excluded` is what the exclusions take out of `counted`.
     """
 
     objective: Objective
-    counted: Counted
+    counted: RequestCounts
     elapsed_seconds: float
     coverage: float
-    budget_left: float | None
+    budget_remaining: float | None
     burns: tuple[TierBurn, ...]
     status: Status
-    excluded: Counted = NOTHING
+    excluded: RequestCounts = NOTHING
     excluded_seconds: float = 0.0
 
     @property
-    def budget_left_at_best(self) -> float | None:
-        """What would be left of the budget if every unclear request was good."""
-        return _left(self.objective, self.counted.at_best.good, self.counted.total)
+    def budget_remaining_upper_bound(self) -> float | None:
+        """What would be left of the budget if every indeterminate request was good."""
+        return _left(self.objective, self.counted.upper_bound.good, self.counted.total)
 
     @property
-    def budget_left_with_excluded(self) -> float | None:
+    def budget_remaining_without_exclusions(self) -> float | None:
         """What would be left of the budget if nothing were excluded."""
         good, total = self.counted.good + self.excluded.good, self.counted.total + self.excluded.total
         return _left(self.objective, good, total)
@@ -109,22 +109,22 @@ def burn_windows(objective: Objective) -> tuple[float, ...]:
 
 def budget(
     objective: Objective,
-    counted: Counted,
+    counted: RequestCounts,
     elapsed_seconds: float,
-    recent: Mapping[float, Counted],
-    excluded: Counted = NOTHING,
+    recent: Mapping[float, RequestCounts],
+    excluded: RequestCounts = NOTHING,
     excluded_seconds: float = 0.0,
 ) -> Budget:
-    """Judge an objective: `counted` and `elapsed_seconds` for its window so far, `recent` for each of burn_windows.
+    """Evaluate an SLO: `counted` and `elapsed_seconds` for its window so far, `recent` for each of burn_windows.
 
     `excluded` and `excluded_seconds` are what of the window's requests and elapsed time is not counted.
     """
-    left, left_at_best = (_left(objective, some.good, some.total) for some in (counted, counted.at_best))
+    left, remaining_upper_bound = (_left(objective, some.good, some.total) for some in (counted, counted.upper_bound))
     found = tiers(objective.window.seconds, objective.budget_ratio)
     burns = tuple(_tier_burn(objective, tier, recent) for tier in found)
     countable = elapsed_seconds - excluded_seconds
     coverage = min(1.0, counted.covered_seconds / countable) if countable > 0 else 0.0
-    status = _status(left, left_at_best, burns)
+    status = _status(left, remaining_upper_bound, burns)
     return Budget(objective, counted, elapsed_seconds, coverage, left, burns, status, excluded, excluded_seconds)
 
 
@@ -132,21 +132,21 @@ def _left(objective: Objective, good: int, total: int) -> float | None:
     return 1 - (total - good) / (objective.budget_ratio * total) if total > 0 else None
 
 
-def _tier_burn(objective: Objective, tier: Tier, recent: Mapping[float, Counted]) -> TierBurn:
+def _tier_burn(objective: Objective, tier: BurnRateAlert, recent: Mapping[float, RequestCounts]) -> TierBurn:
     windows = [recent.get(length, NOTHING) for length in (tier.long, tier.short)]
-    long, short, long_at_best, short_at_best = (
+    long, short, long_lower_bound, short_lower_bound = (
         burn_rate(some.good, some.total, objective.budget_ratio)
-        for some in (*windows, *(window.at_best for window in windows))
+        for some in (*windows, *(window.upper_bound for window in windows))
     )
-    bad = windows[0].bad, windows[0].at_best.bad
-    return TierBurn(tier, long, short, bad[0], long_at_best, short_at_best, bad[1])
+    bad = windows[0].bad, windows[0].upper_bound.bad
+    return TierBurn(tier, long, short, bad[0], long_lower_bound, short_lower_bound, bad[1])
 
 
-def _status(left: float | None, left_at_best: float | None, burns: tuple[TierBurn, ...]) -> Status:
-    """A budget that is spent, or not, depending on unclear requests, is unknown: neither spent nor kept."""
-    if left is None or left_at_best is None:
+def _status(left: float | None, remaining_upper_bound: float | None, burns: tuple[TierBurn, ...]) -> Status:
+    """A budget that is exhausted, or not, depending on indeterminate requests is unknown."""
+    if left is None or remaining_upper_bound is None:
         return "unknown"
-    if left_at_best <= 0:
+    if remaining_upper_bound <= 0:
         return "exhausted"
     if any(burn.firing for burn in burns):
         return "burning"

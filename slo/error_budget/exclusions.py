@@ -1,6 +1,6 @@
-"""Time that is not counted: maintenance, load tests, warm-up. Pure functions; who keeps exclusions is not known here.
+"""Time that isn't counted: maintenance, load tests, warm-up. Pure functions; the ledger stores exclusions.
 
-An exclusion takes out every slot that it touches, whole: a slot's requests cannot be parted. What it takes out burns no
+An exclusion takes out every slot that it touches, whole: a slot's requests can't be split. What it takes out burns no
 budget and counts neither as observed nor as unknown; it is shown beside what is counted.
 """
 
@@ -17,36 +17,36 @@ Stretch = tuple[int, int]  # slots from the first (included) to the second (not 
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """What is excluded (one objective, one pool, or everything), from when to when in Unix seconds, by whom and why.
+    """What is excluded (one objective, one pool, or everything), from when to when in Unix seconds, who created it and the reason.
 
     `id` and `created_at` are None for an exclusion of the objectives file.
     """
 
     start: float
     end: float
-    who: str
-    why: str
+    created_by: str
+    reason: str
     objective: str | None = None
     pool: str | None = None
     id: str | None = None
     created_at: float | None = None
-    withdrawn_at: float | None = None
+    canceled_at: float | None = None
 
     @property
     def origin(self) -> Literal["file", "api"]:
-        """Where it stands: in the objectives file, or in the ledger, put there through the API."""
+        """Where it comes from: the objectives file, or the API (stored in the ledger)."""
         return "file" if self.id is None else "api"
 
     def covers(self, objective: Objective) -> bool:
         """Whether it takes anything out of an objective."""
         mine = self.objective in (None, objective.id) and self.pool in (None, objective.pool)
-        return mine and self.withdrawn_at is None
+        return mine and self.canceled_at is None
 
 
 def of_file(spec: Spec) -> list[Exclusion]:
     """Return the exclusions of an objectives file."""
     return [
-        Exclusion(_unix(item.start), _unix(item.end), item.who, item.why, item.objective, item.pool)
+        Exclusion(_unix(item.start), _unix(item.end), item.created_by, item.reason, item.objective, item.pool)
         for item in spec.exclusions
     ]
 

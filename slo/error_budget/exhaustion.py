@@ -1,12 +1,13 @@
-"""When an error budget runs out at today's pace, with an interval: a pure function of counted requests.
+"""Time to exhaustion of an error budget at the bad ratio of the last day, with an interval. A pure function of request counts.
 
-What leaves a rolling window is known, so it gives its part of the budget back exactly. Only what comes is uncertain: as many requests
-as in the last day, at the same time of day, of which the last day's share is bad. Bad requests come in bursts, so they say less than
-as many independent ones would. By how much is the design effect (Rao and Scott, "A simple method for the analysis of clustered
-binary data", Biometrics 48, 1992): here the dispersion of blocks of four hours about each day's own share, pooled over a week.
-Counts are divided by it, and the bad requests to come by a time t have the quantiles of a Poisson count's prediction from them:
-gamma, its mean t times the pace and its variance that of what comes and of what was seen, with the shapes of Garwood's interval (the count
-for the lower bound, the count and one for the upper; Biometrika 28, 1936) and the quantile by Wilson and Hilferty (1931).
+The requests that leave a rolling window are known: the budget that they free is exact. Only future requests are uncertain. They
+are assumed to repeat the last day's rate by time of day, with its bad ratio. Bad requests come in bursts, so they carry less
+information than independent ones, by the design effect (Rao and Scott, "A simple method for the analysis of clustered
+binary data", Biometrics 48, 1992): here the dispersion of 4 h blocks around each day's bad ratio, pooled over a week.
+Counts are divided by it. Future bad requests up to a time t have the quantiles of a Poisson prediction from these counts: a gamma
+distribution with mean t times the rate and the variance of both the past and the future count. Its shapes are those of Garwood's
+interval (the count for the lower bound, the count plus one for the upper; Biometrika 28, 1936), its quantile that of Wilson and
+Hilferty (1931).
 """
 
 from dataclasses import dataclass
@@ -16,53 +17,55 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from plimsoll.slo.error_budget.budget import Counted
+from plimsoll.slo.error_budget.budget import RequestCounts
 from plimsoll.slo.spec.objectives import Objective
 
-State = Literal["exhausted", "runs_out", "holds", "unknown"]
+State = Literal["exhausted", "will_exhaust", "will_not_exhaust", "unknown"]
 Numbers = NDArray[np.float64]
 
 CONFIDENCE = 0.9
-LOOK_BACK = 86400.0  # seconds whose pace is taken: a whole day, or the time of day would be taken for a change
-BLOCK = 4 * 3600  # seconds: longer than most bursts, so that one is seldom in two blocks
+LOOKBACK = 86400.0  # seconds: a whole day, so that the time of day does not look like a change
+BLOCK = 4 * 3600  # seconds: longer than most bursts
 PER_DAY = 6  # blocks
-SPREAD_DAYS = 7  # days that tell how bursty bad requests are
-LEAST_COVERAGE = 0.75  # of the look-back; with less of it observed the pace is not known
+SPREAD_DAYS = 7  # days from which the burstiness is estimated
+LEAST_COVERAGE = 0.75  # observed share of the look-back below which the result is unknown
 METHOD = "Poisson prediction of the last day's bad share, by Rao and Scott's design effect of 4 h blocks over 7 d"
 _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Exhaustion:
-    """When the budget is spent, in seconds from now, all at the pace of the last LOOK_BACK seconds.
+    """Time to exhaustion in seconds from now, at the bad ratio of the last LOOKBACK seconds.
 
-    `soonest` and `latest` hold the moment with CONFIDENCE; None: not before the end of the window (a rolling one's length from now,
-    by when all of it is of today's pace). `seconds` is None too where the budget holds, and 0 where it is spent. `coverage` is the
-    observed share of the look-back.
+    The moment lies between `earliest` and `latest` with CONFIDENCE. None: not before the end of the window (for a rolling window, its
+    length from now). `seconds` is None if the budget is not projected to exhaust, 0 if it is exhausted. `coverage` is the observed
+    share of the look-back, 0 to 1.
     """
 
     state: State
     coverage: float
     seconds: float | None = None
-    soonest: float | None = None
+    earliest: float | None = None
     latest: float | None = None
 
 
 def exhaustion(
-    objective: Objective, counted: Counted, leaving: Numbers, blocks: Numbers, ends_in: float | None
+    objective: Objective, counted: RequestCounts, leaving: Numbers, blocks: Numbers, ends_in: float | None
 ) -> Exhaustion:
-    """Tell when an objective's budget runs out; `counted` is its window so far. Unclear requests (plimsoll.slo.sli.bucket_bounds) are taken for bad, so that
-    it may run out later; where that decides whether it has run out already, nothing is known.
+    """Return the time to exhaustion of an objective's budget; `counted` is its window so far.
+
+    Indeterminate requests (plimsoll.slo.sli.bucket_bounds) count as bad, so the real time may be later. The state is unknown if they
+    decide whether the budget is exhausted already.
 
     `leaving` has a row (seconds from now until it has left the window, bad, total) for each piece of a rolling window, in order of
-    time; a calendar window, of which nothing leaves, gives `ends_in` seconds instead. `blocks` has a row (bad, total, observed
+    time. For a calendar window, `ends_in` is the seconds to its end instead. `blocks` has a row (bad, total, observed
     seconds, seconds that count) for each BLOCK of the last SPREAD_DAYS days, the newest last.
     """
     today = blocks[-PER_DAY:]
     countable = today[:, 3].sum()
     coverage = min(1.0, float(today[:, 2].sum() / countable)) if countable > 0 else 0.0
     slack = objective.budget_ratio * counted.total - counted.bad
-    if counted.total and objective.budget_ratio * counted.total <= counted.at_best.bad:
+    if counted.total and objective.budget_ratio * counted.total <= counted.upper_bound.bad:
         return Exhaustion("exhausted", coverage, 0.0, 0.0, 0.0)
     if slack <= 0 or coverage < LEAST_COVERAGE:
         return Exhaustion("unknown", coverage)
@@ -72,25 +75,27 @@ def exhaustion(
     arriving = _arriving(leaving[:, 0], today)
     given_back = np.cumsum(leaving[:, 1] - objective.budget_ratio * leaving[:, 2])
     room = slack + given_back + objective.budget_ratio * arriving
-    room[counted.total - np.cumsum(leaving[:, 2]) + arriving <= 0] = np.inf  # a window without a request spends nothing
+    room[counted.total - np.cumsum(leaving[:, 2]) + arriving <= 0] = (
+        np.inf
+    )  # a window without requests consumes no budget
     comes = _bad(arriving, today, _design_effect(blocks))
     likely, most, least = (_first(leaving[:, 0], slack, room - bad) for bad in comes)
-    return Exhaustion("holds" if likely is None else "runs_out", coverage, likely, most, least)
+    return Exhaustion("will_not_exhaust" if likely is None else "will_exhaust", coverage, likely, most, least)
 
 
 def _arriving(at: Numbers, today: Numbers) -> Numbers:
-    """Requests that come until each moment, if every day is like today; what was not observed was like the rest of it."""
+    """Return the requests that arrive until each moment if every day repeats the last one. Unobserved time takes its mean rate."""
     rate = today[:, 1].sum() / today[:, 2].sum()
     seen = today[:, 2] > BLOCK / 2
     each = np.where(seen, today[:, 1] / np.where(seen, today[:, 2], 1.0), rate) * BLOCK
-    days, rest = np.divmod(at, LOOK_BACK)
+    days, rest = np.divmod(at, LOOKBACK)
     so_far = np.concatenate([[0.0], np.cumsum(each)])
     return np.asarray(days * so_far[-1] + np.interp(rest, np.arange(PER_DAY + 1) * float(BLOCK), so_far))
 
 
 def _design_effect(blocks: Numbers) -> float:
-    """How many times as much the blocks' bad requests vary as independent ones would: Pearson's statistic by its degrees of freedom,
-    each day about its own share, weighted by its bad requests. At least 1."""
+    """Return the variance of the blocks' bad requests relative to independent ones, at least 1: Pearson's statistic by its degrees of
+    freedom, each day around its own bad ratio, weighted by its bad requests."""
     days = blocks.reshape(SPREAD_DAYS, PER_DAY, 4)
     bad, total = days[..., 0], days[..., 1]
     sums = total.sum(axis=1)
@@ -105,7 +110,7 @@ def _design_effect(blocks: Numbers) -> float:
 
 
 def _bad(arriving: Numbers, today: Numbers, effect: float) -> tuple[Numbers, Numbers, Numbers]:
-    """Bad requests among those that come until each moment: at the pace, and the quantiles above and below it."""
+    """Return the bad requests until each moment: expected, upper quantile, and lower quantile."""
     count, total = float(today[:, 0].sum()), max(float(today[:, 1].sum()), 1.0)
     times = arriving / total
     likely = count * times
@@ -114,14 +119,14 @@ def _bad(arriving: Numbers, today: Numbers, effect: float) -> tuple[Numbers, Num
 
 
 def _quantile(seen: float, times: Numbers, z: float) -> Numbers:
-    """Gamma's quantile at a normal quantile `z`, of a count to come in so many times the time in which `seen` came."""
+    """Return the gamma quantile, at the normal quantile `z`, of a future count in `times` times the time in which `seen` came."""
     shape = np.maximum(seen * times / (1 + times), 1e-9)
     cube = 1 - 1 / (9 * shape) + z / (3 * np.sqrt(shape))  # Wilson and Hilferty, Proceedings of the NAS 17, 1931
     return np.asarray(seen * times * np.maximum(0.0, cube) ** 3)
 
 
 def _first(at: Numbers, now: float, left: Numbers) -> float | None:
-    """The first moment at which nothing is left, between two known moments by a straight line; `now` is left now."""
+    """Return the first moment with no budget remaining, interpolated linearly; `now` is the budget remaining now. None: never."""
     hit = int(np.argmax(left <= 0))
     if left[hit] > 0:
         return None

@@ -1,4 +1,4 @@
-"""What an importer has carried over, and how it becomes an objectives file."""
+"""What an importer converted, and how it becomes an objectives file."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,23 +8,23 @@ from typing import Any
 
 import yaml
 
-from plimsoll.slo.exchange.document import Document, Field, Loss, NotCarried
-from plimsoll.slo.exchange.indicator_matching import Found, Known, recognise
-from plimsoll.slo.exchange.queries import Sum, Unreadable
+from plimsoll.slo.exchange.document import Document, Field, Loss, UnsupportedFieldError
+from plimsoll.slo.exchange.indicator_matching import Found, Known, recognize
+from plimsoll.slo.exchange.queries import Sum, UnsupportedQueryError
 from plimsoll.slo.units import Target, compound, duration_text
 
 _NAME = 63  # characters of a DNS label
-# What no SLO file says of a pool and the objectives file must: the smallest that is valid, to be replaced.
+# What the objectives file needs of a pool and no SLO file has: the smallest valid values, to be replaced.
 PLACEHOLDERS: dict[str, Any] = {
     "node": {"gpu": "unknown", "gpus": 1},
     "nodes": {"min": 1, "max": 1},
-    "timing": {"cold_start": "150s", "warm_start": "5s", "scale_in_hold": "300s"},
+    "timing": {"cold_start": "150s", "warm_start": "5s", "scale_in_stabilization": "300s"},
 }
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file is read: names in queries (engines' and ours), and what is taken where it names no window or no model."""
+    """How a file is read: names in queries (of engines and Plimsoll), and the default window and model."""
 
     names: Mapping[str, Known]
     window: str
@@ -32,8 +32,8 @@ class Reading:
 
 
 @dataclass
-class Draft:
-    """An objective on its way: as the objectives file writes it, with its model; `field` is where it stands in the source."""
+class ConvertedSlo:
+    """An SLO as the objectives file writes it, with its model; `field` is its place in the source."""
 
     field: Field
     id: str
@@ -42,100 +42,100 @@ class Draft:
     target: str
     window: str | dict[str, str]
     losses: list[Loss]
-    off_bucket: str | None = None
+    bucket_mismatch: str | None = None
 
 
 @dataclass
-class Carried:
-    """All that was carried, pools that the source itself describes, and what was lost."""
+class Conversion:
+    """The converted SLOs, the pools that the source itself describes, and the losses."""
 
-    drafts: list[Draft] = field(default_factory=list)
+    slos: list[ConvertedSlo] = field(default_factory=list)
     pools: dict[str, dict[str, Any]] = field(default_factory=dict)
     losses: list[Loss] = field(default_factory=list)
 
-    def carry(self, found: Field, read: Callable[[Field], Iterable[Draft]]) -> None:
-        """Read the objectives of one place; where that fails, all of it is one loss."""
+    def convert(self, found: Field, read: Callable[[Field], Iterable[ConvertedSlo]]) -> None:
+        """Read the SLOs of one place; where that fails, all of it is one loss."""
         try:
-            drafts = list(read(found))
-        except NotCarried as error:
+            slos = list(read(found))
+        except UnsupportedFieldError as error:
             found.use()
-            self.losses.append(Loss(error.path, f"not carried: {error}"))
+            self.losses.append(Loss(error.path, f"SLO skipped: {error}"))
             return
-        self.drafts += drafts
-        self.losses += [loss for draft in drafts for loss in draft.losses]
+        self.slos += slos
+        self.losses += [loss for slo in slos for loss in slo.losses]
 
-    def finish(self, documents: Sequence[Document], why: Mapping[str, str]) -> "Carried":
+    def finish(self, documents: Sequence[Document], reasons: Mapping[str, str]) -> "Conversion":
         """Add what no reader used."""
         for document in documents:
-            self.losses += document.unused(why)
+            self.losses += document.unused(reasons)
         return self
 
 
 def indicator(reading: Reading, at: Field, sums: Callable[[], tuple[Sum, Sum]], losses: list[Loss]) -> Found:
-    """Find what the queries at a field count, good and total, with its model; raises NotCarried."""
+    """Find what the queries at a field count, good and total, with its model; raises UnsupportedFieldError."""
     try:
-        found = recognise(*sums(), reading.names)
-    except Unreadable as error:
-        raise NotCarried(at.where, str(error)) from error
+        found = recognize(*sums(), reading.names)
+    except UnsupportedQueryError as error:
+        raise UnsupportedFieldError(at.where, str(error)) from error
     losses += [Loss(at.where, difference) for difference in found.differences]
     if found.model is None:
         if reading.model is None:
-            raise NotCarried(at.where, "names no model, so its pool is unknown; give --model NAME")
-        losses.append(Loss(at.where, f"names no model: {reading.model!r} was given"))
+            raise UnsupportedFieldError(at.where, "names no model, so its pool is unknown. Add --model NAME")
+        losses.append(Loss(at.where, f"names no model; {reading.model!r} is used (--model)"))
     return found._replace(model=found.model or reading.model)
 
 
 def percent(at: Field, scale: int = 1) -> str:
-    """Use a target, a percentage or (`scale` 100) a ratio; raises NotCarried."""
+    """Use a target, a percentage or (`scale` 100) a ratio; raises UnsupportedFieldError."""
     try:
         text = f"{(Decimal(at.text()) * scale).normalize():f}%"
         Target.parse(text)
     except (InvalidOperation, ValueError) as error:
-        raise NotCarried(at.where, f"{at.data!r} leaves no budget, or is no target") from error
+        raise UnsupportedFieldError(at.where, f"{at.data!r} isn't a target above 0% and below 100%") from error
     return text
 
 
 def window(at: Field, units: Mapping[str, float]) -> str:
-    """Use a duration such as `4w` or `1d12h`; raises NotCarried. `units` are the letters that it may have, in seconds."""
+    """Use a duration such as `4w` or `1d12h`; raises UnsupportedFieldError. `units` are the letters that it may have, in seconds."""
     try:
         return duration_text(compound(at.text(), units))
     except ValueError as error:
-        raise NotCarried(at.where, str(error)) from error
+        raise UnsupportedFieldError(at.where, str(error)) from error
 
 
 def _slug(text: str, otherwise: str) -> str:
-    """Make a name of ours of a text: lower case, letters, digits and hyphens; `otherwise` where nothing is left."""
+    """Make a valid name of a text: lower case, letters, digits and hyphens; `otherwise` where nothing is left."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_NAME].strip("-") or otherwise
 
 
-def write(carried: Carried, title: str) -> str:
-    """Write the objectives file, and add to the losses what had to be made up or renamed for it."""
-    pools = _pools(carried)
-    ids = [draft.id for draft in carried.drafts]
+def write(converted: Conversion, title: str) -> str:
+    """Write the objectives file, and report renamed names and placeholders as losses."""
+    pools = _pools(converted)
+    ids = [slo.id for slo in converted.slos]
     objectives: list[dict[str, Any]] = []
-    for index, draft in enumerate(carried.drafts):
-        name = _unused(_slug(draft.id, "objective"), {item["id"] for item in objectives})
+    for index, slo in enumerate(converted.slos):
+        name = _unused(_slug(slo.id, "objective"), {item["id"] for item in objectives})
         if name != ids[index]:
-            carried.losses.append(
-                Loss(draft.field.where, f"{ids[index]!r} is called {name!r}: names differ, or are taken")
+            converted.losses.append(
+                Loss(slo.field.where, f"{ids[index]!r} is renamed to {name!r}: names are lower case and unique")
             )
-        body = {"id": name, "pool": pools[draft.model]["name"], "indicator": draft.indicator, "target": draft.target}
-        body["window"] = draft.window
-        objectives.append(body | ({"off_bucket": draft.off_bucket} if draft.off_bucket else {}))
+        body = {"id": name, "pool": pools[slo.model]["name"], "indicator": slo.indicator, "target": slo.target}
+        body["window"] = slo.window
+        objectives.append(body | ({"bucket_mismatch": slo.bucket_mismatch} if slo.bucket_mismatch else {}))
     whole = {"version": "plimsoll/v1", "pools": list(pools.values()), "objectives": objectives}
     return f"# {title}\n" + yaml.safe_dump(whole, sort_keys=False, width=120, allow_unicode=True)
 
 
-def _pools(carried: Carried) -> dict[str, dict[str, Any]]:
+def _pools(converted: Conversion) -> dict[str, dict[str, Any]]:
     """Return one pool per model, the source's own where it describes one."""
-    pools = {pool["model"]: {"name": name, **pool} for name, pool in carried.pools.items()}
-    for draft in carried.drafts:
-        if draft.model not in pools:
+    pools = {pool["model"]: {"name": name, **pool} for name, pool in converted.pools.items()}
+    for slo in converted.slos:
+        if slo.model not in pools:
             taken = {pool["name"] for pool in pools.values()}
-            name = _unused(_slug(draft.model.rpartition("/")[2], "pool"), taken)
-            pools[draft.model] = {"name": name, "model": draft.model, **PLACEHOLDERS}
-            why = f"says nothing of pool {name!r}: its node, nodes and timing are placeholders, to be filled in"
-            carried.losses.append(Loss(draft.field.where, why))
+            name = _unused(_slug(slo.model.rpartition("/")[2], "pool"), taken)
+            pools[slo.model] = {"name": name, "model": slo.model, **PLACEHOLDERS}
+            reason = f"doesn't describe pool {name!r}: node, nodes and timing are placeholders. Replace them."
+            converted.losses.append(Loss(slo.field.where, reason))
     return pools
 
 

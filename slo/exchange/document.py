@@ -1,4 +1,4 @@
-"""A source file that knows which of its fields were used, so that what was not used can be listed, and nothing is left out."""
+"""A source file that records which of its fields were used, so that every unused one is listed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,22 +10,22 @@ Path = tuple[str | int, ...]
 
 
 class Loss(NamedTuple):
-    """What could not be carried: its path in the source file, and why."""
+    """What was not converted: its path in the source file, and the reason."""
 
     path: str
-    why: str
+    reason: str
 
 
-class NotCarried(Exception):
-    """An objective cannot be carried; the message says why, `path` is the field at fault."""
+class UnsupportedFieldError(Exception):
+    """An SLO can't be converted; the message states the reason, `path` is the field at fault."""
 
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(why)
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(reason)
         self.path = path
 
 
-class NotYaml(ValueError):
-    """The source file is no YAML; the message says where."""
+class InvalidYamlError(ValueError):
+    """The source file isn't YAML; the message states where."""
 
 
 @dataclass
@@ -41,10 +41,10 @@ class Document:
         """The whole of it."""
         return Field(self.data, (), self)
 
-    def unused(self, why: Mapping[str, str]) -> list[Loss]:
-        """List every leaf that was not used; the reason is that of the nearest key above it in `why`."""
+    def unused(self, reasons: Mapping[str, str]) -> list[Loss]:
+        """List every leaf that was not used; the reason is that of the nearest key above it in `reasons`."""
         return [
-            Loss(field.where, f"{_shown(field.data)}: {_reason(field.path, why)}")
+            Loss(field.where, f"{_shown(field.data)}: {_reason(field.path, reasons)}")
             for field in _leaves(self.root)
             if not any(field.path[: len(used)] == used for used in self.seen)
         ]
@@ -72,7 +72,7 @@ class Field:
         return Field(data, (*self.path, *keys), self.document)
 
     def items(self) -> list["Field"]:
-        """Return the elements of a list; none of what is no list."""
+        """Return the elements of a list; nothing for other types."""
         found = self.data if isinstance(self.data, list) else []
         return [Field(data, (*self.path, index), self.document) for index, data in enumerate(found)]
 
@@ -82,21 +82,21 @@ class Field:
         return self.data
 
     def text(self, default: str | None = None) -> str:
-        """Use a text (a number is written out); raises NotCarried where it is neither and there is no default."""
+        """Use a text or number as text. Raises UnsupportedFieldError for other types, or if missing without a default."""
         value = self.use()
         if value is None and default is not None:
             return default
         if not isinstance(value, str | int | float) or isinstance(value, bool) or value == "":
-            raise NotCarried(self.where, "is missing" if value is None else f"{_shown(value)} is no text")
+            raise UnsupportedFieldError(self.where, "is missing" if value is None else f"{_shown(value)} isn't text")
         return str(value)
 
 
 def read_documents(text: str) -> list[Document]:
-    """Read a file with one or more YAML documents; raises NotYaml."""
+    """Read a file with one or more YAML documents; raises InvalidYamlError."""
     try:
         found = [data for data in yaml.load_all(text, _Loader) if data is not None]
     except yaml.YAMLError as error:
-        raise NotYaml(" ".join(str(error).split())) from error
+        raise InvalidYamlError(" ".join(str(error).split())) from error
     several = len(found) > 1
     return [Document(data, f"document {number}" if several else "") for number, data in enumerate(found, 1)]
 
@@ -121,8 +121,8 @@ def _leaves(field: Field) -> Iterator[Field]:
         yield field
 
 
-def _reason(path: Path, why: Mapping[str, str]) -> str:
-    return next((why[str(key)] for key in reversed(path) if key in why), "has no counterpart here")
+def _reason(path: Path, reasons: Mapping[str, str]) -> str:
+    return next((reasons[str(key)] for key in reversed(path) if key in reasons), "no equivalent in Plimsoll")
 
 
 def _shown(value: Any) -> str:

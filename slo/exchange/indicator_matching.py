@@ -1,4 +1,4 @@
-"""Which of our indicators a pair of sums counts: good and total requests, by the engines' names or by our own."""
+"""Finds the indicator that a pair of sums counts: good and total requests, by engine or Plimsoll metric names."""
 
 import re
 from collections import Counter
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from plimsoll.slo import metrics as catalogue
-from plimsoll.slo.exchange.queries import Matcher, Sum, Term, Unreadable
+from plimsoll.slo.exchange.queries import Matcher, Sum, Term, UnsupportedQueryError
 from plimsoll.slo.metrics import Metric
-from plimsoll.slo.sli.evidence import FAILED, HISTOGRAMS, SERVED
+from plimsoll.slo.sli.evidence import FAILED, SERVED
+from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
 from plimsoll.slo.units import duration_text
 
-# Why vLLM says that a request ended. Ours counts the first two as good and `error` as bad, and leaves the others out.
+# vLLM's finish reasons. Plimsoll counts the first two as good and `error` as bad; the others are not counted.
 ENDINGS = (*SERVED, *FAILED, "abort", "repetition")
 QUEUED = "queued"
 _LITERAL = re.compile(r"(?:[\w/:@ +-]|\\[^\w]|(?<=\d)\.(?=\d))*")
@@ -21,14 +22,14 @@ _LE_SUFFIX = re.compile(
 
 
 class Known(NamedTuple):
-    """What a name in a query is to us: a metric of the catalogue, and what its labels are called here."""
+    """A metric of the catalogue for a name in a query, and the names of its labels here."""
 
     metric: Metric
     labels: Mapping[str, str]
 
 
 class Found(NamedTuple):
-    """An indicator as the objectives file writes it, the model that it is about (None: not said), and what is not the same."""
+    """An indicator as in the objectives file, its model (None: not given), and the differences in counting."""
 
     indicator: str | dict[str, str]
     model: str | None
@@ -36,7 +37,7 @@ class Found(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A term in our words: `own` are the labels that say what is counted, `common` those that say where."""
+    """A term by catalogue metric; `own` are the labels that select what is counted."""
 
     metric: Metric
     suffix: str
@@ -46,13 +47,13 @@ class _Part(NamedTuple):
 _OWN = ("le", "reason", "stage", "objective", "outcome")
 
 
-def recognise(good: Sum, total: Sum, names: Mapping[str, Known]) -> Found:
-    """Find the indicator; raises Unreadable where it is none of ours."""
+def recognize(good: Sum, total: Sum, names: Mapping[str, Known]) -> Found:
+    """Find the indicator; raises UnsupportedQueryError where there is none."""
     if len(good.growth | total.growth) > 1:
-        raise Unreadable(f"mixes {' and '.join(sorted(good.growth | total.growth))}, which stand in no ratio")
+        raise UnsupportedQueryError(f"mixes {' and '.join(sorted(good.growth | total.growth))}, which form no ratio")
     wheres = {_where(term, names) for term in (*good.terms, *total.terms)}
     if len(wheres) > 1:
-        raise Unreadable("has parts that select different series beside what they count")
+        raise UnsupportedQueryError("has parts that select different series beside what they count")
     parts = [Counter({_part(term, names): count for term, count in side.terms.items()}) for side in (good, total)]
     indicator, differences = _latency(*parts) or _availability(*parts)
     models = [item.value for item in next(iter(wheres), ()) if item.label == "model" and item.op == "="]
@@ -62,8 +63,7 @@ def recognise(good: Sum, total: Sum, names: Mapping[str, Known]) -> Found:
         for item in narrowed
     ]
     differences += [
-        f"is told apart by {label}; an objective is one number for its pool"
-        for label in sorted(good.grouped | total.grouped)
+        f"is grouped by {label}; an SLO is one number for its pool" for label in sorted(good.grouped | total.grouped)
     ]
     return Found(indicator, models[0] if models else None, differences)
 
@@ -73,7 +73,7 @@ def _known(term: Term, names: Mapping[str, Known]) -> tuple[Known, str]:
         found = names.get(term.name.removesuffix(suffix)) if term.name.endswith(suffix) else None
         if found is not None and (found.metric.kind == "histogram") == bool(suffix):
             return found, suffix
-    raise Unreadable(f"reads {term.name}, which is no counter of requests or latencies of an engine that is known here")
+    raise UnsupportedQueryError(f"reads {term.name}, which isn't a request counter or latency of a known engine")
 
 
 def _labels(term: Term, names: Mapping[str, Known]) -> list[Matcher]:
@@ -82,7 +82,7 @@ def _labels(term: Term, names: Mapping[str, Known]) -> list[Matcher]:
 
 
 def _where(term: Term, names: Mapping[str, Known]) -> tuple[Matcher, ...]:
-    """Return the matchers that say whose requests are counted, a pattern of one literal text as that text."""
+    """Return the matchers that select the replicas; a pattern of one literal becomes an equality."""
     found = []
     for item in _labels(term, names):
         if item.label not in _OWN:
@@ -98,7 +98,9 @@ def _part(term: Term, names: Mapping[str, Known]) -> _Part:
         if item.label in _OWN:
             values = _literals(item.value) if item.op.endswith("~") else (item.value,)
             if not values:
-                raise Unreadable(f"has the pattern {item.label}{item.op}{item.value!r}, which is no list of values")
+                raise UnsupportedQueryError(
+                    f"has the pattern {item.label}{item.op}{item.value!r}, which isn't a list of values"
+                )
             if item.label == "le":
                 values = tuple(catalogue.bucket_bound(_bound(value)) for value in values)
             own.append((item.label, "=" if item.op in ("=", "=~") else "!=", tuple(sorted(set(values)))))
@@ -115,7 +117,7 @@ def _bound(text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise Unreadable(f"has the bucket le={text!r}, which is no number") from error
+        raise UnsupportedQueryError(f"has the bucket le={text!r}, which isn't a number") from error
 
 
 def _latency(good: Counter[_Part], total: Counter[_Part]) -> tuple[dict[str, str], list[str]] | None:
@@ -133,7 +135,7 @@ def _latency(good: Counter[_Part], total: Counter[_Part]) -> tuple[dict[str, str
         if (part.metric, part.suffix, count, own) == (histogram, "_bucket", 1, [("le", "=", 1)]):
             bound = part.own[0][2][0]
             if bound == "+Inf":
-                raise Unreadable("counts every request as good (le='+Inf')")
+                raise UnsupportedQueryError("counts every request as good (le='+Inf')")
             return {kind: duration_text(float(bound))}, _single_tokens(kind, without)
     return None
 
@@ -142,36 +144,38 @@ def _single_tokens(kind: str, without: bool) -> list[str]:
     if kind != "time_per_output_token" or without:
         return []
     return [
-        "counts requests of a single token as good: engines record a time of 0 for them; here they have none and are left out"
+        "counts requests with a single output token as good: engines record a time of 0 for them. Plimsoll leaves them out"
     ]
 
 
 def _availability(good: Counter[_Part], total: Counter[_Part]) -> tuple[str, list[str]]:
     metrics = {part.metric for part in (*good, *total)}
     if catalogue.FINISHED not in metrics:
-        raise Unreadable(_neither(metrics))
+        raise UnsupportedQueryError(_neither(metrics))
     served, ended = _endings(good), _endings(total)
-    refused = total.pop(_Part(catalogue.REJECTED, "", ()), 0)
+    rejected = total.pop(_Part(catalogue.REJECTED, "", ()), 0)
     left = total.pop(_Part(catalogue.ABANDONED, "", (("stage", "=", (QUEUED,)),)), 0)
     foreign = {part.metric for part in (*good, *total)} - {catalogue.FINISHED}
-    if foreign or not {refused, left} <= {0, 1} or not served <= ended:
-        raise Unreadable("counts more than requests by how they ended")
+    if foreign or not {rejected, left} <= {0, 1} or not served <= ended:
+        raise UnsupportedQueryError("counts more than requests by how they ended")
     if not set(SERVED) <= served or not set(FAILED) <= ended - served:
-        raise Unreadable(
+        raise UnsupportedQueryError(
             f"does not count {', '.join(SERVED)} as good and {', '.join(FAILED)} as bad, as availability does"
         )
     differences = [
-        f"counts requests that ended by {ending} as {'good' if ending in served else 'bad'}; here they are left out"
+        f"counts requests that ended by {ending} as {'good' if ending in served else 'bad'}; Plimsoll leaves them out"
         for ending in ENDINGS
         if ending in ended and ending not in (*SERVED, *FAILED)
     ]
-    if not refused or not left:
-        differences.append("does not count requests that were refused or given up in the queue; here they are bad")
+    if not rejected or not left:
+        differences.append(
+            "doesn't count requests that were rejected or abandoned in the queue; Plimsoll counts them as bad"
+        )
     return "availability", differences
 
 
 def _endings(side: Counter[_Part]) -> set[str]:
-    """Return the endings that a side counts, each once; raises Unreadable where one is counted in another number."""
+    """Return the endings that a side counts, each once; raises UnsupportedQueryError where one is counted in another number."""
     counts = Counter[str]()
     for part, count in side.items():
         if part.metric is catalogue.FINISHED:
@@ -179,13 +183,13 @@ def _endings(side: Counter[_Part]) -> set[str]:
                 if all(label == "reason" and (ending in values) == (op == "=") for label, op, values in part.own):
                     counts[ending] += count
     if any(count not in (0, 1) for count in counts.values()):
-        raise Unreadable("counts some requests more than once, or below zero")
+        raise UnsupportedQueryError("counts some requests more than once, or below zero")
     return {ending for ending, count in counts.items() if count}
 
 
 def _neither(metrics: set[Metric]) -> str:
     if catalogue.OBJECTIVE_REQUESTS in metrics:
-        return "reads requests that were judged one by one, and does not say by which limits"
+        return "reads requests that the plugin evaluated, without their thresholds"
     if catalogue.ITL in metrics:
-        return "reads gaps between tokens, and no objective here is about single gaps"
-    return f"is no indicator here: {', '.join(sorted(metric.name for metric in metrics)) or 'it counts nothing'}"
+        return "reads inter-token latency, which isn't an indicator"
+    return f"isn't an indicator: {', '.join(sorted(metric.name for metric in metrics)) or 'it counts nothing'}"

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from plimsoll.slo.exchange.conversion import Carried, Draft, Reading, indicator, percent, window
-from plimsoll.slo.exchange.document import Document, Field, Loss, NotCarried
+from plimsoll.slo.exchange.conversion import Conversion, ConvertedSlo, Reading, indicator, percent, window
+from plimsoll.slo.exchange.document import Document, Field, Loss, UnsupportedFieldError
 from plimsoll.slo.exchange.queries import Sum, read_ratio, read_sum
 
 VERSION = "openslo/v1"
@@ -14,85 +14,87 @@ VERSION = "openslo/v1"
 MINUTE, HOUR, DAY = 60, 3600, 86400
 UNITS = {"m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY, "M": 30 * DAY, "Q": 90 * DAY, "Y": 365 * DAY}
 # Facts of ours for which OpenSLO has no field stand in annotations, which it gives to each implementation for that.
-POOL, INDICATOR, OFF_BUCKET = "plimsoll/pool", "plimsoll/indicator", "plimsoll/off-bucket"
+POOL, INDICATOR, BUCKET_MISMATCH = "plimsoll/pool", "plimsoll/indicator", "plimsoll/bucket-mismatch"
 QUERIES = ("query", "promql", "expr")
-WHY = {
+REASONS = {
     "labels": "ours carry objective, pool and tier",
     "annotations": "another tool's annotations",
-    "displayName": "an objective is shown by its id",
-    "description": "an objective has no description",
-    "service": "a pool is found by its model, not by a service",
+    "displayName": "an SLO is shown by its ID",
+    "description": "an SLO has no description",
+    "service": "a pool is identified by its model, not by a service",
     "alertPolicies": "alerts are computed from target and window, and routed by `plimsoll build`",
-    "metricSourceRef": "the service is told its source when it starts (--source)",
-    "counter": "what is counted here are counters",
+    "metricSourceRef": "set the source at start (--source)",
+    "counter": "Plimsoll reads counters only",
 }
 _CALENDARS = {("1w", "week"), ("7d", "week"), ("1M", "month"), ("1Q", "quarter"), ("3M", "quarter")}
 
 
-def read_openslo(documents: Sequence[Document], reading: Reading) -> Carried:
-    """Carry what can be carried of the documents of one file."""
-    carried, named, slos = Carried(), dict[tuple[str, str], Field](), list[Field]()
+def read_openslo(documents: Sequence[Document], reading: Reading) -> Conversion:
+    """Convert what can be converted of the documents of one file."""
+    converted, named, slos = Conversion(), dict[tuple[str, str], Field](), list[Field]()
     for document in documents:
         root = document.root
         version, kind = root.at("apiVersion").use(), root.at("kind").use()
         if version != VERSION:
             root.use()
-            carried.losses.append(Loss(root.at("apiVersion").where, f"not carried: the document is no {VERSION}"))
+            converted.losses.append(Loss(root.at("apiVersion").where, f"document skipped: not {VERSION}"))
         elif kind == "SLO":
             slos.append(root)
         elif kind in ("SLI", "DataSource"):
             named[kind, str(root.at("metadata", "name").use())] = root
         elif kind == "Service":
-            carried.carry(root, lambda root: _service(carried, root))
+            converted.convert(root, lambda root: _service(converted, root))
         else:
             root.use()
-            carried.losses.append(Loss(root.where, f"{kind}: {WHY['alertPolicies']}"))
+            converted.losses.append(Loss(root.where, f"{kind}: {REASONS['alertPolicies']}"))
     for slo in slos:
-        carried.carry(slo, lambda slo: _objectives(slo, named, carried.pools, reading))
-    return carried.finish(documents, WHY)
+        converted.convert(slo, lambda slo: _objectives(slo, named, converted.pools, reading))
+    return converted.finish(documents, REASONS)
 
 
-def _service(carried: Carried, root: Field) -> tuple[()]:
+def _service(converted: Conversion, root: Field) -> tuple[()]:
     """Take a pool that Plimsoll wrote; any other service is only a name."""
-    name, kept = root.at("metadata", "name").text(""), root.at("metadata", "annotations", POOL)
-    if kept.data is not None:
-        carried.pools[name] = _json(kept, "model")
+    name, annotation = root.at("metadata", "name").text(""), root.at("metadata", "annotations", POOL)
+    if annotation.data is not None:
+        converted.pools[name] = _json(annotation, "model")
         root.use()
     return ()
 
 
 def _objectives(
     root: Field, named: dict[tuple[str, str], Field], pools: dict[str, dict[str, Any]], reading: Reading
-) -> Iterator[Draft]:
+) -> Iterator[ConvertedSlo]:
     spec, name = root.at("spec"), root.at("metadata", "name").text()
     if spec.at("budgetingMethod").use() != "Occurrences":
-        raise NotCarried(spec.at("budgetingMethod").where, "counts slices of time, and a budget here counts requests")
+        raise UnsupportedFieldError(
+            spec.at("budgetingMethod").where, "counts time slices; an error budget counts requests"
+        )
     losses: list[Loss] = []
     sli = spec.at("indicator", "spec") if spec.at("indicator").data is not None else _referred(spec, named)
     if sli.at("ratioMetric").data is None:
-        raise NotCarried(sli.where, "is no ratioMetric: a threshold on a number does not count requests")
+        raise UnsupportedFieldError(sli.where, "isn't a ratioMetric: a threshold on a number doesn't count requests")
     at, sums = _sums(sli.at("ratioMetric"), named)
-    kept, off_bucket = _annotation(root, INDICATOR), _annotation(root, OFF_BUCKET)
+    annotation, bucket_mismatch = _annotation(root, INDICATOR), _annotation(root, BUCKET_MISMATCH)
     kind: Any
-    if kept.data is not None:
-        told = _json(kept, "indicator", "model")
-        kind, model = told["indicator"], told["model"]
+    if annotation.data is not None:
+        stored = _json(annotation, "indicator", "model")
+        kind, model = stored["indicator"], stored["model"]
     else:
         found = indicator(reading, at, sums, losses)
         kind, model = found.indicator, found.model or ""
-    if pools.get(str(spec.at("service").data), {}).get("model") == model:  # Plimsoll wrote it: these say nothing more
-        for said in ("service", "description", "indicator"):
-            spec.at(said).use()
+    if pools.get(str(spec.at("service").data), {}).get("model") == model:  # Plimsoll wrote it: these hold nothing more
+        for field in ("service", "description", "indicator"):
+            spec.at(field).use()
     length = _window(spec, reading, losses)
     goals = spec.at("objectives").items()
     if not goals:
-        raise NotCarried(spec.at("objectives").where, "is missing")
+        raise UnsupportedFieldError(spec.at("objectives").where, "is missing")
     for number, goal in enumerate(goals, 1):
         ratio = goal.at("target").data is not None
         target = percent(goal.at("target"), 100) if ratio else percent(goal.at("targetPercent"))
-        own, losses = losses, []  # of the whole, so they are told once
+        own, losses = losses, []  # of the whole, so they are listed once
         numbered = name if len(goals) == 1 else f"{name}-{number}"
-        yield Draft(goal, numbered, model, kind, target, length, own, off_bucket.text("") or None)
+        yield ConvertedSlo(goal, numbered, model, kind, target, length, own, bucket_mismatch.text("") or None)
 
 
 def _annotation(root: Field, name: str) -> Field:
@@ -100,13 +102,13 @@ def _annotation(root: Field, name: str) -> Field:
 
 
 def _json(at: Field, *needed: str) -> dict[str, Any]:
-    """Use an annotation of ours; raises NotCarried where somebody has broken it."""
+    """Use a Plimsoll annotation. Raises UnsupportedFieldError if it was edited."""
     try:
         found = json.loads(at.text())
     except ValueError as error:
-        raise NotCarried(at.where, f"is no JSON: {error}") from error
+        raise UnsupportedFieldError(at.where, f"isn't JSON: {error}") from error
     if not isinstance(found, dict) or not set(needed) <= set(found) or not isinstance(found["model"], str):
-        raise NotCarried(at.where, f"is no JSON object with {' and '.join(needed)}")
+        raise UnsupportedFieldError(at.where, f"isn't a JSON object with {' and '.join(needed)}")
     return found
 
 
@@ -114,7 +116,7 @@ def _referred(spec: Field, named: dict[tuple[str, str], Field]) -> Field:
     at = spec.at("indicatorRef")
     name = at.text("")
     if ("SLI", name) not in named:
-        raise NotCarried(at.where, f"there is no SLI {name!r} in the file" if name else "is missing, as indicator is")
+        raise UnsupportedFieldError(at.where, f"unknown SLI {name!r}" if name else "is missing, as indicator is")
     return named["SLI", name].at("spec")
 
 
@@ -138,23 +140,23 @@ def _raw(query: str, success: bool) -> tuple[Sum, Sum]:
 
 
 def _query(at: Field, named: dict[tuple[str, str], Field]) -> str:
-    """Use a Prometheus query; raises NotCarried for another kind of source."""
+    """Use a Prometheus query; raises UnsupportedFieldError for another kind of source."""
     source = at.at("metricSource")
     kind = source.at("type").text("")
     if not kind and ("DataSource", source.at("metricSourceRef").text("")) in named:
         kind = named["DataSource", source.at("metricSourceRef").text("")].at("spec", "type").text("")
     if kind.lower() not in ("", "prometheus"):
-        raise NotCarried(source.where, f"is of type {kind}, not Prometheus")
+        raise UnsupportedFieldError(source.where, f"is of type {kind}, not Prometheus")
     given = [source.at("spec", key) for key in QUERIES if source.at("spec", key).data is not None]
     if len(given) != 1:
-        raise NotCarried(source.where, f"has no single {', '.join(QUERIES)}")
+        raise UnsupportedFieldError(source.where, f"doesn't have exactly one of {', '.join(QUERIES)}")
     return given[0].text()
 
 
 def _window(spec: Field, reading: Reading, losses: list[Loss]) -> str | dict[str, str]:
     items = spec.at("timeWindow").items()
     if len(items) != 1:
-        losses.append(Loss(spec.where, f"names no single timeWindow: {reading.window} taken (--window)"))
+        losses.append(Loss(spec.where, f"doesn't have exactly one timeWindow; {reading.window} is used (--window)"))
         return reading.window
     at = items[0]
     at.at("isRolling").use()
@@ -162,17 +164,17 @@ def _window(spec: Field, reading: Reading, losses: list[Loss]) -> str | dict[str
         return _calendar(at)
     length = at.at("duration")
     if length.data is not None and str(length.data)[-1] in "MQY":
-        losses.append(Loss(length.where, f"{length.data} that rolls has no fixed length: 30 d a month are taken"))
+        losses.append(Loss(length.where, f"a rolling {length.data} has no fixed length; 30 days per month are used"))
     return window(length, UNITS)
 
 
 def _calendar(at: Field) -> dict[str, str]:
-    """Find the week, month or quarter that begins where the file says; raises NotCarried for any other."""
+    """Find the week, month or quarter that begins at the start time of the file. Raises UnsupportedFieldError for any other."""
     length, start = at.at("duration").text(), at.at("calendar", "startTime")
     try:
         first = datetime.fromisoformat(start.text())
     except ValueError as error:
-        raise NotCarried(start.where, f"{start.data!r} is no date and time") from error
+        raise UnsupportedFieldError(start.where, f"{start.data!r} isn't a date and time") from error
     begins = {
         "week": first.weekday() == 0,
         "month": first.day == 1,
@@ -182,6 +184,6 @@ def _calendar(at: Field) -> dict[str, str]:
         if begins[calendar] and not (first.hour or first.minute or first.second):
             return {"calendar": calendar, "timezone": at.at("calendar", "timeZone").text("UTC")}
     why = (
-        f"{length} from {start.data}: only weeks from Monday, months and quarters from their first day are windows here"
+        f"{length} from {start.data}: a calendar window is a week from Monday, or a month or quarter from its first day"
     )
-    raise NotCarried(at.where, why)
+    raise UnsupportedFieldError(at.where, why)

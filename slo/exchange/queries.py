@@ -1,4 +1,4 @@
-"""A PromQL query as a sum of counters. What is not such a sum is refused, never guessed at."""
+"""Reads a PromQL query as a sum of counters. Any other query is rejected, never guessed."""
 
 import re
 from collections import Counter
@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import promql_parser
 
-# Of several counters, either stands in the same ratio as what they counted, over one and the same stretch of time.
+# Ratios of both are ratios of the counted requests over the same time.
 GROWTH = ("rate", "increase")
 _WINDOW = re.compile(r"\{\{\s*\.window\s*\}\}")  # Sloth's placeholder for the range
 
 
-class Unreadable(ValueError):
-    """The query is not a sum of counters; the message says what is in the way."""
+class UnsupportedQueryError(ValueError):
+    """The query is not a sum of counters; the message states why."""
 
 
 class Matcher(NamedTuple):
@@ -45,7 +45,7 @@ class Sum(NamedTuple):
         return self._with(other, self.terms + other.terms)
 
     def minus(self, other: "Sum") -> "Sum":
-        """Take another sum off; what is on both sides is gone."""
+        """Subtract another sum; equal terms cancel."""
         left = Counter(self.terms)
         left.subtract(other.terms)
         return self._with(other, Counter({term: count for term, count in left.items() if count}))
@@ -55,17 +55,17 @@ class Sum(NamedTuple):
 
 
 def read_sum(query: str) -> Sum:
-    """Read a query such as `sum(rate(a[5m])) - sum(rate(b[5m]))`, or a bare selector; raises Unreadable."""
+    """Read a query such as `sum(rate(a[5m])) - sum(rate(b[5m]))`, or a bare selector; raises UnsupportedQueryError."""
     return _sum(_parse(query))
 
 
 def read_ratio(query: str) -> tuple[Sum, Sum, bool]:
-    """Read `part / total` or `1 - part / total` as (part, total, whether it is taken off 1); raises Unreadable."""
+    """Read `part / total` or `1 - part / total` as (part, total, whether it is taken off 1); raises UnsupportedQueryError."""
     tree = _bare(_parse(query))
     inverted = _is(tree, "BinaryExpr") and str(tree.op) == "-" and _number(tree.lhs) == 1
     ratio = _bare(tree.rhs) if inverted else tree
     if not _is(ratio, "BinaryExpr") or str(ratio.op) != "/":
-        raise Unreadable("is no ratio of two sums of counters")
+        raise UnsupportedQueryError("isn't a ratio of two sums of counters")
     return _sum(ratio.lhs), _sum(ratio.rhs), inverted
 
 
@@ -73,7 +73,7 @@ def _parse(query: str) -> Any:
     try:
         return promql_parser.parse(_WINDOW.sub("5m", query))
     except ValueError as error:
-        raise Unreadable(f"is not PromQL: {error}") from error
+        raise UnsupportedQueryError(f"isn't PromQL: {error}") from error
 
 
 def _is(tree: Any, *kinds: str) -> bool:
@@ -81,7 +81,7 @@ def _is(tree: Any, *kinds: str) -> bool:
 
 
 def _bare(tree: Any) -> Any:
-    """Take off parentheses, and an `or vector(0)`: where nothing was counted, nothing is added."""
+    """Remove parentheses and `or vector(0)`, which adds nothing."""
     while True:
         if _is(tree, "ParenExpr"):
             tree = tree.expr
@@ -103,47 +103,47 @@ def _sum(tree: Any) -> Sum:
     tree = _bare(tree)
     kind = type(tree).__name__
     if kind not in _READERS:
-        raise Unreadable(f"is more than a sum of counters: {tree.prettify().strip()[:80]}")
+        raise UnsupportedQueryError(f"is more than a sum of counters: {tree.prettify().strip()[:80]}")
     return _READERS[kind](tree)
 
 
 def _binary(tree: Any) -> Sum:
     if str(tree.op) not in ("+", "-"):
-        raise Unreadable(f"has {tree.op}: only sums and differences of counters are read")
+        raise UnsupportedQueryError(f"has {tree.op}: only sums and differences of counters are read")
     left, right = _sum(tree.lhs), _sum(tree.rhs)
     return left.plus(right) if str(tree.op) == "+" else left.minus(right)
 
 
 def _aggregate(tree: Any) -> Sum:
     if str(tree.op) != "sum":
-        raise Unreadable(f"has {tree.op}(): only sum() keeps requests countable")
+        raise UnsupportedQueryError(f"has {tree.op}(): only sum() keeps requests countable")
     inner = _sum(tree.expr)
     if tree.modifier is None or not tree.modifier.labels:
         return inner
     if "By" not in str(tree.modifier.type):
-        raise Unreadable("is summed `without` labels, so it is unknown what is told apart")
+        raise UnsupportedQueryError("is summed `without` labels, so its groups are unknown")
     return inner._replace(grouped=inner.grouped | set(tree.modifier.labels))
 
 
 def _call(tree: Any) -> Sum:
     if tree.func.name not in GROWTH:
-        raise Unreadable(f"has {tree.func.name}(): only {' and '.join(GROWTH)} of counters are read")
+        raise UnsupportedQueryError(f"has {tree.func.name}(): only {' and '.join(GROWTH)} of counters are read")
     read = tree.args[0]
     if not _is(read, "MatrixSelector"):
-        raise Unreadable(f"has {tree.func.name}() of something other than a counter")
+        raise UnsupportedQueryError(f"has {tree.func.name}() of something other than a counter")
     return _selector(read.vector_selector)._replace(growth=frozenset([f"{tree.func.name} over {read.range}"]))
 
 
 def _selector(tree: Any) -> Sum:
     if tree.offset is not None or tree.at is not None:
-        raise Unreadable("looks at another time (offset or @)")
+        raise UnsupportedQueryError("looks at another time (offset or @)")
     if tree.matchers.or_matchers:
-        raise Unreadable("has `or` between its matchers")
+        raise UnsupportedQueryError("has `or` between its matchers")
     given = [Matcher(item.name, _OPERATORS[str(item.op)], item.value) for item in tree.matchers.matchers]
     names = [item.value for item in given if item.label == "__name__" and item.op == "="]
     name = tree.name or (names[0] if len(names) == 1 else None)
     if name is None:
-        raise Unreadable("selects series by no single name")
+        raise UnsupportedQueryError("selects series by no single name")
     return Sum(Counter([Term(name, tuple(sorted(item for item in given if item.label != "__name__")))]))
 
 

@@ -2,37 +2,37 @@
 
 from collections.abc import Iterator, Sequence
 
-from plimsoll.slo.exchange.conversion import Carried, Draft, Reading, indicator, percent
-from plimsoll.slo.exchange.document import Document, Field, Loss, NotCarried
+from plimsoll.slo.exchange.conversion import Conversion, ConvertedSlo, Reading, indicator, percent
+from plimsoll.slo.exchange.document import Document, Field, Loss, UnsupportedFieldError
 from plimsoll.slo.exchange.queries import Sum, read_ratio, read_sum
 
 VERSION = "prometheus/v1"
-WHY = {
+REASONS = {
     "labels": "labels of Sloth's own rules: ours carry objective, pool and tier",
     "alerting": "alerts are computed from target and window, and routed by `plimsoll build`",
     "slo_plugins": "Sloth's plugins change Sloth's rules",
-    "description": "an objective has no description",
+    "description": "an SLO has no description",
 }
 
 
-def read_sloth(documents: Sequence[Document], reading: Reading) -> Carried:
-    """Carry what can be carried of the documents of one file."""
-    carried = Carried()
+def read_sloth(documents: Sequence[Document], reading: Reading) -> Conversion:
+    """Convert what can be converted of the documents of one file."""
+    converted = Conversion()
     for document in documents:
         root = document.root
         if root.at("version").use() != VERSION:
             root.use()
-            carried.losses.append(Loss(root.at("version").where, f"not carried: the document is no {VERSION} of Sloth"))
+            converted.losses.append(Loss(root.at("version").where, f"document skipped: not Sloth {VERSION}"))
             continue
         for slo in root.at("slos").items():
-            carried.carry(slo, lambda slo, root=root: _objective(root, slo, reading))  # type: ignore[misc]
-    return carried.finish(documents, WHY)
+            converted.convert(slo, lambda slo, root=root: _objective(root, slo, reading))  # type: ignore[misc]
+    return converted.finish(documents, REASONS)
 
 
-def _objective(root: Field, slo: Field, reading: Reading) -> Iterator[Draft]:
+def _objective(root: Field, slo: Field, reading: Reading) -> Iterator[ConvertedSlo]:
     name = f"{root.at('service').text('')}-{slo.at('name').text()}".strip("-")
-    why = f"Sloth is told its period when it runs, not by the file: {reading.window} taken (--window)"
-    losses = [Loss(slo.where, why)]
+    reason = f"has no window: Sloth sets its period at run time; {reading.window} is used (--window)"
+    losses = [Loss(slo.where, reason)]
     sli = slo.at("sli")
     if sli.at("events").data is not None:
         at, error = sli.at("events", "total_query"), sli.at("events", "error_query").text()
@@ -43,9 +43,9 @@ def _objective(root: Field, slo: Field, reading: Reading) -> Iterator[Draft]:
         query = at.text()
         found = indicator(reading, at, lambda: _raw(query), losses)
     else:
-        raise NotCarried(sli.where, "is neither events nor raw: what a plugin counts is not in the file")
+        raise UnsupportedFieldError(sli.where, "is neither events nor raw; a plugin's query isn't in the file")
     target = percent(slo.at("objective"))
-    yield Draft(slo, name, found.model or "", found.indicator, target, reading.window, losses)
+    yield ConvertedSlo(slo, name, found.model or "", found.indicator, target, reading.window, losses)
 
 
 def _events(error: str, total: str) -> tuple[Sum, Sum]:
@@ -54,6 +54,6 @@ def _events(error: str, total: str) -> tuple[Sum, Sum]:
 
 
 def _raw(query: str) -> tuple[Sum, Sum]:
-    """Read a ratio of errors, or 1 less a ratio of what is good."""
+    """Read a ratio of errors, or 1 minus a ratio of good requests."""
     part, total, inverted = read_ratio(query)
     return (part if inverted else total.minus(part)), total

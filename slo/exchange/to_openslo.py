@@ -1,4 +1,4 @@
-"""OpenSLO v1: writing. Each pool becomes a Service, each objective an SLO whose queries read our own metrics."""
+"""OpenSLO v1: writing. Each pool becomes a Service, each objective an SLO with queries of Plimsoll metrics."""
 
 import json
 from typing import Any
@@ -7,10 +7,10 @@ import msgspec
 import yaml
 
 from plimsoll.slo.exchange.document import Loss
-from plimsoll.slo.exchange.openslo import INDICATOR, MINUTE, OFF_BUCKET, POOL, VERSION
+from plimsoll.slo.exchange.openslo import BUCKET_MISMATCH, INDICATOR, MINUTE, POOL, VERSION
 from plimsoll.slo.sli.evidence import Counting, Near, countings
 from plimsoll.slo.sources.selector import Selector
-from plimsoll.slo.spec.objectives import LIMITS, Objective, Pool, Spec, Window
+from plimsoll.slo.spec.objectives import Objective, Pool, Spec, Window
 from plimsoll.slo.units import Duration, duration_text, percent_text
 
 # Days on which a calendar period begins: any would do; the first of January 2024 was a Monday as well.
@@ -19,24 +19,19 @@ _PERIODS = {"week": "1w", "month": "1M", "quarter": "1Q"}
 
 
 def write_openslo(spec: Spec) -> tuple[str, list[Loss]]:
-    """Write the documents of one file, with what OpenSLO has no room for."""
-    losses = [
-        Loss(f"exclusions[{index}]", "OpenSLO has no time that is not counted") for index in range(len(spec.exclusions))
-    ]
+    """Write the documents of one file, and what OpenSLO can't hold."""
+    losses = [Loss(f"exclusions[{index}]", "OpenSLO has no exclusions") for index in range(len(spec.exclusions))]
     documents = [_service(pool) for pool in spec.pools]
     for index, objective in enumerate(spec.objectives):
         where = f"objectives[{index}]"
         if objective.window.seconds % MINUTE:
-            losses.append(Loss(f"{where}.window", "not carried: OpenSLO's durations are whole minutes"))
+            losses.append(Loss(f"{where}.window", "SLO skipped: OpenSLO's durations are whole minutes"))
             continue
-        losses.append(Loss(where, "burn-rate tiers need two windows each; an AlertPolicy of OpenSLO has one condition"))
-        if objective.indicator.kind == "goodput":
-            why = "the query reads requests that the engine plugin judged; the limits stand in an annotation"
-            losses.append(Loss(f"{where}.indicator", why))
-        if objective.per:
-            losses.append(
-                Loss(f"{where}.per", "not carried: an SLO of OpenSLO has one budget, not one for each tenant")
-            )
+        losses.append(Loss(where, "burn-rate alerts need two windows each; an OpenSLO AlertPolicy has one condition"))
+        if loss := objective.indicator.openslo_loss:
+            losses.append(Loss(f"{where}.indicator", loss))
+        if objective.group_by:
+            losses.append(Loss(f"{where}.group_by", "an OpenSLO SLO has one error budget, not one per tenant"))
         documents.append(_slo(objective, spec.pool(objective.pool)))
     return yaml.safe_dump_all(documents, sort_keys=False, width=120, allow_unicode=True), losses
 
@@ -47,8 +42,8 @@ def _document(kind: str, name: str, annotations: dict[str, str], spec: dict[str,
 
 
 def _service(pool: Pool) -> dict[str, Any]:
-    told = msgspec.to_builtins(pool, enc_hook=_text)
-    facts = {field: value for field, value in told.items() if field != "name" and value is not None}
+    fields = msgspec.to_builtins(pool, enc_hook=_text)
+    facts = {field: value for field, value in fields.items() if field != "name" and value is not None}
     return _document("Service", pool.name, {POOL: json.dumps(facts)}, {"description": f"Serves {pool.model}"})
 
 
@@ -58,13 +53,11 @@ def _text(value: object) -> str:
 
 def _slo(objective: Objective, pool: Pool) -> dict[str, Any]:
     annotations = {}
-    if objective.indicator.kind == "goodput":
-        short = {latency: name for name, latency in LIMITS.items()}
-        limits = {short[latency]: duration_text(limit) for latency, limit in objective.indicator.limits.items()}
-        annotations[INDICATOR] = json.dumps({"indicator": {"goodput": limits}, "model": pool.model})
-    if objective.off_bucket != "refuse":
-        annotations[OFF_BUCKET] = objective.off_bucket
-    way = countings(objective, pool)[-1]  # what anybody with our page can read: the plugin is not everywhere
+    if objective.indicator.openslo_loss:
+        annotations[INDICATOR] = json.dumps({"indicator": objective.indicator.to_file(), "model": pool.model})
+    if objective.bucket_mismatch != "unknown":
+        annotations[BUCKET_MISMATCH] = objective.bucket_mismatch
+    way = countings(objective, pool)[-1]  # what every exporter has: the plugin isn't everywhere
     counting = way.exact if isinstance(way, Near) else way
     spec = {
         "description": f"{percent_text(objective.target)} of the requests of {pool.name}: {objective.indicator}",

@@ -15,12 +15,12 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 WRITING = "plimsoll_writing"  # execution option of a transaction that will write
-PATIENCE = 10  # seconds to wait for another writer
-LOCK = 0x504C494D  # PostgreSQL's advisory lock of whoever writes slots or migrates; any constant does
+BUSY_TIMEOUT_SECONDS = 10  # seconds to wait for another writer
+LOCK = 0x504C494D  # PostgreSQL's advisory lock for writing slots and migrating; an arbitrary constant
 
 
 class DatabaseError(SQLAlchemyError):
-    """The database is not one that this version can use; the message says what to do."""
+    """This version can't use the database; the message states the fix."""
 
 
 def open_database(url: str) -> Engine:
@@ -33,7 +33,7 @@ def open_database(url: str) -> Engine:
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     elif engine.dialect.name != "postgresql":
-        raise DatabaseError(f"{engine.dialect.name} is not supported: write sqlite:///FILE or postgresql://HOST/NAME")
+        raise DatabaseError(f"{engine.dialect.name} isn't supported. Use sqlite:///FILE or postgresql://HOST/NAME.")
     try:
         _migrate(engine)
     except BaseException:
@@ -55,41 +55,45 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 def reason(error: SQLAlchemyError) -> str:
-    """Say in one line what the database said, without the statement and its values."""
-    said = error.orig if isinstance(error, DBAPIError) else error
-    return " ".join(str(said).split())
+    """Return the database's own error in one line, without the statement and its values."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return " ".join(str(cause).split())
+
+
+def migrations() -> Config:
+    """Return Alembic's configuration of the ledger's migrations; a connection in its `attributes` is what they run on."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
 
 
 def _migrate(engine: Engine) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config = migrations()
     script = ScriptDirectory.from_config(config)
     with engine.connect() as connection:
         version = MigrationContext.configure(connection).get_current_revision()
     if version == script.get_current_head():
         return
     if version is not None and version not in {step.revision for step in script.walk_revisions()}:
-        raise DatabaseError(
-            f"its tables have version {version}, which this Plimsoll does not know; use a newer Plimsoll"
-        )
+        raise DatabaseError(f"its tables have version {version}, which is newer than this Plimsoll. Upgrade Plimsoll.")
     with writing(engine) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
 
 def _configure_sqlite(connection: Any, _: object) -> None:
-    """Write ahead, flush each commit to disk (a SIGKILL or power cut loses nothing booked), wait for another writer."""
+    """Write ahead, flush each commit to disk (a SIGKILL or power cut loses nothing recorded), wait for another writer."""
     connection.isolation_level = None  # Python's sqlite3 would begin transactions by itself, and none for DDL
     cursor = connection.cursor()
-    for pragma in (f"busy_timeout={PATIENCE * 1000}", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     _write_ahead(cursor)
     cursor.close()
 
 
 def _write_ahead(cursor: Any) -> None:
-    """Switch to write-ahead once. SQLite does not wait for another that is doing the same, whatever its busy_timeout."""
-    end = time.monotonic() + PATIENCE
+    """Switch to write-ahead mode once. SQLite does not wait for a concurrent switch, even with a busy_timeout."""
+    end = time.monotonic() + BUSY_TIMEOUT_SECONDS
     while True:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
@@ -101,5 +105,5 @@ def _write_ahead(cursor: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """A transaction that will write says so at once: one that reads first may find that another has written since."""
+    """Lock at once in a transaction that will write: one that reads first may find that another has written since."""
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITING) else "BEGIN")

@@ -1,4 +1,4 @@
-"""Keeping weekly reviews as they were made: one row per ISO week, written once and never changed."""
+"""Saved documents: weekly reviews (one row per ISO week, never changed) and each pool's last calibration attempt."""
 
 from typing import NamedTuple
 
@@ -6,64 +6,89 @@ from sqlalchemy import Engine, func, select
 
 from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.rollup import insert
-from plimsoll.slo.ledger.schema import calibrations, reviews
+from plimsoll.slo.ledger.schema import calibrations, measured_states, recommendations, reviews
 
 
-class Kept(NamedTuple):
-    """A review as it was made: its ISO week, when (Unix seconds), and its JSON."""
+class SavedReview(NamedTuple):
+    """A review as it was generated: its ISO week, when (Unix seconds), and its JSON."""
 
     week: str
-    made_at: float
+    generated_at: float
     body: str
 
 
-def keep_review(engine: Engine, review: Kept) -> None:
-    """Keep a week's review; where one is kept already, that one stays, whoever made it."""
+def save_review(engine: Engine, review: SavedReview) -> None:
+    """Save a week's review; an earlier one of the same week stays."""
     new = insert(engine.dialect.name, reviews).values(review._asdict())
     with writing(engine) as connection:
         connection.execute(new.on_conflict_do_nothing())
 
 
-def kept_review(engine: Engine, week: str) -> Kept | None:
-    """Return a week's review as it was kept; None where none is."""
+def saved_review(engine: Engine, week: str) -> SavedReview | None:
+    """Return a week's saved review; None where there is none."""
     with engine.connect() as connection:
         row = connection.execute(select(reviews).where(reviews.c.week == week)).first()
-        return None if row is None else Kept(*row)
+        return None if row is None else SavedReview(*row)
 
 
-def kept_weeks(engine: Engine, before: str | None, limit: int) -> list[tuple[str, float]]:
-    """Return (week, when its review was made) of those kept, newest week first; only weeks before one, where it is given."""
-    query = select(reviews.c.week, reviews.c.made_at).order_by(reviews.c.week.desc()).limit(limit)
+def saved_weeks(engine: Engine, before: str | None, limit: int) -> list[tuple[str, float]]:
+    """Return (week, when its review was generated), newest week first; only weeks before one, where it is given."""
+    query = select(reviews.c.week, reviews.c.generated_at).order_by(reviews.c.week.desc()).limit(limit)
     with engine.connect() as connection:
         rows = connection.execute(query if before is None else query.where(reviews.c.week < before))
-        return [(row.week, row.made_at) for row in rows]
+        return [(row.week, row.generated_at) for row in rows]
 
 
-def last_kept(engine: Engine) -> str | None:
-    """Return the newest week whose review is kept."""
+def last_saved_week(engine: Engine) -> str | None:
+    """Return the newest week that has a saved review."""
     with engine.connect() as connection:
         return connection.execute(select(func.max(reviews.c.week))).scalar()
 
 
-class Look(NamedTuple):
-    """The last look at a pool: when (Unix seconds), why it told nothing new (None: it did), and the last good fit, as JSON."""
+class CalibrationAttempt(NamedTuple):
+    """A pool's last calibration: when it was attempted (Unix seconds), why it gave no new fit (None: it did), and the last good fit as JSON."""
 
     pool: str
-    looked_at: float
+    last_attempt_at: float
     reason: str | None
     body: str | None
 
 
-def keep_look(engine: Engine, look: Look) -> None:
-    """Keep the last look at a pool."""
-    new = insert(engine.dialect.name, calibrations).values(look._asdict())
-    values = {name: new.excluded[name] for name in Look._fields if name != "pool"}
+def save_attempt(engine: Engine, attempt: CalibrationAttempt) -> None:
+    """Save a pool's last attempt."""
+    new = insert(engine.dialect.name, calibrations).values(attempt._asdict())
+    values = {name: new.excluded[name] for name in CalibrationAttempt._fields if name != "pool"}
     with writing(engine) as connection:
         connection.execute(new.on_conflict_do_update(index_elements=[calibrations.c.pool], set_=values))
 
 
-def last_look(engine: Engine, pool: str) -> Look | None:
-    """Return the last look at a pool; None where nobody looked yet."""
+def last_attempt(engine: Engine, pool: str) -> CalibrationAttempt | None:
+    """Return a pool's last attempt; None before the first."""
     with engine.connect() as connection:
         row = connection.execute(select(calibrations).where(calibrations.c.pool == pool)).first()
-        return None if row is None else Look(*row)
+        return None if row is None else CalibrationAttempt(*row)
+
+
+def save_measured_state(engine: Engine, pool: str, at: float, body: str) -> None:
+    """Store the state of a pool at `at` (Unix seconds), as JSON text, in place of the one before."""
+    new = insert(engine.dialect.name, measured_states).values(pool=pool, at=at, body=body)
+    values = {name: new.excluded[name] for name in ("at", "body")}
+    with writing(engine) as connection:
+        connection.execute(new.on_conflict_do_update(index_elements=[measured_states.c.pool], set_=values))
+
+
+def newest_measured_state(engine: Engine, pool: str, since: float) -> str | None:
+    """Return the newest state of a pool, as JSON text; None where none is stored, or only one older than `since` (Unix seconds)."""
+    query = select(measured_states.c.body).where(measured_states.c.pool == pool, measured_states.c.at >= since)
+    with engine.connect() as connection:
+        return connection.execute(query).scalar()
+
+
+def measured_states_before(engine: Engine, pool: str, before: float, limit: int) -> list[str]:
+    """Return the states with a pool's newest recommendations before a moment (Unix seconds), as JSON text, newest first."""
+    stored = recommendations.c
+    query = select(stored.measured_state).where(
+        stored.pool == pool, stored.at < before, stored.measured_state.is_not(None)
+    )
+    with engine.connect() as connection:
+        return list(connection.execute(query.order_by(stored.at.desc()).limit(limit)).scalars())

@@ -25,7 +25,7 @@ Sums = NDArray[np.int64]  # (objective, piece, what): good, total and millisecon
 def exhaustions(
     ledger: Ledger, budgets: Iterable[Budget], exclusions: Sequence[Exclusion], now: float
 ) -> dict[str, Exhaustion]:
-    """Tell when each of the budgets, as judged at `now` without what is excluded, runs out; by objective."""
+    """Return the time to exhaustion of each budget at `now`, without excluded time, by objective."""
     groups: dict[tuple[str, tuple[Stretch, ...]], list[Budget]] = defaultdict(list)
     for budget in budgets:
         groups[str(budget.objective.window), stretches(exclusions, budget.objective)].append(budget)
@@ -39,7 +39,7 @@ def exhaustions(
 def _group(
     connection: Connection, budgets: Sequence[Budget], excluded: Sequence[Stretch], now: float
 ) -> dict[str, Exhaustion]:
-    """The same of budgets with one window and the same exclusions."""
+    """Return `exhaustions` of budgets with one window and the same exclusions."""
     window, names = budgets[0].objective.window, [budget.objective.id for budget in budgets]
     blocks = _blocks(connection, names, excluded, now)
     if window.calendar is not None:
@@ -47,7 +47,7 @@ def _group(
     else:
         ends_in = None
         times, left = _leaving(connection, names, window, excluded, now)
-    times = np.append(times, window.seconds)  # the rest has left when all that is there now has
+    times = np.append(times, window.seconds)  # the rest leaves by the end of the window
     found = {}
     for budget, recent, sums in zip(budgets, blocks, left, strict=True):
         pieces = np.column_stack([sums[:, 1] - sums[:, 0], sums[:, 1]])

@@ -1,9 +1,9 @@
-"""Booking from a source into the ledger, up to now. Safe to interrupt and to repeat at any point."""
+"""Ingesting from a source into the ledger, up to now. Safe to interrupt and to repeat at any point."""
 
 from plimsoll.slo.calendar import SLOT, slot_of
 from plimsoll.slo.ledger.slots import Ledger
-from plimsoll.slo.ledger.tenants import book_of_tenants, key
-from plimsoll.slo.ledger.usage import pools_booked_until
+from plimsoll.slo.ledger.tenants import count_new_tenants, key
+from plimsoll.slo.ledger.usage import pools_recorded_until
 from plimsoll.slo.metrics import REPLICA_INFO, REPLICA_START
 from plimsoll.slo.sli import gateway_counts
 from plimsoll.slo.sli.evidence import countings
@@ -12,23 +12,23 @@ from plimsoll.slo.sources import Source
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 from plimsoll.slo.usage import energy
-from plimsoll.slo.usage import slots as pool_booking
+from plimsoll.slo.usage import slots as pool_usage
 
-CHUNK_SLOTS = 12  # an hour at a time, so that a long backfill holds little memory and each step of it is kept
-LATE = 900  # seconds: slots this young are booked again each time, for samples that arrive late
-LONGEST = 28 * 86400.0  # seconds that are caught up with for a pool without objectives
-FINAL_AFTER = LATE + MAX_GAP + SLOT  # seconds after which a slot has been booked for the last time
+CHUNK_SLOTS = 12  # an hour at a time, so that a long backfill holds little memory and each step of it is stored
+LATE = 900  # seconds: slots this young are recorded again each time, for samples that arrive late
+LONGEST = 28 * 86400.0  # seconds that are caught up with for a pool without SLOs
+FINAL_AFTER = LATE + MAX_GAP + SLOT  # seconds after which a slot has been recorded for the last time
 
 
 def ingest(spec: Spec, source: Source, ledger: Ledger, now: float) -> None:
-    """Book every slot from where each objective and pool stopped until `now`; raises SourceError when the source fails."""
-    done, pools_done = ledger.booked_until(), pools_booked_until(ledger.engine)
+    """Record every slot from where each SLO and pool stopped until `now`; raises SourceError when the source fails."""
+    done, pools_done = ledger.recorded_until(), pools_recorded_until(ledger.engine)
     for pool in spec.pools:
         objectives = [objective for objective in spec.objectives if objective.pool == pool.name]
         names = [objective.id for objective in objectives]
-        names += [key(objective.id, None) for objective in objectives if objective.per]
+        names += [key(objective.id, None) for objective in objectives if objective.group_by]
         since: float = min([pools_done.get(pool.name, 0), *(done.get(name, 0) for name in names)])
-        if since > now:  # a clock that was ahead said what is final: go on from what is stored
+        if since > now:  # a clock that was ahead moved the mark too far: continue from what is stored
             last = ledger.last([objective.id for objective in objectives], now)
             since = min(last or 0, now - LATE - MAX_GAP)
         oldest = max((objective.window.seconds for objective in objectives), default=LONGEST)
@@ -44,8 +44,8 @@ def _ingest_pool(
     slots = list(range(first, last + SLOT, SLOT))
     ways = {objective.id: countings(objective, pool) for objective in objectives}
     watch = [Selector(metric.name, (("model", (pool.model,)),)) for metric in (REPLICA_START, REPLICA_INFO)]
-    of_pool = [*pool_booking.selectors(pool), energy.assignments(pool)]
-    by_tenant = [objective for objective in objectives if objective.per]
+    of_pool = [*pool_usage.selectors(pool), energy.assignments(pool)]
+    by_tenant = [objective for objective in objectives if objective.group_by]
     of_pool += [selector for objective in by_tenant for selector in gateway_counts.selectors(objective, pool)]
     selectors = dict.fromkeys([*watch, *of_pool, *(s for way in ways.values() for c in way for s in c.selectors)])
     for begin in range(0, len(slots), CHUNK_SLOTS):
@@ -57,6 +57,6 @@ def _ingest_pool(
         observed = Observed(series, chunk)
         counts = {(item.id, item.spec_hash): observed.count(ways[item.id]) for item in objectives}
         for item in by_tenant:
-            counts |= book_of_tenants(ledger.engine, item, pool, series, chunk)
+            counts |= count_new_tenants(ledger.engine, item, pool, series, chunk)
         final = min(chunk[-1] + SLOT, slot_of(now - LATE - MAX_GAP))
-        ledger.book(counts, final, {pool.name: pool_booking.count_pool(observed, pool, joules)})
+        ledger.record(counts, final, {pool.name: pool_usage.count_pool(observed, pool, joules)})

@@ -1,4 +1,4 @@
-"""Which of several services on one PostgreSQL does the jobs: the one whose connection holds an advisory lock.
+"""Leader election of services on one PostgreSQL: the leader's connection holds an advisory lock.
 
 PostgreSQL gives the lock up with the connection, so a killed leader is followed by the next one that asks. Two that both
 think they lead for a moment do no harm: every write is idempotent. On SQLite each service leads; there is one, as a rule.
@@ -17,7 +17,7 @@ class Leader:
     """This service's claim to lead, until it resigns or its ledger's engine is disposed of."""
 
     def __init__(self, engine: Engine) -> None:
-        # Connections of its own, in no pool: one that is closed must be closed, or it would hold the lock for ever.
+        # Without a connection pool: a pooled connection stays open after close(), and would hold the lock.
         postgresql = engine.dialect.name == "postgresql"
         self._engine = create_engine(engine.url, poolclass=NullPool) if postgresql else None
         self._connection: Connection | None = None
@@ -25,7 +25,7 @@ class Leader:
         event.listen(engine, "engine_disposed", lambda _: self.resign())
 
     def leads(self) -> bool:
-        """Whether this service leads now; takes the lead where nobody has it."""
+        """Whether this service leads now; takes the lead if no service has it."""
         if self._engine is None:
             return True
         with self._lock:

@@ -1,4 +1,4 @@
-"""What people change: exclusions, each with an audit row that says who, when and why."""
+"""Manual changes: exclusions, each with an audit event that states actor, time and reason."""
 
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
@@ -9,61 +9,68 @@ from sqlalchemy import Engine, func, select
 from plimsoll.slo.error_budget.exclusions import Exclusion
 from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.schema import audit, exclusions, slots
-from plimsoll.slo.ledger.slots import note
+from plimsoll.slo.ledger.slots import write_audit_event
 
 
-class AlreadyWithdrawn(Exception):
-    """The exclusion does not count any more."""
+class AlreadyCanceledError(Exception):
+    """The exclusion is already canceled."""
 
 
 def exclude(engine: Engine, exclusion: Exclusion, at: float) -> Exclusion:
-    """Keep an exclusion, and return it with its id; whether it concerns the past or the future, there is an audit row."""
-    kept = replace(exclusion, id=str(uuid4()), created_at=at)
+    """Store an exclusion of the past or the future, with an audit event; return it with its ID."""
+    stored = replace(exclusion, id=str(uuid4()), created_at=at)
     with writing(engine) as connection:
-        connection.execute(exclusions.insert().values(asdict(kept)))
-        note(connection, at, (kept.who, kept.why), ("exclusion added", kept.id or ""), None, asdict(kept))
-    return kept
+        connection.execute(exclusions.insert().values(asdict(stored)))
+        write_audit_event(
+            connection,
+            at,
+            (stored.created_by, stored.reason),
+            ("exclusion added", stored.id or ""),
+            None,
+            asdict(stored),
+        )
+    return stored
 
 
-def withdraw(engine: Engine, name: str, who: str, why: str, at: float) -> Exclusion:
-    """Let an exclusion count no more; it stays on record. Raises KeyError (no such id) or AlreadyWithdrawn."""
+def cancel(engine: Engine, name: str, actor: str, reason: str, at: float) -> Exclusion:
+    """Cancel an exclusion; it stays on record. Raises KeyError (no such ID) or AlreadyCanceledError."""
     with writing(engine) as connection:
         row = connection.execute(select(exclusions).where(exclusions.c.id == name)).mappings().first()
         if row is None:
             raise KeyError(name)
         before = Exclusion(**row)
-        if before.withdrawn_at is not None:
-            raise AlreadyWithdrawn(name)
-        after = replace(before, withdrawn_at=at)
-        connection.execute(exclusions.update().where(exclusions.c.id == name).values(withdrawn_at=at))
-        note(connection, at, (who, why), ("exclusion withdrawn", name), asdict(before), asdict(after))
+        if before.canceled_at is not None:
+            raise AlreadyCanceledError(name)
+        after = replace(before, canceled_at=at)
+        connection.execute(exclusions.update().where(exclusions.c.id == name).values(canceled_at=at))
+        write_audit_event(connection, at, (actor, reason), ("exclusion canceled", name), asdict(before), asdict(after))
     return after
 
 
-def kept_exclusions(engine: Engine) -> list[Exclusion]:
-    """Return every exclusion that was ever made through the API, the withdrawn ones too, newest first."""
+def stored_exclusions(engine: Engine) -> list[Exclusion]:
+    """Return every exclusion created through the API, canceled ones included, newest first."""
     with engine.connect() as connection:
         rows = connection.execute(select(exclusions).order_by(exclusions.c.created_at.desc(), exclusions.c.id))
         return [Exclusion(**row) for row in rows.mappings()]
 
 
-def audit_rows(engine: Engine, before: int | None, limit: int) -> list[dict[str, Any]]:
-    """Return the newest audit rows, newest first; only those with an id below `before`, where it is given."""
+def audit_events(engine: Engine, before: int | None, limit: int) -> list[dict[str, Any]]:
+    """Return the newest audit events, newest first; only those with an ID below `before`, where it is given."""
     query = select(audit).order_by(audit.c.id.desc()).limit(limit)
     with engine.connect() as connection:
         rows = connection.execute(query if before is None else query.where(audit.c.id < before))
         return [dict(row) for row in rows.mappings()]
 
 
-def audit_within(engine: Engine, start: float, end: float) -> list[dict[str, Any]]:
-    """Return the audit rows written in [start, end), oldest first."""
+def audit_events_within(engine: Engine, start: float, end: float) -> list[dict[str, Any]]:
+    """Return the audit events written in [start, end), oldest first."""
     query = select(audit).where(audit.c.at >= start, audit.c.at < end).order_by(audit.c.id)
     with engine.connect() as connection:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
 class Redefined(NamedTuple):
-    """An objective that is counted by another definition from a slot on: hashes as plimsoll.slo.spec.objectives.Objective.spec_hash gives them."""
+    """An SLO that is counted by another definition from a slot on: hashes as plimsoll.slo.spec.objectives.Objective.spec_hash gives them."""
 
     objective: str
     slot: int
@@ -72,7 +79,7 @@ class Redefined(NamedTuple):
 
 
 def redefined(engine: Engine, since: int, start: int, end: int) -> list[Redefined]:
-    """Return what was defined anew in [start, end), in order of time, as far as slots from `since` on tell what was before."""
+    """Return the SLOs redefined in [start, end), in order of time. Slots from `since` on show the definition before."""
     before = func.lag(slots.c.spec_hash).over(partition_by=slots.c.objective, order_by=slots.c.slot)
     # A slot that a person set where none was has no definition of its own.
     each = select(slots.c.objective, slots.c.slot, before.label("before"), slots.c.spec_hash.label("after"))

@@ -1,7 +1,7 @@
 """The whole ledger as Parquet files, one per table, and back: to move it, to keep it, to look at it with other tools (extra `parquet`).
 
-An import adds what is missing and changes nothing: a row that is there already and says something else is a conflict, and then
-nothing of the import stays. Sums over hours and days are made anew from the slots, except where those are thinned out.
+An import adds what is missing and changes nothing: a stored row that differs is a conflict, and then
+nothing of the import stays. Sums over hours and days are made again from the slots, except where those are pruned out.
 """
 
 from collections.abc import Iterator
@@ -27,20 +27,18 @@ from sqlalchemy import (
 )
 
 from plimsoll.slo.ledger.database import writing
-from plimsoll.slo.ledger.retention import thinned_in
+from plimsoll.slo.ledger.retention import pruned_until_in
 from plimsoll.slo.ledger.rollup import renew
 from plimsoll.slo.ledger.schema import metadata, rollups, scraped_samples, scraped_series, slots
 
-# Everything but raw samples, which are kept for hours only and are the source's, not the ledger's.
-KEPT = tuple(table for table in metadata.sorted_tables if table not in (scraped_samples, scraped_series))
-FORWARD = (
-    "booked_until"  # a mark that only moves on: two ledgers differ in it without contradiction, and the later one holds
-)
-ADDED = {"unclear": 0}  # columns that an older export lacks, and what its rows meant
+# Everything but raw samples, which are retained for hours only and belong to the source, not the ledger's.
+EXPORTED = tuple(table for table in metadata.sorted_tables if table not in (scraped_samples, scraped_series))
+FORWARD = "recorded_until"  # a mark that only moves on: two ledgers differ in it without contradiction, and the later one holds
+ADDED = {"indeterminate": 0}  # columns that an older export lacks, and what its rows meant
 ROWS = 50_000  # read and written at a time, so that a large ledger needs little memory
 
 
-class NotImported(ValueError):
+class ImportConflictError(ValueError):
     """The files cannot be imported; the message names the file, or the row at which ledger and file differ."""
 
 
@@ -55,7 +53,7 @@ def export_ledger(engine: Engine, folder: Path) -> dict[str, int]:
     """Write every table into a folder, as they stood at one moment; return the number of rows of each."""
     isolation = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
     with engine.connect().execution_options(**isolation) as connection:
-        return {table.name: _export(connection, table, folder / f"{table.name}.parquet") for table in KEPT}
+        return {table.name: _export(connection, table, folder / f"{table.name}.parquet") for table in EXPORTED}
 
 
 def _export(connection: Connection, table: Table, path: Path) -> int:
@@ -79,35 +77,35 @@ def _type(column: Column[Any]) -> pa.DataType:
 
 
 def import_ledger(engine: Engine, folder: Path) -> dict[str, Taken]:
-    """Add what is missing, in one transaction; raises NotImported (nothing is changed then), OSError."""
+    """Add missing rows in one transaction. Raises ImportConflictError (nothing is changed then), OSError."""
     files = {path.stem: path for path in sorted(folder.glob("*.parquet"))}
-    known = {table.name for table in KEPT}
+    known = {table.name for table in EXPORTED}
     if not files or not set(files) <= known:
         strange = ", ".join(sorted(set(files) - known)) or "no Parquet file"
-        raise NotImported(f"{folder}: has {strange}; the tables of a ledger are {', '.join(sorted(known))}")
+        raise ImportConflictError(f"{folder}: has {strange}; the tables of a ledger are {', '.join(sorted(known))}")
     with writing(engine) as connection:
-        before, counts = thinned_in(connection), _counts(connection)
-        tables = [table for table in KEPT if table.name in files and table is not rollups]
+        before, counts = pruned_until_in(connection), _counts(connection)
+        tables = [table for table in EXPORTED if table.name in files and table is not rollups]
         rows = {table.name: _import(connection, table, files[table.name]) for table in tables}
-        kept_since = max(before, thinned_in(connection))
-        if rollups.name in files:  # those of kept slots are made anew
-            rows[rollups.name] = _import(connection, rollups, files[rollups.name], rollups.c.start.name, kept_since)
-        _renew(connection, kept_since)
+        slots_since = max(before, pruned_until_in(connection))
+        if rollups.name in files:  # rollups of stored slots are recomputed
+            rows[rollups.name] = _import(connection, rollups, files[rollups.name], rollups.c.start.name, slots_since)
+        _renew(connection, slots_since)
         return {
             name: Taken(rows[name], count - counts[name]) for name, count in _counts(connection).items() if name in rows
         }
 
 
 def _counts(connection: Connection) -> dict[str, int]:
-    return {table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in KEPT}
+    return {table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in EXPORTED}
 
 
 def _import(connection: Connection, table: Table, path: Path, column: str = "", below: float = 0.0) -> int:
-    """Add the missing rows of a file (only those with a column below some number, where one is named); return how many it has."""
+    """Add the missing rows of a file (only those with `column` below `below`, if given); return its number of rows."""
     count, incoming = 0, _incoming(connection, table)
     for rows in _read(table, path):
         _load(connection, incoming, [row for row in rows if not column or row[column] < below])
-        _refuse_conflict(connection, table, incoming, path)
+        _reject_conflict(connection, table, incoming, path)
         _add(connection, table, incoming)
         count += len(rows)
     incoming.drop(connection)
@@ -115,14 +113,14 @@ def _import(connection: Connection, table: Table, path: Path, column: str = "", 
     return count
 
 
-def _renew(connection: Connection, kept_since: float) -> None:
-    spans = select(slots.c.objective, func.min(slots.c.slot), func.max(slots.c.slot)).where(slots.c.slot >= kept_since)
+def _renew(connection: Connection, slots_since: float) -> None:
+    spans = select(slots.c.objective, func.min(slots.c.slot), func.max(slots.c.slot)).where(slots.c.slot >= slots_since)
     for objective, first, last in connection.execute(spans.group_by(slots.c.objective)).all():
         renew(connection, [objective], first, last)
 
 
 def _read(table: Table, path: Path) -> Iterator[list[dict[str, Any]]]:
-    """Yield the rows of a file, in the types of the table; a column that may be empty, or was added, may be missing, as in an old file."""
+    """Yield the rows of a file, in the types of the table; nullable and added columns may be missing, as in an old file."""
     schema = _schema(table)
     try:
         with pq.ParquetFile(path) as file:
@@ -130,20 +128,22 @@ def _read(table: Table, path: Path) -> Iterator[list[dict[str, Any]]]:
             strange = names - set(schema.names)
             missing = {field.name for field in schema if not field.nullable} - names - ADDED.keys()
             if strange or missing:
-                said = [f"has {', '.join(sorted(strange))}"] if strange else []
-                said += [f"lacks {', '.join(sorted(missing))}"] if missing else []
-                raise NotImported(f"{path}: {' and '.join(said)}: it is of another version of Plimsoll, or of none")
+                differences = [f"has {', '.join(sorted(strange))}"] if strange else []
+                differences += [f"lacks {', '.join(sorted(missing))}"] if missing else []
+                raise ImportConflictError(
+                    f"{path}: {' and '.join(differences)}: it isn't an export of this version. Export it again with this version."
+                )
             for batch in file.iter_batches(ROWS):
                 whole = pa.Table.from_batches([batch]).select([name for name in schema.names if name in names])
                 cast = whole.cast(pa.schema([schema.field(name) for name in whole.column_names]))
                 empty = {name: ADDED.get(name) for name in set(schema.names) - names}
                 yield [row | empty for row in cast.to_pylist()]
     except pa.ArrowException as error:
-        raise NotImported(f"{path}: is not a table of a ledger: {' '.join(str(error).split())}") from error
+        raise ImportConflictError(f"{path}: isn't a table of a ledger: {' '.join(str(error).split())}") from error
 
 
 def _incoming(connection: Connection, table: Table) -> Table:
-    """Make an empty table like another, which is gone with the transaction."""
+    """Create an empty copy of a table, dropped with the transaction."""
     columns = [Column(column.name, column.type, primary_key=column.primary_key) for column in table.columns]
     incoming = Table(f"incoming_{table.name}", MetaData(), *columns, prefixes=["TEMPORARY"])
     incoming.create(connection)
@@ -159,16 +159,16 @@ def _load(connection: Connection, incoming: Table, rows: list[dict[str, Any]]) -
 
 
 def _copy(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Bring rows into a table of PostgreSQL by COPY, which takes a tenth of the time that INSERT does (302,400 slots: 1.4 s, not 14.6)."""
+    """Load rows into a table of PostgreSQL by COPY: a tenth of the time of INSERT (302,400 slots: 1.4 s instead of 14.6 s)."""
     names, quote = table.columns.keys(), connection.dialect.identifier_preparer.quote
     into = f"COPY {quote(table.name)} ({', '.join(map(quote, names))}) FROM STDIN"
-    cursor: Any = connection.connection.cursor()  # psycopg's own: SQLAlchemy has no word for it
+    cursor: Any = connection.connection.cursor()  # psycopg's cursor: SQLAlchemy does not support COPY
     with cursor, cursor.copy(into) as copy:
         for row in rows:
             copy.write_row([row[name] for name in names])
 
 
-def _refuse_conflict(connection: Connection, table: Table, incoming: Table, path: Path) -> None:
+def _reject_conflict(connection: Connection, table: Table, incoming: Table, path: Path) -> None:
     rest = [column for column in table.columns if not column.primary_key and column.name != FORWARD]
     if not rest:
         return
@@ -180,8 +180,10 @@ def _refuse_conflict(connection: Connection, table: Table, incoming: Table, path
         here, there = dict(zip(names, row[:width], strict=True)), dict(zip(names, row[width:], strict=True))
         key = ", ".join(f"{column.name} {here[column.name]}" for column in table.primary_key)
         fields = [column.name for column in rest if here[column.name] != there[column.name]]
-        told = "; ".join(f"{name} is {here[name]!r} in the ledger, {there[name]!r} in the file" for name in fields)
-        raise NotImported(f"{path}: {table.name}, {key}: {told}. Nothing was imported")
+        differences = "; ".join(
+            f"{name} is {here[name]!r} in the ledger, {there[name]!r} in the file" for name in fields
+        )
+        raise ImportConflictError(f"{path}: {table.name}, {key}: {differences}. Nothing was imported.")
 
 
 def _add(connection: Connection, table: Table, incoming: Table) -> None:

@@ -25,7 +25,7 @@ class Sums(NamedTuple):
     total: int
     covered_ms: int
     simulated: bool
-    unclear: int = 0
+    indeterminate: int = 0
 
     def plus(self, other: "Sums") -> "Sums":
         """Add up both."""
@@ -34,7 +34,7 @@ class Sums(NamedTuple):
             self.total + other.total,
             self.covered_ms + other.covered_ms,
             self.simulated or other.simulated,
-            self.unclear + other.unclear,
+            self.indeterminate + other.indeterminate,
         )
 
 
@@ -68,8 +68,8 @@ def add_up(connection: Connection, edges: Sequence[int], objectives: Collection[
     for index, (start, end) in enumerate(pairwise(edges)):
         for size, low, high in parts(start, end):
             values = {"objectives": list(objectives), "low": low, "high": high}
-            for name, good, total, covered, simulated, unclear in connection.execute(_sum(size), values):
-                new = Sums(int(good), int(total), int(covered), bool(simulated), int(unclear))
+            for name, good, total, covered, simulated, indeterminate in connection.execute(_sum(size), values):
+                new = Sums(int(good), int(total), int(covered), bool(simulated), int(indeterminate))
                 found[name][index] = found[name][index].plus(new)
     return found
 
@@ -79,9 +79,11 @@ def _sum(size: int) -> Executable:
     table, at, kind = (
         (slots, slots.c.slot, _simulated()) if size == SLOT else (rollups, rollups.c.start, rollups.c.simulated)
     )
-    good, total, covered, unclear = (func.sum(table.c[name]) for name in ("good", "total", "covered_ms", "unclear"))
+    good, total, covered, indeterminate = (
+        func.sum(table.c[name]) for name in ("good", "total", "covered_ms", "indeterminate")
+    )
     query = (
-        select(table.c.objective, good, total, covered, func.max(kind), unclear)
+        select(table.c.objective, good, total, covered, func.max(kind), indeterminate)
         .group_by(table.c.objective)
         .where(
             table.c.objective.in_(bindparam("objectives", expanding=True)),
@@ -106,7 +108,7 @@ def _renew(dialect: str, size: int) -> Executable:
         (slots, slots.c.slot, _simulated()) if size == HOUR else (rollups, rollups.c.start, rollups.c.simulated)
     )
     begin = (at - at % size).label("begin")
-    names = ("good", "total", "covered_ms", "unclear")
+    names = ("good", "total", "covered_ms", "indeterminate")
     sums = [func.sum(table.c[name]).label(name) for name in names]
     query = select(table.c.objective, literal(size), begin, *sums, func.max(kind)).group_by(table.c.objective, begin)
     query = query.where(

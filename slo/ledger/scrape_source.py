@@ -1,7 +1,7 @@
-"""The embedded source: the service scrapes the exporters itself and keeps some hours of raw samples in its own database.
+"""The embedded source: the service scrapes the exporters itself and retains some hours of raw samples in its own database.
 
 A scrape is stored in one transaction before anything is counted from it, so a killed service counts on from the last
-scrape that it kept, exactly as it would have from Prometheus.
+stored scrape, exactly as it would have from Prometheus.
 """
 
 import json
@@ -34,7 +34,7 @@ class ScrapeSource:
         wanted: Sequence[Selector],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`urls` are exporters' roots or pages; only series that `wanted` selects are kept; `clock` gives Unix seconds."""
+        """`urls` are exporters' roots or pages; only series that `wanted` selects are stored; `clock` gives Unix seconds."""
         self.name = "scrape:" + ",".join(urls)
         self._pages = [url if url.endswith("/metrics") else url.rstrip("/") + "/metrics" for url in urls]
         self._engine = engine
@@ -93,7 +93,7 @@ class ScrapeSource:
             connection.execute(delete(scraped_samples).where(scraped_samples.c.at_ms < at_ms - KEEP_SECONDS * 1000))
 
     def series(self, selectors: Sequence[Selector], start: float, end: float) -> list[Series]:
-        """Return the kept samples with start < time <= end of all selected series."""
+        """Return the stored samples with start < time <= end of all selected series."""
         query = (
             select(scraped_series.c.name, scraped_series.c.labels, scraped_samples.c.at_ms, scraped_samples.c.value)
             .join(scraped_samples, scraped_samples.c.series == scraped_series.c.id)
@@ -110,7 +110,7 @@ class ScrapeSource:
         return [item for item in found.values() if any(s.matches(item.name, item.labels) for s in selectors)]
 
     def earliest(self, since: float, now: float) -> float:
-        """Return the time of the oldest kept observation of a replica."""
+        """Return the time of the oldest stored observation of a replica."""
         query = (
             select(func.min(scraped_samples.c.at_ms))
             .join(scraped_series, scraped_samples.c.series == scraped_series.c.id)

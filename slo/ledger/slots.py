@@ -1,4 +1,4 @@
-"""Reading and writing the ledger. Writes are idempotent: booking a slot twice is booking it once."""
+"""Reading and writing the ledger. Writes are idempotent: a slot that is recorded twice counts once."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -12,16 +12,16 @@ from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.rollup import Sums, add_up, insert, renew
 from plimsoll.slo.ledger.schema import audit, progress, recommendations, rollups, slots
-from plimsoll.slo.ledger.usage import book_pool
+from plimsoll.slo.ledger.usage import record_pool
 from plimsoll.slo.sli.increments import SIMULATED, SlotCount
 from plimsoll.slo.usage.slots import PoolSlot
 
-CORRECTED = "corrected"  # source of a slot that a person set: no source overwrites it
+MANUAL = "manual"  # source of a slot that a person set: no other source overwrites it
 
 
 class Slot(NamedTuple):
     """A stored slot: its start, requests, seconds observed, the spec it was counted under, its kinds of evidence, and how many
-    requests more than `good` may be good."""
+    indeterminate requests (they may be good) it has beside the good ones."""
 
     slot: int
     good: int
@@ -29,7 +29,7 @@ class Slot(NamedTuple):
     covered_seconds: float
     spec_hash: str
     source: str
-    unclear: int = 0
+    indeterminate: int = 0
 
 
 class Ledger:
@@ -39,17 +39,16 @@ class Ledger:
         """`engine` comes from plimsoll.slo.ledger.database.open_database."""
         self.engine = engine
 
-    def book(
+    def record(
         self,
         counts: Mapping[tuple[str, str], Sequence[SlotCount]],
-        booked_until: int,
+        recorded_until: int,
         pools: Mapping[str, Sequence[PoolSlot]] | None = None,
     ) -> None:
         """Store the slots of (objective, spec hash) and of pools, and how far they are final, in one transaction.
 
-        A slot that is there already gives way only to one that saw at least as much of the same time, or more requests: a
-        source that has begun to forget, or that is half back after an outage, never overwrites better knowledge; nor does
-        any source overwrite a correction.
+        A stored slot is replaced only by one that covers at least as much of the same time, or has more requests: a source
+        past its retention, or half back after an outage, never overwrites better data. No source overwrites a manual slot.
         """
         rows = [
             _row(objective, spec_hash, count)
@@ -60,35 +59,37 @@ class Ledger:
         objectives = [objective for objective, _ in counts]
         with writing(self.engine) as connection:
             if rows:
-                self._upsert(connection, rows, kept_if_better=True)
+                self._upsert(connection, rows, only_if_better=True)
             if objectives:
-                self._mark(connection, objectives, booked_until)
+                self._mark(connection, objectives, recorded_until)
             for pool, found in (pools or {}).items():
-                book_pool(connection, pool, found, booked_until)
+                record_pool(connection, pool, found, recorded_until)
 
-    def _upsert(self, connection: Connection, rows: list[dict[str, Any]], kept_if_better: bool) -> None:
-        connection.execute(_upsert_slots(self.engine.dialect.name, kept_if_better), rows)
+    def _upsert(self, connection: Connection, rows: list[dict[str, Any]], only_if_better: bool) -> None:
+        connection.execute(_upsert_slots(self.engine.dialect.name, only_if_better), rows)
         starts = [row["slot"] for row in rows]
         renew(connection, {row["objective"] for row in rows}, min(starts), max(starts))
 
-    def _mark(self, connection: Connection, objectives: Collection[str], booked_until: int) -> None:
-        rows = [{"objective": name, "booked_until": booked_until} for name in objectives]
+    def _mark(self, connection: Connection, objectives: Collection[str], recorded_until: int) -> None:
+        rows = [{"objective": name, "recorded_until": recorded_until} for name in objectives]
         connection.execute(_move_progress(self.engine.dialect.name), rows)
 
-    def booked_until(self) -> dict[str, int]:
+    def recorded_until(self) -> dict[str, int]:
         """Return per objective the time before which every slot is final."""
         with self.engine.connect() as connection:
-            return {row.objective: row.booked_until for row in connection.execute(select(progress))}
+            return {row.objective: row.recorded_until for row in connection.execute(select(progress))}
 
     def slots(self, objective: str, start: float, end: float, limit: int | None = None) -> list[Slot]:
         """Return the slots that begin within [start, end), in order; the first `limit` of them."""
         query = select(slots).where(slots.c.objective == objective, slots.c.slot >= start, slots.c.slot < end)
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(slots.c.slot).limit(limit))
-            return [Slot(r.slot, r.good, r.total, r.covered_ms / 1000, r.spec_hash, r.source, r.unclear) for r in rows]
+            return [
+                Slot(r.slot, r.good, r.total, r.covered_ms / 1000, r.spec_hash, r.source, r.indeterminate) for r in rows
+            ]
 
     def rows(self, objective: str, size: int, start: int, end: int, stride: int | None = None) -> list[tuple[int, ...]]:
-        """Return (start, good, total, milliseconds observed, unclear) of slots, hours or days (`size` in seconds) in [start, end), or the
+        """Return (start, good, total, milliseconds observed, indeterminate) of slots, hours or days (`size` in seconds) in [start, end), or the
         sums of those within each `stride` seconds from `start` on.
         """
         values = {"objective": objective, "size": size, "low": start, "high": end, "stride": stride or size}
@@ -113,21 +114,30 @@ class Ledger:
         with self.engine.connect() as connection:
             return add_up(connection, edges, objectives)
 
-    def correct(self, objective: str, count: SlotCount, who: str, why: str, at: float) -> None:
-        """Set a slot by hand, with an audit row that keeps what it held. What was simulated stays labelled; what a person says is
-        exact."""
+    def correct(self, objective: str, count: SlotCount, actor: str, reason: str, at: float) -> None:
+        """Set a slot manually, with an audit event that keeps what it held. A simulated slot stays labeled; a manual one is exact."""
         same = and_(slots.c.objective == objective, slots.c.slot == count.slot)
         with writing(self.engine) as connection:
             before = connection.execute(select(slots).where(same)).mappings().first()
             simulated = SIMULATED in (before["source"] if before else count.source)
-            source = f"{CORRECTED}+{SIMULATED}" if simulated else CORRECTED
+            source = f"{MANUAL}+{SIMULATED}" if simulated else MANUAL
             row = _row(objective, before["spec_hash"] if before else "", count) | {"source": source}
-            self._upsert(connection, [row], kept_if_better=False)
-            note(connection, at, (who, why), ("slot corrected", f"{objective} {count.slot}"), dict(before or {}), row)
+            self._upsert(connection, [row], only_if_better=False)
+            write_audit_event(
+                connection,
+                at,
+                (actor, reason),
+                ("slot corrected", f"{objective} {count.slot}"),
+                dict(before or {}),
+                row,
+            )
 
-    def remember(self, pool: str, at: float, body: dict[str, Any]) -> None:
-        """Keep a recommendation."""
-        new = insert(self.engine.dialect.name, recommendations).values(pool=pool, at=round(at), body=json.dumps(body))
+    def save_recommendation(
+        self, pool: str, at: float, body: dict[str, Any], measured_state: str | None = None
+    ) -> None:
+        """Store a recommendation, and the state after it as JSON text."""
+        values = {"pool": pool, "at": round(at), "body": json.dumps(body), "measured_state": measured_state}
+        new = insert(self.engine.dialect.name, recommendations).values(values)
         with writing(self.engine) as connection:
             connection.execute(new.on_conflict_do_nothing())
 
@@ -141,22 +151,22 @@ class Ledger:
 
 
 @cache
-def _upsert_slots(dialect: str, kept_if_better: bool) -> Executable:
-    booked = insert(dialect, slots)
-    new, fields = booked.excluded, ("good", "total", "covered_ms", "spec_hash", "source", "unclear")
+def _upsert_slots(dialect: str, only_if_better: bool) -> Executable:
+    row = insert(dialect, slots)
+    new, fields = row.excluded, ("good", "total", "covered_ms", "spec_hash", "source", "indeterminate")
     better = or_(new.covered_ms >= slots.c.covered_ms, new.total > slots.c.total)
     changed = or_(*(new[name] != slots.c[name] for name in fields))  # what is the same is not written again
-    return booked.on_conflict_do_update(
+    return row.on_conflict_do_update(
         index_elements=[slots.c.objective, slots.c.slot],
         set_={name: new[name] for name in fields},
-        where=and_(changed, better, slots.c.source.not_like(f"{CORRECTED}%")) if kept_if_better else None,
+        where=and_(changed, better, slots.c.source.not_like(f"{MANUAL}%")) if only_if_better else None,
     )
 
 
 @cache
 def _rows(of_slots: bool, each: bool) -> Executable:
     at, table = (slots.c.slot, slots) if of_slots else (rollups.c.start, rollups)
-    numbers = [table.c.good, table.c.total, table.c.covered_ms, table.c.unclear]
+    numbers = [table.c.good, table.c.total, table.c.covered_ms, table.c.indeterminate]
     low, high = bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger)
     begin = at - (at - low) % bindparam("stride", type_=BigInteger)
     query = select(at, *numbers) if each else select(begin, *(func.sum(number) for number in numbers)).group_by(begin)
@@ -169,12 +179,12 @@ def _move_progress(dialect: str) -> Executable:
     mark = insert(dialect, progress)
     return mark.on_conflict_do_update(
         index_elements=[progress.c.objective],
-        set_={"booked_until": mark.excluded.booked_until},
-        where=mark.excluded.booked_until > progress.c.booked_until,
+        set_={"recorded_until": mark.excluded.recorded_until},
+        where=mark.excluded.recorded_until > progress.c.recorded_until,
     )
 
 
-def note(
+def write_audit_event(
     connection: Connection,
     at: float,
     author: tuple[str, str],
@@ -182,8 +192,8 @@ def note(
     before: dict[str, Any] | None,
     after: dict[str, Any] | None,
 ) -> None:
-    """Write an audit row: (who, why), (action, subject), and what was and is now."""
-    row = dict(zip(("who", "why", "action", "subject"), (*author, *change), strict=True))
+    """Write an audit event: (actor, reason), (action, subject), and the state before and after."""
+    row = dict(zip(("actor", "reason", "action", "subject"), (*author, *change), strict=True))
     texts = {name: json.dumps(body) if body else None for name, body in (("before", before), ("after", after))}
     connection.execute(audit.insert().values(at=at, **row, **texts))
 
@@ -197,5 +207,5 @@ def _row(objective: str, spec_hash: str, count: SlotCount) -> dict[str, Any]:
         "covered_ms": round(count.covered_seconds * 1000),
         "spec_hash": spec_hash,
         "source": count.source,
-        "unclear": count.unclear,
+        "indeterminate": count.indeterminate,
     }

@@ -1,7 +1,7 @@
 """Budgets by tenant in the ledger: the slots of an objective's tenants stand beside its own, under names that no objective can have.
 
-At most MOST tenants of an objective are told apart, in the order in which they first asked for something; the rest are OTHER together. So
-what gateways (or those who ask them) make up for names can neither fill the ledger nor push anybody out of it.
+At most MAX_TENANTS tenants of an SLO have their own budget, in the order of their first request; the rest share OTHER. So
+names made up by clients can neither fill the ledger nor displace a tenant.
 """
 
 import json
@@ -20,13 +20,13 @@ from plimsoll.slo.sli.increments import SlotCount
 from plimsoll.slo.sources import Series
 from plimsoll.slo.spec.objectives import Objective, Pool
 
-MOST = 100
+MAX_TENANTS = 100
 OTHER = "other"
-LONGEST = 200  # characters of a name; plimsoll.exporters.gateway.metrics keeps to the same
+MAX_NAME_LENGTH = 200  # characters of a name; plimsoll.exporters.gateway.metrics keeps to the same
 
 
 def key(objective: str, tenant: str | None) -> str:
-    """The name under which the slots of a tenant are kept, or (None) those of all tenants at the gateways.
+    """Return the name under which the slots of a tenant are stored, or (None) those of all tenants at the gateways.
 
     A hash, so that a tenant may be called anything; it begins with a character that no objective's id has.
     """
@@ -40,10 +40,10 @@ def known_tenants(engine: Engine, objective: str) -> dict[str, str]:
         return {row.tenant: row.key for row in rows}
 
 
-def book_of_tenants(
+def count_new_tenants(
     engine: Engine, objective: Objective, pool: Pool, series: Sequence[Series], slots: Sequence[int]
 ) -> dict[tuple[str, str], list[SlotCount]]:
-    """Count an objective's tenants in some slots, give places to new ones, and return what is to be booked (store.Ledger.book)."""
+    """Count an objective's tenants in some slots, give places to new ones, and return what to record (Ledger.record)."""
     whole, found = count_tenants(objective, pool, series, slots)
     placed = _placed(engine, objective.id, found)
     sums: dict[str, dict[int, SlotCount]] = defaultdict(dict)
@@ -51,8 +51,8 @@ def book_of_tenants(
         mine = sums[tenant if tenant in placed else OTHER]
         for one in counts:
             mine[one.slot] = _plus(mine[one.slot], one) if one.slot in mine else one
-    booked = {(key(objective.id, tenant), objective.spec_hash): list(mine.values()) for tenant, mine in sums.items()}
-    return {(key(objective.id, None), objective.spec_hash): whole} | booked
+    recorded = {(key(objective.id, tenant), objective.spec_hash): list(mine.values()) for tenant, mine in sums.items()}
+    return {(key(objective.id, None), objective.spec_hash): whole} | recorded
 
 
 def _placed(engine: Engine, objective: str, found: Mapping[str, Sequence[SlotCount]]) -> set[str]:
@@ -60,7 +60,7 @@ def _placed(engine: Engine, objective: str, found: Mapping[str, Sequence[SlotCou
     placed = set(known_tenants(engine, objective))
     if not _next(placed, found):
         return placed
-    with writing(engine) as connection:  # nobody else gives places meanwhile
+    with writing(engine) as connection:  # no other writer gives places meanwhile
         rows = connection.execute(select(tenants.c.tenant).where(tenants.c.objective == objective))
         placed = {row.tenant for row in rows}
         chosen = _next(placed, found)
@@ -75,14 +75,14 @@ def _next(placed: Set[str], found: Mapping[str, Sequence[SlotCount]]) -> list[st
     named = [
         (counts[0].slot, name) for name, counts in found.items() if _is_name(name) and name not in placed | {OTHER}
     ]
-    chosen = [name for _, name in sorted(named)][: max(0, MOST - len(placed - {OTHER}))]
+    chosen = [name for _, name in sorted(named)][: max(0, MAX_TENANTS - len(placed - {OTHER}))]
     rest = found.keys() - placed - set(chosen)
     return [*chosen, OTHER] if rest and OTHER not in placed else chosen
 
 
 def _is_name(text: str) -> bool:
-    """Whether a name can be kept by every database and read by people: no control characters, no halves of characters."""
-    return len(text) <= LONGEST and text.isprintable() and bool(text.strip())
+    """Return whether every database can store a name: no control characters, no unpaired surrogates."""
+    return len(text) <= MAX_NAME_LENGTH and text.isprintable() and bool(text.strip())
 
 
 def _plus(one: SlotCount, other: SlotCount) -> SlotCount:
@@ -90,6 +90,6 @@ def _plus(one: SlotCount, other: SlotCount) -> SlotCount:
         one,
         good=one.good + other.good,
         total=one.total + other.total,
-        unclear=one.unclear + other.unclear,
+        indeterminate=one.indeterminate + other.indeterminate,
         source="+".join(sorted({*one.source.split("+"), *other.source.split("+")})),
     )

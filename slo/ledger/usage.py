@@ -1,4 +1,4 @@
-"""Reading and writing what the pools did: one row per pool and slot. Booking a slot twice is booking it once."""
+"""Reading and writing pool usage: one row per pool and slot. A slot that is recorded twice counts once."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -6,31 +6,29 @@ from functools import cache
 from sqlalchemy import Connection, Engine, Executable, and_, func, or_, select
 
 from plimsoll.slo.ledger.rollup import insert
-from plimsoll.slo.ledger.schema import POOL_COUNTS, POOL_GAUGES, pool_progress, pool_slots
+from plimsoll.slo.ledger.schema import POOL_MEASURED, pool_progress, pool_slots
 from plimsoll.slo.usage.slots import PoolSlot
 
-FIELDS = (*POOL_COUNTS, *POOL_GAUGES)
 
-
-def book_pool(connection: Connection, pool: str, rows: Sequence[PoolSlot], booked_until: int) -> None:
-    """Store a pool's slots and how far they are final. A slot that is there gives way only to one that saw at least as
-    much of the same time, or more replicas: a source that has begun to forget never overwrites better knowledge.
+def record_pool(connection: Connection, pool: str, rows: Sequence[PoolSlot], recorded_until: int) -> None:
+    """Store a pool's slots and how far they are final. A stored slot is replaced only by one that covers at least as
+    much of the same time, or more replicas: a source past its retention never overwrites better data.
     """
     dialect = connection.dialect.name
     values = [
-        {name: getattr(row, name) for name in ("slot", *FIELDS)}
+        {name: getattr(row, name) for name in ("slot", *POOL_MEASURED)}
         | {"pool": pool, "covered_ms": round(row.covered_seconds * 1000), "simulated": int(row.simulated)}
         for row in rows
     ]
     if values:
         connection.execute(_upsert(dialect), values)
-    connection.execute(_move(dialect), {"pool": pool, "booked_until": booked_until})
+    connection.execute(_move(dialect), {"pool": pool, "recorded_until": recorded_until})
 
 
-def pools_booked_until(engine: Engine) -> dict[str, int]:
+def pools_recorded_until(engine: Engine) -> dict[str, int]:
     """Return per pool the time before which every slot is final."""
     with engine.connect() as connection:
-        return {row.pool: row.booked_until for row in connection.execute(select(pool_progress))}
+        return {row.pool: row.recorded_until for row in connection.execute(select(pool_progress))}
 
 
 def pool_rows(engine: Engine, pool: str, start: float, end: float, limit: int | None = None) -> list[PoolSlot]:
@@ -44,7 +42,7 @@ def pool_rows(engine: Engine, pool: str, start: float, end: float, limit: int | 
             PoolSlot(
                 row.slot,
                 row.covered_ms / 1000,
-                **{name: getattr(row, name) for name in FIELDS},
+                **{name: getattr(row, name) for name in POOL_MEASURED},
                 simulated=bool(row.simulated),
             )
             for row in connection.execute(query.order_by(pool_slots.c.slot).limit(limit))
@@ -53,14 +51,14 @@ def pool_rows(engine: Engine, pool: str, start: float, end: float, limit: int | 
 
 @cache
 def _upsert(dialect: str) -> Executable:
-    booked = insert(dialect, pool_slots)
-    new, fields = booked.excluded, ("covered_ms", *FIELDS, "simulated")
+    row = insert(dialect, pool_slots)
+    new, fields = row.excluded, ("covered_ms", *POOL_MEASURED, "simulated")
     better = or_(
         new.covered_ms >= pool_slots.c.covered_ms,
         func.coalesce(new.replicas, 0) > func.coalesce(pool_slots.c.replicas, 0),
     )
     changed = or_(*(new[name].is_distinct_from(pool_slots.c[name]) for name in fields))
-    return booked.on_conflict_do_update(
+    return row.on_conflict_do_update(
         index_elements=[pool_slots.c.pool, pool_slots.c.slot],
         set_={name: new[name] for name in fields},
         where=and_(changed, better),
@@ -72,6 +70,6 @@ def _move(dialect: str) -> Executable:
     mark = insert(dialect, pool_progress)
     return mark.on_conflict_do_update(
         index_elements=[pool_progress.c.pool],
-        set_={"booked_until": mark.excluded.booked_until},
-        where=mark.excluded.booked_until > pool_progress.c.booked_until,
+        set_={"recorded_until": mark.excluded.recorded_until},
+        where=mark.excluded.recorded_until > pool_progress.c.recorded_until,
     )

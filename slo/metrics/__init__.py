@@ -1,7 +1,7 @@
-"""Every metric of ours: name, kind, labels and help. No file outside this folder spells one of these names.
+"""Every Plimsoll metric: name, kind, labels and help. No file outside this folder spells these names.
 
-Names follow Prometheus' rules (base units, `_total` on counters, ratios 0 to 1). A missing number is an
-absent sample: never 0, -1 or NaN. Target labels (region, cluster, node) belong to Prometheus, not here.
+Names follow Prometheus conventions (base units, `_total` on counters, ratios 0 to 1). A missing value is an absent
+sample, never 0, -1 or NaN. Target labels (region, cluster, node) come from Prometheus.
 """
 
 from plimsoll.slo.metrics.engine import *  # noqa: F403

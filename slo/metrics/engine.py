@@ -1,35 +1,40 @@
-"""Engines, replicas and what their clients see."""
+"""Metrics of replicas, their engines, probes and gateways."""
 
 from plimsoll.slo.metrics.metric import Metric
 
 REPLICA = ("replica", "model", "engine")
 RANK = (*REPLICA, "rank")
 
-# Engine, one replica at a time ------------------------------------------------------------------------------
 REPLICA_UP = Metric(
-    "llm_replica_up", "gauge", ("replica",), "1 if the metrics page of the replica (or gateway) was read, else 0."
+    "llm_replica_up",
+    "gauge",
+    ("replica",),
+    "Whether the last scrape of the replica's (or gateway's) metrics endpoint succeeded (1) or failed (0).",
 )
 REPLICA_INFO = Metric(
     "llm_replica_info",
     "gauge",
     (*REPLICA, "version", "simulated"),
-    "What a replica serves, always 1. simulated is 'true' for Plimsoll's demo fleet, whose numbers come from a model.",
+    "Model and version that a replica serves, constant 1. Label simulated is 'true' for the demo fleet.",
 )
 REPLICA_START = Metric(
     "llm_replica_start_time_seconds",
     "gauge",
     REPLICA,
-    "Unix time at which the engine's server process started; a step means its counters began again.",
+    "Unix time at which the engine's server process started. A change means that its counters restarted.",
 )
 SIMULATED = Metric(
-    "plimsoll_simulated", "gauge", (), "On a replica's own page: 1 if its numbers come from a model (the demo fleet)."
+    "plimsoll_simulated",
+    "gauge",
+    (),
+    "Whether the replica's metrics are simulated (1), as in the demo fleet. Exposed by the replica itself.",
 )
 REQUESTS_RUNNING = Metric("llm_requests_running", "gauge", RANK, "Requests in the running batch.")
 REQUESTS_WAITING = Metric(
-    "llm_requests_waiting", "gauge", RANK, "Requests admitted by the server and not yet scheduled."
+    "llm_requests_waiting", "gauge", RANK, "Requests accepted by the server and not yet scheduled."
 )
-KV_CACHE_USAGE = Metric("llm_kv_cache_usage_ratio", "gauge", RANK, "Share of the KV-cache blocks in use, 0 to 1.")
-KV_CACHE_CAPACITY = Metric("llm_kv_cache_capacity_tokens", "gauge", RANK, "Tokens that the KV cache can hold.")
+KV_CACHE_USAGE = Metric("llm_kv_cache_usage_ratio", "gauge", RANK, "Fraction of the KV cache blocks in use, 0 to 1.")
+KV_CACHE_CAPACITY = Metric("llm_kv_cache_capacity_tokens", "gauge", RANK, "Tokens that fit in the KV cache.")
 PREFIX_QUERIED = Metric(
     "llm_prefix_cache_queried_tokens_total", "counter", RANK, "Prompt tokens looked up in the prefix cache."
 )
@@ -38,127 +43,152 @@ EXTERNAL_PREFIX_QUERIED = Metric(
     "llm_external_prefix_cache_queried_tokens_total",
     "counter",
     RANK,
-    "Prompt tokens, not in the GPU's prefix cache, that were looked up in the tier behind it (host memory, disk, other nodes).",
+    "Prompt tokens missing from the GPU's prefix cache and looked up in the external tier (host memory, disk, other nodes).",
 )
 EXTERNAL_PREFIX_HIT = Metric(
-    "llm_external_prefix_cache_hit_tokens_total", "counter", RANK, "Prompt tokens found in the tier behind."
+    "llm_external_prefix_cache_hit_tokens_total",
+    "counter",
+    RANK,
+    "Prompt tokens found in the external prefix cache tier.",
 )
 DRAFTS = Metric(
-    "llm_speculative_drafts_total", "counter", RANK, "Steps of a sequence in which speculative decoding made a draft."
+    "llm_speculative_drafts_total", "counter", RANK, "Drafts made by speculative decoding, one per sequence and step."
 )
-DRAFTED = Metric("llm_speculative_draft_tokens_total", "counter", RANK, "Tokens that speculative decoding proposed.")
+DRAFTED = Metric("llm_speculative_draft_tokens_total", "counter", RANK, "Tokens proposed by speculative decoding.")
 DRAFTED_ACCEPTED = Metric(
     "llm_speculative_accepted_tokens_total", "counter", RANK, "Proposed tokens that the model accepted."
 )
-PREEMPTIONS = Metric("llm_preemptions_total", "counter", RANK, "Requests pushed out of the batch to be computed again.")
+PREEMPTIONS = Metric("llm_preemptions_total", "counter", RANK, "Requests preempted and recomputed.")
 PROMPT_TOKENS = Metric("llm_prompt_tokens_total", "counter", RANK, "Prompt tokens processed.")
 GENERATION_TOKENS = Metric("llm_generation_tokens_total", "counter", RANK, "Tokens generated.")
 FINISHED = Metric(
     "llm_requests_finished_total",
     "counter",
     (*RANK, "reason"),
-    "Requests that the engine finished, by reason: stop, length, abort, error, repetition.",
+    "Requests finished by the engine, by reason (stop, length, abort, error, repetition).",
 )
 REJECTED = Metric(
     "llm_requests_rejected_total",
     "counter",
     (*REPLICA, "reason"),
-    "Requests refused before they reached the scheduler, by reason (the HTTP status class or the engine's own word).",
+    "Requests rejected before scheduling, by reason (HTTP status class or the engine's own reason).",
 )
 ABANDONED = Metric(
     "llm_requests_abandoned_total",
     "counter",
     (*REPLICA, "stage"),
-    "Requests whose client left, by stage (queued, streaming): derived, a lower bound that is exact once nothing is in flight.",
+    "Requests whose client disconnected, by stage (queued, streaming). Derived: a lower bound while requests are in flight, exact otherwise.",
 )
-TTFT = Metric("llm_time_to_first_token_seconds", "histogram", RANK, "Arrival to first token, of requests that got one.")
-ITL = Metric("llm_inter_token_latency_seconds", "histogram", RANK, "Gap between two tokens of a request.")
+TTFT = Metric(
+    "llm_time_to_first_token_seconds",
+    "histogram",
+    RANK,
+    "Time from arrival to first token, for requests that received one.",
+)
+ITL = Metric("llm_inter_token_latency_seconds", "histogram", RANK, "Time between two consecutive tokens of a request.")
 TPOT = Metric(
     "llm_time_per_output_token_seconds",
     "histogram",
     RANK,
-    "A finished request's mean time per output token after the first (engines record 0 for single-token requests).",
+    "Mean time per output token after the first, per finished request. Engines record 0 for single-token requests.",
 )
-DURATION = Metric("llm_request_duration_seconds", "histogram", RANK, "Arrival to last token, of finished requests.")
-QUEUE = Metric("llm_request_queue_seconds", "histogram", RANK, "Arrival to first scheduling, of finished requests.")
+DURATION = Metric(
+    "llm_request_duration_seconds", "histogram", RANK, "Time from arrival to last token, per finished request."
+)
+QUEUE = Metric(
+    "llm_request_queue_seconds", "histogram", RANK, "Time from arrival to first scheduling, per finished request."
+)
 PREFILL = Metric(
-    "llm_request_prefill_seconds", "histogram", RANK, "First scheduling to first token, of finished requests."
+    "llm_request_prefill_seconds", "histogram", RANK, "Time from first scheduling to first token, per finished request."
 )
-DECODE = Metric("llm_request_decode_seconds", "histogram", RANK, "First to last token, of finished requests.")
-PROMPT_LENGTH = Metric("llm_request_prompt_tokens", "histogram", RANK, "Prompt tokens of a finished request.")
-GENERATION_LENGTH = Metric(
-    "llm_request_generation_tokens", "histogram", RANK, "Generated tokens of a finished request."
-)
+DECODE = Metric("llm_request_decode_seconds", "histogram", RANK, "Time from first to last token, per finished request.")
+PROMPT_LENGTH = Metric("llm_request_prompt_tokens", "histogram", RANK, "Prompt tokens per finished request.")
+GENERATION_LENGTH = Metric("llm_request_generation_tokens", "histogram", RANK, "Generated tokens per finished request.")
 OBJECTIVE_REQUESTS = Metric(
     "llm_objective_requests_total",
     "counter",
     (*RANK, "objective", "outcome"),
-    "Requests judged one by one against an objective inside the engine, by outcome: good, bad.",
+    "Requests evaluated against an SLO in the engine, by outcome (good, bad).",
 )
 
 ADAPTER_REQUESTS = Metric(
     "llm_adapter_requests_total",
     "counter",
     (*RANK, "adapter", "deployment", "objective", "outcome"),
-    "The same requests by LoRA adapter (none; other beyond a bounded number) and deployment, where either is in use.",
+    "Requests evaluated against an SLO in the engine, by LoRA adapter (none, or other beyond a limit) and deployment.",
 )
 
-# What clients see: a probe's requests, and those that pass a gateway ------------------------------------------
+# Requests as clients see them: a probe's, and those that pass through a gateway.
 PROBE = ("target", "model")
 PROBE_SUCCESS = Metric(
-    "llm_probe_success", "gauge", PROBE, "1 if the last probe got a whole streamed answer in time, else 0."
+    "llm_probe_success",
+    "gauge",
+    PROBE,
+    "Whether the last probe received a complete streamed response in time (1) or not (0).",
 )
 PROBE_REQUESTS = Metric(
     "llm_probe_requests_total",
     "counter",
     (*PROBE, "outcome"),
-    "Probes sent since this exporter started, by outcome: ok, or what went wrong (connect, status, stream, timeout).",
+    "Probe requests sent since the exporter started, by outcome (ok, connect, status, stream, timeout).",
 )
 PROBE_TTFT = Metric(
-    "llm_probe_time_to_first_token_seconds", "gauge", PROBE, "The last probe: sent to first token; absent without one."
+    "llm_probe_time_to_first_token_seconds",
+    "gauge",
+    PROBE,
+    "Time from sending the last probe to its first token. Absent if it received none.",
 )
 PROBE_ITL = Metric(
-    "llm_probe_inter_token_latency_seconds", "gauge", PROBE, "The last probe: longest gap between two tokens."
+    "llm_probe_inter_token_latency_seconds",
+    "gauge",
+    PROBE,
+    "Maximum time between two consecutive tokens of the last probe.",
 )
 PROBE_TPOT = Metric(
-    "llm_probe_time_per_output_token_seconds", "gauge", PROBE, "The last probe: mean time per token after the first."
+    "llm_probe_time_per_output_token_seconds", "gauge", PROBE, "Mean time per token after the first of the last probe."
 )
 PROBE_DURATION = Metric(
-    "llm_probe_duration_seconds", "gauge", PROBE, "The last probe: sent to the end of the answer, or to its failure."
+    "llm_probe_duration_seconds",
+    "gauge",
+    PROBE,
+    "Time from sending the last probe to the end of its response, or to its failure.",
 )
-PROBE_AGE = Metric("llm_probe_age_seconds", "gauge", PROBE, "Seconds since the last probe ended.")
-PROBE_TOKENS = Metric(
-    "llm_probe_tokens_total", "counter", PROBE, "Tokens that probes have generated: what probing costs."
-)
+PROBE_AGE = Metric("llm_probe_age_seconds", "gauge", PROBE, "Time since the last probe ended.")
+PROBE_TOKENS = Metric("llm_probe_tokens_total", "counter", PROBE, "Tokens generated for probes: the cost of probing.")
 GATEWAY = ("gateway", "model", "tenant")
-GATEWAY_REQUESTS = Metric("llm_gateway_requests_total", "counter", GATEWAY, "Requests that ended at the gateway.")
+GATEWAY_REQUESTS = Metric(
+    "llm_gateway_requests_total", "counter", GATEWAY, "Requests completed at the gateway, successfully or not."
+)
 GATEWAY_FAILURES = Metric(
     "llm_gateway_failures_total",
     "counter",
     (*GATEWAY, "reason"),
-    "Requests that ended badly, by reason: the HTTP status (4xx, 5xx, or one), left (the client), broken (the stream).",
+    "Requests failed at the gateway, by reason: HTTP status (4xx, 5xx, or a code), client_closed, or stream_interrupted.",
 )
 GATEWAY_PROMPT_TOKENS = Metric(
-    "llm_gateway_prompt_tokens_total", "counter", GATEWAY, "Prompt tokens of requests that ended, where told."
+    "llm_gateway_prompt_tokens_total", "counter", GATEWAY, "Prompt tokens of completed requests, where reported."
 )
 GATEWAY_GENERATION_TOKENS = Metric(
     "llm_gateway_generation_tokens_total",
     "counter",
     GATEWAY,
-    "Tokens generated, by the answer's usage or else by its chunks.",
+    "Tokens generated, by the response's usage, or by its chunks where it reports none.",
 )
 GATEWAY_TTFT = Metric(
     "llm_gateway_time_to_first_token_seconds",
     "histogram",
     GATEWAY,
-    "Arrival at the gateway to first token, of streams.",
+    "Time from arrival at the gateway to first token, for streamed responses.",
 )
 GATEWAY_TPOT = Metric(
     "llm_gateway_time_per_output_token_seconds",
     "histogram",
     GATEWAY,
-    "Mean time per token after the first, of streams.",
+    "Mean time per token after the first, for streamed responses.",
 )
 GATEWAY_DURATION = Metric(
-    "llm_gateway_request_duration_seconds", "histogram", GATEWAY, "Arrival at the gateway to the end of the answer."
+    "llm_gateway_request_duration_seconds",
+    "histogram",
+    GATEWAY,
+    "Time from arrival at the gateway to the end of the response.",
 )

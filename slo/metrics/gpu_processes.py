@@ -1,4 +1,4 @@
-"""Who computes on a GPU, and what its memory is held for."""
+"""GPU metrics of compute processes and memory usage by component."""
 
 from plimsoll.slo.metrics.gpu import UUID
 from plimsoll.slo.metrics.metric import Metric
@@ -10,24 +10,23 @@ GPU_PROCESSES_UNASSIGNED = Metric(
     "gpu_processes_unassigned",
     "gauge",
     UUID,
-    "Compute processes of which no engine is known: another program's, or of an engine that cannot be seen from here.",
+    "Compute processes not attributed to an engine: another program's, or an engine's that isn't visible from here.",
 )
 GPU_ASSIGNMENT = Metric(
     "gpu_assignment_info",
     "gauge",
     ("uuid", "replica", "model"),
-    "Which replica computes on the GPU, always 1; while the GPU does not answer, as it was last seen.",
+    "Replica that computes on the GPU, constant 1. While the GPU doesn't respond, the last known one.",
 )
-GPU_MEMORY_HELD = Metric(
-    "gpu_memory_held_bytes",
+GPU_MEMORY_USAGE = Metric(
+    "gpu_memory_usage_bytes",
     "gauge",
-    ("uuid", "holder", "replica"),
-    "Device memory by holder: weights (with activations) and kv_cache (reserved) of a replica, engine (both, where the engine "
-    "does not tell them apart), other (processes of no known replica), unseen (used, by nobody who is seen), driver.",
+    ("uuid", "component", "replica"),
+    "Device memory, by component: weights (with activations) and kv_cache of a replica, engine (both, where not reported separately), other (other processes), unattributed, driver.",
 )
 GPU_PROCESS_MEMORY = Metric(
     "gpu_process_memory_bytes",
     "gauge",
     UUID,
-    "Device memory of all compute processes together; absent if one is unknown.",
+    "Device memory of all compute processes. Absent if that of any process is unknown.",
 )

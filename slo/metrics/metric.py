@@ -1,4 +1,4 @@
-"""What a metric of the catalogue is, and how a bucket's bound is spelled."""
+"""The type of a metric, and the format of a bucket bound."""
 
 import math
 from typing import Literal, NamedTuple
@@ -9,7 +9,7 @@ Kind = Literal["gauge", "counter", "histogram"]
 class Metric(NamedTuple):
     """One metric family. `str(metric)` is its name, so that a query can be written as an f-string.
 
-    A tuple and no dataclass, whose module is 1 MiB in a process that has little else.
+    A tuple, because the dataclasses module adds 1 MiB to a process that needs little else.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Metric(NamedTuple):
         return f"{self.name}_bucket"
 
     @property
-    def count(self) -> str:  # type: ignore[override]  # of a tuple's own method, which nobody counts with here
+    def count(self) -> str:  # type: ignore[override]  # shadows tuple.count, which is unused here
         """Name of a histogram's count series."""
         return f"{self.name}_count"
 
@@ -37,5 +37,5 @@ class Metric(NamedTuple):
 
 
 def bucket_bound(bound: float) -> str:
-    """Write a bucket's bound as the label `le` on our pages, which Prometheus 2 and 3 keep alike: 0.6 -> `0.6`, 4 -> `4.0`."""
+    """Format a bucket bound as the label `le`, as Prometheus 2 and 3 both store it: 0.6 -> `0.6`, 4 -> `4.0`."""
     return "+Inf" if math.isinf(bound) else repr(float(bound))

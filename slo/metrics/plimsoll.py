@@ -1,67 +1,70 @@
-"""The exporter's and the SLO service's own numbers."""
+"""Metrics of the exporter and of the SLO service themselves."""
 
 from plimsoll.slo.metrics.metric import Metric
 
-# The exporter's own -----------------------------------------------------------------------------------------
 COLLECTOR_SUCCESS = Metric(
-    "plimsoll_collector_success", "gauge", ("collector",), "1 if the collector answered within its deadline, else 0."
+    "plimsoll_collector_success",
+    "gauge",
+    ("collector",),
+    "Whether the collector succeeded within its deadline (1) or not (0).",
 )
 COLLECTOR_DURATION = Metric(
-    "plimsoll_collector_duration_seconds", "gauge", ("collector",), "How long the collector's last run took."
+    "plimsoll_collector_duration_seconds", "gauge", ("collector",), "Duration of the collector's last run."
 )
 COLLECTOR_AGE = Metric(
     "plimsoll_collector_age_seconds",
     "gauge",
     ("collector",),
-    "Seconds since the collector last answered; absent before its first answer.",
+    "Time since the collector last succeeded. Absent before its first success.",
 )
 NVML_RESTARTS = Metric(
     "plimsoll_nvml_restarts_total",
     "counter",
     ("cause",),
-    "How often the process that holds the driver's library ended and was replaced, by cause: a signal, NVML's code, stuck.",
+    "Restarts of the process that holds the driver's library, by cause (a signal, an NVML code, stuck).",
 )
 METRIC_MISSING = Metric(
-    "plimsoll_metric_missing",
+    "plimsoll_engine_metric_missing",
     "gauge",
     ("collector", "metric"),
-    "1 for each name that the engine's page should have, by its engine and version, and has not.",
+    "Metric names that the engine's version should expose and doesn't, 1 for each.",
 )
-BUILD_INFO = Metric("plimsoll_build_info", "gauge", ("version",), "Version of this exporter, always 1.")
+BUILD_INFO = Metric("plimsoll_build_info", "gauge", ("version",), "Version of the exporter, constant 1.")
 
-# The SLO service's own --------------------------------------------------------------------------------------
+# Of the SLO service.
 RECOMMENDED_NODES = Metric(
-    "plimsoll_recommended_nodes", "gauge", ("pool",), "Nodes that the pool should have, by the last recommendation."
+    "plimsoll_recommended_nodes", "gauge", ("pool",), "Nodes that the latest recommendation requires for the pool."
 )
-BUDGET_LEFT = Metric(
-    "plimsoll_budget_left_ratio",
+BUDGET_REMAINING = Metric(
+    "plimsoll_error_budget_remaining_ratio",
     "gauge",
     ("objective", "pool"),
-    "Share of the error budget left in the objective's window, by the ledger; negative when overspent.",
+    "Fraction of the error budget remaining in the SLO window, by the ledger. Negative when overspent.",
 )
-BUDGET_LEFT_AT_BEST = Metric(
-    "plimsoll_budget_left_at_best_ratio",
+BUDGET_REMAINING_UPPER_BOUND = Metric(
+    "plimsoll_error_budget_remaining_upper_bound_ratio",
     "gauge",
     ("objective", "pool"),
-    "The same of an objective with off_bucket: bracket, if every request between the two bucket bounds was good.",
+    "Upper bound of the error budget remaining, with indeterminate requests counted as good. Only for SLOs with bucket_mismatch: bounds.",
 )
 COVERAGE = Metric(
-    "plimsoll_coverage_ratio",
+    "plimsoll_slo_data_coverage_ratio",
     "gauge",
     ("objective", "pool"),
-    "Share of the objective's window that was observed, by the ledger.",
+    "Fraction of the SLO window with data, by the ledger.",
 )
 REPLICA_CAPACITY = Metric(
-    "plimsoll_replica_capacity_tokens_per_second",
+    "plimsoll_replica_saturation_tokens_per_second",
     "gauge",
     ("pool", "replica"),
-    "Tokens, prompt and generated, that a replica does while requests wait for it all the time: its own where replicas are "
-    "unlike, else the pool's; absent until any was seen full.",
+    "Measured throughput (input + output tokens/s) of the replica while requests were queued continuously. Absent until a replica has been saturated.",
 )
 EXCLUDED = Metric(
-    "plimsoll_excluded",
+    "plimsoll_slo_excluded",
     "gauge",
     ("objective", "pool"),
-    "1 while an exclusion (maintenance, load test) covers the objective, 0 while none does.",
+    "1 while an exclusion covers the SLO, otherwise 0.",
 )
-INGEST_LAG = Metric("plimsoll_ingest_lag_seconds", "gauge", (), "Seconds since the ledger last booked from its source.")
+INGEST_LAG = Metric(
+    "plimsoll_ingest_lag_seconds", "gauge", (), "Time since the ledger last recorded data from its source."
+)

@@ -3,50 +3,51 @@
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.units import duration_text
 
-# Per objective, labels objective and pool. Good and total stay apart: a longer window is a ratio of sums of these.
+# Per SLO, labels objective (the SLO ID) and pool. Good and total are separate: a longer window is a ratio of sums of these.
 GOOD_RATE = "objective:requests_good:rate5m"
 TOTAL_RATE = "objective:requests_total:rate5m"
 TARGET = "objective:target:ratio"
-# Of bracketed objectives (plimsoll.slo.sli.bucket_bounds) also what may be good at most: where these part, the truth lies between them.
-GOOD_AT_BEST = "objective:requests_good_at_best:rate5m"
-# The ledger's answers, as exported by the SLO service, are catalogue.BUDGET_LEFT and catalogue.COVERAGE.
+# Of SLOs with bounds (plimsoll.slo.sli.bucket_bounds) also good plus indeterminate requests: the true value lies between the two.
+GOOD_UPPER_BOUND = "objective:requests_good_upper_bound:rate5m"
+# Error budget and data coverage come from the ledger: metrics.BUDGET_REMAINING and metrics.COVERAGE.
 
-# Of the whole fleet, for dashboards and fingerprints. Each also has the target labels that Prometheus gives, if any.
-# What a replica served when it was last seen within a day (always 1), and when its engine started: instance, replica, model.
-SERVED = "replica:served:last1d"
-STARTED = "replica:start_time_seconds:last1d"
-# Share of prompt tokens found in the prefix cache over two minutes: instance, replica, model.
+# Of the whole fleet, for dashboards and incident signatures. Each also has the target labels that Prometheus adds, if any.
+# Labels of each replica when it was last seen in a day (always 1), and when its engine started: instance, replica, model.
+LAST_INFO = "replica:info:last1d"
+LAST_START = "replica:start_time_seconds:last1d"
+# Fraction of prompt tokens found in the prefix cache over two minutes: instance, replica, model.
 PREFIX_HITS = "replica:prefix_cache_hits:ratio2m"
-# Of the GPUs of a node, the lowest SM clock as a share of its highest, and the highest core temperature: instance.
+# Of the GPUs of a node, the lowest SM clock as a ratio of its maximum, and the highest core temperature: instance.
 NODE_CLOCK = "node:gpu_clock:min_ratio"
 NODE_TEMPERATURE = "node:gpu_temperature_celsius:max"
-# 1 while a pool looks like one of the fingerprints of the runbooks, 0 while it does not: pool, fingerprint.
-FINGERPRINT = "pool:fingerprint:active"
-# Values of its label fingerprint (requirements R21 to R24); each is the anchor of its runbook.
-FINGERPRINTS = ("prefill-burst", "kv-cache-full", "cold-start", "slow-or-lost")
+# 1 while a pool shows an incident signature, 0 while it doesn't: pool, signature.
+INCIDENT_SIGNATURE = "pool:incident_signature:active"
+# Values of its label signature (requirements R21 to R24); each is the anchor of its runbook section.
+INCIDENT_SIGNATURES = ("prefill-burst", "kv-cache-saturated", "cold-start", "replica-slow-or-lost")
 
 
 def bucket_rate(histogram: Metric) -> str:
-    """Name of the series with the rates of a histogram's buckets over two minutes, all replicas of a model together: model, le."""
+    """Return the series with a histogram's bucket rates over two minutes, summed over all replicas of a model: model, le."""
     return f"model:{histogram.bucket}:rate2m"
 
 
 def replica_p95(histogram: Metric) -> str:
-    """Name of the series with the 95th percentile of one replica's requests over two minutes: instance, replica, model."""
+    """Return the series with the 95th percentile of each replica over two minutes: instance, replica, model."""
     return f"replica:{histogram}:p95_2m"
 
 
-def burn_rate(window: float, at_best: bool = False) -> str:
-    """Name of the series with an objective's burn rate over a window in seconds: bad ratio / (1 - target). What is not surely
-    good counts as bad, or, `at_best`, only what is surely bad.
+def burn_rate(window: float, lower_bound: bool = False) -> str:
+    """Return the series with an SLO's burn rate over a window in seconds: bad ratio / (1 - target).
+
+    Indeterminate requests count as bad; with `lower_bound`, only confirmed bad ones do.
     """
-    return f"objective:burn_rate{_at_best(at_best)}:ratio_{duration_text(window)}"
+    return f"objective:burn_rate{_bound(lower_bound)}:ratio_{duration_text(window)}"
 
 
-def bad_requests(window: float, at_best: bool = False) -> str:
-    """Name of the series with an objective's number of bad requests in a window in seconds, told apart in the same way."""
-    return f"objective:requests_bad{_at_best(at_best)}:increase_{duration_text(window)}"
+def bad_requests(window: float, lower_bound: bool = False) -> str:
+    """Return the series with an SLO's bad requests in a window in seconds, counted as for `burn_rate`."""
+    return f"objective:requests_bad{_bound(lower_bound)}:increase_{duration_text(window)}"
 
 
-def _at_best(at_best: bool) -> str:
-    return "_at_best" if at_best else ""
+def _bound(lower_bound: bool) -> str:
+    return "_lower_bound" if lower_bound else ""

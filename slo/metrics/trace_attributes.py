@@ -1,6 +1,6 @@
-"""Names of the attributes on a request's span: written by the gateway's middleware, searched for from the dashboards.
+"""Attribute names of a request's span: written by the gateway middleware, searched by the dashboards.
 
-Those that begin with `gen_ai.` are OpenTelemetry's (semantic conventions for generative AI).
+Names that begin with `gen_ai.` come from OpenTelemetry's semantic conventions for generative AI.
 """
 
 MODEL = "gen_ai.request.model"

@@ -1,4 +1,4 @@
-"""NVIDIA's XID errors: what each means for a node that serves, as data."""
+"""NVIDIA XID errors, with their meaning for a serving node, as data."""
 
 from dataclasses import dataclass
 from importlib.resources import files
@@ -11,7 +11,7 @@ Severity = Literal["page", "ticket", "info"]
 
 @dataclass(frozen=True, slots=True)
 class Xid:
-    """One XID: what it means, who must know, and what to do."""
+    """One XID: meaning, severity and action."""
 
     number: int
     meaning: str
@@ -30,5 +30,5 @@ def _load() -> dict[int, Xid]:
 
 
 XIDS: dict[int, Xid] = _load()
-# Those that someone is woken for: their counters exist from the start, at 0.
+# XIDs that page. Their counters exist from the start, at 0.
 CRITICAL = frozenset(number for number, xid in XIDS.items() if xid.severity == "page")

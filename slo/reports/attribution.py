@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from plimsoll.slo.error_budget.attribution import LOSS_LASTS, Attribution, Bad, Cause, attribute, split
+from plimsoll.slo.error_budget.attribution import LOSS_WINDOW_SECONDS, Attribution, BadRequests, Cause, attribute, split
 from plimsoll.slo.error_budget.exclusions import stretches
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.records import Records
@@ -14,10 +14,10 @@ from plimsoll.slo.usage.slots import PoolSlot
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """A slot with bad requests: what the pool did in it (None: not known), and under which causes they are counted."""
+    """A slot with bad requests: the state of the pool (None: unknown), and the bad requests by cause."""
 
     slot: int
-    bad: Bad
+    bad: BadRequests
     total: int
     row: PoolSlot | None
     causes: tuple[Cause, ...]
@@ -26,9 +26,9 @@ class Worst:
 def attributed(
     records: Records, objective: Objective, start: float, end: float, rows: list[PoolSlot] | None = None
 ) -> Attribution:
-    """Attribute the bad requests of the slots that begin within [start, end), without what is excluded.
+    """Attribute the bad requests of the slots that begin within [start, end), without excluded time.
 
-    `rows` are the pool's slots from LOSS_LASTS before `start` to `end`, where they are read already.
+    `rows` are the pool's slots from LOSS_WINDOW_SECONDS before `start` to `end`, where they are read already.
     """
     bad = {slot: bad for slot, (bad, _) in _counts(records, objective, start, end).items()}
     known = _rows(records, objective, bad) if rows is None else rows
@@ -42,7 +42,7 @@ def attributed_with_worst(
     counts = _counts(records, objective, start, end)
     rows = _rows(records, objective, counts)
     bad, pool = {slot: bad for slot, (bad, _) in counts.items()}, records.spec.pool(objective.pool)
-    chosen = sorted(bad, key=lambda slot: (bad[slot].unclear - bad[slot].bad, -bad[slot].bad, -slot))[:number]
+    chosen = sorted(bad, key=lambda slot: (bad[slot].indeterminate - bad[slot].bad, -bad[slot].bad, -slot))[:number]
     causes: dict[int, list[Cause]] = defaultdict(list)
     for slot, cause, _ in split(objective, pool, {slot: bad[slot] for slot in chosen}, rows):
         causes[slot].append(cause)
@@ -51,11 +51,11 @@ def attributed_with_worst(
     return attribute(objective, pool, bad, rows), worst
 
 
-def _counts(records: Records, objective: Objective, start: float, end: float) -> dict[int, tuple[Bad, int]]:
+def _counts(records: Records, objective: Objective, start: float, end: float) -> dict[int, tuple[BadRequests, int]]:
     """Return (bad, total) of the slots that have bad requests."""
     excluded = stretches(records.exclusions(), objective)
     return {
-        row.slot: (Bad(row.total - row.good, row.unclear), row.total)
+        row.slot: (BadRequests(row.total - row.good, row.indeterminate), row.total)
         for row in records.ledger.slots(objective.id, start, end)
         if row.total > row.good and not any(low <= row.slot < high for low, high in excluded)
     }
@@ -65,4 +65,4 @@ def _rows(records: Records, objective: Objective, slots: Collection[int]) -> lis
     """Return the pool's slots from an hour before the first of some slots to the last."""
     if not slots:
         return []
-    return pool_rows(records.ledger.engine, objective.pool, min(slots) - LOSS_LASTS, max(slots) + 1)
+    return pool_rows(records.ledger.engine, objective.pool, min(slots) - LOSS_WINDOW_SECONDS, max(slots) + 1)

@@ -1,4 +1,4 @@
-"""How a budget came to be: the objective's window, moved along the ledger's sums."""
+"""History of a budget: the objective's window, moved along the ledger's sums."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -21,19 +21,19 @@ Numbers = NDArray[np.int64]
 
 
 class Point(msgspec.Struct, frozen=True, gc=False):
-    """The budget at one moment, as models.BudgetPoint describes it to callers; made 288 at a time, so as light as can be."""
+    """The budget at one moment, as models.BudgetPoint documents it; a msgspec struct, as 288 are made for a response."""
 
     at: str
-    budget_left: float | None
+    budget_remaining: float | None
     bad: int
     total: int
-    covered: float
-    budget_left_at_best: float | None
-    unclear: int
+    coverage: float
+    budget_remaining_upper_bound: float | None
+    indeterminate: int
 
 
 def budget_history(ledger: Ledger, budget: Budget, excluded: Sequence[Stretch], now: float) -> list[Point]:
-    """Judge the budget at up to POINTS moments of its window so far, the last of them now, without what is excluded.
+    """Evaluate the budget at up to POINTS moments of its window so far, the last one now, without excluded time.
 
     A long span goes by hours where every window that is looked at begins with one (a zone may be half an hour off UTC).
     """
@@ -49,7 +49,7 @@ def budget_history(ledger: Ledger, budget: Budget, excluded: Sequence[Stretch], 
     low = int(min([first, *starts[:1]])) // size * size
     high = slot_of(now) // size * size + size
     starts = np.maximum(starts, low)
-    # The longest stretches of which every one of these begins with a new one: fewer rows say the same.
+    # The largest stride that divides all boundaries: fewer rows with the same result.
     stride = int(np.gcd.reduce(np.concatenate([ends - low, starts - low]))) or size
     sums = _sums(ledger, objective.id, (size, stride), (low, high), excluded)
     upper, lower = sums[(ends - low) // stride], sums[(starts - low) // stride]
@@ -59,7 +59,7 @@ def budget_history(ledger: Ledger, budget: Budget, excluded: Sequence[Stretch], 
     tail = float(sums[-1, 2] - sums[(before - low) // stride, 2]) / 1000
     share = min(1.0, tail / (now - before)) if now > before else 0.0
     last = budget.counted
-    latest = _point(objective, rfc3339(now), last.good, last.total, last.unclear, share)
+    latest = _point(objective, rfc3339(now), last.good, last.total, last.indeterminate, share)
     return [*_points(objective, ends, upper - lower, covered), latest]
 
 
@@ -81,7 +81,7 @@ def _moments(objective: Objective, span: tuple[int, int], now: float, size: int)
 def _sums(
     ledger: Ledger, objective: str, sizes: tuple[int, int], span: tuple[int, int], excluded: Sequence[Stretch]
 ) -> Numbers:
-    """Return good, total, covered milliseconds and unclear from the span's start to the end of each stride, summed from rows of a
+    """Return good, total, covered milliseconds and indeterminate from the span's start to the end of each stride, summed from rows of a
     size."""
     (size, stride), (low, high) = sizes, span
     sums = np.zeros((-(-(high - low) // stride) + 1, 4), np.int64)
@@ -94,14 +94,14 @@ def _sums(
 
 
 def _points(objective: Objective, ends: Numbers, counts: Numbers, covered: NDArray[np.float64]) -> list[Point]:
-    """Make the points at the ends; `counts` has good, total, covered milliseconds and unclear."""
+    """Make the points at the ends; `counts` has good, total, covered milliseconds and indeterminate."""
     at = np.datetime_as_string(ends.astype("datetime64[s]"), timezone="UTC").tolist()
-    good, total, _, unclear = counts.T.tolist()
-    columns = zip(at, good, total, unclear, covered.tolist(), strict=True)
+    good, total, _, indeterminate = counts.T.tolist()
+    columns = zip(at, good, total, indeterminate, covered.tolist(), strict=True)
     return [_point(objective, *column) for column in columns]
 
 
-def _point(objective: Objective, at: str, good: int, total: int, unclear: int, covered: float) -> Point:
+def _point(objective: Objective, at: str, good: int, total: int, indeterminate: int, covered: float) -> Point:
     allowed = objective.budget_ratio * total
-    left, best = (1 - bad / allowed if total else None for bad in (total - good, total - good - unclear))
-    return Point(at, left, total - good, total, covered, best, unclear)
+    left, best = (1 - bad / allowed if total else None for bad in (total - good, total - good - indeterminate))
+    return Point(at, left, total - good, total, covered, best, indeterminate)

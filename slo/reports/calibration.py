@@ -1,124 +1,93 @@
-"""Each pool's step times, fitted again and again to its source's last hour, and the last good fit kept."""
+"""Fits each pool's step times to its last hour of samples, and stores the last good fit."""
 
-import msgspec
 from pydantic import BaseModel, Field
 from sqlalchemy import Engine
 
-from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.capacity.calibration.fit import calibrate
 from plimsoll.slo.capacity.calibration.intervals import selectors
-from plimsoll.slo.capacity.calibration.measured_replica import OwnReplica, own, told
-from plimsoll.slo.ledger.documents import Look, keep_look, last_look
+from plimsoll.slo.capacity.calibration.measured_replica import (
+    MeasuredReplica,
+    from_json,
+    measured_replica,
+    sentence,
+    to_json,
+)
+from plimsoll.slo.capacity.model.timestamp import Timestamp
+from plimsoll.slo.ledger.documents import CalibrationAttempt, last_attempt, save_attempt
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.sources import Source, SourceError
 from plimsoll.slo.spec.objectives import Pool
 
-SPAN = (
-    3600.0  # seconds of samples that are read: a busy hour has batches enough, and more would be dear of a large pool
-)
-
-
-class CalibrationOut(BaseModel):
-    """A replica's step times, fitted to the pool's own metrics: a step of b requests with K tokens in the KV cache takes base +
-    per_sequence b + per_kv_token K seconds, and per_prompt and per_prompt_token more for prompts computed in it."""
-
-    pool: str
-    model: str
-    gpu: str = Field(description="GPU of the pool's nodes, as the objectives file says.")
-    gpus: int = Field(description="GPUs of a replica.")
-    says: str = Field(description="The same in a sentence.")
-    base: float
-    per_sequence: float
-    per_kv_token: float = Field(
-        description="0: not told apart from per_sequence, as contexts differed too little from each other."
-    )
-    per_prompt: float
-    per_prompt_token: float
-    r_squared: float = Field(description="Share of the variance of steps that this explains.")
-    error: float = Field(description="Median relative error of the steps of an interval between two scrapes.")
-    intervals: int
-    since: str
-    until: str
-    batches: tuple[float, float] = Field(description="Requests at a time, as seen: beyond, it is extrapolated.")
-    contexts: tuple[float, float] = Field(description="Tokens of a request in the KV cache, as seen.")
-    prompts: tuple[float, float] | None = Field(
-        description="Tokens computed of a prompt, means of intervals, as seen; null: none was."
-    )
-    replicas: list[str]
-    left_out: dict[str, float] = Field(
-        description="Replicas unlike the median one, and how many times as long their steps take."
-    )
-    kv_tokens: int = Field(description="Tokens that a rank's KV cache holds, as its engine says.")
-    most_running: int = Field(description="Most requests seen in a rank's batch; its limit is not published.")
-    ranks: int = Field(description="Data-parallel ranks of a replica; the step times are of one.")
-    simulated: bool
+SPAN = 3600.0  # seconds of samples per fit: enough batches of a busy hour; more would be costly for a large pool
 
 
 class PoolCalibration(BaseModel):
-    """The last good fit of a pool. A newer, narrower one does not replace it while it holds."""
+    """The last good fit of a pool's step times. A newer, narrower one doesn't replace it while it holds."""
 
     pool: str
-    looked_at: str | None = Field(description="When the samples were last looked at; null: not yet.")
-    calibration: CalibrationOut | None = Field(description="null: never enough was seen, for `reason`.")
-    reason: str | None = Field(description="Why the last look gave no new fit; null: it did.")
+    last_attempt_at: Timestamp | None = Field(default=None, description="Time of the last attempt; null: none yet.")
+    summary: str | None = Field(default=None, description="The step times in one sentence.")
+    calibration: MeasuredReplica | None = Field(description="null: no fit was possible, for `reason`.")
+    reason: str | None = Field(description="Why the last attempt gave no new fit; null: it did.")
+
+    @classmethod
+    def of(
+        cls, pool: str, replica: MeasuredReplica | None, reason: str | None, at: float | None = None
+    ) -> "PoolCalibration":
+        """Return the fit of a pool, or the reason why there is none; `at` is the time of the last attempt in Unix seconds."""
+        summary = None if replica is None else sentence(replica.step_times)
+        return cls(pool=pool, last_attempt_at=at, summary=summary, calibration=replica, reason=reason)
 
 
 def calibrate_pool(records: Records, source: Source, pool: Pool) -> None:
-    """Fit a pool's step times to its last hour of samples, and keep the fit if it tells more than the one before."""
+    """Fit a pool's step times to its last hour of samples, and store the fit unless the one before covers more."""
     now = records.clock()
     before = calibrated(records, pool)
-    reason, kept = None, before
+    reason, best = None, before
     try:
         series = source.series(selectors(pool), now - SPAN, now)
         found = calibrate(series)
-    except SourceError as error:  # said here, and no reason to call the service not ready for the next ten minutes
-        found = f"the source did not answer: {error}"
+    except SourceError as error:  # reported as the reason of the fit; the service stays ready
+        found = f"source unavailable: {error}"
     if isinstance(found, str):
         reason = found
-    elif before is not None and before.outlives(found, before.calibration.error_on(series)):
-        low, high = found.batches
-        reason = f"only batches of {low:.0f} to {high:.0f} requests were seen, which the last fit still tells"
+    elif before is not None and before.outlives(found, before.step_times.error_on(series)):
+        low, high = found.batch_size_range
+        reason = f"only batches of {low:.0f} to {high:.0f} requests; the last fit covers them"
     else:
-        kept = own(pool, found)
-    body = None if kept is None else msgspec.json.encode(kept).decode()
-    keep_look(records.ledger.engine, Look(pool.name, now, reason, body))
+        best = measured_replica(pool, found)
+    body = None if best is None else to_json(best)
+    save_attempt(records.ledger.engine, CalibrationAttempt(pool.name, now, reason, body))
 
 
-def calibrated(records: Records, pool: Pool) -> OwnReplica | None:
-    """Return the last good fit of what the pool runs today; None where there is none."""
-    return kept_fit(records.ledger.engine, pool)
+def calibrated(records: Records, pool: Pool) -> MeasuredReplica | None:
+    """Return the last good fit of the pool's current model and hardware; None without one."""
+    return stored_fit(records.ledger.engine, pool)
 
 
 def calibration(records: Records, pool: Pool) -> PoolCalibration:
-    """Tell what is known of a pool's step times."""
-    look = last_look(records.ledger.engine, pool.name)
-    if look is None:
-        nothing = "nobody has looked yet: the service does so every ten minutes"
-        return PoolCalibration(pool=pool.name, looked_at=None, calibration=None, reason=nothing)
-    kept = fit_of(look, pool)
-    reason = look.reason
-    if kept is None and reason is None:
-        reason = "the last fit was of another model, other GPUs, or by another version of Plimsoll"
-    return PoolCalibration(
-        pool=pool.name,
-        looked_at=rfc3339(look.looked_at),
-        calibration=None if kept is None else CalibrationOut(**told(kept)),
-        reason=reason,
-    )
+    """Return the last good fit of a pool's step times."""
+    attempt = last_attempt(records.ledger.engine, pool.name)
+    if attempt is None:
+        return PoolCalibration.of(pool.name, None, "no attempt yet: the service tries every ten minutes")
+    fit, reason = fit_of(attempt, pool), attempt.reason
+    if fit is None and reason is None:
+        reason = "the last fit was of another model, other GPUs, or another version of Plimsoll"
+    return PoolCalibration.of(pool.name, fit, reason, attempt.last_attempt_at)
 
 
-def kept_fit(engine: Engine, pool: Pool) -> OwnReplica | None:
-    """Return the last good fit of what the pool runs today; None where there is none."""
-    look = last_look(engine, pool.name)
-    return None if look is None else fit_of(look, pool)
+def stored_fit(engine: Engine, pool: Pool) -> MeasuredReplica | None:
+    """Return the last good fit of the pool's current model and hardware; None without one."""
+    attempt = last_attempt(engine, pool.name)
+    return None if attempt is None else fit_of(attempt, pool)
 
 
-def fit_of(look: Look, pool: Pool) -> OwnReplica | None:
-    """Return the fit that a look has kept, if it is of what the pool runs today."""
-    if look.body is None:
+def fit_of(attempt: CalibrationAttempt, pool: Pool) -> MeasuredReplica | None:
+    """Return the fit of an attempt if it is of the pool's current model and hardware."""
+    if attempt.body is None:
         return None
     try:
-        kept = msgspec.json.decode(look.body, type=OwnReplica)
-    except msgspec.ValidationError:  # of a version that told less: the next look tells it anew
+        fit = from_json(attempt.body)
+    except ValueError:  # from an older version: the next attempt replaces it
         return None
-    return kept if kept.runs_as(pool) else None
+    return fit if fit.runs_as(pool) else None

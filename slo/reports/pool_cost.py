@@ -17,10 +17,10 @@ from plimsoll.slo.capacity.model.prices import (
     MILLION,
     SECONDS_PER_HOUR,
     Prices,
-    break_even_utilisation,
+    break_even_utilization,
     usd_per_million,
 )
-from plimsoll.slo.capacity.model.replica_throughput import Strength
+from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.spec.node_pricing import Node
@@ -29,28 +29,26 @@ from plimsoll.slo.usage.slots import PoolSlot
 
 
 class ApiCost(BaseModel):
-    """What an API on record would ask for the tokens of the slots of which nodes and tokens are known; null: there were none."""
+    """Cost of the tokens at an API with a known price, over slots with complete data; null: no such slots."""
 
     usd: float | None = None
-    usd_per_million_tokens: float | None = Field(
-        default=None, description="That over tokens in and out, to set beside the pool's own."
-    )
-    break_even_utilisation: float | None = Field(
+    usd_per_million_tokens: float | None = Field(default=None, description="USD per 1M input and output tokens.")
+    break_even_utilization: float | None = Field(
         default=None,
-        description="Utilisation from which the pool's nodes are cheaper, 1 is full; above 1: never; null: not known.",
+        description="Utilization from which the pool's nodes are cheaper, 1 is full; above 1: never; null: not known.",
     )
 
     @classmethod
     def of(cls, usd: float, tokens: int, usd_full: float | None) -> "ApiCost":
-        """Put what an API asks for so many tokens beside own nodes that cost `usd_full` for 1M of them when full."""
+        """Compare the price of an API for `tokens` tokens with own nodes; `usd_full` is their cost per 1M tokens at full utilization."""
         each = usd / tokens * MILLION
-        even = None if usd_full is None else break_even_utilisation(usd_full, each)
-        return cls(usd=usd, usd_per_million_tokens=each, break_even_utilisation=even)
+        even = None if usd_full is None else break_even_utilization(usd_full, each)
+        return cls(usd=usd, usd_per_million_tokens=each, break_even_utilization=even)
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Node-hours, what they cost (None: a node has no price), and tokens of the slots of which all of them are known."""
+    """Node-hours, their cost in USD (None: no node price), and tokens, of the slots with complete data."""
 
     node_hours: float
     usd: float | None
@@ -59,11 +57,9 @@ class Used:
 
     @classmethod
     def of(cls, node: Node, rows: Sequence[PoolSlot]) -> "Used":
-        """Add slots up; nothing where none is known."""
-        known = [row for row in rows if None not in (row.nodes, row.prompt_tokens, row.generation_tokens)]
-        prompt, generated = (
-            sum(getattr(row, name) for row in known) for name in ("prompt_tokens", "generation_tokens")
-        )
+        """Sum slots with complete data."""
+        known = [row for row in rows if None not in (row.nodes, row.input_tokens, row.output_tokens)]
+        prompt, generated = (sum(getattr(row, name) for row in known) for name in ("input_tokens", "output_tokens"))
         return cls(node_hours(known), cost_usd(node, known), prompt, generated)
 
     @property
@@ -72,55 +68,55 @@ class Used:
         return self.prompt + self.generated
 
     def usd_per_million(self, tokens: int) -> float | None:
-        """Whole cost over 1M of so many tokens; None without a price, or without any."""
+        """Return the total cost in USD per 1M of `tokens` tokens; None without a price or tokens."""
         return self.usd / tokens * MILLION if self.usd is not None and tokens else None
 
     def at(self, prices: Prices, usd_full: float | None) -> dict[str, ApiCost]:
-        """Say what APIs would ask for these tokens, beside own nodes that cost `usd_full` for 1M of them when full."""
+        """Return the cost of these tokens per API; `usd_full` is the cost of own nodes per 1M tokens at full utilization."""
         return {
             name: ApiCost.of(api.usd(self.prompt, self.generated), self.tokens, usd_full) if self.tokens else ApiCost()
             for name, api in prices.apis.items()
         }
 
-    def utilisation(self, node_rate: float | None) -> float | None:
-        """Tokens over those that the nodes would have done at `node_rate` tokens per second each; None: no rate, or no node."""
+    def utilization(self, node_rate: float | None) -> float | None:
+        """Return tokens over the capacity of the nodes at `node_rate` tokens/s each; None without a rate or node."""
         full = self.node_hours * SECONDS_PER_HOUR * (node_rate or 0.0)
         return self.tokens / full if full else None
 
 
 def node_hours(rows: Sequence[PoolSlot]) -> float:
-    """Sum the slots of which nodes are known."""
+    """Return the node-hours of the slots with known nodes."""
     return fsum(row.nodes * row.covered_seconds for row in rows if row.nodes is not None) / SECONDS_PER_HOUR
 
 
 def cost_usd(node: Node, rows: Sequence[PoolSlot]) -> float | None:
-    """Sum what the slots cost of which nodes are known; None where a node has no price."""
+    """Return the cost in USD of the slots with known nodes; None without a node price."""
     if not node.hourly_usd:
         return None
     seconds = (node.usd_per_hour(row.nodes) * row.covered_seconds for row in rows if row.nodes is not None)
     return fsum(seconds) / SECONDS_PER_HOUR
 
 
-def node_rate(pool: Pool, strength: Strength | None) -> float | None:
+def node_rate(pool: Pool, throughput: ReplicaThroughput | None) -> float | None:
     """Tokens per second of a full node, in the mean of the replicas that are there."""
-    return None if strength is None else strength.mean * pool.node.replicas
+    return None if throughput is None else throughput.mean * pool.node.replicas
 
 
-def usd_when_full(pool: Pool, used: Used, strength: Strength | None) -> float | None:
+def usd_when_full(pool: Pool, used: Used, throughput: ReplicaThroughput | None) -> float | None:
     """USD for 1M tokens, prompt and generated, if the nodes that were used (one on demand, if none was) had always been full; None
     without a price or capacity."""
-    rate, hourly = node_rate(pool, strength), pool.node.hourly_usd
+    rate, hourly = node_rate(pool, throughput), pool.node.hourly_usd
     if used.usd is not None and used.node_hours:
         hourly = used.usd / used.node_hours
     return usd_per_million(hourly, rate) if rate and hourly else None
 
 
 def joules_per_token(rows: Sequence[PoolSlot]) -> float | None:
-    """Ratio of sums over the slots of which energy and all tokens are known."""
+    """Return the ratio of sums over the slots with known energy and tokens."""
     pairs = [
-        (row.energy_joules, row.prompt_tokens + row.generation_tokens)
+        (row.energy_joules, row.input_tokens + row.output_tokens)
         for row in rows
-        if row.energy_joules is not None and row.prompt_tokens is not None and row.generation_tokens is not None
+        if row.energy_joules is not None and row.input_tokens is not None and row.output_tokens is not None
     ]
     total = sum(count for _, count in pairs)
     return fsum(joules for joules, _ in pairs) / total if total else None
@@ -138,43 +134,45 @@ class PoolCost(BaseModel):
     until: str = Field(alias="to")
     coverage: float = Field(description="Share of that time that is booked as observed, 0 to 1.")
     node_hours: float | None = Field(description="Of the slots of which nodes and tokens are known; null: of none.")
-    prompt_tokens: int | None = Field(description="Tokens in, of the same slots.")
-    generation_tokens: int | None = Field(description="Tokens out, of the same slots.")
+    input_tokens: int | None = Field(description="Tokens in, of the same slots.")
+    output_tokens: int | None = Field(description="Tokens out, of the same slots.")
     cost_usd: float | None = _price("Those node-hours.")
     usd_per_million_tokens: float | None = _price("That over tokens in and out.")
-    usd_per_million_prompt_tokens: float | None = _price("The whole cost over tokens in alone.")
-    usd_per_million_generated_tokens: float | None = _price("The whole cost over tokens out alone.")
-    utilisation: float | None = Field(
+    usd_per_million_input_tokens: float | None = _price("The whole cost over tokens in alone.")
+    usd_per_million_output_tokens: float | None = _price("The whole cost over tokens out alone.")
+    utilization: float | None = Field(
         description="Tokens over those that the nodes would have done at what a full replica was measured to do; null: never seen full."
     )
-    usd_per_million_full: float | None = _price("1M tokens in and out, if these nodes were always full.")
-    apis: dict[str, ApiCost] = Field(description="By name of each API whose price is on record.")
+    usd_per_million_tokens_at_full_utilization: float | None = _price(
+        "1M tokens in and out, if these nodes were always full."
+    )
+    api_comparison: dict[str, ApiCost] = Field(description="By name of each API whose price is on record.")
     joules_per_token: float | None = Field(description="GPU energy over tokens in and out, where both are known.")
     simulated: bool
 
 
-def cost_of(records: Records, pool: Pool, strength: Strength | None, hours: int) -> PoolCost:
-    """Work out what a pool cost over the last `hours`, as far as its slots are booked."""
+def cost_of(records: Records, pool: Pool, throughput: ReplicaThroughput | None, hours: int) -> PoolCost:
+    """Return the cost of a pool over the last `hours`, from its recorded slots."""
     now = records.clock()
     since = first_slot(now - hours * SECONDS_PER_HOUR)
     rows = pool_rows(records.ledger.engine, pool.name, since, now)
     used = Used.of(pool.node, rows)
-    seen, full = used.node_hours > 0, usd_when_full(pool, used, strength)
+    seen, full = used.node_hours > 0, usd_when_full(pool, used, throughput)
     span: dict[str, Any] = {"from": rfc3339(since), "to": rfc3339(now)}
     return PoolCost(
         pool=pool.name,
         **span,
         coverage=min(1.0, fsum(row.covered_seconds for row in rows) / (now - since)),
         node_hours=used.node_hours if seen else None,
-        prompt_tokens=used.prompt if seen else None,
-        generation_tokens=used.generated if seen else None,
+        input_tokens=used.prompt if seen else None,
+        output_tokens=used.generated if seen else None,
         cost_usd=used.usd if seen else None,
         usd_per_million_tokens=used.usd_per_million(used.tokens),
-        usd_per_million_prompt_tokens=used.usd_per_million(used.prompt),
-        usd_per_million_generated_tokens=used.usd_per_million(used.generated),
-        utilisation=used.utilisation(node_rate(pool, strength)),
-        usd_per_million_full=full,
-        apis=used.at(records.prices, full),
+        usd_per_million_input_tokens=used.usd_per_million(used.prompt),
+        usd_per_million_output_tokens=used.usd_per_million(used.generated),
+        utilization=used.utilization(node_rate(pool, throughput)),
+        usd_per_million_tokens_at_full_utilization=full,
+        api_comparison=used.at(records.prices, full),
         joules_per_token=joules_per_token(rows),
         simulated=any(row.simulated for row in rows),
     )

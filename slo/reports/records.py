@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from plimsoll.slo.capacity.model.prices import Prices, packaged
 from plimsoll.slo.error_budget.exclusions import Exclusion, of_file
-from plimsoll.slo.ledger.manual_changes import kept_exclusions
-from plimsoll.slo.ledger.retention import thinned_until
+from plimsoll.slo.ledger.manual_changes import stored_exclusions
+from plimsoll.slo.ledger.retention import pruned_until
 from plimsoll.slo.ledger.slots import Ledger
-from plimsoll.slo.reports.forecast import Outlook
+from plimsoll.slo.reports.forecast import Forecasts
 from plimsoll.slo.spec.objectives import Spec
 
 
@@ -25,13 +25,13 @@ class Records:
         """`clock` gives Unix seconds; `prices` default to the packaged ones."""
         self.spec, self.ledger, self.clock = spec, ledger, clock
         self.prices = prices or packaged()
-        self.outlook = Outlook(spec, ledger)
+        self.forecasts = Forecasts(spec, ledger)
 
     def exclusions(self) -> list[Exclusion]:
         """Return every exclusion: of the objectives file, then those made through the API, newest first."""
-        return [*of_file(self.spec), *kept_exclusions(self.ledger.engine)]
+        return [*of_file(self.spec), *stored_exclusions(self.ledger.engine)]
 
     @property
-    def thinned_until(self) -> float:
-        """Unix time before which only sums over hours and days are kept."""
-        return thinned_until(self.ledger.engine)
+    def pruned_until(self) -> float:
+        """Unix time before which only sums over hours and days are stored."""
+        return pruned_until(self.ledger.engine)

@@ -1,21 +1,21 @@
-"""What a pool's requests were like lately, as the ledger has them: what a what-if begins with."""
+"""Recent requests of a pool from the ledger: the default workload of a what-if."""
 
 from plimsoll.slo.calendar import SLOT, WEEK
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
 
-WATCHED = 0.9  # share of a slot that must have been observed, or its requests would be too few
+WATCHED = 0.9  # share of a slot that must be observed to count its request rate
 
 
 def requests_of(ledger: Ledger, pool: str, now: float) -> dict[str, float]:
-    """Return `prompt` and `output`, mean tokens of a finished request of the last seven days, and `rate`, requests per second of
+    """Return `input_tokens` and `output_tokens`, mean tokens of a finished request of the last seven days, and `request_rate`, requests per second of
     their busiest slot; what is not known is left out."""
     found: dict[str, float] = {}
     rows = [row for row in pool_rows(ledger.engine, pool, now - WEEK, now) if row.covered_seconds >= WATCHED * SLOT]
-    ended = [row for row in rows if None not in (row.finished, row.prompt_tokens, row.generation_tokens)]
+    ended = [row for row in rows if None not in (row.finished, row.input_tokens, row.output_tokens)]
     requests = sum(row.finished or 0 for row in ended)
     if requests:
-        found["prompt"] = sum(row.prompt_tokens or 0 for row in ended) / requests
-        found["output"] = sum(row.generation_tokens or 0 for row in ended) / requests
+        found["input_tokens"] = sum(row.input_tokens or 0 for row in ended) / requests
+        found["output_tokens"] = sum(row.output_tokens or 0 for row in ended) / requests
     busiest = max((row.arrivals / row.covered_seconds for row in rows if row.arrivals), default=None)
-    return found if busiest is None else {**found, "rate": busiest}
+    return found if busiest is None else {**found, "request_rate": busiest}

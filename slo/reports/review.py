@@ -1,38 +1,38 @@
-"""The weekly capacity review: what each objective did in an ISO week (UTC), beside the week before, and what was recommended.
+"""The weekly review: each SLO and pool in an ISO week (UTC), the previous week, and the recommendations.
 
-Summed from the ledger whenever it is made, so every correction and late backfill until then is in it. That of a week that is
-over is made once and kept (plimsoll.slo.reports.review_archive).
+It is summed from the ledger, so it includes every correction and late backfill until then. The review of a week that has
+ended is saved once (plimsoll.slo.reports.review_archive).
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from plimsoll.slo.calendar import SLOT, WEEK, rfc3339, slot_of, start_of
-from plimsoll.slo.error_budget.attribution import LOSS_LASTS, Cause
-from plimsoll.slo.error_budget.budget import Counted
+from plimsoll.slo.error_budget.attribution import LOSS_WINDOW_SECONDS, Cause
+from plimsoll.slo.error_budget.budget import RequestCounts
 from plimsoll.slo.error_budget.exclusions import Exclusion, clipped, stretches
-from plimsoll.slo.ledger.manual_changes import audit_within, redefined
+from plimsoll.slo.ledger.manual_changes import audit_events_within, redefined
 from plimsoll.slo.ledger.rollup import NONE
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.attribution import attributed
 from plimsoll.slo.reports.records import Records
-from plimsoll.slo.reports.review_changes import differences
-from plimsoll.slo.reports.review_models import Difference, ObjectiveReview, Review, Week, met
+from plimsoll.slo.reports.review_changes import weekly_changes
+from plimsoll.slo.reports.review_models import Review, SloReview, Week, WeeklyChange, met
 from plimsoll.slo.reports.review_pool import Forecaster, PoolReview, review_pool
 from plimsoll.slo.spec.objectives import Objective
 from plimsoll.slo.usage.slots import PoolSlot
 
 
 def review(records: Records, week: str, forecast: Forecaster | None = None, brief: bool = False) -> Review:
-    """Review a week that has begun, with the service's own forecast or another; raises ValueError for one that has not or is none.
+    """Return the review of a week. Raises ValueError for a week that has not begun or does not exist.
 
-    A `brief` one does not tell what budgets were spent on (a hundredth of a second for each objective) and what changed.
+    A `brief` review has neither `bad_by_cause` (it takes 10 ms per SLO) nor `changes`.
     """
     start = start_of(week)
     now = records.clock()
     if start > now:
-        raise ValueError(f"{week} has not begun")
+        raise ValueError(f"{week} hasn't begun. Use the current week or an earlier one.")
     end = min(start + int(WEEK), slot_of(now) + SLOT)
     exclusions = records.exclusions()
     rows = {} if brief else _rows(records, start, end)
@@ -40,39 +40,41 @@ def review(records: Records, week: str, forecast: Forecaster | None = None, brie
         _objective(records, item, exclusions, (start, end), rows.get(item.pool)) for item in records.spec.objectives
     ]
     pools = [
-        review_pool(records.ledger, forecast or records.outlook.of, records.prices, pool, start, end)
+        review_pool(records.ledger, forecast or records.forecasts.of, records.prices, pool, start, end)
         for pool in records.spec.pools
     ]
     reviews, of_pools = [item for item, _ in found], [item for item, _ in pools]
-    booked = records.ledger.booked_until()
+    booked = records.ledger.recorded_until()
     span: dict[str, Any] = {"from": rfc3339(start), "to": rfc3339(start + WEEK)}
     return Review(
         week=week,
         **span,
         complete=all(booked.get(item.id, 0) >= start + WEEK for item in records.spec.objectives),
-        objectives=reviews,
+        slos=reviews,
         pools=of_pools,
         simulated=any(simulated for _, simulated in (*found, *pools)),
-        differences=None if brief else _differences(records, reviews, of_pools, start),
+        changes=None if brief else _changes(records, reviews, of_pools, start),
     )
 
 
-def _differences(
-    records: Records, objectives: list[ObjectiveReview], pools: list[PoolReview], start: int
-) -> list[Difference] | None:
-    """Tell what changed since the week before, where the slots of both are still kept."""
+def _changes(
+    records: Records, objectives: list[SloReview], pools: list[PoolReview], start: int
+) -> list[WeeklyChange] | None:
+    """Return the changes since the previous week; None where slots of either week are pruned."""
     engine, before, end = records.ledger.engine, start - int(WEEK), start + int(WEEK)
-    if before < records.thinned_until:
+    if before < records.pruned_until:
         return None
-    return differences(objectives, pools, redefined(engine, before, start, end), audit_within(engine, start, end))
+    events = audit_events_within(engine, start, end)
+    return weekly_changes(objectives, pools, redefined(engine, before, start, end), events)
 
 
 def _rows(records: Records, start: int, end: int) -> dict[str, list[PoolSlot]]:
-    """Read what every pool did in a week and just before it; nothing where the slots are no longer kept."""
-    if start < records.thinned_until:
+    """Return every pool's slots of a week and of the hour before; empty where they are pruned."""
+    if start < records.pruned_until:
         return {}
     return {
-        pool.name: pool_rows(records.ledger.engine, pool.name, start - LOSS_LASTS, end) for pool in records.spec.pools
+        pool.name: pool_rows(records.ledger.engine, pool.name, start - LOSS_WINDOW_SECONDS, end)
+        for pool in records.spec.pools
     }
 
 
@@ -82,33 +84,35 @@ def _objective(
     exclusions: Sequence[Exclusion],
     span: tuple[int, int],
     rows: list[PoolSlot] | None,
-) -> tuple[ObjectiveReview, bool]:
+) -> tuple[SloReview, bool]:
     start, end = span
     counted, week = _week(records.ledger, objective, exclusions, start, end)
-    _, before = _week(records.ledger, objective, exclusions, start - int(WEEK), start)
+    _, previous = _week(records.ledger, objective, exclusions, start - int(WEEK), start)
     ratio = week.good_ratio
-    out = ObjectiveReview(
+    out = SloReview(
         **week.model_dump(),
         id=objective.id,
         pool=objective.pool,
         target=objective.target,
         met=met(week, objective.target),
-        budget_spent=None if ratio is None else week.bad / (objective.budget_ratio * week.total),
-        spent_on=None if rows is None else _spent_on(records, objective, span, rows),
-        before=before,
+        budget_consumed=None if ratio is None else week.bad / (objective.budget_ratio * week.total),
+        bad_by_cause=None if rows is None else _bad_by_cause(records, objective, span, rows),
+        previous=previous,
     )
     return out, counted.simulated
 
 
-def _spent_on(records: Records, objective: Objective, span: tuple[int, int], rows: list[PoolSlot]) -> dict[Cause, int]:
-    """Bad requests by cause, most first."""
-    shares = attributed(records, objective, *span, rows).shares
+def _bad_by_cause(
+    records: Records, objective: Objective, span: tuple[int, int], rows: list[PoolSlot]
+) -> dict[Cause, int]:
+    """Return bad requests by cause, the largest first."""
+    shares = attributed(records, objective, *span, rows).causes
     return {share.cause: share.bad for share in sorted(shares, key=lambda share: -share.bad)}
 
 
 def _week(
     ledger: Ledger, objective: Objective, exclusions: Sequence[Exclusion], start: int, end: int
-) -> tuple[Counted, Week]:
+) -> tuple[RequestCounts, Week]:
     excluded = list(clipped(stretches(exclusions, objective), start, end))
     edges = sorted({start, end, *(int(edge) for stretch in excluded for edge in stretch)})
     total = NONE
@@ -117,7 +121,7 @@ def _week(
             total = total.plus(sums)
     away = sum(high - low for low, high in excluded)
     seconds = end - start - away
-    counted = Counted(total.good, total.total, total.covered_ms / 1000, total.simulated, total.unclear)
+    counted = RequestCounts(total.good, total.total, total.covered_ms / 1000, total.simulated, total.indeterminate)
     return counted, Week(
         good=counted.good,
         total=counted.total,
@@ -125,5 +129,5 @@ def _week(
         good_ratio=counted.good / counted.total if counted.total else None,
         coverage=min(1.0, counted.covered_seconds / seconds) if seconds else 0.0,
         excluded_seconds=away,
-        unclear=counted.unclear,
+        indeterminate=counted.indeterminate,
     )

@@ -1,72 +1,73 @@
-"""Weekly reviews are made once, when their week is over and booked, and kept: a later correction is shown beside them, never in them."""
+"""Weekly reviews are saved once, when their week has ended and is recorded; a later correction is shown as a revision."""
 
 from typing import Any
 
 from plimsoll.slo.calendar import WEEK, rfc3339, start_of, week_of
-from plimsoll.slo.ledger.documents import Kept, keep_review, kept_review, last_kept
-from plimsoll.slo.reports.forecast import PoolForecast
+from plimsoll.slo.capacity.forecast_models import PoolForecast
+from plimsoll.slo.ledger.documents import SavedReview, last_saved_week, save_review, saved_review
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.review import review
-from plimsoll.slo.reports.review_models import Change, Review
+from plimsoll.slo.reports.review_models import Review, Revision
 
-CAUGHT_UP = 8  # weeks at most that are reviewed at once, after a long time in which no service ran
-OWN = {"made_at", "changed"}  # what is not part of the kept text
+MAX_WEEKS_AT_ONCE = 8  # reviews generated at once after a long downtime
+NOT_SAVED = {"generated_at", "revisions"}
 
 
-def make_due(records: Records) -> None:
-    """Make and keep the reviews of weeks that are over, booked, and have none.
+def save_due_reviews(records: Records) -> None:
+    """Generate and save the missing reviews of weeks that have ended and are recorded.
 
-    It runs often and does nothing when there is nothing to do, so a Monday on which no service ran, a leader that was
-    killed half-way, or a week that was booked late only delay it.
+    It runs often and is idempotent: a Monday without a service, a killed leader, or a week that was recorded late only delay it.
     """
     ledger, now = records.ledger, records.clock()
-    last, ids = last_kept(ledger.engine), [objective.id for objective in records.spec.objectives]
-    weeks = [week_of(now - back * WEEK) for back in range(1 if last is None else CAUGHT_UP, 0, -1)]
+    last, ids = last_saved_week(ledger.engine), [objective.id for objective in records.spec.objectives]
+    weeks = [week_of(now - back * WEEK) for back in range(1 if last is None else MAX_WEEKS_AT_ONCE, 0, -1)]
     for week in weeks:
         end = start_of(week) + WEEK
-        # Before the first slot of all there was nothing to review. And only what was seen after a week shows that it is
-        # over: neither a source that is dead nor a clock that runs ahead makes a review of what nobody saw.
+        # Nothing to review before the first slot. Only data from after a week shows that it has ended: neither a failed
+        # source nor a clock that runs ahead may generate a review of a week without data.
         first_seen, last_seen = ledger.last(ids, end), ledger.last(ids, now)
         if (last is not None and week <= last) or first_seen is None or last_seen is None or last_seen < end:
             continue
         made = review(records, week)
         if made.complete:
-            keep_review(ledger.engine, Kept(week, round(now), made.model_dump_json(by_alias=True, exclude=OWN)))
+            body = made.model_dump_json(by_alias=True, exclude=NOT_SAVED)
+            save_review(ledger.engine, SavedReview(week, round(now), body))
 
 
-def kept_or_fresh(records: Records, week: str, fresh: bool = False) -> Review:
-    """Return a week's review as it was kept, with what has changed since; worked out now where none is, or if `fresh`.
+def saved_or_current(records: Records, week: str, recompute: bool = False) -> Review:
+    """Return a week's saved review with its revisions; the current one where none is saved, or if `recompute`.
 
-    Raises ValueError for a week that has not begun or is none.
+    Raises ValueError for a week that has not begun or does not exist.
     """
     start_of(week)
-    kept = None if fresh else kept_review(records.ledger.engine, week)
-    if kept is None:
+    saved = None if recompute else saved_review(records.ledger.engine, week)
+    if saved is None:
         return review(records, week)
-    found = Review.model_validate_json(kept.body)
-    return found.model_copy(update={"made_at": rfc3339(kept.made_at), "changed": _changed(records, found)})
+    found = Review.model_validate_json(saved.body)
+    return found.model_copy(
+        update={"generated_at": rfc3339(saved.generated_at), "revisions": _revisions(records, found)}
+    )
 
 
-def _changed(records: Records, kept: Review) -> list[Change] | None:
-    """Compare a kept review with what would be made today: all but the forecast and APIs' prices, which are judgements of their day,
-    and what budgets were spent on, which would take too long for a page."""
-    if start_of(kept.week) - WEEK < records.thinned_until:
+def _revisions(records: Records, saved: Review) -> list[Revision] | None:
+    """Compare a saved review with current data: all but the forecast and API prices, which are estimates of their day, and
+    causes, which take too long for a page."""
+    if start_of(saved.week) - WEEK < records.pruned_until:
         return None
-    nothing = PoolForecast(pool="", since=kept.week, unknown="not compared")
-    then, now = _facts(kept), _facts(review(records, kept.week, lambda *_: nothing, brief=True))
-    younger = then.keys() - _facts(kept, said=True).keys()  # what no review told yet when this one was made
+    nothing = PoolForecast(pool="", data_through_week=saved.week, unavailable_reason="not compared")
+    then, now = _facts(saved), _facts(review(records, saved.week, lambda *_: nothing, brief=True))
     return [
-        Change(what=what, kept=then.get(what), now=now.get(what))
-        for what in dict.fromkeys((*then, *now))
-        if then.get(what) != now.get(what) and what not in younger
+        Revision(path=path, saved=then.get(path), current=now.get(path))
+        for path in dict.fromkeys((*then, *now))
+        if then.get(path) != now.get(path)
     ]
 
 
-def _facts(found: Review, said: bool = False) -> dict[str, Any]:
-    """Write a review's facts as path -> value; of those only that were `said`, or with defaults for the others."""
-    objectives = {item.id: item.model_dump(exclude={"spent_on"}, exclude_unset=said) for item in found.objectives}
-    pools = {item.name: item.model_dump(exclude={"forecast", "apis"}, exclude_unset=said) for item in found.pools}
-    return dict(_flat("", {"complete": found.complete, "objectives": objectives, "pools": pools}))
+def _facts(found: Review) -> dict[str, Any]:
+    """Return a review's figures as path -> value."""
+    slos = {item.id: item.model_dump(exclude={"bad_by_cause"}) for item in found.slos}
+    pools = {item.name: item.model_dump(exclude={"forecast", "api_comparison"}) for item in found.pools}
+    return dict(_flat("", {"complete": found.complete, "slos": slos, "pools": pools}))
 
 
 def _flat(path: str, value: Any) -> list[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""What changed since the week before: what the review's own figures tell, what was defined anew, and what was done by hand."""
+"""Changes since the previous week: figures of the review, SLO definitions, and manual changes."""
 
 import json
 from collections import defaultdict
@@ -7,77 +7,81 @@ from typing import Any, Literal
 
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.ledger.manual_changes import Redefined
-from plimsoll.slo.reports.review_models import Difference, ObjectiveReview, met
+from plimsoll.slo.reports.review_models import SloReview, WeeklyChange, met
 from plimsoll.slo.reports.review_pool import PoolReview
 
-NOTICED = 0.1  # by which a replica's capacity must differ to be told: measurements of the same differ by some percent
+MIN_RELATIVE_CHANGE = 0.1  # of a saturation throughput: measurements of the same replica differ by some percent
 
 
-def differences(
-    objectives: Sequence[ObjectiveReview],
+def weekly_changes(
+    slos: Sequence[SloReview],
     pools: Sequence[PoolReview],
     definitions: Sequence[Redefined],
-    by_hand: Sequence[dict[str, Any]],
-) -> list[Difference]:
-    """List them, what matters most first; `by_hand` are rows of the audit, in order of time."""
+    audit: Sequence[dict[str, Any]],
+) -> list[WeeklyChange]:
+    """Return the changes, the most important first; `audit` are audit rows in order of time."""
     return [
-        *(item for objective in objectives for item in _kept(objective)),
+        *(item for slo in slos for item in _slo_met(slo)),
         *(item for pool in pools for item in _of_pool(pool)),
         *(
-            Difference(
-                kind="definition", subject=item.objective, before=item.before, after=item.after, at=rfc3339(item.slot)
+            WeeklyChange(
+                kind="definition",
+                subject=item.objective,
+                previous=item.before,
+                current=item.after,
+                at=rfc3339(item.slot),
             )
             for item in definitions
         ),
-        *_exclusions(by_hand),
-        *_corrections(by_hand),
+        *_exclusions(audit),
+        *_corrections(audit),
     ]
 
 
-def _kept(item: ObjectiveReview) -> Iterator[Difference]:
-    before = met(item.before, item.target)
+def _slo_met(item: SloReview) -> Iterator[WeeklyChange]:
+    before = met(item.previous, item.target)
     if None not in (before, item.met) and before != item.met:
-        yield Difference(kind="kept", subject=item.id, before=before, after=item.met)
+        yield WeeklyChange(kind="slo_met", subject=item.id, previous=before, current=item.met)
 
 
-def _of_pool(pool: PoolReview) -> Iterator[Difference]:
-    kinds: tuple[Literal["n_minus_1", "recommended_nodes", "replica_capacity"], ...]
-    kinds = ("n_minus_1", "recommended_nodes", "replica_capacity")
+def _of_pool(pool: PoolReview) -> Iterator[WeeklyChange]:
+    kinds: tuple[Literal["survives_node_loss", "recommended_nodes", "saturation_tokens_per_second_per_replica"], ...]
+    kinds = ("survives_node_loss", "recommended_nodes", "saturation_tokens_per_second_per_replica")
     for kind in kinds:
-        before, after = getattr(pool, f"{kind}_before"), getattr(pool, kind)
+        before, after = getattr(pool, f"{kind}_previous"), getattr(pool, kind)
         same = before == after
-        if kind == "replica_capacity" and before and after:
-            same = abs(after / before - 1) < NOTICED
+        if kind == "saturation_tokens_per_second_per_replica" and before and after:
+            same = abs(after / before - 1) < MIN_RELATIVE_CHANGE
         if None not in (before, after) and not same:
-            yield Difference(kind=kind, subject=pool.name, before=before, after=after)
+            yield WeeklyChange(kind=kind, subject=pool.name, previous=before, current=after)
 
 
-def _exclusions(rows: Iterable[dict[str, Any]]) -> Iterator[Difference]:
+def _exclusions(rows: Iterable[dict[str, Any]]) -> Iterator[WeeklyChange]:
     for row in rows:
         if not row["action"].startswith("exclusion"):
             continue
         was, now = _body(row["before"]), _body(row["after"])
         span = f"{rfc3339(now['start'])} to {rfc3339(now['end'])}"
         subject = now["objective"] or now["pool"] or "everything"
-        told = {"at": rfc3339(row["at"]), "who": row["who"], "why": row["why"]}
-        yield Difference(
-            kind="exclusion", subject=subject, before=span if was else None, after=None if was else span, **told
+        details = {"at": rfc3339(row["at"]), "actor": row["actor"], "reason": row["reason"]}
+        yield WeeklyChange(
+            kind="exclusion", subject=subject, previous=span if was else None, current=None if was else span, **details
         )
 
 
-def _corrections(rows: Iterable[dict[str, Any]]) -> Iterator[Difference]:
-    """One for all slots that somebody corrected for one reason, with good of total requests in them before and after."""
+def _corrections(rows: Iterable[dict[str, Any]]) -> Iterator[WeeklyChange]:
+    """Yield one change for all slots that one actor corrected for one reason: good and total requests before and after."""
     together: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         if row["action"] == "slot corrected":
-            together[row["subject"].split()[0], row["who"], row["why"]].append(row)
-    for (objective, who, why), found in together.items():
+            together[row["subject"].split()[0], row["actor"], row["reason"]].append(row)
+    for (objective, actor, reason), found in together.items():
         # Of a slot that was corrected more than once, what it held at first and what it holds now.
         was = {row["subject"]: _body(row["before"]) for row in reversed(found)}
         now = {row["subject"]: _body(row["after"]) for row in found}
-        told = {"at": rfc3339(found[0]["at"]), "who": who, "why": why}
-        yield Difference(
-            kind="correction", subject=objective, before=_sum(was.values()), after=_sum(now.values()), **told
+        details = {"at": rfc3339(found[0]["at"]), "actor": actor, "reason": reason}
+        yield WeeklyChange(
+            kind="correction", subject=objective, previous=_sum(was.values()), current=_sum(now.values()), **details
         )
 
 

@@ -9,27 +9,31 @@ from plimsoll.slo.reports.review_models import Review, Week
 from plimsoll.slo.reports.review_pool import PoolWeek
 
 REQUESTS, RATIO, TOKENS, RATE, YES = "requests", "ratio", "tokens", "tokens/s", "true or false"
-OBJECTIVE = {"target": RATIO, "met": YES, "budget_spent": RATIO, "budget_spent_at_best": RATIO}
+OBJECTIVE = {"target": RATIO, "met": YES, "budget_consumed": RATIO, "budget_consumed_lower_bound": RATIO}
 WEEK = {
     **{"good": REQUESTS, "total": REQUESTS, "bad": REQUESTS, "good_ratio": RATIO},
-    **{"unclear": REQUESTS, "good_ratio_at_best": RATIO},
+    **{"indeterminate": REQUESTS, "good_ratio_upper_bound": RATIO},
     **{"coverage": RATIO, "excluded_seconds": "seconds"},
 }
 POOL_WEEK = {
-    **{"peak": RATE, "peak_at": "RFC 3339", "p95": RATE, "coverage": RATIO},
-    **{"arrivals": REQUESTS, "prompt_tokens": TOKENS, "generation_tokens": TOKENS},
-    **{"refused": REQUESTS, "preemptions": REQUESTS, "gone": "replicas"},
-    **{"queue_max": REQUESTS, "kv_max": RATIO, "nodes": "nodes", "node_hours": "node-hours"},
+    **{"peak_tokens_per_second": RATE, "peak_at": "RFC 3339", "p95_tokens_per_second": RATE, "coverage": RATIO},
+    **{"arrivals": REQUESTS, "input_tokens": TOKENS, "output_tokens": TOKENS},
+    **{"rejected": REQUESTS, "preemptions": REQUESTS, "replica_disruptions": "replicas"},
+    **{"waiting_max": REQUESTS, "kv_cache_usage_max": RATIO, "nodes": "nodes", "node_hours": "node-hours"},
     **{"cost_usd": "USD", "usd_per_million_tokens": "USD"},
-    **{"usd_per_million_prompt_tokens": "USD", "usd_per_million_generated_tokens": "USD"},
+    **{"usd_per_million_input_tokens": "USD", "usd_per_million_output_tokens": "USD"},
     **{"joules_per_token": "joules"},
 }
 POOL = {
-    **{"capacity": RATE, "headroom": RATIO, "peak_headroom": RATIO},
-    **{"utilisation": RATIO, "usd_per_million_full": "USD"},
+    **{"capacity_tokens_per_second": RATE, "headroom": RATIO, "peak_headroom": RATIO},
+    **{"utilization": RATIO, "usd_per_million_tokens_at_full_utilization": "USD"},
 }
-SINCE = {"n_minus_1": YES, "recommended_nodes": "nodes", "replica_capacity": RATE}  # fields that have one `_before`
-FORECAST = {"breaks_in": "ISO week", "may_break_in": "ISO week"}
+SINCE = {
+    "survives_node_loss": YES,
+    "recommended_nodes": "nodes",
+    "saturation_tokens_per_second_per_replica": RATE,
+}  # fields that have one `_previous`
+FORECAST = {"likely_breach_week": "ISO week", "possible_breach_week": "ISO week"}
 
 
 class Row(NamedTuple):
@@ -40,7 +44,7 @@ class Row(NamedTuple):
     name: str
     measure: str
     value: Any
-    before: Any
+    previous: Any
     unit: str
 
 
@@ -51,28 +55,32 @@ def to_csv(review: Review) -> str:
 
 
 def _rows(review: Review) -> Iterator[Row]:
-    for item in review.objectives:
-        common = (review.week, "objective", item.id)
-        yield from _both(common, WEEK, item, item.before)
+    for item in review.slos:
+        common = (review.week, "slo", item.id)
+        yield from _both(common, WEEK, item, item.previous)
         yield from _one(common, OBJECTIVE, item)
         yield from (
-            Row(*common, f"spent_on/{cause}", bad, None, REQUESTS) for cause, bad in (item.spent_on or {}).items()
+            Row(*common, f"bad_by_cause/{cause}", bad, None, REQUESTS)
+            for cause, bad in (item.bad_by_cause or {}).items()
         )
     for pool in review.pools:
         common = (review.week, "pool", pool.name)
-        yield from _both(common, POOL_WEEK, pool.week, pool.before)
+        yield from _both(common, POOL_WEEK, pool.week, pool.previous)
         yield from _one(common, POOL, pool)
         for measure, unit in SINCE.items():
-            yield Row(*common, measure, getattr(pool, measure), getattr(pool, f"{measure}_before"), unit)
-        yield from (Row(*common, f"apis/{name}/usd", api.usd, None, "USD") for name, api in pool.apis.items())
+            yield Row(*common, measure, getattr(pool, measure), getattr(pool, f"{measure}_previous"), unit)
+        yield from (
+            Row(*common, f"api_comparison/{name}/usd", api.usd, None, "USD")
+            for name, api in pool.api_comparison.items()
+        )
         yield from _one(common, FORECAST, pool.forecast)
 
 
 def _both(
-    common: tuple[str, str, str], units: dict[str, str], now: Week | PoolWeek, before: Week | PoolWeek
+    common: tuple[str, str, str], units: dict[str, str], now: Week | PoolWeek, previous: Week | PoolWeek
 ) -> Iterator[Row]:
     for measure, unit in units.items():
-        yield Row(*common, measure, getattr(now, measure), getattr(before, measure), unit)
+        yield Row(*common, measure, getattr(now, measure), getattr(previous, measure), unit)
 
 
 def _one(common: tuple[str, str, str], units: dict[str, str], of: object) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""What the weekly review tells: of each objective, of each pool, what changed since the week before, and what was corrected later."""
+"""The weekly review: SLOs, pools, changes since the previous week, and later revisions of its figures."""
 
 from typing import Literal
 
@@ -9,10 +9,10 @@ from plimsoll.slo.reports.review_pool import PoolReview
 
 
 class Week(BaseModel):
-    """Requests of one week. `good_ratio` is null where none was seen; coverage is of the time that is not excluded.
+    """Requests of one week. `good_ratio` is null without requests; coverage is of the time that is not excluded.
 
-    `unclear` requests are not among the good ones and may be (their limit lies between two bucket bounds). Figures take them for
-    bad; those that end in `_at_best` take them for good, and the truth lies between the two.
+    `indeterminate` requests count as bad. Fields that end in `_upper_bound` or `_lower_bound` count them as good; the true value
+    lies between the two.
     """
 
     good: int
@@ -21,97 +21,101 @@ class Week(BaseModel):
     good_ratio: float | None
     coverage: float
     excluded_seconds: float
-    unclear: int = 0
+    indeterminate: int = 0
 
     @computed_field  # type: ignore[prop-decorator]
     @property
-    def good_ratio_at_best(self) -> float | None:
-        """Good ratio if every unclear request was good."""
-        return (self.good + self.unclear) / self.total if self.total else None
+    def good_ratio_upper_bound(self) -> float | None:
+        """Good ratio if every indeterminate request was good."""
+        return (self.good + self.indeterminate) / self.total if self.total else None
 
 
 def met(week: Week, target: float) -> bool | None:
-    """Whether a week kept a target: what holds at worst as at best is known; whatever lies between is not."""
-    if week.good_ratio is None or week.good_ratio_at_best is None:
+    """Return whether a week met a target; None without requests, or if indeterminate requests decide."""
+    if week.good_ratio is None or week.good_ratio_upper_bound is None:
         return None
-    at_worst, at_best = week.good_ratio >= target, week.good_ratio_at_best >= target
-    return at_worst if at_worst == at_best else None
+    lower, upper = week.good_ratio >= target, week.good_ratio_upper_bound >= target
+    return lower if lower == upper else None
 
 
-class ObjectiveReview(Week):
-    """An objective's week and the one before."""
+class SloReview(Week):
+    """An SLO's week and the previous week."""
 
     id: str
     pool: str
     target: float
     met: bool | None = Field(
-        description="Whether the week alone kept the target; null: no request was seen, or it depends on unclear ones."
+        description="Whether this week alone met the target. `null`: no requests, or indeterminate requests decide."
     )
-    budget_spent: float | None = Field(
-        description="Bad requests over those that the target allows for the week's requests."
+    budget_consumed: float | None = Field(
+        description="Bad requests over the bad requests that the target allows for this week's total."
     )
-    spent_on: dict[Cause, int] | None = Field(
+    bad_by_cause: dict[Cause, int] | None = Field(
         None,
-        description="Bad requests by what the pool looked like, each under the first cause that applies (docs/ledger.md); they add up to "
-        "`bad`. null: the week's slots are thinned out, or the review was kept before this was told.",
+        description="Bad requests by the first matching cause; they add up to `bad`. `null`: the week's slots are pruned.",
     )
-    before: Week
+    previous: Week
 
     @computed_field  # type: ignore[prop-decorator]
     @property
-    def budget_spent_at_best(self) -> float | None:
-        """Budget spent if every unclear request was good."""
-        return self.budget_spent and self.budget_spent * (1 - self.unclear / self.bad)
+    def budget_consumed_lower_bound(self) -> float | None:
+        """Error budget consumed if every indeterminate request was good."""
+        return self.budget_consumed and self.budget_consumed * (1 - self.indeterminate / self.bad)
 
 
-class Change(BaseModel):
-    """Something that the ledger tells otherwise than when the review was made; null: not there."""
+class Revision(BaseModel):
+    """A figure that differs from the saved review; null: absent."""
 
-    what: str = Field(description="Where it stands in the review, such as `objectives/chat-ttft/good`.")
-    kept: JsonValue
-    now: JsonValue
+    path: str = Field(description="Path of the figure in the review, such as `slos/chat-ttft/good`.")
+    saved: JsonValue
+    current: JsonValue
 
 
-class Difference(BaseModel):
-    """Something that is otherwise than in the week before; null: not there, or not known."""
+class WeeklyChange(BaseModel):
+    """A difference from the previous week; null: absent or not known."""
 
     kind: Literal[
-        "kept", "n_minus_1", "recommended_nodes", "replica_capacity", "definition", "exclusion", "correction"
+        "slo_met",
+        "survives_node_loss",
+        "recommended_nodes",
+        "saturation_tokens_per_second_per_replica",
+        "definition",
+        "exclusion",
+        "correction",
     ] = Field(
-        description="kept: whether an objective's target was; n_minus_1: whether a node could have been lost; replica_capacity: tokens per "
-        "second of a full replica; definition: hash of an objective as the file defines it; exclusion and correction: made by hand this week."
+        description="slo_met: whether the SLO was met; survives_node_loss: N+1 redundancy; "
+        "saturation_tokens_per_second_per_replica: measured throughput of a saturated replica; definition: hash of the SLO in the "
+        "objectives file; exclusion, correction: manual changes of this week."
     )
-    subject: str = Field(description="The objective or pool; `everything` of an exclusion for all.")
-    before: JsonValue
-    after: JsonValue
-    at: str | None = Field(default=None, description="When, RFC 3339; null: it is the whole week that differs.")
-    who: str | None = None
-    why: str | None = None
+    subject: str = Field(description="SLO or pool; `everything` for an exclusion without either.")
+    previous: JsonValue
+    current: JsonValue
+    at: str | None = Field(default=None, description="Time (RFC 3339). `null`: the whole week differs.")
+    actor: str | None = None
+    reason: str | None = None
 
 
 class Review(BaseModel):
-    """One week of every objective and pool. `complete` is false while the week is not over and booked.
+    """One week of every SLO and pool. `complete` is false until the week has ended and is recorded.
 
-    A field that is added later needs a default, or reviews that were kept without it could not be read any more.
+    A field that is added later needs a default: saved reviews do not have it.
     """
 
     week: str
     since: str = Field(alias="from")
     until: str = Field(alias="to")
     complete: bool
-    objectives: list[ObjectiveReview]
+    slos: list[SloReview]
     pools: list[PoolReview]
     simulated: bool
-    made_at: str | None = Field(
-        None, description="RFC 3339: when this review was made and kept; null: it was worked out for this answer."
+    generated_at: str | None = Field(
+        None, description="When this review was generated and saved (RFC 3339). `null`: computed for this response."
     )
-    differences: list[Difference] | None = Field(
-        None,
-        description="What is otherwise than in the week before; null: the slots that would tell are thinned out, or the review was kept "
-        "before this was told.",
+    changes: list[WeeklyChange] | None = Field(
+        None, description="Differences from the previous week. `null`: the slots of one of the weeks are pruned."
     )
-    changed: list[Change] | None = Field(
+    revisions: list[Revision] | None = Field(
         None,
-        description="What a kept review would say otherwise if it were made of today's ledger and objectives, but for the forecast, `apis` and `spent_on`; "
-        "null: not a kept one, or the slots that would tell are thinned out.",
+        description="Figures that differ if a saved review is computed from current data, except the forecast, `api_comparison`, and "
+        "`bad_by_cause`. `null`: not a saved review, or its slots are pruned.",
     )

@@ -1,104 +1,121 @@
-"""An SLO and where it stands: one object for the API, the pages and the metrics."""
+"""An SLO and its current status: one object for the API, the pages, and the metrics."""
 
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from plimsoll.slo.error_budget.budget import Budget
-from plimsoll.slo.error_budget.exhaustion import CONFIDENCE, LEAST_COVERAGE, LOOK_BACK, METHOD, Exhaustion
-from plimsoll.slo.spec.objectives import OffBucket
+from plimsoll.slo.error_budget.budget import Budget, TierBurn
+from plimsoll.slo.error_budget.exhaustion import CONFIDENCE, LEAST_COVERAGE, LOOKBACK, METHOD, Exhaustion, State
+from plimsoll.slo.spec.objectives import BucketMismatch
 
-UNCLEAR = Field(
-    description="Requests, beside `good` and among `total`, of which it is not known whether they were good: the limit lies between two "
-    "bucket bounds and the objective says `off_bucket: bracket`. 0: every figure is exact. Figures take them for bad; those that end "
-    "in `_at_best` take them for good, and the truth lies between the two."
+INDETERMINATE = Field(
+    description="Requests among `total` that may be good or bad: the threshold lies between two bucket boundaries and the SLO sets "
+    "`bucket_mismatch: bounds`. 0: every figure is exact. Figures count them as bad; fields that end in `_upper_bound` or "
+    "`_lower_bound` count them as good, and the true value lies between the two."
 )
 
 
 class BurnRate(BaseModel):
-    """A tier's two windows. A burn rate of 1 spends exactly the whole budget in the whole window; null: no request seen."""
+    """Burn rates of one burn-rate alert. A burn rate of 1 consumes exactly the whole budget by the end of the window."""
 
     tier: str
     severity: Literal["page", "ticket"]
-    factor: float = Field(description="The tier fires when both burn rates are above this.")
-    long_seconds: float
-    short_seconds: float
-    long_burn_rate: float | None
+    threshold: float = Field(description="The alert fires when both burn rates exceed this.")
+    long_window_seconds: float
+    short_window_seconds: float
+    long_burn_rate: float | None = Field(description="`null`: no requests in the window.")
     short_burn_rate: float | None
-    long_burn_rate_at_best: float | None
-    short_burn_rate_at_best: float | None
+    long_burn_rate_lower_bound: float | None
+    short_burn_rate_lower_bound: float | None
     firing: bool = Field(
-        description="A page goes by the burn rates at best (what is surely bad), a ticket by the others."
+        description="A page uses the lower bounds (confirmed bad requests); a ticket includes indeterminate requests."
     )
 
+    @classmethod
+    def of(cls, burn: TierBurn) -> "BurnRate":
+        """Return the API object of an evaluated burn-rate alert."""
+        return cls(
+            tier=burn.tier.tier,
+            severity=burn.tier.severity,
+            threshold=burn.tier.threshold,
+            long_window_seconds=burn.tier.long,
+            short_window_seconds=burn.tier.short,
+            long_burn_rate=burn.long_burn,
+            short_burn_rate=burn.short_burn,
+            long_burn_rate_lower_bound=burn.long_burn_lower_bound,
+            short_burn_rate_lower_bound=burn.short_burn_lower_bound,
+            firing=burn.firing,
+        )
 
-class ExhaustionOut(BaseModel):
-    """When the budget is spent if requests go on as in the last day: seconds from the moment that it was judged at.
 
-    What leaves a rolling window is known and gives its part of the budget back; what comes is uncertain, and more so as bad requests
-    come in bursts (docs/ledger.md).
+class ExhaustionForecast(BaseModel):
+    """When the budget is exhausted if requests continue as in the last day, in seconds from the evaluation.
+
+    Requests that leave a rolling window restore budget; that is included. Bad requests come in bursts, which widens the interval.
     """
 
-    state: Literal["exhausted", "runs_out", "holds", "unknown"] = Field(
-        description="exhausted: it is spent; runs_out: it will be at this pace; holds: not before the window's end (of a rolling one: "
-        f"ever); unknown: no request, unclear requests decide whether it is spent, or less than {LEAST_COVERAGE:.0%} of the look-back was observed."
+    state: State = Field(
+        description="exhausted; will_exhaust: projected at the last day's rate; will_not_exhaust: not before the window ends "
+        f"(rolling: never); unknown: no requests, indeterminate requests decide, or under {LEAST_COVERAGE:.0%} data coverage."
     )
-    seconds: float | None = Field(description="At this pace; null where it holds or is unknown.")
-    soonest_seconds: float | None = Field(description="Lower end of the interval; null: not even if it goes badly.")
-    latest_seconds: float | None = Field(description="Upper end of the interval; null: perhaps never.")
-    confidence: float = Field(description="That the interval holds the moment.")
-    look_back_seconds: float
-    look_back_coverage: float = Field(description="Share of the look-back that was observed, 0 to 1.")
+    seconds_to_exhaustion: float | None = Field(description="`null`: not projected, or unknown.")
+    earliest_seconds: float | None = Field(description="Lower end of the interval. `null`: never.")
+    latest_seconds: float | None = Field(description="Upper end of the interval. `null`: possibly never.")
+    confidence_level: float = Field(description="Probability that the interval contains the time of exhaustion.")
+    lookback_seconds: float
+    lookback_coverage: float = Field(description="Ratio of the lookback with data, 0 to 1.")
     method: str
 
     @classmethod
-    def of(cls, found: Exhaustion) -> "ExhaustionOut":
-        """Write what was found as the API's object."""
+    def of(cls, found: Exhaustion) -> "ExhaustionForecast":
+        """Return the API object of a projection."""
         return cls(
             state=found.state,
-            seconds=found.seconds,
-            soonest_seconds=found.soonest,
+            seconds_to_exhaustion=found.seconds,
+            earliest_seconds=found.earliest,
             latest_seconds=found.latest,
-            confidence=CONFIDENCE,
-            look_back_seconds=LOOK_BACK,
-            look_back_coverage=found.coverage,
+            confidence_level=CONFIDENCE,
+            lookback_seconds=LOOKBACK,
+            lookback_coverage=found.coverage,
             method=METHOD,
         )
 
 
 class Slo(BaseModel):
-    """One objective and where it stands."""
+    """One SLO with its error budget and burn rates."""
 
-    id: str
-    pool: str
-    indicator: str
-    target: float
-    window: str
-    off_bucket: OffBucket = Field(
-        description="How requests are counted where the limit is no bucket bound: not at all, at the next lower bound, or at both."
+    id: str = Field(examples=["chat-ttft"])
+    pool: str = Field(examples=["chat-70b"])
+    indicator: str = Field(examples=["time_to_first_token <= 600ms"])
+    target: float = Field(description="Ratio of good requests, 0 to 1.", examples=[0.95])
+    window: str = Field(examples=["28d"])
+    bucket_mismatch: BucketMismatch = Field(
+        description="How requests count if the threshold isn't a bucket boundary: not at all, by the next lower boundary, or by both."
     )
     good: int
     total: int
-    unclear: int = UNCLEAR
-    coverage: float = Field(description="Share of the window so far that was observed, 0 to 1. The rest is unknown.")
-    budget_left: float | None = Field(
-        description="Share of the error budget left; negative: overspent; null: no request."
+    indeterminate: int = INDETERMINATE
+    coverage: float = Field(description="Ratio of the window so far with data, 0 to 1. The rest is unknown.")
+    budget_remaining: float | None = Field(
+        description="Ratio of the error budget that remains. Negative: overspent. `null`: no requests.", examples=[0.42]
     )
-    budget_left_at_best: float | None
+    budget_remaining_upper_bound: float | None
     burn_rates: list[BurnRate]
     status: Literal["ok", "burning", "exhausted", "unknown"] = Field(
-        description="exhausted: surely spent; unknown: no request, or it is spent or not depending on unclear ones."
+        description="exhausted: confirmed; unknown: no requests, or indeterminate requests decide."
     )
-    exhaustion: ExhaustionOut
+    exhaustion: ExhaustionForecast
     simulated: bool
-    excluded_good: int = Field(description="Good requests of excluded slots. They are not in `good` and `total`.")
+    excluded_good: int = Field(description="Good requests in excluded slots. `good` and `total` don't include them.")
     excluded_total: int
-    excluded_seconds: float = Field(description="Time of the window so far that is excluded; coverage is of the rest.")
-    budget_left_with_excluded: float | None = Field(description="budget_left, if nothing were excluded.")
+    excluded_seconds: float = Field(description="Excluded time of the window so far; coverage is of the rest.")
+    budget_remaining_without_exclusions: float | None = Field(
+        description="`budget_remaining` if nothing were excluded."
+    )
 
     @classmethod
     def of(cls, budget: Budget, exhaustion: Exhaustion) -> "Slo":
-        """Write a judged objective as the API's object."""
+        """Return the API object of an evaluated SLO."""
         objective = budget.objective
         return cls(
             id=objective.id,
@@ -106,33 +123,19 @@ class Slo(BaseModel):
             indicator=str(objective.indicator),
             target=objective.target,
             window=str(objective.window),
-            off_bucket=objective.off_bucket,
+            bucket_mismatch=objective.bucket_mismatch,
             good=budget.counted.good,
             total=budget.counted.total,
-            unclear=budget.counted.unclear,
+            indeterminate=budget.counted.indeterminate,
             coverage=budget.coverage,
-            budget_left=budget.budget_left,
-            budget_left_at_best=budget.budget_left_at_best,
-            burn_rates=[
-                BurnRate(
-                    tier=burn.tier.tier,
-                    severity=burn.tier.severity,
-                    factor=burn.tier.factor,
-                    long_seconds=burn.tier.long,
-                    short_seconds=burn.tier.short,
-                    long_burn_rate=burn.long_burn,
-                    short_burn_rate=burn.short_burn,
-                    long_burn_rate_at_best=burn.long_burn_at_best,
-                    short_burn_rate_at_best=burn.short_burn_at_best,
-                    firing=burn.firing,
-                )
-                for burn in budget.burns
-            ],
+            budget_remaining=budget.budget_remaining,
+            budget_remaining_upper_bound=budget.budget_remaining_upper_bound,
+            burn_rates=[BurnRate.of(burn) for burn in budget.burns],
             status=budget.status,
-            exhaustion=ExhaustionOut.of(exhaustion),
+            exhaustion=ExhaustionForecast.of(exhaustion),
             simulated=budget.counted.simulated,
             excluded_good=budget.excluded.good,
             excluded_total=budget.excluded.total,
             excluded_seconds=budget.excluded_seconds,
-            budget_left_with_excluded=budget.budget_left_with_excluded,
+            budget_remaining_without_exclusions=budget.budget_remaining_without_exclusions,
         )

@@ -1,4 +1,4 @@
-"""The SLO service as an ASGI application: API, pages, metrics, health. Everything is wired here and nowhere else."""
+"""The SLO service as an ASGI application: API, pages, metrics, and health checks."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,15 +11,15 @@ from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from plimsoll.slo.service import jobs, metrics
-from plimsoll.slo.service.api import slos
+from plimsoll.slo.service.api.router import router
 from plimsoll.slo.service.auth import Guard
-from plimsoll.slo.service.http import problems
+from plimsoll.slo.service.http import openapi, problems
 from plimsoll.slo.service.http.etag import Etag
 from plimsoll.slo.service.pages import pages
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import Token
 
-UNSEEN: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 HERE = Path(__file__).parent
 
 
@@ -30,8 +30,8 @@ def create_app(
     limits: Mapping[str, str] | None = None,
     telemetry: TelemetryConfig | None = None,
 ) -> FastAPI:
-    """Build the application. One of `tokens` is asked of every caller where there are any; `runbooks` is Markdown for the
-    page /runbooks; `limits` are rates other than security.Guard's own; `telemetry` is what plimsoll.slo.service.telemetry gives, if wanted.
+    """Return the application. With `tokens`, every caller needs one of them. `runbooks` is Markdown for the page /runbooks,
+    `limits` override the rates of auth.Guard, `telemetry` is a configuration of plimsoll.slo.service.telemetry.
     """
 
     @asynccontextmanager
@@ -43,17 +43,19 @@ def create_app(
         service.leader.resign()
 
     app = FastAPI(
-        title="Plimsoll SLO service",
+        title=openapi.TITLE,
         version="1",
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
         docs_url=None,
         redoc_url=None,
-        telemetry=telemetry or UNSEEN,
+        telemetry=telemetry or NO_TELEMETRY,
     )
     app.add_middleware(Etag, prefix="/api/")
     app.add_middleware(Guard, tokens=tokens, **(limits or {}))
     problems.install(app)
-    app.include_router(slos.router(service))
+    openapi.install(app)
+    app.include_router(router(service))
     app.include_router(pages.router(service, runbooks))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     _operations(app, service)
@@ -73,9 +75,9 @@ def _operations(app: FastAPI, service: Service) -> None:
 
     @app.get("/-/ready", include_in_schema=False)
     def ready(request: Request) -> JSONResponse:
-        reasons = service.not_ready()
+        reasons = service.not_ready_reasons()
         return (
-            problems.problem(request.url.path, 503, "; ".join(reasons))
+            problems.problem(request.url.path, 503, " ".join(reasons), "not_ready")
             if reasons
             else JSONResponse({"status": "ready"})
         )

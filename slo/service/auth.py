@@ -1,4 +1,4 @@
-"""Who may ask, for what and how often; and the headers that every answer carries. No other origin may ask (no CORS)."""
+"""Authentication, rate limits, and the security headers of every response. No CORS: other origins get nothing."""
 
 from collections.abc import Sequence
 
@@ -39,7 +39,7 @@ class Guard:
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse with a problem document or pass the request on."""
+        """Reject with a problem document, or pass the request on."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -48,10 +48,10 @@ class Guard:
                     headers[name] = value
             await send(message)
 
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
-        await (refusal or self._app)(scope, receive, send_with_headers)
+        rejection = self._reject(scope) if scope["type"] == "http" else None
+        await (rejection or self._app)(scope, receive, send_with_headers)
 
-    def _refusal(self, scope: Scope) -> Response | None:
+    def _reject(self, scope: Scope) -> Response | None:
         path, headers = scope["path"], Headers(scope=scope)
         if path in OPEN_PATHS:
             return None
@@ -61,22 +61,24 @@ class Guard:
             if token is None:
                 if not self._limiter.hit(self._bad, "bad", caller):
                     return self._too_many(path, self._bad, "bad", caller)
-                detail = "this service needs a token: send the header 'Authorization: Bearer TOKEN'"
-                return problem(path, 401, detail, {"WWW-Authenticate": "Bearer"})
+                detail = "Authentication required. Send `Authorization: Bearer <token>`."
+                return problem(path, 401, detail, headers={"WWW-Authenticate": "Bearer"})
             if writes and token.scope != "write":
-                return problem(path, 403, f"the token {token.name!r} may only read; this needs one with scope write")
+                return problem(path, 403, f"Token {token.name} is read-only. Use a token with the write scope.")
             caller = scope["plimsoll_caller"] = token.name
         if writes and _foreign(headers):
-            return problem(path, 403, "a page of another origin may not write here")
+            return problem(path, 403, "Pages of another origin can't write.", "cross_origin")
         limit, kind = (self._writes, "write") if writes else (self._reads, "read")
         return None if self._limiter.hit(limit, kind, caller) else self._too_many(path, limit, kind, caller)
 
     def _too_many(self, path: str, limit: RateLimitItem, *key: str) -> Response:
         wait = max(1, limit.get_expiry())
-        return problem(path, 429, f"more than {limit}: wait {wait} s and ask less often", {"Retry-After": str(wait)})
+        rate = f"{limit.amount} requests per {limit.multiples if limit.multiples > 1 else ''}{limit.GRANULARITY.name}"
+        detail = f"Rate limit exceeded ({rate}). Retry in {wait} s."
+        return problem(path, 429, detail, headers={"Retry-After": str(wait)})
 
 
 def _foreign(headers: Headers) -> bool:
-    """Whether a browser sent this for a page from elsewhere."""
+    """Whether a browser sent this for a page of another origin."""
     origin = headers.get("origin")
     return origin is not None and origin.partition("://")[2] != headers.get("host")

@@ -1,4 +1,4 @@
-"""The service's own metrics page: budgets, coverage and recommendations for dashboards, and how its own work goes."""
+"""The service's /metrics: budgets, data coverage, recommendations, and ingest lag."""
 
 from collections.abc import Iterator
 
@@ -6,12 +6,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 
 from plimsoll.slo import metrics
-from plimsoll.slo.capacity.recommendation.demand_plan import EACH
 from plimsoll.slo.service.state import Service
 
 
 class ServiceCollector:
-    """Reads the service's state at each scrape; what is unknown is left out."""
+    """Reads the service's state at each scrape. Unknown values have no sample."""
 
     def __init__(self, service: Service) -> None:
         """Collect from `service`."""
@@ -19,29 +18,31 @@ class ServiceCollector:
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield one family per metric."""
-        left, coverage = _family(metrics.BUDGET_LEFT), _family(metrics.COVERAGE)
-        at_best = _family(metrics.BUDGET_LEFT_AT_BEST)
-        for budget in self._service.judged().budgets.values():
+        remaining, coverage = _family(metrics.BUDGET_REMAINING), _family(metrics.COVERAGE)
+        upper_bound = _family(metrics.BUDGET_REMAINING_UPPER_BOUND)
+        for budget in self._service.evaluated().budgets.values():
             labels = [budget.objective.id, budget.objective.pool]
             coverage.add_metric(labels, budget.coverage)
-            if budget.budget_left is not None:
-                left.add_metric(labels, budget.budget_left)
-            if budget.budget_left_at_best is not None and budget.objective.bracketed:
-                at_best.add_metric(labels, budget.budget_left_at_best)
+            if budget.budget_remaining is not None:
+                remaining.add_metric(labels, budget.budget_remaining)
+            if budget.budget_remaining_upper_bound is not None and budget.objective.has_bounds:
+                upper_bound.add_metric(labels, budget.budget_remaining_upper_bound)
         nodes, lag = _family(metrics.RECOMMENDED_NODES), _family(metrics.INGEST_LAG)
         capacity = _family(metrics.REPLICA_CAPACITY)
         for pool in self._service.spec.pools:
             found = self._service.recommendation(pool.name)
             if found.recommended_nodes is not None:
                 nodes.add_metric([pool.name], found.recommended_nodes)
-            for replica, rate in found.evidence.get(EACH, {}).items():
-                capacity.add_metric([pool.name, replica], rate)
-        if self._service.booked_at is not None:
-            lag.add_metric([], max(0.0, self._service.clock() - self._service.booked_at))
-        yield from (left, at_best, coverage, nodes, capacity, self._excluded(), lag)
+            throughput = self._service.throughput(pool.name)
+            if throughput is not None:
+                for replica in throughput.present:
+                    capacity.add_metric([pool.name, replica], throughput.of(replica))
+        if self._service.ingested_at is not None:
+            lag.add_metric([], max(0.0, self._service.clock() - self._service.ingested_at))
+        yield from (remaining, upper_bound, coverage, nodes, capacity, self._excluded(), lag)
 
     def _excluded(self) -> GaugeMetricFamily:
-        """What an exclusion covers at this moment: alert rules mute themselves by it."""
+        """Whether an exclusion covers each SLO now; alert rules are muted by it."""
         family, now = _family(metrics.EXCLUDED), self._service.clock()
         running = [one for one in self._service.records.exclusions() if one.start <= now < one.end]
         for objective in self._service.spec.objectives:
@@ -51,7 +52,7 @@ class ServiceCollector:
 
 
 def registry(service: Service) -> CollectorRegistry:
-    """Return a registry of its own, so that nothing global leaks onto the page."""
+    """Return a separate registry, without the process's global metrics."""
     own = CollectorRegistry()
     own.register(ServiceCollector(service))
     return own

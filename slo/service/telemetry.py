@@ -30,7 +30,7 @@ from plimsoll.slo import metrics
 from plimsoll.slo.service.state import Service
 
 SCOPE = "plimsoll.service"
-# Asked every few seconds by machines, which nobody wants to read: health, our own metrics, the pages' assets.
+# Requested every few seconds by machines and of no interest: health checks, /metrics, and the pages' assets.
 QUIET = ("/-/", "/metrics", "/static/")
 JOB, POOL = "plimsoll.job", "plimsoll.pool"
 URL = ("http.url", "url.full")  # by older and newer semantic conventions
@@ -38,10 +38,10 @@ Watch = Callable[[str], AbstractContextManager[None]]
 
 
 def observe(service: Service, environ: Mapping[str, str]) -> tuple[TelemetryConfig, Callable[[], None]]:
-    """Push spans and metrics of the jobs from now on, and those of an application's requests that is given what is returned
-    first. The function that is returned sends the rest and ends it.
+    """Start to push spans and metrics of the jobs. Returns the configuration for the application's requests, and a function that sends
+    the rest and stops.
 
-    `environ` is only asked which of both are wanted; the SDK itself reads OTEL_* as its specification says.
+    `environ` only selects traces and metrics; the SDK itself reads OTEL_* by its specification.
     """
     base = bool(environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
     named = {"service.name": "plimsoll-service", "service.version": version("plimsoll-slo")}
@@ -78,9 +78,9 @@ def observe(service: Service, environ: Mapping[str, str]) -> tuple[TelemetryConf
 def _only_host(span: Span, request: RequestInfo) -> None:
     url = request.url
     scheme, host, port = (url.raw_scheme, url.raw_host, url.port) if isinstance(url, httpx.URL) else url[:3]
-    told = f"{scheme.decode()}://{host.decode()}" + (f":{port}" if port else "")
+    safe_url = f"{scheme.decode()}://{host.decode()}" + (f":{port}" if port else "")
     held = getattr(span, "attributes", None) or {}
-    span.set_attributes({name: told for name in URL if name in held})
+    span.set_attributes({name: safe_url for name in URL if name in held})
 
 
 def _watch(tracer: Tracer, meter: Meter) -> Watch:
@@ -95,7 +95,7 @@ def _watch(tracer: Tracer, meter: Meter) -> Watch:
         with tracer.start_as_current_span(
             name,
             attributes=attributes,
-            record_exception=False,  # what an error says may hold an address
+            record_exception=False,  # an error message may contain an address
             set_status_on_exception=False,
         ) as span:
             try:
@@ -113,8 +113,8 @@ def _watch(tracer: Tracer, meter: Meter) -> Watch:
 
 def _observe_lag(meter: Meter, service: Service) -> None:
     def lag(_: CallbackOptions) -> Iterator[Observation]:
-        if service.booked_at is not None:
-            yield Observation(max(0.0, service.clock() - service.booked_at))
+        if service.ingested_at is not None:
+            yield Observation(max(0.0, service.clock() - service.ingested_at))
 
     meter.create_observable_gauge("plimsoll.ingest.lag", [lag], "s", metrics.INGEST_LAG.help)
 

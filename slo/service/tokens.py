@@ -1,6 +1,6 @@
-"""Bearer tokens: who may read, who may also write. Only hashes are kept; a token itself is shown once, when it is made.
+"""Bearer tokens with read or write scope. Only hashes are stored; the token is shown once, when it is created.
 
-A token is 256 random bits, so a plain SHA-256 hides it: there is nothing to guess that a slow hash would protect.
+A token has 256 random bits, so a plain SHA-256 is enough: a slow hash protects only guessable secrets.
 """
 
 import re
@@ -34,7 +34,7 @@ def token(name: str, scope: Scope, text: str) -> Token:
 
 
 def new_token(name: str, scope: Scope) -> tuple[str, Token]:
-    """Make a token: its text, to be given to its holder, and what is kept of it. Raises ValueError for a bad name."""
+    """Create a token. Returns its text, for the holder, and its stored form. Raises ValueError for an invalid name."""
     text = f"plimsoll_{secrets.token_urlsafe(32)}"
     made = token(name, scope, text)
     read_tokens(str(made))
@@ -42,13 +42,13 @@ def new_token(name: str, scope: Scope) -> tuple[str, Token]:
 
 
 def read_tokens(text: str) -> list[Token]:
-    """Read a token file: one `NAME read|write SHA256` a line, `#` begins a comment. Raises ValueError that names the line."""
+    """Read a token file: one `NAME read|write SHA256` per line, `#` starts a comment. Raises ValueError with the line number."""
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         content = line.partition("#")[0].strip()
         match = _LINE.fullmatch(content)
         if content and match is None:
-            raise ValueError(f"line {number}: write NAME read|write SHA256, as `plimsoll token` prints it")
+            raise ValueError(f"line {number}: expected NAME read|write SHA256. Create it with `plimsoll token`.")
         if match:
             found.append(Token(match[1], "write" if match[2] == "write" else "read", match[3]))
     return found

@@ -1,46 +1,48 @@
-"""Recommendations told to whoever wants to be told: one POST for each that says something new, tried again until it is taken."""
+"""Webhook for recommendations: one POST per change, retried until the receiver accepts it."""
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 
 import httpx
 
-from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 
 log = logging.getLogger("plimsoll.service")
-PATIENCE = 5.0  # seconds for one delivery
+TIMEOUT_SECONDS = 5.0
 
 
 class Webhook:
-    """A receiver of the object that `pools/{pool}/recommendation` answers. Any 2xx takes it; after a restart the last is told again."""
+    """A receiver of the response of `pools/{pool}/recommendation`. Any 2xx accepts it; after a restart the last one is sent again."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
         """`token` is sent as bearer token."""
         self.url = url
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._told: dict[str, tuple[str, int | None]] = {}
-        self._trouble = ""
+        self._delivered: dict[str, tuple[str, int | None]] = {}
+        self._last_error = ""
 
-    def tell(self, recommendations: Iterable[Recommendation]) -> None:
-        """Deliver what each pool's receiver has not been told yet; a failure is logged once and tried again the next time."""
-        news = [item for item in recommendations if self._told.get(item.pool) != (item.action, item.recommended_nodes)]
-        if not news:
+    def deliver(self, recommendations: Iterable[Recommendation]) -> None:
+        """Send what changed since the last delivery; a failure is logged once and retried at the next call."""
+        changed = [
+            item for item in recommendations if self._delivered.get(item.pool) != (item.action, item.recommended_nodes)
+        ]
+        if not changed:
             return
         try:
-            self._post(news)
+            self._post(changed)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            why = f"it answers {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else str(error)
-            if why != self._trouble:
-                # The host alone: an address may hold what only its receiver should know.
+            why = (
+                f"it returned {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else str(error)
+            )
+            if why != self._last_error:
+                # The host only: the URL may contain a secret.
                 log.error("webhook to %s failed: %s", httpx.URL(self.url).host, why)
-            self._trouble = why
+            self._last_error = why
         else:
-            self._trouble = ""
+            self._last_error = ""
 
-    def _post(self, news: Sequence[Recommendation]) -> None:
-        with httpx.Client(headers=self._headers, timeout=PATIENCE) as client:
-            for item in news:
-                client.post(self.url, json={**asdict(item), "at": rfc3339(item.at)}).raise_for_status()
-                self._told[item.pool] = (item.action, item.recommended_nodes)
+    def _post(self, changed: Sequence[Recommendation]) -> None:
+        with httpx.Client(headers=self._headers, timeout=TIMEOUT_SECONDS) as client:
+            for item in changed:
+                client.post(self.url, json=item.model_dump(mode="json")).raise_for_status()
+                self._delivered[item.pool] = (item.action, item.recommended_nodes)

@@ -1,10 +1,10 @@
-"""What is counted as good and as total for an objective: one definition, read by the ledger and by the rules.
+"""What is counted as good and as total for an SLO: one definition, read by the ledger, the rules and the exports.
 
-An objective can be counted from several kinds of evidence. They are listed best first, and the choice is made per life of
-a replica: the first kind of which it has any series. `request` is exact by construction (the plugin judged each
-request); `bucket` is exact because the limit is a bound of the histogram; `counter` needs no limit. A limit that is no bound
-is counted as the objective's `off_bucket` says: not at all (refuse); at the next lower bound, `bucket-below` (conservative); or at
-both bounds around it, `bucket-between` (bracket).
+An SLO can be counted from several kinds of evidence. Its indicator lists them best first, and the choice is made per life of
+a replica: the first kind with any series. PER_REQUEST is exact by construction (the vLLM plugin evaluated each
+request); EXACT_BUCKET is exact because the threshold is a bound of the histogram; COUNTER needs no threshold. A threshold that
+isn't a bound is counted by the SLO's `bucket_mismatch`: not at all (unknown), at the next lower bound (LOWER_BOUND), or at
+both bounds around it (BOUNDS).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,18 +15,17 @@ from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.sli.bucket_bounds import Edges, edges
 from plimsoll.slo.sources.selector import Labels, Selector
-from plimsoll.slo.spec.objectives import Objective, OffBucket, Pool
+from plimsoll.slo.spec.objectives import BucketMismatch, Objective, Pool
 
-HISTOGRAMS = {
-    "time_to_first_token": metrics.TTFT,
-    "time_per_output_token": metrics.TPOT,
-    "request_duration": metrics.DURATION,
-}
+PER_REQUEST, COUNTER, EXACT_BUCKET, LOWER_BOUND, BOUNDS = (
+    "per_request",
+    "counter",
+    "exact_bucket",
+    "lower_bound",
+    "bounds",
+)
 SERVED = ("stop", "length")
 FAILED = ("error",)
-BELOW, BETWEEN = "bucket-below", "bucket-between"
-
-
 Sample = tuple[str, Mapping[str, str]]  # name and labels of a series
 
 
@@ -34,8 +33,8 @@ Sample = tuple[str, Mapping[str, str]]  # name and labels of a series
 class Counting:
     """Good and total as sums of counters; `without` is taken off both. `source` names the kind of evidence.
 
-    `good` is what is surely good. `most` is what may be good at most, where that is more than what `good` tells: None where it is
-    the same. `without` is a part of `good` and `most`, unless they select nothing.
+    `good` is what is certainly good. `most` is the upper bound of what may be good: None where it equals `good`. `without` is a
+    part of `good` and `most`, unless they select nothing.
     """
 
     source: str
@@ -45,9 +44,9 @@ class Counting:
     most: tuple[Selector, ...] | None = None
 
     @property
-    def off_bucket(self) -> bool:
-        """Whether it is counted next to the limit and not at it."""
-        return self.source in (BELOW, BETWEEN)
+    def bucket_mismatch(self) -> bool:
+        """Whether it is counted next to the threshold and not at it."""
+        return self.source in (LOWER_BOUND, BOUNDS)
 
     @property
     def selectors(self) -> tuple[Selector, ...]:
@@ -61,9 +60,9 @@ class Counting:
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A histogram whose bounds are not known beforehand, counted at `limit` (seconds) or at the bounds next to it.
+    """A histogram whose bounds aren't known in advance, counted at `limit` (the threshold, seconds) or at the bounds next to it.
 
-    `buckets` selects every bucket. With `bracket` both bounds are used, without it the lower one alone.
+    `buckets` selects every bucket. With `bracket` both bounds count, without it only the lower one.
     """
 
     limit: float
@@ -79,8 +78,8 @@ class Near:
 
     @property
     def exact(self) -> Counting:
-        """How it is counted where the limit is a bound."""
-        return Counting("bucket", (self.at(self.limit),), self.total, self.without)
+        """The count at the threshold itself, which must be a bound."""
+        return Counting(EXACT_BUCKET, (self.at(self.limit),), self.total, self.without)
 
     def at(self, bound: float) -> Selector:
         """Select one bucket."""
@@ -92,7 +91,7 @@ class Near:
         return edges({float(bound) for bound in mine}, self.limit)
 
     def offered(self, series: Sequence[Sample]) -> Counting | None:
-        """Return how it is counted by the bounds that the series have; None where these tell too little."""
+        """Return how it is counted by the bounds that the series have; None where these are too few."""
         found = self.edges(series)
         if found is None or (found.lower is None and not self.bracket):
             return None
@@ -100,9 +99,9 @@ class Near:
             return self.exact
         sure = () if found.lower is None else (self.at(found.lower),)
         if not self.bracket:
-            return Counting(BELOW, sure, self.total, self.without)
+            return Counting(LOWER_BOUND, sure, self.total, self.without)
         most = self.total if found.upper == inf else (self.at(found.upper),)
-        return Counting(BETWEEN, sure, self.total, self.without, most)
+        return Counting(BOUNDS, sure, self.total, self.without, most)
 
 
 Way = Counting | Near
@@ -114,51 +113,28 @@ def best(ways: Sequence[Way], series: Sequence[Sample]) -> Counting | None:
 
 
 def countings(objective: Objective, pool: Pool) -> tuple[Way, ...]:
-    """List the ways in which an objective can be counted, best first."""
-    if objective.indicator.kind == "availability":
-        return (_availability(pool),)
-    by_request = _by_request(objective)
-    return (by_request,) if objective.indicator.kind == "goodput" else (by_request, _by_bucket(objective, pool))
+    """List the ways in which an SLO can be counted, best first."""
+    return objective.indicator.evidence(objective, pool)
 
 
-def _select(name: str, **labels: str | tuple[str, ...]) -> Selector:
+def select(name: str, **labels: str | tuple[str, ...]) -> Selector:
+    """Select series of a sample name by one or more values of each label."""
     return Selector(
         name, tuple((label, (value,) if isinstance(value, str) else value) for label, value in labels.items())
     )
 
 
-def _by_request(objective: Objective) -> Counting:
-    """Counted by objective id alone, so that two objectives on one pool never mix."""
+def per_request(objective: Objective) -> Counting:
+    """Count what the vLLM plugin evaluated, by objective ID alone, so that two SLOs of one pool never mix."""
     name = metrics.OBJECTIVE_REQUESTS.name
-    good = _select(name, objective=objective.id, outcome="good")
-    return Counting("request", (good,), (good, _select(name, objective=objective.id, outcome="bad")))
+    good, bad = (select(name, objective=objective.id, outcome=outcome) for outcome in ("good", "bad"))
+    return Counting(PER_REQUEST, (good,), (good, bad))
 
 
-def _by_bucket(objective: Objective, pool: Pool) -> Way:
-    """Engines record a time per output token of 0 for requests with a single token, which have none: those are taken off."""
-    kind = objective.indicator.kind
-    single = _select(metrics.GENERATION_LENGTH.bucket, model=pool.model, le="1.0")
-    without = (single,) if kind == "time_per_output_token" else ()
-    labels = (("model", (pool.model,)),)
-    return by_bucket(HISTOGRAMS[kind], labels, objective.indicator.limits[kind], objective.off_bucket, without)
-
-
-def by_bucket(
-    histogram: Metric, labels: Labels, limit: float, off_bucket: OffBucket, without: tuple[Selector, ...] = ()
+def by_histogram(
+    histogram: Metric, labels: Labels, threshold: float, mismatch: BucketMismatch, without: tuple[Selector, ...] = ()
 ) -> Way:
-    """Count a latency by its histogram. With `refuse` the very bucket is asked for, and where there is none nothing is counted."""
+    """Count a latency (threshold in seconds) by its histogram. With `unknown` only the exact bucket counts."""
     buckets, total = Selector(histogram.bucket, labels), Selector(histogram.count, labels)
-    near = Near(float(limit), off_bucket == "bracket", buckets, (total,), without)
-    return near.exact if off_bucket == "refuse" else near
-
-
-def _availability(pool: Pool) -> Counting:
-    """Served requests over served, failed, refused and given up while queued. A user's stop mid-stream is left out."""
-    finished = metrics.FINISHED.name
-    served = _select(finished, model=pool.model, reason=SERVED)
-    bad = (
-        _select(finished, model=pool.model, reason=FAILED),
-        _select(metrics.REJECTED.name, model=pool.model),
-        _select(metrics.ABANDONED.name, model=pool.model, stage="queued"),
-    )
-    return Counting("counter", (served,), (served, *bad))
+    near = Near(float(threshold), mismatch == "bounds", buckets, (total,), without)
+    return near.exact if mismatch == "unknown" else near

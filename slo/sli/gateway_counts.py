@@ -1,52 +1,58 @@
-"""An objective as gateways saw it, all of it or tenant by tenant: pure functions of what was read from them.
+"""An SLO as gateways count it, in total or per tenant: pure functions of the samples read from them.
 
-A gateway counts by tenant from when it was first read: it does not tell when it started. A tenant that is not on its page has asked for
-nothing there, so that a gateway which was read has been watched for every tenant.
+A gateway counts by tenant from its first scrape on: it doesn't report its start. A tenant that isn't among its series has sent no request
+to it, so a gateway that was scraped is covered for every tenant.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from plimsoll.slo import metrics as c
-from plimsoll.slo.sli.evidence import Counting, Way, by_bucket
+from plimsoll.slo.sli.evidence import COUNTER, Counting, Way, by_histogram
 from plimsoll.slo.sli.increments import Observed, SlotCount, Unit, unit
+from plimsoll.slo.sli.indicators.latency import GATEWAY_HISTOGRAMS
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Labels, Selector
 from plimsoll.slo.spec.objectives import Objective, Pool
 
 TENANT = "tenant"
-AT_GATEWAY = {
-    "time_to_first_token": c.GATEWAY_TTFT,
-    "time_per_output_token": c.GATEWAY_TPOT,
-    "request_duration": c.GATEWAY_DURATION,
-}
 
 
 def selectors(objective: Objective, pool: Pool) -> list[Selector]:
-    """What is read to count an objective at gateways. No tenant's name is in it."""
+    """Return the series to read for counting an SLO at gateways, of all tenants."""
     mine = _labels(pool, None)
     found = [Selector(c.GATEWAY_REQUESTS.name, mine)]
-    if not objective.indicator.limits:
+    if objective.indicator.latency is None:
         return [*found, Selector(c.GATEWAY_FAILURES.name, mine)]
     return [*found, *(selector for way in _ways(objective, pool, None) for selector in way.selectors)]
 
 
-def why_not(objective: Objective, pool: Pool, series: Iterable[Series]) -> str | None:
-    """Say why nothing can be counted by tenant from what is read now; None where it can."""
+class NotCounted(NamedTuple):
+    """Why gateways can't count an SLO by tenant, and the fix."""
+
+    message: str
+    fix: str
+
+
+def why_not(objective: Objective, pool: Pool, series: Iterable[Series]) -> NotCounted | None:
+    """Return why the series as they are now can't be counted by tenant; None where they can."""
     mine = [
         (item.name, item.labels) for item in series if item.labels.get("model") == pool.model and TENANT in item.labels
     ]
     if not mine:
-        return f"no gateway tells of the model {pool.model}: {c.GATEWAY_REQUESTS} is missing"
+        message = f"No gateway reports the model {pool.model}: {c.GATEWAY_REQUESTS} is missing."
+        return NotCounted(message, "Install the gateway middleware, or let the exporter read LiteLLM.")
     ways = _ways(objective, pool, None)
     if not ways or any(way.offered(mine) for way in ways):
         return None
-    return f"{objective.indicator} is no bucket bound at the gateways; make it one there, or let off_bucket say bracket"
+    message = f"{objective.indicator}: the threshold isn't a bucket bound at the gateways."
+    return NotCounted(message, "Make it a bound there, or set bucket_mismatch: bounds.")
 
 
-def watched(series: Iterable[Series]) -> list[Series]:
-    """Let each gateway be observed whenever its page was read, as a process that never started anew: falls are seen as such."""
+def observations(series: Iterable[Series]) -> list[Series]:
+    """Return each gateway's observations: one per scrape, as of a process that never restarts, so that a falling counter counts as a reset."""
     times: dict[Unit, set[float]] = defaultdict(set)
     for item in series:
         if item.name == c.GATEWAY_REQUESTS.name:
@@ -59,7 +65,7 @@ def watched(series: Iterable[Series]) -> list[Series]:
 def count(
     objective: Objective, pool: Pool, observed: Observed, series: Iterable[Series], tenant: str | None
 ) -> list[SlotCount]:
-    """Count an objective in slots, of one tenant or (None) of all; `observed` has `series` and their `watched`.
+    """Count an SLO in slots, for one tenant or (None) all; `observed` has `series` and their `observations`.
 
     Availability: a client's own errors and departures are neither good nor bad.
     """
@@ -72,24 +78,24 @@ def count(
         Selector(c.GATEWAY_FAILURES.name, (*mine, ("reason", tuple(sorted(some)))))
         for some in ({reason for reason in reasons if not _by_client(reason)}, set(filter(_by_client, reasons)))
     )
-    good = observed.count([Counting("counter", (every,), (every,), (clients, ours))])
-    bad = observed.count([Counting("counter", (ours,), (ours,))])
+    good = observed.count([Counting(COUNTER, (every,), (every,), (clients, ours))])
+    bad = observed.count([Counting(COUNTER, (ours,), (ours,))])
     return [replace(slot, total=slot.total + failed.good) for slot, failed in zip(good, bad, strict=True)]
 
 
 def count_tenants(
     objective: Objective, pool: Pool, series: Sequence[Series], slots: Sequence[int]
 ) -> tuple[list[SlotCount], dict[str, list[SlotCount]]]:
-    """Count an objective in slots, at all gateways and of each tenant: of these only the slots in which it asked for something.
+    """Count an SLO in slots, at all gateways and for each tenant (only slots in which it sent a request).
 
-    What was watched of a slot was watched of every tenant.
+    A slot's coverage is the same for every tenant.
     """
     mine = [item for item in series if item.labels.get("model") == pool.model and TENANT in item.labels]
-    whole = count(objective, pool, Observed([*mine, *watched(mine)], slots), mine, None)
+    whole = count(objective, pool, Observed([*mine, *observations(mine)], slots), mine, None)
     parts: dict[str, list[Series]] = defaultdict(list)
     for item in mine:
         parts[item.labels[TENANT]].append(item)
-    starts, found = watched(mine), {}
+    starts, found = observations(mine), {}
     for tenant, part in parts.items():
         counts = count(objective, pool, Observed([*part, *starts], slots), part, tenant)
         seconds = zip(counts, whole, strict=True)
@@ -98,10 +104,10 @@ def count_tenants(
 
 
 def _ways(objective: Objective, pool: Pool, tenant: str | None) -> list[Way]:
-    """How its one latency is counted; none for availability."""
+    """Return how its latency is counted; nothing for availability."""
     return [
-        by_bucket(AT_GATEWAY[latency], _labels(pool, tenant), limit, objective.off_bucket)
-        for latency, limit in objective.indicator.limits.items()
+        by_histogram(GATEWAY_HISTOGRAMS[latency], _labels(pool, tenant), limit, objective.bucket_mismatch)
+        for latency, limit in objective.indicator.thresholds.items()
     ]
 
 
@@ -111,5 +117,5 @@ def _labels(pool: Pool, tenant: str | None) -> Labels:
 
 
 def _by_client(reason: str) -> bool:
-    """Whether a failure is the client's own fault or wish, neither good nor bad. Gateways say 4xx or the very status, such as 429."""
-    return reason == "left" or reason.startswith("4")
+    """Whether the client caused a failure, neither good nor bad. Gateways report `4xx` or the exact status, such as `429`."""
+    return reason == "client_closed" or reason.startswith("4")

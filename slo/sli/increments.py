@@ -1,9 +1,9 @@
 """From raw samples to one slot: pure functions. Every source goes through here, so every source gives the same ledger.
 
-How a request comes into a slot: a replica is *observed* whenever its page was read (its start time has a sample). Between
+How a request gets into a slot: a replica is *observed* at each scrape (its start time has a sample). Between
 two observations no more than MAX_GAP apart each counter has grown by an exact number of requests, and that number is
-booked in the slot of the later observation. Resets, restarts and series that are born with a value are counted in full;
-what a replica did in a longer gap, or between its last observation and a crash, nobody saw: it is not covered, and it is
+recorded in the slot of the later observation. Resets, restarts and series that are born with a value are counted in full;
+what a replica did in a longer gap, or between its last observation and a crash, is unknown: it isn't covered, and it is
 neither good nor bad nor zero.
 """
 
@@ -24,11 +24,11 @@ MAX_GAP = 300.0  # seconds; Prometheus' own look-back for a missed scrape (--que
 SIMULATED = "simulated"
 SAME_START = 1.0  # seconds; start times of one process may differ by a rounding, those of two processes do not
 
-# Labels that our own metrics carry beside `replica`; what else a series has (instance, region, ...) says where it was read.
+# Labels that our own metrics carry beside `replica`; other labels (instance, region, ...) identify the target.
 OWN_LABELS = {label for metric in metrics.ALL for label in metric.labels} - {"replica"} | {"le"}
 
-# Counters that the exporter works out as lower bounds (plimsoll.exporters.engines.derived), and withholds while they are not certain: when one
-# appears, some of it may have been shown and counted before.
+# Counters that the exporter works out as lower bounds (plimsoll.exporters.engines.derived), and withholds while they are uncertain: when one
+# appears, part of it may have been counted before.
 DERIVED = (Selector(ABANDONED.name, ()), Selector(REJECTED.name, (("reason", ("5xx",)),)))
 
 Interval = tuple[float, float]
@@ -39,8 +39,8 @@ Unit = frozenset[tuple[str, str]]  # one replica as read through one target
 class SlotCount:
     """What a slot holds for one objective: requests, seconds observed (0 to 300), kinds of evidence joined by `+`.
 
-    SIMULATED among them marks a slot with requests of the demo fleet: it stays labelled as long as it is kept. `good` is what is
-    surely good; `unclear` requests beside may be good, which a histogram does not tell (plimsoll.slo.sli.bucket_bounds): of 0 everything is exact.
+    SIMULATED among them marks a slot with requests of the demo fleet: it stays labeled. `good` is certainly good;
+    `indeterminate` requests beside these may be good (plimsoll.slo.sli.bucket_bounds). With 0 of them the counts are exact.
     """
 
     slot: int
@@ -48,7 +48,7 @@ class SlotCount:
     total: int
     covered_seconds: float
     source: str
-    unclear: int = 0
+    indeterminate: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,10 @@ class Replica:
         return [frozenset(times) for times in found]
 
     def stretches(self) -> Iterator[tuple[Interval, Interval]]:
-        """Yield, per observation, the time it makes known and the part of that in which the counters were watched.
+        """Yield, per observation, the time it makes known and the part of that in which the counters were observed.
 
         A replica is known between two observations no more than MAX_GAP apart, and a young one since its process began.
-        After a restart only the new process was watched: what the old one did last died with it.
+        After a restart only the new process was observed: the old one's last counts are lost.
         """
         previous: tuple[float, float] | None = None
         for at, start in self.observed:
@@ -86,7 +86,7 @@ class Replica:
 
 
 def unit(labels: Mapping[str, str]) -> Unit:
-    """Return what tells one watched replica from another: its name, and the target labels of the page it was read from.
+    """Return what identifies an observed replica: its name, and the labels of the target it was scraped from.
 
     The name alone would not do: every node may call its engine 127.0.0.1:8000.
     """
@@ -113,9 +113,9 @@ def is_derived(item: Series) -> bool:
 def covered_seconds(
     fleet: Iterable[tuple[Replica, Sequence[frozenset[float]]]], slots: Sequence[int]
 ) -> dict[int, float]:
-    """Return per slot its observed time: the integral of (replicas watched / replicas known) over its 300 seconds.
+    """Return per slot its observed time: the integral of (replicas observed / replicas known) over its 300 seconds.
 
-    With each replica come the lives in which it offers the evidence that is needed; in others it is known, but not watched.
+    With each replica come the lives in which it offers the evidence that is needed; in others it is known, but not observed.
     """
     low, high = float(slots[0]), float(slots[-1] + SLOT)
     changes = [(float(edge), 0, 0) for edge in range(slots[0], slots[-1] + SLOT + 1, SLOT)]
@@ -164,11 +164,11 @@ def increments(
 
 
 def _birth(value: float, at: float, start: float, previous: tuple[float, float] | None, derived: bool) -> float:
-    """What a series counted before anybody watched it: all of its `value`, or nothing of it."""
+    """Return what a series counted before it was first observed: all of its `value`, or 0."""
     if at - start <= MAX_GAP:
         return 0.0  # a newborn replica
     if previous is None or at - previous[0] > MAX_GAP:
-        return value  # an old one that was not watched: this only sets the baseline
+        return value  # an old one that was not observed: this only sets the baseline
     if abs(start - previous[1]) > SAME_START:
         return 0.0  # restarted: everything on the page is new
     return value if derived else 0.0
@@ -183,7 +183,7 @@ class Life(NamedTuple):
 
 
 class Observed:
-    """What was seen of a pool's replicas around some slots, worked out once for all objectives that count it.
+    """What was observed of a pool's replicas around some slots, computed once for all SLOs that count it.
 
     `fleet` has the replicas' observations and `series` everything that was read, both by replica. What is given as `series`
     must reach MAX_GAP beyond the slots (consecutive ones, in order) on both sides.
@@ -213,9 +213,9 @@ class Observed:
     def count(self, ways: Sequence[Way]) -> list[SlotCount]:
         """Count an objective's good and total requests in each slot, each life of a replica by the best evidence that it offers.
 
-        A slot in which no replica was watched has 0 of 0 requests and 0 seconds covered: unknown.
+        A slot in which no replica was observed has 0 of 0 requests and 0 seconds covered: unknown.
         """
-        sums: dict[str, dict[int, float]] = {name: defaultdict(float) for name in ("good", "total", "unclear")}
+        sums: dict[str, dict[int, float]] = {name: defaultdict(float) for name in ("good", "total", "indeterminate")}
         used: dict[int, set[str]] = defaultdict(set)
         offered = []
         for key, replica in self.fleet.items():
@@ -226,7 +226,7 @@ class Observed:
                 for slot in self._slots_seen[life.times]:
                     used[slot] |= {counting.source, SIMULATED} if replica.simulated else {counting.source}
         covered = self._covered_seconds(tuple(offered))
-        good, total, unclear = sums["good"], sums["total"], sums["unclear"]
+        good, total, indeterminate = sums["good"], sums["total"], sums["indeterminate"]
         return [
             SlotCount(
                 slot,
@@ -234,16 +234,16 @@ class Observed:
                 round(total[slot]),
                 covered[slot],
                 "+".join(sorted(used[slot])),
-                round(unclear[slot]),
+                round(indeterminate[slot]),
             )
             for slot in self.slots
         ]
 
     def _add_up(self, sums: dict[str, dict[int, float]], counting: Counting, life: Life, replica: Replica) -> None:
-        """Add what a life did. What is taken off (`without`) is no part of a `good` that selects nothing."""
-        plus = {"good": counting.good, "total": counting.total, "unclear": counting.most or ()}
+        """Add the increments of a life. `without` is subtracted from `good` only if `good` selects anything."""
+        plus = {"good": counting.good, "total": counting.total, "indeterminate": counting.most or ()}
         minus = {"good": counting.without if counting.good else (), "total": counting.without}
-        minus["unclear"] = counting.good or counting.without if counting.most else ()
+        minus["indeterminate"] = counting.good or counting.without if counting.most else ()
         for name, into in sums.items():
             self._add(into, plus[name], life, replica, 1)
             self._add(into, minus[name], life, replica, -1)

@@ -1,7 +1,7 @@
 """Which of an objective's requests carry a label's value: those of replicas, those marked themselves, or a tenant's at a gateway.
 
-A label of the replica (its engine's `version`, its target's `node` or whatever Prometheus adds) parts the fleet at each observation,
-so that a replica that is upgraded in place counts for the one and then for the other.
+A label of the replica (its engine's `version`, its target's `node` or whatever Prometheus adds) splits the fleet at each observation,
+so that a replica that is upgraded in place counts for one value and then for the other.
 """
 
 from collections import defaultdict
@@ -15,9 +15,10 @@ from msgspec import structs
 from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import SLOT, first_slot, slot_of
 from plimsoll.slo.sli import gateway_counts
-from plimsoll.slo.sli.evidence import HISTOGRAMS, Counting, countings
-from plimsoll.slo.sli.gateway_counts import AT_GATEWAY, TENANT
+from plimsoll.slo.sli.evidence import EXACT_BUCKET, PER_REQUEST, Counting, countings
+from plimsoll.slo.sli.gateway_counts import TENANT
 from plimsoll.slo.sli.increments import Observed, SlotCount, Unit, pad, unit
+from plimsoll.slo.sli.indicators.latency import GATEWAY_HISTOGRAMS, HISTOGRAMS
 from plimsoll.slo.sources import Series, Source
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Pool
@@ -34,13 +35,13 @@ class Side:
     value: str
     good: int = 0
     total: int = 0
-    unclear: int = 0
+    indeterminate: int = 0
     replicas: set[Unit] = field(default_factory=set)
     buckets: dict[str, dict[float, int]] = field(default_factory=dict)
 
     @property
     def bad(self) -> int:
-        """Requests that were not surely good."""
+        """Requests that aren't certainly good."""
         return self.total - self.good
 
     def count(self, slots: Iterable[SlotCount]) -> None:
@@ -48,11 +49,11 @@ class Side:
         for slot in slots:
             self.good += slot.good
             self.total += slot.total
-            self.unclear += slot.unclear
+            self.indeterminate += slot.indeterminate
 
 
-class Parting(Protocol):
-    """A way to tell requests apart: what it reads, which sample names carry the label, and how a side is counted."""
+class LabelSplit(Protocol):
+    """A way to split requests: what it reads, which sample names carry the label, and how a side is counted."""
 
     selectors: list[Selector]
     carriers: tuple[str, ...]
@@ -61,15 +62,16 @@ class Parting(Protocol):
         """Add to a side what it did in some slots; `series` reach beyond them as Observed asks."""
 
 
-def parting(objective: Objective, pool: Pool, label: str) -> Parting:
+def parting(objective: Objective, pool: Pool, label: str) -> LabelSplit:
     """Return how a label parts an objective's requests; raises ValueError where it cannot."""
-    kind = objective.indicator.kind
-    if objective.off_bucket == "conservative":  # sides whose histograms have other bounds would be held to two limits
-        objective = structs.replace(objective, off_bucket="bracket")
-    if label in OF_REQUESTS and kind == "availability":
-        raise ValueError(f"availability is not counted by {label}; take a label of the replicas")
-    if label == TENANT and kind == "goodput":
-        raise ValueError("a gateway does not judge goodput; take an objective on a latency or on availability")
+    indicator = objective.indicator
+    # Sides whose histograms have different bounds would be compared at two thresholds.
+    if objective.bucket_mismatch == "lower_bound":
+        objective = structs.replace(objective, bucket_mismatch="bounds")
+    if label in OF_REQUESTS and not indicator.per_request:
+        raise ValueError(f"{indicator.kind} isn't counted by {label}. Use a label of the replicas.")
+    if label == TENANT and not indicator.at_gateways:
+        raise ValueError(f"gateways don't evaluate {indicator.kind}. Use an SLO on a latency or on availability.")
     if label in OF_REQUESTS:
         return ByRequest(objective, pool, label)
     return ByTenant(objective, pool) if label == TENANT else ByReplica(objective, pool, label)
@@ -83,7 +85,7 @@ class ByReplica:
     def __init__(self, objective: Objective, pool: Pool, label: str) -> None:
         """`label` is one of llm_replica_info or of the targets."""
         model: Labels = (("model", (pool.model,)),)
-        self._label, self._latencies = label, tuple(objective.indicator.limits)
+        self._label, self._latencies = label, tuple(objective.indicator.thresholds)
         self._ways = countings(objective, pool)
         self._model: Labels = model
         self._single = Selector(c.GENERATION_LENGTH.bucket, (*model, ("le", (c.bucket_bound(1),))))
@@ -105,7 +107,7 @@ class ByReplica:
 
 
 class ByRequest:
-    """Requests that were judged with the label on them: by LoRA adapter or by deployment."""
+    """Requests that were evaluated with the label on them: by LoRA adapter or by deployment."""
 
     carriers: tuple[str, ...] = (c.ADAPTER_REQUESTS.name,)
 
@@ -116,20 +118,20 @@ class ByRequest:
         self.selectors = [start, Selector(c.ADAPTER_REQUESTS.name, (("objective", (objective.id,)),))]
 
     def add(self, side: Side, series: Sequence[Series], slots: Sequence[int]) -> None:
-        """Add requests; latencies are not told apart by these labels."""
+        """Add requests; latencies aren't available by these labels."""
         mine = (("objective", (self._objective,)), (self._label, (side.value,)))
         good, bad = (Selector(c.ADAPTER_REQUESTS.name, (*mine, ("outcome", (outcome,)))) for outcome in ("good", "bad"))
-        side.count(Observed(series, slots).count([Counting("request", (good,), (good, bad))]))
+        side.count(Observed(series, slots).count([Counting(PER_REQUEST, (good,), (good, bad))]))
 
 
 class ByTenant:
-    """A tenant's requests as the gateway saw them, from when it was first read: it does not tell when it started."""
+    """A tenant's requests as the gateway counts them, from its first scrape on: it doesn't report its start."""
 
     carriers: tuple[str, ...] = (c.GATEWAY_REQUESTS.name,)
 
     def __init__(self, objective: Objective, pool: Pool) -> None:
         self._objective, self._pool = objective, pool
-        buckets = [AT_GATEWAY[latency].bucket for latency in objective.indicator.limits]
+        buckets = [GATEWAY_HISTOGRAMS[latency].bucket for latency in objective.indicator.thresholds]
         model: Labels = (("model", (pool.model,)),)
         self.selectors = list(
             dict.fromkeys([*gateway_counts.selectors(objective, pool), *(Selector(name, model) for name in buckets)])
@@ -137,11 +139,11 @@ class ByTenant:
 
     def add(self, side: Side, series: Sequence[Series], slots: Sequence[int]) -> None:
         """Add requests and buckets."""
-        observed = Observed([*series, *gateway_counts.watched(series)], slots)
+        observed = Observed([*series, *gateway_counts.observations(series)], slots)
         side.count(gateway_counts.count(self._objective, self._pool, observed, series, side.value))
         mine: Labels = (("model", (self._pool.model,)), (TENANT, (side.value,)))
-        for latency in self._objective.indicator.limits:
-            _buckets(side, latency, observed, series, Selector(AT_GATEWAY[latency].bucket, mine))
+        for latency in self._objective.indicator.thresholds:
+            _buckets(side, latency, observed, series, Selector(GATEWAY_HISTOGRAMS[latency].bucket, mine))
 
 
 def _carrying(series: Sequence[Series], carriers: Sequence[str], label: str, value: str) -> list[Series]:
@@ -178,7 +180,9 @@ def _buckets(
     new = {}
     for bound in set.intersection(*bounds.values()):
         below = Selector(buckets.name, (*buckets.labels, ("le", (bound,))))
-        new[float(bound)] = sum(slot.good for slot in observed.count([Counting("bucket", (below,), (below,), without)]))
+        new[float(bound)] = sum(
+            slot.good for slot in observed.count([Counting(EXACT_BUCKET, (below,), (below,), without)])
+        )
     before = side.buckets.get(latency)
     side.buckets[latency] = (
         new if before is None else {bound: count + new[bound] for bound, count in before.items() if bound in new}

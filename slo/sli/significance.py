@@ -1,6 +1,6 @@
 """Whether two shares of bad requests differ by more than chance: Fisher's exact test, and an interval of the difference.
 
-Both take requests as independent. Bad requests come in bursts, so a small p-value from one burst says less than it seems to.
+Both take requests as independent. Bad requests come in bursts, so a small p-value from one burst means less than it seems to.
 """
 
 from dataclasses import dataclass

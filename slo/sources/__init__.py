@@ -1,6 +1,6 @@
-"""Where raw counters come from: Prometheus' HTTP API, or the service's own scrapes. Both give the same thing.
+"""Where raw counters come from: the Prometheus HTTP API, or the service's own scrapes. Both give the same samples.
 
-A source hands out raw samples, never rates: the ledger counts, so it needs every sample with its own time.
+A source returns raw samples, never rates: the ledger counts, so it needs every sample with its own time.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class Series(NamedTuple):
 
 
 class SourceError(Exception):
-    """The source cannot answer now; the message names it and says why."""
+    """The source is unavailable; the message names it and states the reason."""
 
 
 class Source(Protocol):

@@ -26,11 +26,11 @@ class PrometheusSource:
 
     def series(self, selectors: Sequence[Selector], start: float, end: float) -> list[Series]:
         """Return the samples with start < time <= end of all selected series; raises SourceError."""
-        # Whole milliseconds, and one more than asked: Prometheus 2 includes a range's start, Prometheus 3 does not.
+        # Whole milliseconds, and one more than needed: Prometheus 2 includes a range's start, Prometheus 3 does not.
         range_ms = max(1, round((end - start) * 1000)) + 1
         found: dict[tuple[str, ...], Series] = {}
         for selector in selectors:
-            for item in self._query(f"{selector}[{range_ms}ms]", end):
+            for item in self._query(selector.promql(over=f"{range_ms}ms"), end):
                 labels = dict(item["metric"])
                 name = labels.pop("__name__")
                 samples = [(float(at), float(value)) for at, value in item["values"] if start < float(at) <= end]
@@ -43,38 +43,39 @@ class PrometheusSource:
     def earliest(self, since: float, now: float) -> float:
         """Return a time before which no replica has a sample, at most an hour early; raises SourceError.
 
-        Asked on a grid of an hour, because reading every sample of a long retention only to find the first would be dear.
+        Queried on a grid of an hour: reading every sample of a long retention to find the first costs too much.
         """
-        expression = f"min(min_over_time(timestamp({REPLICA_START})[{max(1, round(now - since))}s:1h]))"
+        started = Selector(REPLICA_START.name)
+        expression = f"min(min_over_time(timestamp({started})[{max(1, round(now - since))}s:1h]))"
         result = self._query(expression, now)
         return max(since, (float(result[0]["value"][1]) if result else now) - GRID_SECONDS)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._client.close()
 
     def retention(self) -> float | None:
-        """Return for how many seconds the server keeps samples; None where it does not tell (another than Prometheus)."""
+        """Return for how many seconds the server keeps samples; None where it doesn't report that (servers other than Prometheus)."""
         try:
-            told = self._client.get(f"{self._url}/api/v1/status/runtimeinfo").json()["data"]["storageRetention"]
-            limits = str(told).split(" or ")  # a time, a size, or both: `15d or 10GiB`
+            text = self._client.get(f"{self._url}/api/v1/status/runtimeinfo").json()["data"]["storageRetention"]
+            limits = str(text).split(" or ")  # a time, a size, or both: `15d or 10GiB`
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return None
-        for text in limits:
+        for limit in limits:
             with suppress(ValueError):
-                return compound(text, PROMETHEUS_UNITS)
+                return compound(limit, PROMETHEUS_UNITS)
         return None
 
     def _query(self, expression: str, at: float) -> list[dict[str, Any]]:
         try:
-            answer = self._client.post(f"{self._url}/api/v1/query", data={"query": expression, "time": f"{at:.3f}"})
-            body = answer.json()
+            response = self._client.post(f"{self._url}/api/v1/query", data={"query": expression, "time": f"{at:.3f}"})
+            body = response.json()
         except (httpx.HTTPError, ValueError) as error:
             raise SourceError(
-                f"{self._url}: no answer from Prometheus' API: {error or type(error).__name__}"
+                f"{self._url}: no response from the Prometheus API: {error or type(error).__name__}. Check the address."
             ) from error
         if not isinstance(body, dict) or body.get("status") != "success":
             reason = body.get("error") if isinstance(body, dict) else None
-            raise SourceError(f"{self._url}: query refused ({answer.status_code}): {reason or answer.text[:200]}")
+            raise SourceError(f"{self._url}: query rejected ({response.status_code}): {reason or response.text[:200]}")
         result: list[dict[str, Any]] = body["data"]["result"]
         return result

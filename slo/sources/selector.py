@@ -1,10 +1,29 @@
-"""Selector."""
+"""Selectors of series, and the only place that writes them as PromQL: matchers are quoted and escaped here."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 Labels = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+class Matcher(NamedTuple):
+    """One label matcher. With `=~` and `!~` the value is a pattern (RE2, anchored)."""
+
+    label: str
+    op: Literal["=", "!=", "=~", "!~"]
+    value: str
+
+    def __str__(self) -> str:
+        return f'{self.label}{self.op}"{_quoted(self.value)}"'
+
+    @classmethod
+    def one_of(cls, label: str, values: tuple[str, ...]) -> "Matcher":
+        """Match a label that has one of some literal values."""
+        if len(values) == 1:
+            return cls(label, "=", values[0])
+        return cls(label, "=~", "|".join(_REGEX_CHARACTER.sub(r"\\\g<0>", value) for value in values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,23 +31,24 @@ class Selector:
     """Series of one sample name whose labels have one of the given values."""
 
     name: str
-    labels: Labels
+    labels: Labels = ()
 
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
-        """Whether a series is selected."""
+        """Return whether a series is selected."""
         return name == self.name and all(labels.get(label) in values for label, values in self.labels)
 
+    def promql(self, *more: Matcher, over: str = "") -> str:
+        """Write the selector as PromQL, with more matchers, and as a range vector where `over` (such as `5m`) is given."""
+        return promql(self.name, (*(Matcher.one_of(*one) for one in self.labels), *more), over)
+
     def __str__(self) -> str:
-        """Write the selector as PromQL."""
-        matchers = [_matcher(label, values) for label, values in self.labels]
-        return f"{self.name}{{{','.join(matchers)}}}"
+        return self.promql()
 
 
-def _matcher(label: str, values: tuple[str, ...]) -> str:
-    if len(values) == 1:
-        return f'{label}="{_quoted(values[0])}"'
-    either = "|".join(_REGEX_CHARACTER.sub(r"\\\g<0>", value) for value in values)
-    return f'{label}=~"{_quoted(either)}"'
+def promql(name: str, matchers: Iterable[Matcher], over: str = "") -> str:
+    """Write a vector selector, or a range vector selector over a duration such as `5m` or `$__rate_interval`."""
+    written = ",".join(map(str, matchers))
+    return name + (f"{{{written}}}" if written else "") + (f"[{over}]" if over else "")
 
 
 _REGEX_CHARACTER = re.compile(r"[\\.+*?()|\[\]{}^$]")  # what RE2 gives a meaning

@@ -1,1 +1,1 @@
-"""The objectives file: what it may say, where links lead, what nodes cost."""
+"""The objectives file: its fields, its indicators, what nodes cost."""

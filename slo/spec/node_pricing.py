@@ -1,4 +1,4 @@
-"""A node of a pool and what so many of them cost an hour: on demand, on spot, reserved for a term, or bought. US dollars."""
+"""A node of a pool and its cost in US dollars per hour: on demand, on spot, reserved for a term, or bought."""
 
 from math import isclose
 from typing import Annotated
@@ -11,34 +11,34 @@ HOURS_PER_YEAR = 8760
 Usd = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
-class Owned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Hardware that is bought: the five components of its cost (source document G, section 6).
+class OwnedHardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Owned hardware: the components of its cost (source document G, section 6).
 
-    `capex_usd` over `years`; `kilowatts` at the plug of the servers, times `pue` for cooling, at `usd_per_kwh`;
-    `colocation_usd` and `people_usd` a year. What the team would have built instead is the reader's to judge: no number.
+    `capex_usd` over `amortization_years`; `power_kw` at the plug of the servers, times `pue` for cooling, at
+    `electricity_usd_per_kwh`; `colocation_usd_per_year` and `staff_usd_per_year`. The opportunity cost of the team isn't included.
     """
 
     capex_usd: Usd
-    years: Annotated[float, msgspec.Meta(gt=0, le=100)]
-    kilowatts: Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+    amortization_years: Annotated[float, msgspec.Meta(gt=0, le=100)]
+    power_kw: Annotated[float, msgspec.Meta(ge=0, le=1e6)]
     pue: Annotated[float, msgspec.Meta(ge=1, le=10)]
-    usd_per_kwh: Annotated[float, msgspec.Meta(ge=0, le=1e3)]
-    colocation_usd: Usd = 0.0
-    people_usd: Usd = 0.0
+    electricity_usd_per_kwh: Annotated[float, msgspec.Meta(ge=0, le=1e3)]
+    colocation_usd_per_year: Usd = 0.0
+    staff_usd_per_year: Usd = 0.0
 
     def usd_per_year(self) -> dict[str, float]:
-        """Yearly cost of each component, and of all as `total`."""
+        """Return the cost of each component in USD per year, and their sum as `total`."""
         parts = {
-            "hardware": self.capex_usd / self.years,
-            "power": self.kilowatts * self.pue * HOURS_PER_YEAR * self.usd_per_kwh,
-            "colocation": self.colocation_usd,
-            "people": self.people_usd,
+            "hardware": self.capex_usd / self.amortization_years,
+            "power": self.power_kw * self.pue * HOURS_PER_YEAR * self.electricity_usd_per_kwh,
+            "colocation": self.colocation_usd_per_year,
+            "people": self.staff_usd_per_year,
         }
         return {**parts, "total": sum(parts.values())}
 
     @property
     def usd_per_hour(self) -> float:
-        """All of it by the hour, used or not."""
+        """Total cost in USD per hour, used or not."""
         return self.usd_per_year()["total"] / HOURS_PER_YEAR
 
 
@@ -46,27 +46,27 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Spot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Nodes that are cheaper as they may be taken back at any time: USD per hour, the largest share of a pool's nodes that may be
-    such, and the share of these that may vanish at once (all, if not said)."""
+    """Spot nodes, which the provider may reclaim at any time: USD per hour, the largest share of a pool's nodes that may be spot,
+    and the share of these that may be reclaimed at once (default: all)."""
 
     hourly_usd: Usd
     max_share: Target
-    lost_at_once: Target = Target(1.0)
+    max_simultaneous_loss: Target = Target(1.0)
 
 
 class Reserved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Nodes that are paid around the clock whether they run or not, as reserved for a term or bought: how many, and USD per hour of
-    each (as any other node of the pool, if not said)."""
+    """Nodes that are paid for around the clock, running or not (reserved for a term, or bought): their number, and USD per hour of
+    each (default: as any other node of the pool)."""
 
     nodes: Positive
     hourly_usd: Usd | None = None
 
 
 class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One node of a pool: GPU type, GPUs, engine replicas that it runs, price in USD per hour on demand, and on spot if it may be.
+    """One node of a pool: GPU type, number of GPUs, engine replicas per node, and price in USD per hour on demand and on spot.
 
-    `owned` is what a bought node costs, by component; `hourly_usd` is then worked out from it. `reserved` are the first nodes
-    of the pool; only those beyond are bought by the hour or run on spot.
+    `owned` is the cost of a bought node by component; `hourly_usd` is then computed from it. `reserved` are the first nodes
+    of the pool; only nodes beyond them are on demand or on spot.
     """
 
     gpu: str
@@ -74,7 +74,7 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replicas: Positive = 1
     hourly_usd: Usd = 0.0
     spot: Spot | None = None
-    owned: Owned | None = None
+    owned: OwnedHardware | None = None
     reserved: Reserved | None = None
 
     def __post_init__(self) -> None:
@@ -96,24 +96,24 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
 
     @property
-    def kept(self) -> int:
-        """Nodes that are paid around the clock."""
+    def reserved_nodes(self) -> int:
+        """Number of nodes that are paid for around the clock."""
         return 0 if self.reserved is None else self.reserved.nodes
 
     @property
-    def kept_usd(self) -> float:
-        """USD per hour of all nodes that are paid around the clock."""
+    def reserved_usd(self) -> float:
+        """USD per hour of all reserved nodes."""
         if self.reserved is None:
             return 0.0
         each = self.reserved.hourly_usd
         return self.reserved.nodes * (self.hourly_usd if each is None else each)
 
     def usd_per_hour(self, nodes: float) -> float:
-        """Cost of so many running nodes, none of them on spot: the reserved ones in any case, and those beyond on demand."""
-        return self.kept_usd + max(0.0, nodes - self.kept) * self.hourly_usd
+        """Return the cost of `nodes` running nodes in USD per hour, none on spot. Reserved nodes always count; the rest is on demand."""
+        return self.reserved_usd + max(0.0, nodes - self.reserved_nodes) * self.hourly_usd
 
     def usd_per_hour_promql(self, nodes: str) -> str:
-        """The same in PromQL, of an expression for the running nodes."""
+        """Return `usd_per_hour` as PromQL; `nodes` is an expression for the running nodes."""
         if self.reserved is None:
             return f"{self.hourly_usd:g} * ({nodes})"
-        return f"({self.kept_usd:g} + {self.hourly_usd:g} * clamp_min({nodes} - {self.kept}, 0))"
+        return f"({self.reserved_usd:g} + {self.hourly_usd:g} * clamp_min({nodes} - {self.reserved_nodes}, 0))"

@@ -1,6 +1,6 @@
 """The objectives file: pools and objectives, read and validated. No I/O beyond the text given.
 
-Every error names the path of the bad field and what to write instead. The model is immutable.
+Every error states the path of the bad field and what to write instead. The model is immutable.
 """
 
 from collections import Counter
@@ -12,60 +12,32 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import yaml
 
+from plimsoll.slo.spec.indicator import Indicator
 from plimsoll.slo.spec.node_pricing import Node, Positive, Usd
 from plimsoll.slo.units import Duration, Target
 
 # A DNS label: it becomes a label value, a part of a URL and of a rule's name.
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
-Said = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-OffBucket = Literal["refuse", "conservative", "bracket"]
-_CHOICES = {"off_bucket": get_args(OffBucket), "version": ("plimsoll/v1",)}
-LATENCIES = ("time_to_first_token", "time_per_output_token", "request_duration")
-LIMITS = {"ttft": "time_to_first_token", "tpot": "time_per_output_token", "e2e": "request_duration"}
+ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
+BucketMismatch = Literal["unknown", "lower_bound", "bounds"]
+GroupBy = Literal["tenant"]
+_CHOICES = {
+    "bucket_mismatch": get_args(BucketMismatch),
+    "group_by": get_args(GroupBy),
+    "version": ("plimsoll/v1",),
+}
+_HASHED_MISMATCH = {"unknown": "refuse", "lower_bound": "conservative", "bounds": "bracket"}
 CALENDARS = ("week", "month", "quarter")
 
 
 class SpecError(ValueError):
-    """The objectives file is wrong; the message names the path of the field and the fix."""
-
-
-class Indicator:
-    """What makes a request good. `kind` is a latency, `availability` or `goodput`; `limits` maps latencies to seconds.
-
-    A plain class (like Window), so that msgspec hands the file's short form to `parse` and keeps the path for errors.
-    """
-
-    __slots__ = ("kind", "limits")
-
-    def __init__(self, kind: str, limits: dict[str, Duration]) -> None:
-        self.kind = kind
-        self.limits = limits
-
-    def __str__(self) -> str:
-        limits = " and ".join(f"{name} <= {limit}" for name, limit in self.limits.items())
-        return limits if self.kind in self.limits else ": ".join(filter(None, (self.kind, limits)))
-
-    @classmethod
-    def parse(cls, value: object) -> "Indicator":
-        """Read `availability`, `{time_to_first_token: 600ms}` or `{goodput: {ttft: 600ms, tpot: 40ms, e2e: 4s}}`."""
-        if value == "availability":
-            return cls("availability", {})
-        if isinstance(value, dict) and len(value) == 1:
-            kind, limit = next(iter(value.items()))
-            if kind in LATENCIES:
-                return cls(kind, {kind: Duration.parse(limit)})
-            if kind == "goodput" and isinstance(limit, dict) and limit and set(limit) <= set(LIMITS):
-                return cls(kind, {LIMITS[key]: Duration.parse(limit[key]) for key in LIMITS if key in limit})
-        raise ValueError(
-            f"{value!r} is not an indicator; write availability, {{{'|'.join(LATENCIES)}: LIMIT}} "
-            f"or {{goodput: {{{'|'.join(LIMITS)}: LIMIT, ...}}}}"
-        )
+    """The objectives file is invalid; the message states the path of the field and the fix."""
 
 
 class Window:
-    """The time over which an objective is judged: rolling `seconds`, or a `calendar` period in `timezone`."""
+    """The time over which an objective is evaluated: rolling `seconds`, or a `calendar` period in `timezone`."""
 
     __slots__ = ("calendar", "seconds", "timezone")
 
@@ -82,13 +54,13 @@ class Window:
         calendar, timezone = value.get("calendar"), value.get("timezone", "UTC")
         if set(value) - {"calendar", "timezone"} or calendar not in CALENDARS:
             raise ValueError(
-                f"{value!r} is not a window; write 28d or {{calendar: {'|'.join(CALENDARS)}, timezone: UTC}}"
+                f"{value!r} isn't a window. Write 28d or {{calendar: {'|'.join(CALENDARS)}, timezone: UTC}}."
             )
         try:
             ZoneInfo(timezone)
         except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:
             raise ValueError(
-                f"{timezone!r} is not an IANA time zone; write UTC or a name such as Europe/Berlin"
+                f"{timezone!r} isn't an IANA time zone. Write UTC or a name such as Europe/Berlin."
             ) from error
         nominal = {"week": "7d", "month": "30d", "quarter": "90d"}[calendar]
         return cls(Duration.parse(nominal), calendar, timezone)
@@ -98,7 +70,7 @@ class Window:
 
 
 class Nodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many nodes a pool may have, and how many more stand by warm."""
+    """Minimum and maximum nodes of a pool, and its warm spares beside them."""
 
     min: Positive
     max: Positive
@@ -106,26 +78,26 @@ class Nodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.max < self.min:
-            raise ValueError(f"max {self.max} is below min {self.min}; raise max or lower min")
+            raise ValueError(f"max {self.max} is below min {self.min}. Raise max or lower min.")
 
 
 class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long a cold and a warm node take until they serve, how long demand must stay low before a release, and how long it takes
-    to get a node that nobody has yet (bought, or reserved): as far ahead demand is forecast. Eight weeks if not said, an assumption."""
+    """How long a cold and a warm node take until they serve, how long demand must stay low before a scale-in, and the lead time to
+    get another node (bought or reserved), which is how far ahead demand is forecast (default: eight weeks, an assumption)."""
 
     cold_start: Duration
     warm_start: Duration
-    scale_in_hold: Duration
-    procurement: Duration = Duration(8 * 7 * 86400)
+    scale_in_stabilization: Duration
+    procurement_lead_time: Duration = Duration(8 * 7 * 86400)
 
 
 class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The interchangeable replicas that serve one model: one scaling decision.
 
-    `kv_cache_limit` (default 85 %): sustained use of the KV cache above it means that requests are about to queue or to
-    be preempted. Source: requirement R10 of the source documents, which call it the north-star gauge.
-    `owner` is the team whose on-call is paged for it (none: the common one).
-    `max_usd_per_million_tokens` (prompt and generated together) is what they may cost in nodes; above it a ticket is raised.
+    `max_kv_cache_usage` (default 85%): above it, sustained, requests are about to queue or to be preempted. Source: requirement
+    R10 of the source documents.
+    `owner` is the team whose on-call is paged (default: the common one).
+    `max_usd_per_million_tokens` (input and output together): a higher cost of nodes raises a ticket.
     """
 
     name: Name
@@ -133,16 +105,16 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node: Node
     nodes: Nodes
     timing: Timing
-    queue_per_node: Positive = 20
-    kv_cache_limit: Target = Target(0.85)
+    max_waiting_per_node: Positive = 20
+    max_kv_cache_usage: Target = Target(0.85)
     max_usd_per_million_tokens: Usd | None = None
     owner: Name | None = None
 
 
 class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which share (`target`) of a pool's requests must be good, by `indicator`, over `window`.
+    """An SLO: the ratio (`target`) of a pool's requests that must be good, by `indicator`, over `window`.
 
-    `per: tenant` keeps a budget of each tenant as gateways count them, beside the whole.
+    `group_by: tenant` also keeps an error budget per tenant, as gateways count them.
     """
 
     id: Name
@@ -150,8 +122,8 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     indicator: Indicator
     target: Target
     window: Window
-    off_bucket: OffBucket = "refuse"
-    per: str | None = None
+    bucket_mismatch: BucketMismatch = "unknown"
+    group_by: GroupBy | None = None
 
     @property
     def budget_ratio(self) -> float:
@@ -159,34 +131,44 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return round(1 - self.target, 12)
 
     @property
-    def bracketed(self) -> bool:
-        """Whether its good requests may be known as an interval only: a latency whose limit need not be a bucket bound."""
-        return self.off_bucket == "bracket" and self.indicator.kind in LATENCIES
+    def has_bounds(self) -> bool:
+        """Whether its good requests may be known only as an interval: a latency whose threshold need not be a bucket bound."""
+        return self.bucket_mismatch == "bounds" and self.indicator.latency is not None
 
     @property
     def spec_hash(self) -> str:
-        """Identity of what is counted and against which target: 12 hex digits that change when either does. `per` changes neither."""
-        fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "per"}
+        """Identity of what is counted and against which target: 12 hex digits that change when either does.
+
+        Ledgers store it with each slot, so the fields and spellings hashed here are those of version 0.1 and must never change.
+        """
+        fields = {
+            "id": self.id,
+            "pool": self.pool,
+            "indicator": str(self.indicator),
+            "target": self.target,
+            "window": str(self.window),
+            "off_bucket": _HASHED_MISMATCH[self.bucket_mismatch],
+        }
         return sha256(msgspec.json.encode(fields, enc_hook=str)).hexdigest()[:12]
 
 
 class Exclusion(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}, kw_only=True
 ):
-    """Time that is not counted, by whom and why: of one objective, of one pool, or (neither given) of all."""
+    """Time that isn't counted, with its creator and reason: of one objective, of one pool, or (neither given) of all."""
 
-    start: Moment
-    end: Moment
-    who: Said
-    why: Said
+    start: Timestamp
+    end: Timestamp
+    created_by: ShortText
+    reason: ShortText
     objective: Name | None = None
     pool: Name | None = None
 
     def __post_init__(self) -> None:
         if self.end <= self.start:
-            raise ValueError(f"to {self.end.isoformat()} is not after from {self.start.isoformat()}; exchange them")
+            raise ValueError(f"to {self.end.isoformat()} isn't after from {self.start.isoformat()}. Swap them.")
         if self.objective and self.pool:
-            raise ValueError("names an objective and a pool; name one of them, or neither for everything")
+            raise ValueError("names an objective and a pool. Name one of them, or neither to exclude everything.")
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -211,14 +193,14 @@ def load(text: str) -> Spec:
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise SpecError(f"not YAML: {' '.join(str(error).split())}") from error
+        raise SpecError(f"not YAML: {' '.join(str(error).split())}. Fix the syntax.") from error
     try:
         spec = msgspec.convert(data, Spec, dec_hook=_decode)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         path = path.rstrip("`").lstrip(".")
-        choices = " or ".join(_CHOICES.get(path.rpartition(".")[2], ()))
-        raise SpecError(f"{path or 'top level'}: {message}{choices and f'; write {choices}'}") from error
+        choices = ", ".join(_CHOICES.get(path.rpartition(".")[2], ()))
+        raise SpecError(f"{path or 'top level'}: {message}{choices and f'. Use one of: {choices}.'}") from error
     _check_names(spec)
     return spec
 
@@ -228,7 +210,7 @@ def _decode(kind: Any, value: object) -> Any:
 
 
 def _check_names(spec: Spec) -> None:
-    """Refuse names that are used twice or point nowhere; one model belongs to one pool."""
+    """Reject names that are used twice or that name nothing; one model belongs to one pool."""
     groups = {
         "pools: name": [pool.name for pool in spec.pools],
         "pools: model": [pool.model for pool in spec.pools],
@@ -237,23 +219,21 @@ def _check_names(spec: Spec) -> None:
     for path, names in groups.items():
         for name, uses in Counter(names).items():
             if uses > 1:
-                raise SpecError(f"{path} {name!r} is used {uses} times; each must be its own")
+                raise SpecError(f"{path} {name!r} is used {uses} times. Make each unique.")
     pools, objectives = {pool.name for pool in spec.pools}, {objective.id for objective in spec.objectives}
     for index, item in enumerate(spec.exclusions):
-        for field, named, known in (("objective", item.objective, objectives), ("pool", item.pool, pools)):
-            if named is not None and named not in known:
-                raise SpecError(
-                    f"exclusions[{index}].{field}: there is no {named!r}; there are {', '.join(sorted(known))}"
-                )
+        _require(f"exclusions[{index}].objective", "objective", item.objective, objectives)
+        _require(f"exclusions[{index}].pool", "pool", item.pool, pools)
     for index, objective in enumerate(spec.objectives):
-        if objective.pool not in pools:
+        where = f"objectives[{index}]"
+        _require(f"{where}.pool", "pool", objective.pool, pools)
+        if objective.group_by and not objective.indicator.at_gateways:
             raise SpecError(
-                f"objectives[{index}].pool: {objective.pool!r} is not a pool; pools are {', '.join(sorted(pools))}"
+                f"{where}.group_by: gateways don't evaluate {objective.indicator.kind} per tenant. Leave it out, or set it on "
+                "a latency or availability SLO."
             )
-        if objective.per not in (None, "tenant"):
-            raise SpecError(f"objectives[{index}].per: {objective.per!r} is not known; write tenant, or leave it out")
-        if objective.per and objective.indicator.kind == "goodput":
-            raise SpecError(
-                f"objectives[{index}].per: a gateway does not judge goodput by tenant; leave it out, or put it on an objective "
-                "for a latency or for availability"
-            )
+
+
+def _require(where: str, what: str, name: str | None, known: set[str]) -> None:
+    if name is not None and name not in known:
+        raise SpecError(f"{where}: unknown {what} {name!r}. Use one of: {', '.join(sorted(known))}.")

@@ -1,4 +1,4 @@
-"""A pool's demand in tokens by slot, from what the ledger kept of it. Unknown slots stay unknown."""
+"""A pool's demand in tokens by slot, from the ledger. Unknown slots stay unknown."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def tokens(rows: Sequence[PoolSlot]) -> "pd.Series[float]":
     table = pd.DataFrame(
         {
             name: [getattr(row, name) for row in rows]
-            for name in ("arrivals", "finished", "prompt_tokens", "generation_tokens", "covered_seconds")
+            for name in ("arrivals", "finished", "input_tokens", "output_tokens", "covered_seconds")
         },
         index=pd.to_datetime([row.slot for row in rows], unit="s", utc=True),
         dtype=float,
@@ -27,12 +27,12 @@ def tokens(rows: Sequence[PoolSlot]) -> "pd.Series[float]":
     if table.empty:
         return pd.Series(dtype=float, index=table.index)
     table = table.asfreq(f"{SLOT}s")
-    both = table["prompt_tokens"] + table["generation_tokens"]
+    both = table["input_tokens"] + table["output_tokens"]
     known = both.notna() & table["finished"].notna()
     day = pd.DatetimeIndex(table.index).normalize()
     size = both.where(known).groupby(day).transform("sum") / table["finished"].where(known).groupby(day).transform(
         "sum"
     )
     whole = table["arrivals"].where(table["covered_seconds"] >= WATCHED * SLOT)
-    # Where nobody came no size is needed; a day on which nothing was finished has none.
+    # Without arrivals no size is needed; a day without finished requests has none.
     return (whole * size).where((whole != 0) | whole.isna(), 0.0).replace(float("inf"), float("nan"))

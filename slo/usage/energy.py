@@ -27,7 +27,7 @@ def selectors(series: Sequence[Series]) -> list[Selector]:
 
 
 def energy(observed: Observed, gpus: Sequence[Series], watched: Mapping[int, set[Unit]]) -> dict[int, float]:
-    """Return joules per slot, of slots in which the GPUs of every watched replica are known, tell, and serve no other pool."""
+    """Return joules per slot, of slots in which the GPUs of every observed replica are known, report, and serve no other pool."""
     grown = {_gpu(item): _grown(item.samples) for item in gpus if item.name == GPU_ENERGY.name}
     tenants: dict[Gpu, dict[int, set[Unit]]] = defaultdict(lambda: defaultdict(set))
     for item in gpus:
@@ -48,7 +48,7 @@ def _gpu(item: Series) -> Gpu:
 
 
 def _grown(samples: Sequence[tuple[float, float]]) -> dict[int, float]:
-    """Growth of an energy counter, by the slot of the later reading; a driver that was loaded anew began at 0."""
+    """Growth of an energy counter, by the slot of the later reading; a driver that was loaded again began at 0."""
     found: dict[int, float] = defaultdict(float)
     for (before, base), (at, value) in pairwise(sorted(set(samples))):
         if at - before <= MAX_GAP:

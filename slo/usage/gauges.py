@@ -1,4 +1,4 @@
-"""A pool's queue, KV cache, replicas and nodes over the time of each slot: what the replicas' gauges said, put together."""
+"""A pool's queue, KV cache, replicas and nodes over the time of each slot: the replicas' gauges combined."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,16 +14,16 @@ from plimsoll.slo.sources import Series
 
 
 class Step(NamedTuple):
-    """A change at a moment: of the requests that wait, of the replicas that tell them, of the replicas that are watched."""
+    """A change at a moment: of the waiting requests, the replicas that report them, and the replicas that are observed."""
 
     at: float
     waiting: float
-    tellers: int
+    reporting: int
     watched: int
 
 
 def readings(items: Iterable[Series], metric: Metric, join: Callable[[float, float], float]) -> dict[float, float]:
-    """Return a gauge of one replica by time, its ranks joined; what is no finite number is as good as none."""
+    """Return a gauge of one replica by time, its ranks joined; values that aren't finite count as missing."""
     found: dict[float, float] = {}
     for item in items:
         if item.name == metric.name:
@@ -34,7 +34,7 @@ def readings(items: Iterable[Series], metric: Metric, join: Callable[[float, flo
 
 
 def gauges(observed: Observed, replicas_per_node: int) -> dict[int, dict[str, Any]]:
-    """Return per slot queue_max, queue_mean, kv_max, kv_mean, replicas and nodes, as far as they are known."""
+    """Return per slot waiting_max, waiting_mean, kv_cache_usage_max, kv_cache_usage_mean, replicas, and nodes, if known."""
     steps: list[Step] = []
     usage: dict[int, dict[Unit, list[tuple[float, float]]]] = defaultdict(dict)  # (value, seconds) of slot and replica
     low, high = observed.slots[0], observed.slots[-1] + SLOT
@@ -45,8 +45,8 @@ def gauges(observed: Observed, replicas_per_node: int) -> dict[int, dict[str, An
             begin, end = max(since, low), min(at, high)
             if begin >= end:
                 continue
-            value, tells = waiting.get(at, 0.0), int(at in waiting)
-            steps += [Step(begin, value, tells, 1), Step(end, -value, -tells, -1)]
+            value, reports = waiting.get(at, 0.0), int(at in waiting)
+            steps += [Step(begin, value, reports, 1), Step(end, -value, -reports, -1)]
             for slot, seconds in _slices(begin, end):
                 mine = usage[slot].setdefault(unit, [])
                 mine += [(kv[at], seconds)] if at in kv else []
@@ -67,24 +67,24 @@ def _slices(begin: float, end: float) -> Iterator[tuple[int, float]]:
 
 
 def _sweep(steps: Iterable[Step], slots: Sequence[int]) -> dict[int, list[Step]]:
-    """Add the steps up along time; return per slot each piece in which any was watched, with its seconds as `at`."""
+    """Add the steps up along time; return per slot each piece in which any was observed, with its seconds as `at`."""
     ordered = sorted([*steps, *(Step(float(edge), 0.0, 0, 0) for edge in (*slots, slots[-1] + SLOT))])
     found: dict[int, list[Step]] = defaultdict(list)
-    waiting, tellers, watched = 0.0, 0, 0
+    waiting, reporting, watched = 0.0, 0, 0
     for step, following in pairwise(ordered):
-        waiting, tellers, watched = waiting + step.waiting, tellers + step.tellers, watched + step.watched
+        waiting, reporting, watched = waiting + step.waiting, reporting + step.reporting, watched + step.watched
         if watched and following.at > step.at:
-            found[int(step.at // SLOT) * SLOT].append(Step(following.at - step.at, waiting, tellers, watched))
+            found[int(step.at // SLOT) * SLOT].append(Step(following.at - step.at, waiting, reporting, watched))
     return found
 
 
 def _of_usage(replicas: Sequence[Sequence[tuple[float, float]]]) -> dict[str, float]:
-    """Of a slot: nothing where one replica tells nothing of it. Sums by fsum, as their order must not matter."""
+    """Return a slot's usage; nothing where one replica reports none. Sums by fsum, as their order must not matter."""
     if not all(replicas):
         return {}
     parts = [part for replica in replicas for part in replica]
     mean = fsum(value * seconds for value, seconds in parts) / fsum(seconds for _, seconds in parts)
-    return {"kv_max": round(max(value for value, _ in parts), 6), "kv_mean": round(mean, 6)}
+    return {"kv_cache_usage_max": round(max(value for value, _ in parts), 6), "kv_cache_usage_mean": round(mean, 6)}
 
 
 def _of_pieces(pieces: Sequence[Step], each: int) -> dict[str, float]:
@@ -93,8 +93,8 @@ def _of_pieces(pieces: Sequence[Step], each: int) -> dict[str, float]:
         "replicas": round(fsum(piece.at * piece.watched for piece in pieces) / seconds, 6),
         "nodes": round(fsum(piece.at * ceil(piece.watched / each) for piece in pieces) / seconds, 6),
     }
-    told = [piece for piece in pieces if piece.tellers == piece.watched]
-    if told:
-        mean = fsum(piece.at * piece.waiting for piece in told) / fsum(piece.at for piece in told)
-        found |= {"queue_max": max(piece.waiting for piece in told), "queue_mean": round(mean, 6)}
+    complete = [piece for piece in pieces if piece.reporting == piece.watched]
+    if complete:
+        mean = fsum(piece.at * piece.waiting for piece in complete) / fsum(piece.at for piece in complete)
+        found |= {"waiting_max": max(piece.waiting for piece in complete), "waiting_mean": round(mean, 6)}
     return found

@@ -1,7 +1,7 @@
-"""What a pool did in each slot, from the same raw samples and by the same increments as the objectives: pure functions.
+"""Activity of a pool per slot, from the same raw samples and increments as the SLOs. Pure functions.
 
-Counters are booked as plimsoll.slo.sli.increments does. A gauge's reading stands for the time since the reading before it. What one
-of the replicas that were watched does not tell is not known of the pool: None, never 0.
+Counters are recorded as plimsoll.slo.sli.increments does. A gauge's reading stands for the time since the reading before it. What one
+of the observed replicas doesn't report is unknown of the pool: None, never 0.
 """
 
 from collections import defaultdict
@@ -19,19 +19,19 @@ from plimsoll.slo.spec.objectives import Pool
 from plimsoll.slo.usage.energy import energy
 from plimsoll.slo.usage.gauges import gauges, readings
 
-MISSED = 60.0  # seconds, the longest common scrape interval: a replica is gone when another was read so long after it
+MISSED = 60.0  # seconds, the longest common scrape interval: a replica is lost when another was scraped this much later
 
 
 @dataclass(frozen=True, slots=True)
 class PoolSlot:
     """Five minutes of a pool; None is unknown. Requests and tokens are whole numbers, as they were counted.
 
-    `arrivals` = `finished` + `refused` + both `abandoned` (as far as these are told) + growth of the requests in flight: exact
-    over any span that is watched, though a page written between two counts may lend one slot what it takes from the next.
+    `arrivals` = `finished` + `rejected` + both `abandoned` (as far as these are reported) + growth of the requests in flight. Exact
+    over any observed span; a scrape between two counter updates may move a request to the adjacent slot.
     `finished` by any reason, `errors` those by error. `queue` is all replicas' waiting requests together: the most at one
     time, and the mean over time. `kv` is the used share of the KV cache: the fullest replica's, and the mean over
-    replicas and time. `replicas` and `nodes` are the means of those watched, over the time in which any was; a node is as many
-    replicas as the pool's `node.replicas`. `gone`: replicas that restarted, stopped, or were not to be seen any more while
+    replicas and time. `replicas` and `nodes` are the means of those observed, over the time in which any was; a node is as many
+    replicas as the pool's `node.replicas`. `replica_disruptions`: replicas that restarted, stopped, or were not to be seen any more while
     others were. `energy_joules`: of the replicas' GPUs, where every one is known and computes for no other pool.
     """
 
@@ -40,58 +40,58 @@ class PoolSlot:
     arrivals: int | None = None
     finished: int | None = None
     errors: int | None = None
-    refused: int | None = None
+    rejected: int | None = None
     abandoned_queued: int | None = None
     abandoned_streaming: int | None = None
-    prompt_tokens: int | None = None
-    generation_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
     preemptions: int | None = None
-    queue_max: float | None = None
-    queue_mean: float | None = None
-    kv_max: float | None = None
-    kv_mean: float | None = None
+    waiting_max: float | None = None
+    waiting_mean: float | None = None
+    kv_cache_usage_max: float | None = None
+    kv_cache_usage_mean: float | None = None
     replicas: float | None = None
     nodes: float | None = None
-    gone: int | None = None
+    replica_disruptions: int | None = None
     energy_joules: float | None = None
     simulated: bool = False
 
 
 FAMILIES = {
     "finished": c.FINISHED,
-    "refused": c.REJECTED,
+    "rejected": c.REJECTED,
     "abandoned": c.ABANDONED,
-    "prompt_tokens": c.PROMPT_TOKENS,
-    "generation_tokens": c.GENERATION_TOKENS,
+    "input_tokens": c.PROMPT_TOKENS,
+    "output_tokens": c.GENERATION_TOKENS,
     "preemptions": c.PREEMPTIONS,
 }
 GAUGES = (c.REQUESTS_RUNNING, c.REQUESTS_WAITING, c.KV_CACHE_USAGE)
-# A counter's field, the family that tells it, and which of the family's series it sums.
+# A counter's field, the family that has it, and which of the family's series it sums.
 COUNTED: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "finished": ("finished", ()),
     "errors": ("finished", (("reason", "error"),)),
-    "refused": ("refused", ()),
+    "rejected": ("rejected", ()),
     "abandoned_queued": ("abandoned", (("stage", "queued"),)),
     "abandoned_streaming": ("abandoned", (("stage", "streaming"),)),
-    "prompt_tokens": ("prompt_tokens", ()),
-    "generation_tokens": ("generation_tokens", ()),
+    "input_tokens": ("input_tokens", ()),
+    "output_tokens": ("output_tokens", ()),
     "preemptions": ("preemptions", ()),
 }
 
 
 def selectors(pool: Pool) -> tuple[Selector, ...]:
-    """Return what has to be read for a pool's slots, energy aside (plimsoll.slo.usage.energy)."""
+    """Return the series to read for a pool's slots, without energy (plimsoll.slo.usage.energy)."""
     return tuple(Selector(metric.name, (("model", (pool.model,)),)) for metric in (*FAMILIES.values(), *GAUGES))
 
 
 def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> list[PoolSlot]:
-    """Return the slots in which any replica was watched; `gpus` is what pool_energy.selectors selected."""
-    watched = _watched(observed)
+    """Return the slots in which any replica was observed; `gpus` is what plimsoll.slo.usage.energy selected."""
+    watched = _observed_units(observed)
     covered = covered_seconds(((replica, replica.lives()) for replica in observed.fleet.values()), observed.slots)
-    gone = _gone(observed)
+    disruptions = _disruptions(observed)
     lived = gauges(observed, pool.node.replicas)
-    fields = {name: _told(watched, _counter(observed, name)) for name in COUNTED}
-    inside = _told(watched, lambda unit: _inside(observed, unit))
+    fields = {name: _reported(watched, _counter(observed, name)) for name in COUNTED}
+    inside = _reported(watched, lambda unit: _inside(observed, unit))
     joules = energy(observed, gpus, watched)
     found = []
     for slot in observed.slots:
@@ -105,7 +105,7 @@ def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> l
                 arrivals=_arrivals(sums, inside.get(slot)),
                 **sums,
                 **lived.get(slot, {}),
-                gone=gone[slot] if slot in watched else None,
+                replica_disruptions=disruptions[slot] if slot in watched else None,
                 energy_joules=joules.get(slot),
                 simulated=any(observed.fleet[unit].simulated for unit in watched.get(slot, ())),
             )
@@ -118,15 +118,15 @@ def _whole(value: float | None) -> int | None:
 
 
 def _arrivals(sums: dict[str, int | None], inside: float | None) -> int | None:
-    """Requests that came in: those that left, and those that are in flight more than before."""
+    """Return the arrived requests: those that left, plus the growth of those in flight."""
     if inside is None or sums["finished"] is None:
         return None
-    ends = ("finished", "refused", "abandoned_queued", "abandoned_streaming")
+    ends = ("finished", "rejected", "abandoned_queued", "abandoned_streaming")
     return round(inside) + sum(sums[name] or 0 for name in ends)
 
 
-def _watched(observed: Observed) -> dict[int, set[Unit]]:
-    """Which replicas were read in a slot."""
+def _observed_units(observed: Observed) -> dict[int, set[Unit]]:
+    """Return the replicas that were scraped in each slot."""
     found: dict[int, set[Unit]] = defaultdict(set)
     for unit, replica in observed.fleet.items():
         for at, _ in replica.observed:
@@ -134,9 +134,9 @@ def _watched(observed: Observed) -> dict[int, set[Unit]]:
     return found
 
 
-def _told(watched: dict[int, set[Unit]], tell: Callable[[Unit], dict[int, float]]) -> dict[int, float]:
-    """Sum over replicas what each tells of its slots; slots of which one that was watched tells nothing are left out."""
-    by_unit = {unit: tell(unit) for units in watched.values() for unit in units}
+def _reported(watched: dict[int, set[Unit]], report: Callable[[Unit], dict[int, float]]) -> dict[int, float]:
+    """Sum the values of all replicas per slot; slots that an observed replica doesn't report are left out."""
+    by_unit = {unit: report(unit) for units in watched.values() for unit in units}
     return {
         slot: fsum(by_unit[unit][slot] for unit in units)
         for slot, units in watched.items()
@@ -147,23 +147,23 @@ def _told(watched: dict[int, set[Unit]], tell: Callable[[Unit], dict[int, float]
 def _counter(observed: Observed, name: str) -> Callable[[Unit], dict[int, float]]:
     family, labels = COUNTED[name]
 
-    def tell(unit: Unit) -> dict[int, float]:
+    def report(unit: Unit) -> dict[int, float]:
         found: dict[int, float] = {}
         for item in observed.series[unit]:
             if item.name == FAMILIES[family].name:
                 mine = all(item.labels.get(label) == value for label, value in labels)
-                # An error that never happened has no series: that its family is told says that there was none.
+                # A counter that was never incremented may have no series: if its family is present, the value is 0.
                 if mine or family == "finished":
                     found |= {slot: found.get(slot, 0.0) for slot in {slot_of(at) for at, _ in item.samples}}
                 for slot, by in observed.grown(item, observed.fleet[unit]) if mine else ():
                     found[slot] = found.get(slot, 0.0) + by
         return found
 
-    return tell
+    return report
 
 
 def _inside(observed: Observed, unit: Unit) -> dict[int, float]:
-    """By how much a replica's requests in flight grew, in slots of which every observation tells it."""
+    """Return the growth of a replica's requests in flight, for slots with complete observations."""
     running, waiting = (
         readings(observed.series[unit], metric, add) for metric in (c.REQUESTS_RUNNING, c.REQUESTS_WAITING)
     )
@@ -178,13 +178,13 @@ def _inside(observed: Observed, unit: Unit) -> dict[int, float]:
             unknown.add(slot_of(at))
         elif base is not None:
             found[slot_of(at)] += inside[at] - inside[base]
-        else:  # a new process began with none; an old one that is first seen only sets the baseline
+        else:  # a new process started with none; the first scrape of an old one only sets the baseline
             found[slot_of(at)] += inside[at] if near or at - start <= MAX_GAP else 0.0
     return {slot: value for slot, value in found.items() if slot not in unknown}
 
 
-def _gone(observed: Observed) -> dict[int, int]:
-    """How many replicas restarted (by when the new process was seen), or stopped (by when they were seen last)."""
+def _disruptions(observed: Observed) -> dict[int, int]:
+    """Return the disruptions per slot: restarts by the first scrape of the new process, stops by the last scrape."""
     found: dict[int, int] = defaultdict(int)
     for unit, replica in observed.fleet.items():
         for (at, start), following in zip(replica.observed, [*replica.observed[1:], None], strict=True):

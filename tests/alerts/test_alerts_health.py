@@ -1,4 +1,4 @@
-"""Health alerts: the written promtool tests pass, leave none out, and follow the objectives file."""
+"""Every alert of health.rules.yml fires with its texts just above its threshold, is silent just below, and follows the objectives."""
 
 import re
 from pathlib import Path
@@ -11,15 +11,16 @@ from gpu_cases import GPUS
 from health_cases import Case
 from paths import ROOT
 from plimsoll.alerts.build import render
+from plimsoll.alerts.rules import SOURCE
 from plimsoll.slo import links
 from plimsoll.slo.metrics import REQUESTS_WAITING
 from plimsoll.slo.spec.objectives import load
 from pool_cases import EXCLUSIONS, POOLS
 from promtool import Batch, case, counter, fires, only, run_batches, run_cases, series, silent
-from watching_cases import WATCHERS
+from self_monitoring_cases import SELF_MONITORING
 
 WRITTEN = ROOT / "tests" / "fixtures" / "rules" / "health.yml"
-CASES = [*POOLS, *EXCLUSIONS, *GPUS, *WATCHERS]
+CASES = [*POOLS, *EXCLUSIONS, *GPUS, *SELF_MONITORING]
 RULES = render(load((ROOT / "slo" / "objectives.yaml").read_text()))["health.rules.yml"]
 TWO_REPLICAS_A_NODE = load("""
 version: plimsoll/v1
@@ -28,37 +29,37 @@ pools:
     model: m
     node: {gpu: H100-80GB, gpus: 2, replicas: 2}
     nodes: {min: 1, max: 2}
-    timing: {cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}
-    queue_per_node: 7
+    timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}
+    max_waiting_per_node: 7
   - name: draft
     model: d
     node: {gpu: L4, gpus: 1}
     nodes: {min: 1, max: 2}
-    timing: {cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}
+    timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}
 objectives: []
 """)
 
 
 @pytest.mark.prometheus
 def test_the_written_tests_pass_on_the_committed_rules(tmp_path: Path) -> None:
-    """Each on the alerts that it is about."""
+    """Each with the rules of the alerts that it names."""
     batches: dict[frozenset[str], list[dict[str, Any]]] = {}
     for test in yaml.safe_load(WRITTEN.read_text())["tests"]:
         named = {check["alertname"] for check in test.get("alert_rule_test", ())}
-        asked = " ".join(check["expr"] for check in test.get("promql_expr_test", ()))
-        names = frozenset(named | set(re.findall(r'alertname="(\w+)"', asked)))
-        assert names, f"{test['name']}: which alert?"
+        queried = " ".join(check["expr"] for check in test.get("promql_expr_test", ()))
+        names = frozenset(named | set(re.findall(r'alertname="(\w+)"', queried)))
+        assert names, f"{test['name']}: names no alert"
         batches.setdefault(names, []).append(test)
     run_batches(tmp_path, [Batch(only(RULES, names), tests, "15s") for names, tests in batches.items()])
 
 
 @pytest.mark.prometheus
-def test_each_alert_fires_with_its_text_just_over_its_limit_and_is_silent_just_under(tmp_path: Path) -> None:
+def test_each_alert_fires_with_its_texts_just_above_its_threshold_and_is_silent_just_below(tmp_path: Path) -> None:
     batches = []
     for one in CASES:
         check = {"eval_time": one.at, "alertname": one.alert}
         expected = {
-            "over": [{"exp_labels": one.labels, "exp_annotations": annotations(one)}],
+            "over": [{"exp_labels": one.labels | SOURCE, "exp_annotations": annotations(one)}],
             "under": [],
             "nothing": [],
         }
@@ -73,7 +74,7 @@ def test_each_alert_fires_with_its_text_just_over_its_limit_and_is_silent_just_u
 
 
 def annotations(one: Case) -> dict[str, str]:
-    """What an alert of a case says, links included."""
+    """Return a case's annotations, links included."""
     pool = one.labels.get("pool")
     return {
         "summary": one.summary,
@@ -84,8 +85,8 @@ def annotations(one: Case) -> dict[str, str]:
     }
 
 
-def test_every_alert_is_seen_firing_with_its_text_and_silent() -> None:
-    """Per alert, severity and whether it names a pool. The watchdog alone is never silent."""
+def test_every_alert_has_a_case_that_fires_and_one_that_is_silent() -> None:
+    """Per alert, severity, and whether it names a pool. Only the watchdog is never silent."""
     rules = [rule for group in yaml.safe_load(RULES)["groups"] for rule in group["rules"]]
     checks = [
         check for test in yaml.safe_load(WRITTEN.read_text())["tests"] for check in test.get("alert_rule_test", ())
@@ -108,7 +109,7 @@ def test_the_queue_is_counted_per_node_of_each_pool(tmp_path: Path) -> None:
         return {"series": series(REQUESTS_WAITING.name, labels), "values": counter((10, 0), start=requests)}
 
     def queue(**labels: str) -> dict[str, str]:
-        return {"alertname": "QueueTooLong", "severity": "page"} | labels
+        return {"alertname": "LLMQueueDepthHigh", "severity": "page"} | labels
 
     cases = [
         case("7 on a node of two", [waiting("m", "r1", 3), waiting("m", "r2", 4)], silent(8, **queue())),
@@ -116,4 +117,4 @@ def test_the_queue_is_counted_per_node_of_each_pool(tmp_path: Path) -> None:
         case("the other pool's own limit", [waiting("d", "r3", 20)], silent(8, **queue())),
         case("above it", [waiting("d", "r3", 21)], fires(8, **queue(pool="draft")), silent(8, **queue(pool="chat"))),
     ]
-    run_cases(tmp_path, only(render(TWO_REPLICAS_A_NODE)["health.rules.yml"], {"QueueTooLong"}), cases)
+    run_cases(tmp_path, only(render(TWO_REPLICAS_A_NODE)["health.rules.yml"], {"LLMQueueDepthHigh"}), cases)

@@ -10,7 +10,7 @@ from plimsoll.slo.metrics import ABANDONED, FINISHED, GENERATION_LENGTH, OBJECTI
 from plimsoll.slo.metrics.recorded import GOOD_RATE, TOTAL_RATE, bad_requests, burn_rate
 from plimsoll.slo.spec.objectives import load
 from promtool import case, counter, is_absent, is_value, run_cases, series
-from recording_cases import END, R1, R2, count, judged, ttft
+from recording_cases import END, R1, R2, count, evaluated, ttft
 
 SPEC = load("""
 version: plimsoll/v1
@@ -19,7 +19,7 @@ pools:
     model: m
     node: {gpu: H100-80GB, gpus: 2}
     nodes: {min: 1, max: 2}
-    timing: {cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}
+    timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}
 objectives:
   - {id: quick, pool: chat, indicator: {time_to_first_token: 500ms}, target: 95%, window: 28d}
   - {id: slower, pool: chat, indicator: {time_to_first_token: 1s}, target: 99%, window: 28d}
@@ -50,8 +50,8 @@ def test_a_histogram_is_counted_at_its_bounds_and_two_objectives_on_it_do_not_mi
 
 
 def test_a_replica_with_judged_requests_is_counted_by_them_and_the_other_by_its_histogram(tmp_path: Path) -> None:
-    given = [*judged(R1, "quick", 48, 12), *ttft(R1, 60, b0p5=60), *ttft(R2, 100, b0p5=70)]
-    ranks = [*judged(R1, "quick", 48, 12), *judged(R1 | {"rank": "1"}, "quick", 6, 6)]
+    given = [*evaluated(R1, "quick", 48, 12), *ttft(R1, 60, b0p5=60), *ttft(R2, 100, b0p5=70)]
+    ranks = [*evaluated(R1, "quick", 48, 12), *evaluated(R1 | {"rank": "1"}, "quick", 6, 6)]
     cases = [
         case("one of each", given, *counted("quick", 48 + 70, 60 + 100)),
         case("ranks add up", ranks, *counted("quick", 54, 72)),
@@ -61,15 +61,15 @@ def test_a_replica_with_judged_requests_is_counted_by_them_and_the_other_by_its_
 
 def test_replicas_of_the_same_name_on_two_nodes_are_two(tmp_path: Path) -> None:
     other = R1 | {"instance": "b:9800"}
-    given = [*judged(R1, "quick", 48, 12), *ttft(other, 100, b0p5=70)]
+    given = [*evaluated(R1, "quick", 48, 12), *ttft(other, 100, b0p5=70)]
     run_cases(tmp_path, render(SPEC)["objectives.rules.yml"], [case("two nodes", given, *counted("quick", 118, 160))])
 
 
 def test_what_cannot_be_counted_is_unknown_and_neither_good_nor_bad(tmp_path: Path) -> None:
     cases = [
-        case("the limit is no bound of the histogram", ttft(R1, 100, b1p0=90), *unknown("quick")),
+        case("the threshold isn't a bucket boundary", ttft(R1, 100, b1p0=90), *unknown("quick")),
         case("another model's histogram", ttft(R1 | {"model": "other"}, 100, b0p5=70), *unknown("quick")),
-        case("requests judged by another objective", judged(R1, "slower", 5, 5), *unknown("quick")),
+        case("requests evaluated by another objective", evaluated(R1, "slower", 5, 5), *unknown("quick")),
         case("nothing", [], *unknown("quick"), *unknown("up")),
     ]
     run_cases(tmp_path, render(SPEC)["objectives.rules.yml"], cases)
@@ -88,7 +88,7 @@ def test_requests_of_a_single_token_have_no_time_per_token(tmp_path: Path) -> No
     run_cases(tmp_path, render(SPEC)["objectives.rules.yml"], cases)
 
 
-def test_availability_counts_failed_refused_and_given_up_while_queued(tmp_path: Path) -> None:
+def test_availability_counts_failed_rejected_and_abandoned_while_queued(tmp_path: Path) -> None:
     served = [count(FINISHED.name, R1, 80, reason="stop"), count(FINISHED.name, R1, 10, reason="length")]
     bad = [
         count(FINISHED.name, R1, 1, reason="error"),
@@ -104,7 +104,7 @@ def test_availability_counts_failed_refused_and_given_up_while_queued(tmp_path: 
 
 
 def test_windows_are_weighted_by_requests_and_bad_ones_are_counted(tmp_path: Path) -> None:
-    """A busy bad quarter of an hour outweighs an idle good one: 600 bad of 600, then 12 good; a mean of ratios says 50 %."""
+    """A busy bad quarter of an hour outweighs an idle good one: 600 bad of 600, then 12 good; a mean of ratios would be 50 %."""
     name, labels = OBJECTIVE_REQUESTS.name, R1 | {"objective": "quick"}
     given = [
         {

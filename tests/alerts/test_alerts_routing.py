@@ -1,4 +1,4 @@
-"""Alertmanager's configuration, judged by amtool and in a real Alertmanager that pages a local PagerDuty."""
+"""Alertmanager's configuration, evaluated by amtool and by a real Alertmanager that pages a local PagerDuty server."""
 
 import json
 import subprocess
@@ -10,6 +10,7 @@ import pytest
 import yaml
 from msgspec import structs
 
+from incident_targets import serving
 from page import Page
 from pagerduty import PagerDuty
 from paths import OBJECTIVES
@@ -18,7 +19,6 @@ from plimsoll.alerts.receivers import Receivers
 from plimsoll.slo import links
 from plimsoll.slo.spec.objectives import load
 from stack import Alertmanager, Prometheus, scrape, tool, versions, wait_for
-from stage import serving
 
 SPEC = load(OBJECTIVES.read_text())
 MODEL = SPEC.pools[0].model
@@ -38,7 +38,7 @@ def config(receivers: Receivers) -> str:
 def to_pagerduty(folder: Path, url: str) -> str:
     """The configuration for a PagerDuty at a URL, with a routing key in a file."""
     (folder / "pagerduty-routing-key").write_text("k" * 32)
-    return config(Receivers(secrets=str(folder), pagerduty_url=url))
+    return config(Receivers(secrets_dir=str(folder), pagerduty_url=url))
 
 
 def waiting(*requests: int) -> str:
@@ -70,14 +70,14 @@ def test_amtool_accepts_the_configuration(receivers: Receivers, tmp_path: Path) 
 
 def test_a_pool_with_an_owner_pages_the_owners_own_service(tmp_path: Path) -> None:
     owned = structs.replace(SPEC.pools[0], owner="chat-team")
-    text = render(structs.replace(SPEC, pools=(owned,)), receivers=Receivers(secrets="/s"))["alertmanager.yml"]
+    text = render(structs.replace(SPEC, pools=(owned,)), receivers=Receivers(secrets_dir="/s"))["alertmanager.yml"]
     keys = {one["name"]: one for one in yaml.safe_load(text)["receivers"]}
     assert keys["page"]["pagerduty_configs"][0]["routing_key_file"] == "/s/pagerduty-routing-key"
     assert keys["page-chat-team"]["pagerduty_configs"][0]["routing_key_file"] == "/s/pagerduty-routing-key-chat-team"
     file = tmp_path / "alertmanager.yml"
     file.write_text(text)
     for pool, receiver in ((owned.name, "page-chat-team"), ("another", "page")):
-        labels = ("alertname=ObjectiveBurn", "severity=page", f"pool={pool}")
+        labels = ("alertname=SLOErrorBudgetBurn", "severity=page", f"pool={pool}")
         arguments = ("config", "routes", "test", f"--config.file={file}", f"--verify.receivers={receiver}", *labels)
         answer = tool("amtool", *arguments)
         assert answer.returncode == 0, answer.stdout + answer.stderr
@@ -86,13 +86,13 @@ def test_a_pool_with_an_owner_pages_the_owners_own_service(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("receiver", "labels"),
     [
-        ("page", ("alertname=ObjectiveBurn", "severity=page", "pool=chat-70b")),
-        ("page", ("alertname=GpuLost", "severity=page")),
-        ("ticket", ("alertname=KvCacheHigh", "severity=ticket", "pool=chat-70b")),
-        ("ticket", ("alertname=LedgerLagging", "severity=ticket")),
+        ("page", ("alertname=SLOErrorBudgetBurn", "severity=page", "pool=chat-70b")),
+        ("page", ("alertname=GPULost", "severity=page")),
+        ("ticket", ("alertname=LLMKVCacheUsageHigh", "severity=ticket", "pool=chat-70b")),
+        ("ticket", ("alertname=PlimsollIngestLagHigh", "severity=ticket")),
         ("ticket", ("alertname=SomebodyElses", "severity=critical")),
         ("watchdog", ("alertname=Watchdog", "severity=info")),
-        ("nobody", ("alertname=Any", "severity=info", "pool=chat-70b")),
+        ("null", ("alertname=Any", "severity=info", "pool=chat-70b")),
     ],
 )
 def test_each_severity_goes_where_it_belongs(receiver: str, labels: tuple[str, ...], tmp_path: Path) -> None:
@@ -129,16 +129,19 @@ def test_a_long_queue_pages_once_with_links_and_resolves_under_the_same_key(tmp_
         assert {event["dedup_key"] for event in pagerduty.events} == {trigger["dedup_key"]}
         assert pagerduty.rejected == []
         [rule] = [
-            rule for group in prometheus.rule_groups() for rule in group["rules"] if rule["name"] == "QueueTooLong"
+            rule for group in prometheus.rule_groups() for rule in group["rules"] if rule["name"] == "LLMQueueDepthHigh"
         ]
         assert rule["health"] == "ok"
     payload = trigger["payload"]
-    assert payload["summary"].startswith("chat-70b: ")
-    assert payload["summary"].endswith(" requests wait per node (limit 20)")
-    assert (payload["severity"], payload["class"], payload["component"]) == ("critical", "QueueTooLong", "chat-70b")
-    assert "limit 20, 2 to 8 nodes" in payload["custom_details"]["firing"]
+    assert payload["summary"] == "chat-70b: Too many requests are waiting per node."
+    assert (payload["severity"], payload["class"], payload["component"]) == (
+        "critical",
+        "LLMQueueDepthHigh",
+        "chat-70b",
+    )
+    assert "limit 20; pool size 2-8 nodes" in payload["custom_details"]["firing"]
     assert [link["href"] for link in trigger["links"]] == [
-        links.runbook_url("QueueTooLong"),
+        links.runbook_url("LLMQueueDepthHigh"),
         links.panel_url(links.QUEUE, pool="chat-70b"),
         links.pool_page("chat-70b"),
     ]
@@ -149,35 +152,37 @@ def alert(name: str, severity: str, **labels: str) -> dict[str, Any]:
     return {"labels": {"alertname": name, "severity": severity, **labels}, "annotations": texts}
 
 
-def test_slack_gets_the_same_words_and_links_and_a_webhook_every_label(tmp_path: Path) -> None:
+def test_slack_gets_the_same_texts_and_links_and_a_webhook_every_label(tmp_path: Path) -> None:
     sent: dict[str, Any] = {}
-    fires = alert("QueueTooLong", "page", pool="chat-70b")
-    fires["annotations"]["runbook_url"] = links.runbook_url("QueueTooLong")
+    fires = alert("LLMQueueDepthHigh", "page", pool="chat-70b")
+    fires["annotations"]["runbook_url"] = links.runbook_url("LLMQueueDepthHigh")
     for way in ("slack", "webhook"):
         with serving(lambda path, body: sent.update({path: json.loads(body)}) or "ok") as address:
             (tmp_path / "slack-url").write_text(f"http://{address}/slack")
             (tmp_path / "webhook-token").write_text("t" * 32)
             pages = "slack" if way == "slack" else f"http://{address}/webhook"
-            receivers = Receivers(pages=pages, secrets=str(tmp_path), webhook_token=True)
+            receivers = Receivers(pages=pages, secrets_dir=str(tmp_path), webhook_token=True)
             with Alertmanager(config(receivers)) as alertmanager:
                 httpx.post(f"{alertmanager.url}/api/v2/alerts", json=[fires]).raise_for_status()
                 wait_for(lambda: f"/{way}" in sent, f"the message to the {way}")  # noqa: B023 - waited for within the loop
     [message] = sent["/slack"]["attachments"]
-    assert message["title"] == "chat-70b: summary of QueueTooLong page"
-    assert message["actions"][0]["url"] == links.runbook_url("QueueTooLong")
+    assert message["title"] == "chat-70b: summary of LLMQueueDepthHigh page"
+    assert message["actions"][0]["url"] == links.runbook_url("LLMQueueDepthHigh")
     [received] = sent["/webhook"]["alerts"]
     assert received["labels"] == fires["labels"]
     assert received["annotations"] == fires["annotations"]
 
 
-def test_one_cause_is_one_page_that_says_what_users_feel(tmp_path: Path) -> None:
+def test_one_cause_is_one_page_that_shows_the_user_impact(tmp_path: Path) -> None:
     pool, replica = {"pool": "chat-70b"}, {"pool": "chat-70b", "instance": "a:9800", "replica": "r1"}
     tiers = {"page-fast": "page", "page-slow": "page", "ticket-fast": "ticket", "ticket-slow": "ticket"}
-    burns = [alert("ObjectiveBurn", severity, objective="o", tier=tier, **pool) for tier, severity in tiers.items()]
-    others = [alert("KvCacheHigh", severity, **replica | {"replica": "r2"}) for severity in ("page", "ticket")]
-    down = [alert("ReplicaDown", "page", **replica), alert("ReplicaStalled", "page", rank="0", **replica)]
+    burns = [
+        alert("SLOErrorBudgetBurn", severity, objective="o", tier=tier, **pool) for tier, severity in tiers.items()
+    ]
+    others = [alert("LLMKVCacheUsageHigh", severity, **replica | {"replica": "r2"}) for severity in ("page", "ticket")]
+    down = [alert("LLMReplicaDown", "page", **replica), alert("LLMReplicaStalled", "page", rank="0", **replica)]
     with PagerDuty() as pagerduty, Alertmanager(to_pagerduty(tmp_path, pagerduty.url)) as alertmanager:
-        sent = [*burns, *others, *down, alert("LedgerLagging", "ticket")]
+        sent = [*burns, *others, *down, alert("PlimsollIngestLagHigh", "ticket")]
         httpx.post(f"{alertmanager.url}/api/v2/alerts", json=sent).raise_for_status()
         wait_for(lambda: pagerduty.events, "the page")
         active = wait_for(
@@ -185,43 +190,43 @@ def test_one_cause_is_one_page_that_says_what_users_feel(tmp_path: Path) -> None
         )
     shown = sorted((one["alertname"], one.get("tier", one["severity"])) for one in active)
     assert shown == [
-        ("KvCacheHigh", "page"),
-        ("LedgerLagging", "ticket"),
-        ("ObjectiveBurn", "page-fast"),
-        ("ReplicaDown", "page"),
+        ("LLMKVCacheUsageHigh", "page"),
+        ("LLMReplicaDown", "page"),
+        ("PlimsollIngestLagHigh", "ticket"),
+        ("SLOErrorBudgetBurn", "page-fast"),
     ]
     assert [event["payload"]["summary"] for event in pagerduty.events] == [
-        "chat-70b: summary of ObjectiveBurn page-fast (3 alerts)"
+        "chat-70b: summary of SLOErrorBudgetBurn page-fast (3 alerts)"
     ]
 
 
-def test_blindness_hides_what_it_makes_unknown_and_pages_apart_from_the_pool(tmp_path: Path) -> None:
+def test_an_exporter_outage_inhibits_what_it_makes_unknown(tmp_path: Path) -> None:
     with PagerDuty() as pagerduty, Alertmanager(to_pagerduty(tmp_path, pagerduty.url)) as alertmanager:
-        sent = [alert("AllExportersAbsent", "page"), alert("ReplicasMissing", "page", pool="chat-70b")]
+        sent = [alert("PlimsollAllExportersDown", "page"), alert("LLMReplicasBelowMinimum", "page", pool="chat-70b")]
         httpx.post(f"{alertmanager.url}/api/v2/alerts", json=sent).raise_for_status()
         wait_for(lambda: pagerduty.events, "the page")
         hidden = wait_for(
             lambda: [one["labels"] for one in alertmanager.alerts() if one["status"]["inhibitedBy"]], "inhibition"
         )
-    assert [one["alertname"] for one in hidden] == ["ReplicasMissing"]
-    assert [event["payload"]["class"] for event in pagerduty.events] == ["AllExportersAbsent"]
+    assert [one["alertname"] for one in hidden] == ["LLMReplicasBelowMinimum"]
+    assert [event["payload"]["class"] for event in pagerduty.events] == ["PlimsollAllExportersDown"]
 
 
 def test_an_excluded_pool_is_muted_and_no_other(tmp_path: Path) -> None:
     with PagerDuty() as pagerduty, Alertmanager(to_pagerduty(tmp_path, pagerduty.url)) as alertmanager:
         quiet, loud = {"pool": "chat-70b"}, {"pool": "another"}
         sent = [
-            alert("PoolExcluded", "info", **quiet),
-            *(alert("QueueTooLong", "page", **pool) for pool in (quiet, loud)),
-            alert("QueueGrowing", "ticket", **quiet),
-            alert("ExporterAbsent", "page", instance="a:9800"),
+            alert("SLOExclusionActive", "info", **quiet),
+            *(alert("LLMQueueDepthHigh", "page", **pool) for pool in (quiet, loud)),
+            alert("LLMQueueGrowing", "ticket", **quiet),
+            alert("PlimsollExporterDown", "page", instance="a:9800"),
         ]
         httpx.post(f"{alertmanager.url}/api/v2/alerts", json=sent).raise_for_status()
         wait_for(lambda: len(pagerduty.events) == 2, "two pages")
         muted = [one["labels"] for one in alertmanager.alerts() if one["status"]["inhibitedBy"]]
     assert sorted((one["alertname"], one["pool"]) for one in muted) == [
-        ("QueueGrowing", "chat-70b"),
-        ("QueueTooLong", "chat-70b"),
+        ("LLMQueueDepthHigh", "chat-70b"),
+        ("LLMQueueGrowing", "chat-70b"),
     ]
-    assert {event["payload"]["class"] for event in pagerduty.events} == {"QueueTooLong", "ExporterAbsent"}
+    assert {event["payload"]["class"] for event in pagerduty.events} == {"LLMQueueDepthHigh", "PlimsollExporterDown"}
     assert not any("chat-70b" in event["payload"]["summary"] for event in pagerduty.events)

@@ -20,7 +20,7 @@ pools:
     model: m
     node: {gpu: H100-80GB, gpus: 2}
     nodes: {min: 1, max: 2}
-    timing: {cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}
+    timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}
 objectives:
   - {id: low, pool: chat, indicator: availability, target: 90%, window: 28d}
   - {id: high, pool: chat, indicator: availability, target: 99.9%, window: 28d}
@@ -53,7 +53,7 @@ def share(expr: str, at: float, value: float) -> dict[str, Any]:
 
 
 def test_a_bad_hour_at_the_peak_weighs_by_its_requests(tmp_path: Path) -> None:
-    """Half of 72,000 requests fail in an hour at the peak, none of 9,000 in five quiet ones: 44 %. A mean of ratios says 9 %."""
+    """Half of 72,000 requests fail in an hour at the peak, none of 9,000 in five quiet ones: 44 %. A mean of ratios would be 9 %."""
     day = requests(COUNTING, (60, 600, 600), (300, 30, 0))
     checks = (share(OUR_6_HOURS, 359, 0.44), share(THEIR_28_DAYS, 359, 0.09))
     run_cases(tmp_path, rules(), [case("peak", day, *checks)])
@@ -69,19 +69,19 @@ def test_an_idle_hour_changes_nothing(tmp_path: Path) -> None:
 def test_a_total_outage_at_90_percent_pages_within_the_hour_and_not_after_three(tmp_path: Path) -> None:
     outage = requests(COUNTING, (420, 600, 0), (240, 0, 600))
     checks = (
-        fires(420 + 50, **page("ObjectiveBurn", objective="low", tier="page-fast")),
+        fires(420 + 50, **page("SLOErrorBudgetBurn", objective="low", tier="page-fast")),
         *(silent(420 + minute, **page("SlothBurn", sloth_id="low")) for minute in (50, 120, 180)),
         fires(420 + 225, **page("SlothBurn", sloth_id="low")),
     )
     run_cases(tmp_path, rules(), [case("outage", outage, *checks)])
 
 
-def test_one_failed_request_of_ten_an_hour_wakes_nobody(tmp_path: Path) -> None:
+def test_one_failed_request_of_ten_per_hour_does_not_page(tmp_path: Path) -> None:
     night = requests(COUNTING, (360, 1 / 6, 0), (1, 0, 1), (30, 1 / 6, 0))
     checks = (
         fires(364, **page("SlothBurn", sloth_id="high")),
         fires(364, **page("PyrraBurn", slo="high", short="5m")),
-        *(silent(360 + minute, **page("ObjectiveBurn")) for minute in range(1, 30)),
+        *(silent(360 + minute, **page("SLOErrorBudgetBurn")) for minute in range(1, 30)),
     )
     run_cases(tmp_path, rules(), [case("night", night, *checks)])
 
@@ -98,7 +98,7 @@ def test_an_engine_that_stalls_pages_though_no_ratio_and_no_absence_shows_it(tmp
         ),
     ]
     checks = (
-        fires(66, **page("ReplicaStalled")),
+        fires(66, **page("LLMReplicaStalled")),
         *(silent(60 + minute, **page(name)) for name in ("SlothBurn", "PyrraBurn") for minute in (5, 30, 59)),
     )
-    run_cases(tmp_path, rules("ReplicaStalled"), [case("stall", stalled, *checks)])
+    run_cases(tmp_path, rules("LLMReplicaStalled"), [case("stall", stalled, *checks)])

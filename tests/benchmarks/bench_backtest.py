@@ -1,4 +1,4 @@
-"""Ours against other scaling rules on recorded traffic: `PLIMSOLL_DATA=... python tests/benchmarks/bench_backtest.py`. Prints tables; judges nothing.
+"""Ours against other scaling rules on recorded traffic: `PLIMSOLL_DATA=... python tests/benchmarks/bench_backtest.py`. Prints tables; evaluates nothing.
 
 For each trace and rate: every policy's goodput and node-hours, whether ours dominates it, and where not, why, from the
 figures themselves (slo/capacity/backtest/comparison.py). The replays are deterministic, whatever the machine. With `held-out` behind it: on traffic
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from plimsoll.slo.capacity.backtest.comparison import against, near
-from plimsoll.slo.capacity.backtest.run import OTHERS, Backtest, report
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.backtest.run import OTHERS, Backtest, summary
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import fleet, step_time
 from plimsoll.slo.capacity.simulator.fleet import Setup
 from plimsoll.slo.capacity.simulator.request import Limits
@@ -24,7 +24,7 @@ from plimsoll.slo.capacity.simulator.traces import Arrival, load
 TRACES = ("conv", "code")
 SCALES = (0.5, 1, 2, 3, 5)
 SETUP = Setup(step_time.load("70b-fp8-h100-tp4"), Limits(), least=2, most=12, cold_start=150.0)
-PROMISED, KEY, NODE_USD = Promise(2.0, 0.2, 0.99), "2000/200", 8.0
+PROMISED, KEY, NODE_USD = LatencyTarget(2.0, 0.2, 0.99), "2000/200", 8.0
 FRUGAL = tuple(share / 100 for share in range(95, 4, -5))
 
 
@@ -34,7 +34,7 @@ def compare(arrivals: Sequence[Arrival]) -> Iterator[list[str]]:
     ours = test.run("plimsoll")
     yield [*figures(ours), "", ""]
     frugal = [
-        {**replace(test, promise=replace(PROMISED, target=share)).run("plimsoll"), "promised": share}
+        {**replace(test, target=replace(PROMISED, target=share)).run("plimsoll"), "planned_target": share}
         for share in FRUGAL
     ]
     for name in OTHERS:
@@ -43,7 +43,7 @@ def compare(arrivals: Sequence[Arrival]) -> Iterator[list[str]]:
         yield [*figures(other), found.word, found.why]
     schedule = test.clairvoyant()
     outcome = fleet.run(arrivals, schedule, SETUP)
-    best = report("clairvoyant", len(arrivals), outcome, NODE_USD)
+    best = summary("clairvoyant", len(arrivals), outcome, NODE_USD)
     found = near(ours, best, test.bounds(schedule, best["goodput"][KEY]), KEY)
     yield [*figures(best), "within 15 % and 99 %" if found.word == "same" else found.word, found.why]
 
@@ -55,7 +55,7 @@ def figures(found: dict[str, Any]) -> list[str]:
         f"{found['goodput'][KEY]:.4f}",
         f"{found['node_hours']:.2f}",
         str(found["flaps"]),
-        f"{found['seconds_under_water']:.0f}",
+        f"{found['seconds_queued']:.0f}",
     ]
 
 

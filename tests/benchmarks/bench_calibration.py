@@ -1,8 +1,8 @@
-"""How well a real engine's step time is known from its own metrics: `python tests/benchmarks/bench_calibration.py`. Prints figures; judges nothing.
+"""How well a real engine's step time is known from its own metrics: `python tests/benchmarks/bench_calibration.py`. Prints figures; evaluates nothing.
 
 The engine decodes batches of many sizes, one after the other, while its page is scraped. The model is fitted to what the pages
 of the FITTED sizes said; for the UNSEEN ones its prediction stands beside the time per token that their clients took. The same for
-prompts that are computed while others decode, by their length, beside what the engine's own prefill times say. Sizes take turns, so that a machine that slows down does so for both. Wants a quiet machine: on a busy one it measures the neighbours.
+prompts that are computed while others decode, by their length, beside what the engine's own prefill times say. Sizes take turns, so that a machine that slows down does so for both. Wants a quiet machine: on a busy one it measures the neighbors.
 """
 
 import asyncio
@@ -137,9 +137,9 @@ def main() -> None:
         print(found)
         return
     print(
-        f"step = {found.base * 1e3:.2f} ms + {found.per_sequence * 1e3:.3f} ms x batch + {found.per_kv_token * 1e6:.3f} us x KV tokens"
-        f" + {found.per_prompt * 1e3:.2f} ms x prompts + {found.per_prompt_token * 1e6:.1f} us x prompt tokens;"
-        f" R2 {found.r_squared:.3f}, median error {found.error:.1%}, {found.intervals} intervals"
+        f"step = {found.base_seconds * 1e3:.2f} ms + {found.seconds_per_sequence * 1e3:.3f} ms x batch + {found.seconds_per_kv_token * 1e6:.3f} us x KV tokens"
+        f" + {found.seconds_per_prompt * 1e3:.2f} ms x prompts + {found.seconds_per_prompt_token * 1e6:.1f} us x prompt tokens;"
+        f" R2 {found.r_squared:.3f}, median error {found.median_relative_error:.1%}, {found.intervals} intervals"
     )
     for size, seconds in taken.items():
         show(found, size, seconds)

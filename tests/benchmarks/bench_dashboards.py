@@ -1,10 +1,10 @@
-"""What the on-call dashboard asks of Prometheus: `python tests/benchmarks/bench_dashboards.py [replicas] [hours] [folder]`. Judges nothing.
+"""Measures the queries of the on-call dashboard: `python tests/benchmarks/bench_dashboards.py [replicas] [hours] [folder]`. Asserts nothing.
 
-A real Prometheus holds so many replicas (100), each on a node with two GPUs, scraped every 15 s for so long (6 h), and what
-the recording rules made of them; both are backfilled by promtool. Then every panel, variable and annotation query of the
-dashboard is asked as Grafana asks it on a screen 1,920 pixels wide: `All` chosen everywhere, 600 points a panel. Printed: the
-sum over all queries of the median time to the last byte, the dearest ones, as the peer the same quantiles asked of raw buckets,
-and what one evaluation of the recording rules costs. With `folder`, the data is kept there and used again: making it takes some minutes.
+promtool backfills a real Prometheus with 100 replicas by default, each on a node with two GPUs, scraped every 15 s for 6 hours,
+and with the recording rules' results. Every panel, variable and annotation query then runs as Grafana sends it for a screen
+1,920 pixels wide: All chosen, 600 points per panel. Printed: the sum of the median times to the last byte, the slowest
+queries, the same quantiles from raw buckets, and one evaluation of the recording rules. With `folder`, the data is kept and
+reused: writing it takes some minutes.
 """
 
 import json
@@ -26,14 +26,14 @@ from moving_fleet import LABELS, REASONS, SPEC
 from plimsoll.alerts.build import render as render_alerts
 from plimsoll.dashboards import queries
 from plimsoll.dashboards.build import boards
-from plimsoll.exporters.engines.vllm_buckets import with_limits
+from plimsoll.exporters.vllm.histogram_buckets import with_limits
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
 from promql import annotation_queries, panel_queries, panels, substitute, variable_queries
 from stack import Prometheus
 
 STEP, ROUNDS, SCRAPE = 30, 5, 15
-VARIABLES = {"__rate_interval": "60s"}  # what Grafana makes of a step of 30 s and scrapes every 15 s
+VARIABLES = {"__rate_interval": "60s"}  # Grafana's value for a step of 30 s and scrapes every 15 s
 BOUNDS = {
     "latency": (*with_limits(SPEC)["request_latency"], float("inf")),
     "first": (*with_limits(SPEC)["time_to_first_token"], float("inf")),
@@ -49,11 +49,11 @@ WORK = {
     if metric.name.endswith(("_tokens_total", "_joules_total"))
     or metric in (metrics.FINISHED, metrics.OBJECTIVE_REQUESTS)
 }
-Value = Callable[[float], float]  # of the seconds since the first scrape
+Value = Callable[[float], float]  # as a function of the seconds since the first scrape
 
 
 def series(replica: int, born: float) -> Iterator[tuple[str, Value]]:
-    """Every series of one replica, of its node's exporter and GPUs: its text up to the value, and its value over time."""
+    """Yield each series of a replica, its exporter and its GPUs: the text before the value, and the value over time."""
     pace = 1 + replica % 7 / 10
     for metric in metrics.ALL:
         if {"pool", "target", "gateway"} & set(metric.labels) or not metric.labels:
@@ -69,7 +69,7 @@ def series(replica: int, born: float) -> Iterator[tuple[str, Value]]:
 
 
 def _value(metric: Metric, pace: float) -> Value:
-    """A healthy replica's: what rises with work rises, shares and sizes move, all that tells of a fault stays 0."""
+    """Return the value of a healthy replica's metric: work counters rise, gauges vary, faults stay 0."""
     if metric.name in WORK:
         return lambda age: round(30 * pace * age)
     if metric in (
@@ -125,9 +125,9 @@ def _start(name: str, labels: dict[str, str]) -> str:
 
 
 def service() -> Iterator[tuple[str, Value]]:
-    """What the SLO service shows."""
+    """Yield the series of the SLO service."""
     for objective in SPEC.objectives:
-        for metric in (metrics.BUDGET_LEFT, metrics.COVERAGE):
+        for metric in (metrics.BUDGET_REMAINING, metrics.COVERAGE):
             yield (
                 _start(metric.name, {"instance": "service", "objective": objective.id, "pool": objective.pool}),
                 lambda _: 0.6,
@@ -137,7 +137,7 @@ def service() -> Iterator[tuple[str, Value]]:
 
 
 def make(backfill: Backfill, replicas: int, start: int, end: int) -> int:
-    """Backfill raw and recorded series; return how many raw ones there are."""
+    """Backfill raw and recorded series; return the number of raw ones."""
     found = [one for replica in range(replicas) for one in series(replica, start - 86400)] + list(service())
     for since in range(start, end, 7200):
         times = range(since, min(since + 7200, end), SCRAPE)
@@ -146,14 +146,14 @@ def make(backfill: Backfill, replicas: int, start: int, end: int) -> int:
     return len(found)
 
 
-def processor(prometheus: Prometheus) -> float:
-    """Seconds of processor time that Prometheus has used: what a busy neighbour on the machine does not change."""
+def cpu_seconds(prometheus: Prometheus) -> float:
+    """Return the CPU time in seconds that Prometheus has used, which other load on the machine doesn't change."""
     found = httpx.get(f"{prometheus.url}/metrics", timeout=30).text
     return float(re.search(r"(?m)^process_cpu_seconds_total (\S+)$", found)[1])  # type: ignore[index]
 
 
-def _ask(client: httpx.Client, query: tuple[str, str, bool], start: float, end: float) -> float:
-    """Milliseconds to the last byte of one answer."""
+def _measure_one(client: httpx.Client, query: tuple[str, str, bool], start: float, end: float) -> float:
+    """Return the milliseconds to the last byte of one response."""
     _, expr, instant = query
     kind, span = ("query", {"time": end}) if instant else ("query_range", {"start": start, "end": end, "step": STEP})
     begun = time.perf_counter()
@@ -161,37 +161,39 @@ def _ask(client: httpx.Client, query: tuple[str, str, bool], start: float, end: 
     return 1000 * (time.perf_counter() - begun)
 
 
-def together(prometheus: Prometheus, asked: list[tuple[str, str, bool]], start: float, end: float) -> list[float]:
-    """Milliseconds to the last answer where all are asked at once over six connections, as a browser does; of each round."""
+def measure_at_once(
+    prometheus: Prometheus, chosen: list[tuple[str, str, bool]], start: float, end: float
+) -> list[float]:
+    """Return, per round, the milliseconds to the last response with all queries at once over six connections, as in a browser."""
     found = []
     with httpx.Client(base_url=prometheus.url, timeout=60) as client, ThreadPoolExecutor(6) as connections:
         for _ in range(ROUNDS):
             begun = time.perf_counter()
-            list(connections.map(lambda query: _ask(client, query, start, end), asked))
+            list(connections.map(lambda query: _measure_one(client, query, start, end), chosen))
             found.append(1000 * (time.perf_counter() - begun))
     return found
 
 
-def ask(prometheus: Prometheus, asked: list[tuple[str, str, bool]], start: float, end: float) -> dict[str, float]:
-    """Median milliseconds of each query, by its name."""
+def measure(prometheus: Prometheus, chosen: list[tuple[str, str, bool]], start: float, end: float) -> dict[str, float]:
+    """Return the median milliseconds of each query by name."""
     times: dict[str, list[float]] = {}
     with httpx.Client(base_url=prometheus.url, timeout=60) as client:
-        for query in ROUNDS * asked:
-            times.setdefault(query[0], []).append(_ask(client, query, start, end))
+        for query in ROUNDS * chosen:
+            times.setdefault(query[0], []).append(_measure_one(client, query, start, end))
     return {name: statistics.median(found) for name, found in times.items()}
 
 
 def oncall() -> list[tuple[str, str, bool]]:
-    """Name, PromQL, and whether it is instant, of every query of the on-call dashboard."""
+    """Return name, PromQL, and whether it is instant, of every query of the on-call dashboard."""
     board = json.loads(boards(SPEC)["oncall.json"])
     instant = {panel["title"] for panel in panels(board) if panel["targets"][0]["instant"]}
-    asked = [(f"{one.panel} {one.ref}", one.expr, one.panel in instant) for one in panel_queries(board, **VARIABLES)]
-    asked += [(one.panel, one.expr, True) for one in variable_queries(board, **VARIABLES)]
-    return asked + [(one.panel, one.expr, False) for one in annotation_queries(board, **VARIABLES)]
+    chosen = [(f"{one.panel} {one.ref}", one.expr, one.panel in instant) for one in panel_queries(board, **VARIABLES)]
+    chosen += [(one.panel, one.expr, True) for one in variable_queries(board, **VARIABLES)]
+    return chosen + [(one.panel, one.expr, False) for one in annotation_queries(board, **VARIABLES)]
 
 
 def raw() -> list[tuple[str, str, bool]]:
-    """The quantiles of the latency and phase panels, asked of raw buckets."""
+    """Return the quantiles of the latency and phase panels from raw buckets."""
     histograms = (
         metrics.TTFT,
         metrics.TPOT,
@@ -208,14 +210,14 @@ def raw() -> list[tuple[str, str, bool]]:
 
 
 def rules() -> list[tuple[str, str, bool]]:
-    """What the recording rules for dashboards ask, each evaluated every 30 or 60 s."""
+    """Return the queries of the recording rules for dashboards, each evaluated every 30 or 60 s."""
     groups = yaml.safe_load(render_alerts(SPEC)["fleet.rules.yml"])["groups"]
     found = [rule for group in groups for rule in group["rules"]]
-    return [(f"{rule['record']} {rule['labels'].get('fingerprint', '')}", rule["expr"], True) for rule in found]
+    return [(f"{rule['record']} {rule['labels'].get('signature', '')}", rule["expr"], True) for rule in found]
 
 
 def main() -> None:
-    """Make the data where it is not there yet, ask, print."""
+    """Write the data if it is missing, run the queries, print the times."""
     replicas, hours = (int(text) for text in (*sys.argv[1:3], "100", "6")[:2]) if len(sys.argv) > 2 else (100, 6)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(sys.argv[3] if len(sys.argv) > 3 else scratch)
@@ -229,24 +231,22 @@ def main() -> None:
         made = json.loads(backfill.made)
         end, start = made["end"] - SCRAPE, made["end"] - hours * 3600 + 600
         with backfill.prometheus() as prometheus:
-            for name, asked in (
+            for name, chosen in (
                 ("on-call dashboard", oncall()),
-                ("quantiles of raw buckets (peer)", raw()),
+                ("quantiles from raw buckets (baseline)", raw()),
                 ("one evaluation of the recording rules for dashboards", rules()),
             ):
-                before = processor(prometheus)
-                times = ask(prometheus, asked, start, end)
-                used = (processor(prometheus) - before) / ROUNDS
-                at_once = together(prometheus, asked, start, end)
-                dearest = sorted(times.items(), key=lambda one: -one[1])[:12]
+                before = cpu_seconds(prometheus)
+                times = measure(prometheus, chosen, start, end)
+                used = (cpu_seconds(prometheus) - before) / ROUNDS
+                at_once = measure_at_once(prometheus, chosen, start, end)
+                slowest = sorted(times.items(), key=lambda one: -one[1])[:12]
                 print(f"{name}: {len(times)} queries over {hours} h, {replicas} replicas, {made['series']} raw series")
-                print(
-                    f"  one after the other: sum of medians {sum(times.values()) / 1000:.2f} s, processor {used:.2f} s a round"
-                )
+                print(f"  one by one: sum of medians {sum(times.values()) / 1000:.2f} s, CPU {used:.2f} s a round")
                 print(
                     f"  all at once: median {statistics.median(at_once) / 1000:.2f} s, fastest {min(at_once) / 1000:.2f} s"
                 )
-                print("\n".join(f"  {ms:6.0f} ms  {query}" for query, ms in dearest))
+                print("\n".join(f"  {ms:6.0f} ms  {query}" for query, ms in slowest))
 
 
 if __name__ == "__main__":

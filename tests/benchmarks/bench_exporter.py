@@ -1,4 +1,4 @@
-"""What the exporter costs: `python tests/benchmarks/bench_exporter.py [scrapes]`. Prints figures; judges nothing.
+"""What the exporter costs: `python tests/benchmarks/bench_exporter.py [scrapes]`. Prints figures; evaluates nothing.
 
 Eight fake GPUs and four engine pages behind a real `plimsoll export`; beside it nvitop-exporter, installed into a temporary
 virtual environment, on the same fake driver. CPU is user and system time of all processes of an exporter; memory is PSS (shared

@@ -21,7 +21,7 @@ import uvicorn
 from sqlalchemy import text
 
 from plimsoll.compose.listen import open_socket
-from plimsoll.exporters.gc_tuning import settle
+from plimsoll.exporters.gc_tuning import freeze_objects
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.ledger.database import open_database, writing
 from plimsoll.slo.ledger.schema import pool_progress, progress
@@ -47,7 +47,7 @@ def spec_of(objectives: int) -> Spec:
     for pool in range(-(-objectives // PER_POOL)):
         lines.append(
             f"  - {{name: p{pool}, model: m{pool}, node: {{gpu: g, gpus: 1}}, nodes: {{min: 1, max: 9}}, "
-            "timing: {cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}}"
+            "timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}}"
         )
     lines.append("objectives:")
     lines += [
@@ -74,10 +74,10 @@ def fill(ledger: Ledger, spec: Spec, days: int) -> None:
             connection.execute(text(numbers), {"objective": objective.id})
             for size in (3600, DAY):
                 connection.execute(text(roll.format(size=size)), {"objective": objective.id})
-            connection.execute(progress.insert().values(objective=objective.id, booked_until=end - 1200))
+            connection.execute(progress.insert().values(objective=objective.id, recorded_until=end - 1200))
     with writing(ledger.engine) as connection:
         for pool in spec.pools:
-            connection.execute(pool_progress.insert().values(pool=pool.name, booked_until=end - 1200))
+            connection.execute(pool_progress.insert().values(pool=pool.name, recorded_until=end - 1200))
     if ledger.engine.dialect.name == "postgresql":
         with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
@@ -159,12 +159,12 @@ def bench(url: str, spec: Spec, days: int, rounds: int, stack: ExitStack) -> flo
     print(
         f"{engine.dialect.name}: {len(spec.objectives)} objectives x {days} days filled in {time.perf_counter() - start:.0f} s"
     )
-    say("a minute's ingest of all, and judging them", timed(service.ingest, 4), "target 10,000 ms")
-    assert not service.trouble, service.trouble
-    say("judging all objectives again", timed(service.judge, 5))
+    say("a minute's ingest of all, and evaluating them", timed(service.ingest, 4), "target 10,000 ms")
+    assert not service.job_errors, service.job_errors
+    say("evaluating all objectives again", timed(service.evaluate, 5))
     server = stack.enter_context(serving(service))
     client = stack.enter_context(httpx.Client(base_url=server))
-    settle()  # as `plimsoll serve` does
+    freeze_objects()  # as `plimsoll serve` does
     ids = [item.id for item in spec.objectives]
     numbers = iter(range(10**6))
 
@@ -178,7 +178,7 @@ def bench(url: str, spec: Spec, days: int, rounds: int, stack: ExitStack) -> flo
     say("GET /api/v1/slos/ID (one budget)", one, "target p99 20 ms")
     past = "2025-11-10T00:00:00Z"
     at = timed(lambda: get(f"/api/v1/slos/{ids[next(numbers) * 7 % len(ids)]}?at={past}"), min(rounds, 20))
-    say("GET /api/v1/slos/ID?at= (judged anew)", at)
+    say("GET /api/v1/slos/ID?at= (evaluated again)", at)
     history = timed(lambda: get(f"/api/v1/slos/{ids[next(numbers) * 7 % len(ids)]}/budget"), rounds)
     say("GET /api/v1/slos/ID/budget (with 288 points of history)", history, "target p99 20 ms")
     fresh = timed(lambda: service.ledger.segments([int(NOW) // 300 * 300 - 30 * DAY, int(NOW)], [ids[0]]), rounds)

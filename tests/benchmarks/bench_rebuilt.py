@@ -1,4 +1,4 @@
-"""Traffic rebuilt from what counters keep, against the recorded: `PLIMSOLL_DATA=... python tests/benchmarks/bench_rebuilt.py`. Prints a table; judges nothing.
+"""Traffic rebuilt from what counters keep, against the recorded: `PLIMSOLL_DATA=... python tests/benchmarks/bench_rebuilt.py`. Prints a table; evaluates nothing.
 
 Requests per 15 s and vLLM's histograms of lengths, as plimsoll.slo.capacity.backtest.traffic_history reads them, are taken from the Azure traces; what is rebuilt of
 them is replayed on as many replicas as the recorded, and under our policy. Besides, each with one thing less: arrivals inside a slot by
@@ -14,7 +14,7 @@ from unittest.mock import patch
 from plimsoll.slo.capacity.backtest import traffic_history
 from plimsoll.slo.capacity.backtest.run import Backtest
 from plimsoll.slo.capacity.backtest.traffic_history import Part, Stretch
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.simulator.fleet import Setup
 from plimsoll.slo.capacity.simulator.replay import percentile, replay
@@ -37,7 +37,7 @@ CASES = (
 
 
 def rebuilt(recorded: list[Arrival], part: float = traffic_history.PART) -> list[Arrival]:
-    """Make the requests anew from counts, and from histograms of so many seconds."""
+    """Make the requests again from counts, and from histograms of so many seconds."""
     end = recorded[-1].time + 1e-3
     parts = [Part(simulated=False) for _ in range(ceil(end / traffic_history.PART))]
     for slot in range(ceil(end / SLOT)):
@@ -55,7 +55,7 @@ def rebuilt(recorded: list[Arrival], part: float = traffic_history.PART) -> list
 def figures(rows: list[Arrival], replicas: int) -> str:
     """Goodput and TTFT p95 on so many replicas, then goodput and node-hours under our policy."""
     found = replay(rows, replicas, MODEL, Limits())
-    ours = Backtest(rows, Setup(MODEL, Limits(), 2, 12), Promise(2.0, 0.2, 0.99), 8.0).run("plimsoll")
+    ours = Backtest(rows, Setup(MODEL, Limits(), 2, 12), LatencyTarget(2.0, 0.2, 0.99), 8.0).run("plimsoll")
     late = 1000 * (percentile(found.ttft, 0.95) or 0)
     return f"{found.goodput(2.0, 0.2):.4f} | {late:,.0f} | {ours['goodput']['2000/200']:.4f} | {ours['node_hours']:.2f}"
 

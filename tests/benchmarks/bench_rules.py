@@ -1,4 +1,4 @@
-"""What rules cost: `python tests/benchmarks/bench_rules.py [objectives]`. Prints figures; judges nothing.
+"""What rules cost: `python tests/benchmarks/bench_rules.py [objectives]`. Prints figures; evaluates nothing.
 
 One real Prometheus holds three days of history (backfilled, a sample a minute) and evaluates, side by side, our rules for so many
 objectives and rules of Sloth's shape (`slo_shapes`) for the same objectives over the same bucket counters. Evaluation time is what
@@ -30,7 +30,7 @@ INSTANCE = "node-a:9800"
 
 def objectives(count: int) -> Spec:
     """So many objectives on the first tokens of as many pools."""
-    pool = "node: {{gpu: H100-80GB, gpus: 2}}, nodes: {{min: 1, max: 2}}, timing: {{cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}}"
+    pool = "node: {{gpu: H100-80GB, gpus: 2}}, nodes: {{min: 1, max: 2}}, timing: {{cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}}"
     pools = "".join(f"  - {{name: p{i}, model: m{i}, {pool.format()}}}\n" for i in range(count))
     mine = "indicator: {time_to_first_token: 500ms}, target: 99%, window: 28d"
     return load(

@@ -1,4 +1,4 @@
-"""How fast the simulator is: `python tests/benchmarks/bench_simulator.py`. Prints figures; judges nothing.
+"""How fast the simulator is: `python tests/benchmarks/bench_simulator.py`. Prints figures; evaluates nothing.
 
 A million requests on ten replicas, on one core: Poisson arrivals, 60 a second, with lengths drawn like those of
 Azure's conversation trace (medians 1,020 and 129 tokens, 1 % above 4,142 and 601). Once dealt in turn, once through the fleet

@@ -1,7 +1,7 @@
 """Clients, engine and plugin count the same: `python tests/benchmarks/bench_tally.py [CLIENTS]`, on every version of vLLM that has a lock file.
 
 Three of four clients leave at a random moment. Prints one line per version: requests that were sent, what became of them by the
-engine's and our derived counters, and what the plugin judged.
+engine's and our derived counters, and what the plugin evaluated.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ def tally(version: str, clients: int) -> dict[str, int | bool]:
         wait_for(lambda: in_flight(engine) == (0, 0), "the engine to be at rest", 60)
         wait_for(lambda: count("queued") == count("queued"), "two pages that agree", 60)
         after = scrape()
-        judged = {
+        evaluated = {
             outcome: grown(before, after, metrics.OBJECTIVE_REQUESTS, objective="chat-ttft", outcome=outcome)
             for outcome in ("good", "bad")
         }
@@ -49,9 +49,9 @@ def tally(version: str, clients: int) -> dict[str, int | bool]:
         "finished": finished,
         "left queued": queued,
         "left streaming": streaming,
-        **{f"judged {outcome}": number for outcome, number in judged.items()},
+        **{f"evaluated {outcome}": number for outcome, number in evaluated.items()},
         "all accounted for": finished + queued + streaming == len(sent),
-        "all finished ones judged": sum(judged.values()) == finished,
+        "all finished ones evaluated": sum(evaluated.values()) == finished,
     }
 
 

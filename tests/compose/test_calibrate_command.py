@@ -11,8 +11,8 @@ from backfill import Backfill
 from calibration_world import DAY, POOL, watched
 from plimsoll.compose.cli import main
 from plimsoll.slo.capacity.calibration.intervals import selectors
-from plimsoll.slo.capacity.calibration.measured_replica import read
 from plimsoll.slo.capacity.simulator.step_time import load as load_steps
+from plimsoll.slo.reports.calibration import PoolCalibration
 from plimsoll.slo.sources import Series
 
 MODEL, HOUR = load_steps("70b-fp8-h100-tp4"), 3600.0
@@ -24,7 +24,7 @@ pools:
     model: {POOL.model}
     node: {{gpu: H100-80GB, gpus: 2}}
     nodes: {{min: 1, max: 4}}
-    timing: {{cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}}
+    timing: {{cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}}
   - {{<<: *pool, name: other, model: other}}
 objectives:
   - {{id: fast, pool: {POOL.name}, indicator: {{time_to_first_token: 600ms}}, target: 95%, window: 28d}}
@@ -49,31 +49,33 @@ def test_a_pools_step_times_are_told_from_a_prometheus(tmp_path: Path, capsys: p
         storage.openmetrics(lines(part))
     with storage.prometheus() as prometheus:
         asked = ["calibrate", "--prometheus", prometheus.url, "--objectives", str(file)]
-        assert main([*asked, "--hours", "3", "--json"]) == 0
+        assert main([*asked, "--lookback", "3h", "--json"]) == 0
         known, unknown = json.loads(capsys.readouterr().out)["pools"]
-        assert main([*asked, "--hours", "3"]) == 0
+        assert main([*asked, "--lookback", "3h"]) == 0
         table = capsys.readouterr().out
-        assert main([*asked, "--hours", "0.5"]) == 1
+        assert main([*asked, "--lookback", "30m"]) == 1
         assert "no replica of the pool was seen" in capsys.readouterr().out
-    own = read(known["calibration"])
-    assert own.calibration.base == pytest.approx(MODEL.decode_base, rel=0.02)
-    assert own.calibration.intervals > 100
-    assert own.calibration.replicas == ("a",)
-    assert own.calibration.left_out == {"b": pytest.approx(2.6, rel=0.1)}
-    assert unknown == {"pool": "other", "calibration": None, "reason": "no replica of the pool was seen"}
+    own = PoolCalibration.model_validate(known).calibration
+    assert own is not None
+    assert own.step_times.base_seconds == pytest.approx(MODEL.decode_base, rel=0.02)
+    assert own.step_times.intervals > 100
+    assert own.step_times.replicas == ("a",)
+    assert own.step_times.excluded_replicas == {"b": pytest.approx(2.6, rel=0.1)}
+    assert (unknown["pool"], unknown["calibration"]) == ("other", None)
+    assert unknown["reason"] == "no replica of the pool was seen"
     assert f"{POOL.name}, a (simulated): a step takes 10.3" in table
-    assert "b is unlike these and left out: its steps take 2." in table
-    assert "KV cache 235,200 tokens a rank" in table
-    assert "other: not known: no replica of the pool was seen" in table
+    assert "b differs and is excluded: its step time is 2." in table
+    assert "KV cache 235,200 tokens per rank" in table
+    assert "other: no calibration: no replica of the pool was seen" in table
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--hours", "0"], "--hours 0: write a number above 0"),
-        (["--hours", "1000"], "at most 168"),
-        (["--pool", "chat-8b"], "--pool 'chat-8b': pools are chat-70b"),
-        ([], "--prometheus http://127.0.0.1:9: no answer from Prometheus' API"),
+        (["--lookback", "0s"], "--lookback: expected a duration from 1s to 7d"),
+        (["--lookback", "8d"], "--lookback: expected a duration from 1s to 7d"),
+        (["--pool", "chat-8b"], "Unknown pool 'chat-8b'. Use one of: chat-70b."),
+        ([], "--prometheus http://127.0.0.1:9: no response from the Prometheus API"),
     ],
 )
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], says: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from paths import OBJECTIVES
-from process import PLIMSOLL, environment, refused
+from process import PLIMSOLL, environment, rejected
 
 GOOD = OBJECTIVES.read_text()
 
@@ -35,12 +35,12 @@ def test_a_wrong_objectives_file_is_one_line_with_file_field_and_fix(tmp_path: P
         ["build", "--objectives", str(wrong), "--out", str(tmp_path / "out")],
         ["export", "--no-gpu", "--objectives", str(wrong), "--listen", "127.0.0.1:0"],
         ["serve", "--source", "scrape:http://127.0.0.1:9", "--objectives", str(wrong)],
-        ["up", "--objectives", str(wrong), "--data", str(tmp_path / "data")],
+        ["up", "--objectives", str(wrong), "--data-dir", str(tmp_path / "data")],
     ):
-        line = refused(command)
-        assert f"{wrong}: objectives[3].target: 99.9 is not a share; write a percentage" in line
+        line = rejected(command)
+        assert f"{wrong}: objectives[3].target: 99.9 isn't a percentage above 0% and below 100%." in line
     assert not (tmp_path / "out").exists()
-    assert "No such file" in refused(["check", "--objectives", str(tmp_path / "none.yaml")])
+    assert "No such file" in rejected(["check", "--objectives", str(tmp_path / "none.yaml")])
 
 
 def test_what_is_wrong_with_the_words_is_said_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
@@ -58,25 +58,25 @@ def test_what_is_wrong_with_the_words_is_said_before_anything_heavy_is_loaded(tm
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--source", "ftp://x"], "--source 'ftp://x': write prometheus:http://HOST:9090 or scrape:http://HOST:9800"),
-        (["--source", "scrape:http://127.0.0.1:9", "--listen", "8080"], "--listen '8080': write HOST:PORT"),
-        (["--source", "scrape:http://127.0.0.1:9", "--listen", "127.0.0.1:99999"], "--listen '127.0.0.1:99999': write"),
+        (["--source", "ftp://x"], "--source: expected prometheus:http://HOST:9090 or scrape:http://HOST:9800"),
+        (["--source", "scrape:http://127.0.0.1:9", "--listen", "8080"], "--listen: expected HOST:PORT"),
+        (["--source", "scrape:http://127.0.0.1:9", "--listen", "127.0.0.1:99999"], "got '127.0.0.1:99999'"),
         (
             ["--source", "scrape:http://127.0.0.1:9", "--listen", "0.0.0.0:0"],
-            "reachable from other machines; set PLIMSOLL_TOKEN",
+            "reachable from other hosts. Set PLIMSOLL_TOKEN",
         ),
-        (["--source", "scrape:http://127.0.0.1:9", "--db", "sqlite:////nowhere/x.db"], "cannot be opened"),
-        (["--source", "scrape:http://127.0.0.1:9", "--db", "nonsense"], "--db nonsense: cannot be opened"),
+        (["--source", "scrape:http://127.0.0.1:9", "--db", "sqlite:////nowhere/x.db"], "--db sqlite:////nowhere/x.db"),
+        (["--source", "scrape:http://127.0.0.1:9", "--db", "nonsense"], "--db nonsense: can't be opened"),
     ],
 )
 def test_wrong_arguments_to_serve_are_one_line(arguments: list[str], line: str, tmp_path: Path) -> None:
     env = {name: value for name, value in environment().items() if name != "PLIMSOLL_TOKEN"}
-    assert line in refused(["serve", *arguments], env, tmp_path)
+    assert line in rejected(["serve", *arguments], env, tmp_path)
 
 
 def test_a_database_error_never_shows_the_password(tmp_path: Path) -> None:
     url = "postgresql://plimsoll:hunter2@127.0.0.1:9/ledger"
-    assert "hunter2" not in refused(["serve", "--source", "scrape:http://127.0.0.1:9", "--db", url], None, tmp_path)
+    assert "hunter2" not in rejected(["serve", "--source", "scrape:http://127.0.0.1:9", "--db", url], None, tmp_path)
 
 
 def test_a_port_in_use_is_named_with_the_flag_that_moves_it(tmp_path: Path) -> None:
@@ -84,10 +84,10 @@ def test_a_port_in_use_is_named_with_the_flag_that_moves_it(tmp_path: Path) -> N
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = str(busy.getsockname()[1])
-        line = refused(["up", "--data", str(tmp_path), "--service-port", port])
+        line = rejected(["up", "--data-dir", str(tmp_path), "--service-port", port])
         assert f"port {port} is in use" in line
         assert "--service-port" in line
-        serve = refused(
+        serve = rejected(
             ["serve", "--source", "scrape:http://127.0.0.1:9", "--listen", f"127.0.0.1:{port}"], None, tmp_path
         )
         assert f"127.0.0.1:{port}" in serve
@@ -100,7 +100,7 @@ def test_check_says_when_an_incident_would_be_noticed(tmp_path: Path) -> None:
     status, text = said("check", "--objectives", str(file))
     assert status == 0
     assert (
-        "objective chat-ttft: 10% bad: no page, ticket after 33.6 h; 50% bad: page after 3.4 h; 100% bad: page after 40 min"
+        "SLO chat-ttft: 10% bad: no page, ticket after 33.6 h; 50% bad: page after 3.4 h; 100% bad: page after 40 min"
         in text
     )
     file.write_text(GOOD.replace("600ms}, target: 95%", "600ms}, target: 90%", 1))
@@ -108,7 +108,9 @@ def test_check_says_when_an_incident_would_be_noticed(tmp_path: Path) -> None:
     found = json.loads(text)
     assert status == 0
     assert any(
-        "lowered to 8" in item["message"] and item["where"] == "objective chat-ttft, tier page-fast" for item in found
+        (item["code"], item["path"]) == ("burn-rate-threshold-capped", "objectives[0]")
+        and "capped at 8" in item["message"]
+        for item in found
     )
 
 
@@ -127,10 +129,10 @@ def test_vllm_args_make_every_limit_a_bound(tmp_path: Path) -> None:
 
 def test_vllm_args_say_aside_which_brackets_they_close(tmp_path: Path) -> None:
     file = tmp_path / "objectives.yaml"
-    file.write_text(GOOD.replace("id: chat-ttft, ", "id: chat-ttft, off_bucket: bracket, "))
+    file.write_text(GOOD.replace("id: chat-ttft, ", "id: chat-ttft, bucket_mismatch: bounds, "))
     command = [*PLIMSOLL, "vllm-args", "--objectives", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.count("\n") == 1  # a shell takes it as it is
     assert done.stderr == (
-        "chat-ttft: time_to_first_token <= 600ms is then counted exactly, and `off_bucket: bracket` is not needed\n"
+        "chat-ttft: time_to_first_token <= 600ms is exact with these arguments. Remove bucket_mismatch: bounds.\n"
     )

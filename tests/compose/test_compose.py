@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from paths import ROOT
-from plimsoll.compose.cli import parse
+from plimsoll.compose.cli import build_parser
 from stack import tool
 
 FOLDER = ROOT / "compose"
@@ -47,7 +47,7 @@ def test_our_commands_are_spelled_as_the_command_line_reads_them() -> None:
         arguments = [
             word.replace("${ENGINE:-", "").replace("${ENGINE_2:-", "").rstrip("}") for word in shlex.split(text)
         ]
-        assert parse(arguments).run
+        assert build_parser(arguments[:1]).parse_args(arguments).run
 
 
 @pytest.mark.prometheus

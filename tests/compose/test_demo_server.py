@@ -129,4 +129,4 @@ def test_a_port_in_use_is_one_line_that_says_so() -> None:
 
 def test_a_fleet_of_none_is_refused() -> None:
     done = subprocess.run(_command(8100, 0), capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr.strip()) == (2, "plimsoll: --replicas 0: a fleet has at least 1")
+    assert (done.returncode, done.stderr.strip()) == (2, "plimsoll: --replicas: expected 1 or more, got 0.")

@@ -35,7 +35,7 @@ FOREIGN = {
 }
 
 
-def refused(*arguments: str, env: dict[str, str] | None = None) -> str:
+def rejected(*arguments: str, env: dict[str, str] | None = None) -> str:
     """The one line with which the command refuses; its exit status is 2."""
     done = subprocess.run([*EXPORT, *arguments], env=env, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, "")
@@ -91,7 +91,7 @@ def test_a_node_without_nvml_says_so_once_and_goes_on(tmp_path: Path) -> None:
     with exporting(tmp_path, env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}) as exporter:
         for _ in range(2):
             assert exporter.values()["plimsoll_collector_success", "nvml"] == 0
-        assert exporter.said().count("install the NVIDIA driver or start with --no-gpu") == 1
+        assert exporter.said().count("Install the NVIDIA driver, or start with --no-gpu") == 1
 
 
 def test_without_gpus_it_leaves_nvml_alone(tmp_path: Path) -> None:
@@ -114,27 +114,27 @@ def test_tls_by_a_certificate_and_its_key(tmp_path: Path) -> None:
     with exporting(tmp_path, "--no-gpu", "--engine", DEAD_ENGINE, *given) as exporter:
         assert exporter.url.startswith("https://127.0.0.1:")
         assert "llm_replica_up" in httpx.get(exporter.url, verify=trusted, trust_env=False, timeout=90).text
-    assert "belong together" in refused(*given[:2])
-    assert "cannot be used" in refused(*given[:3], str(tls.certificate))
-    assert "No such file" in refused(*given[:3], str(tmp_path / "absent"))
+    assert "Set both." in rejected(*given[:2])
+    assert "not usable" in rejected(*given[:3], str(tls.certificate))
+    assert "No such file" in rejected(*given[:3], str(tmp_path / "absent"))
 
 
 def test_bad_input_is_refused_in_one_line_with_the_fix(tmp_path: Path) -> None:
     wrong = tmp_path / "objectives.yaml"
     wrong.write_text("version: plimsoll/v2\npools: []\nobjectives: []\n")
     bare = {key: value for key, value in os.environ.items() if not key.startswith("PLIMSOLL_EXPORTER")}
-    assert "version" in refused("--objectives", str(wrong))
-    assert "--listen '9800'" in refused("--listen", "9800")
-    assert "PLIMSOLL_EXPORTER_TOKEN" in refused("--listen", "0.0.0.0:0", env=bare)
-    assert "--engine" in refused("--engine", "ftp://host")
-    assert "a is given 2 times" in refused("--engine", "a=http://h:1", "--engine", "a=http://h:2")
-    assert "nothing to export" in refused("--no-gpu")
+    assert "version" in rejected("--objectives", str(wrong))
+    assert "--listen '9800'" in rejected("--listen", "9800")
+    assert "PLIMSOLL_EXPORTER_TOKEN" in rejected("--listen", "0.0.0.0:0", env=bare)
+    assert "--engine" in rejected("--engine", "ftp://host")
+    assert "a is given 2 times" in rejected("--engine", "a=http://h:1", "--engine", "a=http://h:2")
+    assert "nothing to export" in rejected("--no-gpu")
 
 
 def test_a_taken_port_is_refused_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert f"127.0.0.1:{port}: Address already in use" in refused("--listen", f"127.0.0.1:{port}")
+        assert f"127.0.0.1:{port}: Address already in use" in rejected("--listen", f"127.0.0.1:{port}")
 
 
 def test_it_loads_only_what_a_gpu_node_has(tmp_path: Path) -> None:

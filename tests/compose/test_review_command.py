@@ -19,7 +19,7 @@ from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import token
 from plimsoll.slo.sli.increments import SlotCount
-from process import PLIMSOLL, environment, refused
+from process import PLIMSOLL, environment, rejected
 from review_world import NOW, START, priced, slot
 from stack import free_port, wait_for
 from world import World
@@ -34,7 +34,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     engine = open_database(f"sqlite:///{tmp_path_factory.mktemp('review')}/ledger.db")
     ledger = Ledger(engine)
     counts = [SlotCount(int(START) + 300 * index, 90, 100, 300.0, "request") for index in range(10)]
-    ledger.book({("fast", "hash"): counts}, int(START + WEEK), {"pool": [slot(START, 300), slot(START + 300, None)]})
+    ledger.record({("fast", "hash"): counts}, int(START + WEEK), {"pool": [slot(START, 300), slot(START + 300, None)]})
     app = create_app(Service(priced(), World({}, {}), ledger, clock=lambda: NOW), [token("reader", "read", "secret")])
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", lifespan="off"))
@@ -55,17 +55,17 @@ def review(*arguments: str) -> str:
 
 def test_a_review_is_written_as_json_that_keeps_the_published_schema(service: str, tmp_path: Path) -> None:
     file = tmp_path / "review.json"
-    assert review("--week", "2023-W46", "--service", service, "--out", str(file)) == ""
+    assert review("--week", "2023-W46", "--service-url", service, "--out", str(file)) == ""
     found = json.loads(file.read_text())
-    assert (found["week"], found["objectives"][0]["good"], found["pools"][0]["week"]["arrivals"]) == (
+    assert (found["week"], found["slos"][0]["good"], found["pools"][0]["week"]["arrivals"]) == (
         "2023-W46",
         900,
         300,
     )
     schema = json.loads(SCHEMA.read_text())
     jsonschema_rs.validator_for(schema).validate(found)
-    del found["pools"][0]["n_minus_1"]
-    with pytest.raises(jsonschema_rs.ValidationError, match="n_minus_1"):
+    del found["pools"][0]["survives_node_loss"]
+    with pytest.raises(jsonschema_rs.ValidationError, match="survives_node_loss"):
         jsonschema_rs.validator_for(schema).validate(found)
 
 
@@ -75,7 +75,7 @@ def test_the_published_schema_is_the_current_one() -> None:
 
 def test_a_review_is_written_as_csv(service: str, tmp_path: Path) -> None:
     file = tmp_path / "review.csv"
-    review("--week", "2023-W46", "--service", service, "--out", str(file))
+    review("--week", "2023-W46", "--service-url", service, "--out", str(file))
     rows = list(csv.DictReader(file.read_text().splitlines()))
     (good,) = (row for row in rows if (row["name"], row["measure"]) == ("fast", "good"))
     assert (good["week"], good["value"]) == ("2023-W46", "900")
@@ -87,15 +87,15 @@ def test_bad_input_is_one_line(service: str, tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "x.json")]
 
     def line(*arguments: str) -> str:
-        return refused(["review", *arguments], ENVIRONMENT)
+        return rejected(["review", *arguments], ENVIRONMENT)
 
-    assert "write a file that ends with .json or .csv" in line("--week", "2023-W46", "--out", "x.pdf")
+    assert "Use a file name that ends with .json or .csv" in line("--week", "2023-W46", "--out", "x.pdf")
     assert "--out is missing" in line("--week", "2023-W46")
-    assert "answers 422: week: Invalid week: 99" in line("--week", "2023-W99", "--service", service, *out)
-    assert "cannot be reached" in line("--week", "2023-W46", "--service", f"http://127.0.0.1:{free_port()}", *out)
-    assert "cannot be reached" in line("--week", "2023-W46", "--service", "here", *out)
+    assert "returned 422: week: Invalid week: 99" in line("--week", "2023-W99", "--service-url", service, *out)
+    assert "isn't reachable" in line("--week", "2023-W46", "--service-url", f"http://127.0.0.1:{free_port()}", *out)
+    assert "isn't reachable" in line("--week", "2023-W46", "--service-url", "here", *out)
     nowhere = ["--out", str(tmp_path / "none" / "x.json")]
-    assert "cannot be written: No such file" in line("--week", "2023-W46", "--service", service, *nowhere)
+    assert "can't write: No such file" in line("--week", "2023-W46", "--service-url", service, *nowhere)
     wrong = {**ENVIRONMENT, "PLIMSOLL_TOKEN": "other"}
-    assert "answers 401" in refused(["review", "--week", "2023-W46", "--service", service, *out], wrong)
+    assert "returned 401" in rejected(["review", "--week", "2023-W46", "--service-url", service, *out], wrong)
     assert not (tmp_path / "x.json").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from process import PLIMSOLL, Command, environment, refused
+from process import PLIMSOLL, Command, environment, rejected
 from stack import free_port
 
 SOURCE = ["--source", "scrape:http://127.0.0.1:9"]
@@ -25,13 +25,13 @@ def test_the_service_asks_for_the_tokens_that_it_was_given(database: str, tmp_pa
     assert reading not in line
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    options = ["--db", database, "--listen", f"127.0.0.1:{port}", "--tokens", str(tmp_path / "tokens")]
+    options = ["--db", database, "--listen", f"127.0.0.1:{port}", "--token-file", str(tmp_path / "tokens")]
     with Command(tmp_path / "log", "serve", *SOURCE, *options, ready=f"{url}/-/healthy", env=environment()) as running:
         assert httpx.get(f"{url}/api/v1/slos").status_code == 401
         bearer = {"Authorization": f"Bearer {reading}"}
         listed = httpx.get(f"{url}/api/v1/slos", headers=bearer).json()["slos"]
         assert len(listed) == 5
-        exclusion = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z", "who": "a", "why": "b"}
+        exclusion = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z", "created_by": "a", "reason": "b"}
         assert httpx.post(f"{url}/api/v1/exclusions", json=exclusion, headers=bearer).status_code == 403
         assert running.process is not None
     assert "Traceback" not in (tmp_path / "log").read_text()
@@ -40,18 +40,18 @@ def test_the_service_asks_for_the_tokens_that_it_was_given(database: str, tmp_pa
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("grafana read plimsoll_secret\n", "line 1: write NAME read|write SHA256, as `plimsoll token` prints it"),
-        ("# nothing yet\n", "has no token; make one with `plimsoll token NAME read`"),
+        ("grafana read plimsoll_secret\n", "line 1: expected NAME read|write SHA256"),
+        ("# nothing yet\n", "no token. Create one with `plimsoll token NAME read`"),
         (None, "No such file or directory"),
     ],
 )
 def test_a_wrong_token_file_is_one_line(content: str | None, said: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "tokens").write_text(content)
-    line = refused(["serve", *SOURCE, "--tokens", str(tmp_path / "tokens")], environment(), tmp_path)
+    line = rejected(["serve", *SOURCE, "--token-file", str(tmp_path / "tokens")], environment(), tmp_path)
     assert said in line
     assert "plimsoll_secret" not in line
 
 
 def test_a_wrong_name_of_a_token_is_one_line(tmp_path: Path) -> None:
-    assert "'Two Words' is not a name" in refused(["token", "Two Words", "read"], environment(), tmp_path)
+    assert "'Two Words' isn't a valid name" in rejected(["token", "Two Words", "read"], environment(), tmp_path)

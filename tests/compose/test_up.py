@@ -14,8 +14,8 @@ from stack import free_port, wait_for
 DEFAULT_OBJECTIVES = {"chat-ttft", "chat-tpot", "chat-e2e", "chat-availability", "chat-goodput"}
 
 
-def children_of(data: Path) -> list[str]:
-    """Command lines of living processes that mention the data folder or were started by `plimsoll up`."""
+def running() -> list[str]:
+    """Command lines of all other living processes."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and int(entry.name) != os.getpid():
@@ -23,22 +23,30 @@ def children_of(data: Path) -> list[str]:
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
-            if str(data) in line:
-                found.append(line)
+            found.append(line)
     return found
+
+
+def children_of(data: Path) -> list[str]:
+    """Command lines of living processes that mention the data folder."""
+    return [line for line in running() if str(data) in line]
+
+
+def some_ports() -> tuple[dict[str, int], list[str]]:
+    """Free ports for every part, and the options that set them."""
+    ports = {name: free_port() for name in ("exporter", "service", "prometheus", "alertmanager", "demo")}
+    return ports, [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_stack_comes_up_answers_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     data, log = tmp_path / "data", tmp_path / "up.log"
-    names = ("exporter", "service", "prometheus", "alertmanager", "demo")
-    ports = {name: free_port() for name in names}
-    flags = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
+    ports, flags = some_ports()
     with log.open("wb") as output:
-        up = subprocess.Popen([*PLIMSOLL, "up", "--data", str(data), *flags], stdout=output, stderr=output)
+        up = subprocess.Popen([*PLIMSOLL, "up", "--data-dir", str(data), *flags], stdout=output, stderr=output)
     try:
-        wait_for(lambda: "Ctrl-C ends everything" in log.read_text() or up.poll() is not None, "the stack", 150)
+        wait_for(lambda: "Press Ctrl-C to stop" in log.read_text() or up.poll() is not None, "the stack", 150)
         assert up.poll() is None, log.read_text()
         assert "SIMULATED" in log.read_text()
         service = f"http://127.0.0.1:{ports['service']}"
@@ -51,7 +59,7 @@ def test_the_stack_comes_up_answers_and_ends_with_ctrl_c(tmp_path: Path) -> None
         slos = wait_for(counted, "requests in every objective", 90)
         assert {slo["id"] for slo in slos} == DEFAULT_OBJECTIVES
         for slo in slos:
-            assert {"good", "total", "coverage", "budget_left", "burn_rates", "status"} <= set(slo)
+            assert {"good", "total", "coverage", "budget_remaining", "burn_rates", "status"} <= set(slo)
             assert slo["simulated"] is True
         found = httpx.get(f"{service}/api/v1/pools/chat-70b/recommendation", trust_env=False).json()
         assert found["reasons"]
@@ -78,12 +86,26 @@ def test_a_required_part_that_ends_by_itself_ends_everything_and_says_where_to_l
     data = tmp_path / "data"
     data.mkdir()
     (data / "ledger.db").write_text("this is no database, but it is not small either" * 100)
-    ports = {name: free_port() for name in ("exporter", "service", "prometheus", "alertmanager", "demo")}
-    flags = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
+    _, flags = some_ports()
     done = subprocess.run(
-        [*PLIMSOLL, "up", "--data", str(data), *flags], capture_output=True, text=True, timeout=120, check=False
+        [*PLIMSOLL, "up", "--data-dir", str(data), *flags], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 1
-    assert "service ended by itself (status 2): see" in done.stdout
-    assert "cannot be opened: file is not a database\n" in (data / "logs" / "service.log").read_text()
+    assert "service exited with status 2. See" in done.stdout
+    assert "can't be opened: file is not a database" in (data / "logs" / "service.log").read_text()
     assert children_of(data) == []
+
+
+@pytest.mark.slow
+def test_no_part_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    ports, flags = some_ports()
+    with (tmp_path / "up.log").open("wb") as output:
+        up = subprocess.Popen([*PLIMSOLL, "up", "--data-dir", str(tmp_path), *flags], stdout=output, stderr=output)
+    parts = [
+        f"{word} --listen 127.0.0.1:{ports[name]}" for word, name in (("export", "exporter"), ("serve", "service"))
+    ]
+    wait_for(lambda: all(any(part in line for line in running()) for part in parts), "exporter and service", 60)
+    up.kill()
+    up.wait(30)
+    wait_for(lambda: not any(part in line for line in running() for part in parts), "both to end", 30)
+    wait_for(lambda: children_of(tmp_path) == [], "every part to end", 30)

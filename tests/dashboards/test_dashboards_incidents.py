@@ -1,6 +1,6 @@
-"""Seven incidents on a real Prometheus: in each the panel that should tell it does, and every query of every panel has an answer.
+"""Seven simulated incidents on a real Prometheus: the right panels show each of them, and every query has a valid result.
 
-The past is simulated (`past_fleet`): engines by the demo fleet's model, read by the exporter's own code. Takes a minute.
+The data is `past_fleet`: the demo fleet's engine model, read by the exporter's own code. Takes a minute.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from backfill import PastPrometheus
-from past_features import ACCEPTED, BEHIND, LAW, PROPOSED
+from past_features import ACCEPTED, EXTERNAL_HIT_RATIO, LAW, PROPOSED
 from past_fleet import EPOCH, INCIDENTS, MINUTE, SPEC, past
 from plimsoll.dashboards import queries
 from plimsoll.dashboards.build import boards
@@ -24,39 +24,39 @@ from stack import Series
 pytestmark = [pytest.mark.prometheus, pytest.mark.slow, pytest.mark.timeout(400)]
 
 BOARDS = {name: json.loads(text) for name, text in boards(SPEC).items()}
-RATE, STEP = "60s", 15  # what Grafana makes of scrapes every 15 s
-CALM = (20, 29)  # minutes in which nothing happens
+RATE, STEP = "60s", 15  # Grafana's values for scrapes every 15 s
+CALM = (20, 29)  # minutes without an incident
 TIMES = {"calm": CALM, **INCIDENTS}
-# Units whose values have bounds by nature. Rates extrapolate, so a share of time may come out a little above 1.
+# Units whose values have natural bounds. Rates extrapolate, so a fraction of time may be slightly above 1.
 BOUNDS = {"percentunit": (0.0, 1.02), "celsius": (0.0, 120.0), "s": (0.0, math.inf), "none": (0.0, math.inf)}
-ROUNDING = 1e-9  # total less good, both sums of floats, may end a little below zero
-BELOW_ZERO = {"Budget left", "Budget left by objective", "Nodes to add or release"}
-LIMIT = SPEC.pools[0].kv_cache_limit
+ROUNDING = 1e-9  # total minus good, both float sums, may be slightly negative
+BELOW_ZERO = {"Error budget remaining", "Error budget remaining by SLO", "Recommended change (nodes)"}
+LIMIT = SPEC.pools[0].max_kv_cache_usage
 
 
 class World(NamedTuple):
-    """The Prometheus with the past, asked as a panel asks it."""
+    """The Prometheus with the simulated past, queried as a panel queries it."""
 
     prometheus: PastPrometheus
 
-    def ask(self, panel: Mapping[str, Any], query: str, incident: str) -> list[Series]:
-        """What a query of a panel shows in the second half of an incident, as Grafana asks it."""
+    def query(self, panel: Mapping[str, Any], expr: str, incident: str) -> list[Series]:
+        """Return what a query of a panel shows in the second half of an incident."""
         start, end = (EPOCH + minute * MINUTE for minute in TIMES[incident])
         if panel["targets"][0]["instant"]:
-            return [Series(one.labels, [(end, one.value)]) for one in self.prometheus.query(query, end - MINUTE)]
-        return self.prometheus.query_range(query, (start + end) / 2, end - MINUTE, STEP)
+            return [Series(one.labels, [(end, one.value)]) for one in self.prometheus.query(expr, end - MINUTE)]
+        return self.prometheus.query_range(expr, (start + end) / 2, end - MINUTE, STEP)
 
     def shown(self, board: str, title: str, incident: str, by: str = "") -> dict[str, list[float]]:
-        """Values of a panel's series by a label, or else by the query's letter."""
+        """Return the values of a panel's series by a label, or by the query's letter."""
         (panel,) = (one for one in panels(BOARDS[f"{board}.json"]) if one["title"] == title)
         found: dict[str, list[float]] = {}
         for target in panel["targets"]:
-            for one in self.ask(panel, substitute(target["expr"], __rate_interval=RATE), incident):
+            for one in self.query(panel, substitute(target["expr"], __rate_interval=RATE), incident):
                 found.setdefault(one.labels[by] if by else target["refId"], []).extend(value for _, value in one.points)
         return found
 
-    def most(self, board: str, title: str, incident: str) -> float:
-        """Highest value that a panel shows."""
+    def maximum(self, board: str, title: str, incident: str) -> float:
+        """Return the highest value that a panel shows."""
         return max(value for values in self.shown(board, title, incident).values() for value in values)
 
 
@@ -73,9 +73,9 @@ def test_every_panel_shows_finite_numbers_in_the_range_of_its_unit(world: World,
     for name, board in BOARDS.items():
         for panel in panels(board):
             for target in panel["targets"]:
-                found = world.ask(panel, substitute(target["expr"], __rate_interval=RATE), incident)
+                found = world.query(panel, substitute(target["expr"], __rate_interval=RATE), incident)
                 wrong += [f"{name} {panel['title']} {target['refId']}: {text}" for text in _complaints(panel, found)]
-    before = "gpu.json Time since an XID error A: nothing"  # rightly, until the first one
+    before = "gpu.json Time since last XID error A: nothing"  # rightly, until the first one
     assert [text for text in wrong if text != before or TIMES[incident][0] > INCIDENTS["lost GPU"][0]] == []
 
 
@@ -112,55 +112,54 @@ def test_choosing_a_node_leaves_nothing_of_the_others(world: World) -> None:
 
 
 def test_a_million_tokens_in_and_a_million_out_each_bear_the_whole_cost(world: World) -> None:
-    """So tokens of both kinds per dollar add up, and prices do not."""
-    parts = world.shown("capacity", "Cost per million in and out", "calm")
-    both = world.shown("capacity", "Cost per million tokens", "calm")["A"]
+    """Tokens per dollar of both kinds add up; prices don't."""
+    parts = world.shown("capacity", "Cost per 1M input / output tokens", "calm")
+    both = world.shown("capacity", "Cost per 1M tokens", "calm")["A"]
     assert [1 / a + 1 / b for a, b in zip(parts["A"], parts["B"], strict=True)] == pytest.approx([1 / c for c in both])
-    assert min(parts["A"]) > 0, "prompts are longer than answers, so a million of them cost less"
+    assert min(parts["A"]) > 0, "inputs are longer than outputs, so 1M input tokens cost less"
     assert all(a < b for a, b in zip(parts["A"], parts["B"], strict=True))
 
 
-# What each incident looks like ------------------------------------------------------------------------------
+# What each incident shows ----------------------------------------------------------------------------------
 EXPECTED = {
     "calm": set(),
     "prefill burst": {"prefill-burst"},
-    "KV full": {"kv-cache-full"},
+    "KV full": {"kv-cache-saturated"},
     "cold start": {"cold-start"},
-    "lost GPU": {"slow-or-lost"},
-    "slow node": {"slow-or-lost"},
+    "lost GPU": {"replica-slow-or-lost"},
+    "slow node": {"replica-slow-or-lost"},
     "traffic x4": set(),
     "wedged engine": set(),
 }
 
 
 @pytest.mark.parametrize("incident", TIMES)
-def test_the_fingerprint_is_seen_and_no_other(world: World, incident: str) -> None:
-    shown = world.shown("oncall", "What it looks like", incident, by="fingerprint")
+def test_the_likely_cause_is_detected_and_no_other(world: World, incident: str) -> None:
+    shown = world.shown("oncall", "Likely cause", incident, by="signature")
     assert {name for name, values in shown.items() if values[-1] == 1} == EXPECTED[incident]
 
 
 def test_a_prefill_burst_shows_in_its_phase_and_in_everyones_tokens_but_not_in_the_cache(world: World) -> None:
     now, calm = ("prefill burst", "calm")
     assert (
-        world.shown("oncall", "Phase 2: prefill", now)["B"][-1]
-        > 2 * world.shown("oncall", "Phase 2: prefill", calm)["B"][-1]
+        world.shown("oncall", "Prefill time", now)["B"][-1] > 2 * world.shown("oncall", "Prefill time", calm)["B"][-1]
     )
     tokens = [world.shown("oncall", "Time per output token", one)["B"][-1] for one in (now, calm)]
     assert tokens[0] > 1.25 * tokens[1]
-    assert world.most("oncall", "KV-cache usage", now) < LIMIT
+    assert world.maximum("oncall", "KV cache usage", now) < LIMIT
 
 
 def test_a_full_cache_shows_as_usage_queue_and_preemptions(world: World) -> None:
-    assert world.most("oncall", "KV-cache usage", "KV full") > LIMIT
-    assert world.most("oncall", "Waiting requests", "KV full") > SPEC.pools[0].queue_per_node
-    assert world.most("oncall", "Preemptions", "KV full") > 0
-    assert world.most("oncall", "Preemptions", "calm") == 0
+    assert world.maximum("oncall", "KV cache usage", "KV full") > LIMIT
+    assert world.maximum("oncall", "Waiting requests", "KV full") > SPEC.pools[0].max_waiting_per_node
+    assert world.maximum("oncall", "Preemptions", "KV full") > 0
+    assert world.maximum("oncall", "Preemptions", "calm") == 0
 
 
 def test_a_cold_start_shows_as_one_young_replica_with_late_first_tokens(world: World) -> None:
-    ages = world.shown("oncall", "Time since the engine started", "cold start", by="replica")
+    ages = world.shown("oncall", "Engine uptime", "cold start", by="replica")
     assert [name for name, values in ages.items() if values[-1] < 600] == ["node-3"]
-    ttft = world.shown("oncall", "Time to first token by replica, p95", "cold start", by="replica")
+    ttft = world.shown("oncall", "Time to first token p95 by replica", "cold start", by="replica")
     assert ttft["node-3"][-1] > 3 * max(values[-1] for name, values in ttft.items() if name != "node-3")
 
 
@@ -170,54 +169,56 @@ def test_a_lost_gpu_shows_with_its_replica(world: World) -> None:
     replicas = world.shown("oncall", "Replicas up", "lost GPU", by="replica")
     assert [name for name, values in replicas.items() if values[-1] == 0] == ["node-2"]
     for tile in ("Replicas down", "GPUs lost"):
-        assert (world.most("oncall", tile, "lost GPU"), world.most("oncall", tile, "calm")) == (1, 0)
-    health = world.shown("gpu", "Health", "lost GPU", by="uuid")
+        assert (world.maximum("oncall", tile, "lost GPU"), world.maximum("oncall", tile, "calm")) == (1, 0)
+    health = world.shown("gpu", "GPU health", "lost GPU", by="uuid")
     assert {uuid: values[-1] for uuid, values in health.items() if values[-1]} == {"GPU-node-2-1": 3}
-    assert world.most("gpu", "Time since an XID error", "lost GPU") < 7 * MINUTE
+    assert world.maximum("gpu", "Time since last XID error", "lost GPU") < 7 * MINUTE
 
 
 def test_a_slow_node_shows_as_one_low_clock_and_one_slow_replica(world: World) -> None:
-    clocks = world.shown("oncall", "GPU clock, slowest of each node", "slow node", by="instance")
+    clocks = world.shown("oncall", "SM clock, lowest per node", "slow node", by="instance")
     assert [name for name, values in clocks.items() if values[-1] < 0.5] == ["node-1:9800"]
-    tokens = world.shown("pool", "Time per output token, p95", "slow node", by="replica")
+    tokens = world.shown("pool", "Time per output token p95", "slow node", by="replica")
     assert tokens["node-1"][-1] > 2 * max(values[-1] for name, values in tokens.items() if name != "node-1")
-    held = world.shown("gpu", "Clocks held down, by reason", "slow node", by="reason")
+    held = world.shown("gpu", "Clock throttling by reason", "slow node", by="reason")
     assert max(held["software_thermal"]) > 0.5
 
 
 def test_four_times_the_traffic_shows_as_requests_and_tokens(world: World) -> None:
-    served, calm = (world.shown("oncall", "Requests served", one)["A"][-1] for one in ("traffic x4", "calm"))
+    served, calm = (world.shown("oncall", "Completed requests", one)["A"][-1] for one in ("traffic x4", "calm"))
     assert 2.5 * calm < served < 5.5 * calm
-    assert world.most("oncall", "Running requests", "traffic x4") > 3 * world.most("oncall", "Running requests", "calm")
+    assert world.maximum("oncall", "Running requests", "traffic x4") > 3 * world.maximum(
+        "oncall", "Running requests", "calm"
+    )
 
 
 def test_a_wedged_engine_shows_as_a_queue_without_tokens(world: World) -> None:
     waiting = world.shown("oncall", "Waiting requests", "wedged engine", by="replica")
-    assert waiting["node-0"][-1] > waiting["node-0"][0] > SPEC.pools[0].queue_per_node
-    assert max(values[-1] for name, values in waiting.items() if name != "node-0") < SPEC.pools[0].queue_per_node
-    tokens = world.shown("oncall", "Tokens generated by replica", "wedged engine", by="replica")
+    assert waiting["node-0"][-1] > waiting["node-0"][0] > SPEC.pools[0].max_waiting_per_node
+    assert max(values[-1] for name, values in waiting.items() if name != "node-0") < SPEC.pools[0].max_waiting_per_node
+    tokens = world.shown("oncall", "Output tokens by replica", "wedged engine", by="replica")
     assert [name for name, values in tokens.items() if max(values) == 0] == ["node-0"]
     alerts = world.shown("oncall", "Firing alerts", "wedged engine", by="alertname")
-    assert alerts["ReplicaStalled"][-1] == 2
+    assert alerts["LLMReplicaStalled"][-1] == 2
 
 
-def test_shortcuts_and_adapters_show_the_shares_that_were_put_in(world: World) -> None:
-    accepted = world.shown("replica", "Drafted tokens that were accepted", "traffic x4")["A"]
+def test_caches_speculation_and_adapters_show_the_simulated_ratios(world: World) -> None:
+    accepted = world.shown("replica", "Draft acceptance ratio", "traffic x4")["A"]
     assert accepted == pytest.approx([ACCEPTED / PROPOSED] * len(accepted), rel=0.01)
-    step = world.shown("replica", "Tokens a step by speculation", "traffic x4")["A"]
+    step = world.shown("replica", "Accepted tokens per step", "traffic x4")["A"]
     assert step == pytest.approx([1 + ACCEPTED] * len(step), rel=0.01)
-    behind = world.shown("replica", "Prefix cache by tier", "traffic x4")["B"]
-    assert behind == pytest.approx([BEHIND] * len(behind), rel=0.01)
-    requests = world.shown("pool", "Requests by adapter", "traffic x4", by="adapter")
+    external = world.shown("replica", "Prefix cache hit ratio by tier", "traffic x4")["B"]
+    assert external == pytest.approx([EXTERNAL_HIT_RATIO] * len(external), rel=0.01)
+    requests = world.shown("pool", "Requests by LoRA adapter", "traffic x4", by="adapter")
     assert sum(requests["law"]) / sum(requests["none"]) == pytest.approx(LAW / (1 - LAW), rel=0.05)
 
 
 def test_the_sums_of_the_rules_give_the_quantiles_of_the_raw_buckets(world: World) -> None:
-    """The on-call dashboard's recorded quantiles, against the same ones asked of every replica's buckets over the same two minutes."""
+    """The on-call dashboard's recorded quantiles equal those of every replica's buckets over the same two minutes."""
     late = EPOCH + 155 * MINUTE
     at = world.prometheus.query(f"max(timestamp({series.bucket_rate(metrics.TTFT)}))", late)[
         0
-    ].value  # rules keep own time
+    ].value  # the rules' own evaluation time
     for histogram in (
         metrics.TTFT,
         metrics.TPOT,

@@ -1,4 +1,4 @@
-"""Which GPUs are shown for the chosen replicas, by the real promtool: the join by assignment, and what it does where nothing is known."""
+"""GPUs shown for the chosen replicas, by promtool: by assignment where it is known, otherwise by node."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from plimsoll.dashboards import queries
 from plimsoll.slo import metrics as c
-from plimsoll.slo.metrics.recorded import SERVED
+from plimsoll.slo.metrics.recorded import LAST_INFO
 from promql import substitute
 from promtool import case, run_cases, series
 
@@ -23,7 +23,7 @@ def always(name: str, **labels: str) -> dict[str, str]:
 
 
 WORLD = [
-    *(always(SERVED, instance=instance, replica=replica, model="m") for replica, instance in REPLICAS.items()),
+    *(always(LAST_INFO, instance=instance, replica=replica, model="m") for replica, instance in REPLICAS.items()),
     *(
         always(c.GPU_ASSIGNMENT.name, instance=GPUS[uuid], uuid=uuid, replica=replica, model="m")
         for uuid, replica in ASSIGNED.items()
@@ -37,10 +37,10 @@ def shows(uuids: set[str], **chosen: str) -> dict[str, Any]:
     return {"expr": substitute(queries.gpus_up(), **chosen), "eval_time": "5m", "exp_samples": expected}
 
 
-def test_a_chosen_replica_shows_its_gpus_and_those_of_which_nothing_is_known(tmp_path: Path) -> None:
+def test_a_chosen_replica_shows_its_gpus_and_unassigned_ones(tmp_path: Path) -> None:
     cases = [
         case("all", WORLD, shows(set(GPUS))),
-        # GPU-3 of its node has no known replica, and nothing is known of node c: neither may hide.
+        # GPU-3 has no known replica, and node c reports no assignment: both stay visible.
         case("one of two on a node", WORLD, shows({"GPU-1", "GPU-3", "GPU-5"}, replica="r1")),
         case("alone on its node", WORLD, shows({"GPU-4", "GPU-5"}, replica="r3")),
         case("another model", WORLD, shows({"GPU-5"}, model="other")),

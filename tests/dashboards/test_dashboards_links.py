@@ -1,4 +1,4 @@
-"""Links of the dashboards, and of the alerts into them: each leads somewhere and keeps the time and what was chosen."""
+"""Links of the dashboards, and of alerts to them: each has a target and keeps the time range and the variables."""
 
 import json
 import re
@@ -15,26 +15,26 @@ from plimsoll.dashboards import drilldown
 from plimsoll.dashboards.build import boards
 from plimsoll.slo import links
 from plimsoll.slo.metrics import recorded, trace_attributes
-from plimsoll.slo.service.pages.pages import render_runbooks
+from plimsoll.slo.service.pages.runbooks import render_runbooks
 from promql import Dashboard, panels
 
 ALERTS = [rule for rule in RULES if "alert" in rule]
 
 
 # Links ------------------------------------------------------------------------------------------------------
-@each_case((str(value), value) for value in vars(links).values() if isinstance(value, links.Panel))
-def test_every_panel_that_an_alert_may_name_exists(panel: links.Panel) -> None:
+@pytest.mark.parametrize("panel", [value for value in vars(links).values() if isinstance(value, links.Panel)], ids=str)
+def test_every_panel_that_an_alert_may_link_to_exists(panel: links.Panel) -> None:
     titles = {found["title"]: found["id"] for found in panels(BY_UID[panel.dashboard])}
     assert titles[panel.title] == panel.id
 
 
 @each_panel
-def test_every_panel_leads_on(panel: Mapping[str, Any]) -> None:
-    assert panel["fieldConfig"]["defaults"]["links"], "a tile without a link is a dead end at 3 am"
+def test_every_panel_has_a_link(panel: Mapping[str, Any]) -> None:
+    assert panel["fieldConfig"]["defaults"]["links"], panel["title"]
 
 
 @pytest.mark.parametrize("uid", BY_UID)
-def test_every_link_leads_somewhere_and_keeps_time_and_variables(uid: str) -> None:
+def test_every_link_has_a_target_and_keeps_time_and_variables(uid: str) -> None:
     board = BY_UID[uid]
     for panel in panels(board):
         for url in [link["url"] for link in panel["fieldConfig"]["defaults"]["links"]]:
@@ -43,17 +43,17 @@ def test_every_link_leads_somewhere_and_keeps_time_and_variables(uid: str) -> No
             elif url.startswith("/explore?"):
                 _check_traces(board, url)
             else:
-                fingerprint = f"{links.runbooks_url()}#${{__field.labels.fingerprint}}"
-                assert url.startswith((links.objective_page("${__"), links.pool_page(SPEC.pools[0].name), fingerprint))
+                signature = f"{links.runbooks_url()}#${{__field.labels.signature}}"
+                assert url.startswith((links.slo_page("${__"), links.pool_page(SPEC.pools[0].name), signature))
 
 
 def _check_inner(board: Dashboard, url: str) -> None:
     parts = urlparse(url)
     target = BY_UID[parts.path.removeprefix("/d/")]
     known = {variable["name"] for variable in target["templating"]["list"]}
-    asked = parse_qs(parts.query, keep_blank_values=True)
-    assert {int(one) for one in asked.get("viewPanel", ())} <= {panel["id"] for panel in panels(target)}
-    given = {name.removeprefix("var-") for name in asked if name.startswith("var-")}
+    parameters = parse_qs(parts.query, keep_blank_values=True)
+    assert {int(one) for one in parameters.get("viewPanel", ())} <= {panel["id"] for panel in panels(target)}
+    given = {name.removeprefix("var-") for name in parameters if name.startswith("var-")}
     assert given <= known
     assert "${__url_time_range}" in url
     carried = set(re.findall(r"\$\{(\w+):queryparam\}", url))
@@ -63,7 +63,7 @@ def _check_inner(board: Dashboard, url: str) -> None:
 
 
 def _check_traces(board: Dashboard, url: str) -> None:
-    """Explore's address holds JSON, which holds TraceQL over attributes that our gateway writes."""
+    """Check the TraceQL in an Explore address: its attributes are those that the gateway writes."""
     (panes,) = parse_qs(urlparse(url).query)["panes"]
     pane = json.loads(panes)["a"]
     query = pane["queries"][0]["query"]
@@ -78,7 +78,7 @@ def _check_traces(board: Dashboard, url: str) -> None:
     assert variables <= {variable["name"] for variable in board["templating"]["list"]}
 
 
-def test_traces_can_be_asked_for_by_every_prompt_class() -> None:
+def test_the_trace_links_cover_every_prompt_class_once() -> None:
     """Short and long together are all classes, and no class is in both."""
     classes = [re.findall(r"[<>]=?\d+", unquote(link["url"])) for link in drilldown.traces()]
     everything = [
@@ -89,14 +89,14 @@ def test_traces_can_be_asked_for_by_every_prompt_class() -> None:
     assert sorted(classes[1] + classes[2]) == sorted(everything)
 
 
-def test_every_fingerprint_has_its_place_in_the_runbooks() -> None:
+def test_every_incident_signature_has_an_anchor_in_the_runbooks() -> None:
     page = render_runbooks((ROOT / "alerts" / "runbooks.md").read_text())
-    for fingerprint in recorded.FINGERPRINTS:
-        assert f'id="{fingerprint}"' in page
+    for signature in recorded.INCIDENT_SIGNATURES:
+        assert f'id="{signature}"' in page
 
 
 @each_board
-def test_every_dashboard_leads_to_the_others_the_runbooks_and_the_service(board: Dashboard) -> None:
+def test_every_dashboard_links_to_the_others_the_runbooks_and_the_service(board: Dashboard) -> None:
     found = {link["url"]: (link["keepTime"], link["includeVars"]) for link in board["links"]}
     assert {f"/d/{uid}" for uid in BY_UID} <= found.keys()
     assert all(found[f"/d/{uid}"] == (True, True) for uid in BY_UID)
@@ -114,6 +114,6 @@ def test_links_to_the_service_follow_its_address() -> None:
 def test_an_alerts_link_opens_a_panel_and_sets_variables_that_it_has(rule: Mapping[str, Any]) -> None:
     parts = urlparse(rule["annotations"]["dashboard_url"])
     board = BY_UID[parts.path.removeprefix("/d/")]
-    asked = parse_qs(parts.query)
-    assert int(asked.pop("viewPanel")[0]) in {panel["id"] for panel in panels(board)}
-    assert asked.keys() <= {f"var-{variable['name']}" for variable in board["templating"]["list"]}
+    parameters = parse_qs(parts.query)
+    assert int(parameters.pop("viewPanel")[0]) in {panel["id"] for panel in panels(board)}
+    assert parameters.keys() <= {f"var-{variable['name']}" for variable in board["templating"]["list"]}

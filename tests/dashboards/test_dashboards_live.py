@@ -17,8 +17,8 @@ from plimsoll.dashboards.build import boards
 from promql import Query, annotation_queries, complaints, panel_queries, panels, substitute, variable_queries
 from stack import Prometheus, scrape, wait_for
 
-# The burn-rate rules add up on whole minutes, so the first answer of some takes one; those over days on every fifth, which
-# is too long to wait for: here they add up as those over hours do.
+# Burn-rate rules sum whole minutes, so some need a minute for a first result. Those over days sum every fifth minute, which
+# takes too long here: they are rewritten to sum every minute.
 pytestmark = [pytest.mark.prometheus, pytest.mark.slow, pytest.mark.timeout(240)]
 
 BOARDS = {name: json.loads(text) for name, text in boards(SPEC).items()}
@@ -42,7 +42,7 @@ def prometheus(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def _rules(folder: Path) -> list[Path]:
-    """The real rules, evaluated as often as the configuration says instead of every 15 or 30 s."""
+    """Return the real rules, evaluated at the configured interval instead of every 15 or 30 s."""
     paths = []
     for name, text in render_alerts(SPEC).items():
         if name.endswith(".rules.yml"):
@@ -55,28 +55,28 @@ def _rules(folder: Path) -> list[Path]:
 
 
 def test_every_panel_and_variable_query_gives_finite_series(prometheus: Prometheus) -> None:
-    asked = [panel_queries(board, __rate_interval=RATE) + variable_queries(board) for board in BOARDS.values()]
-    waiting = list(dict.fromkeys(itertools.chain.from_iterable(asked)))
+    all_queries = [panel_queries(board, __rate_interval=RATE) + variable_queries(board) for board in BOARDS.values()]
+    waiting = list(dict.fromkeys(itertools.chain.from_iterable(all_queries)))
     wrong: list[str] = []
     end = time.monotonic() + 100
     while waiting and time.monotonic() < end:
         now = time.time()
-        answers = [(query, complaints(prometheus, [query], now - 3, now)) for query in waiting]
-        waiting = [query for query, complaint in answers if complaint]
-        wrong = [line for _, complaint in answers for line in complaint]
+        results = [(query, complaints(prometheus, [query], now - 3, now)) for query in waiting]
+        waiting = [query for query, complaint in results if complaint]
+        wrong = [line for _, complaint in results for line in complaint]
         time.sleep(0.2)
     assert wrong == []
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_every_annotation_query_is_understood(name: str, prometheus: Prometheus) -> None:
+def test_every_annotation_query_is_accepted(name: str, prometheus: Prometheus) -> None:
     for query in annotation_queries(BOARDS[name]):
-        prometheus.query(query.expr)  # fails where Prometheus does not understand it
+        prometheus.query(query.expr)  # fails if Prometheus rejects it
 
 
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_name_in_a_legend_is_filled_in(name: str, prometheus: Prometheus) -> None:
-    """Alerts differ in what they are about; every other legend finds all its labels on every series."""
+    """Alerts have different labels; every other legend finds all its labels on every series."""
     for panel in panels(BOARDS[name]):
         for target in panel["targets"]:
             wanted = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
@@ -95,7 +95,7 @@ def _models(prometheus: Prometheus, pool: str) -> set[str]:
     return {sample.labels["model"] for sample in prometheus.query(query.expr)}
 
 
-def test_a_lost_replica_stays_in_its_pool_and_one_never_born_shows_everywhere(
+def test_a_lost_replica_stays_in_its_pool_and_one_that_never_started_shows_everywhere(
     fleet: Fleet, prometheus: Prometheus
 ) -> None:
     fleet.lost = True

@@ -1,4 +1,4 @@
-"""Files that bring the dashboards into a Grafana: keys that Grafana and Kubernetes read, and every dashboard in them."""
+"""Provisioning files: the keys that Grafana and Kubernetes read, and every dashboard in them."""
 
 import json
 from typing import Any
@@ -7,10 +7,11 @@ import yaml
 
 from boards import RENDERED, SPEC
 from paths import ROOT
-from plimsoll.compose.commands.build import rendered
-from plimsoll.dashboards.provisioning import PATH
+from plimsoll.dashboards.build import render_kubernetes
+from plimsoll.dashboards.provisioning import PATH, files
 
-FILES = rendered(SPEC)["dashboards"]
+FILES = files()
+KUBERNETES = render_kubernetes(SPEC)
 STACK: dict[str, Any] = yaml.safe_load((ROOT / "compose" / "compose.yaml").read_text())
 
 
@@ -25,13 +26,13 @@ def test_grafana_looks_for_the_dashboards_where_the_stack_mounts_them() -> None:
 
 def test_the_data_sources_are_those_that_the_dashboards_choose_among() -> None:
     sources = yaml.safe_load(FILES["provisioning/datasources/plimsoll.yml"])["datasources"]
-    asked = {
+    chosen = {
         variable["query"]
         for text in RENDERED.values()
         for variable in json.loads(text)["templating"]["list"]
         if variable["type"] == "datasource"
     }
-    assert {source["type"] for source in sources} == asked
+    assert {source["type"] for source in sources} == chosen
     given = STACK["services"]["grafana"]["environment"]
     assert {source["url"] for source in sources} == {f"${{{name}}}" for name in given if name.endswith("_URL")}
     (exemplars,) = sources[0]["jsonData"]["exemplarTraceIdDestinations"]
@@ -39,7 +40,7 @@ def test_the_data_sources_are_those_that_the_dashboards_choose_among() -> None:
 
 
 def test_kubernetes_gets_every_dashboard_unchanged_in_a_map_that_the_sidecar_loads() -> None:
-    maps = [yaml.safe_load(text) for name, text in FILES.items() if name.startswith("kubernetes/")]
+    maps = [yaml.safe_load(text) for text in KUBERNETES.values()]
     assert all((one["apiVersion"], one["kind"]) == ("v1", "ConfigMap") for one in maps)
     assert len({one["metadata"]["name"] for one in maps}) == len(maps)
     boards = [one for one in maps if one["metadata"]["labels"].get("grafana_dashboard") == "1"]
@@ -52,6 +53,5 @@ def test_kubernetes_gets_every_dashboard_unchanged_in_a_map_that_the_sidecar_loa
 
 def test_a_map_fits_into_what_kubectl_apply_keeps_of_it() -> None:
     """`kubectl apply` writes the whole object into an annotation, and all annotations may have 256 KiB."""
-    for name, text in FILES.items():
-        if name.startswith("kubernetes/"):
-            assert len(json.dumps(yaml.safe_load(text))) < 256 * 1024, name
+    for name, text in KUBERNETES.items():
+        assert len(json.dumps(yaml.safe_load(text))) < 256 * 1024, name

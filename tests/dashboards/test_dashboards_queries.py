@@ -1,10 +1,10 @@
-"""Queries of the dashboards, parsed: names and labels that exist, sums before quantiles, nothing averaged, all of it narrowed."""
+"""Queries of the dashboards, parsed: existing names and labels, sums before quantiles, no averages, narrowed by variables."""
 
 from typing import Any
 
 import pytest
 
-from boards import BOARDS, JUDGED, OF_MODELS, RECORDED, each_board, each_query
+from boards import BOARDS, EVALUATED, OF_MODELS, RECORDED, each_board, each_query
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import recorded
 from promql import Dashboard, annotation_queries, nodes, panel_queries
@@ -12,7 +12,7 @@ from promql import Dashboard, annotation_queries, nodes, panel_queries
 RATES = ("rate", "irate", "increase")
 OF_SERVICE = {
     metrics.REPLICA_CAPACITY.name,
-    metrics.BUDGET_LEFT.name,
+    metrics.BUDGET_REMAINING.name,
     metrics.COVERAGE.name,
     metrics.RECOMMENDED_NODES.name,
     metrics.INGEST_LAG.name,
@@ -45,7 +45,7 @@ def test_counters_are_read_only_as_rates_and_gauges_never(expr: str) -> None:
 
 @each_query
 def test_nothing_is_averaged(expr: str) -> None:
-    """An average of quantiles or of ratios is a number about no request at all."""
+    """An average of quantiles or of ratios describes no request."""
     for node, _ in nodes(expr):
         kind = type(node).__name__
         assert not (kind == "AggregateExpr" and str(node.op) in ("avg", "quantile", "stddev", "stdvar"))
@@ -69,7 +69,7 @@ def test_a_quantile_is_taken_from_summed_bucket_rates_by_le(expr: str) -> None:
 
 @each_query
 def test_a_rate_looks_back_as_far_as_the_scrape_interval_asks(expr: str) -> None:
-    """`$__rate_interval` stands for 8 minutes here, which nobody would type."""
+    """`$__rate_interval` is 8 minutes here, a value that no query has itself."""
     for node, path in nodes(expr):
         if type(node).__name__ == "MatrixSelector" and path[-1].func.name in (*RATES, "changes"):
             assert node.range.total_seconds() == 480
@@ -80,10 +80,10 @@ def test_every_query_is_narrowed_by_the_variables(name: str, board: Dashboard) -
     values = {"model": "M", "replica": "R", "pool": "P", "objective": "O", "region": "E", "node": "N"}
     for query in panel_queries(board, **values):
         for selector in _selectors(query.expr):
-            # What belongs to others is taken beside what is chosen: what is unknown stays. A target says that rules run.
+            # These also select other replicas, so that unknown ones stay. A target shows that rules run.
             if (
-                selector.name in ("ALERTS", recorded.SERVED, metrics.GPU_ASSIGNMENT.name)
-                or query.panel == "Alerts firing"
+                selector.name in ("ALERTS", recorded.LAST_INFO, metrics.GPU_ASSIGNMENT.name)
+                or query.panel == "Firing alerts (count)"
             ):
                 continue
             given = {(matcher.name, matcher.value) for matcher in selector.matchers.matchers}
@@ -92,8 +92,8 @@ def test_every_query_is_narrowed_by_the_variables(name: str, board: Dashboard) -
 
 
 def _narrows(name: str) -> set[str]:
-    """Variables that must stand in a selector of that name."""
-    if name in JUDGED or name == recorded.FINGERPRINT:
+    """Return the variables that a selector of that name must have."""
+    if name in EVALUATED or name == recorded.INCIDENT_SIGNATURE:
         return {"pool"}
     if name in RECORDED:
         return RECORDED[name] & {"model", "replica", "region", "node"}
@@ -109,7 +109,7 @@ def test_annotations_mark_alerts_starts_versions_and_exclusions(board: Dashboard
         "ALERTS",
         metrics.REPLICA_INFO.name,
         metrics.EXCLUDED.name,
-        recorded.STARTED,
+        recorded.LAST_START,
     }
 
 

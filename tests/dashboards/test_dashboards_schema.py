@@ -1,6 +1,6 @@
-"""Dashboards against Grafana's own types, as grafana-foundation-sdk 0.0.21 carries them (generated from Grafana's schemas).
+"""Dashboards against Grafana's own types, from grafana-foundation-sdk 0.0.21 (generated from Grafana's schemas).
 
-Read into those types and written again, nothing may be lost (a key that Grafana does not know) or changed (a wrong type).
+Read into those types and written again, no key may be lost (unknown to Grafana) and no value changed (wrong type).
 """
 
 import json
@@ -15,9 +15,7 @@ from plimsoll.dashboards.build import boards
 from plimsoll.slo.spec.objectives import load
 
 with warnings.catch_warnings():
-    warnings.simplefilter(
-        "ignore", DeprecationWarning
-    )  # it asks to move to version 2 of the schema, which Grafana 10 lacks
+    warnings.simplefilter("ignore", DeprecationWarning)  # it recommends version 2 of the schema, which Grafana 10 lacks
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
     from grafana_foundation_sdk.cog.plugins import register_default_plugins
     from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -57,7 +55,7 @@ def _through_grafanas_types(dashboard: Mapping[str, Any]) -> Any:
 
 
 def _losses(before: Any, after: Any, path: str = "") -> Iterator[str]:
-    """Paths at which something of `before` is missing or different in `after`; keys that Grafana adds are no loss."""
+    """Yield the paths at which `after` lacks or changes a value of `before`; keys that Grafana adds are ignored."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key, value in before.items():
             if key in after:

@@ -16,19 +16,19 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric as Sent
 from export_process import exporting
 from paths import FIXTURES
 from plimsoll.exporters.collector import Point
-from plimsoll.exporters.engines.normalize import normalise
+from plimsoll.exporters.engines.normalize import normalize
 from plimsoll.exporters.engines.parser import parse
 from plimsoll.exporters.engines.vllm import VLLM
 from plimsoll.exporters.otlp import Pusher
 from plimsoll.exporters.otlp_names import NAMES, name_of
 from plimsoll.exporters.runner import Runner
 from plimsoll.slo import metrics as catalogue
-from process import refused
+from process import rejected
 from stack import free_port, wait_for
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct"
 START = Point(catalogue.REPLICA_START, {"replica": "r1", "model": MODEL, "engine": "vllm"}, 1795259666.5)
-ENGINE = [*normalise(parse((FIXTURES / "vllm-0.32.0-load.prom").read_text()), VLLM, "r1", MODEL), START]
+ENGINE = [*normalize(parse((FIXTURES / "vllm-0.32.0-load.prom").read_text()), VLLM, "r1", MODEL), START]
 GPU = {"uuid": "GPU-1"}
 
 
@@ -178,14 +178,18 @@ def test_a_receiver_that_refuses_is_said_once_and_the_next_push_is_tried(caplog:
         pusher.push()
         pusher.push()
     said = [record.getMessage() for record in caplog.records if record.name == "plimsoll.exporters.otlp"]
-    assert said == [f"otlp: {url}/v1/metrics: not taken; is an OTLP receiver (HTTP) there? check --otlp"]
+    assert said == [
+        f"otlp: {url}/v1/metrics: rejected. Check --otlp-endpoint: is an OTLP receiver (HTTP) running there?"
+    ]
 
 
 def test_the_exporter_pushes_what_it_shows(tmp_path: Path) -> None:
     dead = f"http://127.0.0.1:{free_port()}"
     with (
         receiver() as (url, taken),
-        exporting(tmp_path, "--no-gpu", "--engine", f"r1={dead}", "--otlp", url, "--otlp-every", "1s") as exporter,
+        exporting(
+            tmp_path, "--no-gpu", "--engine", f"r1={dead}", "--otlp-endpoint", url, "--otlp-interval", "1s"
+        ) as exporter,
     ):
         wait_for(lambda: len(taken) > 1, "two pushes")
         assert 'llm_replica_up{replica="r1"} 0.0' in exporter.get().text
@@ -196,5 +200,5 @@ def test_the_exporter_pushes_what_it_shows(tmp_path: Path) -> None:
 
 def test_bad_input_is_refused_in_one_line() -> None:
     dead = f"http://127.0.0.1:{free_port()}"
-    command = ["export", "--no-gpu", "--engine", dead, "--listen", "127.0.0.1:0", "--otlp", "http://a:4318"]
-    assert "--otlp-every: '0s' is not a duration above zero" in refused([*command, "--otlp-every", "0s"])
+    command = ["export", "--no-gpu", "--engine", dead, "--listen", "127.0.0.1:0", "--otlp-endpoint", "http://a:4318"]
+    assert "--otlp-interval: '0s' isn't a duration above zero" in rejected([*command, "--otlp-interval", "0s"])

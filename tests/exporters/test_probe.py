@@ -15,10 +15,10 @@ from demo_page import MODEL
 from demo_process import Demo
 from export_process import exporting
 from plimsoll.exporters.collector import Point
-from plimsoll.exporters.probe import MOST_BYTES, Ask, ProbeCollector, probe
+from plimsoll.exporters.probe import MAX_BYTES, ProbeCollector, ProbeRequest, probe
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
-from process import PLIMSOLL, environment, refused
+from process import PLIMSOLL, environment, rejected
 from stack import free_port, wait_for
 
 ANSWER: list[Step] = [
@@ -39,12 +39,12 @@ def values(points: Sequence[Point], metric: Metric, **labels: str) -> list[float
 
 def test_a_whole_answer_is_timed_as_its_client_sees_it() -> None:
     with chat_server(GOOD) as (url, asked):
-        result = probe(Ask(url, "m", "s3cret", max_tokens=9))
+        result = probe(ProbeRequest(url, "m", "s3cret", max_tokens=9))
     assert (result.outcome, result.problem, result.tokens) == ("ok", "", 9)
     first, gap, each = result.time_to_first_token, result.longest_gap, result.time_per_output_token
     # The server's pauses are lower bounds; an event with a role and no text is no token.
     assert first is not None and gap is not None and each is not None
-    assert first >= 0.2 and gap >= 0.3 and each >= 0.3 / 8
+    assert first >= 0.2 and first + gap >= 0.5 and each == pytest.approx(gap / 8, rel=0.5)
     assert result.duration >= first + gap
     assert asked.paths == ["/v1/chat/completions"]
     (body,) = asked.bodies
@@ -55,7 +55,7 @@ def test_a_whole_answer_is_timed_as_its_client_sees_it() -> None:
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
 def test_a_thought_is_a_first_token_too(field: str) -> None:
     with chat_server([token("hm", field=field), token("", "length"), DONE]) as (url, _):
-        result = probe(Ask(f"{url}/v1", "m"))
+        result = probe(ProbeRequest(f"{url}/v1", "m"))
     assert (result.outcome, result.tokens) == ("ok", 1)
     assert result.time_to_first_token is not None and result.time_per_output_token is None
 
@@ -65,34 +65,36 @@ def test_a_thought_is_a_first_token_too(field: str) -> None:
     [
         ([], 503, "status", "HTTP 503"),
         ([], 302, "status", "HTTP 302"),
-        ([token("one")], 200, "stream", "broke off before its end"),
+        ([token("one")], 200, "stream", "ended early"),
         ([token("", "stop"), DONE], 200, "stream", "had no text"),
         ([token("one"), event(error={"message": "CUDA"})], 200, "stream", "ended with an error: .*CUDA"),
         (["data: {oops\n\n"], 200, "stream", "JSON is malformed"),
         ([b"data: \xff\n\n"], 200, "stream", "."),
-        ([": x" * MOST_BYTES], 200, "stream", "larger than 1 MiB"),
-        ([token("one"), 60.0], 200, "timeout", "no whole answer within 0.3 s"),
-        ([60.0], 200, "timeout", "no whole answer within 0.3 s"),
+        ([": x" * MAX_BYTES], 200, "stream", "larger than 1 MiB"),
+        ([token("one"), 60.0], 200, "timeout", "no complete response within 0.3 s"),
+        ([60.0], 200, "timeout", "no complete response within 0.3 s"),
     ],
 )
 def test_what_is_no_whole_answer_says_what_went_wrong(
     steps: list[Step], status: int, outcome: str, problem: str
 ) -> None:
     with chat_server(steps, status) as (url, _):
-        result = probe(Ask(url, "m", timeout=0.3 if outcome == "timeout" else 20))
+        result = probe(ProbeRequest(url, "m", timeout=0.3 if outcome == "timeout" else 20))
     assert result.outcome == outcome
     assert re.search(problem, result.problem)
 
 
 def test_a_server_that_is_not_there_is_a_failed_connection() -> None:
-    result = probe(Ask(f"http://127.0.0.1:{free_port()}", "m"))
+    result = probe(ProbeRequest(f"http://127.0.0.1:{free_port()}", "m"))
     assert (result.outcome, result.time_to_first_token) == ("connect", None)
 
 
 @pytest.mark.parametrize("limits", [{"max_tokens": 1}, {"max_tokens": 65}, {"timeout": 0.0}, {"timeout": 121.0}])
 def test_a_probe_that_costs_too_much_is_refused(limits: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"a probe (asks for 2 to 64 tokens|waits above 0 and at most 120 s)"):
-        Ask("http://a:1", "m", **limits)  # type: ignore[arg-type]
+    with pytest.raises(
+        ValueError, match=r"(--max-tokens: expected 2 to 64|--timeout: expected above 0 and at most 120 seconds)"
+    ):
+        ProbeRequest("http://a:1", "m", **limits)  # type: ignore[arg-type]
 
 
 def test_a_scrape_shows_the_last_probe_and_never_waits_for_one() -> None:
@@ -130,13 +132,15 @@ def test_the_exporter_shows_its_probes(tmp_path: Path) -> None:
 
 
 def test_bad_input_is_refused_in_one_line() -> None:
-    assert "give --probe-model NAME" in refused(["export", "--no-gpu", "--probe", "http://a:1"])
+    assert "--probe requires --probe-model NAME" in rejected(["export", "--no-gpu", "--probe", "http://a:1"])
     common = ["export", "--no-gpu", "--probe", "http://a:1", "--probe-model", "m"]
-    assert "--probe-every: probes cost tokens; write 5s or more" in refused([*common, "--probe-every", "1s"])
-    assert "--probe-every: 'often' is not a duration" in refused([*common, "--probe-every", "often"])
-    assert "--probe: a:1 is given 2 times" in refused([*common, "--probe", "http://a:1"])
-    assert "URL ftp://x: not the address of a server" in refused(["probe", "ftp://x", "--model", "m"])
-    assert "2 to 64 tokens" in refused(["probe", "http://a:1", "--model", "m", "--max-tokens", "100000"])
+    assert "--probe-interval: probes cost tokens. Use 5s or more." in rejected([*common, "--probe-interval", "1s"])
+    assert "--probe-interval: 'often' isn't a duration" in rejected([*common, "--probe-interval", "often"])
+    assert "--probe: a:1 is given 2 times" in rejected([*common, "--probe", "http://a:1"])
+    assert "URL ftp://x: not a server address" in rejected(["probe", "ftp://x", "--model", "m"])
+    assert "--max-tokens: expected 2 to 64" in rejected(
+        ["probe", "http://a:1", "--model", "m", "--max-tokens", "100000"]
+    )
 
 
 def test_the_command_says_what_a_client_of_the_demo_fleet_sees(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ def fail(error: BaseException) -> Callable[[], Iterable[Point]]:
     return act
 
 
-def scrape(runner: Runner, patience: float = 5.0) -> list[Point]:
-    return runner.collect(time.monotonic() + patience)
+def scrape(runner: Runner, time_limit: float = 5.0) -> list[Point]:
+    return runner.collect(time.monotonic() + time_limit)
 
 
 def own(points: list[Point], metric: metrics.Metric) -> dict[str, float]:
@@ -93,19 +93,19 @@ def test_a_wedged_collector_is_waited_for_once_and_comes_back_by_itself(caplog: 
     wedged = Told("wedged", lambda: [UP] if release.wait(60) else [])
     runner = Runner([wedged, Told("good")])
 
-    first = scrape(runner, patience=0.2)
+    first = scrape(runner, time_limit=0.2)
     assert own(first, metrics.COLLECTOR_SUCCESS) == {"wedged": 0, "good": 1}
     assert own(first, metrics.COLLECTOR_DURATION)["wedged"] >= 0.2
 
     # With an hour's patience this would run into the test's timeout if the scrape waited for the wedged one again.
-    second = scrape(runner, patience=3600)
+    second = scrape(runner, time_limit=3600)
     assert own(second, metrics.COLLECTOR_SUCCESS) == {"wedged": 0, "good": 1}
     assert wedged.runs == 1
-    assert sum("no answer by the scrape's deadline" in line for line in lines(caplog)) == 1
+    assert sum("no response by the scrape's deadline" in line for line in lines(caplog)) == 1
 
     release.set()
     wait_for(lambda: own(scrape(runner), metrics.COLLECTOR_SUCCESS)["wedged"] == 1, "the collector to come back")
-    assert "collector wedged: well again" in lines(caplog)
+    assert "collector wedged: recovered" in lines(caplog)
 
 
 def test_calls_at_the_same_time_share_one_run() -> None:
@@ -134,10 +134,10 @@ def test_an_impatient_scrape_neither_disturbs_nor_repeats_the_run_of_a_patient_o
     collector = Told("slow", act)
     runner = Runner([collector])
     answers: list[list[Point]] = []
-    patient = threading.Thread(target=lambda: answers.append(scrape(runner, patience=60)))
+    patient = threading.Thread(target=lambda: answers.append(scrape(runner, time_limit=60)))
     patient.start()
     assert begun.wait(10)
-    assert own(scrape(runner, patience=0.1), metrics.COLLECTOR_SUCCESS) == {"slow": 0}
+    assert own(scrape(runner, time_limit=0.1), metrics.COLLECTOR_SUCCESS) == {"slow": 0}
     release.set()
     patient.join(30)
     assert UP in answers[0]
@@ -168,7 +168,7 @@ def test_a_failure_is_logged_once_per_message_in_one_line_and_its_recovery_once(
     collector.act = lambda: [UP]
     scrape(runner)
     scrape(runner)
-    assert lines(caplog)[1:] == ["collector one: another", "collector one: well again"]
+    assert lines(caplog)[1:] == ["collector one: another", "collector one: recovered"]
     collector.act = fail(CollectorError("another"))
     scrape(runner)
     assert lines(caplog)[3:] == ["collector one: another"]

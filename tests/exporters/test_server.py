@@ -19,13 +19,13 @@ from plimsoll.compose.listen import EXPORTER_TOKEN, ListenError, open_socket, re
 from plimsoll.exporters.collector import Point
 from plimsoll.exporters.runner import Runner
 from plimsoll.exporters.server import (
-    DEFAULT_PATIENCE,
-    LONGEST_PATIENCE,
-    MOST_REQUESTS,
+    DEFAULT_TIME_LIMIT,
+    MAX_REQUESTS,
+    MAX_TIME_LIMIT,
     Tls,
     config_of,
     create_app,
-    patience,
+    time_limit,
 )
 from plimsoll.slo import metrics
 from stack import wait_for
@@ -41,10 +41,10 @@ class Gpus:
         self.open = threading.Event()
         self.open.set()
         self.asked = threading.Event()
-        self.patience = math.nan
+        self.time_limit = math.nan
 
     def collect(self, deadline: float) -> Iterable[Point]:
-        self.patience = deadline - time.monotonic()
+        self.time_limit = deadline - time.monotonic()
         self.asked.set()
         self.open.wait(60)
         return [Point(metrics.GPU_UP, {"uuid": f"GPU-{number}"}, 1) for number in range(100)]
@@ -94,9 +94,9 @@ def test_the_scrapers_own_timeout_reaches_the_collectors() -> None:
     gpus = Gpus()
     with served(gpus) as client:
         client.get("/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": "30"})
-        assert 20 < gpus.patience <= 29.5
+        assert 20 < gpus.time_limit <= 29.5
         client.get("/metrics")
-        assert 0 < gpus.patience <= DEFAULT_PATIENCE
+        assert 0 < gpus.time_limit <= DEFAULT_TIME_LIMIT
 
 
 @pytest.mark.parametrize(
@@ -105,12 +105,12 @@ def test_the_scrapers_own_timeout_reaches_the_collectors() -> None:
         ("10", 9.5),
         ("1", 0.5),
         ("0.4", 0.2),
-        ("100000", LONGEST_PATIENCE),
-        *((broken, DEFAULT_PATIENCE) for broken in (None, "", "soon", "nan", "inf", "-3", "0")),
+        ("100000", MAX_TIME_LIMIT),
+        *((broken, DEFAULT_TIME_LIMIT) for broken in (None, "", "soon", "nan", "inf", "-3", "0")),
     ],
 )
 def test_patience_leaves_time_for_the_way_back_and_survives_any_header(header: str | None, seconds: float) -> None:
-    assert patience(header) == pytest.approx(seconds)
+    assert time_limit(header) == pytest.approx(seconds)
 
 
 def test_probes_answer_while_a_scrape_waits() -> None:
@@ -136,9 +136,9 @@ def test_the_landing_page_leads_to_the_metrics() -> None:
 def test_with_a_token_only_its_holder_reads_and_probes_stay_open() -> None:
     with served(Gpus(), token="s3cret") as client:
         for path in ("/metrics", "/", "/else"):
-            refused = client.get(path)
-            assert (refused.status_code, refused.headers["www-authenticate"].split()[0]) == (401, "Bearer,")
-            assert "gpu_up" not in refused.text
+            rejected = client.get(path)
+            assert (rejected.status_code, rejected.headers["www-authenticate"].split()[0]) == (401, "Bearer,")
+            assert "gpu_up" not in rejected.text
         for wrong in ("Bearer s3cre", "Bearer s3cret2", "Basic s3cret", "s3cret", "Bearer", "Bearer \xe9"):
             assert client.get("/metrics", headers={b"authorization": wrong.encode("latin-1")}).status_code == 401
         assert client.get("/metrics", headers={"authorization": "Bearer s3cret"}).status_code == 200
@@ -168,17 +168,17 @@ def test_so_many_scrapes_at_a_time_and_no_more() -> None:
     with served(gpus) as client:
         gpus.open.clear()
         codes: list[int] = []
-        wait_at_once = threading.Barrier(MOST_REQUESTS + 1)
+        wait_at_once = threading.Barrier(MAX_REQUESTS + 1)
 
         def scrape() -> None:
             wait_at_once.wait(60)
             codes.append(client.get("/metrics", timeout=60).status_code)
 
-        scrapers = [threading.Thread(target=scrape) for _ in range(MOST_REQUESTS)]
+        scrapers = [threading.Thread(target=scrape) for _ in range(MAX_REQUESTS)]
         for scraper in scrapers:
             scraper.start()
         wait_at_once.wait(60)
-        # As soon as all are in, one more is refused; until then it waits its turn like the others.
+        # As soon as all are in, one more is rejected; until then it waits its turn like the others.
         early = 0
         while _code(client) != 503:
             early += 1
@@ -264,6 +264,6 @@ def test_the_token_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
 def test_a_token_file_that_gives_none_is_refused(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.write_text("\n")
-    for path, word in ((empty, "empty"), (tmp_path / "absent", "cannot be read")):
+    for path, word in ((empty, "empty"), (tmp_path / "absent", "not readable")):
         with pytest.raises(ListenError, match=word):
             read_token({"PLIMSOLL_EXPORTER_TOKEN_FILE": str(path)}, EXPORTER_TOKEN)

@@ -10,7 +10,7 @@ import pytest
 from fakenvml import FakeNvml
 from plimsoll.exporters.collector import Point
 from plimsoll.exporters.nvml.collector import NvmlCollector
-from plimsoll.exporters.nvml.state import Memory
+from plimsoll.exporters.nvml.state import GpuState
 from plimsoll.exporters.runner import Runner
 from plimsoll.slo import metrics
 from stack import wait_for
@@ -34,19 +34,19 @@ class Node:
     """An NVML collector behind a runner."""
 
     def __init__(self, state: Path | None = None, inventory: Path = NOWHERE, stuck_seconds: float = 60) -> None:
-        self.collector = NvmlCollector(Memory(state), inventory, stuck_seconds)
+        self.collector = NvmlCollector(GpuState(state), inventory, stuck_seconds)
         self.runner = Runner([self.collector])
         self.points: list[Point] = []
 
     def close(self) -> None:
         self.collector.close()
 
-    def scrape(self, patience: float = 10.0) -> None:
-        self.points = self.runner.collect(time.monotonic() + patience)
+    def scrape(self, time_limit: float = 10.0) -> None:
+        self.points = self.runner.collect(time.monotonic() + time_limit)
 
     def of(self, uuid: str) -> dict[str, float]:
         """Values of one GPU, by metric name and further labels' values; XIDs, age and info left out."""
-        apart = {metrics.GPU_INFO, metrics.GPU_XID_ERRORS, metrics.GPU_XID_LAST, metrics.GPU_ANSWER_AGE}
+        apart = {metrics.GPU_INFO, metrics.GPU_XID_ERRORS, metrics.GPU_XID_LAST, metrics.GPU_RESPONSE_AGE}
         return {
             " ".join(
                 [point.metric.name, *(value for name, value in point.labels.items() if name != "uuid")]
@@ -67,7 +67,7 @@ class Node:
         """Scrape with little patience, as often as a busy machine needs to bring an answer in time."""
 
         def answered() -> bool:
-            self.scrape(patience=2)
+            self.scrape(time_limit=2)
             return self.success() == 1
 
         wait_for(answered, "the GPUs that do not hang")
@@ -90,6 +90,6 @@ class Node:
 def node(fake: FakeNvml) -> Iterator[Node]:
     """A collector that has seen all eight GPUs."""
     with closing(Node()) as healthy:
-        healthy.scrape(patience=60)
+        healthy.scrape(time_limit=60)
         assert healthy.up() == [1] * 8
         yield healthy

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 
 def _event_errors(event: Any) -> list[str]:
-    """What PagerDuty's Events API v2 says is wrong with an event (its own limits, from its reference pages)."""
+    """Return the problems of an event by PagerDuty's Events API v2 (limits from its reference pages)."""
     if not isinstance(event, dict):
         return ["event is not an object"]
     payload = event.get("payload") or {}

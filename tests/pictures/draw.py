@@ -1,7 +1,7 @@
-"""Pictures of all six dashboards: `make pictures`. Grafana's component libraries draw them in headless Chromium from simulated data.
+"""Draws the pictures of all six dashboards (`make pictures`) with Grafana's component libraries in headless Chromium.
 
-No Grafana server is involved, so a picture may be called "drawn by Grafana's component libraries", never "loaded in Grafana";
-state timelines and tables are drawn by our own code (panels.tsx). The data is `past_fleet`: every incident once, over a real Prometheus.
+No Grafana server takes part: captions say "drawn by Grafana's component libraries", never "loaded in Grafana". panels.tsx
+draws state timelines and tables itself. The data is simulated (`past_fleet`), over a real Prometheus.
 """
 
 import http.server
@@ -27,9 +27,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CACHE = ROOT / ".cache" / "pictures"
 OUT = ROOT / "docs" / "img"
-CHOSEN = {"replica": {"replica": "node-1"}}  # what is chosen in a picture; everything where nothing is
+CHOSEN = {"replica": {"replica": "node-1"}}  # variables chosen in a picture; all others are All
 BANNER = "SIMULATED DATA: the demo fleet's engine model; drawn by Grafana's component libraries, without a Grafana"
-PAGE = """<!doctype html><html><head><meta charset=utf-8><link rel=stylesheet href=bundle.css><style>body{{margin:0;background:#111217;color:#ccccdc;font-family:sans-serif}}
+PAGE = """<!doctype html><html><head><meta charset=utf-8><link rel=icon href=data:,><link rel=stylesheet href=bundle.css><style>body{{margin:0;background:#111217;color:#ccccdc;font-family:sans-serif}}
 #root{{width:1600px}}</style></head><body><div id=root></div><script>window.FROM={start};window.TO={end};window.BANNER={banner};window.CHOSEN={chosen};
 window.grafanaBootData={{user:{{orgRole:"Viewer",timezone:"utc",locale:"en-GB",language:"en-US"}},settings:{{featureToggles:{{}},
 buildInfo:{{version:"13.1.1",env:"production"}},datasources:{{}},panels:{{}},apps:{{}},theme2:{{}},licenseInfo:{{}},bootData:{{}}}},navTree:[]}};
@@ -37,7 +37,7 @@ window.DASHBOARD={board};</script><script src=bundle.js></script></body></html>"
 
 
 def bundle() -> None:
-    """Install the libraries, once for each package.json, and bundle what draws."""
+    """Install the libraries, once per package.json, and bundle the drawing code."""
     CACHE.mkdir(parents=True, exist_ok=True)
     wanted = (HERE / "package.json").read_text()
     stamp = CACHE / "installed.json"
@@ -54,14 +54,14 @@ def bundle() -> None:
 
 @contextmanager
 def served(pages: dict[str, str], prometheus: str) -> Iterator[str]:
-    """Serve the pages and the bundle, and pass /prometheus on: one origin, so that a browser lets the page ask."""
+    """Serve the pages and the bundle, and forward /prometheus, so that the browser needs one origin."""
     bundled = {"bundle.js": "text/javascript; charset=utf-8", "bundle.css": "text/css; charset=utf-8"}
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path.startswith("/prometheus/"):
-                answer = httpx.get(prometheus + self.path.removeprefix("/prometheus"), timeout=60)
-                self._send(answer.content, answer.status_code, "application/json")
+                response = httpx.get(prometheus + self.path.removeprefix("/prometheus"), timeout=60)
+                self._send(response.content, response.status_code, "application/json")
             elif self.path[1:] in bundled:
                 self._send((CACHE / self.path[1:]).read_bytes(), 200, bundled[self.path[1:]])
             elif self.path[1:] in pages:
@@ -89,7 +89,7 @@ def served(pages: dict[str, str], prometheus: str) -> Iterator[str]:
 
 
 def page(name: str, board: str, start: float, end: float) -> str:
-    """The page that draws one dashboard over a time range in Unix seconds."""
+    """Return the page that draws one dashboard over a time range in Unix seconds."""
     times = [json.dumps(datetime.fromtimestamp(at, UTC).isoformat()) for at in (start, end)]
     return PAGE.format(
         start=times[0],
@@ -101,12 +101,12 @@ def page(name: str, board: str, start: float, end: float) -> str:
 
 
 def main() -> None:
-    """Draw every dashboard, or those named."""
+    """Draw every dashboard, or those named on the command line."""
     bundle()
     chosen = sys.argv[1:] or [name.removesuffix(".json") for name in boards(SPEC)]
     OUT.mkdir(parents=True, exist_ok=True)
     with past(CACHE / "past") as prometheus:
-        # While the engine of one replica is wedged, with every other incident in the hours before.
+        # Ends while one engine is stalled, after all other incidents.
         start, end = EPOCH + 8 * MINUTE, EPOCH + INCIDENTS["wedged engine"][1] * MINUTE - 30
         names = {name.removesuffix(".json"): text for name, text in boards(SPEC).items()}
         pages = {name: page(name, text, start, end) for name, text in names.items()}
@@ -122,12 +122,12 @@ def main() -> None:
                     text=True,
                     env={"CHROMIUM": require("chromium"), "PATH": "/usr/bin:/bin:/usr/local/bin"},
                 )
-                told = json.loads(ran.stdout.splitlines()[-1])
+                report = json.loads(ran.stdout.splitlines()[-1])
                 print(
-                    f"{OUT / name}.png in {time.monotonic() - begun:.0f} s; without data: {told['empty'] or 'none'}",
+                    f"{OUT / name}.png in {time.monotonic() - begun:.0f} s; without data: {report['empty'] or 'none'}",
                     flush=True,
                 )
-                for problem in dict.fromkeys((*told["errors"], *told["problems"])):
+                for problem in dict.fromkeys((*report["errors"], *report["problems"])):
                     print(f"  {problem[:300]}")
 
 

@@ -21,12 +21,12 @@ register();
 RT.setDataSourceSrv({ get: async () => prometheus, getList: (filter: any) => (filter?.pluginId === 'tempo' ? [] : [instance]), getInstanceSettings: () => instance, reload() {} } as any);
 RT.setRunRequest(((_: any, request: any) => new Observable((seen: any) => {
   seen.next({ state: LoadingState.Loading, series: [], timeRange: request.range });
-  const asked = prometheus.query(request).subscribe({
-    next: (answer: any) => seen.next({ state: LoadingState.Done, series: answer.data, timeRange: request.range, request, annotations: [] }),
+  const running = prometheus.query(request).subscribe({
+    next: (response: any) => seen.next({ state: LoadingState.Done, series: response.data, timeRange: request.range, request, annotations: [] }),
     error: (error: any) => { given.report.errors.push(String(error)); seen.next({ state: LoadingState.Error, series: [], error: { message: String(error) }, timeRange: request.range }); seen.complete(); },
     complete: () => seen.complete(),
   });
-  return () => asked.unsubscribe();
+  return () => running.unsubscribe();
 })) as any);
 RT.setTemplateSrv({ replace: (text: string) => text ?? '', getVariables: () => [], containsTemplate: () => false, updateTimeRange() {} } as any);
 RT.setAppEvents(new EventBusSrv() as any);
@@ -48,8 +48,8 @@ const variables = dashboard.templating.list.map((one: any) => {
     allValue: one.allValue, ...(given.CHOSEN[one.name] ? { value: [given.CHOSEN[one.name]], text: [given.CHOSEN[one.name]], defaultToAll: false } : { value: '$__all', text: 'All' }) });
 });
 const data = (panel: any) => {
-  const asked = new S.SceneQueryRunner({ datasource: source, queries: panel.targets.map((one: any) => ({ ...one, datasource: source })) });
-  return panel.transformations ? new S.SceneDataTransformer({ $data: asked, transformations: panel.transformations }) : asked;
+  const runner = new S.SceneQueryRunner({ datasource: source, queries: panel.targets.map((one: any) => ({ ...one, datasource: source })) });
+  return panel.transformations ? new S.SceneDataTransformer({ $data: runner, transformations: panel.transformations }) : runner;
 };
 const children = dashboard.panels.map((panel: any) => panel.type === 'row'
   ? new S.SceneGridRow({ key: `row-${panel.id}`, title: panel.title, y: panel.gridPos.y, isCollapsed: false, children: [] })
@@ -63,7 +63,7 @@ const scene = new S.EmbeddedScene({
   body: new S.SceneGridLayout({ isDraggable: false, isResizable: false, isLazy: false, children }),
 });
 
-// Settled: every panel has its answer, and nothing has been asked for a while.
+// Settled: every panel has its data, and no query has run for several polls.
 let quiet = 0;
 const panels = () => S.sceneGraph.findAllObjects(scene, (one: any) => one instanceof S.VizPanel) as S.VizPanel[];
 given.settled = () => {

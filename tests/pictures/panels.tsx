@@ -1,6 +1,6 @@
 // The panel types that our dashboards use, over the visualisations of @grafana/ui. Grafana's own panel plugins are not on npm;
 // the state timeline and the table are drawn here, with
-// the states, colours and texts that @grafana/data works out.
+// the states, colors and texts that @grafana/data computes.
 import * as D from '@grafana/data';
 import { PanelPlugin, getFieldDisplayValues } from '@grafana/data';
 import * as UI from '@grafana/ui';
@@ -28,15 +28,15 @@ const Stat = (props: any) => {
       colorMode={props.options?.colorMode || 'value'} graphMode={'none' as any} justifyMode={'auto' as any} textMode={props.options?.textMode || 'auto'} />} />;
 };
 
-// @grafana/ui's table needs more of Grafana than is on npm; the cells are Grafana's own texts and colours.
+// @grafana/ui's table needs more of Grafana than is on npm; the cells are Grafana's own texts and colors.
 const Table = (props: any) => {
   if (!seen(props)) return none(props);
   const frame: D.DataFrame = props.data.series[0];
   const fields = frame.fields.filter((field) => field.type !== D.FieldType.time);
   const cell = (field: D.Field, row: number) => {
     const shown = field.display!(field.values[row]);
-    const coloured = field.config.custom?.cellOptions?.type === 'color-text';
-    return <td key={field.name} style={{ padding: '5px 12px', color: coloured ? shown.color : undefined, borderTop: '1px solid #2d2f36' }}>{D.formattedValueToString(shown)}</td>;
+    const colored = field.config.custom?.cellOptions?.type === 'color-text';
+    return <td key={field.name} style={{ padding: '5px 12px', color: colored ? shown.color : undefined, borderTop: '1px solid #2d2f36' }}>{D.formattedValueToString(shown)}</td>;
   };
   return <table style={{ width: '100%', textAlign: 'right' }}>
     <thead><tr>{fields.map((field) => <th key={field.name} style={{ padding: '5px 12px', textAlign: 'right' }}>{D.getFieldDisplayName(field, frame)}</th>)}</tr></thead>

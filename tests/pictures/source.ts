@@ -1,12 +1,12 @@
-// A data source over Prometheus' HTTP API, as Grafana's plugin asks it: steps, $__rate_interval, legends, tables.
+// A data source over Prometheus' HTTP API, as Grafana's plugin queries it: steps, $__rate_interval, legends, tables.
 import { DataFrame, FieldType, LoadingState, toDataFrame } from '@grafana/data';
 import * as S from '@grafana/scenes';
 import { from } from 'rxjs';
 
 const SCRAPE = 15; // seconds
 const api = (path: string, values: Record<string, string>) =>
-  fetch(`/prometheus/api/v1/${path}?${new URLSearchParams(values)}`).then(async (answer) => {
-    const json = await answer.json();
+  fetch(`/prometheus/api/v1/${path}?${new URLSearchParams(values)}`).then(async (response) => {
+    const json = await response.json();
     if (json.status !== 'success') {
       throw new Error(`${json.error}: ${values.query ?? path}`);
     }
@@ -31,10 +31,10 @@ export class Prometheus {
   pending = 0;
 
   query(request: any) {
-    return from(this.answer(request));
+    return from(this.run(request));
   }
 
-  async answer(request: any) {
+  async run(request: any) {
     this.pending += 1;
     try {
       const [start, end] = [request.range.from, request.range.to].map((time: any) => time.valueOf() / 1000);
@@ -55,10 +55,10 @@ export class Prometheus {
     }
   }
 
-  async metricFindQuery(asked: any, options: any) {
+  async metricFindQuery(query: any, options: any) {
     this.pending += 1;
     try {
-      const text = filled(typeof asked === 'string' ? asked : asked.query, options?.scopedVars);
+      const text = filled(typeof query === 'string' ? query : query.query, options?.scopedVars);
       const result = /^query_result\((.*)\)$/s.exec(text);
       const time = String(options.range.to.valueOf() / 1000);
       if (result) {

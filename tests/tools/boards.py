@@ -1,4 +1,4 @@
-"""The dashboards of the default objectives, as the tests of layout, links and queries read them."""
+"""The dashboards of the default objectives file, for the tests of layout, links, queries and reference page."""
 
 import json
 from collections.abc import Mapping
@@ -39,17 +39,17 @@ WINDOWS = {
     for window in (tier.long, tier.short)
 }
 BURNS = {name(window) for name in (recorded.burn_rate, recorded.bad_requests) for window in WINDOWS}
-JUDGED = {recorded.GOOD_RATE, recorded.TOTAL_RATE, recorded.TARGET, *BURNS}
+EVALUATED = {recorded.GOOD_RATE, recorded.TOTAL_RATE, recorded.TARGET, *BURNS}
 _OF_RULES = {rule["record"] for rule in RULES if "record" in rule}
 OF_MODELS = {name for name in _OF_RULES if name.startswith("model:")}
 OF_REPLICAS = {name for name in _OF_RULES if name.startswith("replica:")}
-# Every recorded series that a dashboard may read, with the labels that it has.
+# Recorded series that a dashboard may read, with their labels.
 RECORDED: Mapping[str, set[str]] = {
-    **{name: {"objective", "pool"} for name in JUDGED},
+    **{name: {"objective", "pool"} for name in EVALUATED},
     **{name: {"le", "model", "region"} for name in OF_MODELS},
     **{name: {"instance", "replica", "model", "region", "node"} for name in OF_REPLICAS},
     **{name: {"instance", "region", "node"} for name in (recorded.NODE_CLOCK, recorded.NODE_TEMPERATURE)},
-    recorded.FINGERPRINT: {"pool", "fingerprint", "region"},
+    recorded.INCIDENT_SIGNATURE: {"pool", "signature", "region"},
 }
 
 each_board = each_case(BOARDS.items())

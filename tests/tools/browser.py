@@ -27,7 +27,7 @@ def chromium() -> Iterator[Browser]:
 def served(service: Service) -> Iterator[str]:
     """Serve pages and API without the jobs; gives the URL."""
     app = create_app(
-        service, runbooks="# Runbooks\n\n## KvCacheHigh\n\nLook at the queue.", limits={"reads": "10000/second"}
+        service, runbooks="# Runbooks\n\n## LLMKVCacheUsageHigh\n\nLook at the queue.", limits={"reads": "10000/second"}
     )
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
     with open_socket("127.0.0.1", 0, None, "") as listening:

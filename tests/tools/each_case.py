@@ -7,7 +7,7 @@ from typing import TypeVar
 import pytest
 
 Case = TypeVar("Case")
-LINES = 4  # of what pytest says of a failed assertion: the comparison, and the first differences
+LINES = 4  # lines of a failed assertion to report: the comparison and the first differences
 
 
 def each_case(cases: Iterable[tuple[str, Case]]) -> Callable[[Callable[[Case], None]], Callable[[], None]]:

@@ -6,6 +6,7 @@ Run as a script it fetches them (`make test` does). The mirror is the one that t
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 HOME = Path.home() / ".cache" / "plimsoll" / "newer"
@@ -21,9 +22,13 @@ def newer(binary: str) -> Path | None:
 
 
 def fetch() -> None:
-    """Unpack the packages once; raises CalledProcessError, OSError or StopIteration where there is no apt or no mirror."""
-    if all(newer(package) for package in PACKAGES):
-        return
+    """Unpack the packages once; raises what `unpack` raises."""
+    if not all(newer(package) for package in PACKAGES):
+        unpack(PACKAGES, HOME / "root")
+
+
+def unpack(packages: Sequence[str], root: Path) -> None:
+    """Unpack Debian's next packages into a folder; raises CalledProcessError, OSError or StopIteration without apt or mirror."""
     asked = ("apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(SITE)", "Created-By: Packages")
     repositories = [line.split() for line in _run(*asked).splitlines()]
     mirror = next(line[0] for line in repositories if "Debian" in line and "security" not in line[0])
@@ -42,10 +47,10 @@ def fetch() -> None:
         }
         apt = ["apt-get", "-qq", *(f"-o{key}={value}" for key, value in settings.items())]
         _run(*apt, "update", cwd=folder)
-        _run(*apt, "download", *(f"{package}/{SUITE}" for package in PACKAGES), cwd=folder)
-        (HOME / "root").mkdir(parents=True, exist_ok=True)  # dpkg-deb makes the last folder of a path alone
+        _run(*apt, "download", *(f"{package}/{SUITE}" for package in packages), cwd=folder)
+        root.mkdir(parents=True, exist_ok=True)  # dpkg-deb makes the last folder of a path alone
         for package in folder.glob("*.deb"):
-            _run("dpkg-deb", "-x", str(package), str(HOME / "root"))
+            _run("dpkg-deb", "-x", str(package), str(root))
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:

@@ -1,4 +1,4 @@
-"""A private PostgreSQL: its own folder, a socket in it instead of a port, run by an unprivileged user, gone at the end."""
+"""A private PostgreSQL: its own folder, a socket in it instead of a port, run by an unprivileged user, removed at the end."""
 
 import os
 import pwd
@@ -22,7 +22,7 @@ def binary(name: str) -> Path:
 
 
 def unprivileged() -> int | None:
-    """The user to run it as: PostgreSQL refuses to run as root. None: this user will do."""
+    """The user to run it as; None: the current user. PostgreSQL does not run as root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -30,7 +30,7 @@ def unprivileged() -> int | None:
             return pwd.getpwnam(name).pw_uid
         except KeyError:
             continue
-    pytest.skip("PostgreSQL does not run as root, and there is no user postgres or nobody")
+    pytest.skip("PostgreSQL does not run as root, and the users postgres and nobody are missing")
 
 
 class PostgreSQL:

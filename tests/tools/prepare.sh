@@ -40,4 +40,5 @@ if [ -n "$missing" ]; then
 fi
 
 .venv/bin/python tests/tools/newer.py || true
+.venv/bin/python tests/tools/interpreters.py || true
 .venv/bin/python tests/tools/real_engine.py || true

@@ -63,8 +63,8 @@ class Command:
             self.end()
 
 
-def refused(arguments: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-    """Run a command that must refuse: exit status 2 and one line on stderr, which is returned."""
+def rejected(arguments: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """Run a command with bad input: expect exit status 2 and one line on stderr, and return the line."""
     done = subprocess.run(
         [*PLIMSOLL, *arguments], capture_output=True, text=True, env=env, cwd=cwd, timeout=60, check=False
     )

@@ -1,6 +1,6 @@
-"""Queries of a dashboard as Prometheus sees them: variables filled in, one entry per panel query, variable and annotation.
+"""Extracts the queries of a dashboard, with variables replaced, and parses PromQL.
 
-Used by the dashboards' own tests and by the end-to-end test, which runs every one of them against a real Prometheus.
+Used by the dashboards' tests and by the end-to-end test, which runs every query on a real Prometheus.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import promql_parser
 
 Dashboard = Mapping[str, Any]
-RATE_INTERVAL = "8m"  # no dashboard would type it, so that it can be told apart
+RATE_INTERVAL = "8m"  # a value that no query has itself
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 _LABEL_VALUES = re.compile(r"label_values\((.*), *(\w+)\)")
 _QUERY_RESULT = re.compile(r"query_result\((.*)\)")
@@ -25,27 +25,27 @@ class Query(NamedTuple):
     expr: str
 
 
-class Answers(Protocol):
-    """What `stack.Prometheus` offers."""
+class RangeQuerier(Protocol):
+    """The part of `stack.Prometheus` that `complaints` needs."""
 
     def query_range(self, promql: str, start: float, end: float, step: float) -> list[Any]:
-        """Series with `labels` and `points`."""
+        """Return series with `labels` and `points`."""
 
 
 def substitute(text: str, **values: str) -> str:
-    """Fill in variables; one that is not given takes any value."""
+    """Replace variables; one that isn't given matches any value."""
     chosen = {"__rate_interval": RATE_INTERVAL, **values}
     return _VARIABLE.sub(lambda match: chosen.get(match[1], ".*"), text)
 
 
 def panels(dashboard: Dashboard) -> list[Mapping[str, Any]]:
-    """Every panel that shows data, those in collapsed rows included."""
+    """Return every panel with data, including those in collapsed rows."""
     nested = [inner for panel in dashboard["panels"] for inner in panel.get("panels", ())]
     return [panel for panel in (*dashboard["panels"], *nested) if panel["type"] != "row"]
 
 
 def panel_queries(dashboard: Dashboard, **values: str) -> list[Query]:
-    """Queries of all panels. `values` chooses variables, such as `__rate_interval="10s"` or `pool="chat-70b"`."""
+    """Return the queries of all panels. `values` sets variables, such as `__rate_interval="10s"` or `pool="chat-70b"`."""
     return [
         Query(panel["title"], target["refId"], substitute(target["expr"], **values))
         for panel in panels(dashboard)
@@ -54,7 +54,7 @@ def panel_queries(dashboard: Dashboard, **values: str) -> list[Query]:
 
 
 def variable_queries(dashboard: Dashboard, **values: str) -> list[Query]:
-    """Queries of all query variables, written so that each series is one choice."""
+    """Return the queries of all query variables, rewritten so that each series is one choice."""
     return [
         Query(f"${variable['name']}", "", _choices(substitute(variable["query"], **values)))
         for variable in dashboard["templating"]["list"]
@@ -63,12 +63,12 @@ def variable_queries(dashboard: Dashboard, **values: str) -> list[Query]:
 
 
 def annotation_queries(dashboard: Dashboard, **values: str) -> list[Query]:
-    """Queries of all annotations. Where nothing happened they have no series."""
+    """Return the queries of all annotations. Without events they have no series."""
     return [Query(one["name"], "", substitute(one["expr"], **values)) for one in dashboard["annotations"]["list"]]
 
 
-def complaints(prometheus: Answers, queries: list[Query], start: float, end: float, step: float = 1) -> list[str]:
-    """Run queries over a time range and list those that give no series or a value that is no number."""
+def complaints(prometheus: RangeQuerier, queries: list[Query], start: float, end: float, step: float = 1) -> list[str]:
+    """Run queries over a time range and list those without series or with a value that isn't finite."""
     found = []
     for query in queries:
         series = prometheus.query_range(query.expr, start, end, step)
@@ -81,7 +81,7 @@ def complaints(prometheus: Answers, queries: list[Query], start: float, end: flo
 
 
 def nodes(expr: str) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Every node of an expression with its ancestors, outermost first; raises ValueError where it does not parse."""
+    """Return every node of an expression with its ancestors, outermost first. Raises ValueError if it doesn't parse."""
     path: list[Any] = []
     found: list[tuple[Any, tuple[Any, ...]]] = []
 

@@ -1,6 +1,6 @@
 """Unit tests of Prometheus rules, written as Python data and run by the real promtool.
 
-Series are given by stretches of time, one sample a minute: a counter keeps counting from stretch to stretch.
+Series are defined by stretches of time, one sample per minute; a counter continues from stretch to stretch.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -16,7 +16,7 @@ from stack import promtool_test, versions
 
 
 def counter(*stretches: tuple[float, float | None], start: float = 0.0) -> str:
-    """Samples of a counter from (minutes, events a minute) stretches; None as a rate leaves a gap in the samples."""
+    """Return samples of a counter from (minutes, events/min) stretches; None as a rate leaves a gap."""
     value, parts = start, []
     for minutes, per_minute in stretches:
         if per_minute is None:
@@ -28,19 +28,19 @@ def counter(*stretches: tuple[float, float | None], start: float = 0.0) -> str:
 
 
 def sample_of(selector: Selector, **labels: str) -> str:
-    """A series that a selector selects, with the labels of one replica."""
+    """Return a series that a selector selects, with the labels of one replica."""
     return series(selector.name, {name: values[0] for name, values in selector.labels} | labels)
 
 
 def series(name: str, labels: Mapping[str, str]) -> str:
-    """Write a series, which is also the selector of that series."""
+    """Return a series, which is also its own selector."""
     return str(Selector(name, tuple((label, (value,)) for label, value in labels.items())))
 
 
 def requests(
     counting: Way, *stretches: tuple[float, float | None, float], start: float = 0.0, **labels: str
 ) -> list[dict[str, str]]:
-    """Series of one replica that count good and bad requests, from (minutes, good, bad a minute); None as good is a gap."""
+    """Return one replica's series of good and bad requests, from (minutes, good/min, bad/min); None as good is a gap."""
     assert isinstance(counting, Counting)
     replica = {"instance": "node-a:9800", "replica": "r1", "model": "m", "engine": "vllm", "rank": "0"} | labels
     bad = next(selector for selector in counting.total if selector not in counting.good)
@@ -54,22 +54,22 @@ def requests(
 
 
 def is_value(expr: str, at: float, value: float) -> dict[str, Any]:
-    """Check that an expression without labels has one value, `at` minutes after the start."""
+    """Return a check that an expression without labels has one value, `at` minutes after the start."""
     return {"expr": expr, "eval_time": f"{round(at)}m", "exp_samples": [{"labels": "{}", "value": value}]}
 
 
 def is_absent(expr: str, at: float) -> dict[str, Any]:
-    """Check that an expression has no answer at all."""
+    """Return a check that an expression has no result."""
     return {"expr": expr, "eval_time": f"{round(at)}m", "exp_samples": []}
 
 
 def fires(at: float, **labels: str) -> dict[str, Any]:
-    """Check that exactly one alert with these labels fires."""
+    """Return a check that exactly one alert with these labels fires."""
     return is_value(f"count({_alerts(labels)})", at, 1)
 
 
 def silent(at: float, **labels: str) -> dict[str, Any]:
-    """Check that no alert with these labels fires."""
+    """Return a check that no alert with these labels fires."""
     return is_absent(_alerts(labels), at)
 
 
@@ -78,7 +78,7 @@ def _alerts(labels: Mapping[str, str]) -> str:
 
 
 def case(name: str, given: Sequence[Mapping[str, str]], *checks: Mapping[str, Any]) -> dict[str, Any]:
-    """One promtool test."""
+    """Return one promtool test."""
     return {
         "name": name,
         "interval": "1m",
@@ -89,7 +89,7 @@ def case(name: str, given: Sequence[Mapping[str, str]], *checks: Mapping[str, An
 
 @dataclass(frozen=True)
 class Batch:
-    """Tests of one rule file, evaluated `every` so often. (promtool refuses queries over 10,000 samples: long windows need 5m.)"""
+    """Tests of one rule file, evaluated at the interval `every`. (promtool rejects queries over 10,000 samples: long windows need 5m.)"""
 
     rules: str
     cases: Sequence[Mapping[str, Any]]
@@ -97,7 +97,7 @@ class Batch:
 
 
 def run_batches(folder: Path, batches: Sequence[Batch], on: Sequence[str] = ()) -> None:
-    """Run all of them in one call of each promtool at hand, or of those that are told."""
+    """Run all batches in one call of each installed promtool, or of those in `on`."""
     files = []
     for index, batch in enumerate(batches):
         rules, tests = f"rules{index}.yml", folder / f"tests{index}.yml"
@@ -113,12 +113,12 @@ def run_batches(folder: Path, batches: Sequence[Batch], on: Sequence[str] = ()) 
 
 
 def run_cases(folder: Path, rules: str, cases: Sequence[Mapping[str, Any]], on: Sequence[str] = ()) -> None:
-    """Run tests on rules that are evaluated every minute."""
+    """Run tests of rules that are evaluated every minute."""
     run_batches(folder, [Batch(rules, cases)], on)
 
 
 def only(rules: str, names: Container[str], tier: str = "") -> str:
-    """Those rules of a file that record or raise one of these names (of one tier): promtool evaluates every rule in every test."""
+    """Return the rules of a file with these names (and tier): promtool evaluates every rule in every test."""
 
     def wanted(rule: Mapping[str, Any]) -> bool:
         named = (rule.get("alert") or rule["record"]) in names

@@ -29,7 +29,7 @@ VERSION = "0.32.0"
 
 
 class Unavailable(Exception):
-    """The engine cannot be had here; the message says why."""
+    """The engine is not available; the message states why."""
 
 
 @dataclass(frozen=True, slots=True)

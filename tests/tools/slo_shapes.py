@@ -1,19 +1,19 @@
-"""Rules in the shape that Sloth and Pyrra emit, for the same objectives: what ours are compared with.
+"""Rules as Sloth and Pyrra generate them for the same SLOs, to compare ours with.
 
 Written from their source: Sloth 0e395d8 (examples/_gen/getting-started.yml and the google-28d windows), Pyrra 1ba95af
-(slo/rules.go, its windows for 28 days). In both each window is a rate of the raw series, errors over total; neither has a
-gate, and factors are not capped. Both see the same evidence as ours, histogram or counter.
+(slo/rules.go, its windows for 28 days). In both, each window is a rate of the raw series, errors over total; neither has a
+low-traffic gate, and thresholds aren't capped. Both use the same evidence as ours, histogram or counter.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from compressed import seconds
 from plimsoll.slo.sli.evidence import Counting, countings
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Spec
 from plimsoll.slo.units import duration_text
+from time_compression import seconds
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -32,7 +32,7 @@ PYRRA = (
 
 
 def sloth(spec: Spec) -> dict[str, Any]:
-    """A rule file of Sloth's shape: seven ratios from raw series, eight series made of them, a page and a ticket per objective."""
+    """Return a rule file as Sloth generates it: per SLO seven ratios, eight metadata series, a page, and a ticket."""
     groups = []
     for objective in spec.objectives:
         me = {"sloth_id": objective.id}
@@ -51,7 +51,7 @@ def sloth(spec: Spec) -> dict[str, Any]:
 
 
 def pages(document: dict[str, Any]) -> Iterator[tuple[str, str, float]]:
-    """Each page of a rule file as (pool, query on raw series alone, seconds that it must hold): recorded names are written out."""
+    """Yield each page of a rule file as (pool, query, `for` in seconds), with recorded names replaced by their queries."""
     for group in document["groups"]:
         recorded = {rule["record"]: rule["expr"] for rule in group["rules"] if "record" in rule}
         for rule in group["rules"]:
@@ -73,7 +73,7 @@ def _sloth(window: float) -> str:
 
 
 def _ratio(spec: Spec, objective: Objective, window: float) -> str:
-    """Errors over total of the raw series, by the last (histogram or counter) kind of evidence."""
+    """Return errors over total of the raw series, by the last (histogram or counter) kind of evidence."""
     counting = countings(objective, spec.pool(objective.pool))[-1]
     assert isinstance(counting, Counting)
     good, total = (_rates(selectors, window) for selectors in (counting.good, counting.total))
@@ -112,7 +112,7 @@ def _sloth_meta(objective: Objective, me: dict[str, str]) -> list[dict[str, Any]
 
 
 def pyrra(spec: Spec) -> dict[str, Any]:
-    """A rule file of Pyrra's shape: seven ratios from raw series, four alerts, and a page where the total is absent."""
+    """Return a rule file as Pyrra generates it: per SLO seven ratios, four alerts, and a page where the total is absent."""
     groups = []
     for objective in spec.objectives:
         me = {"slo": objective.id}
@@ -145,7 +145,7 @@ def _pyrra_alert(
 
 
 def _pyrra_absent(spec: Spec, objective: Objective) -> dict[str, Any]:
-    """After so long that the fast tier would have fired, rounded to minutes: factor x (1 - target) x long + hold."""
+    """Return the time after which the fast tier would have fired, in whole minutes: factor x (1 - target) x long + hold."""
     total = countings(objective, spec.pool(objective.pool))[-1].total[0]
     hold = 60 * round((14 * objective.budget_ratio * HOUR + 120) / 60)
     labels = {"slo": objective.id, "severity": "page", "pool": objective.pool}

@@ -47,21 +47,21 @@ def versions(binary: str) -> list[str]:
 
 
 def promtool_test(tests: Sequence[Path], paths: Sequence[str]) -> None:
-    """Run files of rule tests on each of these promtools, side by side; fails with what each of them says."""
+    """Run files of rule tests on each promtool in parallel; fail with the output of those that failed."""
     runs = {
         path: subprocess.Popen(
             [path, "test", "rules", *map(str, tests)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         for path in paths
     }
-    said = {path: run.communicate()[0] for path, run in runs.items()}
-    failed = [f"{path}:\n{said[path]}" for path, run in runs.items() if run.returncode]
+    outputs = {path: run.communicate()[0] for path, run in runs.items()}
+    failed = [f"{path}:\n{outputs[path]}" for path, run in runs.items() if run.returncode]
     if failed:
         pytest.fail("\n".join(failed))
 
 
 def tool(binary: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run promtool or amtool to its end; its exit code and output are the caller's to judge."""
+    """Run promtool or amtool to its end; its exit code and output are the caller's to evaluate."""
     return subprocess.run([require(binary), *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
@@ -72,7 +72,7 @@ _ports = iter(random.sample(_OWN, len(_OWN)))
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on, given out once.
+    """A TCP port on loopback without a listener, given out once.
 
     Below the range from which the kernel takes ports for outgoing connections, so that it stays free until it is used.
     """

@@ -5,7 +5,7 @@ import sys
 from tokenizers import ByteLevelBPETokenizer
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
-TEXT = "The load line on a ship's hull shows how much more it can carry, and says so before it sinks. "
+TEXT = "The load line on a ship's hull shows how much more it can carry, and shows it before it sinks. "
 # vLLM's server reads what its engine sends before all else, and does nothing else while more of that waits: an engine faster
 # than its server (4 layers: 2 ms a token) can hold up every request for as long as one long answer takes. Seen in 0.32:
 # `AsyncLLM.output_handler` yields only when its queue is empty. With 16 layers a token takes 8 ms, far from that.

@@ -18,7 +18,7 @@ from pagerduty import PagerDuty
 from plimsoll.alerts.build import render
 from plimsoll.alerts.receivers import Receivers
 from plimsoll.alerts.rules import Sites
-from plimsoll.exporters.engines.vllm_buckets import with_limits
+from plimsoll.exporters.vllm.histogram_buckets import with_limits
 from plimsoll.slo.spec.objectives import Spec, load
 from process import Command
 from stack import Alertmanager, Prometheus, free_port, scrape
@@ -33,7 +33,7 @@ pools:
     model: {real_engine.MODEL}
     node: {{gpu: none, gpus: 1}}
     nodes: {{min: 1, max: 4, warm_spares: 1}}
-    timing: {{cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}}
+    timing: {{cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}}
 objectives:
   - {{id: first, pool: chat, indicator: {{time_to_first_token: 30s}}, target: 95%, window: 28d}}
   - {{id: whole, pool: chat, indicator: {{request_duration: {LIMIT * 1000:g}ms}}, target: 90%, window: 28d}}
@@ -85,7 +85,7 @@ def start(folder: Path) -> Iterator[Whole]:
         PagerDuty() as pagerduty,
     ):
         sites = Sites(service=urls["from-prometheus"])
-        files = render(spec, sites, Receivers(secrets=str(folder), pagerduty_url=pagerduty.url))
+        files = render(spec, sites, Receivers(secrets_dir=str(folder), pagerduty_url=pagerduty.url))
         rules = [folder / name for name in files if name.endswith(".rules.yml")]
         for path in rules:
             path.write_text(files[path.name])
@@ -136,7 +136,7 @@ async def ask(
 
 
 def new_client() -> httpx.AsyncClient:
-    """A client that opens a connection per request: one kept alive may be closed by the server just as it is used again."""
+    """A client that opens a connection per request: a persistent one may be closed by the server just as it is used again."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     return httpx.AsyncClient(timeout=600, trust_env=False, limits=limits)
 

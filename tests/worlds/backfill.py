@@ -1,4 +1,4 @@
-"""A Prometheus with a past: raw series and what the rules make of them, written into its storage by promtool."""
+"""Backfills a Prometheus with raw samples and with what the rules record from them, by promtool."""
 
 import subprocess
 import tempfile
@@ -16,7 +16,7 @@ from stack import Prometheus, require
 
 
 class PastPrometheus(Prometheus):
-    """A Prometheus that scrapes nothing and serves the blocks of a folder."""
+    """A Prometheus without scrape targets that serves the blocks of a folder."""
 
     def __init__(self, data: Path) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class PastPrometheus(Prometheus):
         self._client = httpx.Client(base_url=self.url, timeout=60)  # one for thousands of queries
 
     def arguments(self) -> list[str]:
-        """The given storage, kept for ever: what is in it may be of any day."""
+        """Return the command line: the given storage, without a retention limit for its old samples."""
         kept = [one for one in super().arguments() if not one.startswith("--storage.tsdb.path")]
         return [*kept, f"--storage.tsdb.path={self.data}", "--storage.tsdb.retention.time=100y"]
 
@@ -33,14 +33,14 @@ class PastPrometheus(Prometheus):
         super().__exit__()
 
     def _get(self, path: str, **parameters: Any) -> Any:
-        answer = self._client.get(path, params={name: one for name, one in parameters.items() if one is not None})
-        if not answer.is_success:
-            pytest.fail(f"{path} {parameters}: {answer.status_code} {answer.text}")
-        return answer.json()
+        response = self._client.get(path, params={name: one for name, one in parameters.items() if one is not None})
+        if not response.is_success:
+            pytest.fail(f"{path} {parameters}: {response.status_code} {response.text}")
+        return response.json()
 
 
 class Backfill:
-    """Fills the storage under `folder`."""
+    """Writes the storage under `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,7 +50,7 @@ class Backfill:
 
     @property
     def made(self) -> str:
-        """What `done` noted; empty before."""
+        """Return the note of `done`; empty before."""
         return self._note.read_text() if self._note.exists() else ""
 
     def done(self, note: str) -> None:
@@ -58,7 +58,7 @@ class Backfill:
         self._note.write_text(note)
 
     def openmetrics(self, parts: Iterable[str]) -> None:
-        """Add samples: texts of lines `series value time`, of one series in order of time; two hours at most at a time."""
+        """Add samples as lines `series value time`, in time order per series; at most two hours per call."""
         path = self.folder / "samples.txt"
         with path.open("w") as file:
             file.writelines(parts)
@@ -67,9 +67,9 @@ class Backfill:
         path.unlink()
 
     def rules(self, spec: Spec, start: int, end: int, every: int = 30) -> None:
-        """Add what the recording and alerting rules give from `start` to `end`, in Unix seconds, each after those that it reads.
+        """Add the results of all rules from `start` to `end` (Unix seconds), each rule after those that it reads.
 
-        An alert's `for` is left out: promtool records, it does not wait. Its series is the one that Prometheus writes, ALERTS.
+        Alerts are recorded as ALERTS without their `for`, which promtool doesn't support.
         """
         for level in levels(spec):
             with self.prometheus() as prometheus, tempfile.TemporaryDirectory() as scratch:
@@ -79,7 +79,7 @@ class Backfill:
                 self._promtool("rules", f"--url={prometheus.url}", *span, path)
 
     def prometheus(self) -> PastPrometheus:
-        """A Prometheus on this storage, to be used in a `with`."""
+        """Return a Prometheus on this storage, for a `with` statement."""
         return PastPrometheus(self.data)
 
     def _promtool(self, *arguments: str | Path) -> None:
@@ -90,7 +90,7 @@ class Backfill:
 
 
 def levels(spec: Spec) -> Sequence[Sequence[dict[str, Any]]]:
-    """All rules as recording rules, in the order in which they can be backfilled: each level reads only those before."""
+    """Return all rules as recording rules, in levels: each reads only the levels before it."""
     texts = (text for name, text in render_alerts(spec).items() if name.endswith(".rules.yml"))
     rules = [rule for text in texts for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
     waiting = [rule for rule in rules if "record" in rule]

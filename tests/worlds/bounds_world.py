@@ -4,5 +4,7 @@ from plimsoll.slo.spec.objectives import Spec, load
 from world import SPEC_TEXT
 
 
-def spec(off_bucket: str, indicator: str = "time_to_first_token: 600ms") -> Spec:
-    return load(SPEC_TEXT.replace("{time_to_first_token: 600ms}", f"{{{indicator}}}, off_bucket: {off_bucket}"))
+def spec(bucket_mismatch: str, indicator: str = "time_to_first_token: 600ms") -> Spec:
+    return load(
+        SPEC_TEXT.replace("{time_to_first_token: 600ms}", f"{{{indicator}}}, bucket_mismatch: {bucket_mismatch}")
+    )

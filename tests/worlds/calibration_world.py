@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import msgspec
 from prometheus_client import generate_latest
 
+from plimsoll.compose.demo.exposition import Page
 from plimsoll.compose.demo.fleet import LIMITS
-from plimsoll.compose.demo.page import Page
 from plimsoll.compose.demo.replica import Replica
 from plimsoll.compose.demo.traffic import Profile, calls, profile
 from plimsoll.compose.inputs import DEFAULT_OBJECTIVES

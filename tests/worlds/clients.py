@@ -64,7 +64,7 @@ class Leaver:
     whole: bool = False
 
     async def trace(self, name: str, _: object) -> None:
-        """Note that the request is out (httpx tells of its steps)."""
+        """Record that the request was sent (httpx reports its steps)."""
         self.sent = self.sent or name == "http11.send_request_body.complete"
 
     async def ask(self, session: httpx.AsyncClient, engine: Engine, tokens: int) -> None:
@@ -94,7 +94,7 @@ async def come_and_go(engine: Engine, clients: int, step: float) -> list[Leaver]
     random = Random(7)  # noqa: S311 - moments, not secrets
     work = clients * mean(TOKENS) / SEQUENCES * step
     # Squared: many leave early, so that some do whether the engine turns out faster or slower than it was; but none before
-    # a busy server has read the request, which nothing on its page would tell of.
+    # a busy server has read the request, which no metric reports.
     leavers = [Leaver(0.5 + work * random.random() ** 2 if random.random() < 0.75 else None) for _ in range(clients)]
     async with client() as session, asyncio.TaskGroup() as tasks:
         for leaver in leavers:

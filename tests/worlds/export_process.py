@@ -31,7 +31,7 @@ class Exporter:
         return httpx.get(self.url, headers=headers, trust_env=False, timeout=90)
 
     def values(self, **headers: str) -> dict[tuple[str, str], float]:
-        """The page's values by metric and the label that tells its series apart."""
+        """Return the values by metric and the label that distinguishes its series."""
         families = text_string_to_metric_families(self.get(**headers).raise_for_status().text)
         return {
             (

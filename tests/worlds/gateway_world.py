@@ -5,8 +5,8 @@ from random import Random
 
 from prometheus_client import CollectorRegistry
 
-from plimsoll.exporters.gateway.metrics import Counts, Ended
-from plimsoll.exporters.gateway.response import Answer
+from plimsoll.exporters.gateway.metrics import Counts, EndedRequest
+from plimsoll.exporters.gateway.response import Response
 from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import slot_of
 from plimsoll.slo.sources import Series
@@ -29,7 +29,7 @@ HOSTILE = (
     "all",
 )
 UNWRITABLE = ("nul\x00", "line\nbreak", "\u202egnp.exe", " ")
-# An engine behind the gateways that tells of no request itself.
+# An engine behind the gateways that reports no requests itself.
 ENGINE = Series(
     c.REPLICA_START.name,
     {"replica": "a", "model": "m", "engine": "vllm", "instance": "node:9800"},
@@ -56,7 +56,7 @@ class Gateways:
         for gateway in ("east", "west"):
             registry = CollectorRegistry()
             counts = Counts(gateway, 1000, registry)
-            counts.add(self._ended("early", 0.1, None))  # before it is first read: nobody knows when
+            counts.add(self._ended("early", 0.1, None))  # before the first scrape: at an unknown time
             for at in range(T0, END + 1, SCRAPE):
                 if at == self.restart and gateway == "west":
                     registry = CollectorRegistry()
@@ -66,10 +66,10 @@ class Gateways:
                 self._scrape(registry, gateway, at)
         return self
 
-    def _ended(self, tenant: str, first: float, reason: str | None) -> Ended:
-        answer = Answer()
+    def _ended(self, tenant: str, first: float, reason: str | None) -> EndedRequest:
+        answer = Response()
         answer.status, answer.first = (500 if reason == "5xx" else 429 if reason == "4xx" else 200), first
-        return Ended("m", tenant, reason, first + 1, answer)
+        return EndedRequest("m", tenant, reason, first + 1, answer)
 
     def _serve(self, random: Random, counts: Counts, gateway: str, at: int) -> None:
         for number, tenant in enumerate(self.tenants):
@@ -81,10 +81,12 @@ class Gateways:
             self._note("up", tenant, at, 1, 1)
             for _ in range(random.randrange(4)):
                 first = random.choice((0.1, 0.55, 0.61, 3.0))
-                reason = random.choices((None, "4xx", "5xx", "left", "broken"), (90, 2, number % 5, 3, 1))[0]
+                reason = random.choices(
+                    (None, "4xx", "5xx", "client_closed", "stream_interrupted"), (90, 2, number % 5, 3, 1)
+                )[0]
                 counts.add(self._ended(tenant, first, reason))
                 self._note("fast", tenant, at, first <= LIMIT, 1)
-                self._note("up", tenant, at, reason is None, reason in (None, "5xx", "broken"))
+                self._note("up", tenant, at, reason is None, reason in (None, "5xx", "stream_interrupted"))
 
     def _note(self, objective: str, tenant: str, at: int, good: int, total: int) -> None:
         mine = self.truth[objective].setdefault(tenant, {})

@@ -1,8 +1,8 @@
-"""What makes an alert fire and what falls just short of it, as data: the shape of a case, and how its series are written.
+"""Cases of alerts as data: series that make an alert fire, and series just below its threshold.
 
-The cases are in `pool_cases`, `gpu_cases` and `watching_cases`; `tests/fixtures/rules/health.yml` holds the older alerts in the same
-manner, by hand. A case is played by the real promtool: with the numbers of `over` the alert fires at `at` with exactly this
-text, with those of `under` it stays silent. Series are sampled every 15 seconds for two hours unless a span says otherwise.
+The cases are in `pool_cases`, `gpu_cases`, and `self_monitoring_cases`; `tests/fixtures/rules/health.yml` has further ones as
+promtool YAML. The real promtool runs a case: with the series of `over` the alert fires at `at` with exactly these texts, with
+those of `under` it doesn't. Series have a sample every 15 seconds for two hours unless a span states otherwise.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ Given = dict[str, str]
 
 @dataclass(frozen=True)
 class Case:
-    """One alert: series that make it fire, those that do not, the moment, and what it says. `url` is what its panel link has."""
+    """One alert: series, time, labels without `source`, texts, panel and its link's variables (`url`)."""
 
     alert: str
     severity: str
@@ -48,17 +48,17 @@ def engine(metric: Metric | str, values: str, replica: str = "r1", /, **labels: 
 
 
 def ramp(per_sample: float, start: float = 0) -> str:
-    """A counter or gauge that grows evenly."""
+    """A counter or gauge that grows by `per_sample`."""
     return f"{start:g}+{per_sample:g}x{END}"
 
 
 def flat(value: float) -> str:
-    """A gauge that stays."""
+    """A constant gauge."""
     return f"{value:g}x{END}"
 
 
 def histogram(metric: Metric, buckets: dict[str, float], replica: str = "r1", since: int = 0) -> list[Given]:
-    """Buckets that grow by so much a sample (le -> cumulative), with the count; from sample `since` on."""
+    """Cumulative buckets that grow by `buckets[le]` per sample, with the count; from sample `since` on."""
     blank = f"_x{since} " if since else ""
     found = [engine(metric.bucket, blank + ramp(rate), replica, le=le) for le, rate in buckets.items()]
     return [*found, engine(metric.count, blank + ramp(buckets["+Inf"]), replica)]

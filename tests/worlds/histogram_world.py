@@ -12,13 +12,13 @@ from plimsoll.slo.sources import Series
 class Life:
     """One process of a replica: when it began, its bounds in seconds, and its requests as (time, latency in seconds).
 
-    A request of a single token has no latency (None): engines record 0 for it. `judged` requests were also counted by the plugin.
+    A request of a single token has no latency (None): engines record 0 for it. `evaluated` requests were also counted by the plugin.
     """
 
     start: float
     bounds: Sequence[float]
     requests: list[tuple[float, float | None]] = field(default_factory=list)
-    judged: float | None = None
+    evaluated: float | None = None
 
     def page(self, metric: Metric, at: float, objective: str) -> dict[tuple[str, str, str], float]:
         """Counts at a moment, by sample name, label and its value."""
@@ -28,8 +28,8 @@ class Life:
         page |= {(metric.bucket, "le", "+Inf"): len(seen), (metric.count, "", ""): len(seen)}
         if metric is c.TPOT:
             page[c.GENERATION_LENGTH.bucket, "le", "1.0"] = seen.count(None)
-        if self.judged is not None:
-            good = sum(took <= self.judged for took in seen if took is not None)
+        if self.evaluated is not None:
+            good = sum(took <= self.evaluated for took in seen if took is not None)
             page[c.OBJECTIVE_REQUESTS.name, "outcome", "good"] = good
             page[c.OBJECTIVE_REQUESTS.name, "outcome", "bad"] = len(seen) - seen.count(None) - good
         return {key: float(value) for key, value in page.items()}

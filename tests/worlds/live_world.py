@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from plimsoll.slo import metrics as c
+from plimsoll.slo.checks.finding import Finding
 from plimsoll.slo.checks.live import Live, live_findings
-from plimsoll.slo.checks.offline import Finding
 from plimsoll.slo.sources import Series
 from plimsoll.slo.spec.objectives import Spec, load
 from world import SPEC_TEXT
@@ -34,7 +34,7 @@ def replica(
     age: float = 1e6,
     model: str = "m",
     bounds: Sequence[float] = BOUNDS,
-    judged: Mapping[str, float] | None = None,
+    evaluated: Mapping[str, float] | None = None,
     without: Sequence[c.Metric] = (),
     now: float = NOW,
 ) -> list[Series]:
@@ -49,7 +49,7 @@ def replica(
     found += [(metric, "", {}, 1.0) for metric in (c.PROMPT_TOKENS, c.GENERATION_TOKENS, c.REJECTED)]
     found += [(c.ABANDONED, "", {"stage": "queued"}, 0.0)]
     found += [(c.TTFT, "_bucket", {"le": c.bucket_bound(bound)}, total) for bound in (*bounds, float("inf"))]
-    for objective, number in (judged or {}).items():
+    for objective, number in (evaluated or {}).items():
         found += [(c.OBJECTIVE_REQUESTS, "", {"objective": objective, "outcome": "good"}, number)]
         found += [(c.OBJECTIVE_REQUESTS, "", {"objective": objective, "outcome": "bad"}, 0.0)]
     return [

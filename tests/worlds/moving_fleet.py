@@ -1,6 +1,6 @@
-"""A metrics page with every catalogue metric in motion, and a small fleet behind it that can lose a replica.
+"""A metrics endpoint with every metric of the catalog in motion, and a small fleet that can lose a replica.
 
-Numbers are simple on purpose: counters rise, ratios stand still. What matters is that each series exists and moves.
+Values are simple: counters rise, ratios are constant. Tests need every series to exist.
 """
 
 import contextlib
@@ -40,13 +40,13 @@ BOUNDS = (0.01, 0.04, 0.25, 0.6, 1.0, 4.0, 30.0, float("inf"))
 
 @dataclass
 class Fleet:
-    """A metrics page on which every counter rises; one replica can be lost, as an engine is that dies."""
+    """A metrics endpoint whose counters all rise; one replica can be lost."""
 
     born: float = field(default_factory=time.time)
     lost: bool = False
 
     def page(self) -> str:
-        """The page at this moment."""
+        """Return the metrics as text, now."""
         age = time.time() - self.born + 1
         return "\n".join(line for metric in metrics.ALL for line in self._family(metric, age)) + "\n"
 
@@ -94,7 +94,7 @@ def _line(name: str, labels: Mapping[str, str], value: float) -> str:
 
 @contextlib.contextmanager
 def serve(fleet: Fleet) -> Iterator[str]:
-    """Serve the page on a free loopback port; gives the address."""
+    """Serve the metrics on a free loopback port and yield the address."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

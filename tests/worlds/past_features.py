@@ -1,6 +1,6 @@
-"""What the demo's engine does not do, worked out from what it does: a cache behind the GPU's, speculative decoding, an adapter.
+"""Features that the demo's engine model lacks: an external prefix cache, speculative decoding and a LoRA adapter.
 
-SIMULATED: fixed shares of real counts of the simulated engine, so that panels about them have something true to a rule to show.
+SIMULATED: fixed fractions of the engine model's counts, so that tests know what the panels must show.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,24 +8,24 @@ from collections.abc import Iterator, Sequence
 from plimsoll.exporters.collector import Point
 from plimsoll.slo import metrics as c
 
-BEHIND = 0.3  # of the tokens that the GPU's cache did not have
-PROPOSED, ACCEPTED = 4, 1.5  # tokens a draft
-LAW = 0.25  # share of the requests that go to the adapter `law`
+EXTERNAL_HIT_RATIO = 0.3  # of the tokens that missed the GPU's cache
+PROPOSED, ACCEPTED = 4, 1.5  # tokens per draft
+LAW = 0.25  # fraction of the requests for the adapter `law`
 
 
 def with_features(points: Sequence[Point]) -> Iterator[Point]:
-    """Pass points on, with those of the three features put in; counters stay whole numbers and never fall."""
-    asked = 0.0
+    """Yield the points with those of the three features added. Counters stay integers and never decrease."""
+    missed = 0.0
     for point in points:
         if point.metric == c.PREFIX_QUERIED:
-            asked += point.value
+            missed += point.value
         if point.metric == c.PREFIX_HIT:
-            asked -= point.value
+            missed -= point.value
     for point in points:
         if point.metric == c.EXTERNAL_PREFIX_QUERIED:
-            yield point._replace(value=asked)
+            yield point._replace(value=missed)
         elif point.metric == c.EXTERNAL_PREFIX_HIT:
-            yield point._replace(value=float(int(asked * BEHIND)))
+            yield point._replace(value=float(int(missed * EXTERNAL_HIT_RATIO)))
         else:
             yield point
         if point.metric == c.GENERATION_TOKENS:

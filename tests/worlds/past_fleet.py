@@ -1,8 +1,8 @@
-"""A fleet's past in which every incident happened once: the demo fleet's engine model, read through the real exporter's code.
+"""A simulated past of a fleet with seven incidents, from the demo fleet's engine model and the real exporter's code.
 
-Four replicas of the default pool, a node with two GPUs each, for nearly three hours: traffic like the demo's, and at known
-times what the runbooks are about. Each replica's page goes through the exporter's parser, mapping and
-writer; GPUs, gateway and SLO service are points of the catalogue. SIMULATED throughout: it shows what panels do, not what GPUs do.
+Four replicas of the default pool, each on a node with two GPUs, for 170 minutes of the demo's traffic. Each replica's metrics
+go through the exporter's parser, mapping and writer; those of GPUs, gateway and SLO service are generated.
+SIMULATED: it shows how panels behave, not how GPUs do.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ from past_features import with_features
 from past_gpus import pair
 from past_service import Counts, gateway_points, service_points
 from paths import OBJECTIVES, TESTS
+from plimsoll.compose.demo.exposition import Page
 from plimsoll.compose.demo.fleet import LIMITS, REPLICA
-from plimsoll.compose.demo.page import Page
 from plimsoll.compose.demo.replica import Replica
 from plimsoll.compose.demo.traffic import Call, Profile, profile
 from plimsoll.exporters.collector import CollectorError, Point
@@ -42,7 +42,7 @@ SPEC = load(OBJECTIVES.read_text())
 POOL = SPEC.pools[0]
 NODES, SCRAPE, MINUTE = 4, 15, 60
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
-# Incident -> the minutes of the past in which it lasts. Between them the fleet calms down.
+# Incident -> its first and last minute. The fleet recovers in between.
 INCIDENTS = {
     "prefill burst": (30, 37),
     "KV full": (50, 57),
@@ -52,11 +52,11 @@ INCIDENTS = {
     "traffic x4": (128, 135),
     "wedged engine": (150, 156),
 }
-EPOCH = int(datetime(2026, 11, 21, 10, tzinfo=UTC).timestamp())  # always the same, so that pictures are
+EPOCH = int(datetime(2026, 11, 21, 10, tzinfo=UTC).timestamp())  # fixed, for reproducible pictures
 MINUTES = 170
-QUIET = 60  # seconds at the beginning in which nothing is in flight: the exporter's derived counters start exact
-SHORT = 160  # longest answer in tokens, so that a calm request ends well before its limit of 4 s
-CALM = 2.9  # requests a second and replica: less than the demo, whose bursts shall be seen; here calm is calm
+QUIET = 60  # seconds without requests at the beginning, so that the exporter's derived counters start exact
+SHORT = 160  # maximum output tokens, so that a normal request ends well within its threshold of 4 s
+CALM = 2.9  # requests per second and replica: fewer than in the demo, whose own bursts would be incidents here
 LENGTH = MINUTES * MINUTE
 
 
@@ -71,51 +71,51 @@ class Node:
         self.down = False
         self._renderer = Renderer()
         self._collector = EngineCollector(f"{self.name}=http://{self.name}:8000")
-        self._collector._reader = self  # type: ignore[assignment]  # the page comes from here instead of the network
+        self._collector._reader = self  # type: ignore[assignment]  # metrics come from here instead of the network
         self._born = 0.0
         self.start(-3600.0)
 
     def start(self, born: float) -> None:
-        """Begin a new life of the engine, with empty caches and counters."""
+        """Restart the engine, with empty caches and counters."""
         self.replica = Replica(Engine(step_time.load(REPLICA), LIMITS), Page(SPEC, POOL, LIMITS))
         self.replica.advance(max(born, 0.0))
         self.down, self._born = False, born
 
     def slow(self, factor: float) -> None:
-        """Make every step of the engine so many times as long."""
+        """Multiply the engine's step times by `factor`."""
         model = step_time.load(REPLICA)
         self.replica.engine.model = replace(model, **{name: factor * getattr(model, name) for name in model.__slots__})
 
     def get(self, url: str, deadline: float) -> bytes:
-        """Answer as the engine's server does."""
+        """Respond as the engine's server does."""
         if self.down:
-            raise CollectorError(f"{url}: nobody answers")
+            raise CollectorError(f"{url}: not reachable")
         if url.endswith("/version"):
             return b'{"version": "0.32.0"}'
-        page = generate_latest(self.replica.page.registry)
+        text = generate_latest(self.replica.page.registry)
         return re.sub(
             rb"(?m)^process_start_time_seconds .*$",
             b"process_start_time_seconds %.1f" % (EPOCH + self._born),
-            page,
+            text,
         )
 
     def scrape(self, at: float, more: list[Point]) -> tuple[str, list[Point]]:
-        """The exporter's page at a moment, and the engine's points on it."""
+        """Return the exporter's metrics as text at `at`, and the engine's points in it."""
         try:
-            points, answered = list(with_features(list(self._collector.collect(math.inf)))), 1
+            points, succeeded = list(with_features(list(self._collector.collect(math.inf)))), 1
         except CollectorError:
-            points, answered = list(self._collector.fallback), 0
+            points, succeeded = list(self._collector.fallback), 0
         busy = 0.0 if self.down else min(1.0, self.replica.running / 40)
         gpus = [point for gpu in self.gpus for point in gpu.points(EPOCH + at, SCRAPE, busy, POOL.model)]
         own = [
             Point(c.COLLECTOR_SUCCESS, {"collector": name}, one)
-            for name, one in ((self._collector.name, answered), ("nvml", 1))
+            for name, one in ((self._collector.name, succeeded), ("nvml", 1))
         ]
         return self._renderer.render([*points, *gpus, *own, *more], OPENMETRICS).body.decode(), points
 
 
 class Past:
-    """Runs the fleet from second 0 to LENGTH; `samples` gives what Prometheus would have stored, by series."""
+    """Runs the fleet from second 0 to LENGTH; `samples` returns what Prometheus would have stored."""
 
     def __init__(self, seed: int = 1) -> None:
         self.nodes = [Node(index) for index in range(NODES)]
@@ -123,7 +123,7 @@ class Past:
         self._turn = count()
 
     def samples(self) -> dict[str, list[str]]:
-        """Lines `value time` of every series, in order of time."""
+        """Return the lines `value time` of every series, in time order."""
         found: dict[str, list[str]] = {}
         counts, renderer = Counts(SPEC), Renderer()
         coming = _calls(profile(), self._random)
@@ -145,16 +145,16 @@ class Past:
         return found
 
     def _deal(self, call: Call) -> None:
-        """Deal calls in turn, as a router does that knows only who is down."""
+        """Route calls round-robin to the replicas that are up."""
         up = [node for node in self.nodes if not node.down]
         up[next(self._turn) % len(up)].replica.submit(call)
 
     def _live(self, node: Node, at: float) -> None:
-        """Let a node live up to a moment, with what befalls it."""
+        """Advance a node to `at`, with its incidents."""
         index = self.nodes.index(node)
         if index == 3 and _begins("cold start", at):
             node.start(at - SCRAPE)
-            node.stuck_until = at + 75  # it takes requests while its model is still being loaded
+            node.stuck_until = at + 75  # it accepts requests while its model is loading
         if index == 2 and _begins("lost GPU", at):
             node.down, node.gpus[1].lost = True, EPOCH + at
         if index == 2 and _ends("lost GPU", at):
@@ -180,25 +180,25 @@ class Past:
 
 @contextmanager
 def past(folder: Path) -> Iterator[PastPrometheus]:
-    """A Prometheus with this past, which begins at EPOCH, made in `folder` unless it is there.
+    """Yield a Prometheus with this data, which begins at EPOCH; it is kept in `folder`.
 
-    The past is made anew where this code or a recording rule has changed. (Not for a changed alert: it takes a minute.)
+    The data is rebuilt after a change to this code or to a recording rule, which takes a minute; not after a change to an alert.
     """
-    made = hashlib.sha256(repr((_recipe(), levels(SPEC)[:-1])).encode()).hexdigest()
+    recipe = hashlib.sha256(repr((_recipe(), levels(SPEC)[:-1])).encode()).hexdigest()
     note = Backfill(folder).made
-    if not note or json.loads(note)["made"] != made:
+    if not note or json.loads(note)["made"] != recipe:
         shutil.rmtree(folder)
         backfill = Backfill(folder)
         backfill.openmetrics(f"{series} {line}\n" for series, lines in Past().samples().items() for line in lines)
         backfill.rules(SPEC, EPOCH + 5 * MINUTE, EPOCH + LENGTH)
-        backfill.done(json.dumps({"made": made}))
+        backfill.done(json.dumps({"made": recipe}))
     backfill = Backfill(folder)
     with backfill.prometheus() as prometheus:
         yield prometheus
 
 
 def _recipe() -> list[bytes]:
-    """The texts of the modules that make the past."""
+    """Return the source of the modules that build the data."""
     names = ("past_fleet", "past_features", "past_gpus", "past_service", "backfill")
     return [(TESTS / "worlds" / f"{name}.py").read_bytes() for name in names]
 
@@ -216,7 +216,7 @@ def _during(incident: str, at: float) -> bool:
 
 
 def _calls(shape: Profile, random: random.Random) -> Iterator[Call]:
-    """Poisson arrivals of the demo's lengths at its calm rate, four times as many in one incident; and two kinds of odd ones."""
+    """Yield Poisson arrivals with the demo's lengths, four times as many in one incident, plus long inputs and long outputs in two."""
     plain = _poisson(random, lambda at: NODES * CALM * (4 if _during("traffic x4", at) else 1), 4 * NODES * CALM)
     long = _poisson(random, lambda at: NODES * 0.3 if _during("prefill burst", at) else 0, NODES * 0.3)
     wide = _poisson(random, lambda at: NODES * 4.0 if _during("KV full", at) else 0, NODES * 4.0)
@@ -251,7 +251,7 @@ def _poisson(random: random.Random, rate: Callable[[float], float], highest: flo
 
 
 def _lines(page: str, targets: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Each sample of a page as Prometheus stores it: with the target's labels; the exporter process's own are left out."""
+    """Yield each sample as Prometheus stores it, with the target's labels, without the exporter's process metrics."""
     added = ",".join(f'{name}="{value}"' for name, value in targets.items())
     for line in page.splitlines():
         if line.startswith(("llm_", "gpu_", "plimsoll_")):

@@ -1,4 +1,4 @@
-"""GPUs of the past fleet: two for each replica, as numbers that follow from how busy it is and what befell them."""
+"""GPUs of the past fleet: two per replica, with metrics that follow from its load and the incidents."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ STATELESS = (
 
 @dataclass
 class Gpu:
-    """One GPU. `lost` when it fell off the bus, `hot` while heat holds its clocks down."""
+    """One GPU: `lost` since it fell off the bus, `hot` while it is thermally throttled."""
 
     uuid: str
     index: int
@@ -35,7 +35,7 @@ class Gpu:
     )
 
     def points(self, now: float, seconds: float, busy: float, model: str) -> Iterator[Point]:
-        """What NVML says now, `seconds` after the last time, on a GPU `busy` for that share."""
+        """Return what NVML reports `seconds` after the last call, on a GPU that was `busy` for that fraction of the time."""
         lost = self.lost <= now
         yield self._point(c.GPU_UP, 0 if lost else 1)
         self._xid = min(self._xid, self.lost)
@@ -89,16 +89,16 @@ class Gpu:
             yield Point(c.GPU_CLOCK_MAX, {"uuid": self.uuid, "domain": domain}, max(now, MAX_CLOCK))
 
     def _held_by(self, model: str) -> Iterator[Point]:
-        """Which replica computes on it, and what its memory is held for: FP8 weights of 70B on two GPUs, the rest for the cache."""
+        """Yield its assignment and its memory by component: FP8 weights of a 70B model on two GPUs, the rest KV cache."""
         replica = self.uuid.removeprefix("GPU-").rsplit("-", 1)[0]
         yield Point(c.GPU_ASSIGNMENT, {"uuid": self.uuid, "replica": replica, "model": model}, 1)
-        for holder, share, mine in (("weights", 0.45, replica), ("kv_cache", 0.47, replica), ("driver", 0.006, "")):
-            yield Point(c.GPU_MEMORY_HELD, {"uuid": self.uuid, "holder": holder, "replica": mine}, share * TOTAL)
+        for component, share, mine in (("weights", 0.45, replica), ("kv_cache", 0.47, replica), ("driver", 0.006, "")):
+            yield Point(c.GPU_MEMORY_USAGE, {"uuid": self.uuid, "component": component, "replica": mine}, share * TOTAL)
 
     def _point(self, metric: Metric, value: float) -> Point:
         return Point(metric, {"uuid": self.uuid}, value)
 
 
 def pair(node: str) -> Sequence[Gpu]:
-    """The two GPUs of a node."""
+    """Return the two GPUs of a node."""
     return [Gpu(f"GPU-{node}-{index}", index) for index in range(2)]

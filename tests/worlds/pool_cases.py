@@ -1,4 +1,4 @@
-"""Cases of the alerts on pools and their replicas, and of the one that mutes them (`health_cases.Case`)."""
+"""Cases of the alerts on pools and their replicas, and of the alert that mutes them (`health_cases.Case`)."""
 
 from typing import Any
 
@@ -33,14 +33,14 @@ def _replica_case(alert: str, over: list[Given], under: list[Given], **rest: Any
 
 
 def _latencies(quick: float, slow: float) -> list[Given]:
-    """First tokens, so many a sample within 250 ms and so many between 500 and 600 ms."""
+    """First tokens per sample: `quick` within 250 ms, `slow` between 500 and 600 ms."""
     return histogram(
         c.TTFT, {"0.25": quick, "0.5": quick, "0.6": quick + slow, "1.0": quick + slow, "+Inf": quick + slow}
     )
 
 
-def _young(p95: str, since: int) -> list[Given]:
-    """A replica that began at a sample, whose first tokens all fall into one bucket, and an old one that is quick."""
+def _cold(p95: str, since: int) -> list[Given]:
+    """A replica that started at sample `since`, whose first tokens all fall into one bucket, and an older one that is fast."""
     started = engine(c.REPLICA_START, f"_x{since} {since * 15}x{END}", "r1")
     rates = {"0.1": 0.0, "0.25": 0.0, "1.0": 0.0, "2.5": 0.0, "+Inf": 10.0}
     mine = {le: 10.0 if float(le) >= float(p95) else 0.0 for le in rates}
@@ -73,7 +73,7 @@ def _prompts(replica: str, per_second: float = 10) -> list[Given]:
 
 
 def _load(per_second: float, capacity: float, other: float | None = None) -> list[Given]:
-    """Two replicas that process so many tokens a second each, a tenth of them generated, of a measured capacity (or two)."""
+    """Two replicas at `per_second` tokens/s each, a tenth of them output, with a measured saturation throughput (or two)."""
     names, capacities = ("r1", "r2"), (capacity, capacity if other is None else other)
     made = [engine(c.GENERATION_TOKENS, ramp(1.5 * per_second), name) for name in names]
     read = [one for name in names for one in _prompts(name, 0.9 * per_second)]
@@ -86,164 +86,162 @@ def _load(per_second: float, capacity: float, other: float | None = None) -> lis
 
 POOLS = [
     _pool_case(
-        "PoolNearCapacity",
+        "LLMPoolNearCapacity",
         over=_load(910, capacity=1000),
         under=_load(890, capacity=1000),
-        summary="works at 91% of its measured capacity",
-        description="Over 30m chat-70b processed 91% of the tokens a second that its replicas have been measured to do "
-        "(alarm above 90%): what comes on top waits. The recommendation says how many nodes help.",
+        summary="The pool is close to its measured capacity.",
+        description="chat-70b ran at 91% of its saturation throughput over 30m (threshold 90%). See the recommendation.",
         panel=links.TOKENS,
     ),
     _pool_case(
-        "PoolNotRedundant",
-        # two replicas: the one that stays would need 1.1 times the KV cache that it may use, or do 1.04 times what it can
+        "LLMPoolOvercommitted",
+        # two replicas: the remaining one would need 1.1 times its KV cache limit
         over=[*_load(100, capacity=1000), *(engine(c.KV_CACHE_USAGE, flat(0.4675), name) for name in ("r1", "r2"))],
         under=[*_load(490, capacity=1000), *(engine(c.KV_CACHE_USAGE, flat(0.42), name) for name in ("r1", "r2"))],
-        summary="cannot lose a node: the rest would carry 110%",
-        description="With one node fewer, the load of the last 30m would be 110% of what the other nodes of chat-70b can carry "
-        "(KV cache up to 85%, or their measured tokens a second). Any loss would be felt.",
+        summary="The pool can't tolerate the loss of a node.",
+        description="Without one node, the load of the last 30m would be 110% of what the remaining nodes of chat-70b can serve "
+        "(KV cache usage up to 85%, or their saturation throughput).",
         panel=links.NODES,
     ),
     _pool_case(
-        "PoolNotRedundant",
-        # unlike replicas: without the strong one 500 tokens a second are left of 2,000
+        "LLMPoolOvercommitted",
+        # replicas differ: without the faster one, 500 of 2,000 tokens/s remain
         over=_load(265, capacity=1500, other=500),
         under=_load(245, capacity=1500, other=500),
-        summary="cannot lose a node: the rest would carry 106%",
-        description="With one node fewer, the load of the last 30m would be 106% of what the other nodes of chat-70b can carry "
-        "(KV cache up to 85%, or their measured tokens a second). Any loss would be felt.",
+        summary="The pool can't tolerate the loss of a node.",
+        description="Without one node, the load of the last 30m would be 106% of what the remaining nodes of chat-70b can serve "
+        "(KV cache usage up to 85%, or their saturation throughput).",
         panel=links.NODES,
     ),
     _pool_case(
-        "TokensDear",
+        "LLMTokenCostHigh",
         # 8 USD an hour for 1,600 tokens a second, and for 2,100
         over=_load(800, capacity=5000),
         under=_load(1050, capacity=5000),
-        summary="a million tokens cost 1.418 USD",
-        description="Over 6h a million tokens of chat-70b, prompt and generated, cost 1.418 USD in nodes (limit 1.1). "
-        "Too many nodes for the traffic, or too few tokens per node.",
+        summary="The cost per 1M tokens exceeds its limit.",
+        description="1M tokens of chat-70b cost 1.418 USD over 6h (limit 1.1). "
+        "Check for idle nodes or low throughput per node.",
         panel=links.NODES,
     ),
     _pool_case(
-        "WarmSpareMissing",
+        "LLMWarmSpareMissing",
         over=[*_standing("r1"), *_standing("r2"), *_prompts("r1"), *_prompts("r2")],
         under=[*_standing("r1"), *_standing("r2"), *_prompts("r1")],
-        summary="0 of 1 warm spare replicas stand by",
-        description="For 15 minutes 0 replicas of chat-70b have been up without work; 1 should be. "
-        "Until then new capacity takes a cold start of 150s instead of 5s.",
+        summary="The pool has too few warm spares.",
+        description="0 of 1 warm spare replicas of chat-70b have been available for 15 minutes. "
+        "Scaling out takes 150s instead of 5s.",
         panel=links.NODES,
     ),
     _pool_case(
-        "QueueGrowing",
+        "LLMQueueGrowing",
         # 0.55 a sample is 22 in ten minutes
         over=[engine(c.REQUESTS_WAITING, ramp(0.55))],
         under=[engine(c.REQUESTS_WAITING, ramp(0.45))],
         at="20m",
-        summary="queue grows by 22 per node in 10 minutes",
-        description="At the pace of the last 10 minutes 22 more requests will wait per node of chat-70b in another 10 (limit 20): "
-        "more arrives than is served.",
+        summary="The request queue is growing.",
+        description="At the current rate, 22 more requests per node of chat-70b will be waiting in 10 minutes (limit 20). "
+        "Arrivals exceed throughput.",
         panel=links.QUEUE,
     ),
     _replica_case(
-        "PreemptionStorm",
+        "LLMPreemptionRateHigh",
         over=[engine(c.PREEMPTIONS, ramp(1)), engine(c.FINISHED, ramp(4), reason="stop")],
         under=[engine(c.PREEMPTIONS, ramp(1)), engine(c.FINISHED, ramp(5.1), reason="stop")],
-        summary="r1: preemptions are 25% of finished requests",
-        description="In 10 minutes r1 pushed out 25% as many requests as it finished (alarm above 20%); "
-        "each is computed again from its beginning.",
+        summary="r1 preempts too many requests.",
+        description="r1 preempted 25% as many requests as it finished in 10 minutes (threshold 20%). "
+        "Each is recomputed from the start.",
         panel=links.PREEMPTIONS,
     ),
     _pool_case(
-        "RequestsRefused",
+        "LLMRequestsRejected",
         over=_lost(c.REJECTED, 2, reason="5xx"),
         under=_lost(c.REJECTED, 0.9, reason="5xx"),
-        summary="2% of requests refused",
-        description="In 10 minutes 2% of the requests to chat-70b were refused (alarm above 1%).",
+        summary="Requests are being rejected.",
+        description="2% of requests to chat-70b were rejected in the last 10 minutes (threshold 1%).",
         panel=links.LOST,
     ),
     _pool_case(
-        "ClientsGiveUp",
+        "LLMRequestsAbandoned",
         over=[engine(c.ABANDONED, ramp(4), stage="queued"), engine(c.FINISHED, ramp(96), reason="stop")],
         under=[
             engine(c.ABANDONED, ramp(1.9), stage="queued"),
             engine(c.ABANDONED, ramp(50), stage="streaming"),
             engine(c.FINISHED, ramp(98.1), reason="stop"),
         ],
-        summary="4% of clients give up while queued",
-        description="In 10 minutes 4% of the clients of chat-70b left before their first token (alarm above 2%, a lower bound): "
-        "no latency histogram counts them.",
+        summary="Clients abandon requests while they are queued.",
+        description="At least 4% of clients of chat-70b disconnected before the first token in 10 minutes (threshold 2%). "
+        "Latency histograms don't include them.",
         panel=links.LOST,
     ),
     _pool_case(
-        "PrefixCacheCollapsed",
+        "LLMPrefixCacheHitRatioDropped",
         over=[engine(c.PREFIX_QUERIED, ramp(10_000)), engine(c.PREFIX_HIT, "0+5000x420 2102000+2000x59")],
         under=[engine(c.PREFIX_QUERIED, ramp(10_000)), engine(c.PREFIX_HIT, "0+5000x420 2103000+3000x59")],
-        summary="prefix cache hits fell to 20%",
-        description="In 15 minutes 20% of the prompt tokens of chat-70b were found in the prefix cache, less than half of the six "
-        "hours before (50%): every prompt costs more prefill.",
+        summary="The prefix cache hit ratio dropped.",
+        description="The prefix cache hit ratio of chat-70b was 20% over 15 minutes, less than half of the previous 6 hours (50%). "
+        "Prefill takes longer.",
         panel=links.PREFIX_CACHE,
     ),
     _replica_case(
-        "ColdReplicaServes",
-        over=_young("1.0", 460),
-        under=_young("0.25", 460),
-        summary="r1: cold and already serving, TTFT p95 962.5ms",
-        description="r1 started less than 10 minutes ago and got traffic: 95 % of its first tokens came within 962.5ms, "
-        "more than three times as late as elsewhere in the pool.",
+        "LLMReplicaServingWhileCold",
+        over=_cold("1.0", 460),
+        under=_cold("0.25", 460),
+        summary="r1 receives traffic before it is warm.",
+        description="r1 started less than 10 minutes ago. Its TTFT p95 is 962.5ms, more than 3x that of older replicas.",
         panel=links.TTFT_BY_REPLICA,
     ),
     _replica_case(
-        "ReplicaSlow",
+        "LLMReplicaSlow",
         over=[*_tpot("0.1", "r1"), *_tpot("0.025", "r2")],
         under=[*_tpot("0.05", "r1"), *_tpot("0.05", "r2")],
-        summary="r1: 97.5ms per token, twice the others",
-        description="Over 10 minutes the p95 of the time per token of r1 was 97.5ms, more than twice that of the pool's "
-        "fastest replica: a sick GPU, or more than its share of the traffic.",
+        summary="r1 is slower than the other replicas.",
+        description="TPOT p95 of r1 was 97.5ms over 10 minutes, more than 2x that of the fastest replica. "
+        "Check its GPUs and its share of traffic.",
         panel=links.TPOT_BY_REPLICA,
     ),
     _pool_case(
-        "LatencyNearLimit",
+        "SLOLatencyNearThreshold",
         over=_latencies(9, 1),
         under=_latencies(99, 1),
         labels={"objective": "chat-ttft"},
-        summary="chat-ttft: 95% of requests within 550ms, limit 600ms",
-        description="Over 10 minutes the slowest requests within the promised 95% took 550ms; the limit is 600ms, the warning at "
-        "0.5 s. The recommendation says whether a node helps.",
+        summary="chat-ttft latency is close to its threshold.",
+        description="p95 latency for chat-ttft was 550ms over 10 minutes (threshold 600ms, warning at 500ms). "
+        "See the recommendation for chat-70b.",
         panel=links.TTFT,
     ),
     _pool_case(
-        "PoolAtMaximum",
+        "LLMPoolMaxedOut",
         over=[given(c.RECOMMENDED_NODES, flat(8), pool=POOL, instance="slo:8080")],
         under=[given(c.RECOMMENDED_NODES, flat(7), pool=POOL, instance="slo:8080")],
-        summary="needs all of its 8 nodes",
-        description="For 10 minutes 8 nodes have been recommended, and chat-70b may have no more than 8: what comes on top will wait.",
+        summary="The pool needs its maximum number of nodes.",
+        description="8 nodes have been recommended for chat-70b for 10 minutes; the maximum is 8. Additional demand will queue.",
         panel=links.NODES,
     ),
     _replica_case(
-        "ReplicaFlapping",
+        "LLMReplicaCrashLooping",
         over=[engine(c.REPLICA_START, "100x300 4600x20 4900x20 5200x140")],
         under=[engine(c.REPLICA_START, "100x300 4600x20 5200x160")],
         labels={"severity": "page"},
-        summary="r1: restarted 3 times in an hour",
-        description="r1 started 3 times within an hour; each start lost its requests and emptied its caches.",
+        summary="r1 keeps restarting.",
+        description="r1 restarted 3 times in the last hour. Each restart drops in-flight requests and clears its caches.",
         panel=links.UPTIME,
     ),
 ]
 
 EXCLUSIONS = [
     Case(
-        "PoolExcluded",
+        "SLOExclusionActive",
         "info",
         over=[
             given(c.EXCLUDED, f"0x400 1x60 0x{END - 461}", **SERVICE, objective=one, pool=POOL) for one in OBJECTIVES
         ],
-        # over for ten minutes, and one objective of five is not excluded at all
+        # ended ten minutes ago, and one SLO of five is not excluded at all
         under=[given(c.EXCLUDED, f"1x{END - 45} 0x45", **SERVICE, objective=one, pool=POOL) for one in OBJECTIVES[1:]]
         + [given(c.EXCLUDED, flat(0), **SERVICE, objective=OBJECTIVES[0], pool=POOL)],
         labels={"severity": "info", "pool": POOL},
-        summary="excluded: its alerts are muted",
-        description="An exclusion covers every objective of chat-70b, or did within 10m: its pages and tickets are muted. "
-        "Who and why: the exclusions in the SLO service.",
+        summary="An exclusion is active; alerts for this pool are muted.",
+        description="An exclusion covers every SLO of chat-70b, or did in the last 10m. Its pages and tickets are muted. "
+        "See /api/v1/exclusions.",
         panel=links.BUDGET,
         url={"pool": POOL},
         path="/api/v1/exclusions",

@@ -1,12 +1,16 @@
 """Signals and raw series of replicas at one moment, and the recommendation that they lead to."""
 
+from typing import Any
+
 import msgspec
 
+from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.model.signals import SIGNALS, ReplicaSignals, read
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
+from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.capacity.recommendation.pool_snapshot import look
-from plimsoll.slo.capacity.recommendation.recommend import answer
+from plimsoll.slo.capacity.recommendation.recommend import Decision, decide, recommend
 from plimsoll.slo.sources import Series
 from world import MODEL, spec
 
@@ -26,7 +30,7 @@ def replace_min(least: int):  # type: ignore[no-untyped-def]
     return msgspec.structs.replace(POOL, nodes=msgspec.structs.replace(POOL.nodes, min=least))
 
 
-PROMISE = Promise(2.0, 0.2, 0.95)
+TARGET = LatencyTarget(2.0, 0.2, 0.95)
 
 
 FULL_ONCE, IDLE = [52, 0, *([18] * 80)], [0, 0, *([18] * 80)]  # one full slot makes the capacity known
@@ -55,5 +59,20 @@ def served(
     return [Series(SIGNALS[signal].name, labels, found) for signal, found in samples.items() if found]
 
 
-def planned(*replicas: list[Series], pending: int = 0, promise: Promise | None = PROMISE) -> Recommendation:
-    return answer(look(POOL, read([item for found in replicas for item in found], NOW), NOW, promise, pending))
+def decided(*replicas: list[Series], pending: int = 0, target: LatencyTarget | None = TARGET) -> Decision:
+    return decide(look(POOL, read([item for found in replicas for item in found], NOW), NOW, target, pending))
+
+
+def planned(*replicas: list[Series], pending: int = 0, target: LatencyTarget | None = TARGET) -> Recommendation:
+    return decided(*replicas, pending=pending, target=target).recommendation
+
+
+def recommended(*inputs: Any, **more: Any) -> Recommendation:
+    """Return the recommendation of `recommend`, without the state after it."""
+    return recommend(*inputs, **more).recommendation
+
+
+def state(nodes: int, typical: float | None = None, at: float = NOW, **each: float) -> MeasuredState:
+    """Build the state after a decision for so many nodes; `each` are replicas that were measured by themselves, in tokens per second."""
+    throughput = ReplicaThroughput(typical, each, tuple(each), dict.fromkeys(each, "measured")) if typical else None
+    return MeasuredState(at, nodes, throughput)

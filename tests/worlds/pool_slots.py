@@ -25,7 +25,7 @@ def every(start: float, end: float, step: float = 15.0) -> list[float]:
 
 
 def busy(stagger: float = 7.0) -> PoolWorld:
-    """Forty minutes: a burst on both replicas, of which b is started anew in its midst; both are scraped every 15 s."""
+    """Forty minutes: a burst on both replicas, of which b is started again in its midst; both are scraped every 15 s."""
     burst = (T0 + 610, T0 + 1190)
     first = Life(T0 - 86400, [a for a in asks(2, T0 - 400, END, 2, burst) if a.arrive < T0 + 1000], end=T0 + 1000)
     second = Life(T0 + 1050, [a for a in asks(3, T0 - 400, END, 2, burst) if a.arrive > T0 + 1050])

@@ -1,4 +1,4 @@
-"""A pool with known truth: requests that queue, run, fail, are refused or given up; and what was scraped of its engines and GPUs."""
+"""A pool with known truth: requests that queue, run, fail, are rejected or given up; and what was scraped of its engines and GPUs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ END = {"stop": c.FINISHED, "length": c.FINISHED, "error": c.FINISHED, "5xx": c.R
 
 @dataclass(frozen=True)
 class Ask:
-    """A request: it arrives, runs from `begin` (never, if it is refused or given up while queued), and is over at `end`."""
+    """A request: it arrives, runs from `begin` (never, if it is rejected or given up while queued), and is over at `end`."""
 
     arrive: float
     begin: float | None
@@ -38,7 +38,7 @@ class Life:
 
 
 def asks(seed: int, since: float, until: float, rate: float, burst: tuple[float, float] = (0, 0)) -> list[Ask]:
-    """Requests by chance; in the `burst` they wait, are preempted and some are refused or leave."""
+    """Requests by chance; in the `burst` they wait, are preempted and some are rejected or leave."""
     random, found, at = Random(seed), [], since  # noqa: S311 - a fixed sequence
     while (at := at + random.expovariate(rate)) < until:
         hard = burst[0] <= at < burst[1]

@@ -1,14 +1,10 @@
-"""Input series of recording rules for promtool: counters, first-token histograms and judged requests."""
+"""Input series of recording rules for promtool: counters, first-token histograms and evaluated requests."""
 
 from plimsoll.slo.metrics import OBJECTIVE_REQUESTS, TTFT
 from promtool import counter, series
 
 R1 = {"instance": "a:9800", "replica": "r1", "model": "m", "engine": "vllm", "rank": "0"}
-
-
 R2 = R1 | {"replica": "r2"}
-
-
 END = 30  # minutes
 
 
@@ -22,7 +18,7 @@ def ttft(labels: dict[str, str], total: float, **buckets: float) -> list[dict[st
     return [*bounds, count(TTFT.count, labels, total)]
 
 
-def judged(labels: dict[str, str], objective: str, good: float, bad: float) -> list[dict[str, str]]:
+def evaluated(labels: dict[str, str], objective: str, good: float, bad: float) -> list[dict[str, str]]:
     name = OBJECTIVE_REQUESTS.name
     return [
         count(name, labels, rate, objective=objective, outcome=outcome)

@@ -18,13 +18,13 @@ def slot(start: float, arrivals: int | None, nodes: float | None = 2.0, covered:
         covered,
         arrivals=arrivals,
         finished=arrivals,
-        prompt_tokens=None if arrivals is None else 900 * arrivals,
-        generation_tokens=None if arrivals is None else 100 * arrivals,
-        refused=1,
+        input_tokens=None if arrivals is None else 900 * arrivals,
+        output_tokens=None if arrivals is None else 100 * arrivals,
+        rejected=1,
         preemptions=0,
-        gone=0,
-        queue_max=3.0,
-        kv_max=0.5,
+        replica_disruptions=0,
+        waiting_max=3.0,
+        kv_cache_usage_max=0.5,
         nodes=nodes,
         replicas=nodes,
         energy_joules=None if arrivals is None else 2000.0 * arrivals,
@@ -32,4 +32,6 @@ def slot(start: float, arrivals: int | None, nodes: float | None = 2.0, covered:
 
 
 def priced() -> Spec:
-    return load(SPEC_TEXT.replace("gpus: 1}", "gpus: 1, hourly_usd: 4.0}").replace("300s}", "300s, procurement: 4w}"))
+    return load(
+        SPEC_TEXT.replace("gpus: 1}", "gpus: 1, hourly_usd: 4.0}").replace("300s}", "300s, procurement_lead_time: 4w}")
+    )

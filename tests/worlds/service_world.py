@@ -7,7 +7,7 @@ T0 = 1_700_000_100.0
 
 
 NOW = T0 + 3600
-INCIDENT = {"from": rfc3339(T0 + 2400), "to": rfc3339(T0 + 2544), "who": "ann", "why": "load test"}
+INCIDENT = {"from": rfc3339(T0 + 2400), "to": rfc3339(T0 + 2544), "created_by": "ann", "reason": "load test"}
 
 
 def world() -> World:

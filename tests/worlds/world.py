@@ -16,7 +16,7 @@ pools:
     model: m
     node: {gpu: H100-80GB, gpus: 1}
     nodes: {min: 1, max: 4, warm_spares: 1}
-    timing: {cold_start: 150s, warm_start: 5s, scale_in_hold: 300s}
+    timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}
 objectives:
   - {id: fast, pool: pool, indicator: {time_to_first_token: 600ms}, target: 95%, window: 28d}
 """

@@ -27,18 +27,18 @@ LOOK: Any = {
     "ytick.color": "#4a4f57",
 }
 INK, SOFT = "#1f2328", "#4a4f57"
-OURS, OTHERS, DOMINATED = "#0072b2", "#3d434b", "#a9afb8"  # which colour-blind eyes tell apart
-DEMAND, WATER, PROMISED = "#d5d9df", "#f3b8a4", "#b8470f"
+OURS, OTHERS, DOMINATED = "#0072b2", "#3d434b", "#a9afb8"  # Okabe and Ito's palette for color vision deficiency
+DEMAND, WATER, TARGET = "#d5d9df", "#f3b8a4", "#b8470f"
 WIDTH, HEAD, TOP, BETWEEN, STRIP, FOOT = 9.0, 0.85, 3.3, 1.2, 0.85, 0.45  # inches
-FORESIGHT = "clairvoyant"  # nobody has it: it makes no other pale
-NEAR = 5  # points: marks that are closer share a label
+FORESIGHT = "clairvoyant"  # the only policy that knows future arrivals: it does not mark others as dominated
+NEAR = 5  # points: closer marks share a label
 LETTER, LINE = 5.0, 11.0  # points: size of a label's letter
 MILLISECONDS = 1000
 UNITS = (
     (5 * 3600.0, 60.0, "minutes"),
     (100 * 3600.0, 3600.0, "hours"),
     (inf, 86400.0, "days"),
-)  # of time, by how much is shown
+)  # (longest span in seconds, seconds per unit, unit of the time axis)
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -52,9 +52,9 @@ def drawn(backtest: Backtest, outcomes: Mapping[str, Outcome], source: str, form
         figure = Figure(figsize=(WIDTH, height), facecolor="white")
         box = {"left": 0.08, "right": 0.975}
         top = figure.add_gridspec(1, 1, **box, top=1 - HEAD / height, bottom=1 - (HEAD + TOP) / height)
-        _say(figure, 0.28, "Goodput for node-hours", fontsize=13, weight="bold", color=INK)
-        _say(figure, 0.50, f"Simulated replay of {source}")
-        _say(figure, 0.70, f"{_promised(backtest)}; hollow: another is better in both, without foresight")
+        _text(figure, 0.28, "Goodput vs. node-hours", fontsize=13, weight="bold", color=INK)
+        _text(figure, 0.50, f"Simulated replay of {source}")
+        _text(figure, 0.70, f"{_target(backtest)}; hollow: another is better in both, without foresight")
         _compared(figure.add_subplot(top[0]), backtest, outcomes)
         rows = figure.add_gridspec(len(outcomes), 1, **box, top=1 - low / height, bottom=FOOT / height, hspace=0.75)
         strips = [figure.add_subplot(rows[index]) for index in range(len(outcomes))]
@@ -71,18 +71,18 @@ def drawn(backtest: Backtest, outcomes: Mapping[str, Outcome], source: str, form
     return written.getvalue()
 
 
-def _say(figure: Figure, inches: float, text: str, **look: Any) -> None:
-    """Write a line so far below the upper edge."""
+def _text(figure: Figure, inches: float, text: str, **look: Any) -> None:
+    """Write a line, `inches` below the upper edge."""
     figure.text(0.012, 1 - inches / figure.get_figheight(), text, **{"color": SOFT, **look})
 
 
-def _promised(backtest: Backtest) -> str:
-    ttft, tpot = (f"{MILLISECONDS * limit:g}" for limit in (backtest.promise.ttft, backtest.promise.tpot))
+def _target(backtest: Backtest) -> str:
+    ttft, tpot = (f"{MILLISECONDS * limit:g}" for limit in (backtest.target.ttft, backtest.target.tpot))
     return f"good: first token within {ttft} ms, further ones every {tpot} ms".replace("within inf ms", "at any time")
 
 
 def _key(figure: Figure, strips: Sequence[Axes], height: float, low: float) -> None:
-    """Say between the two parts what the strips show."""
+    """Write the legend of the strips between the two parts."""
     found = {name: line for axes in strips for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     at = (0.975, 1 - (low - 0.36) / height)
     figure.legend(
@@ -94,17 +94,17 @@ def _key(figure: Figure, strips: Sequence[Axes], height: float, low: float) -> N
         frameon=False,
         handlelength=1.6,
     )
-    _say(figure, low - 0.33, "Nodes over time", weight="bold", fontsize=10.5, color=INK)
+    _text(figure, low - 0.33, "Nodes over time", weight="bold", fontsize=10.5, color=INK)
 
 
 def _goodput(backtest: Backtest, outcome: Outcome) -> float:
-    return outcome.result.goodput(backtest.promise.ttft, backtest.promise.tpot)
+    return outcome.result.goodput(backtest.target.ttft, backtest.target.tpot)
 
 
 def _compared(axes: Axes, backtest: Backtest, outcomes: Mapping[str, Outcome]) -> None:
-    """Every policy's goodput against its node-hours; those that another beats in both are pale."""
+    """Plot goodput by node-hours of every policy; dominated policies are hollow."""
     marks = {name: (outcome.node_hours, _goodput(backtest, outcome)) for name, outcome in outcomes.items()}
-    target = backtest.promise.target
+    target = backtest.target.target
     axes.set_xlim(0, 1.12 * max(hours for hours, _ in marks.values()))
     lowest = min(target, *(good for _, good in marks.values()))
     below = max(0.0, lowest - max(0.2 * (1 - lowest), 0.005))
@@ -112,27 +112,27 @@ def _compared(axes: Axes, backtest: Backtest, outcomes: Mapping[str, Outcome]) -
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %" if value <= 1 + 1e-9 else "")
     axes.grid(axis="y", color="#eceef1")
     axes.set_axisbelow(True)
-    axes.axhline(target, color=PROMISED, linestyle=(0, (4, 3)), linewidth=1)
-    axes.annotate(f"promised {percent_text(target)}", (0, target), (4, -10), textcoords="offset points", color=PROMISED)
+    axes.axhline(target, color=TARGET, linestyle=(0, (4, 3)), linewidth=1)
+    axes.annotate(f"target {percent_text(target)}", (0, target), (4, -10), textcoords="offset points", color=TARGET)
     for name, point in marks.items():
-        colour = _colour(name, point, [found for other, found in marks.items() if other != FORESIGHT])
-        hollow = colour == DOMINATED
+        color = _color(name, point, [found for other, found in marks.items() if other != FORESIGHT])
+        hollow = color == DOMINATED
         axes.plot(
-            *point, "o", markersize=8, color=colour, markerfacecolor="white" if hollow else colour, markeredgewidth=1.5
+            *point, "o", markersize=8, color=color, markerfacecolor="white" if hollow else color, markeredgewidth=1.5
         )
     axes.set_xlabel("node-hours (left is cheaper)", color=SOFT)
     _label(axes, marks)
 
 
-def _colour(name: str, point: Point, points: Sequence[Point]) -> str:
+def _color(name: str, point: Point, points: Sequence[Point]) -> str:
     if any(hours <= point[0] and good >= point[1] and (hours, good) != point for hours, good in points):
         return DOMINATED
     return OURS if name == "plimsoll" else OTHERS
 
 
 def _label(axes: Axes, marks: Mapping[str, Point]) -> None:
-    """Write each mark's name beside it where there is room: the first of some places that touches no mark and no other name."""
-    axes.figure.canvas.draw()  # so that the places of marks are known
+    """Write the name of each mark at the first position beside it that overlaps no mark and no other name."""
+    axes.figure.canvas.draw()  # sets the positions of the marks
     by_point = 72 / axes.figure.dpi
     spots = {name: tuple(by_point * axes.transData.transform(point)) for name, point in marks.items()}
     room = tuple(by_point * float(edge) for edge in axes.get_window_extent().extents)
@@ -184,7 +184,7 @@ def _touch(one: Box, other: Box) -> bool:
 
 
 def _over_time(axes: Axes, backtest: Backtest, name: str, outcome: Outcome, scale: tuple[int, float]) -> None:
-    """Nodes of a policy over time, in front of what came; shaded while requests waited. `scale`: most nodes, and seconds of time's unit."""
+    """Plot the nodes of a policy over time and the demand; shaded while requests waited. `scale`: most nodes, seconds per time unit."""
     most, unit = scale
     times = [moment.time / unit for moment in outcome.timeline]
     came = _requests(backtest, len(times))
@@ -208,9 +208,9 @@ def _over_time(axes: Axes, backtest: Backtest, name: str, outcome: Outcome, scal
     axes.set_yticks([0, most])
     axes.set_xlim(0, max(times[-1], SCRAPE / unit))
     axes.set_title(name, loc="left", fontsize=9, weight="bold", color=INK, pad=3)
-    flaps = f"{outcome.flaps} flap{'' if outcome.flaps == 1 else 's'}"
-    told = f"{_goodput(backtest, outcome):.2%} good · {outcome.node_hours:.2f} node-hours · {outcome.node_hours * backtest.node_usd:,.2f} USD · {flaps}"
-    axes.set_title(told, loc="right", fontsize=8.5, color=SOFT, pad=3)
+    flaps = f"{outcome.direction_changes} flap{'' if outcome.direction_changes == 1 else 's'}"
+    figures = f"{_goodput(backtest, outcome):.2%} good · {outcome.node_hours:.2f} node-hours · {outcome.node_hours * backtest.node_usd:,.2f} USD · {flaps}"
+    axes.set_title(figures, loc="right", fontsize=8.5, color=SOFT, pad=3)
 
 
 def _requests(backtest: Backtest, slots: int) -> list[int]:

@@ -9,25 +9,26 @@ from plimsoll.slo.capacity.backtest.comparison import NEAR_GOODPUT, Bounds
 from plimsoll.slo.capacity.policies.apa import Apa
 from plimsoll.slo.capacity.policies.clairvoyant import Rush, Schedule, search
 from plimsoll.slo.capacity.policies.fixed import Fixed
-from plimsoll.slo.capacity.policies.hpa import HpaQueue, HpaUtilisation
+from plimsoll.slo.capacity.policies.hpa import HpaQueue, HpaUtilization
 from plimsoll.slo.capacity.policies.keda import Keda
 from plimsoll.slo.capacity.policies.plimsoll import Plimsoll
 from plimsoll.slo.capacity.policies.wva import Wva
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import fleet
 from plimsoll.slo.capacity.simulator.fleet import Outcome, Setup
 from plimsoll.slo.capacity.simulator.policy import Policy
 from plimsoll.slo.capacity.simulator.replay import percentile
 from plimsoll.slo.capacity.simulator.traces import Arrival
+from plimsoll.slo.spec.indicator import LATENCIES
 from plimsoll.slo.spec.node_pricing import Node
-from plimsoll.slo.spec.objectives import LATENCIES, Nodes, Objective, Pool, Timing
+from plimsoll.slo.spec.objectives import Nodes, Objective, Pool, Timing
 from plimsoll.slo.units import Duration
 
 OTHERS: dict[str, Callable[[], Policy]] = {
     "keda": Keda,
     "hpa-queue": HpaQueue,
-    "hpa-util": HpaUtilisation,
+    "hpa-util": HpaUtilization,
     "wva": Wva,
     "apa": Apa,
 }
@@ -45,18 +46,18 @@ Progress = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class Backtest:
     """What all policies of a comparison share. `node_usd` is the price of a node per hour, `hold` the seconds that demand must stay
-    low before ours releases a node; `objectives` are judged besides."""
+    low before ours releases a node; `objectives` are evaluated besides."""
 
     arrivals: Sequence[Arrival]
     setup: Setup
-    promise: Promise
+    target: LatencyTarget
     node_usd: float
     hold: float = HOLD
     objectives: Sequence[Objective] = ()
 
     def run(self, name: str, progress: Progress = lambda _: None) -> dict[str, Any]:
         """Replay under a policy; raises ValueError for a name that is none."""
-        return self.told(name, self.replay(name, progress))
+        return self.report(name, self.replay(name, progress))
 
     def replay(self, name: str, progress: Progress = lambda _: None) -> Outcome:
         """Replay under a policy; raises ValueError for a name that is none."""
@@ -65,9 +66,9 @@ class Backtest:
         setup, policy = self._policy(name, progress)
         return fleet.run(self.arrivals, policy, setup, lambda now: progress(f"{min(1.0, now / end):.0%}"))
 
-    def told(self, name: str, outcome: Outcome) -> dict[str, Any]:
+    def report(self, name: str, outcome: Outcome) -> dict[str, Any]:
         """Write an outcome as one object."""
-        found = report(name, len(self.arrivals), outcome, self.node_usd)
+        found = summary(name, len(self.arrivals), outcome, self.node_usd)
         found["seconds"] = round(self.arrivals[-1].time, 3)
         if self.objectives:
             found["objectives"] = {
@@ -83,7 +84,7 @@ class Backtest:
         if kind == "plimsoll":
             # As of a pool that was calibrated, and exactly: the prompts that are computed are measured, so no cache is simulated.
             engine = Calibrated(self.setup.model, replace(self.setup.limits, prefix_block=0))
-            return self.setup, Plimsoll(self._pool(), self.promise, engine)
+            return self.setup, Plimsoll(self._pool(), self.target, engine)
         return self.setup, self.clairvoyant(progress) if kind == "clairvoyant" else OTHERS[kind]()
 
     def _pool(self) -> Pool:
@@ -97,11 +98,11 @@ class Backtest:
         )
 
     def goodput(self, policy: Policy) -> float:
-        """Share of all requests within the promised limits under a policy."""
-        return fleet.run(self.arrivals, policy, self.setup).result.goodput(self.promise.ttft, self.promise.tpot)
+        """Share of all requests within the latency target under a policy."""
+        return fleet.run(self.arrivals, policy, self.setup).result.goodput(self.target.ttft, self.target.tpot)
 
     def bounds(self, best: Schedule, goodput: float) -> Bounds:
-        """Work out what the clairvoyant schedule `best`, of that goodput, owes to foresight."""
+        """Return the advantage of the clairvoyant schedule `best` by components; `goodput` is its goodput."""
         fleets = (self._constant(count) for count in range(self.setup.least, self.setup.most + 1))
         return Bounds(
             rush=self.goodput(Rush(self.setup.most)),
@@ -112,7 +113,7 @@ class Backtest:
     def _constant(self, count: int) -> tuple[float, float]:
         """Goodput and node-hours of a fleet that never changes."""
         found = fleet.run(self.arrivals, Fixed(count), replace(self.setup, least=count, most=count))
-        return found.result.goodput(self.promise.ttft, self.promise.tpot), found.node_hours
+        return found.result.goodput(self.target.ttft, self.target.tpot), found.node_hours
 
     def clairvoyant(self, progress: Progress = lambda _: None) -> Schedule:
         """Search for the cheapest schedule that serves nearly as many requests well as the largest pool would."""
@@ -144,10 +145,10 @@ def check(name: str) -> None:
 
 def attained(objective: Objective, outcome: Outcome) -> float:
     """Share of all requests that an objective would have called good; of availability, those that were served."""
-    return outcome.result.goodput(*(objective.indicator.limits.get(latency, inf) for latency in LATENCIES))
+    return outcome.result.goodput(*(objective.indicator.thresholds.get(latency, inf) for latency in LATENCIES))
 
 
-def report(name: str, requests: int, outcome: Outcome, node_usd: float) -> dict[str, Any]:
+def summary(name: str, requests: int, outcome: Outcome, node_usd: float) -> dict[str, Any]:
     """Write an outcome as one object: latencies in milliseconds, of requests that have one; goodput of all requests."""
     result = outcome.result
 
@@ -168,10 +169,10 @@ def report(name: str, requests: int, outcome: Outcome, node_usd: float) -> dict[
         "node_hours": round(outcome.node_hours, 4),
         "cost_usd": round(outcome.node_hours * node_usd, 2),
         "scale_events": outcome.scale_events,
-        "flaps": outcome.flaps,
+        "flaps": outcome.direction_changes,
         "most_nodes": outcome.most_nodes,
         "max_queue": result.max_queue,
-        "seconds_under_water": outcome.seconds_under_water,
+        "seconds_queued": outcome.seconds_queued,
         "rejected": outcome.rejected,
         "lost": outcome.lost,
     }

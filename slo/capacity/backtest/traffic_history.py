@@ -1,8 +1,8 @@
-"""A pool's own traffic, out of its counters: how many requests came between two scrapes, how long they were, and what nobody saw.
+"""Reconstructs a pool's traffic from its counters: requests between two scrapes, their lengths, and the gaps in the data.
 
-Requests that came are those that left and those that are in flight more than before, as in plimsoll.slo.usage.slots, here from
-scrape to scrape. Time of which any watched replica does not tell that is unknown, and no idle time: it is cut out, so that what
-followed it comes at once, and where it is more than a tenth of the span nothing is rebuilt.
+Requests that arrived are those that left plus the increase of those in flight, as in plimsoll.slo.usage.slots, here between
+scrapes. Time without data from an observed replica is unknown, not idle: it is cut out, and the traffic after it follows
+immediately. Nothing is reconstructed where more than a tenth of the span is unknown.
 """
 
 from collections import defaultdict
@@ -26,18 +26,18 @@ from plimsoll.slo.usage.gauges import readings
 
 ENDED = (c.FINISHED, c.REJECTED, c.ABANDONED)
 ENOUGH = 0.9  # share of the span that must have been observed
-MOST = 1_000_000  # requests, of which a replay takes a quarter of a minute (docs/capacity.md)
-READ = 3600.0  # seconds that are read at a time, and of which arrivals are taken as bursty in one way
-PART = 60.0  # seconds of which lengths are told
-ALIKE = 100  # requests that must have finished in one part, or in some together, for their lengths to be told apart from others'
+MOST = 1_000_000  # requests; a replay of them takes about 15 s
+READ = 3600.0  # seconds per query, and per estimate of burstiness
+PART = 60.0  # seconds per length distribution
+ALIKE = 100  # finished requests that a length distribution needs; shorter parts are joined
 
 
 class HistoryError(ValueError):
-    """The counters do not tell the traffic; the message says what is missing and what to do."""
+    """The counters do not show the traffic; the message states what is missing and what to do."""
 
 
 class Stretch(NamedTuple):
-    """Between two reads of one replica: so many requests came (None: it does not tell)."""
+    """Time between two scrapes of one replica, in Unix seconds, and the requests that arrived (None: unknown)."""
 
     begin: float
     end: float
@@ -46,7 +46,7 @@ class Stretch(NamedTuple):
 
 @dataclass
 class Tokens:
-    """Of one histogram: requests by their bucket's upper bound, and the sum of their tokens."""
+    """One histogram: requests by the upper bound of their bucket, and the sum of their tokens."""
 
     buckets: dict[float, float] = field(default_factory=lambda: defaultdict(float))
     total: float = 0.0
@@ -59,18 +59,18 @@ class Tokens:
             self.buckets[bound] += by
 
     def add(self, other: "Tokens") -> None:
-        """Count another's requests, too."""
+        """Add the requests of another histogram."""
         self.count(None, other.total)
         for bound, count in other.buckets.items():
             self.count(bound, count)
 
     @property
     def requests(self) -> float:
-        """How many there are."""
+        """Number of requests."""
         return sum(self.buckets.values())
 
     def lengths(self) -> Lengths | None:
-        """Return them as plimsoll.slo.capacity.simulator.synthetic_traffic takes them; None of none."""
+        """Return the length distribution for plimsoll.slo.capacity.simulator.synthetic_traffic; None without requests."""
         count = self.requests
         bounds = tuple(sorted(bound for bound in self.buckets if bound < inf))
         if count <= 0 or self.total <= 0:
@@ -80,7 +80,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What was read of PART seconds (the last of a span may be shorter)."""
+    """Data of PART seconds (the last part of a span may be shorter)."""
 
     simulated: bool
     stretches: list[Stretch] = field(default_factory=list)
@@ -90,8 +90,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Rebuilt traffic: `observed` is the share of the span that was, `gaps` (begin, end) in Unix seconds are cut out of it; `slot` is
-    the seconds of which requests were counted, `simulated` whether any came from the demo fleet."""
+    """Reconstructed traffic: `observed` is the observed share of the span, 0 to 1; `gaps` (begin, end) in Unix seconds are cut out of it;
+    `slot` is the length of a counting slot in seconds; `simulated` is true if any of it came from the demo fleet."""
 
     arrivals: list[Arrival]
     observed: float
@@ -101,7 +101,7 @@ class History:
 
 
 def selectors(pool: Pool) -> list[Selector]:
-    """Return what has to be read, from MAX_GAP before a span on."""
+    """Return the series to read, starting MAX_GAP before the span."""
     plain = (c.REPLICA_START, c.REPLICA_INFO, c.REQUESTS_RUNNING, c.REQUESTS_WAITING, *ENDED)
     names = [metric.name for metric in plain]
     names += [name for metric in (c.PROMPT_LENGTH, c.GENERATION_LENGTH) for name in (metric.bucket, metric.sum)]
@@ -109,7 +109,7 @@ def selectors(pool: Pool) -> list[Selector]:
 
 
 def parts(series: Sequence[Series], start: float, end: float) -> list[Part]:
-    """Count what came with start < time of reading <= end, by parts."""
+    """Count the requests of scrapes with start < time <= end, by part."""
     fleet = replicas(series)
     read: dict[Unit, list[Series]] = defaultdict(list)
     for item in series:
@@ -128,14 +128,14 @@ def parts(series: Sequence[Series], start: float, end: float) -> list[Part]:
 
 
 def _part(seconds: float) -> int:
-    """Which part a reading belongs to that was made so long after the beginning: what it tells came before it."""
+    """Return the part of a scrape, `seconds` after the start of the span. A scrape counts requests that came before it."""
     return ceil(seconds / PART) - 1
 
 
 def _stretches(read: Sequence[Series], replica: Replica) -> Iterator[Stretch]:
     running, waiting = (readings(read, metric, add) for metric in (c.REQUESTS_RUNNING, c.REQUESTS_WAITING))
     inside = {at: value + waiting[at] for at, value in running.items() if at in waiting}
-    told = {at for item in read if item.name == c.FINISHED.name for at, _ in item.samples}
+    counted = {at for item in read if item.name == c.FINISHED.name for at, _ in item.samples}
     left: dict[float, float] = defaultdict(float)
     for item in read:
         if any(item.name == metric.name for metric in ENDED):
@@ -148,13 +148,13 @@ def _stretches(read: Sequence[Series], replica: Replica) -> Iterator[Stretch]:
         elif at - born <= MAX_GAP:
             begin, base = born, None
         else:
-            continue  # an old one that nobody watched: this only sets the baseline
-        knows = at in told and at in inside and (base is None or base in inside)
-        yield Stretch(begin, at, left[at] + inside[at] - (0.0 if base is None else inside[base]) if knows else None)
+            continue  # started before the first scrape: this scrape only sets the baseline
+        known = at in counted and at in inside and (base is None or base in inside)
+        yield Stretch(begin, at, left[at] + inside[at] - (0.0 if base is None else inside[base]) if known else None)
 
 
 def _tokens(read: Sequence[Series], replica: Replica, metric: Metric) -> Iterator[tuple[float, float | None, float]]:
-    """Yield (time, bucket's upper bound, requests) and (time, None, tokens) as they came into a histogram."""
+    """Yield (time, upper bound of the bucket, requests) and (time, None, tokens) for each increase of a histogram."""
     bounds = sorted({float(item.labels["le"]) for item in read if item.name == metric.bucket})
     above = dict(pairwise(bounds))
     for item in read:
@@ -163,16 +163,16 @@ def _tokens(read: Sequence[Series], replica: Replica, metric: Metric) -> Iterato
         bound = float(item.labels["le"]) if item.name == metric.bucket else None
         for at, by in increments(item.samples, replica):
             yield at, bound, by
-            if bound in above:  # the next bucket counts these, too
+            if bound in above:  # buckets are cumulative
                 yield at, above[bound], -by
 
 
-def rebuilt(told: Sequence[Part], start: float, end: float) -> History:
-    """Make the requests of consecutive parts, of which all but the last have PART seconds; raises HistoryError."""
-    stretches = [found for each in told for found in each.stretches]
+def rebuilt(parts_read: Sequence[Part], start: float, end: float) -> History:
+    """Reconstruct the requests of consecutive parts, each PART seconds long except the last. Raises HistoryError."""
+    stretches = [found for each in parts_read for found in each.stretches]
     seconds = [found.end - found.begin for found in stretches if found.came is not None and found.end > found.begin]
     if not seconds:
-        raise HistoryError("no replica tells the requests that finished, run and wait in this time")
+        raise HistoryError("no replica reports finished, running, and waiting requests in this span")
     slot = max(1.0, round(median(seconds), 3))
     counts, known = _slots(stretches, start, end, slot)
     gaps = [(start + first * slot, min(end, start + last * slot)) for first, last in _runs(known)]
@@ -180,23 +180,25 @@ def rebuilt(told: Sequence[Part], start: float, end: float) -> History:
     if observed < ENOUGH:
         begin, until = max(gaps, key=lambda gap: gap[1] - gap[0])
         raise HistoryError(
-            f"{observed:.0%} of the span was observed, and {ENOUGH:.0%} must be; the longest gap is "
-            f"{until - begin:,.0f} s from {begin:.0f} on: choose a span without it"
+            f"{observed:.0%} of the span was observed (required {ENOUGH:.0%}); the longest gap is "
+            f"{until - begin:,.0f} s from {begin:.0f}. Choose a span without it"
         )
-    kept = [index for index, seen in enumerate(known) if seen]
-    whole = _whole([counts[index] for index in kept])
+    observed_slots = [index for index, seen in enumerate(known) if seen]
+    whole = _whole([counts[index] for index in observed_slots])
     if sum(whole) > MOST:
-        raise HistoryError(f"{sum(whole):,} requests came; {MOST:,} at most can be replayed: choose a shorter span")
-    arrivals = list(_arrivals(told, [index * slot for index in kept], whole, slot))
+        raise HistoryError(
+            f"{sum(whole):,} requests in the span; at most {MOST:,} can be replayed. Choose a shorter span"
+        )
+    arrivals = list(_arrivals(parts_read, [index * slot for index in observed_slots], whole, slot))
     if not arrivals:
-        raise HistoryError("no request came in this time")
-    return History(arrivals, observed, gaps, slot, any(each.simulated for each in told))
+        raise HistoryError("no requests in this span")
+    return History(arrivals, observed, gaps, slot, any(each.simulated for each in parts_read))
 
 
 def _slots(stretches: Sequence[Stretch], start: float, end: float, slot: float) -> tuple[list[float], list[bool]]:
-    """Return the requests of each slot, and whether it was observed. What came in a longer stretch is spread over it evenly."""
+    """Return the requests of each slot, and whether it was observed. Requests of a longer stretch are spread evenly over its slots."""
     last = max(1, ceil((end - start) / slot - 1e-6)) - 1
-    counts, known, blind = [0.0] * (last + 1), [False] * (last + 1), [False] * (last + 1)
+    counts, known, missing = [0.0] * (last + 1), [False] * (last + 1), [False] * (last + 1)
     for begin, until, came in stretches:
         pieces = max(1, round((until - begin) / slot))
         for piece in range(pieces):
@@ -207,12 +209,12 @@ def _slots(stretches: Sequence[Stretch], start: float, end: float, slot: float) 
         inside = range(max(0, ceil((begin - start) / slot - 0.5)), min(last, floor((until - start) / slot - 0.5)) + 1)
         for index in inside:
             known[index] = True
-            blind[index] = blind[index] or came is None
-    return counts, [seen and not untold for seen, untold in zip(known, blind, strict=True)]
+            missing[index] = missing[index] or came is None
+    return counts, [seen and not hole for seen, hole in zip(known, missing, strict=True)]
 
 
 def _runs(known: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    """Yield (first, last + 1) of each run of slots that are not known."""
+    """Yield (first, last + 1) of each run of unknown slots."""
     for seen, run in groupby(enumerate(known), key=lambda item: item[1]):
         indices = [index for index, _ in run]
         if not seen:
@@ -220,17 +222,19 @@ def _runs(known: Sequence[bool]) -> Iterator[tuple[int, int]]:
 
 
 def _whole(counts: Sequence[float]) -> list[int]:
-    """Return whole numbers with the same sum. A page written between two counts may tell a request as gone before it tells it as
-    left: a slot below 0 takes from those before it."""
+    """Round to whole numbers with the same sum. A scrape can miss a request that is no longer running and not yet counted as
+    finished: a negative slot is subtracted from the slots before it."""
     upto = list(accumulate(counts))
     least = reversed(list(accumulate(reversed(upto), min)))
     edges = [0, *(max(0, int(value + 0.5)) for value in least)]
     return [after - before for before, after in pairwise(edges)]
 
 
-def _arrivals(told: Sequence[Part], times: Sequence[float], counts: Sequence[int], slot: float) -> Iterator[Arrival]:
-    """Yield the requests of slots at these times: of each stretch of alike parts by its own lengths."""
-    of = list(_alike(told))
+def _arrivals(
+    parts_read: Sequence[Part], times: Sequence[float], counts: Sequence[int], slot: float
+) -> Iterator[Arrival]:
+    """Yield the requests of the slots at `times`; each group of parts has its own length distribution."""
+    of = list(_alike(parts_read))
     uneven = {
         hour: unevenness([count for _, count in run])
         for hour, run in groupby(zip(times, counts, strict=True), key=lambda item: item[0] // READ)
@@ -245,14 +249,14 @@ def _arrivals(told: Sequence[Part], times: Sequence[float], counts: Sequence[int
         before += len(slots)
 
 
-def _alike(told: Sequence[Part]) -> Iterator[tuple[int, Lengths, Lengths]]:
-    """Yield of each part the number of its stretch and its lengths: those of as few parts from one on as finished ALIKE requests."""
+def _alike(parts_read: Sequence[Part]) -> Iterator[tuple[int, Lengths, Lengths]]:
+    """Yield the group number and the lengths of each part. A group is the fewest consecutive parts with ALIKE finished requests."""
     stretches: list[list[Part]] = [[]]
-    for each in told:
+    for each in parts_read:
         stretches[-1].append(each)
         if sum(one.output.requests for one in stretches[-1]) >= ALIKE:
             stretches.append([])
-    if len(stretches) > 1:  # what is left over at the end goes with those before
+    if len(stretches) > 1:  # the incomplete last group joins the one before it
         rest = stretches.pop()
         stretches[-1] += rest
     for number, stretch in enumerate(stretches):
@@ -262,5 +266,5 @@ def _alike(told: Sequence[Part]) -> Iterator[tuple[int, Lengths, Lengths]]:
             output.add(each.output)
         prompts, outputs = prompt.lengths(), output.lengths()
         if prompts is None or outputs is None:
-            raise HistoryError(f"no replica tells the lengths of requests ({c.PROMPT_LENGTH}, {c.GENERATION_LENGTH})")
+            raise HistoryError(f"no replica reports the lengths of requests ({c.PROMPT_LENGTH}, {c.GENERATION_LENGTH})")
         yield from [(number, prompts, outputs)] * len(stretch)

@@ -7,18 +7,27 @@ one line of a least-squares fit of relative errors, for the terms of plimsoll.sl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median, median_low
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from plimsoll.slo import metrics
 from plimsoll.slo.capacity.calibration.intervals import Interval, Rank, ranks
 from plimsoll.slo.capacity.model.replica_throughput import ALIKE
+from plimsoll.slo.capacity.model.timestamp import Timestamp
 from plimsoll.slo.capacity.simulator.step_time import StepModel
 from plimsoll.slo.sources import Series
 
 ENOUGH = 20  # intervals: below, a plane through them means little
-TERMS = ("base", "per_sequence", "per_kv_token", "per_prompt", "per_prompt_token")
+TERMS = (
+    "base_seconds",
+    "seconds_per_sequence",
+    "seconds_per_kv_token",
+    "seconds_per_prompt",
+    "seconds_per_prompt_token",
+)
 Range = tuple[float, float]
 
 
@@ -30,43 +39,54 @@ def parts(one: Interval) -> tuple[float, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Seconds: a step of a batch b with K tokens in the KV cache takes base + per_sequence b + per_kv_token K; and per_prompt, and
-    per_prompt_token for each token, for prompts that it computes.
+    """Step times of one data-parallel rank, fitted to a pool's metrics. A step of b requests with K tokens in the KV cache takes
+    base_seconds + seconds_per_sequence b + seconds_per_kv_token K; and seconds_per_prompt, and seconds_per_prompt_token for each of its
+    tokens, for prompts that it computes."""
 
-    `r_squared` is the share of the variance of the steps of `intervals` that this explains, `error` the median relative error.
-    `batches`, `contexts` (tokens of a request in the KV cache) and `prompts` (tokens computed of a prompt; None: none was) are
-    ranges seen. `left_out` are replicas unlike the others, with how many times as long their steps take. `kv_tokens` is what the KV
-    cache of a rank holds, `most_running` the largest batch of one, `ranks` how many a replica has.
-    """
-
-    base: float
-    per_sequence: float
-    per_kv_token: float
-    per_prompt: float
-    per_prompt_token: float
-    r_squared: float
-    error: float
+    base_seconds: float
+    seconds_per_sequence: float
+    seconds_per_kv_token: Annotated[
+        float, Field(description="0: not separable from seconds_per_sequence, as contexts differed too little.")
+    ]
+    seconds_per_prompt: float
+    seconds_per_prompt_token: float
+    r_squared: Annotated[float, Field(description="Ratio of the variance of step times that the fit explains.")]
+    median_relative_error: Annotated[
+        float, Field(description="Median relative error of the mean step time of an interval between two scrapes.")
+    ]
     intervals: int
-    since: float
-    until: float
-    batches: Range
-    contexts: Range
-    prompts: Range | None
+    since: Annotated[Timestamp, Field(alias="from")]
+    until: Annotated[Timestamp, Field(alias="to")]
+    batch_size_range: Annotated[Range, Field(description="Concurrent requests observed; beyond, it is extrapolated.")]
+    context_tokens_range: Annotated[Range, Field(description="Tokens of a request in the KV cache, as observed.")]
+    input_tokens_range: Annotated[
+        Range | None,
+        Field(description="Tokens computed of a prompt, means of intervals; null: no prompt was observed."),
+    ]
     replicas: tuple[str, ...]
-    left_out: dict[str, float]
-    kv_tokens: int
-    most_running: int
-    ranks: int
+    excluded_replicas: Annotated[
+        dict[str, float], Field(description="Replicas that differ, with how many times as long their steps take.")
+    ]
+    kv_cache_capacity_tokens: Annotated[int, Field(description="Tokens that a rank's KV cache holds.")]
+    max_observed_batch: Annotated[int, Field(description="Largest batch of a rank; its limit is not published.")]
+    data_parallel_size: Annotated[int, Field(description="Data-parallel ranks of a replica.")]
     simulated: bool = field(default=False)
 
     @property
     def model(self) -> StepModel:
         """The same as the simulator takes it. What a prompt costs by the square of its length is within per_prompt_token."""
-        return StepModel(self.per_prompt, self.per_prompt_token, 0.0, self.base, self.per_sequence, self.per_kv_token)
+        return StepModel(
+            self.seconds_per_prompt,
+            self.seconds_per_prompt_token,
+            0.0,
+            self.base_seconds,
+            self.seconds_per_sequence,
+            self.seconds_per_kv_token,
+        )
 
     def tpot(self, batch: float, context: float) -> float:
         """Seconds per token of each of `batch` requests of mean length `context`, while no prompt is computed."""
-        return self.base + batch * (self.per_sequence + self.per_kv_token * context)
+        return self.base_seconds + batch * (self.seconds_per_sequence + self.seconds_per_kv_token * context)
 
     def step(self, one: Interval) -> float:
         """Seconds that a step of an interval ought to have taken, as decoding requests felt it."""
@@ -75,7 +95,7 @@ class Calibration:
 
     def error_on(self, series: Sequence[Series]) -> float | None:
         """Return the median relative error on other intervals of the same replicas; None where there are too few."""
-        seen = [one for rank in ranks(series) for one in rank.intervals if rank.replica not in self.left_out]
+        seen = [one for rank in ranks(series) for one in rank.intervals if rank.replica not in self.excluded_replicas]
         return median(abs(self.step(one) / one.step - 1) for one in seen) if len(seen) >= ENOUGH else None
 
 
@@ -85,7 +105,7 @@ EDGE = 5.0  # percent of the intervals beyond either end of the range that count
 
 
 def calibrate(series: Sequence[Series]) -> Calibration | str:
-    """Fit a pool's steps to the raw series that plimsoll.slo.capacity.calibration.intervals.selectors select; or say in words why they tell too little.
+    """Fit a pool's steps to the raw series that plimsoll.slo.capacity.calibration.intervals.selectors select; or return the reason why they are insufficient.
 
     Replicas are fitted together. Where steps of some take more than ALIKE times as long as those of others, those unlike the
     median one are left out and named.
@@ -96,25 +116,25 @@ def calibrate(series: Sequence[Series]) -> Calibration | str:
     if why:
         return why
     factors = _factors(seen)
-    left_out: dict[str, float] = {}
+    excluded_replicas: dict[str, float] = {}
     if max(factors.values()) > ALIKE * min(factors.values()):
         middle = median_low(factors.values())
-        left_out = {
+        excluded_replicas = {
             name: factor / middle for name, factor in factors.items() if not 1 / ALIKE <= factor / middle <= ALIKE
         }
-        seen = [one for one in seen if one.replica not in left_out]
+        seen = [one for one in seen if one.replica not in excluded_replicas]
         why = _too_little(watched, seen)
         if why:
-            return f"{why}, without replicas unlike the others: {', '.join(left_out)}"
+            return f"{why}, without replicas unlike the others: {', '.join(excluded_replicas)}"
     simulated = any(
         name == metrics.REPLICA_INFO.name and labels.get("simulated") == "true" for name, labels, _ in series
     )
-    used = [rank for rank in watched if rank.intervals and rank.replica not in left_out]
-    return _described(seen, used, left_out, simulated)
+    used = [rank for rank in watched if rank.intervals and rank.replica not in excluded_replicas]
+    return _described(seen, used, excluded_replicas, simulated)
 
 
 def _too_little(watched: Sequence[Rank], seen: Sequence[Interval]) -> str | None:
-    """Say why a fit would mean nothing, if so."""
+    """Return the reason why no fit is possible; None if one is."""
     if not watched:
         return "no replica of the pool was seen"
     missing = sorted({name for rank in watched for name in rank.missing})
@@ -142,7 +162,7 @@ def _factors(seen: Sequence[Interval]) -> dict[str, float]:
 
 
 def _described(
-    seen: Sequence[Interval], used: Sequence[Rank], left_out: Mapping[str, float], simulated: bool
+    seen: Sequence[Interval], used: Sequence[Rank], excluded_replicas: Mapping[str, float], simulated: bool
 ) -> Calibration:
     terms, steps = _terms(seen), np.array([one.step for one in seen])
     found = _fit(terms, steps)
@@ -154,18 +174,18 @@ def _described(
     return Calibration(
         **dict(zip(TERMS, map(float, found), strict=True)),
         r_squared=1 - unexplained / spread if spread else 0.0,
-        error=float(np.median(np.abs(predicted - steps) / steps)),
+        median_relative_error=float(np.median(np.abs(predicted - steps) / steps)),
         intervals=len(seen),
         since=min(one.start for one in seen),
         until=max(one.end for one in seen),
-        batches=_range([one.batch for one in seen]),
-        contexts=_range([one.kv_tokens / one.batch for one in seen]),
-        prompts=_range(lengths) if lengths else None,
+        batch_size_range=_range([one.batch for one in seen]),
+        context_tokens_range=_range([one.kv_tokens / one.batch for one in seen]),
+        input_tokens_range=_range(lengths) if lengths else None,
         replicas=tuple(sorted({rank.replica for rank in used})),
-        left_out=dict(left_out),
-        kv_tokens=round(median_low(rank.kv_capacity or 0.0 for rank in used)),
-        most_running=round(max(rank.most_running for rank in used)),
-        ranks=max(of_units.count(one) for one in of_units),
+        excluded_replicas=dict(excluded_replicas),
+        kv_cache_capacity_tokens=round(median_low(rank.kv_capacity or 0.0 for rank in used)),
+        max_observed_batch=round(max(rank.most_running for rank in used)),
+        data_parallel_size=max(of_units.count(one) for one in of_units),
         simulated=simulated,
     )
 
@@ -182,19 +202,19 @@ def _range(values: Sequence[float]) -> Range:
 def _fit(terms: Floats, steps: Floats) -> Floats:
     """Least squares of relative errors. No term may make a step shorter: one that would is dropped, and the rest fitted again.
 
-    Where prompts are of much the same length, what is due to each and what to each of their tokens cannot be told apart: all counts
-    for tokens then.
+    If prompts have similar lengths, time per prompt and time per prompt token can't be separated: all of it counts as time per
+    token.
     """
-    kept = list(range(terms.shape[1]))
-    counts, tokens = terms[:, TERMS.index("per_prompt")], terms[:, TERMS.index("per_prompt_token")]
+    used = list(range(terms.shape[1]))
+    counts, tokens = terms[:, TERMS.index("seconds_per_prompt")], terms[:, TERMS.index("seconds_per_prompt_token")]
     lengths = tokens[counts > 0] / counts[counts > 0]
     if not lengths.size or np.percentile(lengths, 100 - EDGE) < ALIKE * np.percentile(lengths, EDGE):
-        kept.remove(TERMS.index("per_prompt"))
+        used.remove(TERMS.index("seconds_per_prompt"))
     while True:
-        found, *_ = np.linalg.lstsq(terms[:, kept] / steps[:, None], np.ones_like(steps), rcond=None)
-        if found.min() >= 0 or len(kept) == 1:
+        found, *_ = np.linalg.lstsq(terms[:, used] / steps[:, None], np.ones_like(steps), rcond=None)
+        if found.min() >= 0 or len(used) == 1:
             break
-        del kept[int((found * terms[:, kept].mean(axis=0)).argmin())]
+        del used[int((found * terms[:, used].mean(axis=0)).argmin())]
     whole = np.zeros(terms.shape[1])
-    whole[kept] = np.maximum(found, 0.0)
+    whole[used] = np.maximum(found, 0.0)
     return whole

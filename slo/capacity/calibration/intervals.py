@@ -1,9 +1,8 @@
-"""What the steps of a running engine were like between two scrapes of its page: how long its running requests waited for a token.
+"""Step times of a running engine between two scrapes, from its inter-token latency.
 
-The gaps between tokens (inter-token latency) of an interval add up to the seconds that requests spent decoding, one per
-request and step. So sum over count is a step as requests felt it, whatever time the engine was idle; and the sum over the
-interval's seconds is how many were decoding at a time (Little's law), which is also how many a prompt that arrives at any
-time finds and keeps waiting (Wolff: Poisson arrivals see time averages).
+The inter-token latencies of an interval add up to the seconds that requests spent decoding, one per request and step. Sum over
+count is therefore the step time that requests observe, without idle time. Sum over the interval's seconds is the mean number of
+decoding requests (Little's law). An arriving prompt delays the same number (Wolff: Poisson arrivals see time averages).
 """
 
 from collections import defaultdict
@@ -19,7 +18,7 @@ from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Pool
 
-STEADY = 0.5  # share, besides one request, by which the ends' batches may differ from the mean: bursts in between mix unlike steps
+STEADY = 0.5  # share, plus one request, by which the batches at both scrapes may differ from the mean; bursts in between mix unlike steps
 COUNTERS = {
     "felt": metrics.ITL.sum,
     "steps": metrics.ITL.count,
@@ -35,14 +34,14 @@ GAUGES = {
     "capacity": metrics.KV_CACHE_CAPACITY.name,
 }
 NAMES = COUNTERS | GAUGES
-OPTIONAL = {"found_behind"}  # not told by an engine that has no tier behind its prefix cache
+OPTIONAL = {"found_behind"}  # reported only by engines with a tier behind the prefix cache
 Moments = Mapping[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Between two scrapes of one rank: `step` seconds as decoding requests felt it, of a batch of so many with so many tokens in
-    the KV cache (means), while `prompts` and `prompt_tokens` were computed a second."""
+    """Means between two scrapes of one rank: `step` in seconds, requests in the `batch`, and tokens in the KV cache.
+    `prompts` and `prompt_tokens` are computed per second."""
 
     replica: str
     start: float
@@ -56,7 +55,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """One data-parallel engine core of a replica, as it was watched: `missing` names what its page does not tell."""
+    """One data-parallel engine core of a replica; `missing` names the metrics that it does not report."""
 
     replica: str
     unit: Unit
@@ -67,13 +66,13 @@ class Rank:
 
 
 def selectors(pool: Pool) -> list[Selector]:
-    """Return what has to be read to calibrate a pool."""
+    """Return the series to read for calibrating a pool."""
     names = (*NAMES.values(), metrics.REPLICA_INFO.name)
     return [Selector(name, (("model", (pool.model,)),)) for name in names]
 
 
 def ranks(series: Sequence[Series]) -> list[Rank]:
-    """Order raw series by rank, those of several reads after each other; a value that is no finite number is as good as none."""
+    """Group raw series by rank and join those of several reads; values that are not finite count as missing."""
     signals = {name: signal for signal, name in NAMES.items()}
     watched: dict[tuple[str, Unit, str], dict[str, dict[float, float]]] = defaultdict(dict)
     for name, labels, samples in series:
@@ -98,16 +97,15 @@ def _rank(replica: str, key: Unit, read: Mapping[str, Moments]) -> Rank:
 
 
 def _intervals(replica: str, read: Mapping[str, Moments]) -> Iterator[Interval]:
-    told = [moments.keys() for signal, moments in read.items() if signal not in OPTIONAL]
-    for start, end in pairwise(sorted(set.intersection(*map(set, told)))):
+    reported = [moments.keys() for signal, moments in read.items() if signal not in OPTIONAL]
+    for start, end in pairwise(sorted(set.intersection(*map(set, reported)))):
         interval = _interval(replica, start, end, read)
         if interval is not None:
             yield interval
 
 
 def _interval(replica: str, start: float, end: float, read: Mapping[str, Moments]) -> Interval | None:
-    """None where nobody decoded, the engine restarted, requests were pushed out and waited between two tokens, or the batch
-    changed so much that its mean says little."""
+    """Return the interval; None without decoding, with a restart or a preemption, or if the batch changed too much for a mean."""
     seconds = end - start
     grown = {name: _grown(read.get(name, {}), start, end) for name in COUNTERS}
     if seconds > GAP or min(grown.values()) < 0 or not grown["steps"] or not grown["felt"] or grown["preempted"]:
@@ -117,10 +115,10 @@ def _interval(replica: str, start: float, end: float, read: Mapping[str, Moments
     if max(abs(running - decoding) for running in ends) > STEADY * decoding + 1:
         return None
     held = sum(read["used"][at] * read["capacity"][at] for at in (start, end))
-    # What the cache holds for each running request changes less between scrapes than how many there are.
+    # Tokens per running request change less between scrapes than the number of requests.
     context = held / sum(ends) if sum(ends) else 0.0
     computed = max(0.0, grown["prompt_tokens"] - grown["found"] - grown["found_behind"])
-    # A step that gives a token has one request at least, however long the engine idled between such steps.
+    # A step that emits a token has at least one request, even if the engine idles between steps.
     batch = max(1.0, decoding)
     return Interval(replica, start, end, step, batch, batch * context, grown["prompts"] / seconds, computed / seconds)
 

@@ -1,28 +1,28 @@
-"""A pool's own replica: the step times that were fitted to it, and the hardware that the objectives file says it runs on."""
+"""A pool's own replica: its fitted step times, and its hardware from the objectives file."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated
 
-import msgspec
+from pydantic import Field, TypeAdapter
 
 from plimsoll.slo.capacity.calibration.fit import Calibration
 from plimsoll.slo.spec.objectives import Pool
 
-CHANGED = 0.15  # median error on new samples above which a fit no longer holds: what is predicted is to be within that
-NARROW = 0.8  # times the batches that a fit has seen, below which a newer one tells less than it does
-LASTS = 7 * 86400.0  # seconds after which a fit gives way to any newer one
+CHANGED = 0.15  # median relative error on new samples above which a fit is obsolete
+NARROW = 0.8  # share of a fit's batch range below which a newer fit does not replace it
+LASTS = 7 * 86400.0  # seconds after which any newer fit replaces a fit
 
 
 @dataclass(frozen=True, slots=True)
-class OwnReplica:
+class MeasuredReplica:
     """One replica of a pool: the model's name, its GPUs, and its fitted step times."""
 
     pool: str
     model: str
-    gpu: str
-    gpus: int
-    calibration: Calibration
+    gpu: Annotated[str, Field(description="GPU of the pool's nodes, as in the objectives file.")]
+    gpus: Annotated[int, Field(description="GPUs of a replica.")]
+    step_times: Calibration
 
     def runs_as(self, pool: Pool) -> bool:
         """Whether the pool still has the model and hardware that were fitted."""
@@ -31,59 +31,50 @@ class OwnReplica:
     def outlives(self, newer: Calibration, error: float | None) -> bool:
         """Whether it is better to keep this one than `newer`, which was fitted later: it saw larger batches, and is neither old nor
         refuted. `error` is its own on what the newer one saw."""
-        older = self.calibration
+        older = self.step_times
         return (
-            newer.batches[1] < NARROW * older.batches[1]
+            newer.batch_size_range[1] < NARROW * older.batch_size_range[1]
             and newer.until - older.until < LASTS
             and error is not None
             and error <= CHANGED
         )
 
 
-def own(pool: Pool, calibration: Calibration) -> OwnReplica:
+def measured_replica(pool: Pool, calibration: Calibration) -> MeasuredReplica:
     """Return a replica of the pool; nodes of several replicas share their GPUs evenly."""
-    return OwnReplica(*_named(pool), calibration)
+    return MeasuredReplica(*_named(pool), calibration)
 
 
 def _named(pool: Pool) -> tuple[str, str, str, int]:
     return pool.name, pool.model, pool.node.gpu, max(1, pool.node.gpus // pool.node.replicas)
 
 
-def told(replica: OwnReplica) -> dict[str, Any]:
-    """Write it as one JSON object; times as RFC 3339."""
-    found: dict[str, Any] = msgspec.to_builtins(replica)
-    fit = found.pop("calibration")
-    for moment in ("since", "until"):
-        fit[moment] = datetime.fromtimestamp(fit[moment], UTC).isoformat().replace("+00:00", "Z")
-    return {**found, "says": sentence(replica.calibration), **fit}
+_ADAPTER = TypeAdapter(MeasuredReplica)
 
 
-def read(written: dict[str, Any]) -> OwnReplica:
-    """Read what `told` wrote; raises ValueError that names the wrong field."""
-    fit = {name: value for name, value in written.items() if name != "says"}
-    try:
-        for moment in ("since", "until"):
-            fit[moment] = datetime.fromisoformat(fit[moment]).timestamp()
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"since and until: not RFC 3339: {error}") from error
-    names = [name for name in OwnReplica.__slots__ if name != "calibration"]
-    whole = {name: fit.pop(name) for name in names if name in fit}
-    return msgspec.convert({**whole, "calibration": fit}, OwnReplica)
+def to_json(replica: MeasuredReplica) -> str:
+    """Return the text that is stored."""
+    return _ADAPTER.dump_json(replica, by_alias=True).decode()
+
+
+def from_json(text: str) -> MeasuredReplica:
+    """Read stored text; raises ValueError for anything else."""
+    return _ADAPTER.validate_json(text)
 
 
 def sentence(fit: Calibration) -> str:
-    """Say in one sentence how long a step takes, and how well and from what that is known."""
+    """Return one sentence about how long a step takes, with its error and its data."""
     terms = [
-        f"{fit.base * 1e3:.2f} ms",
-        *_term(fit.per_sequence, "sequence"),
-        *_term(fit.per_kv_token, "token in the KV cache"),
-        *_term(fit.per_prompt, "prompt"),
-        *_term(fit.per_prompt_token, "prompt token"),
+        f"{fit.base_seconds * 1e3:.2f} ms",
+        *_term(fit.seconds_per_sequence, "sequence"),
+        *_term(fit.seconds_per_kv_token, "token in the KV cache"),
+        *_term(fit.seconds_per_prompt, "prompt"),
+        *_term(fit.seconds_per_prompt_token, "prompt token"),
     ]
     low, high = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}" for at in (fit.since, fit.until))
     return (
-        f"a step takes {' + '.join(terms)}; R² {fit.r_squared:.3f}, median error {fit.error:.1%}, from {fit.intervals} intervals, "
-        f"batches of {fit.batches[0]:.0f} to {fit.batches[1]:.0f}, {low} to {high} UTC"
+        f"a step takes {' + '.join(terms)}; R² {fit.r_squared:.3f}, median error {fit.median_relative_error:.1%}, from {fit.intervals} intervals, "
+        f"batches of {fit.batch_size_range[0]:.0f} to {fit.batch_size_range[1]:.0f}, {low} to {high} UTC"
     )
 
 

@@ -32,7 +32,7 @@ class Model:
     head_dim: int
 
     def weight_bytes(self, bits: float) -> float:
-        """Bytes of the weights at so many bits each."""
+        """Return the bytes of the weights at `bits` bits each."""
         return self.parameters * bits / BITS_PER_BYTE
 
     def kv_bytes_per_token(self, value_bytes: int) -> int:
@@ -86,7 +86,7 @@ def fit(model: Model, deployment: Deployment, context: int, shared: int = 0) -> 
         f"x {deployment.kv_value_bytes} bytes = {per_token:,} bytes",
         f"a request of {context:,} tokens: {_gib(context * per_token)}",
         *once,
-        f"requests at once: {requests:,} ({tokens:,} tokens)",
+        f"concurrent requests: {requests:,} ({tokens:,} tokens)",
     )
     return Fit(left, tokens, requests, steps)
 

@@ -1,7 +1,7 @@
 """Prices on record, each with source and date: what APIs ask for 1M tokens, and what an hour of a GPU costs to rent, in US dollars."""
 
+import datetime
 from dataclasses import dataclass
-from datetime import date
 from functools import cache
 from importlib.resources import files
 from math import ceil, inf
@@ -22,18 +22,18 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 class ApiPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an API asks for 1M prompt tokens and for 1M generated ones; `date` is when that was read or agreed."""
 
-    usd_per_million_in: Usd
-    usd_per_million_out: Usd
+    usd_per_million_input_tokens: Usd
+    usd_per_million_output_tokens: Usd
     source: Text
-    date: date
+    date: datetime.date
 
     def usd(self, prompt: int, generated: int) -> float:
-        """Price of so many tokens."""
-        return (self.usd_per_million_in * prompt + self.usd_per_million_out * generated) / MILLION
+        """Return the price of these input and output tokens in USD."""
+        return (self.usd_per_million_input_tokens * prompt + self.usd_per_million_output_tokens * generated) / MILLION
 
     def usd_per_million(self, share_in: float) -> float:
-        """Price of 1M tokens of which this share (0 to 1) are prompt."""
-        return blended(self.usd_per_million_in, self.usd_per_million_out, share_in)
+        """Return the price of 1M tokens in USD; `share` (0 to 1) of them are input tokens."""
+        return blended(self.usd_per_million_input_tokens, self.usd_per_million_output_tokens, share_in)
 
 
 class GpuPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +41,7 @@ class GpuPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     usd_per_hour: tuple[Usd, Usd]
     source: Text
-    date: date
+    date: datetime.date
 
     def __post_init__(self) -> None:
         low, high = self.usd_per_hour
@@ -79,7 +79,7 @@ def overridden(text: str) -> Prices:
 
 
 class _Written(msgspec.Struct, forbid_unknown_fields=True):
-    """A file whose entries are still to be read, each under its own name."""
+    """A file of raw entries by name."""
 
     apis: dict[ApiName, Any] = {}
     gpus: dict[str, Any] = {}
@@ -115,25 +115,25 @@ def nodes_for(rate: float, node_rate: float, spares: int = 0) -> int:
     return ceil(rate / node_rate) + spares
 
 
-def usd_per_million(usd_per_hour: float, tokens_per_second: float, utilisation: float = 1.0) -> float:
+def usd_per_million(usd_per_hour: float, tokens_per_second: float, utilization: float = 1.0) -> float:
     """Price of a million tokens on hardware that does `tokens_per_second` when full and is used to this ratio.
 
     Idle hardware has no price per token: infinite. Raises ValueError for a ratio outside 0 to 1.
     """
-    if not 0 <= utilisation <= 1:
-        raise ValueError(f"utilisation {utilisation:g}: a ratio from 0 to 1")
-    millions = tokens_per_second * utilisation * SECONDS_PER_HOUR / MILLION
+    if not 0 <= utilization <= 1:
+        raise ValueError(f"utilization {utilization:g}: a ratio from 0 to 1")
+    millions = tokens_per_second * utilization * SECONDS_PER_HOUR / MILLION
     return usd_per_hour / millions if millions else inf
 
 
-def rented_usd_per_year(usd_per_gpu_hour: float, gpus: int, people_usd: float = 0.0) -> float:
+def rented_usd_per_year(usd_per_gpu_hour: float, gpus: int, staff_usd_per_year: float = 0.0) -> float:
     """Yearly cost of GPUs that are rented or reserved around the clock, and of the people who run them."""
-    return usd_per_gpu_hour * HOURS_PER_YEAR * gpus + people_usd
+    return usd_per_gpu_hour * HOURS_PER_YEAR * gpus + staff_usd_per_year
 
 
-def blended(usd_per_million_in: float, usd_per_million_out: float, share_in: float) -> float:
-    """Price of a million tokens of an API of which this share (0 to 1) are prompt."""
-    return usd_per_million_in * share_in + usd_per_million_out * (1 - share_in)
+def blended(usd_per_million_input_tokens: float, usd_per_million_output_tokens: float, share_in: float) -> float:
+    """Return the price of 1M tokens of an API in USD; `share` (0 to 1) of them are input tokens."""
+    return usd_per_million_input_tokens * share_in + usd_per_million_output_tokens * (1 - share_in)
 
 
 def break_even_tokens(usd_per_year: float, api_usd_per_million: float) -> float:
@@ -141,9 +141,15 @@ def break_even_tokens(usd_per_year: float, api_usd_per_million: float) -> float:
     return usd_per_year / api_usd_per_million * MILLION if api_usd_per_million else inf
 
 
-def break_even_utilisation(usd_per_million_full: float, api_usd_per_million: float, surcharge: float = 0.0) -> float:
-    """Utilisation from which own hardware undercuts an API: above 1 never.
+def break_even_utilization(
+    usd_per_million_tokens_at_full_utilization: float, api_usd_per_million: float, surcharge: float = 0.0
+) -> float:
+    """Utilization from which own hardware undercuts an API: above 1 never.
 
-    `usd_per_million_full` is its price when full, `surcharge` (0.3 = 30 %) what people, downtime and updates add.
+    `usd_per_million_tokens_at_full_utilization` is its price when full, `surcharge` (0.3 = 30 %) what people, downtime and updates add.
     """
-    return usd_per_million_full * (1 + surcharge) / api_usd_per_million if api_usd_per_million else inf
+    return (
+        usd_per_million_tokens_at_full_utilization * (1 + surcharge) / api_usd_per_million
+        if api_usd_per_million
+        else inf
+    )

@@ -12,11 +12,11 @@ from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Pool
 
-STALE = 60.0  # seconds without a sample after which a replica counts as unseen
-GONE = 360.0  # seconds that others were watched without a replica after which it is taken for one that was stopped
-GAP = 2 * STALE  # seconds between two samples beyond which nobody looked
+STALE = 60.0  # seconds without a sample after which a replica is not reporting
+STOPPED = 360.0  # observed seconds without a replica after which it counts as stopped
+GAP = 2 * STALE  # seconds between two samples above which the time is unobserved
 MEMORY = 1800.0  # seconds: how far back capacity and demand are measured
-SUSTAINED = 300.0  # seconds: what "KV cache > 85 % sustained" is judged over (documents P and C give no figure)
+SUSTAINED = 300.0  # seconds: what "KV cache > 85 % sustained" is evaluated over (documents P and C give no figure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +46,19 @@ class ReplicaSignals:
 
 
 def missing(replicas: Sequence[ReplicaSignals], now: float) -> list[str]:
-    """Name the replicas that ought to be seen and are not. One that others were watched without for GONE was stopped; time in
-    which nobody was watched, as when the source was dead, tells nothing of anybody."""
+    """Return the names of the replicas that are expected and not reporting. A replica that is missing for STOPPED observed seconds was
+    stopped. Unobserved time, as with an unavailable source, does not count."""
     times = sorted({at for replica in replicas for at, _ in replica.waiting})
     return [
         replica.replica
         for replica in replicas
         if not replica.seen
-        and watched([at for at in (*times, now) if at >= (now if replica.newest is None else replica.newest)]) < GONE
+        and watched([at for at in (*times, now) if at >= (now if replica.newest is None else replica.newest)]) < STOPPED
     ]
 
 
 def watched(times: Sequence[float]) -> float:
-    """Seconds between samples at these times, without the gaps in which nobody looked."""
+    """Return the seconds between samples at these times, without unobserved gaps."""
     return sum(later - before for before, later in pairwise(times) if later - before <= GAP)
 
 
@@ -74,15 +74,15 @@ SIGNALS = {
 
 
 def selectors(pool: Pool) -> list[Selector]:
-    """Return what has to be read for a pool's signals."""
+    """Return the series to read for a pool's signals."""
     metrics = (*SIGNALS.values(), catalogue.REPLICA_INFO)
     return [Selector(metric.name, (("model", (pool.model,)),)) for metric in metrics]
 
 
 def read(series: Sequence[Series], now: float) -> tuple[ReplicaSignals, ...]:
-    """Order raw series by replica. A replica whose newest sample is older than STALE is unseen, not idle.
+    """Order raw series by replica. A replica without a sample in the last STALE seconds isn't reporting, not idle.
 
-    A value that is no finite number (engines divide zero by zero) is as good as none.
+    A value that isn't finite (engines divide zero by zero) counts as missing.
     """
     joined: dict[Unit, dict[str, dict[float, float]]] = defaultdict(lambda: defaultdict(dict))
     names: dict[Unit, str] = {}

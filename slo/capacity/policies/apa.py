@@ -10,7 +10,7 @@ STABLE = 180.0  # seconds
 
 
 def adapted(current: int, ratio: float) -> int:
-    """Return the pods for a ratio of observed to target value: at most doubled, at most halved, kept within 10 %."""
+    """Return the pods for a ratio of observed to target value: at most doubled, at most halved, unchanged within 10 %."""
     if ratio > 1 + TOLERANCE:
         return min(ceil(current * ratio), ceil(current * RATE))
     if ratio < 1 - TOLERANCE:

@@ -1,7 +1,7 @@
 """What could have been done by somebody who knew the traffic: fewest node-hours that still serve as many requests well.
 
-An offline search, not an optimum with a proof. It begins with the fewest nodes that, kept all the time, serve enough;
-then, period by period, it takes nodes away one at a time as long as a whole simulation still serves enough. Nodes are
+An offline search, not a proven optimum. It starts with the smallest constant number of nodes that meets the target.
+Then, period by period, it removes nodes one at a time while a full simulation still meets the target. Nodes are
 ordered one cold start ahead, and that is paid for.
 """
 

@@ -4,7 +4,7 @@ from plimsoll.slo.capacity.simulator.policy import View
 
 
 class Fixed:
-    """`nodes` nodes, whatever happens."""
+    """A constant number of nodes."""
 
     interval = 15.0
 

@@ -2,22 +2,22 @@
 
 from math import ceil
 
-from plimsoll.slo.capacity.policies.hpa import Behaviour
+from plimsoll.slo.capacity.policies.hpa import Behavior
 from plimsoll.slo.capacity.simulator.policy import View
 
 
 class Keda:
     """A ScaledObject with an AverageValue of 20 waiting requests, polled every 30 s; HPA follows with its defaults.
 
-    A query without a result is 0 to KEDA (`ignoreNullValues` is true by default): blind, it scales in.
+    A query without a result is 0 to KEDA (`ignoreNullValues` is true by default): without data it scales in.
     """
 
     interval = 30.0
     threshold = 20.0
 
     def __init__(self) -> None:
-        self._behaviour = Behaviour()
+        self._behavior = Behavior()
 
     def decide(self, view: View) -> int:
         """Return ceil(total waiting / threshold), followed as HPA follows it."""
-        return self._behaviour.follow(view.now, view.nodes, max(1, ceil(view.waiting / self.threshold)))
+        return self._behavior.follow(view.now, view.nodes, max(1, ceil(view.waiting / self.threshold)))

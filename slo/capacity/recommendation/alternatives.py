@@ -1,84 +1,100 @@
-"""What else could be done and why it is not, what users are expected to feel, and what it costs."""
+"""Other numbers of nodes and why they are not recommended, the expected attainment, and the cost."""
 
 from collections.abc import Sequence
 
-from plimsoll.slo.capacity.recommendation.expected_attainment import Expectation
-from plimsoll.slo.capacity.recommendation.models import Alternative, Cost, Expected
-from plimsoll.slo.capacity.recommendation.pool_snapshot import Situation
-from plimsoll.slo.capacity.recommendation.rules import Ask
-from plimsoll.slo.capacity.recommendation.spot import Need, hourly
-from plimsoll.slo.units import duration_text
+from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
+from plimsoll.slo.capacity.recommendation.models import Alternative, Cost, ExpectedAttainment
+from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
+from plimsoll.slo.capacity.recommendation.rules import NodeRequirement
+from plimsoll.slo.capacity.recommendation.spot import OnDemandNeed, hourly
+from plimsoll.slo.capacity.recommendation.texts import nodes as counted
+from plimsoll.slo.capacity.recommendation.texts import span
 
 
-def expected(case: Situation, outlook: Expectation, nodes: int) -> Expected:
-    """Say what is expected of the nodes that there are and of those that are recommended."""
-    return Expected(
-        promised=None if case.promise is None else case.promise.target,
-        now=_rounded(outlook.of(case.current)),
-        recommended=_rounded(outlook.of(nodes)),
-        by=outlook.by,
-        seconds=outlook.seconds,
-        why=outlook.why,
+def expected(case: PoolSnapshot, estimate: AttainmentEstimate, nodes: int) -> ExpectedAttainment:
+    """Return the expected attainment of the current nodes and of the recommended `nodes`."""
+    return ExpectedAttainment(
+        target=None if case.target is None else case.target.target,
+        current_nodes=_rounded(estimate.of(case.current)),
+        recommended_nodes=_rounded(estimate.of(nodes)),
+        method=estimate.method,
+        lookback_seconds=estimate.lookback_seconds,
+        unavailable_reason=estimate.unavailable_reason,
     )
 
 
-def cost(case: Situation, nodes: int, need: Need) -> Cost:
-    """Price the nodes that there are and those that are recommended, with as many on spot as may be."""
+def cost(case: PoolSnapshot, nodes: int, need: OnDemandNeed) -> Cost:
+    """Price the current nodes and the recommended `nodes`, with as many spot nodes as allowed."""
     now, then = hourly(case.pool.node, case.current, need), hourly(case.pool.node, nodes, need)
-    return Cost() if now is None or then is None else Cost(round(now, 4), round(then, 4), round(then - now, 4))
+    if now is None or then is None:
+        return Cost()
+    return Cost(
+        usd_per_hour_current=round(now, 4),
+        usd_per_hour_recommended=round(then, 4),
+        usd_per_hour_difference=round(then - now, 4),
+    )
 
 
 def alternatives(
-    case: Situation, outlook: Expectation, asked: Sequence[Ask], decided: Ask, need: Need
+    case: PoolSnapshot,
+    estimate: AttainmentEstimate,
+    required: Sequence[NodeRequirement],
+    decided: NodeRequirement,
+    need: OnDemandNeed,
 ) -> list[Alternative]:
-    """List other numbers of nodes, nearest first: one fewer, one more, as many as there are, and what the other rules asked for."""
+    """List other numbers of nodes, nearest first: one fewer, one more, the current one, and those that other rules require."""
     nodes = decided.nodes or 0
-    others = {nodes - 1, nodes + 1, case.current, *(ask.nodes for ask in asked if ask.nodes is not None)} - {nodes, 0}
+    others = {nodes - 1, nodes + 1, case.current, *(one.nodes for one in required if one.nodes is not None)}
     return [
         Alternative(
             nodes=other,
-            asked_by=[ask.rule for ask in asked if ask.nodes == other],
-            attainment=_rounded(outlook.of(other)),
+            required_by=[one.rule for one in required if one.nodes == other],
+            attainment=_rounded(estimate.of(other)),
             usd_per_hour=_rounded(hourly(case.pool.node, other, need)),
-            why=_too_few(case, outlook, asked, decided, other)
+            reason=_too_few(case, estimate, required, decided, other)
             if other < nodes
-            else _too_many(case, outlook, other, nodes),
+            else _too_many(case, estimate, other, nodes),
         )
-        for other in sorted(others, key=lambda other: (abs(other - nodes), other))
+        for other in sorted(others - {nodes, 0}, key=lambda other: (abs(other - nodes), other))
     ]
 
 
-def _too_few(case: Situation, outlook: Expectation, asked: Sequence[Ask], decided: Ask, nodes: int) -> str:
-    """Say why so many are too few: the first reason that a user would feel, else a rule's, else why nothing is released."""
+def _too_few(
+    case: PoolSnapshot,
+    estimate: AttainmentEstimate,
+    required: Sequence[NodeRequirement],
+    decided: NodeRequirement,
+    nodes: int,
+) -> str:
+    """State why `nodes` are too few: by users first, then by a rule, then by what blocks scale-in."""
     if nodes < case.pool.nodes.min:
-        return f"the pool must have at least {case.pool.nodes.min}"
-    broken = outlook.broken(nodes)
+        return f"Below the pool minimum ({case.pool.nodes.min})."
+    broken = estimate.broken(nodes)
     if broken:
-        return broken
-    for ask in asked:
-        if ask.nodes is not None and ask.nodes > nodes:
-            return ask.why
-    if case.plan and nodes < case.plan.busiest:
-        hold = duration_text(case.pool.timing.scale_in_hold)
-        return f"the busiest minute of the last {hold} takes {case.plan.busiest} nodes"
+        return f"{broken[0].upper()}{broken[1:]}."
+    for one in required:
+        if one.nodes is not None and one.nodes > nodes:
+            return one.shortfall
+    if case.plan and nodes < case.plan.peak_nodes:
+        window = span(case.pool.timing.scale_in_stabilization)
+        return f"The busiest minute of the last {window} requires {counted(case.plan.peak_nodes)}."
     if decided.rule == "hold" and decided.reasons:
-        return decided.reasons[0]
-    return "one is released at a time before a replica was seen full"
+        return decided.reasons[0].text
+    return "Scale-in is limited to one node at a time until saturation throughput is measured."
 
 
-def _too_many(case: Situation, outlook: Expectation, nodes: int, recommended: int) -> str:
-    """Say why so many are not needed, or not to be had."""
+def _too_many(case: PoolSnapshot, estimate: AttainmentEstimate, nodes: int, recommended: int) -> str:
+    """State why `nodes` are not required, or not possible."""
     if nodes > case.pool.nodes.max:
-        return f"the pool may have at most {case.pool.nodes.max}"
+        return f"Above the pool maximum ({case.pool.nodes.max})."
     if nodes == case.current:
-        return f"{recommended} are enough"
-    share, enough = outlook.of(nodes), outlook.of(recommended)
-    if share is None or enough is None:
-        return "no rule asks for it"
-    more, less = f"{share:.1%}", f"{enough:.1%}"
-    return "no rule asks for it: " + (
-        f"{more} in time instead of {less}" if more != less else "no more would be in time"
-    )
+        return f"{counted(recommended)} {'are' if recommended != 1 else 'is'} sufficient."
+    ratio, enough = estimate.of(nodes), estimate.of(recommended)
+    if ratio is None or enough is None:
+        return "No rule requires it."
+    more, less = f"{ratio:.1%}", f"{enough:.1%}"
+    gain = f"attainment {more} vs. {less}" if more != less else f"attainment stays at {less}"
+    return f"No rule requires it: {gain}."
 
 
 def _rounded(value: float | None) -> float | None:

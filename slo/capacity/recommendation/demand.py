@@ -1,4 +1,4 @@
-"""What a pool was asked to do and what a replica of it can do, in tokens, from counters alone.
+"""Demand on a pool and throughput of its replicas in tokens/s, from counters only.
 
 Requests that arrived = finished + growth of those waiting and running. A replica's capacity is what it did while requests
 waited for it all the time, so that it could not have done more: measured, not assumed, and unknown until it happened.
@@ -12,68 +12,62 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
-from plimsoll.slo.capacity.model.replica_throughput import OWN_SECONDS, Strength, weigh
+from plimsoll.slo.capacity.model.replica_throughput import OWN_SECONDS, ReplicaThroughput, measure
 from plimsoll.slo.capacity.model.signals import GAP, MEMORY, ReplicaSignals
+from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState
 
-SLOT = 15.0  # seconds: arrivals are summed over these
-FULL = 0.9  # share of its measured capacity that a replica is planned with, as in a queue that is to stay short
-SATURATED = (
-    5  # requests that wait at a replica which works at its limit; fewer are between two steps (as in llm-d's WVA)
-)
-RECENT = 60.0  # seconds over which "now" is averaged
-# Seconds of traffic on which the promise is planned to be kept: bursts that long ago are expected to come again. Half an hour
+INTERVAL = 15.0  # seconds: arrivals are summed over these
+PLANNING_UTILIZATION = 0.9  # ratio of saturation throughput that replicas are planned with, so that queues stay short
+SATURATED = 5  # waiting requests at a saturated replica; fewer are between two steps (as in llm-d's WVA)
+RECENT = 60.0  # seconds over which the current demand is averaged
+# Seconds of traffic on which the SLO is planned to be met: bursts that long ago are expected to come again. Half an hour
 # takes 7 % more node-hours for 0.2 points of goodput, ten minutes lose 0.8 points (docs/capacity-backtests.md).
 EXPECTED_AGAIN = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """What capacity is planned for: `target` of the requests get their first token within `ttft` seconds, and further
-    ones every `tpot` seconds (inf: nothing is promised). `spent` names the objectives of it whose error budget is spent."""
+class LatencyTarget:
+    """What capacity is planned for: `target` (ratio) of the requests get their first token within `ttft` seconds, and further
+    ones every `tpot` seconds (inf: no threshold). `exhausted_slos` names those of its SLOs whose error budget is exhausted."""
 
     ttft: float
     tpot: float
     target: float
-    spent: tuple[str, ...] = ()
+    exhausted_slos: tuple[str, ...] = ()
 
     @property
-    def wait(self) -> float:
-        """Seconds of work that may be ahead of a request.
+    def max_wait(self) -> float:
+        """Return the seconds of work that may be ahead of a request.
 
         A queue longer than `ttft` makes its first token late; one longer than `tpot` fills a step for longer than that
-        with the prompts in it, which makes the next token late of everybody who is in the batch.
+        with the prompts in it, which delays the next token of every request in the batch.
         """
         return min(self.ttft, self.tpot)
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Demand of a pool in tokens, prompt and generated, and what its replicas can do."""
+    """Demand of a pool in tokens, input and output, and the saturation throughput of its replicas."""
 
-    arrived: tuple[float, ...]  # tokens by SLOT, oldest first
-    backlog: float  # tokens of the requests that wait now
+    arrived: tuple[float, ...]  # tokens by INTERVAL, oldest first
+    backlog: float  # tokens of the waiting requests
     rate: float  # tokens per second that arrived in the last minute
-    strength: Strength
-    saturated_seconds: float  # of replica time that capacity was measured over
-    prompt: float  # tokens of a request, mean of those that finished
-    output: float
-    found: float  # of its prompt, held by the prefix cache; 0 where no engine tells
-    full: float = FULL  # share of their capacity that replicas are planned with
+    throughput: ReplicaThroughput
+    saturated_seconds: float  # replica time over which throughput was measured
+    input_tokens: float  # of a request, mean of those that finished
+    output_tokens: float
+    cached_tokens: float  # of its input, held by the prefix cache; 0 where no engine reports it
+    utilization: float = PLANNING_UTILIZATION  # ratio of saturation throughput that replicas are planned with
 
-    @property
-    def capacity(self) -> float | None:
-        """Tokens per second of a replica of which nothing of its own is known; None if nothing is known of any."""
-        return self.strength.unit
+    def recent(self, seconds: float) -> "Demand":
+        """Return the same with only the arrivals of the last `seconds`."""
+        return replace(self, arrived=self.arrived[-int(seconds / INTERVAL) :])
 
-    def lately(self, seconds: float) -> "Demand":
-        """The same with only the arrivals of the last `seconds`."""
-        return replace(self, arrived=self.arrived[-int(seconds / SLOT) :])
-
-    def late(self, replicas: int, limit: float, backlog: float = 0.0) -> float:
-        """Share of the arrivals that would have met more than `limit` seconds of work ahead on so many replicas, the weakest, which
-        begin with `backlog` tokens of work."""
-        served = self.full * self.strength.least(replicas) * SLOT
-        allowed = served * limit / SLOT
+    def miss_ratio(self, replicas: int, max_wait: float, backlog: float = 0.0) -> float:
+        """Return the ratio of arrivals with more than `max_wait` seconds of work ahead of them, on the `replicas` weakest, which start
+        with `backlog` tokens of work."""
+        served = self.utilization * self.throughput.least(replicas) * INTERVAL
+        allowed = served * max_wait / INTERVAL
         late = 0.0
         for tokens in self.arrived:
             after = max(0.0, backlog + tokens - served)
@@ -81,28 +75,28 @@ class Demand:
             backlog = after
         return late / (sum(self.arrived) or 1.0)
 
-    def keeping(self, promise: Promise, most: int) -> int:
-        """Return the fewest replicas, up to `most`, that would have kept the promise on all that arrived."""
-        return next((n for n in range(1, most) if self.late(n, promise.wait) <= 1 - promise.target), most)
+    def replicas_for_slo(self, target: LatencyTarget, most: int) -> int:
+        """Return the fewest replicas, up to `most`, that would have met the target on all arrivals."""
+        return next((n for n in range(1, most) if self.miss_ratio(n, target.max_wait) <= 1 - target.target), most)
 
-    def draining(self, serving: float, seconds: float) -> int:
+    def replicas_for_backlog(self, serving: float, seconds: float) -> int:
         """Return the replicas that clear the backlog within `seconds`, once they are there.
 
-        That takes `seconds` too, in which those that are there serve `serving` tokens per second and requests go on
-        coming as in the last minute.
+        Starting takes `seconds` too; meanwhile the present ones serve `serving` tokens per second and requests arrive as in the last
+        minute.
         """
         backlog = max(0.0, self.backlog + seconds * (self.rate - serving))
         return self.replicas_for(self.rate + backlog / seconds)
 
     def replicas_for(self, rate: float) -> int:
-        """Return the replicas that serve so many tokens per second."""
-        return self.strength.count_for(rate / self.full)
+        """Return the replicas that serve `rate` tokens per second."""
+        return self.throughput.count_for(rate / self.utilization)
 
-    def busiest(self, seconds: float) -> float:
-        """Tokens per second that arrived in the busiest minute of the last `seconds`."""
-        recent = self.arrived[-max(1, int(seconds / SLOT)) :]
-        width = min(len(recent), int(RECENT / SLOT))
-        return max(sum(recent[i : i + width]) for i in range(len(recent) - width + 1)) / (width * SLOT)
+    def peak_rate(self, seconds: float) -> float:
+        """Return the tokens per second that arrived in the busiest minute of the last `seconds`."""
+        recent = self.arrived[-max(1, int(seconds / INTERVAL)) :]
+        width = min(len(recent), int(RECENT / INTERVAL))
+        return max(sum(recent[i : i + width]) for i in range(len(recent) - width + 1)) / (width * INTERVAL)
 
 
 def _share_above(level: float, start: float, end: float) -> float:
@@ -116,36 +110,37 @@ def _share_above(level: float, start: float, end: float) -> float:
 def demand(
     replicas: Sequence[ReplicaSignals],
     now: float,
-    known: float | None = None,
-    before: Mapping[str, float] | None = None,
+    before: MeasuredState | None = None,
     unseen: Sequence[str] = (),
 ) -> Demand | None:
     """Measure the demand of a pool; None where the counters are missing.
 
-    `known` is the capacity measured before, `before` those of single replicas: they stand until a replica is full again.
-    `unseen` replicas are taken to be there.
+    `before` is the state of the last decision: its throughput stands until a replica is saturated again. `unseen` replicas count as
+    present.
     """
     by_replica = {replica.replica: _intervals(replica, now - MEMORY) for replica in replicas}
     intervals = [interval for found in by_replica.values() for interval in found]
     finished = sum(interval.finished for interval in intervals)
     if not finished:
         return None
-    prompt, output = (sum(interval.tokens[part] for interval in intervals) / finished for part in (0, 1))
-    found = sum(interval.found for interval in intervals) / finished
-    size = prompt + output
+    input_tokens, output_tokens = (sum(interval.tokens[part] for interval in intervals) / finished for part in (0, 1))
+    cached = sum(interval.found for interval in intervals) / finished
+    size = input_tokens + output_tokens
     slots: dict[int, float] = defaultdict(float)
     for interval in intervals:
-        # What arrived while nobody looked is no burst: it is spread over the time in which it did.
-        last_slot, count = int(interval.end // SLOT), max(1, round(interval.seconds / SLOT))
+        # Arrivals during a gap in the data are no burst: they are spread over the gap.
+        last_slot, count = int(interval.end // INTERVAL), max(1, round(interval.seconds / INTERVAL))
         for index in range(last_slot - count + 1, last_slot + 1):
             slots[index] += interval.arrived * size / count
     arrived = tuple(slots[index] for index in range(min(slots), max(slots) + 1))
-    last = arrived[-max(1, int(RECENT / SLOT)) :]
+    last = arrived[-max(1, int(RECENT / INTERVAL)) :]
     seen = [replica for replica in replicas if replica.seen]
     waiting = sum(replica.waiting[-1][1] for replica in seen)
-    common, fresh, seconds = _measured(by_replica, known)
-    strength = weigh([*(replica.replica for replica in seen), *unseen], common, fresh, before or {})
-    return Demand(arrived, waiting * size, sum(last) / (len(last) * SLOT), strength, seconds, prompt, output, found)
+    common, fresh, seconds = _measured(by_replica, None if before is None else before.typical)
+    present = [*(replica.replica for replica in seen), *unseen]
+    throughput = measure(present, common, fresh, {} if before is None else before.measured)
+    rate = sum(last) / (len(last) * INTERVAL)
+    return Demand(arrived, waiting * size, rate, throughput, seconds, input_tokens, output_tokens, cached)
 
 
 def _measured(

@@ -1,176 +1,186 @@
-"""Nodes that measured demand asks for, in sentences and numbers: what arrives, what waits, what a replica can do."""
+"""Nodes that the measured demand requires: to clear the backlog, to meet the latency SLO, and for the busiest minute."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, inf
 from typing import Any
 
-from plimsoll.slo.capacity.model.replica_throughput import EARLIER, MEASURED, Strength
+from plimsoll.slo.capacity.model.replica_throughput import Origin, ReplicaThroughput
 from plimsoll.slo.capacity.model.signals import MEMORY, ReplicaSignals
-from plimsoll.slo.capacity.recommendation.demand import EXPECTED_AGAIN, FULL, SLOT, Demand, Promise, demand
+from plimsoll.slo.capacity.recommendation.demand import (
+    EXPECTED_AGAIN,
+    INTERVAL,
+    PLANNING_UTILIZATION,
+    Demand,
+    LatencyTarget,
+)
+from plimsoll.slo.capacity.recommendation.models import Reason
+from plimsoll.slo.capacity.recommendation.texts import minutes, nodes, span
 from plimsoll.slo.error_budget.budget import Budget
-from plimsoll.slo.spec.objectives import LIMITS, Pool, Spec
-from plimsoll.slo.units import duration_text, percent_text
+from plimsoll.slo.spec.indicator import SHORT_NAMES
+from plimsoll.slo.spec.objectives import Pool, Spec
+from plimsoll.slo.units import percent_text
 
-CAPACITY = "capacity_tokens_per_second_per_replica"
-EACH, ORIGINS = "replica_tokens_per_second", "replica_capacity_from"  # of each replica by name, and where it comes from
-SOME = 1e-9  # tokens per second: replicas that stay do more than nothing, however little is asked
-# Once a budget is spent: share of their capacity that replicas are planned with, as more is left for bursts, and all bursts that are
-# remembered are expected again. In backtests never less goodput, up to 3.2 points more, for 0 to 31 % more node-hours (docs/capacity.md).
-HASTE = 0.8
-TTFT, TPOT = LIMITS["ttft"], LIMITS["tpot"]
+SOME = 1e-9  # tokens per second: replicas that stay serve more than nothing, however low the demand
+# Planning utilization once an error budget is exhausted: more headroom for bursts, and all bursts that are remembered are expected
+# again. In backtests never less goodput, up to 3.2 points more, for 0 to 31 % more node-hours (docs/capacity.md).
+EXHAUSTED_BUDGET_UTILIZATION = 0.8
+TTFT, TPOT = SHORT_NAMES["ttft"], SHORT_NAMES["tpot"]
+ORIGIN_TEXTS: dict[Origin, str] = {
+    "measured": "measured at saturation",
+    "measured_earlier": "measured earlier, rescaled",
+    "pool_median": "pool median, never saturated",
+    "pool_common": "same as the pool",
+}
 
 
-def promise(spec: Spec, pool: Pool, budgets: Mapping[str, Budget] | None = None) -> Promise | None:
-    """Return what a pool's objectives promise together: the tightest limits and the highest target; None without latency.
+def latency_target(spec: Spec, pool: Pool, budgets: Mapping[str, Budget] | None = None) -> LatencyTarget | None:
+    """Return what a pool's latency SLOs require together: the lowest thresholds and the highest target; None without latency SLOs.
 
-    `budgets` by objective tell which are spent, for certain; those that are unknown are not.
+    `budgets` by SLO id show which are exhausted; unknown ones are not.
     """
-    limits: dict[str, float] = {}
-    targets, spent = [], []
+    thresholds: dict[str, float] = {}
+    targets, exhausted = [], []
     for objective in spec.objectives:
-        if objective.pool != pool.name or not objective.indicator.limits.keys() & {TTFT, TPOT}:
+        if objective.pool != pool.name or not objective.indicator.thresholds.keys() & {TTFT, TPOT}:
             continue
         targets.append(objective.target)
         if budgets and objective.id in budgets and budgets[objective.id].status == "exhausted":
-            spent.append(objective.id)
-        for latency, limit in objective.indicator.limits.items():
-            limits[latency] = min(limit, limits.get(latency, inf))
-    return Promise(limits.get(TTFT, inf), limits.get(TPOT, inf), max(targets), tuple(spent)) if targets else None
+            exhausted.append(objective.id)
+        for latency, limit in objective.indicator.thresholds.items():
+            thresholds[latency] = min(limit, thresholds.get(latency, inf))
+    if not targets:
+        return None
+    return LatencyTarget(thresholds.get(TTFT, inf), thresholds.get(TPOT, inf), max(targets), tuple(exhausted))
+
+
+def expected_again(pool: Pool, target: LatencyTarget) -> float:
+    """Return the seconds of traffic that are expected to come again."""
+    return max(MEMORY if target.exhausted_slos else EXPECTED_AGAIN, pool.timing.scale_in_stabilization)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Nodes that catch up with what waits (`draining`), that keep the promise on the traffic `lately` (`keeping`), and that carry the
-    busiest minute of the hold time (`busiest`)."""
+    """Nodes that clear the backlog, that meet the SLO on the `recent` traffic, and that serve the busiest minute of the scale-in
+    stabilization window (`peak_nodes`). `serving` is the throughput of the reporting replicas, `demand` that of all remembered traffic."""
 
-    draining: int
-    keeping: int
-    busiest: int
-    lately: Demand
-    reasons: list[str]  # of catching up first, then of keeping the promise
-    evidence: dict[str, Any]
-
-    @property
-    def lasting(self) -> int:
-        """Nodes that are needed but for what only works off a backlog."""
-        return max(self.keeping, self.busiest)
+    pool: Pool
+    target: LatencyTarget
+    demand: Demand
+    recent: Demand
+    serving: float
+    backlog_nodes: int
+    slo_nodes: int
+    peak_nodes: int
 
     @property
-    def keep(self) -> int:
-        """Nodes that must not be released."""
-        return max(self.draining, self.lasting)
+    def lasting_nodes(self) -> int:
+        """Nodes that are required but for the backlog."""
+        return max(self.slo_nodes, self.peak_nodes)
 
     @property
-    def strength(self) -> Strength:
-        """What the replicas can do."""
-        return self.lately.strength
+    def least_nodes(self) -> int:
+        """Nodes that scale-in must leave."""
+        return max(self.backlog_nodes, self.lasting_nodes)
+
+    @property
+    def throughput(self) -> ReplicaThroughput:
+        """Saturation throughput of the replicas."""
+        return self.demand.throughput
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """That for the backlog first, then those for the SLO."""
+        return [_demand_reason(self), _replay_reason(self), *_budget_reason(self)]
+
+    def miss_ratio(self, count: int) -> float:
+        """Return the ratio of recent arrivals that would miss the target on `count` nodes."""
+        return self.recent.miss_ratio(count * self.pool.node.replicas, self.target.max_wait)
+
+    def evidence(self) -> dict[str, Any]:
+        """Return the numbers of the plan, for people."""
+        throughput = self.throughput
+        return {
+            "saturation_tokens_per_second_new_replica": round(throughput.typical or 0.0, 1),
+            "saturation_tokens_per_second_by_replica": {
+                name: round(throughput.of(name), 1) for name in throughput.present
+            },
+            "saturation_source_by_replica": dict(throughput.origins),
+            "saturation_tokens_per_second_total": round(self.serving, 1),
+            "saturation_observed_seconds": round(self.demand.saturated_seconds),
+            "demand_tokens_per_second": round(self.demand.rate, 1),
+            "backlog_tokens": round(self.demand.backlog),
+            "exhausted_slos": list(self.target.exhausted_slos),
+            "planning_utilization": self.demand.utilization,
+            "nodes_to_clear_backlog": self.backlog_nodes,
+            "nodes_to_meet_slo": self.slo_nodes,
+            "slo_miss_ratio_by_nodes": {
+                str(count): round(self.miss_ratio(count), 4)
+                for count in range(max(1, self.slo_nodes - 1), self.slo_nodes + 2)
+            },
+        }
 
 
-def measured(
-    replicas: Sequence[ReplicaSignals], unseen: Sequence[str], now: float, before: Mapping[str, Any]
-) -> Demand | None:
-    """Measure the demand that the replicas' samples show, on those that are seen; `unseen` ones are there too. `before` is the
-    evidence of the last answer: what it measured stands. None where the counters are missing."""
-    return demand(replicas, now, before.get(CAPACITY), _own(before), unseen)
+def plan(pool: Pool, found: Demand, target: LatencyTarget, seen: Sequence[ReplicaSignals]) -> Plan | None:
+    """Plan for a demand, and to meet the target on the part of it that is expected again.
 
-
-def expected_again(pool: Pool, promised: Promise) -> float:
-    """Seconds of traffic that are expected to come again."""
-    return max(MEMORY if promised.spent else EXPECTED_AGAIN, pool.timing.scale_in_hold)
-
-
-def plan(pool: Pool, found: Demand, promised: Promise, seen: Sequence[ReplicaSignals]) -> Plan | None:
-    """Plan for a demand, and to keep the promise on the part of it that is expected again.
-
-    None as long as the capacity of a replica (tokens per second) is not known.
+    None while the saturation throughput of a replica is not known.
     """
-    if not found.capacity:
+    if not found.throughput.typical:
         return None
-    found = replace(found, full=HASTE if promised.spent else FULL)
-    each, hold = pool.node.replicas, pool.timing.scale_in_hold
-    serving = found.strength.together(replica.replica for replica in seen)
-    lately = found.lately(expected_again(pool, promised))
-    draining = ceil(found.draining(serving, pool.timing.cold_start) / each)
-    keeping = ceil(lately.keeping(promised, pool.nodes.max * each) / each)
-    busiest = ceil(found.replicas_for(max(SOME, found.busiest(hold))) / each)
-    evidence = {
-        **_capacities(found.strength),
-        "serving_tokens_per_second": round(serving, 1),
-        "capacity_measured_seconds": round(found.saturated_seconds),
-        "arriving_tokens_per_second": round(found.rate, 1),
-        "backlog_tokens": round(found.backlog),
-        "budgets_spent": list(promised.spent),
-        "planned_share_of_capacity": found.full,
-        "nodes_to_drain": draining,
-        "nodes_to_keep_objective": keeping,
-        "late_share_by_nodes": {
-            str(count): round(lately.late(count * each, promised.wait), 4)
-            for count in range(max(1, keeping - 1), keeping + 2)
-        },
-    }
-    reasons = [
-        _catching_up(pool, found, draining),
-        _kept(lately, promised, keeping, each),
-        *_haste(pool, promised),
-    ]
-    return Plan(draining, keeping, busiest, lately, reasons, evidence)
-
-
-def _own(before: Mapping[str, Any]) -> dict[str, float]:
-    """Return what single replicas were measured to do, as the evidence of an earlier plan has it."""
-    origins = before.get(ORIGINS, {})
-    return {name: value for name, value in before.get(EACH, {}).items() if origins.get(name) in (MEASURED, EARLIER)}
-
-
-def _capacities(strength: Strength) -> dict[str, Any]:
-    """Write as evidence what `_own` reads."""
-    return {
-        CAPACITY: round(strength.unit or 0.0, 1),
-        EACH: {name: round(strength.of(name), 1) for name in strength.present},
-        ORIGINS: dict(strength.origins),
-    }
-
-
-def _did(strength: Strength) -> str:
-    """Say what a replica can do, of each where they are unlike."""
-    if not strength.own:
-        return f"a replica did {strength.unit:,.0f} tokens/s when it was full"
-    listed = (f"{name} {strength.of(name):,.0f} ({strength.origins[name]})" for name in strength.present)
-    return (
-        f"replicas are unlike, in tokens/s: {', '.join(listed)}; together {strength.together(strength.present):,.0f}, "
-        f"and a new one counts as {strength.unit:,.0f}"
+    utilization = EXHAUSTED_BUDGET_UTILIZATION if target.exhausted_slos else PLANNING_UTILIZATION
+    found = replace(found, utilization=utilization)
+    each, stabilization = pool.node.replicas, pool.timing.scale_in_stabilization
+    serving = found.throughput.together(replica.replica for replica in seen)
+    recent = found.recent(expected_again(pool, target))
+    return Plan(
+        *(pool, target, found, recent, serving),
+        backlog_nodes=ceil(found.replicas_for_backlog(serving, pool.timing.cold_start) / each),
+        slo_nodes=ceil(recent.replicas_for_slo(target, pool.nodes.max * each) / each),
+        peak_nodes=ceil(found.replicas_for(max(SOME, found.peak_rate(stabilization))) / each),
     )
 
 
-def _catching_up(pool: Pool, found: Demand, draining: int) -> str:
-    """Say what arrives and waits, and what it takes to catch up."""
-    return (
-        f"{_did(found.strength)}; {found.rate:,.0f} tokens/s arrived in the last "
-        f"minute and {found.backlog:,.0f} tokens wait: to catch up {duration_text(pool.timing.cold_start)} after a cold node was "
-        f"ordered and served takes {draining} node{'s' * (draining > 1)}"
+def _demand_reason(plan: Plan) -> Reason:
+    """State throughput, demand, and what clears the backlog."""
+    throughput = plan.throughput
+    if throughput.measured:
+        listed = ", ".join(
+            f"{name} {throughput.of(name):,.0f} tokens/s ({ORIGIN_TEXTS[throughput.origins[name]]})"
+            for name in throughput.present
+        )
+        capacity = (
+            f"Replicas differ: {listed}; total {throughput.together(throughput.present):,.0f}; "
+            f"a new replica is assumed at {throughput.typical:,.0f}."
+        )
+    else:
+        capacity = f"Saturation throughput is {throughput.typical:,.0f} tokens/s per replica."
+    clear = f"{nodes(plan.backlog_nodes)} clear{'s' * (plan.backlog_nodes == 1)} the backlog"
+    return Reason(
+        "demand_and_backlog",
+        f"{capacity} Demand is {plan.demand.rate:,.0f} tokens/s with {plan.demand.backlog:,.0f} tokens queued: "
+        f"{clear} within {span(plan.pool.timing.cold_start)} of a cold start.",
     )
 
 
-def _haste(pool: Pool, promised: Promise) -> list[str]:
-    """Say what a spent budget changes."""
-    if not promised.spent:
+def _replay_reason(plan: Plan) -> Reason:
+    """State the attainment of the required nodes and of one fewer."""
+    lookback = minutes(len(plan.recent.arrived) * INTERVAL)
+    count, target = plan.slo_nodes, percent_text(plan.target.target)
+    reach = f"{nodes(count)} reach{'es' * (count == 1)} {1 - plan.miss_ratio(count):.1%} attainment (target {target})"
+    fewer = f"; {nodes(count - 1)}, {1 - plan.miss_ratio(count - 1):.1%}" if count > 1 else ""
+    return Reason("queue_replay", f"Queue replay of the last {lookback}: {reach}{fewer}.")
+
+
+def _budget_reason(plan: Plan) -> list[Reason]:
+    """State what an exhausted budget changes."""
+    if not plan.target.exhausted_slos:
         return []
-    again = duration_text(expected_again(pool, promised))
+    again = span(expected_again(plan.pool, plan.target))
     return [
-        f"the error budget of {', '.join(promised.spent)} is spent: planned with {HASTE:.0%} of what replicas can do instead of {FULL:.0%}, "
-        f"and for the bursts of the last {again} instead of {duration_text(EXPECTED_AGAIN)}"
+        Reason(
+            "budget_exhausted",
+            f"Error budget of {', '.join(plan.target.exhausted_slos)} is exhausted: planning at {EXHAUSTED_BUDGET_UTILIZATION:.0%} "
+            f"utilization instead of {PLANNING_UTILIZATION:.0%}, for the peaks of the last {again} instead of {span(EXPECTED_AGAIN)}.",
+        )
     ]
-
-
-def _kept(found: Demand, promise: Promise, keeping: int, each: int) -> str:
-    """Say what fewer nodes would have meant."""
-    span = duration_text(60 * round(max(60.0, len(found.arrived) * SLOT) / 60))
-    in_time = 1 - found.late(keeping * each, promise.wait)
-    text = (
-        f"on the traffic of the last {span}, {keeping} node{'s' * (keeping > 1)} would have had at most "
-        f"{duration_text(promise.wait)} of work waiting for {in_time:.1%} of it (promised: {percent_text(promise.target)})"
-    )
-    if keeping == 1:
-        return text
-    return f"{text}, {keeping - 1} only {1 - found.late((keeping - 1) * each, promise.wait):.1%}"

@@ -1,164 +1,152 @@
-"""What a recommendation answers: what to do, which rule decided, what else could be done and why not, what users would feel, the price."""
+"""The recommendation for a pool: the action, the rule that decided, the alternatives, the expected SLO attainment, and the cost.
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+One type: rules compute with it, the API returns it, the webhook posts it, and the ledger stores it.
+"""
 
-from pydantic import BaseModel, Field
+from typing import Any, Literal, NamedTuple
 
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from pydantic import BaseModel, ConfigDict, Field
 
-Action = Literal["add", "release", "hold", "insufficient_data"]
-Rule = Literal[
-    "demand",  # what arrives and waits, caught up with by the time a cold node serves
-    "objective",  # the traffic of the last quarter of an hour, within the promise
-    "queue",  # requests waiting per node, above the pool's limit
-    "kv_cache",  # use of the KV cache, above the pool's limit for minutes
-    "maximum",  # the pool may have no more, whatever asks for more
-    "minimum",  # the pool must have as many, whatever would do
-    "scale_in",  # fewer nodes would have carried all of the hold time
-    "hold",  # nothing asks for more, and something forbids fewer
-    "no_data",  # nothing is known, so nothing is changed
+from plimsoll.slo.capacity.model.timestamp import Timestamp
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
+
+Action = Literal["scale_out", "scale_in", "hold", "insufficient_data"]
+Rule = Literal["demand", "slo", "queue", "kv_cache", "max_nodes", "min_nodes", "scale_in", "hold", "no_data"]
+Method = Literal["simulation", "queue_replay"]
+ReasonCode = Literal[
+    "source_unavailable",
+    "not_evaluated",
+    "no_replica_reporting",
+    "nodes_pending",
+    "demand_and_backlog",
+    "queue_replay",
+    "budget_exhausted",
+    "queue_depth",
+    "kv_cache_usage",
+    "kv_cache_no_data",
+    "max_nodes",
+    "min_nodes",
+    "slo_missed",
+    "scale_in_possible",
+    "scale_in_simulated",
+    "scale_in_not_simulated",
+    "weakest_replicas",
+    "scale_in_blocked_data",
+    "scale_in_blocked_queue",
+    "scale_in_blocked_demand",
+    "scale_in_blocked_kv_cache",
+    "scale_in_blocked_slo",
+    "activate_warm_spares",
+    "start_nodes",
+    "restore_warm_spares",
+    "spot_unknown",
+    "spot_none",
+    "spot_mix",
+    "spot_added",
+    "spot_cost",
 ]
-By = Literal["simulation", "queue replay"]
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """Share of requests within the promise, if the traffic of the last `seconds` came again with what waits now ahead of it, and all
-    nodes served: with the nodes that there are `now` (those on their way included), and with those `recommended`.
+class Reason(NamedTuple):
+    """One reason: a code that stays the same, and a sentence for people."""
 
-    `by` simulation: requests, through the engine model with the pool's own step times. `by` queue replay: tokens, by the work that they would
-    find ahead of them. None where that is not known, for the reason `why`. `promised` is the share that the objectives ask for.
-    """
-
-    promised: float | None = None
-    now: float | None = None
-    recommended: float | None = None
-    by: By | None = None
-    seconds: float | None = None
-    why: str | None = None
+    code: ReasonCode
+    text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
-    """Another number of nodes, the rules that asked for it, what it would come to, and why it is not recommended."""
-
-    nodes: int
-    asked_by: list[Rule]
-    attainment: float | None
-    usd_per_hour: float | None
-    why: str
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """USD per hour of the nodes that there are, of those recommended, and what that is more; None where a node has no price, or their
-    number is not known. As many are counted on spot as may be, on both sides."""
+class ExpectedAttainment(_Frozen):
+    """SLO attainment (ratio of requests within target) if the recent traffic came again behind the current queue, with all nodes up.
+    Null: not known, for `unavailable_reason`."""
 
-    usd_per_hour_now: float | None = None
-    usd_per_hour_recommended: float | None = None
-    usd_per_hour_difference: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """What to do with a pool. `nodes` is how many to add or release (0 for hold), `confidence` 0 to 1. `alternatives` are the nearest
-    first. `rule` is None only in answers that were kept before there was one."""
-
-    pool: str
-    action: Action
-    nodes: int
-    current_nodes: int | None
-    recommended_nodes: int | None
-    reasons: list[str]
-    evidence: dict[str, Any]
-    confidence: float
-    at: float
-    simulated: bool = False
-    rule: Rule | None = None
-    expected: Expected = Expected()
-    alternatives: list[Alternative] = field(default_factory=list)
-    cost: Cost = Cost()
-
-
-def nothing_known(
-    pool: str, at: float, reason: str, promise: Promise | None, evidence: dict[str, Any] | None = None
-) -> Recommendation:
-    """Answer that nothing is known of a pool, for this reason, and so nothing is changed. `at` is in Unix seconds."""
-    return Recommendation(
-        *(pool, "insufficient_data", 0, None, None, [reason], evidence or {}, 0.0, at),
-        rule="no_data",
-        expected=Expected(None if promise is None else promise.target, why=reason),
-    )
-
-
-class ExpectedOut(BaseModel):
-    """Share of requests within the promise, 0 to 1, if the traffic of the last `seconds` came again with what waits now ahead of it, and all
-    nodes served. Null: not known, for the reason `why`."""
-
-    promised: float | None = Field(default=None, description="Share that the pool's latency objectives ask for.")
-    now: float | None = Field(default=None, description="With the nodes that there are, those on their way included.")
-    recommended: float | None = Field(default=None, description="With the recommended nodes.")
-    by: By | None = Field(
+    target: float | None = Field(default=None, description="Ratio that the pool's latency SLOs require.")
+    current_nodes: float | None = Field(default=None, description="With the current nodes, pending ones included.")
+    recommended_nodes: float | None = Field(default=None, description="With the recommended nodes.")
+    method: Method | None = Field(
         default=None,
-        description="simulation: requests, through the engine model with the pool's own step times. queue replay: tokens, by the work ahead "
-        "of them on nodes that do the planned share of what they were measured to do.",
+        description="simulation: requests through the engine model with the pool's step times. queue_replay: tokens through a queue "
+        "that is served at the planning utilization of the measured saturation throughput.",
     )
-    seconds: float | None = None
-    why: str | None = None
+    lookback_seconds: float | None = Field(default=None, description="Seconds of traffic that were replayed.")
+    unavailable_reason: str | None = None
 
 
-class AlternativeOut(BaseModel):
+class Alternative(_Frozen):
     """Another number of nodes, and why it is not recommended."""
 
     nodes: int
-    asked_by: list[Rule] = Field(description="Rules that asked for it, and for no more; another one decided.")
-    attainment: float | None = Field(description="As in `expected`.")
+    required_by: list[Rule] = Field(description="Rules that require exactly this number; another rule decided.")
+    attainment: float | None = Field(description="As in `expected_attainment`.")
     usd_per_hour: float | None
-    why: str
+    reason: str
 
 
-class CostOut(BaseModel):
-    """USD per hour; null: the pool's node has no price, or the number of nodes is not known. As many are counted on spot as may be, on both
-    sides."""
+class Cost(_Frozen):
+    """USD per hour; null: the pool's node has no price, or the number of nodes is not known. Both sides use as many spot nodes as
+    allowed."""
 
-    usd_per_hour_now: float | None = None
+    usd_per_hour_current: float | None = None
     usd_per_hour_recommended: float | None = None
     usd_per_hour_difference: float | None = None
 
 
-class RecommendationOut(BaseModel):
-    """How many nodes a pool should have, and why. Answers that were kept before 2026-11-22 have no rule, expectation, alternatives or cost."""
+class Recommendation(_Frozen):
+    """How many nodes a pool should have, and why."""
 
     pool: str
     action: Action
-    nodes: int
+    nodes: int = Field(description="Nodes to add or remove; 0 for hold.")
     current_nodes: int | None
     recommended_nodes: int | None
-    reasons: list[str]
+    reasons: list[str] = Field(description="Sentences; the deciding one comes first.")
+    reason_codes: list[ReasonCode] = Field(default=[], description="One code for each of `reasons`.")
     evidence: dict[str, Any] = Field(
-        description="What the answer rests on. Once a replica was seen full: `capacity_tokens_per_second_per_replica` is what a "
-        "new one counts as, `replica_tokens_per_second` what each that is there counts as, `replica_capacity_from` where that "
-        "comes from (its own measurement, or that of others), `serving_tokens_per_second` the sum of those seen. "
-        "`mix` (pools with spot nodes): how many of all nodes, and of those to add, on spot and on demand, how many must be left if "
-        "spot nodes vanish (`needed_without_spot`; null: not known, so none is on spot), and the price of both. "
-        "`budgets_spent`: objectives for which more headroom is planned, as `planned_share_of_capacity` says."
+        description="Inputs of the rules, for people. Once a replica was saturated: `saturation_tokens_per_second_new_replica`, "
+        "`saturation_tokens_per_second_by_replica`, `saturation_source_by_replica` (measured, measured_earlier, pool_median, "
+        "pool_common) and `saturation_tokens_per_second_total` of the replicas that report. `spot_mix` (pools with spot nodes): spot "
+        "and on-demand nodes, those to add, `min_on_demand_nodes` (null: not known, so no spot nodes), and the price of both. "
+        "`exhausted_slos`: SLOs for which more headroom is planned, as `planning_utilization` shows."
     )
-    confidence: float
-    at: str
-    simulated: bool
+    confidence: float = Field(description="0 to 1: data coverage of the replicas and of the last five minutes.")
+    at: Timestamp
+    simulated: bool = False
     rule: Rule | None = Field(
         default=None,
-        description="Which rule decided. demand: what arrives and waits; objective: the promise on the traffic of late; queue: the pool's limit "
-        "on waiting requests; kv_cache: its limit on the KV cache; maximum, minimum: what the pool may have; scale_in: fewer would have "
-        "carried the hold time; hold: nothing asks for more and something forbids fewer; no_data: nothing is known.",
+        description="The rule that decided. demand: arrivals and backlog; slo: latency SLO on the recent traffic; queue: waiting requests "
+        "per node; kv_cache: KV cache usage; max_nodes, min_nodes: limits of the pool; scale_in: fewer nodes suffice; hold: no rule "
+        "requires more and scale-in is blocked; no_data: no data.",
     )
-    expected: ExpectedOut = ExpectedOut()
-    alternatives: list[AlternativeOut] = Field(default=[], description="Other numbers of nodes, nearest first.")
-    cost: CostOut = CostOut()
+    expected_attainment: ExpectedAttainment = ExpectedAttainment()
+    alternatives: list[Alternative] = Field(default=[], description="Other numbers of nodes, nearest first.")
+    cost: Cost = Cost()
 
 
 class RecommendationHistory(BaseModel):
-    """Recommendations that said something new, newest first."""
+    """Recommendations that changed the action or the number of nodes, newest first."""
 
-    recommendations: list[RecommendationOut]
+    recommendations: list[Recommendation]
+
+
+def no_data(
+    pool: str, at: float, reason: Reason, target: LatencyTarget | None, evidence: dict[str, Any] | None = None
+) -> Recommendation:
+    """Return the recommendation for missing data: no change. `at` is in Unix seconds."""
+    return Recommendation(
+        pool=pool,
+        action="insufficient_data",
+        nodes=0,
+        current_nodes=None,
+        recommended_nodes=None,
+        reasons=[reason.text],
+        reason_codes=[reason.code],
+        evidence=evidence or {},
+        confidence=0.0,
+        at=at,
+        rule="no_data",
+        expected_attainment=ExpectedAttainment(
+            target=None if target is None else target.target, unavailable_reason=reason.text
+        ),
+    )

@@ -1,27 +1,27 @@
-"""A pool at one moment, as everything that decides about it sees it: what is there, what is not seen, what is asked for."""
+"""A pool at one moment, as every rule sees it: replicas that report, replicas that don't, demand and plan."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from typing import Any
 
 from plimsoll.slo.capacity.model.signals import SUSTAINED, ReplicaSignals, missing
-from plimsoll.slo.capacity.recommendation.demand import Demand, Promise
-from plimsoll.slo.capacity.recommendation.demand_plan import Plan, measured, plan
-from plimsoll.slo.capacity.recommendation.models import Recommendation
+from plimsoll.slo.capacity.recommendation.demand import Demand, LatencyTarget, demand
+from plimsoll.slo.capacity.recommendation.demand_plan import Plan, plan
+from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState
 from plimsoll.slo.spec.objectives import Pool
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """`there` replicas are those seen and those unseen that are taken to be there; `current` nodes hold them, `pending` ones included;
-    `held` nodes are what holding means. `plan` is None as long as a replica's capacity is not known or nothing is promised, `demand`
-    where the counters are missing."""
+@dataclass(frozen=True)
+class PoolSnapshot:
+    """`there` replicas are those that report and those that don't but count as present; `current` nodes hold them, `pending` ones
+    included; `held` nodes are what holding means. `plan` is None while the saturation throughput is unknown or the pool has no latency
+    SLO, `demand` where the counters are missing."""
 
     pool: Pool
     replicas: tuple[ReplicaSignals, ...]
     now: float
-    promise: Promise | None
+    target: LatencyTarget | None
     seen: list[ReplicaSignals]
     unseen: list[str]
     there: int
@@ -30,81 +30,96 @@ class Situation:
     held: int
     demand: Demand | None
     plan: Plan | None
-    evidence: dict[str, Any]
 
     @property
     def simulated(self) -> bool:
-        """Whether it is no real fleet."""
+        """Whether any replica is simulated."""
         return any(replica.simulated for replica in self.replicas)
 
     @property
+    def seen_nodes(self) -> int:
+        """Nodes that the reporting replicas fill."""
+        return ceil(len(self.seen) / self.pool.node.replicas)
+
+    @property
     def waiting(self) -> float:
-        """Requests that wait now, at the replicas that are seen."""
+        """Requests that are waiting now at the reporting replicas."""
         return sum(replica.waiting[-1][1] for replica in self.seen)
 
     @property
-    def drowning(self) -> bool:
-        """Whether more requests wait per node than the pool's limit."""
-        return self.waiting > self.pool.queue_per_node * ceil(len(self.seen) / self.pool.node.replicas)
+    def waiting_per_node(self) -> float:
+        """The same per node, to two decimal places."""
+        return round(self.waiting / self.seen_nodes, 2)
+
+    @property
+    def saturated(self) -> bool:
+        """Whether more requests are waiting per node than the pool's limit."""
+        return self.waiting > self.pool.max_waiting_per_node * self.seen_nodes
 
     @property
     def since(self) -> float:
-        """When the hold time began, in Unix seconds."""
-        return self.now - self.pool.timing.scale_in_hold
+        """Start of the scale-in stabilization window, in Unix seconds."""
+        return self.now - self.pool.timing.scale_in_stabilization
+
+    @cached_property
+    def kv_cache_means(self) -> dict[str, float]:
+        """Mean KV cache usage of the last SUSTAINED seconds by replica, 0 to 1; without replicas that have no sample."""
+        since = self.now - SUSTAINED
+        recent = {one.replica: [value for at, value in one.kv_usage if at > since] for one in self.seen}
+        return {name: round(sum(values) / len(values), 4) for name, values in recent.items() if values}
+
+    @cached_property
+    def kv_cache_observed_seconds(self) -> int:
+        """Seconds of SUSTAINED for which every replica that reports KV cache usage has data."""
+        spans = [
+            one.kv_usage[-1][0] - max(one.kv_usage[0][0], self.now - SUSTAINED) for one in self.seen if one.kv_usage
+        ]
+        return round(min(spans, default=0.0))
+
+    def evidence(self) -> dict[str, Any]:
+        """Return the inputs of the rules for people, who can then check the recommendation by hand."""
+        if not self.seen:
+            return {"replicas_reporting": 0, "replicas_not_reporting": self.unseen, "nodes_pending": self.pending}
+        found = {
+            "waiting_requests": {one.replica: one.waiting[-1][1] for one in self.seen},
+            "waiting_per_node": self.waiting_per_node,
+            "max_waiting_per_node": self.pool.max_waiting_per_node,
+            "running_requests": {one.replica: one.running[-1][1] for one in self.seen if one.running},
+            "kv_cache_usage_mean": self.kv_cache_means,
+            "max_kv_cache_usage": self.pool.max_kv_cache_usage,
+            "kv_cache_observed_seconds": self.kv_cache_observed_seconds,
+            "replicas_reporting": len(self.seen),
+            "replicas_not_reporting": self.unseen,
+            "replicas_per_node": self.pool.node.replicas,
+            "nodes_pending": self.pending,
+        }
+        return found if self.plan is None else found | self.plan.evidence()
 
 
 def look(
     pool: Pool,
     replicas: tuple[ReplicaSignals, ...],
     now: float,
-    promise: Promise | None,
+    target: LatencyTarget | None,
     pending: int = 0,
-    last: Recommendation | None = None,
-) -> Situation:
-    """Collect what is known of a pool; `pending` nodes are on their way. `last` is the answer before this one: what it measured stands,
-    and replicas beyond it that vanish were released."""
+    state: MeasuredState | None = None,
+) -> PoolSnapshot:
+    """Collect what is known of a pool; `pending` nodes are starting. `state` is that after the decision before: its measurements
+    stand, and replicas beyond its nodes that disappear were removed on purpose."""
     seen = [replica for replica in replicas if replica.seen]
     unseen = missing(replicas, now)
-    before = None if last is None else last.recommended_nodes
+    before = None if state is None else state.recommended_nodes
     there = _there(pool, len(seen), len(unseen), before)
     if there == len(seen):
         unseen = []
     current = ceil(there / pool.node.replicas) + pending
-    # What was just released may still be seen: holding means the last answer, not that it comes back.
+    # Removed replicas may still report: holding means the last recommendation, not that they come back.
     held = current if before is None else min(current, max(before, pool.nodes.min))
-    known: Mapping[str, Any] = {} if last is None else last.evidence
-    demand = measured(replicas, unseen, now, known) if seen else None
-    planned = plan(pool, demand, promise, seen) if demand and promise else None
-    evidence = _evidence(pool, seen, unseen, now) | {"nodes_pending": pending} | (planned.evidence if planned else {})
-    return Situation(
-        *(pool, replicas, now, promise, seen, unseen, there, current, pending, held, demand, planned, evidence)
-    )
+    found = demand(replicas, now, state, unseen) if seen else None
+    planned = plan(pool, found, target, seen) if found and target else None
+    return PoolSnapshot(pool, replicas, now, target, seen, unseen, there, current, pending, held, found, planned)
 
 
 def _there(pool: Pool, seen: int, unseen: int, before: int | None) -> int:
-    """Count the replicas that are there: seen, and unseen ones as long as the last answer had room for them."""
+    """Count the replicas that are present: reporting ones, and others while the last recommendation had room for them."""
     return seen + unseen if before is None else max(seen, min(seen + unseen, before * pool.node.replicas))
-
-
-def _evidence(pool: Pool, seen: list[ReplicaSignals], unseen: list[str], now: float) -> dict[str, Any]:
-    """Collect the inputs of the rules, so that the answer can be checked by hand."""
-    if not seen:
-        return {"replicas_seen": 0, "replicas_unseen": unseen}
-    recent = {replica.replica: [v for at, v in replica.kv_usage if at > now - SUSTAINED] for replica in seen}
-    means = {name: round(sum(values) / len(values), 4) for name, values in recent.items() if values}
-    spans = [
-        replica.kv_usage[-1][0] - max(replica.kv_usage[0][0], now - SUSTAINED) for replica in seen if replica.kv_usage
-    ]
-    waiting = {replica.replica: replica.waiting[-1][1] for replica in seen}
-    return {
-        "waiting_requests": waiting,
-        "waiting_per_node": round(sum(waiting.values()) / ceil(len(seen) / pool.node.replicas), 2),
-        "queue_per_node_limit": pool.queue_per_node,
-        "running_requests": {replica.replica: replica.running[-1][1] for replica in seen if replica.running},
-        "kv_cache_usage_mean": means,
-        "kv_cache_usage_limit": pool.kv_cache_limit,
-        "kv_observed_seconds": round(min(spans, default=0.0)),
-        "replicas_seen": len(seen),
-        "replicas_unseen": unseen,
-        "replicas_per_node": pool.node.replicas,
-    }

@@ -1,123 +1,154 @@
-"""How many nodes a pool should have, and why: a pure function of live signals and the pool's own limits.
+"""How many nodes a pool should have, and why: a pure function of live signals, the pool's limits, and the state of the last decision.
 
-The largest of what the rules ask for, never GPU utilisation, which is near 100 % for healthy and drowning engines alike:
+The largest number that any rule requires, never GPU utilization, which is near 100 % for healthy and saturated engines alike:
 
-- the queue. Once a replica was seen working at its limit, its capacity is known: nodes are as many as serve what arrives
-  and the backlog within the time a cold node takes, and as many as would have kept the objective on the traffic of the
-  last quarter of an hour. Before that, the source documents' rule: average waiting per node above the pool's limit. Warm spares
-  are asked for by that rule at any time: they serve in seconds, long before a cold node would.
-- a KV cache above the pool's limit for minutes (85 %, source documents).
-- nodes on their way count as if they were there. Warm spares are used first and replaced behind. A release needs the
-  whole hold time observed, and one node fewer must have been enough over all of it.
+- the queue. Once a replica was saturated, its throughput is known: nodes serve the demand and clear the backlog within the time that a
+  cold node takes, and would have met the latency SLO on the traffic of the last quarter of an hour. Before that, the source documents'
+  rule: average waiting requests per node above the pool's limit. Warm spares follow that rule at any time: they serve in seconds, long
+  before a cold node would.
+- KV cache usage above the pool's limit for minutes (85 %, source documents).
+- pending nodes count as present. Warm spares are used first and replaced behind. Scale-in needs the whole stabilization window
+  observed, and one node fewer must have been enough over all of it.
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from plimsoll.slo.capacity.model.signals import SUSTAINED, ReplicaSignals
 from plimsoll.slo.capacity.recommendation.alternatives import alternatives, cost, expected
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
-from plimsoll.slo.capacity.recommendation.demand import Promise
-from plimsoll.slo.capacity.recommendation.expected_attainment import Expectation
-from plimsoll.slo.capacity.recommendation.models import Action, Recommendation, nothing_known
-from plimsoll.slo.capacity.recommendation.pool_snapshot import Situation, look
-from plimsoll.slo.capacity.recommendation.rules import Ask, asks, limit
-from plimsoll.slo.capacity.recommendation.scale_in import leaving, need, release
-from plimsoll.slo.capacity.recommendation.spot import Need, mix
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
+from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
+from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState, rounded
+from plimsoll.slo.capacity.recommendation.models import Action, Reason, Recommendation, no_data
+from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot, look
+from plimsoll.slo.capacity.recommendation.rules import NodeRequirement, evaluate_rules, limit
+from plimsoll.slo.capacity.recommendation.scale_in import on_demand_need, scale_in, weakest
+from plimsoll.slo.capacity.recommendation.spot import OnDemandNeed, mix
+from plimsoll.slo.capacity.recommendation.texts import nodes, span
 from plimsoll.slo.spec.objectives import Pool
+
+
+class Decision(NamedTuple):
+    """A recommendation, and the state that the next decision needs; None where there was no data."""
+
+    recommendation: Recommendation
+    state: MeasuredState | None
 
 
 def recommend(
     pool: Pool,
     replicas: tuple[ReplicaSignals, ...],
     now: float,
-    promise: Promise | None = None,
-    last: Recommendation | None = None,
+    target: LatencyTarget | None = None,
+    state: MeasuredState | None = None,
     engine: Calibrated | None = None,
-) -> Recommendation:
+) -> Decision:
     """Decide for one pool at one moment (Unix seconds).
 
-    `promise` is what capacity is planned for (None: only queue and KV cache are judged). `last` is the answer before this one: replicas
-    beyond it that vanish were released; any other that cannot be seen is taken to be there, so that blindness never shrinks a pool.
-    `engine` is what its replicas are to the simulator (None: not known): then nothing is released that fails in a trial.
+    `target` is what capacity is planned for (None: only queue and KV cache are evaluated). `state` is that of the decision before:
+    replicas beyond its nodes that disappear were removed; any other that does not report counts as present, so that missing data never
+    shrinks a pool. `engine` is the simulator's model of a replica (None: not known): with it, scale-in has to pass a simulation.
     """
-    return answer(look(pool, replicas, now, promise, last=last), engine)
+    return decide(look(pool, replicas, now, target, state=state), engine)
 
 
-def answer(case: Situation, engine: Calibrated | None = None, *, explain: bool = True) -> Recommendation:
-    """Decide in one situation. `explain` False leaves out what else could be done and what users would feel, which takes longer
-    than to decide: for backtests, which only follow."""
+def decide(case: PoolSnapshot, engine: Calibrated | None = None, *, explain: bool = True) -> Decision:
+    """Decide for one snapshot. `explain` False leaves out evidence, alternatives and expected attainment, which take longer than the
+    decision: for backtests, which only follow it."""
     if not case.seen:
-        reason = "no replica of this pool has been seen in the last minute: nothing is known, so nothing is changed"
-        found = nothing_known(case.pool.name, case.now, reason, case.promise, case.evidence)
-        return replace(found, simulated=case.simulated)
-    asked, outlook = asks(case), Expectation(case, engine)
-    decided = _decide(case, asked, outlook)
-    left = need(case)
-    found = _written(case, asked, decided, left)
-    if not explain:
-        return found
-    nodes = found.recommended_nodes or 0
-    return replace(
-        found,
-        expected=expected(case, outlook, nodes),
-        reasons=[*found.reasons, *_even_so(outlook, nodes)],
-        evidence=found.evidence | outlook.sample(nodes),
-        alternatives=alternatives(case, outlook, asked, decided, left),
-    )
+        reason = Reason(
+            "no_replica_reporting", "No data: no replica has reported in the last minute. No change recommended."
+        )
+        found = no_data(case.pool.name, case.now, reason, case.target, case.evidence())
+        return Decision(found.model_copy(update={"simulated": case.simulated}), None)
+    required, estimate = evaluate_rules(case), AttainmentEstimate(case, engine)
+    decided = _decide(case, required, estimate)
+    need = on_demand_need(case)
+    count = decided.nodes or case.held
+    found = _recommendation(case, required, decided, need)
+    state = MeasuredState(case.now, count, rounded(case.plan.throughput) if case.plan else None)
+    return Decision(_explained(case, found, required, decided, need, estimate) if explain else found, state)
 
 
-def _decide(case: Situation, asked: list[Ask], outlook: Expectation) -> Ask:
-    """Take the largest that is asked for; where that is no more than there is, release what may be; keep to the pool's limits."""
-    most = max(asked, key=lambda ask: ask.nodes or 0)
-    reasons = [f"{case.pending} nodes are on their way and are counted"] if case.pending else []
+def _decide(case: PoolSnapshot, required: list[NodeRequirement], estimate: AttainmentEstimate) -> NodeRequirement:
+    """Take the largest requirement, within the limits of the pool. If it doesn't exceed the current nodes, scale in if possible."""
+    most = max(required, key=lambda one: one.nodes or 0)
+    pending = f"{nodes(case.pending)} {'are' if case.pending != 1 else 'is'} starting and included."
+    reasons = [Reason("nodes_pending", pending)] if case.pending else []
     if most.nodes is not None and most.nodes > case.held:
-        nodes, rule = most.nodes, most.rule
+        count, rule = most.nodes, most.rule
     else:
-        released = release(case, outlook)
-        nodes, rule = released.nodes or case.held, released.rule
-        reasons += released.reasons
-    limited = limit(case.pool, nodes, rule)
+        fewer = scale_in(case, estimate)
+        count, rule = fewer.nodes or case.held, fewer.rule
+        reasons += fewer.reasons
+    limited = limit(case.pool, count, rule)
     return replace(limited, reasons=reasons + limited.reasons)
 
 
-def _written(case: Situation, asked: list[Ask], decided: Ask, left: Need) -> Recommendation:
-    """Write down what was decided, with its reasons and its price."""
-    pool, nodes = case.pool, decided.nodes or case.held
-    change = nodes - case.current
-    action: Action = "add" if change > 0 else "release" if change < 0 else "hold"
-    mixed, on_spot = mix(pool.node, nodes, max(0, change), left)
-    orders = _order(pool, change) if change > 0 else leaving(case, nodes) if change < 0 else []
-    # What decided is told first, as pages and phones show one line; to hold is decided by none asking for more, so that comes first.
-    said = sorted([*asked, decided], key=lambda ask: ask.rule != decided.rule or decided.rule == "hold")
-    told = [*(reason for ask in said for reason in ask.reasons), *orders, *on_spot]
-    observed = min(1.0, case.evidence["kv_observed_seconds"] / SUSTAINED)
+def _recommendation(
+    case: PoolSnapshot, required: list[NodeRequirement], decided: NodeRequirement, need: OnDemandNeed
+) -> Recommendation:
+    """Return the decision with its reasons and its cost."""
+    pool, count = case.pool, decided.nodes or case.held
+    change = count - case.current
+    action: Action = "scale_out" if change > 0 else "scale_in" if change < 0 else "hold"
+    mixed, spot_reasons = mix(pool.node, count, max(0, change), need)
+    steps = _steps(pool, change) if change > 0 else weakest(case, count) if change < 0 else []
+    # The deciding rule comes first, as phones show one line; a hold is decided by rules that require no more, so those come first.
+    ordered = sorted([*required, decided], key=lambda one: one.rule != decided.rule or decided.rule == "hold")
+    reasons = [*(reason for one in ordered for reason in one.reasons), *steps, *spot_reasons]
     return Recommendation(
-        *(pool.name, action, abs(change), case.current, nodes, told, case.evidence | mixed),
-        confidence=round(len(case.seen) / case.there * observed, 2),
+        pool=pool.name,
+        action=action,
+        nodes=abs(change),
+        current_nodes=case.current,
+        recommended_nodes=count,
+        reasons=[one.text for one in reasons],
+        reason_codes=[one.code for one in reasons],
+        evidence=mixed,
+        confidence=round(len(case.seen) / case.there * min(1.0, case.kv_cache_observed_seconds / SUSTAINED), 2),
         at=case.now,
         simulated=case.simulated,
-        # What was released before this answer may still be there.
-        rule="scale_in" if action == "release" and decided.rule == "hold" else decided.rule,
-        cost=cost(case, nodes, left),
+        # Nodes that an earlier decision removed may still be present.
+        rule="scale_in" if action == "scale_in" and decided.rule == "hold" else decided.rule,
+        cost=cost(case, count, need),
     )
 
 
-def _even_so(outlook: Expectation, nodes: int) -> list[str]:
-    """Say where what is recommended is not expected to be enough: because something waits, is limited, or no rule knows of it."""
-    broken = outlook.broken(nodes)
-    return [f"even with {nodes} node{'s' * (nodes != 1)} {broken}"] if broken else []
+def _explained(
+    case: PoolSnapshot,
+    found: Recommendation,
+    required: list[NodeRequirement],
+    decided: NodeRequirement,
+    need: OnDemandNeed,
+    estimate: AttainmentEstimate,
+) -> Recommendation:
+    """Add evidence, alternatives and expected attainment; and a reason where even the recommended nodes are expected to miss the SLO."""
+    count = found.recommended_nodes or 0
+    attainment, others = expected(case, estimate, count), alternatives(case, estimate, required, decided, need)
+    broken = estimate.broken(count)
+    missed = [Reason("slo_missed", f"Even {broken}.")] if broken else []
+    added = {
+        "reasons": [*found.reasons, *(one.text for one in missed)],
+        "reason_codes": [*found.reason_codes, *(one.code for one in missed)],
+        "expected_attainment": attainment,
+        "evidence": case.evidence() | found.evidence | estimate.evidence(count),
+        "alternatives": others,
+    }
+    return found.model_copy(update=added)
 
 
-def _order(pool: Pool, nodes: int) -> list[str]:
-    """Say in which order to add: what serves in seconds first."""
-    warm = min(nodes, pool.nodes.warm_spares)
-    steps = []
+def _steps(pool: Pool, count: int) -> list[Reason]:
+    """State in which order to add nodes: those that serve in seconds first."""
+    warm = min(count, pool.nodes.warm_spares)
+    cold, steps = count - warm, []
     if warm:
-        steps.append(f"activate {warm} warm spare{'s' * (warm > 1)} first: serving in about {pool.timing.warm_start}")
-    if nodes > warm:
-        steps.append(
-            f"start {nodes - warm} cold node{'s' * (nodes - warm > 1)}: serving in about {pool.timing.cold_start}"
-        )
+        text = f"Activate {warm} warm spare{'s' * (warm > 1)}: ready in about {span(pool.timing.warm_start)}."
+        steps.append(Reason("activate_warm_spares", text))
+    if cold:
+        steps.append(Reason("start_nodes", f"Start {nodes(cold)}: ready in about {span(pool.timing.cold_start)}."))
     if warm:
-        steps.append(f"start {warm} more behind, so that a warm spare stands by again")
+        text = f"Start {warm} more node{'s' * (warm > 1)} to restore the warm spare{'s' * (warm > 1)}."
+        steps.append(Reason("restore_warm_spares", text))
     return steps

@@ -1,87 +1,89 @@
-"""How many nodes each rule asks for, and the limits of the pool. Never by GPU utilisation: it is near 100 % for healthy and drowning alike."""
+"""Nodes that each rule requires, and the limits of the pool. GPU utilization isn't used: it is near 100% for any busy engine."""
 
 from dataclasses import dataclass
 from math import ceil
 
 from plimsoll.slo.capacity.model.signals import SUSTAINED
-from plimsoll.slo.capacity.recommendation.models import Rule
-from plimsoll.slo.capacity.recommendation.pool_snapshot import Situation
+from plimsoll.slo.capacity.recommendation.models import Reason, Rule
+from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
+from plimsoll.slo.capacity.recommendation.texts import nodes, span
 from plimsoll.slo.spec.objectives import Pool
-from plimsoll.slo.units import duration_text
 
-ENOUGH = 0.8  # share of a span that must be observed before something is called sustained
+ENOUGH = 0.8  # ratio of a span that must have data before a value counts as sustained
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What a rule asks for: `nodes` (None: nothing). `reasons` are told whatever is decided, `why` says why fewer would not do."""
+class NodeRequirement:
+    """Nodes that a rule requires (None: none). `reasons` are always shown; `shortfall` states why fewer nodes are insufficient."""
 
     rule: Rule
     nodes: int | None
-    reasons: list[str]
-    why: str = ""
+    reasons: list[Reason]
+    shortfall: str = ""
 
 
-def asks(case: Situation) -> list[Ask]:
-    """Ask every rule.
+def evaluate_rules(case: PoolSnapshot) -> list[NodeRequirement]:
+    """Return what each rule requires.
 
-    Once it is known what a replica can do, the queue asks only for warm spares, which serve long before a cold node would.
+    Once the saturation throughput is known, the queue rule requires warm spares only: they serve long before a cold node does.
     """
-    queue, kv = _by_queue(case), _by_kv(case)
-    planned = case.plan
-    if planned is None:
-        return [queue, kv]
-    spares, lead = (
-        min(queue.nodes or 0, case.held + case.pool.nodes.warm_spares),
-        duration_text(case.pool.timing.cold_start),
-    )
-    catching_up = f"to catch up {lead} after a cold node was ordered and served takes {planned.draining}"
-    keeping = f"by the work that would wait, the traffic expected again takes {planned.keeping}"
+    queue, kv_cache = _queue(case), _kv_cache(case)
+    plan = case.plan
+    if plan is None:
+        return [queue, kv_cache]
+    spares = min(queue.nodes or 0, case.held + case.pool.nodes.warm_spares)
+    lead = span(case.pool.timing.cold_start)
+    backlog = f"To clear the backlog within {lead} of a cold start, {nodes(plan.backlog_nodes)} are required."
+    slo = f"Queue replay of the recent traffic requires {nodes(plan.slo_nodes)}."
     return [
-        Ask("demand", planned.draining, planned.reasons[:1], catching_up),
-        Ask("objective", planned.keeping, planned.reasons[1:], keeping),
-        Ask("queue", spares, queue.reasons, "more wait than the limit, and a warm spare serves in seconds")
+        NodeRequirement("demand", plan.backlog_nodes, plan.reasons[:1], backlog),
+        NodeRequirement("slo", plan.slo_nodes, plan.reasons[1:], slo),
+        NodeRequirement(
+            "queue", spares, queue.reasons, "The queue is above its limit, and a warm spare serves in seconds."
+        )
         if spares > case.held
-        else Ask("queue", None, []),
-        kv,
+        else NodeRequirement("queue", None, []),
+        kv_cache,
     ]
 
 
-def limit(pool: Pool, wanted: int, rule: Rule) -> Ask:
-    """Keep what is wanted within what the pool may have."""
+def limit(pool: Pool, wanted: int, rule: Rule) -> NodeRequirement:
+    """Keep a number of nodes within the limits of the pool."""
     if wanted > pool.nodes.max:
-        text = f"limited to {pool.nodes.max}: the pool may have at most {pool.nodes.max} nodes"
-        return Ask("maximum", pool.nodes.max, [text])
+        return _limited("max_nodes", pool.nodes.max, f"Capped at the pool maximum of {nodes(pool.nodes.max)}.")
     if wanted < pool.nodes.min:
-        text = f"{wanted} would do, but the pool must have at least {pool.nodes.min}"
-        return Ask("minimum", pool.nodes.min, [text])
-    return Ask(rule, wanted, [])
+        return _limited("min_nodes", pool.nodes.min, f"Raised to the pool minimum of {nodes(pool.nodes.min)}.")
+    return NodeRequirement(rule, wanted, [])
 
 
-def _by_queue(case: Situation) -> Ask:
-    """Ask by the source documents' rule, whatever a replica can do."""
-    most, evidence = case.pool.queue_per_node, case.evidence
-    waiting, per_node = sum(evidence["waiting_requests"].values()), evidence["waiting_per_node"]
-    nodes = ceil(waiting / most) if per_node > most else None
-    word = "within" if nodes is None else "above"
-    more = f", which asks for {nodes} nodes" if (nodes or 0) > case.held else ""
-    reason = f"{waiting:g} requests wait, {per_node:g} per node: {word} the limit of {most} per node{more}"
-    return Ask("queue", nodes, [reason], f"{waiting:g} requests wait: at {most} a node they take {nodes}")
+def _limited(rule: Rule, count: int, text: str) -> NodeRequirement:
+    return NodeRequirement(rule, count, [Reason("max_nodes" if rule == "max_nodes" else "min_nodes", text)])
 
 
-def _by_kv(case: Situation) -> Ask:
-    """Ask by the KV cache."""
-    means, most = case.evidence["kv_cache_usage_mean"], case.pool.kv_cache_limit
+def _queue(case: PoolSnapshot) -> NodeRequirement:
+    """Require nodes by waiting requests per node, as in the source documents, independent of the throughput."""
+    most = case.pool.max_waiting_per_node
+    count = ceil(case.waiting / most) if case.waiting_per_node > most else None
+    text = f"{case.waiting:g} requests are waiting, {case.waiting_per_node:g} per node"
+    within = f"{text}, within the limit of {most}."
+    above = f"{text} (limit {most}): {nodes(count or 0)} required."
+    return NodeRequirement("queue", count, [Reason("queue_depth", within if count is None else above)], above)
+
+
+def _kv_cache(case: PoolSnapshot) -> NodeRequirement:
+    """Require nodes by KV cache usage."""
+    means, most = case.kv_cache_means, case.pool.max_kv_cache_usage
     if not means:
-        return Ask("kv_cache", None, ["KV-cache use is unknown: no sample in the last 5 minutes"])
-    (replica, highest), observed = max(means.items(), key=lambda item: item[1]), case.evidence["kv_observed_seconds"]
-    text = f"KV cache is {highest:.0%} used on {replica} (mean of {observed} s, highest replica): "
-    if highest <= most or observed < ENOUGH * SUSTAINED:
-        return Ask("kv_cache", None, [f"{text}not above {most:.0%} sustained"])
-    nodes = max(case.held + 1, ceil(case.held * sum(means.values()) / len(means) / most))
-    return Ask(
-        "kv_cache",
-        nodes,
-        [f"{text}above {most:.0%} sustained, which asks for {nodes} nodes"],
-        f"{text}at {most:.0%} it takes {nodes} nodes",
-    )
+        text = f"KV cache usage: no data in the last {span(SUSTAINED)}."
+        return NodeRequirement("kv_cache", None, [Reason("kv_cache_no_data", text)])
+    replica, highest = max(means.items(), key=lambda item: item[1])
+    observed = case.kv_cache_observed_seconds
+    text = f"KV cache usage is {highest:.0%} on {replica} ({observed} s average, highest replica)"
+    if highest <= most:
+        return NodeRequirement("kv_cache", None, [Reason("kv_cache_usage", f"{text}, within the {most:.0%} limit.")])
+    if observed < ENOUGH * SUSTAINED:
+        text = f"{text}, above the {most:.0%} limit for less than {span(SUSTAINED)}."
+        return NodeRequirement("kv_cache", None, [Reason("kv_cache_usage", text)])
+    count = max(case.held + 1, ceil(case.held * sum(means.values()) / len(means) / most))
+    text = f"{text}, above the {most:.0%} limit: {nodes(count)} required."
+    return NodeRequirement("kv_cache", count, [Reason("kv_cache_usage", text)], text)

@@ -1,141 +1,168 @@
-"""What may be released, what must be left whatever vanishes, and who had best leave. What is not known releases nothing."""
+"""Nodes that may be removed, nodes that must stay if spot nodes are reclaimed, and replicas to remove first. Unknown never removes a node."""
 
 from math import ceil
 
 from plimsoll.slo.capacity.model.signals import STALE, ReplicaSignals, watched
-from plimsoll.slo.capacity.recommendation.expected_attainment import Expectation
-from plimsoll.slo.capacity.recommendation.models import Rule
-from plimsoll.slo.capacity.recommendation.pool_snapshot import Situation
-from plimsoll.slo.capacity.recommendation.rules import Ask
-from plimsoll.slo.capacity.recommendation.spot import Need
-from plimsoll.slo.units import duration_text
+from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
+from plimsoll.slo.capacity.recommendation.models import Reason, ReasonCode
+from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
+from plimsoll.slo.capacity.recommendation.rules import NodeRequirement
+from plimsoll.slo.capacity.recommendation.spot import OnDemandNeed
+from plimsoll.slo.capacity.recommendation.texts import nodes, span
 
-STEP = 60.0  # seconds: the longest common scrape interval, by which a span of samples may fall short of the hold time
-HOLD: Rule = "hold"
+STEP = 60.0  # seconds: the longest common scrape interval, by which a span of samples may fall short of the stabilization window
 
 
-def release(case: Situation, outlook: Expectation) -> Ask:
-    """Return fewer nodes if they could have carried everything seen during the whole hold time, and keep the promise in a trial where
-    one can be made."""
-    held, least, planned = case.held, case.pool.nodes.min, case.plan
-    text = duration_text(case.pool.timing.scale_in_hold)
+def scale_in(case: PoolSnapshot, estimate: AttainmentEstimate) -> NodeRequirement:
+    """Return fewer nodes if they could have served all of the stabilization window, and meet the SLO in a simulation where one is
+    possible."""
+    held, least, plan = case.held, case.pool.nodes.min, case.plan
     unknown = _unknown(case)
-    if unknown or held <= least:
-        return Ask(HOLD, held, [f"no release {unknown}"] if unknown else [])
-    # Fewer may do for what comes, but those who wait now would wait longer: what is ordered is not called off either.
-    if case.drowning:
-        most = case.pool.queue_per_node
-        return Ask(HOLD, held, [f"no release while {case.waiting:g} requests wait: above the limit of {most} per node"])
-    waited = max(value for replica in case.replicas for at, value in replica.waiting if at > case.since)
-    fewer = held - 1 if planned is None else max(planned.keep, least)
-    if fewer >= held or (planned is None and waited > 0):
-        why = f"{waited:g} requests waited" if planned is None else f"the busiest minute took {fewer} nodes"
-        return Ask(HOLD, held, [f"no release: in the last {text} {why}"])
-    peak = _peak(case) * _share_more(case, fewer)
-    if peak > case.pool.kv_cache_limit:
-        return Ask(HOLD, held, [f"no release: in the last {text} the KV cache of {fewer} nodes would reach {peak:.0%}"])
-    enough = _enough(outlook, fewer, held)
+    if unknown:
+        return NodeRequirement("hold", held, [_blocked("scale_in_blocked_data", unknown)])
+    if held <= least:
+        return NodeRequirement("hold", held, [])
+    fewer = held - 1 if plan is None else max(plan.least_nodes, least)
+    peak = _peak(case) * _load_factor(case, fewer)
+    blocked = _by_load(case, fewer) or _by_kv_cache(case, fewer, peak)
+    if blocked:
+        return NodeRequirement("hold", held, [blocked])
+    enough = _enough(estimate, fewer, held)
     if enough == held:
-        return Ask(HOLD, held, [f"no release: with {_nodes(held - 1)} {outlook.failed(held - 1)}"])
-    queue = "nothing waited" if planned is None else f"{fewer} nodes would have kept the objective"
-    reason = f"for {text} {queue}, and {fewer} nodes would have used at most {peak:.0%} of their KV cache"
-    return Ask("scale_in", enough, [reason, *_trial(outlook, fewer, enough)])
+        return NodeRequirement("hold", held, [_blocked("scale_in_blocked_slo", f"{estimate.failed(held - 1)}")])
+    queue = "no request was waiting" if plan is None else f"{nodes(fewer)} would have met the latency SLO"
+    window = span(case.pool.timing.scale_in_stabilization)
+    text = f"In the last {window}, {queue}, with at most {peak:.0%} KV cache usage on {nodes(fewer)}."
+    return NodeRequirement(
+        "scale_in", enough, [Reason("scale_in_possible", text), *_simulated(estimate, fewer, enough)]
+    )
 
 
-def _enough(outlook: Expectation, fewer: int, held: int) -> int:
-    """Return the fewest nodes, from `fewer` to `held`, that keep the promise in a trial, as more of them do no worse; `held` is not tried.
+def _by_load(case: PoolSnapshot, fewer: int) -> Reason | None:
+    """State which queue or demand blocks scale-in; None where none does."""
+    window, most = span(case.pool.timing.scale_in_stabilization), case.pool.max_waiting_per_node
+    # Fewer may suffice for the demand, but requests that wait now would wait longer: ordered nodes are not canceled either.
+    if case.saturated:
+        return _blocked("scale_in_blocked_queue", f"{case.waiting:g} requests are waiting (limit {most} per node)")
+    waited = max(value for replica in case.replicas for at, value in replica.waiting if at > case.since)
+    if case.plan is None and waited > 0:
+        return _blocked("scale_in_blocked_queue", f"{waited:g} requests were waiting in the last {window}")
+    if fewer >= case.held:
+        text = f"the traffic of the last {window} and the latency SLO require {nodes(fewer)}"
+        return _blocked("scale_in_blocked_demand", text)
+    return None
 
-    Without a simulator `fewer` are enough. One fewer is tried first: where that fails, as it does for minutes on end, it is all.
+
+def _by_kv_cache(case: PoolSnapshot, fewer: int, peak: float) -> Reason | None:
+    """State which KV cache usage blocks scale-in; None where none does."""
+    most = case.pool.max_kv_cache_usage
+    if peak <= most:
+        return None
+    text = f"KV cache usage of {nodes(fewer)} would reach {peak:.0%} (limit {most:.0%})"
+    return _blocked("scale_in_blocked_kv_cache", text)
+
+
+def _blocked(code: ReasonCode, cause: str) -> Reason:
+    return Reason(code, f"Scale-in blocked: {cause}.")
+
+
+def _enough(estimate: AttainmentEstimate, fewer: int, held: int) -> int:
+    """Return the fewest nodes, from `fewer` to `held`, that meet the SLO in a simulation, as more nodes do no worse; `held` is not
+    simulated.
+
+    Without a simulator `fewer` are enough. One fewer than `held` is simulated first: where that fails, as it does for minutes on end,
+    it is the only run.
     """
-    if outlook.failed(held - 1):
+    if estimate.failed(held - 1):
         return held
     low, high = fewer, held - 1
     while low < high:
         middle = (low + high) // 2 if low > fewer else low  # most often the fewest are enough
-        if outlook.failed(middle):
+        if estimate.failed(middle):
             low = middle + 1
         else:
             high = middle
     return high
 
 
-def _trial(outlook: Expectation, fewer: int, enough: int) -> list[str]:
-    """Say what the trial showed, or that there was none."""
-    if outlook.engine is None:
-        return ["not tried by simulation: the step times of this pool are not known"]
-    share = outlook.of(enough)
-    less = [f"with {_nodes(enough - 1)} {outlook.failed(enough - 1)}"] if enough > fewer else []
-    kept = f"in a simulation {_nodes(enough)} would serve {share:.1%} of {outlook.traffic} in time" if share else ""
-    return [kept, *less] if kept else less
+def _simulated(estimate: AttainmentEstimate, fewer: int, enough: int) -> list[Reason]:
+    """State the result of the simulation, or that there was none."""
+    if estimate.engine is None:
+        return [Reason("scale_in_not_simulated", "Not simulated: no calibration yet.")]
+    ratio = estimate.of(enough)
+    if not ratio:
+        return []
+    reach = f"{nodes(enough)} reach{'es' * (enough == 1)} {ratio:.1%} attainment"
+    less = estimate.of(enough - 1) if enough > fewer else None
+    fails = "" if less is None else f"; {nodes(enough - 1)}, {less:.1%}"
+    return [Reason("scale_in_simulated", f"Simulated {estimate.traffic}: {reach}{fails}.")]
 
 
-def _nodes(count: int) -> str:
-    return f"{count} node{'s' * (count != 1)}"
-
-
-def need(case: Situation) -> Need:
-    """Return the nodes that must be left whatever vanishes, by what a release must leave: the promise, the busiest minute, KV."""
-    pool, planned = case.pool, case.plan
+def on_demand_need(case: PoolSnapshot) -> OnDemandNeed:
+    """Return the nodes that must stay if spot nodes are reclaimed: for the SLO, the busiest minute, and the KV cache."""
+    pool, plan = case.pool, case.plan
     if case.unseen:
-        return Need(None, f"while {', '.join(case.unseen)} cannot be seen")
-    if planned is None:
-        return Need(None, "before a replica was seen full and the pool has a latency objective")
-    blind = [one.replica for one in case.seen if not one.kv_usage or case.now - one.kv_usage[-1][0] > STALE]
-    if blind:
-        return Need(None, f"as KV-cache use of {', '.join(blind)} is not")
-    # One that has just started is no reason: the others show what the pool was asked for.
+        return OnDemandNeed(None, f"{', '.join(case.unseen)} not reporting")
+    if plan is None:
+        return OnDemandNeed(None, "no replica has been saturated yet, or the pool has no latency SLO")
+    unreported = [one.replica for one in case.seen if not one.kv_usage or case.now - one.kv_usage[-1][0] > STALE]
+    if unreported:
+        return OnDemandNeed(None, f"no KV cache usage from {', '.join(unreported)}")
+    # A replica that has just started does not count: the others show the demand.
     if all(_short(case, replica) for replica in case.seen):
-        return Need(None, f"before the pool has been observed for {duration_text(pool.timing.scale_in_hold)}")
-    strength = planned.strength
-    cached = strength.count_for(_peak(case) * strength.together(strength.present) / pool.kv_cache_limit)
-    return Need(max(pool.nodes.min, planned.lasting, ceil(cached / pool.node.replicas)))
+        return OnDemandNeed(None, f"the pool has not been observed for {span(pool.timing.scale_in_stabilization)} yet")
+    throughput = plan.throughput
+    cached = throughput.count_for(_peak(case) * throughput.together(throughput.present) / pool.max_kv_cache_usage)
+    return OnDemandNeed(max(pool.nodes.min, plan.lasting_nodes, ceil(cached / pool.node.replicas)))
 
 
-def leaving(case: Situation, fewer: int) -> list[str]:
-    """Say which replicas had best leave, where they are unlike."""
+def weakest(case: PoolSnapshot, fewer: int) -> list[Reason]:
+    """Name the replicas to remove first, where replicas differ."""
     if case.plan is None:
         return []
-    strength = case.plan.strength
-    names = strength.weakest_first()[: max(0, len(strength.present) - fewer * case.pool.node.replicas)]
-    if not strength.own or not names:
+    throughput = case.plan.throughput
+    names = throughput.weakest_first()[: max(0, len(throughput.present) - fewer * case.pool.node.replicas)]
+    if not throughput.measured or not names:
         return []
-    return [
-        f"best to leave, as the weakest: {', '.join(names)}; the rest is enough even if the strongest leave instead"
-    ]
+    text = (
+        f"Remove first (lowest throughput): {', '.join(names)}. The rest suffices even if the strongest leave instead."
+    )
+    return [Reason("weakest_replicas", text)]
 
 
-def _peak(case: Situation) -> float:
-    """Most of a KV cache that was used in the hold time, 0 to 1."""
+def _peak(case: PoolSnapshot) -> float:
+    """Highest KV cache usage in the stabilization window, 0 to 1."""
     return max(value for replica in case.seen for at, value in replica.kv_usage if at > case.since)
 
 
-def _share_more(case: Situation, fewer: int) -> float:
-    """Times as much as now that each of `fewer` nodes would carry, the strongest having left."""
-    each = case.pool.node.replicas
+def _load_factor(case: PoolSnapshot, fewer: int) -> float:
+    """Times its present load that each of `fewer` nodes would serve, the strongest replicas having left."""
     if case.plan is None:
-        return ceil(len(case.seen) / each) / fewer
-    strength = case.plan.strength
-    return strength.together(replica.replica for replica in case.seen) / strength.least(fewer * each)
+        return case.seen_nodes / fewer
+    throughput = case.plan.throughput
+    return throughput.together(replica.replica for replica in case.seen) / throughput.least(
+        fewer * case.pool.node.replicas
+    )
 
 
-def _unknown(case: Situation) -> str | None:
-    """Say why too little is known to release anything; None where enough is."""
-    text = duration_text(case.pool.timing.scale_in_hold)
+def _unknown(case: PoolSnapshot) -> str | None:
+    """State why too little is known to remove anything; None where enough is."""
+    window = span(case.pool.timing.scale_in_stabilization)
     if case.unseen:
-        return f"while {', '.join(case.unseen)} cannot be seen"
+        return f"{', '.join(case.unseen)} not reporting"
     for replica in case.replicas:
-        # Without a plan that knows the demand of all, what a stopped replica carried has to show on the others first.
+        # Without a plan that knows the demand of all, the load of a stopped replica has to show on the others first.
         if case.plan is None and not replica.seen and any(at > case.since for at, _ in replica.waiting[-1:]):
-            return f"before the nodes that are left have been observed alone for {text}"
+            return f"the remaining nodes have not been observed alone for {window} yet"
         if replica.seen and _short(case, replica):
-            return f"before {replica.replica} has been observed for {text}"
+            return f"{replica.replica} has not been observed for {window} yet"
     return None
 
 
-def _short(case: Situation, replica: ReplicaSignals) -> bool:
-    """Whether a replica has not been observed for the hold time, or, where that is shorter than STEP, at all in it."""
+def _short(case: PoolSnapshot, replica: ReplicaSignals) -> bool:
+    """Whether a replica has not been observed for the stabilization window, or, where that is shorter than STEP, at all in it."""
     least = min(_observed(samples, case.since) for samples in (replica.waiting, replica.kv_usage))
-    return least < max(case.pool.timing.scale_in_hold - STEP, 1)
+    return least < max(case.pool.timing.scale_in_stabilization - STEP, 1)
 
 
 def _observed(samples: list[tuple[float, float]], since: float) -> float:

@@ -3,11 +3,11 @@
 Every step shares one token budget. Running requests come first, one token each; then the prompt of which a chunk was
 done; then waiting requests, first come first served, until the batch or the KV cache is full: a request that gets no
 blocks keeps its place and closes admission. A running request that gets no block pushes out the newest one, whose
-tokens are computed anew. First token and last chunk of the prompt are the same step. (vllm/v1/core/sched/scheduler.py.)
+tokens are computed again. First token and last chunk of the prompt are the same step. (vllm/v1/core/sched/scheduler.py.)
 With a prefix cache (plimsoll.slo.capacity.simulator.prefix_cache), `free_blocks` counts what only the cache still holds as free, as vLLM does. Pure and deterministic; time is the caller's, in seconds.
 
-Decoding requests all grow by one token a step, so none is touched until it finishes: what a request will need is kept
-relative to a clock that counts decode steps, and equal steps are taken in one leap.
+Decoding requests all grow by one token a step, so none is touched until it finishes: the remaining tokens of a request
+are stored relative to a counter of decode steps, and equal steps are taken at once.
 """
 
 from collections import deque
@@ -46,7 +46,7 @@ class Engine:
         return bool(self.running or self.waiting)
 
     def fits(self, request: Request) -> bool:
-        """Whether the KV cache could hold the request alone; an engine refuses one that it could not."""
+        """Whether an empty KV cache can hold the request; an engine rejects it otherwise."""
         return self.limits.blocks(request.prompt + request.output) <= self.limits.num_blocks
 
     def generated(self, request: Request) -> int:
@@ -61,7 +61,7 @@ class Engine:
         self.waiting.append(request)
 
     def abort(self, request: Request) -> None:
-        """Drop a request whose client left, waiting or running; raises ValueError if it is neither."""
+        """Drop a waiting or running request after its client disconnected. Raises ValueError for any other."""
         if request in self.running:
             self._leave(request)
         else:
@@ -134,7 +134,7 @@ class Engine:
             self.free_blocks -= self.cache.drop(request)
 
     def _schedule_prompts(self, step: Step) -> list[Request]:
-        """Spend the rest of the budget on prompts; return the requests whose prompt is done by it."""
+        """Spend the rest of the token budget on prompts; return the requests with a completed prompt."""
         budget = self.limits.max_num_batched_tokens - self._decoding
         tokens = chunks = 0
         done: list[Request] = []
@@ -190,7 +190,7 @@ class Engine:
     def _leap(self, step: Step, duration: float, until: float) -> None:
         """Repeat a pure decode step while every further one is alike: until one finishes, blocks run out or `until` is reached.
 
-        A waiting request does not disturb this: it was refused for a reason that lasts until some request finishes.
+        A waiting request does not disturb this: it was rejected for a reason that lasts until some request finishes.
         """
         while self._due[0][1] != self._due[0][2].ticket:
             heappop(self._due)
@@ -207,7 +207,7 @@ class Engine:
         step.end = step.start + step.count * (half + step.growth * step.count / 2)
 
     def _allocate_ahead(self, steps: int) -> int:
-        """Take the blocks for up to `steps` steps, of which the first has its own; return for how many there are enough."""
+        """Allocate the blocks for up to `steps` steps; the first has its blocks already. Return the number of steps that fit."""
         size = self.limits.block_size
         rounds, rest = divmod(steps - 1, size)
         if (rounds + 1) * self._decoding <= self.free_blocks:

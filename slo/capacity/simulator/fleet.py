@@ -56,16 +56,16 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the requests, and what it took. `result.refused` holds rejected, lost and unservable ones alike."""
+    """What became of the requests, and what it took. `result.rejected` holds rejected, lost and unservable ones alike."""
 
     result: Result
     rejected: int  # answered 503: the queue was full, or no node served
     lost: int  # died with their node
     node_hours: float
     scale_events: int  # decisions that changed the number of nodes
-    flaps: int  # changes of direction among them
+    direction_changes: int  # changes of direction among them
     most_nodes: int
-    seconds_under_water: float  # during which requests waited at a scrape
+    seconds_queued: float  # during which requests waited at a scrape
     timeline: tuple["Moment", ...] = ()
 
 
@@ -91,13 +91,13 @@ class _Fleet:
         self.requests = [Request(*arrival) for arrival in arrivals]
         self.serving: list[Node] = []
         self.draining: list[Node] = []
-        self.starting: list[Node] = []  # ordered, or woken, and not serving yet
-        self.spares: list[Node] = []  # standing by; those still loading are in `starting_spares`
+        self.starting: list[Node] = []  # ordered, or activated, and not serving yet
+        self.spares: list[Node] = []  # on standby; those still loading are in `starting_spares`
         self.starting_spares: list[Node] = []
-        self.gone: list[tuple[float, Node]] = []  # stopped or lost; their samples are still remembered
+        self.stopped: list[tuple[float, Node]] = []  # stopped or lost; their samples are still in memory
         self.events: list[tuple[float, int, Callable[[float], None]]] = []
         self.tickets, self.names, self.turn = count(), count(1), 0
-        self.rejected = self.lost = self.scale_events = self.flaps = self.direction = self.most_nodes = 0
+        self.rejected = self.lost = self.scale_events = self.direction_changes = self.direction = self.most_nodes = 0
         self.under_water = self.node_seconds = self.end = 0.0
         self.evaluated = -inf
         self.queues = 0
@@ -186,7 +186,7 @@ class _Fleet:
             node.wake(now)
             self.serving.append(node)
 
-    def _give_back(self, now: float) -> None:
+    def _scale_in(self, now: float) -> None:
         """Call off the youngest order, or drain the serving node that has the least to do."""
         if self.starting:
             self._stop(self.starting.pop(), now)
@@ -207,7 +207,7 @@ class _Fleet:
         self.node_seconds += max(0.0, now - node.ordered)
         self.queues = max(self.queues, node.max_queue)
         self.end = max(self.end, now)
-        self.gone.append((now, node))
+        self.stopped.append((now, node))
 
     def _lose(self, now: float) -> None:
         if not self.serving:
@@ -236,8 +236,8 @@ class _Fleet:
         self._at(now + SCRAPE, self._tick)
 
     def _decide(self, now: float) -> None:
-        self.gone = [(at, node) for at, node in self.gone if now - at < MEMORY]
-        known = [*self.serving, *self.draining, *(node for _, node in self.gone)]
+        self.stopped = [(at, node) for at, node in self.stopped if now - at < MEMORY]
+        known = [*self.serving, *self.draining, *(node for _, node in self.stopped)]
         signals = tuple(found for node in known if (found := node.signals(now)) is not None)
         busy = tuple(node.busy for node in self.serving)
         view = View(now, len(self.serving), len(self.starting), signals, busy)
@@ -246,10 +246,10 @@ class _Fleet:
         if step == 0:
             return
         self.scale_events += 1
-        self.flaps += self.direction == -step
+        self.direction_changes += self.direction == -step
         self.direction = step
         for _ in range(abs(wanted - view.nodes)):
-            self._start(now) if step > 0 else self._give_back(now)
+            self._start(now) if step > 0 else self._scale_in(now)
         self.most_nodes = max(self.most_nodes, wanted)
 
     def _limited(self, wanted: int) -> int:
@@ -266,7 +266,7 @@ class _Fleet:
             self.lost,
             self.node_seconds / HOUR,
             self.scale_events,
-            self.flaps,
+            self.direction_changes,
             self.most_nodes,
             self.under_water,
             tuple(self.timeline),

@@ -8,12 +8,12 @@ from plimsoll.slo.capacity.model.signals import ReplicaSignals
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a live service knows at a moment. `busy` is each serving node's GPU utilisation, 0 to 1, as NVML reports it."""
+    """What a live service knows at a moment. `busy` is each serving node's GPU utilization, 0 to 1, as NVML reports it."""
 
     now: float
     serving: int
     pending: int
-    replicas: tuple[ReplicaSignals, ...]  # with the samples of the last half hour, of nodes that have gone too
+    replicas: tuple[ReplicaSignals, ...]  # with the samples of the last 30 min, including stopped nodes
     busy: tuple[float, ...]
 
     @property
@@ -23,7 +23,7 @@ class View:
 
     @property
     def scraped(self) -> list[ReplicaSignals]:
-        """Replicas of which there is a sample of now: what an instant query returns."""
+        """Replicas with a current sample, as an instant query returns."""
         return [replica for replica in self.replicas if replica.waiting[-1:] and replica.waiting[-1][0] >= self.now]
 
     @property

@@ -1,9 +1,8 @@
 """An engine's prefix cache: prompt blocks that stay in the KV cache after their request, until their room is needed (LRU).
 
-As vLLM keeps them: a prompt's whole blocks can be shared by whoever asks with the same beginning; those that nobody uses any more
-are free for others, least recently used first, the end of a prompt before its beginning; at least one token is always computed.
-Blocks are those that the trace names by hash (512 tokens in Mooncake's), each so many of the engine's own: a hit is never
-overstated, and understated by less than one of them.
+As in vLLM, requests with the same prefix share the full blocks of a prompt. Unused blocks are evicted least recently used first, the
+end of a prompt before its beginning. At least one token is always computed. Blocks are those of the trace's hashes (512 tokens in
+Mooncake), each several engine blocks: a hit is never overstated, and understated by less than one trace block.
 """
 
 from collections import OrderedDict
@@ -16,7 +15,9 @@ class PrefixCache:
 
     def __init__(self, tokens: int, block_size: int) -> None:
         if tokens % block_size:
-            raise ValueError(f"a prefix block of {tokens} tokens is no multiple of the engine's blocks of {block_size}")
+            raise ValueError(
+                f"a prefix block of {tokens} tokens isn't a multiple of the engine's block size of {block_size}"
+            )
         self.tokens, self.size = tokens, tokens // block_size
         self.hit_tokens = self.asked_tokens = 0
         self._used: dict[int, int] = {}  # hash -> requests that use it

@@ -1,4 +1,4 @@
-"""Replay of arrivals over N replicas, and what the users of it would have felt."""
+"""Replay of arrivals over N replicas, and the latencies of their requests."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -13,10 +13,10 @@ from plimsoll.slo.capacity.simulator.traces import Arrival
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of every request. `refused` could never fit a replica: they have no latency and are never good."""
+    """What became of every request. `rejected` could never fit a replica: they have no latency and are never good."""
 
     requests: Sequence[Request]
-    refused: int
+    rejected: int
     max_queue: int  # most requests that waited at one replica
 
     @property
@@ -40,7 +40,7 @@ class Result:
             a <= ttft and b <= tpot and (duration == inf or (request.finished or 0.0) - request.arrival <= duration)
             for a, b, request in zip(self.ttft, self.tpot, self.requests, strict=True)
         )
-        return good / (len(self.requests) + self.refused)
+        return good / (len(self.requests) + self.rejected)
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
@@ -52,7 +52,7 @@ def percentile(values: Iterable[float], share: float) -> float | None:
 def replay(arrivals: Sequence[Arrival], replicas: int, model: StepModel, limits: Limits) -> Result:
     """Deal arrivals (in order of time) round robin to replicas, and run until all are served.
 
-    Open loop: nobody waits for an answer before asking. Raises ValueError below one replica.
+    Open loop: arrivals do not wait for responses. Raises ValueError below one replica.
     """
     if replicas < 1:
         raise ValueError(f"{replicas} replicas cannot serve; at least 1")

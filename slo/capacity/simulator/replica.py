@@ -19,7 +19,7 @@ class Node:
         self._clock = ordered
         self._busy: list[tuple[float, float]] = []  # steps since the last sample, as (start, end)
         self._sampled = ordered
-        self.busy = 0.0  # share of the last sampling interval in which a kernel ran, as NVML's utilisation has it
+        self.busy = 0.0  # share of the last sampling interval in which a kernel ran, as NVML's utilization has it
         self._prompt = self._generated = self._finished = 0
         self._samples: dict[str, Samples] = {
             name: []
@@ -81,7 +81,7 @@ class Node:
         self._sampled = now
 
     def signals(self, now: float) -> ReplicaSignals | None:
-        """Return what the service would hold of it; None before the first scrape."""
+        """Return the signals that the service would have; None before the first scrape."""
         waiting = self._samples["waiting"]
         if not waiting:
             return None

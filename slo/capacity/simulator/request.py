@@ -21,7 +21,7 @@ class Limits:
             raise ValueError(f"{self}: max_num_batched_tokens must be at least max_num_seqs, as vLLM asks")
 
     def blocks(self, tokens: int) -> int:
-        """Blocks that hold so many tokens."""
+        """Return the number of blocks that hold `tokens` tokens."""
         return -(-tokens // self.block_size)
 
 

@@ -21,7 +21,7 @@ class StepModel:
     decode_per_kv_token: float
 
     def times(self, factor: float) -> "StepModel":
-        """Return the model of a replica whose steps take this many times as long."""
+        """Return the model with all step times multiplied."""
         return StepModel(*(factor * value for value in astuple(self)))
 
     def prefill(self, tokens: int) -> float:
@@ -39,13 +39,13 @@ class StepModel:
 
 
 def names() -> tuple[str, ...]:
-    """List the replicas whose step model is known, such as `70b-fp8-h100-tp4`."""
+    """Return the names of the replicas with a known step model, such as `70b-fp8-h100-tp4`."""
     return tuple(_models())
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """What a replica whose step model is known runs on: GPU and number of them, the model's shape, bits of a weight."""
+    """Hardware of a replica with a known step model: GPU type, number of GPUs, shape of the model, bits per weight."""
 
     gpu: str
     gpus: int
@@ -54,7 +54,7 @@ class Replica:
 
 
 def replica(name: str) -> Replica:
-    """Return what a replica runs on; raises ValueError that lists the known names."""
+    """Return the hardware of a replica. Raises ValueError that lists the known names."""
     model = _model(name)
     return Replica(**{key: model[key] for key in ("gpu", "gpus", "shape", "weight_bits")})
 

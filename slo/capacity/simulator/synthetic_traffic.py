@@ -1,8 +1,8 @@
-"""Requests made from counts: as many as came in each slot, with lengths as a histogram of them has it.
+"""Generates requests from counts per slot, with lengths from a histogram.
 
-A pool's counters do not tell when inside a slot a request came (here: in bursts where slots differ by more than chance), which prompt
-had which output (here: any), where in its bucket a length was (here: so that the mean is right), and whether lengths changed with time
-(here: no; ask for short spans). docs/capacity.md says how much these matter on recorded traffic.
+A pool's counters do not show the arrival times within a slot (assumed: bursts, if slots differ by more than chance), the pairing of
+prompts and outputs (assumed: random), the lengths within a bucket (assumed: matching the mean), or changes of the lengths over time
+(assumed: none; use short spans).
 """
 
 from bisect import bisect_left
@@ -18,7 +18,7 @@ SMALLEST = 0.5  # tokens: where the bucket that begins at 0 does, on a logarithm
 # The last bucket has no upper bound: vLLM's bounds are 1, 2, 5, 10, ... up to the longest that it serves, which so is at most this
 # many times the last of them.
 BEYOND = 2.5
-RANKS = 20_000  # on so many of the requests at most the mean is matched: one that is rarer makes no difference to it
+RANKS = 20_000  # the mean is matched on at most this many requests
 HALVINGS = 30
 FINEST = 0.1  # seconds: about what a step takes; how requests lie within one makes no difference
 MOST_UNEVEN = 0.9
@@ -44,8 +44,8 @@ class Lengths:
             raise ValueError(f"counts {self.counts}: how many there were, 0 or more")
 
     def drawn(self, count: int, random: Random) -> list[int]:
-        """Draw so many lengths: each bucket has its share of them, to one, and they have the mean, to half a token, as far as the buckets
-        allow one. Where only the mean is known they are exponential, which of all lengths with that mean presumes the
+        """Draw `count` lengths. Each bucket has its share, to within one; the mean matches to half a token, as far as the buckets
+        allow. If only the mean is known, lengths are exponential, which of all distributions with that mean presumes the
         least, and whose spread (as large as the mean) is near that of prompts in Azure's traces.
         """
         if any(self.counts):
@@ -58,7 +58,7 @@ class Lengths:
         return found
 
     def _places(self, count: int) -> list[tuple[float, float, float]]:
-        """Return of so many requests, by length, where each is: its bucket's bounds and the share of the way between them."""
+        """Return (lower bound, upper bound, position between them) of `count` requests, ordered by length."""
         upto = list(accumulate(self.counts))
         edges = (SMALLEST, *self.bounds, BEYOND * (self.bounds[-1] if self.bounds else self.mean))
         places = []
@@ -91,7 +91,7 @@ def _length(place: tuple[float, float, float], bend: float) -> int:
 
 
 def unevenness(counts: Sequence[float]) -> float:
-    """Return how unevenly requests fall into two neighbouring slots: 0 as by a coin for each (a Poisson process), towards 1 all
+    """Return how unevenly requests fall into two neighboring slots: 0 as by a coin for each (a Poisson process), towards 1 all
     into one of them.
 
     The intra-class correlation of the beta-binomial distribution, by moments: of N requests in two slots the first has
@@ -108,10 +108,10 @@ def unevenness(counts: Sequence[float]) -> float:
 def requests(
     counts: Sequence[float], slot: float, prompt: Lengths, output: Lengths, seed: int = 0, uneven: float | None = None
 ) -> list[Arrival]:
-    """Make the requests of which `counts` came in each slot of `slot` seconds, in order of time from 0 on.
+    """Generate `counts` requests per slot of `slot` seconds, in time order from 0 s.
 
     As many as were counted: what a slot has beyond a whole number goes to the next. Inside a slot they are spread over its halves, and
-    these over theirs, as unevenly as over neighbouring slots: a Poisson process where slots differ no more than by chance,
+    these over theirs, as unevenly as over neighboring slots: a Poisson process where slots differ no more than by chance,
     bursts where they do. `uneven` is how much they do in more slots than these. The same input gives the same requests. Raises ValueError for a count below 0.
     """
     if not all(isfinite(count) and count >= 0 for count in counts) or not slot > 0:
@@ -127,7 +127,7 @@ def requests(
 
 
 def _spread(count: int, start: float, width: float, uneven: float, random: Random) -> Iterator[float]:
-    """Moments of so many requests: a cascade that halves the time (Riedi et al., A multifractal wavelet model with application to
+    """Yield the arrival times of `count` requests: a cascade that halves the time (Riedi et al., A multifractal wavelet model with application to
     network traffic, 1999), down to where a step of an engine lies in one piece."""
     if count <= 1 or width < FINEST or not uneven:
         yield from (start + random.random() * width for _ in range(count))

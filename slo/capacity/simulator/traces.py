@@ -33,12 +33,12 @@ class Arrival(NamedTuple):
 
 
 class TraceError(ValueError):
-    """A trace cannot be read; the message names file, line and what was expected."""
+    """A trace can't be read; the message names the file, the line, and the expected format."""
 
 
 def load(path: Path, scale: float = 1.0, unit: str | None = None) -> list[Arrival]:
     """Read a trace in order of arrival; `scale` 2 replays it at twice its rate. `unit` (of UNITS) is that of JSON lines' timestamps; if it
-    is not said, seconds where one has a fraction, else milliseconds.
+    is not given, seconds if a timestamp has a fraction, else milliseconds.
 
     A recorded length of 0 counts as 1: a request has a prompt and gets a token. Raises TraceError, OSError.
     """
@@ -49,7 +49,7 @@ def load(path: Path, scale: float = 1.0, unit: str | None = None) -> list[Arriva
         try:
             rows = list(_json(file, unit) if first.startswith("{") else _azure(file))
         except KeyError as error:
-            raise TraceError(f"{path}: there is no {error}; {EXPECTED}") from error
+            raise TraceError(f"{path}: missing {error}; {EXPECTED}") from error
         except (TypeError, ValueError, AttributeError) as error:
             raise TraceError(f"{path}: {error}; {EXPECTED}") from error
     if not rows:
@@ -62,7 +62,7 @@ def load(path: Path, scale: float = 1.0, unit: str | None = None) -> list[Arriva
 
 
 def _azure(lines: Iterable[str]) -> Iterator[Arrival]:
-    """Azure Public Dataset, LLM inference traces 2023: seven decimals, of which Python keeps six."""
+    """Azure Public Dataset, LLM inference traces 2023: seven decimals; Python parses six."""
     for row in csv.DictReader(lines):
         time = datetime.fromisoformat(row["TIMESTAMP"][:26]).timestamp()
         yield Arrival(time, int(row["ContextTokens"]), int(row["GeneratedTokens"]))

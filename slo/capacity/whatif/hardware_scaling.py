@@ -1,6 +1,6 @@
-"""Step models of replicas that nobody measured: a measured one's, scaled to other GPUs, more of them, or other weights. A band.
+"""Step models of replicas without measurements: those of a measured one, scaled to other GPUs, GPU counts, or weights. A range.
 
-A roofline says how much less there is to do for each GPU: bytes to read for a decode step, operations for a prompt. Real steps
+A roofline gives the work per GPU: bytes to read for a decode step, operations for a prompt. Real steps
 gain less than that: kernels, launches and communication do not shrink with it. Where both sides are known (AIConfigurator 0.12,
 70B: H100 to H200, 4 to 8 GPUs, FP8 to BF16), decode steps changed by the roofline's ratio to the power of 0.30 to 0.50, times to
 the first token of 0.18. The band goes from a power of 0.15 to 1: it holds what was seen, and the physical limit. Interconnects
@@ -75,8 +75,8 @@ def stretched(model: StepModel, own: Hardware, target: Hardware, whose: str) -> 
     }
     bands = {what: _band(likely) for what, likely in ratios.items()}
     models = (_times(model, *(band[end] for band in bands.values())) for end in (0, 1))
-    said = (f"{what}: {band[0]:.2f} to {band[1]:.2f} times as long" for what, band in bands.items())
-    return Scaled(tuple(models), False, (f"step times: not measured; {whose}, scaled", *said))
+    steps = (f"{what}: {band[0]:.2f} to {band[1]:.2f} times as long" for what, band in bands.items())
+    return Scaled(tuple(models), False, (f"step times: not measured; {whose}, scaled", *steps))
 
 
 def _band(ratios: Sequence[float]) -> tuple[float, float]:

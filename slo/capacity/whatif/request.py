@@ -1,153 +1,244 @@
-"""A what-if question as people write it, by command, API or page, and its answer as one JSON object."""
+"""A what-if request as people write it, by command, API or page, and its response."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from math import isfinite
-from typing import Any, Literal
+from typing import Literal
 
-from plimsoll.slo.capacity.calibration.measured_replica import OwnReplica
+from pydantic import BaseModel, ConfigDict, Field
+
+from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica
+from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.capacity.model.prices import Prices
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import step_time
-from plimsoll.slo.capacity.whatif.evaluate import Answer, Question, arithmetic, gpu_price, hardware_in, hardware_of
+from plimsoll.slo.capacity.whatif.evaluate import (
+    Scenario,
+    ScenarioResult,
+    arithmetic,
+    gpu_price,
+    hardware_in,
+    hardware_of,
+)
 from plimsoll.slo.capacity.whatif.hardware_scaling import Hardware
 from plimsoll.slo.capacity.whatif.measured_scaling import KV_BYTES, MEASURED, beyond
-from plimsoll.slo.capacity.whatif.measured_scaling import hardware_of as hardware_of_own
-from plimsoll.slo.capacity.whatif.request_mix import Kind, mean_context, mean_prompt, parse, written
+from plimsoll.slo.capacity.whatif.measured_scaling import hardware_of as hardware_of_measured
+from plimsoll.slo.capacity.whatif.request_mix import LONGEST, Kind, mean_context, mean_prompt, parse, written
 from plimsoll.slo.spec.objectives import Pool
 
-Origin = Literal["given", "pool", "example"]
-EXAMPLE = {"prompt": 500, "output": 200, "rate": 20.0}  # tokens, tokens, requests per second
+Source = Literal["request", "observed", "default"]
+DEFAULTS = {"input_tokens": 500, "output_tokens": 200, "request_rate": 20.0}  # tokens, tokens, requests per second
+BITS_PER_BYTE = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What was written; None is not said. `replica` not said is the pool's own where it was measured. `mix` (plimsoll.slo.capacity.whatif.request_mix) replaces `prompt` and `output`, `gpu`, `gpus` and `weight_bits`
-    what the replica's name says; `rate` (requests per second) is multiplied by `traffic`; `api_usd` is what an API asks for 1M tokens, `api` the name
-    of one whose price is on record."""
+class WhatIfRequest(BaseModel):
+    """Inputs of the simulation. Input tokens, output tokens and request rate that are not given are those observed in the last seven
+    days: mean tokens of a request, and the busiest five minutes; while these are not known, a default (`sources`)."""
 
-    replica: str | None = None
-    prompt: int | None = None
-    output: int | None = None
-    mix: str | None = None
-    rate: float | None = None
-    traffic: float = 1.0
-    prefix_hit: float = 0.0
-    gpu: str | None = None
-    gpus: int | None = None
-    weight_bits: int | None = None
-    max_num_seqs: int = 256
-    kv_bytes: int | None = None
-    api_usd: float | None = None
-    api: str | None = None
+    model_config = ConfigDict(extra="forbid")
+    replica: str | None = Field(
+        default=None,
+        description=f"Baseline. {MEASURED}: the pool's own by its calibration, the default where it is known; others whose step times "
+        f"are on record: {', '.join(step_time.names())} (the default of these is the first).",
+    )
+    input_tokens: int | None = Field(default=None, ge=1, le=LONGEST, description="Input tokens of a request.")
+    output_tokens: int | None = Field(default=None, ge=1, le=16_384, description="Output tokens of a request.")
+    workload_mix: str | None = Field(
+        default=None,
+        max_length=400,
+        description="Several kinds of requests in place of input_tokens and output_tokens: INPUT/OUTPUT/PERCENT, such as "
+        "500/200/70,6000/300/30.",
+    )
+    request_rate: float | None = Field(default=None, gt=0, le=100_000, description="Requests per second.")
+    traffic_multiplier: float = Field(default=1.0, gt=0, le=1000, description="Factor on the request rate.")
+    prefix_cache_hit_ratio: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.99,
+        description="Ratio of each prompt that all requests of its kind share, such as a system prompt, and the prefix cache holds.",
+    )
+    gpu: str | None = Field(default=None, description=f"Another GPU than the baseline's: {', '.join(memory.gpus())}.")
+    tensor_parallel_size: int | None = Field(default=None, ge=1, le=8, description="GPUs per replica: 1, 2, 4 or 8.")
+    weight_bits: int | None = Field(default=None, ge=4, le=16, description="Weight precision: 4, 8 or 16 bits.")
+    max_num_seqs: int = Field(default=256, ge=1, le=1024, description="Maximum batch size.")
+    kv_cache_bits: int | None = Field(
+        default=None,
+        ge=8,
+        le=16,
+        multiple_of=8,
+        description="KV cache precision: 8 or 16 bits. Default: 16, or that of the pool's own replica.",
+    )
+    api_usd_per_million_tokens: float | None = Field(
+        default=None, gt=0, le=1000, description="API price of 1M such tokens, to compare with."
+    )
+    compare_api: str | None = Field(
+        default=None,
+        max_length=63,
+        description="Name of an API whose price is on record, in place of `api_usd_per_million_tokens`; for this mix of input and output.",
+    )
 
-    def question(
+    def scenario(
         self,
-        promise: Promise,
+        target: LatencyTarget,
         pool: Pool | None,
-        measured: Mapping[str, float],
+        observed: Mapping[str, float],
         prices: Prices,
         price: float | None = None,
-        replica: OwnReplica | None = None,
-    ) -> Question:
-        """Put it in numbers: what is not said is what was `measured` of the pool (`prompt`, `output`, `rate`), or an example.
+        replica: MeasuredReplica | None = None,
+    ) -> Scenario:
+        """Return the scenario in numbers: what is not given is what was `observed` of the pool, or a default.
 
         `price` is USD per GPU and hour, in place of the pool's own and of those on record (`prices`); `replica` is the pool's own
         where its step times were fitted. Raises ValueError for what does not exist.
         """
         name, replica = self._which(replica)
-        now = hardware_of(name) if replica is None else hardware_of_own(replica)
-        on = Hardware(
-            self.gpu or now.gpu,
-            now.gpus if self.gpus is None else self.gpus,
-            now.weight_bits if self.weight_bits is None else self.weight_bits,
-        )
-        known = {**EXAMPLE, **measured}
-        prompt = known["prompt"] if self.prompt is None else self.prompt
-        output = known["output"] if self.output is None else self.output
-        mix = parse(self.mix) if self.mix is not None else (Kind(max(1, round(prompt)), max(1, round(output))),)
-        rate = known["rate"] if self.rate is None else self.rate
+        on = self._hardware(hardware_of(name) if replica is None else hardware_of_measured(replica))
+        known = {**DEFAULTS, **observed, **self.model_dump(include=set(DEFAULTS), exclude_none=True)}
+        mix = self._mix(known)
         of_pool = None if pool is None or price is not None else gpu_price(pool, on.gpu)
         own_price = of_pool if price is None else (price, price)
         usd = own_price or (prices.gpus[on.gpu].usd_per_hour if on.gpu in prices.gpus else None)
         if usd is None and replica is not None and on.gpu == replica.gpu:
-            raise ValueError(f"gpu {on.gpu!r}: its price is not on record; give node.hourly_usd of the pool, or prices")
-        return Question(
+            raise ValueError(
+                f"gpu {on.gpu!r}: its price is not on record. Set node.hourly_usd of the pool, or give prices."
+            )
+        return Scenario(
             replica=name,
             mix=mix,
-            promise=promise,
-            rate=rate * self.traffic,
+            target=target,
+            rate=known["request_rate"] * self.traffic_multiplier,
             max_num_seqs=self.max_num_seqs,
-            kv_value_bytes=KV_BYTES if self.kv_bytes is None and replica is None else self.kv_bytes,
+            kv_value_bytes=self._kv_value_bytes(replica),
             usd_per_gpu_hour=usd,
             hardware=on,
-            prefix_hit=self.prefix_hit,
-            api_usd_per_million=self._api_usd(mix, prices),
+            prefix_cache_hit_ratio=self.prefix_cache_hit_ratio,
+            api_usd_per_million_tokens=self._api_usd(mix, prices),
             owned=pool.node.owned if pool is not None and of_pool else None,
-            own=replica,
+            measured_replica=replica,
         )
 
-    def _which(self, own: OwnReplica | None) -> tuple[str, OwnReplica | None]:
-        """Return the name of the replica that is asked about, and the pool's own if it is that one."""
+    def _mix(self, known: Mapping[str, float]) -> tuple[Kind, ...]:
+        kind = Kind(max(1, round(known["input_tokens"])), max(1, round(known["output_tokens"])))
+        return parse(self.workload_mix) if self.workload_mix is not None else (kind,)
+
+    def _hardware(self, now: Hardware) -> Hardware:
+        return Hardware(
+            self.gpu or now.gpu,
+            now.gpus if self.tensor_parallel_size is None else self.tensor_parallel_size,
+            now.weight_bits if self.weight_bits is None else self.weight_bits,
+        )
+
+    def _kv_value_bytes(self, replica: MeasuredReplica | None) -> int | None:
+        if self.kv_cache_bits is not None:
+            return self.kv_cache_bits // BITS_PER_BYTE
+        return KV_BYTES if replica is None else None
+
+    def _which(self, own: MeasuredReplica | None) -> tuple[str, MeasuredReplica | None]:
+        """Return the name of the baseline replica, and the pool's own if it is that one."""
         if self.replica == MEASURED or (self.replica is None and own is not None):
             if own is None:
                 raise ValueError(
-                    f"replica {MEASURED!r}: the pool's own step times are not known; its calibration says why"
+                    f"replica {MEASURED!r}: the pool isn't calibrated yet; see `reason` of its calibration"
                 )
             return MEASURED, own
         return self.replica or step_time.names()[0], None
 
     def _api_usd(self, mix: Sequence[Kind], prices: Prices) -> float | None:
         """Price of 1M tokens of the mix at the API."""
-        if self.api is None:
-            return self.api_usd
-        if self.api_usd is not None:
-            raise ValueError(f"api {self.api!r}: its price is on record; leave out api_usd, or api")
-        return prices.api(self.api).usd_per_million(mean_prompt(mix) / mean_context(mix))
+        if self.compare_api is None:
+            return self.api_usd_per_million_tokens
+        if self.api_usd_per_million_tokens is not None:
+            raise ValueError(f"compare_api {self.compare_api!r}: its price is on record. Give only one of them.")
+        return prices.api(self.compare_api).usd_per_million(mean_prompt(mix) / mean_context(mix))
 
-    def origins(self, measured: Mapping[str, float]) -> dict[str, Origin]:
-        """Say where prompt, output and rate are from."""
-        given = {
-            "prompt": self.mix is not None or self.prompt is not None,
-            "output": self.mix is not None or self.output is not None,
-            "rate": self.rate is not None,
+    def sources(self, observed: Mapping[str, float]) -> dict[str, Source]:
+        """Return where input tokens, output tokens and request rate are from."""
+        given = set(self.model_dump(include=set(DEFAULTS), exclude_none=True))
+        if self.workload_mix is not None:
+            given |= {"input_tokens", "output_tokens"}
+        return {
+            name: "request" if name in given else "observed" if name in observed else "default" for name in DEFAULTS
         }
-        return {name: "given" if said else "pool" if name in measured else "example" for name, said in given.items()}
 
 
-def told(
-    pool: str | None, asked: Asked, question: Question, measured: Mapping[str, float], answer: Answer | None
-) -> dict[str, Any]:
-    """Write question and answer as one object."""
-    on = hardware_in(question)
-    promise = question.promise
-    limits = {"ttft_seconds": promise.ttft, "tpot_seconds": promise.tpot}
-    return {
-        "pool": pool,
-        "replica": question.replica,
-        "asked": {
-            **{"gpu": on.gpu, "gpus": on.gpus, "weight_bits": on.weight_bits, "kv_bytes": question.kv_value_bytes},
-            **{"max_num_seqs": question.max_num_seqs, "mix": written(question.mix), "prefix_hit": question.prefix_hit},
-            **{
-                "rate": question.rate,
-                "traffic": asked.traffic,
-                "api": asked.api,
-                "api_usd": question.api_usd_per_million,
-                "origins": asked.origins(measured),
-            },
-        },
-        "promise": {
-            **{name: limit if isfinite(limit) else None for name, limit in limits.items()},
-            "target": promise.target,
-        },
-        "steps": [*arithmetic(question), *outside(question, answer)],
-        "answer": None if answer is None else asdict(answer),
-        "simulated": True,
-    }
+class WhatIfInputs(BaseModel):
+    """All inputs in numbers, given or not; null: as the pool's own replica has it, or none."""
+
+    gpu: str
+    tensor_parallel_size: int
+    weight_bits: int | None
+    kv_cache_bits: int | None
+    max_num_seqs: int
+    workload_mix: str
+    prefix_cache_hit_ratio: float
+    request_rate: float = Field(description="Requests per second, multiplied.")
+    traffic_multiplier: float
+    compare_api: str | None
+    api_usd_per_million_tokens: float | None
+    sources: dict[str, Source] = Field(description="Where input tokens, output tokens and request rate are from.")
 
 
-def outside(question: Question, answer: Answer | None) -> list[str]:
-    """Say what of an answer of the pool's own replica goes beyond what was seen of it."""
-    if question.own is None:
+class WhatIfLatencyTarget(BaseModel):
+    """What the pool's latency SLOs require together; null: no threshold."""
+
+    ttft_seconds: float | None
+    tpot_seconds: float | None
+    target: float
+
+
+class WhatIf(BaseModel):
+    """The simulated result of a what-if request. Ranges are [low, high]."""
+
+    pool: str | None
+    replica: str
+    inputs: WhatIfInputs
+    latency_target: WhatIfLatencyTarget
+    calculation: list[str] = Field(
+        description="Weights, KV cache, source of the step times, and what is extrapolated, step by step."
+    )
+    result: ScenarioResult | None = Field(
+        description="null: such requests do not fit this replica, or cannot meet the latency target at any rate."
+    )
+    simulated: Literal[True] = True
+
+
+def response(
+    pool: str | None,
+    request: WhatIfRequest,
+    scenario: Scenario,
+    observed: Mapping[str, float],
+    result: ScenarioResult | None,
+) -> WhatIf:
+    """Return inputs, calculation and result as one object."""
+    on, target, stored = hardware_in(scenario), scenario.target, scenario.kv_value_bytes
+    return WhatIf(
+        pool=pool,
+        replica=scenario.replica,
+        inputs=WhatIfInputs(
+            gpu=on.gpu,
+            tensor_parallel_size=on.gpus,
+            weight_bits=on.weight_bits,
+            kv_cache_bits=None if stored is None else BITS_PER_BYTE * stored,
+            max_num_seqs=scenario.max_num_seqs,
+            workload_mix=written(scenario.mix),
+            prefix_cache_hit_ratio=scenario.prefix_cache_hit_ratio,
+            request_rate=scenario.rate,
+            traffic_multiplier=request.traffic_multiplier,
+            compare_api=request.compare_api,
+            api_usd_per_million_tokens=scenario.api_usd_per_million_tokens,
+            sources=request.sources(observed),
+        ),
+        latency_target=WhatIfLatencyTarget(
+            ttft_seconds=target.ttft if isfinite(target.ttft) else None,
+            tpot_seconds=target.tpot if isfinite(target.tpot) else None,
+            target=target.target,
+        ),
+        calculation=[*arithmetic(scenario), *extrapolations(scenario, result)],
+        result=result,
+    )
+
+
+def extrapolations(scenario: Scenario, result: ScenarioResult | None) -> list[str]:
+    """Yield the parts of a result that exceed the observed range of the pool's own replica."""
+    if scenario.measured_replica is None:
         return []
-    return list(beyond(question.own, question.mix, None if answer is None else answer.concurrency))
+    return list(beyond(scenario.measured_replica, scenario.mix, None if result is None else result.concurrent_requests))

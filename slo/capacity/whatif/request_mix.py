@@ -10,7 +10,7 @@ PERCENT = 100
 
 
 class Kind(NamedTuple):
-    """Requests of so many prompt and output tokens; `share` of all requests, 0 to 1."""
+    """Requests with `prompt` input and `output` output tokens; `share` of all requests, 0 to 1."""
 
     prompt: int
     output: int
@@ -18,7 +18,7 @@ class Kind(NamedTuple):
 
 
 def parse(text: str) -> tuple[Kind, ...]:
-    """Read `PROMPT/OUTPUT/PERCENT,...`, such as `500/200/70,6000/300/30`; raises ValueError that says what is wrong."""
+    """Read `PROMPT/OUTPUT/PERCENT,...`, such as `500/200/70,6000/300/30`; raises ValueError that states what is wrong."""
     kinds = []
     for part in text.replace(",", " ").split():
         fields = part.split("/")
@@ -43,7 +43,7 @@ def written(mix: Sequence[Kind]) -> str:
 
 
 def drawn(mix: Sequence[Kind], count: int, seed: int) -> list[int]:
-    """Draw so many requests: the index of each one's kind."""
+    """Draw `count` requests; return the index of the kind of each."""
     random = Random(f"kinds {seed}")  # noqa: S311 - a simulation; other numbers than those that gaps are drawn from
     return random.choices(range(len(mix)), [kind.share for kind in mix], k=count)
 

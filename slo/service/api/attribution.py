@@ -1,53 +1,45 @@
-"""The API's route that says what an objective's pool looked like when its requests were bad."""
+"""Route of the attribution of an SLO's bad requests."""
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import rfc3339
-from plimsoll.slo.error_budget.attribution import Cause
+from plimsoll.slo.error_budget.attribution import CauseShare
 from plimsoll.slo.reports.attribution import attributed
-from plimsoll.slo.service.http.parameters import Since, Until, of_objective, window_or
+from plimsoll.slo.service.http.parameters import Since, SloId, Until, require_slo, window_or
 from plimsoll.slo.service.http.problems import READING
 from plimsoll.slo.service.state import Service
 
 
-class ShareOut(BaseModel):
-    """Bad requests under one cause: each is counted once, under the first that applies (docs/ledger.md)."""
-
-    cause: Cause
-    bad: int
-    share: float = Field(description="Of all bad requests, 0 to 1.")
-    slots: int = Field(description="Slots of five minutes in which some of them fell.")
-
-
-class AttributionOut(BaseModel):
-    """The bad requests of a window by what the pool looked like; the shares add up to `bad`."""
+class SloAttribution(BaseModel):
+    """The bad requests of a window by the first matching cause; the causes add up to `bad`."""
 
     id: str
-    since: str = Field(alias="from")
-    until: str = Field(alias="to")
+    since: str = Field(serialization_alias="from")
+    until: str = Field(serialization_alias="to")
     bad: int
-    shares: list[ShareOut]
-    helped: float | None = Field(
-        description="Share of the bad requests, of those whose cause is known (not `unknown`, nor `unclear`: may be good), that more nodes would have helped with; "
-        "null: of none is it known."
+    causes: tuple[CauseShare, ...]
+    preventable_by_scaling_ratio: float | None = Field(
+        description="Ratio of the bad requests with a known cause that more nodes would likely have prevented. `null`: no cause is known."
     )
-    verdict: str
+    summary: str
 
 
 def add(api: APIRouter, service: Service) -> None:
     """Add the route."""
 
-    @api.get("/slos/{objective}/attribution", responses=READING)
-    def attribution(objective: str, since: Since = None, until: Until = None) -> AttributionOut:
-        """Default: the objective's window so far."""
-        chosen = of_objective(service, objective)
+    @api.get("/slos/{slo_id}/attribution", responses=READING, tags=["SLOs"], summary="Attribute bad requests to causes")
+    def get_attribution(slo_id: SloId, since: Since = None, until: Until = None) -> SloAttribution:
+        """Default range: the SLO window so far."""
+        chosen = require_slo(service, slo_id)
         start, end = window_or(service, chosen, since, until)
         found = attributed(service.records, chosen, start, end)
-        shares = [
-            ShareOut(cause=one.cause, bad=one.bad, share=one.bad / found.bad, slots=one.slots) for one in found.shares
-        ]
-        span = {"from": rfc3339(start), "to": rfc3339(end)}
-        return AttributionOut(
-            id=objective, bad=found.bad, shares=shares, helped=found.helped, verdict=found.verdict, **span
+        return SloAttribution(
+            id=slo_id,
+            since=rfc3339(start),
+            until=rfc3339(end),
+            bad=found.bad,
+            causes=found.causes,
+            preventable_by_scaling_ratio=found.preventable_by_scaling_ratio,
+            summary=found.summary,
         )

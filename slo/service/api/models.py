@@ -1,13 +1,29 @@
-"""What the API answers: one model per JSON object."""
+"""The API's response models that no report computes."""
 
-from pydantic import BaseModel, Field
+from typing import Annotated
 
-from plimsoll.slo.reports.slo_status import UNCLEAR, Slo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from plimsoll.slo.calendar import rfc3339
+from plimsoll.slo.reports.slo_status import INDETERMINATE, Slo
 from plimsoll.slo.service.http.parameters import NEXT
 
 
+def _rfc3339(value: object) -> object:
+    return rfc3339(value) if isinstance(value, int | float) else value
+
+
+Timestamp = Annotated[str, BeforeValidator(_rfc3339)]  # RFC 3339, also from Unix seconds
+
+
+class Row(BaseModel):
+    """A model that is filled from a stored row."""
+
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True, validate_by_alias=True)
+
+
 class Slos(BaseModel):
-    """Objectives in the order of their file, as they stood at one moment."""
+    """SLOs in the order of the objectives file, from one evaluation."""
 
     slos: list[Slo]
     at: str
@@ -15,69 +31,52 @@ class Slos(BaseModel):
 
 
 class BudgetPoint(BaseModel):
-    """The budget at one moment, judged over the window that ended then."""
+    """The error budget at one moment, over the window that ended then."""
 
     at: str
-    budget_left: float | None
+    budget_remaining: float | None
     bad: int
     total: int
-    covered: float = Field(description="Share of the step before this moment that was observed.")
-    budget_left_at_best: float | None
-    unclear: int = UNCLEAR
+    coverage: float = Field(description="Ratio of the step before this moment with data.")
+    budget_remaining_upper_bound: float | None
+    indeterminate: int = INDETERMINATE
 
 
 class BudgetHistory(BaseModel):
-    """An objective's budget now and how it came to be."""
+    """An SLO's error budget and its history in the window."""
 
     id: str
-    budget_left: float | None
-    budget_left_at_best: float | None
-    budget_left_with_excluded: float | None
-    allowed_bad: float = Field(description="Bad requests that the target allows for the requests counted so far.")
-    bad: int = Field(description="Requests that are not surely good.")
+    budget_remaining: float | None
+    budget_remaining_upper_bound: float | None
+    budget_remaining_without_exclusions: float | None
+    allowed_bad: float = Field(description="Bad requests that the target allows for `total` requests.")
+    bad: int = Field(description="Bad requests, including indeterminate ones.")
     total: int
-    unclear: int = UNCLEAR
+    indeterminate: int = INDETERMINATE
     coverage: float
-    history: list[BudgetPoint]
+    points: list[BudgetPoint]
     simulated: bool
     at: str
 
 
-class Slot(BaseModel):
-    """Five minutes of one objective. A slot that is not listed was not observed: unknown, not zero."""
+class Slot(Row):
+    """A 5-minute slot of an SLO. A slot that isn't listed has no data: unknown, not zero."""
 
-    start: str
+    start: Timestamp = Field(validation_alias="slot")
     good: int
     total: int
     covered_seconds: float
     spec_hash: str
-    unclear: int = UNCLEAR
+    indeterminate: int = INDETERMINATE
     source: str = Field(
-        description="Kinds of evidence, joined by `+`: request (each judged in the engine), bucket (the limit is a bound), bucket-below and "
-        "bucket-between (the next lower bound, or both, as `off_bucket` says), counter; `corrected` where a person set the slot."
+        description="Kinds of evidence, joined by `+`: evaluated per request in the engine, an exact bucket, a lower bound, bounds, or a "
+        "counter; or a manual correction."
     )
     excluded: bool = False
 
 
 class Slots(BaseModel):
-    """Slots in order of time."""
+    """Slots in time order."""
 
     slots: list[Slot]
     next: str | None = NEXT
-
-
-class PoolOut(BaseModel):
-    """A pool as its objectives file describes it."""
-
-    name: str
-    model: str
-    min_nodes: int
-    max_nodes: int
-    warm_spares: int
-    objectives: list[str]
-
-
-class Pools(BaseModel):
-    """All pools."""
-
-    pools: list[PoolOut]

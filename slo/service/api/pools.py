@@ -1,136 +1,165 @@
-"""The API's routes about pools and what is recommended for them."""
+"""Routes of pools: their traffic per slot, recommendation, forecast, and cost."""
 
-from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import DAY, rfc3339
-from plimsoll.slo.capacity.recommendation import models as advice
-from plimsoll.slo.capacity.recommendation.evidence import strength_of
+from plimsoll.slo.capacity.forecast_models import PoolForecast
+from plimsoll.slo.capacity.recommendation.models import Recommendation, RecommendationHistory
 from plimsoll.slo.ledger.usage import pool_rows
-from plimsoll.slo.reports.forecast import PoolForecast
 from plimsoll.slo.reports.pool_cost import PoolCost, cost_of
-from plimsoll.slo.service.api import models
-from plimsoll.slo.service.http.parameters import NEXT, Since, Until, link, span
+from plimsoll.slo.service.api.models import Row, Timestamp
+from plimsoll.slo.service.http.parameters import LIMIT, NEXT, PoolName, Since, Until, link, require_pool, span
 from plimsoll.slo.service.http.problems import READING
 from plimsoll.slo.service.state import Service
-from plimsoll.slo.usage.slots import PoolSlot
 
 
-def _unknown(text: str) -> Any:
-    return Field(description=f"{text} null: not known, as a replica that was watched did not tell.")
+def _measured(text: str) -> Any:
+    return Field(description=f"{text} `null`: a monitored replica didn't report it.")
 
 
-class PoolSlotOut(BaseModel):
-    """Five minutes of a pool. A slot that is not listed was not observed: unknown, not idle."""
+class Pool(BaseModel):
+    """A pool of the objectives file."""
 
-    start: str
+    name: str
+    model: str
+    min_nodes: int
+    max_nodes: int
+    warm_spares: int
+    slos: list[str] = Field(description="IDs of its SLOs.")
+
+
+class Pools(BaseModel):
+    """All pools."""
+
+    pools: list[Pool]
+
+
+class PoolSlot(Row):
+    """A 5-minute slot of a pool. A slot that isn't listed has no data: unknown, not idle."""
+
+    start: Timestamp = Field(validation_alias="slot")
     covered_seconds: float
-    arrivals: int | None = _unknown(
-        "Requests that came in: those that left and the growth of those in flight; given-up and refused ones as far as told."
-    )
-    finished: int | None = _unknown("Requests that engines finished, by any reason.")
-    errors: int | None = _unknown("Those finished by an error.")
-    refused: int | None = _unknown("Requests refused before the scheduler saw them.")
-    abandoned_queued: int | None = _unknown("Requests whose client left while they waited.")
-    abandoned_streaming: int | None = _unknown(
-        "Requests whose client left mid-stream: a user's stop or a broken stream."
-    )
-    prompt_tokens: int | None = _unknown("Tokens in.")
-    generation_tokens: int | None = _unknown("Tokens out.")
-    preemptions: int | None = _unknown("Requests pushed out of the batch to be computed again.")
-    queue_max: float | None = _unknown("Most requests that waited at one time, all replicas together.")
-    queue_mean: float | None = _unknown("The same, its mean over time.")
-    kv_max: float | None = _unknown("Used share of the fullest replica's KV cache, 0 to 1.")
-    kv_mean: float | None = _unknown("The same, mean over replicas and time.")
-    replicas: float | None = _unknown("Mean of the replicas that were watched.")
-    nodes: float | None = _unknown("Mean of the nodes that those replicas fill.")
-    gone: int | None = _unknown("Replicas that restarted, stopped, or were not seen any more while others were.")
-    energy_joules: float | None = _unknown("Energy of the pool's GPUs, where each is known and serves no other pool.")
+    arrivals: int | None = _measured("Requests that arrived: completed ones plus the growth of those in flight.")
+    finished: int | None = _measured("Requests that engines finished, for any reason.")
+    errors: int | None = _measured("Requests finished with an error.")
+    rejected: int | None = _measured("Requests rejected before scheduling.")
+    abandoned_queued: int | None = _measured("Requests abandoned before the first token.")
+    abandoned_streaming: int | None = _measured("Requests abandoned after the first token.")
+    input_tokens: int | None = _measured("Input tokens.")
+    output_tokens: int | None = _measured("Output tokens.")
+    preemptions: int | None = _measured("Requests preempted and recomputed.")
+    waiting_max: float | None = _measured("Maximum of the waiting requests of all replicas together.")
+    waiting_mean: float | None = _measured("Mean of the waiting requests over time.")
+    kv_cache_usage_max: float | None = _measured("KV cache usage of the fullest replica, 0 to 1.")
+    kv_cache_usage_mean: float | None = _measured("KV cache usage, mean over replicas and time.")
+    replicas: float | None = _measured("Mean number of monitored replicas.")
+    nodes: float | None = _measured("Mean number of nodes that these replicas fill.")
+    replica_disruptions: int | None = _measured("Replicas that restarted, stopped, or were lost.")
+    energy_joules: float | None = _measured("Energy of the pool's GPUs that serve no other pool.")
     simulated: bool
-
-    @classmethod
-    def of(cls, row: PoolSlot) -> "PoolSlotOut":
-        """Write a stored slot as the API's object."""
-        fields = asdict(row)
-        return cls(start=rfc3339(fields.pop("slot")), **fields)
 
 
 class PoolSlots(BaseModel):
-    """A pool's slots in order of time."""
+    """A pool's slots in time order."""
 
-    slots: list[PoolSlotOut]
+    slots: list[PoolSlot]
     next: str | None = NEXT
-
-
-def known(service: Service, pool: str) -> None:
-    """Refuse the name of a pool that there is not with 404."""
-    names = [item.name for item in service.spec.pools]
-    if pool not in names:
-        raise HTTPException(404, f"no pool {pool!r}; pools are {', '.join(names)}")
 
 
 def add(api: APIRouter, service: Service) -> None:
     """Add the routes."""
-    _slot_routes(api, service)
+    _pool_routes(api, service)
+    _recommendation_routes(api, service)
 
-    @api.get("/pools", responses=READING)
-    def pools() -> models.Pools:
-        return models.Pools(
+    @api.get(
+        "/pools/{pool}/forecast",
+        responses=READING,
+        tags=["Capacity"],
+        summary="Forecast demand and SLO breach risk by week",
+    )
+    def get_forecast(pool: PoolName) -> PoolForecast:
+        """Forecast from the hourly demand so far; made once a day."""
+        chosen = require_pool(service, pool)
+        throughput = service.throughput(pool)
+        return service.records.forecasts.of(chosen, int(service.clock() // DAY * DAY), throughput)
+
+    @api.get(
+        "/pools/{pool}/cost", responses=READING, tags=["Capacity"], summary="Get cost per 1M tokens and utilization"
+    )
+    def get_cost(
+        pool: PoolName, hours: Annotated[int, Query(ge=1, le=24 * 28, description="Hours until now.")] = 1
+    ) -> PoolCost:
+        """Of the nodes that were up. Needs `node.hourly_usd` in the objectives file."""
+        chosen = require_pool(service, pool)
+        return cost_of(service.records, chosen, service.throughput(pool), hours)
+
+
+def _pool_routes(api: APIRouter, service: Service) -> None:
+    @api.get("/pools", responses=READING, tags=["Pools"], summary="List pools")
+    def list_pools() -> Pools:
+        """In the order of the objectives file."""
+        return Pools(
             pools=[
-                models.PoolOut(
+                Pool(
                     name=pool.name,
                     model=pool.model,
                     min_nodes=pool.nodes.min,
                     max_nodes=pool.nodes.max,
                     warm_spares=pool.nodes.warm_spares,
-                    objectives=[item.id for item in service.spec.objectives if item.pool == pool.name],
+                    slos=[item.id for item in service.spec.objectives if item.pool == pool.name],
                 )
                 for pool in service.spec.pools
             ]
         )
 
-    @api.get("/pools/{pool}/recommendation", responses=READING)
-    def recommendation(pool: str) -> advice.RecommendationOut:
-        known(service, pool)
-        return _recommendation(asdict(service.recommendation(pool)))
-
-    @api.get("/pools/{pool}/forecast", responses=READING)
-    def forecast(pool: str) -> PoolForecast:
-        known(service, pool)
-        strength = strength_of(service.recommendation(pool).evidence)
-        return service.records.outlook.of(service.spec.pool(pool), int(service.clock() // DAY * DAY), strength)
-
-    @api.get("/pools/{pool}/cost", responses=READING)
-    def cost(pool: str, hours: Annotated[int, Query(ge=1, le=24 * 28)] = 1) -> PoolCost:
-        known(service, pool)
-        return cost_of(
-            service.records, service.spec.pool(pool), strength_of(service.recommendation(pool).evidence), hours
-        )
-
-    @api.get("/pools/{pool}/recommendation/history", responses=READING)
-    def history(pool: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> advice.RecommendationHistory:
-        known(service, pool)
-        found = service.ledger.recommendations(pool, limit)
-        return advice.RecommendationHistory(recommendations=[_recommendation(item) for item in found])
-
-
-def _slot_routes(api: APIRouter, service: Service) -> None:
-    @api.get("/pools/{pool}/slots", responses=READING)
-    def slots(
-        pool: str, since: Since = None, until: Until = None, limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000
+    @api.get(
+        "/pools/{pool}/slots",
+        responses=READING,
+        tags=["Pools"],
+        summary="List traffic, queue, and KV cache data per slot",
+    )
+    def list_pool_slots(
+        pool: PoolName,
+        since: Since = None,
+        until: Until = None,
+        limit: Annotated[int, Query(description=LIMIT, ge=1, le=10_000)] = 10_000,
     ) -> PoolSlots:
-        known(service, pool)
+        """In time order. Slots without data are not listed."""
+        require_pool(service, pool)
         start, end = span(service, since, until)
         rows = pool_rows(service.ledger.engine, pool, start, end, limit + 1)
         more = {"from": rfc3339(rows[-1].slot), "to": rfc3339(end), "limit": limit} if len(rows) > limit else None
         return PoolSlots(
-            slots=[PoolSlotOut.of(row) for row in rows[:limit]],
+            slots=[PoolSlot.model_validate(row) for row in rows[:limit]],
             next=link(f"/api/v1/pools/{pool}/slots", **more) if more else None,
         )
 
 
-def _recommendation(body: dict[str, Any]) -> advice.RecommendationOut:
-    return advice.RecommendationOut(**{**body, "at": rfc3339(body["at"])})
+def _recommendation_routes(api: APIRouter, service: Service) -> None:
+    @api.get(
+        "/pools/{pool}/recommendation",
+        responses=READING,
+        tags=["Capacity"],
+        summary="Get the current node recommendation",
+    )
+    def get_recommendation(pool: PoolName) -> Recommendation:
+        """Evaluated every 10 seconds."""
+        require_pool(service, pool)
+        return service.recommendation(pool)
+
+    @api.get(
+        "/pools/{pool}/recommendation/history",
+        responses=READING,
+        tags=["Capacity"],
+        summary="List past recommendations",
+    )
+    def list_recommendations(
+        pool: PoolName, limit: Annotated[int, Query(description=LIMIT, ge=1, le=1000)] = 100
+    ) -> RecommendationHistory:
+        """Those that changed the action or the number of nodes, newest first."""
+        require_pool(service, pool)
+        found = service.ledger.recommendations(pool, limit)
+        return RecommendationHistory(recommendations=[Recommendation.model_validate(item) for item in found])

@@ -1,69 +1,75 @@
-"""The API's routes for the weekly review: which are kept, one as JSON, and as CSV for a spreadsheet."""
+"""Routes of the weekly review, as JSON and as CSV."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ValidationError
 
 from plimsoll.slo.calendar import rfc3339
-from plimsoll.slo.ledger.documents import kept_weeks
+from plimsoll.slo.ledger.documents import saved_weeks
 from plimsoll.slo.reports import review_csv
-from plimsoll.slo.reports.review_archive import kept_or_fresh
+from plimsoll.slo.reports.review_archive import saved_or_current
 from plimsoll.slo.reports.review_models import Review
-from plimsoll.slo.service.http.parameters import NEXT, link
-from plimsoll.slo.service.http.problems import READING
+from plimsoll.slo.service.http.parameters import BEFORE, LIMIT, NEXT, link
+from plimsoll.slo.service.http.problems import READING, ApiError
 from plimsoll.slo.service.state import Service
 
-Named = Annotated[str, Path(description="An ISO week, such as 2026-W47, in UTC.", max_length=8)]
-Fresh = Annotated[
-    bool, Query(description="Work it out from today's ledger, also where a review of that week was made and kept.")
-]
+IsoWeek = Annotated[str, Path(description="ISO week in UTC.", examples=["2026-W47"], max_length=8)]
+Recompute = Annotated[bool, Query(description="Compute the review from current data, even if a saved one exists.")]
 
 
-class KeptReview(BaseModel):
-    """A week whose review was made and kept."""
+class SavedReview(BaseModel):
+    """A week with a saved review."""
 
     week: str
-    made_at: str
+    generated_at: str
 
 
-class KeptReviews(BaseModel):
-    """Weeks with a kept review, newest first."""
+class SavedReviews(BaseModel):
+    """Weeks with a saved review, newest first."""
 
-    reviews: list[KeptReview]
+    reviews: list[SavedReview]
     next: str | None = NEXT
 
 
 def add(api: APIRouter, service: Service) -> None:
     """Add the routes."""
 
-    @api.get("/reviews", responses=READING)
-    def kept(
-        before: Annotated[
-            str | None, Query(description="Only weeks before this one.", pattern=r"^[0-9]{4}-W[0-9]{2}$")
-        ] = None,
-        limit: Annotated[int, Query(ge=1, le=520)] = 104,
-    ) -> KeptReviews:
-        rows = kept_weeks(service.ledger.engine, before, limit + 1)
+    @api.get("/reviews", responses=READING, tags=["Reviews"], summary="List saved weekly reviews")
+    def list_reviews(
+        before: Annotated[str | None, Query(description=BEFORE, pattern=r"^[0-9]{4}-W[0-9]{2}$")] = None,
+        limit: Annotated[int, Query(description=LIMIT, ge=1, le=520)] = 104,
+    ) -> SavedReviews:
+        """A review is saved on Monday, once its week is recorded."""
+        rows = saved_weeks(service.ledger.engine, before, limit + 1)
         following = link("/api/v1/reviews", before=rows[limit - 1][0], limit=limit) if len(rows) > limit else None
-        shown = [KeptReview(week=week, made_at=rfc3339(made_at)) for week, made_at in rows[:limit]]
-        return KeptReviews(reviews=shown, next=following)
+        shown = [SavedReview(week=week, generated_at=rfc3339(generated_at)) for week, generated_at in rows[:limit]]
+        return SavedReviews(reviews=shown, next=following)
 
-    @api.get("/reviews/{week}", responses=READING)
-    def as_json(week: Named, fresh: Fresh = False) -> Review:
-        return found(service, week, fresh)
+    @api.get("/reviews/{week}", responses=READING, tags=["Reviews"], summary="Get a weekly review")
+    def get_review(week: IsoWeek, recompute: Recompute = False) -> Review:
+        """The saved review with its revisions, or the current one where none is saved."""
+        return review_of(service, week, recompute)
 
-    @api.get("/reviews/{week}/csv", responses=READING, response_class=Response)
-    def as_csv(week: Named, fresh: Fresh = False) -> Response:
+    @api.get(
+        "/reviews/{week}/csv",
+        responses={**READING, 200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+        response_class=Response,
+        tags=["Reviews"],
+        summary="Download a weekly review as CSV",
+    )
+    def get_review_csv(week: IsoWeek, recompute: Recompute = False) -> Response:
+        """One row per figure, with its unit and the previous week's value."""
         name = {"Content-Disposition": f'attachment; filename="plimsoll-{week}.csv"'}
-        return Response(review_csv.to_csv(found(service, week, fresh)), media_type="text/csv", headers=name)
+        body = review_csv.to_csv(review_of(service, week, recompute))
+        return Response(body, media_type="text/csv", headers=name)
 
 
-def found(service: Service, week: str, fresh: bool) -> Review:
-    """Review a week; a week that is none or has not begun is 422."""
+def review_of(service: Service, week: str, recompute: bool) -> Review:
+    """Return a week's review; 422 for a week that does not exist or has not begun."""
     try:
-        return kept_or_fresh(service.records, week, fresh)
+        return saved_or_current(service.records, week, recompute)
     except ValidationError:
-        raise  # a kept review that cannot be read is our fault, not the caller's
+        raise  # a saved review that can't be read is an internal error, not the caller's
     except ValueError as error:
-        raise HTTPException(422, f"week: {error}") from error
+        raise ApiError(422, "invalid_week", f"week: {error}") from error

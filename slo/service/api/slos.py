@@ -1,129 +1,145 @@
-"""The API's routes under /api/v1 that read objectives and their budgets."""
+"""Routes of SLOs: budgets, burn rates, history, and counted requests."""
 
 from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.error_budget.exclusions import stretches
 from plimsoll.slo.reports.budget_history import budget_history
 from plimsoll.slo.reports.slo_status import Slo
-from plimsoll.slo.service.api import attribution, calibration, changes, compare, models, pools, reviews, tenants, whatif
-from plimsoll.slo.service.http.parameters import At, Since, Until, as_far_as_kept, link, moment, of_objective, span
-from plimsoll.slo.service.http.problems import READING
-from plimsoll.slo.service.state import Judged, Service
+from plimsoll.slo.service.api import models
+from plimsoll.slo.service.http.parameters import (
+    AFTER,
+    LIMIT,
+    At,
+    Since,
+    SloId,
+    Until,
+    link,
+    moment,
+    require_slo,
+    require_slots,
+    span,
+)
+from plimsoll.slo.service.http.problems import READING, ApiError
+from plimsoll.slo.service.state import Evaluation, Service
 
-PAGES_KEPT = 16  # of one judging: what a dozen screens look at
-SLOT_FIELDS = ("good", "total", "unclear", "covered_seconds", "spec_hash", "source")
+MAX_CACHED_PAGES = 16  # of one evaluation
 
 
-def router(service: Service) -> APIRouter:
-    """Build the routes over one service."""
-    api = APIRouter(prefix="/api/v1")
-    _objective_routes(api, service)
+def add(api: APIRouter, service: Service) -> None:
+    """Add the routes."""
+    _slo_routes(api, service)
     _history_routes(api, service)
-    pools.add(api, service)
-    changes.add(api, service)
-    reviews.add(api, service)
-    whatif.add(api, service)
-    calibration.add(api, service)
-    attribution.add(api, service)
-    compare.add(api, service)
-    tenants.add(api, service)
-    return api
+    _slot_routes(api, service)
 
 
-def _judged(service: Service, at: datetime | None, only: str | None = None) -> Judged:
-    """Return the budgets at a moment that the ledger can know in full; refuse another with 422."""
+def _evaluation(service: Service, at: datetime | None, only: str | None = None) -> Evaluation:
     if at is None:
-        return service.judged()
-    with as_far_as_kept():
-        return service.judged(moment(service, at), only)
+        return service.evaluated()
+    with require_slots():
+        return service.evaluated(moment(service, at), only)
 
 
-def _one(service: Service, objective: str, at: datetime | None = None) -> tuple[Judged, Budget]:
-    of_objective(service, objective)
-    judged = _judged(service, at, objective)
-    return judged, judged.budgets[objective]
+def _one(service: Service, slo_id: str, at: datetime | None = None) -> tuple[Evaluation, Budget]:
+    require_slo(service, slo_id)
+    evaluated = _evaluation(service, at, slo_id)
+    return evaluated, evaluated.budgets[slo_id]
 
 
-def _page(judged: Judged, after: str, limit: int, at: datetime | None) -> str:
-    """Write a page of objectives at once: FastAPI would check each of a thousand objects again."""
-    ids = list(judged.budgets)
+def _page(evaluated: Evaluation, after: str, limit: int, at: datetime | None) -> str:
+    """Serialize a page of SLOs directly: FastAPI would validate each of a thousand objects again."""
+    ids = list(evaluated.budgets)
     begin = ids.index(after) + 1 if after else 0
     chosen, more = ids[begin : begin + limit], begin + limit < len(ids)
     following = link("/api/v1/slos", after=chosen[-1], limit=limit, at=at and at.isoformat()) if more else None
-    page = models.Slos(slos=[judged.shown[name] for name in chosen], at=rfc3339(judged.at), next=following)
+    page = models.Slos(slos=[evaluated.slos[name] for name in chosen], at=rfc3339(evaluated.at), next=following)
     return page.model_dump_json()
 
 
-def _objective_routes(api: APIRouter, service: Service) -> None:
-    @api.get("/slos", response_model=models.Slos, responses=READING)
-    def slos(
-        after: Annotated[str, Query(description="Go on after this id.", max_length=63)] = "",
-        limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+def _slo_routes(api: APIRouter, service: Service) -> None:
+    @api.get(
+        "/slos",
+        response_model=models.Slos,
+        responses=READING,
+        tags=["SLOs"],
+        summary="List SLOs with error budget and burn rates",
+    )
+    def list_slos(
+        after: Annotated[str, Query(description=AFTER, max_length=63)] = "",
+        limit: Annotated[int, Query(description=LIMIT, ge=1, le=1000)] = 1000,
         at: At = None,
     ) -> Response:
-        judged = _judged(service, at)
-        if after and after not in judged.budgets:
-            raise HTTPException(422, f"after: no objective {after!r}")
-        if (after, limit) not in judged.pages:
-            if len(judged.pages) >= PAGES_KEPT:
-                judged.pages.clear()
-            judged.pages[after, limit] = _page(judged, after, limit, at)
-        return Response(judged.pages[after, limit], media_type="application/json")
+        """In the order of the objectives file."""
+        evaluated = _evaluation(service, at)
+        if after and after not in evaluated.budgets:
+            raise ApiError(422, "unknown_slo", f"after: unknown SLO {after!r}.")
+        if (after, limit) not in evaluated.pages:
+            if len(evaluated.pages) >= MAX_CACHED_PAGES:
+                evaluated.pages.clear()
+            evaluated.pages[after, limit] = _page(evaluated, after, limit, at)
+        return Response(evaluated.pages[after, limit], media_type="application/json")
 
-    @api.get("/slos/{objective}", responses=READING)
-    def slo(objective: str, at: At = None) -> Slo:
-        judged, budget = _one(service, objective, at)
-        return judged.shown[budget.objective.id]
+    @api.get("/slos/{slo_id}", responses=READING, tags=["SLOs"], summary="Get an SLO")
+    def get_slo(slo_id: SloId, at: At = None) -> Slo:
+        """The same object as in the list."""
+        return _one(service, slo_id, at)[0].slos[slo_id]
 
 
 def _history_routes(api: APIRouter, service: Service) -> None:
-    @api.get("/slos/{objective}/budget", response_model=models.BudgetHistory, responses=READING)
-    def budget(objective: str, at: At = None) -> Response:
-        judged, state = _one(service, objective, at)
-        excluded = stretches(judged.exclusions, state.objective)
+    @api.get(
+        "/slos/{slo_id}/budget",
+        response_model=models.BudgetHistory,
+        responses=READING,
+        tags=["SLOs"],
+        summary="Get the error budget and its history",
+    )
+    def get_budget(slo_id: SloId, at: At = None) -> Response:
+        """Up to 288 points of the window so far; the last one is the current budget."""
+        evaluated, state = _one(service, slo_id, at)
+        excluded = stretches(evaluated.exclusions, state.objective)
         body = {
-            "id": objective,
-            "budget_left": state.budget_left,
-            "budget_left_at_best": state.budget_left_at_best,
-            "budget_left_with_excluded": state.budget_left_with_excluded,
+            "id": slo_id,
+            "budget_remaining": state.budget_remaining,
+            "budget_remaining_upper_bound": state.budget_remaining_upper_bound,
+            "budget_remaining_without_exclusions": state.budget_remaining_without_exclusions,
             "allowed_bad": state.objective.budget_ratio * state.counted.total,
             "bad": state.bad,
             "total": state.counted.total,
-            "unclear": state.counted.unclear,
+            "indeterminate": state.counted.indeterminate,
             "coverage": state.coverage,
-            "history": budget_history(service.ledger, state, excluded, judged.at),
+            "points": budget_history(service.ledger, state, excluded, evaluated.at),
             "simulated": state.counted.simulated,
-            "at": rfc3339(judged.at),
+            "at": rfc3339(evaluated.at),
         }
-        # Written at once: FastAPI would check each of the points again.
+        # Serialized directly: FastAPI would validate each of the points again.
         return Response(msgspec.json.encode(body), media_type="application/json")
 
-    @api.get("/slos/{objective}/slots", responses=READING)
-    def slots(
-        objective: str,
+
+def _slot_routes(api: APIRouter, service: Service) -> None:
+    @api.get(
+        "/slos/{slo_id}/slots",
+        responses=READING,
+        tags=["SLOs"],
+        summary="List good and total requests per 5-minute slot",
+    )
+    def list_slo_slots(
+        slo_id: SloId,
         since: Since = None,
         until: Until = None,
-        limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+        limit: Annotated[int, Query(description=LIMIT, ge=1, le=10_000)] = 10_000,
     ) -> models.Slots:
-        _, state = _one(service, objective)
+        """In time order. Slots without data are not listed."""
+        chosen = require_slo(service, slo_id)
         start, end = span(service, since, until)
-        rows = service.ledger.slots(objective, start, end, limit + 1)
-        excluded = stretches(service.records.exclusions(), state.objective)
+        rows = service.ledger.slots(slo_id, start, end, limit + 1)
+        excluded = stretches(service.records.exclusions(), chosen)
         more = {"from": rfc3339(rows[-1].slot), "to": rfc3339(end), "limit": limit} if len(rows) > limit else None
-        return models.Slots(
-            slots=[
-                models.Slot(
-                    start=rfc3339(row.slot),
-                    excluded=any(low <= row.slot < high for low, high in excluded),
-                    **{name: getattr(row, name) for name in SLOT_FIELDS},
-                )
-                for row in rows[:limit]
-            ],
-            next=link(f"/api/v1/slos/{objective}/slots", **more) if more else None,
-        )
+        found = [models.Slot.model_validate(row) for row in rows[:limit]]
+        for slot, row in zip(found, rows, strict=False):
+            slot.excluded = any(low <= row.slot < high for low, high in excluded)
+        return models.Slots(slots=found, next=link(f"/api/v1/slos/{slo_id}/slots", **more) if more else None)

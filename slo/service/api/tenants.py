@@ -1,53 +1,51 @@
-"""The API's route for the budgets of an objective's tenants, as the gateways counted them."""
+"""Route of the error budgets of an SLO's tenants, counted at gateways."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.error_budget.budget import Budget
-from plimsoll.slo.ledger.evaluation import judge_tenants
-from plimsoll.slo.ledger.tenants import MOST, OTHER
-from plimsoll.slo.service.http.parameters import NEXT, At, as_far_as_kept, link, moment, of_objective
-from plimsoll.slo.service.http.problems import READING
+from plimsoll.slo.ledger.evaluation import evaluate_tenants
+from plimsoll.slo.ledger.tenants import MAX_TENANTS, OTHER
+from plimsoll.slo.service.http.parameters import AFTER, LIMIT, NEXT, At, SloId, link, moment, require_slo, require_slots
+from plimsoll.slo.service.http.problems import READING, ApiError
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.spec.objectives import Objective
 
 
-class AtGateways(BaseModel):
-    """Requests in the objective's window so far, as gateways counted them, without what is excluded."""
+class GatewayBudget(BaseModel):
+    """Requests in the SLO window so far, counted at gateways, without excluded time."""
 
     good: int
     total: int
     bad: int
-    unclear: int = Field(
-        description="Requests among the bad ones that may be good: the limit is no bound of the gateway's histogram."
+    indeterminate: int = Field(
+        description="Requests among `bad` that may be good: the threshold isn't a bucket boundary of the gateway's histogram."
     )
-    good_ratio: float | None = Field(description="Good over total; null: no request.")
-    budget_spent: float | None = Field(description="Bad requests over those that the target allows for these requests.")
-    budget_left: float | None = Field(description="1 - budget_spent; negative: overspent.")
+    good_ratio: float | None = Field(description="Good over total requests. `null`: no requests.")
+    budget_consumed: float | None = Field(description="Bad requests over the bad requests that the target allows.")
+    budget_remaining: float | None = Field(description="1 - budget_consumed. Negative: overspent.")
     simulated: bool
 
 
-class TenantOut(AtGateways):
-    """One tenant."""
+class TenantBudget(GatewayBudget):
+    """One tenant's error budget."""
 
-    tenant: str = Field(description=f"{OTHER!r}: all that have no place of their own, or whom the gateway calls so.")
+    tenant: str = Field(description=f"{OTHER!r}: all tenants beyond `max_tenants`, or that the gateway names so.")
 
 
 class Tenants(BaseModel):
-    """The tenants that asked for something in the window, worst budget first, and all of them together."""
+    """Tenants with requests in the window, the worst budget first, and all tenants together."""
 
     id: str
     at: str
-    coverage: float = Field(
-        description="Share of the window so far in which the gateways were watched: a tenant that is not on their pages asked for nothing."
-    )
-    all: AtGateways
-    tenants: list[TenantOut]
-    most: int = Field(
-        description=f"As many tenants are told apart, in order of their first requests; the rest are {OTHER!r}."
+    coverage: float = Field(description="Ratio of the window so far with gateway data.")
+    total: GatewayBudget
+    tenants: list[TenantBudget]
+    max_tenants: int = Field(
+        description=f"Tenants that are counted separately, by order of their first requests. The others are {OTHER!r}."
     )
     next: str | None = NEXT
 
@@ -55,53 +53,52 @@ class Tenants(BaseModel):
 def add(api: APIRouter, service: Service) -> None:
     """Add the route."""
 
-    @api.get("/slos/{objective}/tenants", responses=READING)
-    def tenants(
-        objective: str,
-        after: Annotated[str, Query(description="Go on after this tenant.", max_length=200)] = "",
-        limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+    @api.get("/slos/{slo_id}/tenants", responses=READING, tags=["SLOs"], summary="List error budgets per tenant")
+    def list_tenant_budgets(
+        slo_id: SloId,
+        after: Annotated[str, Query(description=AFTER, max_length=200)] = "",
+        limit: Annotated[int, Query(description=LIMIT, ge=1, le=1000)] = 1000,
         at: At = None,
     ) -> Tenants:
-        """Only of objectives that say `per: tenant`."""
-        chosen = of_objective(service, objective)
-        if not chosen.per:
-            raise HTTPException(
-                404, f"{objective} is not kept by tenant; write `per: tenant` into its block of the objectives file"
-            )
+        """Only for SLOs with `group_by: tenant`."""
+        chosen = require_slo(service, slo_id)
+        if not chosen.group_by:
+            detail = f"SLO {slo_id} isn't counted by tenant. Set `group_by: tenant` in the objectives file."
+            raise ApiError(404, "tenants_not_enabled", detail)
         now = moment(service, at)
-        whole, found = budgets_of_tenants(service, chosen, now)
+        total, found = budgets_of_tenants(service, chosen, now)
         names = [tenant for tenant, _ in found]
         if after and after not in names:
-            raise HTTPException(422, f"after: no tenant {after!r}")
+            raise ApiError(422, "unknown_tenant", f"after: unknown tenant {after!r}.")
         begin = names.index(after) + 1 if after else 0
         page = found[begin : begin + limit]
         more = (
             {"after": page[-1][0], "limit": limit, "at": at and at.isoformat()} if begin + limit < len(found) else None
         )
         return Tenants(
-            id=objective,
+            id=slo_id,
             at=rfc3339(now),
-            coverage=whole.coverage,
-            all=AtGateways.model_validate(_fields(whole)),
-            tenants=[TenantOut.model_validate({"tenant": tenant, **_fields(budget)}) for tenant, budget in page],
-            most=MOST,
-            next=link(f"/api/v1/slos/{objective}/tenants", **more) if more else None,
+            coverage=total.coverage,
+            total=GatewayBudget.model_validate(_fields(total)),
+            tenants=[TenantBudget.model_validate({"tenant": tenant, **_fields(budget)}) for tenant, budget in page],
+            max_tenants=MAX_TENANTS,
+            next=link(f"/api/v1/slos/{slo_id}/tenants", **more) if more else None,
         )
 
 
 def budgets_of_tenants(service: Service, objective: Objective, now: float) -> tuple[Budget, list[tuple[str, Budget]]]:
-    """Return what all tenants did at a moment, and each of them, the worst budget first."""
-    with as_far_as_kept():
-        whole, found = judge_tenants(service.ledger, objective, service.records.exclusions(), now)
-    return whole, sorted(found.items(), key=lambda one: (one[1].budget_left or 0.0, -one[1].bad, one[0]))
+    """Return the budget of all tenants together at a moment, and that of each, the worst first."""
+    with require_slots():
+        total, found = evaluate_tenants(service.ledger, objective, service.records.exclusions(), now)
+    return total, sorted(found.items(), key=lambda one: (one[1].budget_remaining or 0.0, -one[1].bad, one[0]))
 
 
 def _fields(budget: Budget) -> dict[str, object]:
-    counted, left = budget.counted, budget.budget_left
+    counted, remaining = budget.counted, budget.budget_remaining
     return {
-        **{"good": counted.good, "total": counted.total, "bad": counted.bad, "unclear": counted.unclear},
+        **{"good": counted.good, "total": counted.total, "bad": counted.bad, "indeterminate": counted.indeterminate},
         "good_ratio": counted.good / counted.total if counted.total else None,
-        "budget_spent": None if left is None else 1 - left,
-        "budget_left": left,
+        "budget_consumed": None if remaining is None else 1 - remaining,
+        "budget_remaining": remaining,
         "simulated": counted.simulated,
     }

@@ -1,119 +1,44 @@
-"""The API's route for what-if: another replica, mix or rate for a pool, judged by the pool's own latency objectives."""
+"""The API's route for what-if: another replica, workload or request rate for a pool, by the pool's own latency SLOs."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Query
 
-from plimsoll.slo.capacity.model import memory
-from plimsoll.slo.capacity.recommendation import demand_plan
-from plimsoll.slo.capacity.simulator import step_time
+from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.whatif.evaluate import whatif
-from plimsoll.slo.capacity.whatif.measured_scaling import MEASURED
-from plimsoll.slo.capacity.whatif.request import Asked, told
-from plimsoll.slo.capacity.whatif.request_mix import LONGEST
+from plimsoll.slo.capacity.whatif.request import WhatIf, WhatIfRequest, response
 from plimsoll.slo.reports.calibration import calibrated
 from plimsoll.slo.reports.request_profile import requests_of
-from plimsoll.slo.service.api.pools import known
-from plimsoll.slo.service.http.problems import READING
+from plimsoll.slo.service.http.parameters import PoolName, require_pool
+from plimsoll.slo.service.http.problems import READING, ApiError
 from plimsoll.slo.service.state import Service
-
-
-class AskedOf(BaseModel):
-    """What is asked of the simulation. Prompt, output and rate that are not given are the pool's own of the last seven days: mean
-    tokens of a request, and the busiest five minutes; while these are not known, an example (`origins` in the answer)."""
-
-    model_config = ConfigDict(extra="forbid")
-    replica: str | None = Field(
-        None,
-        description=f"{MEASURED}: the pool's own, by its calibration, which is asked where it is known; others whose step times are: "
-        f"{', '.join(step_time.names())} (of these the first).",
-    )
-    prompt: int | None = Field(None, ge=1, le=LONGEST, description="Prompt tokens of a request.")
-    output: int | None = Field(None, ge=1, le=16_384, description="Tokens generated for a request.")
-    mix: str | None = Field(
-        None,
-        max_length=400,
-        description="Several kinds of requests in place of prompt and output: PROMPT/OUTPUT/PERCENT, such as 500/200/70,6000/300/30.",
-    )
-    rate: float | None = Field(None, gt=0, le=100_000, description="Requests per second.")
-    traffic: float = Field(1.0, gt=0, le=1000, description="Times that rate.")
-    prefix_hit: float = Field(
-        0.0,
-        ge=0,
-        le=0.99,
-        description="Share of each prompt that all requests of its kind have in common, as a system prompt: found in the prefix cache.",
-    )
-    gpu: str | None = Field(None, description=f"Another GPU than the replica's: {', '.join(memory.gpus())}.")
-    gpus: int | None = Field(None, ge=1, le=8, description="Tensor parallelism: 1, 2, 4 or 8 GPUs a replica.")
-    weight_bits: int | None = Field(None, ge=4, le=16, description="Quantisation: weights of 4, 8 or 16 bits.")
-    max_num_seqs: int = Field(256, ge=1, le=1024, description="Largest batch.")
-    kv_bytes: int | None = Field(
-        None,
-        ge=1,
-        le=2,
-        description="Bytes of a number in the KV cache; 1 for FP8. 2 if not said, or what the pool's own replica has.",
-    )
-    api_usd: float | None = Field(
-        None, gt=0, le=1000, description="What an API asks for 1M tokens like these, to know when it is dearer."
-    )
-    api: str | None = Field(
-        None,
-        max_length=63,
-        description="Name of an API whose price is on record, in place of `api_usd`; for this mix of prompt and output.",
-    )
-
-
-class PromiseOut(BaseModel):
-    """What a pool's objectives promise together; null: nothing is promised of it."""
-
-    ttft_seconds: float | None
-    tpot_seconds: float | None
-    target: float
-
-
-class WhatIf(BaseModel):
-    """The answer, by simulation. Bands are [low, high]."""
-
-    pool: str
-    replica: str
-    asked: dict[str, Any] = Field(
-        description="The whole question in numbers; `origins` says which were given, which are the pool's own, which an example."
-    )
-    promise: PromiseOut
-    steps: list[str] = Field(
-        description="The arithmetic of weights and KV cache, where step times are from, and what is extrapolated, step by step."
-    )
-    answer: dict[str, Any] | None = Field(
-        description="memory, measured (whether step times are; else they are scaled, within a band), carries "
-        "(requests/s of one replica), concurrency (requests in it then), nodes, n_minus_1 (to lose one), usd_per_hour, usd_per_million, break_even_tokens (a month, from which the nodes cost less than "
-        "`api_usd` a million, as given or by the prices of `api`); "
-        "null: such requests do not fit or cannot keep the promise on that replica, however few they are."
-    )
-    simulated: Literal[True] = True
 
 
 def add(api: APIRouter, service: Service) -> None:
     """Add the route."""
 
-    @api.get("/pools/{pool}/whatif", responses=READING)
-    def ask(pool: str, asked: Annotated[AskedOf, Query()]) -> WhatIf:
-        return answered(service, pool, asked)
+    @api.get(
+        "/pools/{pool}/whatif",
+        responses=READING,
+        tags=["Capacity"],
+        summary="Simulate another GPU, workload, or traffic level",
+    )
+    def run_whatif(pool: PoolName, request: Annotated[WhatIfRequest, Query()]) -> WhatIf:
+        """Simulated against the pool's latency SLOs."""
+        return simulated(service, pool, request)
 
 
-def answered(service: Service, name: str, asked: AskedOf) -> WhatIf:
-    """Answer for a pool; 404 for an unknown one, 422 for what cannot be asked."""
-    known(service, name)
-    pool = service.spec.pool(name)
-    promise = demand_plan.promise(service.spec, pool)
-    if promise is None:
-        raise HTTPException(422, f"pool: {name!r} has no objective for time to first token or per output token")
-    written, measured = Asked(**asked.model_dump()), requests_of(service.ledger, name, service.clock())
+def simulated(service: Service, name: str, request: WhatIfRequest) -> WhatIf:
+    """Return the result for a pool; 404 for an unknown one, 422 for invalid inputs."""
+    pool = require_pool(service, name)
+    target = latency_target(service.spec, pool)
+    if target is None:
+        detail = f"Pool {name} has no SLO on time to first token or time per output token."
+        raise ApiError(422, "no_latency_slo", detail)
+    observed, replica = requests_of(service.ledger, name, service.clock()), calibrated(service.records, pool)
     try:
-        question = written.question(
-            promise, pool, measured, service.records.prices, replica=calibrated(service.records, pool)
-        )
-        found = whatif(question)
+        scenario = request.scenario(target, pool, observed, service.records.prices, replica=replica)
+        found = whatif(scenario)
     except ValueError as error:
-        raise HTTPException(422, str(error)) from error
-    return WhatIf(**told(name, written, question, measured, found))
+        raise ApiError(422, "invalid_request", str(error)) from error
+    return response(name, request, scenario, observed, found)

@@ -1,4 +1,4 @@
-"""What several of the API's routes are asked for: an objective, and the parameters `from` and `to`."""
+"""Path and query parameters that several routes share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,25 +6,38 @@ from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import HTTPException, Query
+from fastapi import Path, Query
 from pydantic import Field
 
 from plimsoll.slo.calendar import DAY, first_slot, rfc3339
-from plimsoll.slo.ledger.evaluation import ThinnedOut
+from plimsoll.slo.ledger.evaluation import PrunedDataError
+from plimsoll.slo.service.http.problems import ApiError
 from plimsoll.slo.service.state import Service
-from plimsoll.slo.spec.objectives import Objective
+from plimsoll.slo.spec.objectives import Objective, Pool
 from plimsoll.slo.spec.window_bounds import bounds
 
+EXAMPLE = "2026-11-29T21:00:00Z"
+SloId = Annotated[str, Path(description="ID of the SLO in the objectives file.", examples=["chat-ttft"])]
+PoolName = Annotated[str, Path(description="Name of the pool in the objectives file.", examples=["chat-70b"])]
 Since = Annotated[
-    datetime | None, Query(alias="from", description="RFC 3339; default: a day before `to`, or the whole window")
-]
-Until = Annotated[datetime | None, Query(alias="to", description="RFC 3339; default: now")]
-At = Annotated[
     datetime | None,
     Query(
-        description="RFC 3339: the budget as it stood then, by what the ledger holds today. Default: as last judged."
+        alias="from",
+        description="Start of the range (RFC 3339). Default: a day before `to`, or the SLO window.",
+        examples=[EXAMPLE],
     ),
 ]
+Until = Annotated[
+    datetime | None, Query(alias="to", description="End of the range (RFC 3339). Default: now.", examples=[EXAMPLE])
+]
+At = Annotated[
+    datetime | None,
+    Query(description="Evaluate as of this time (RFC 3339). Default: latest evaluation.", examples=[EXAMPLE]),
+]
+LIMIT = "Maximum number of items."
+AFTER = "Cursor: return items after this one."
+BEFORE = "Cursor: return items before this one."
+NEXT = Field(description="Path of the next page. `null` on the last page.")
 
 
 def unix(moment: datetime) -> float:
@@ -33,28 +46,26 @@ def unix(moment: datetime) -> float:
 
 
 def moment(service: Service, at: datetime | None) -> float:
-    """Return a moment of the past in Unix seconds, the last judging where none is asked for; refuse another with 422."""
+    """Return a past moment in Unix seconds, by default that of the last evaluation; 422 for another."""
     if at is None:
-        return service.judged().at
+        return service.evaluated().at
     if not 0 < unix(at) <= service.clock():
-        raise HTTPException(422, f"at: {at.isoformat()} is not between 1970 and now")
+        raise ApiError(422, "invalid_time_range", f"at: {at.isoformat()} is not between 1970 and now.")
     return unix(at)
 
 
 @contextmanager
-def as_far_as_kept() -> Iterator[None]:
-    """Refuse with 422 what needs slots that are no longer kept."""
+def require_slots() -> Iterator[None]:
+    """Answer 422 where the required slots are pruned."""
     try:
         yield
-    except ThinnedOut as error:
-        since = rfc3339(error.until)
-        raise HTTPException(
-            422, f"at: before {since} only sums of whole hours are kept; ask for a whole hour, some days later"
-        ) from error
+    except PrunedDataError as error:
+        detail = f"at: slots before {rfc3339(error.until)} are pruned. Use a whole hour that is some days later."
+        raise ApiError(422, "data_pruned", detail) from error
 
 
 def span(service: Service, since: datetime | None, until: datetime | None) -> tuple[float, float]:
-    """Return start and end in Unix seconds: the last day where nothing else is asked."""
+    """Return start and end in Unix seconds; by default the last day."""
     end = service.clock() if until is None else unix(until)
     return end - DAY if since is None else unix(since), end
 
@@ -62,25 +73,28 @@ def span(service: Service, since: datetime | None, until: datetime | None) -> tu
 def window_or(
     service: Service, objective: Objective, since: datetime | None, until: datetime | None
 ) -> tuple[float, float]:
-    """Return start and end in Unix seconds, between 1970 and now: the objective's window as last judged where nothing else is
-    asked.
-    """
-    end = service.judged().at if until is None else min(max(0.0, unix(until)), service.clock())
+    """Return start and end in Unix seconds, between 1970 and now; by default the SLO window of the last evaluation."""
+    end = service.evaluated().at if until is None else min(max(0.0, unix(until)), service.clock())
     start = float(first_slot(bounds(objective.window, end)[0])) if since is None else unix(since)
     return max(0.0, min(start, end)), end
 
 
-def of_objective(service: Service, name: str) -> Objective:
-    """Return the objective of that id; refuse one that there is not with 404."""
+def require_slo(service: Service, slo_id: str) -> Objective:
+    """Return the SLO with that ID; 404 for an unknown one."""
     known = [item.id for item in service.spec.objectives]
+    if slo_id not in known:
+        raise ApiError(404, "unknown_slo", f"Unknown SLO {slo_id!r}. Use one of: {', '.join(known[:20])}.")
+    return service.spec.objective(slo_id)
+
+
+def require_pool(service: Service, name: str) -> Pool:
+    """Return the pool with that name; 404 for an unknown one."""
+    known = [item.name for item in service.spec.pools]
     if name not in known:
-        raise HTTPException(404, f"no objective {name!r}; objectives are {', '.join(known[:20])}")
-    return service.spec.objective(name)
-
-
-NEXT = Field(description="Path of the next page; null on the last one.")
+        raise ApiError(404, "unknown_pool", f"Unknown pool {name!r}. Use one of: {', '.join(known)}.")
+    return service.spec.pool(name)
 
 
 def link(path: str, **parameters: object) -> str:
-    """Write the path of a next page; parameters that are None are left out."""
+    """Return the path of a next page; parameters that are None are left out."""
     return f"{path}?{urlencode({name: value for name, value in parameters.items() if value is not None})}"

@@ -3,11 +3,11 @@
 
 const RENEW_MS = 15000;
 const SLOT = 300;
-const DASHES = [[], [7, 4], [2, 3]]; // lines that differ by more than colour
+const DASHES = [[], [7, 4], [2, 3]]; // lines that differ by more than color
 const BORDERS = ["solid", "dashed", "dotted"]; // the same in the legend
 const charts = new Map();
 
-function colour(name) {
+function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
@@ -25,9 +25,9 @@ function full(seconds) {
 const minus = (text) => text.replace("-", "\u2212");
 const percent = (value) => minus(Math.round(value * 100) + "%");
 const figure = (value) => minus(value.toLocaleString("en-GB", { maximumFractionDigits: value < 10 ? 1 : 0 }));
-// A count as a rate over the time that was observed; of less than half a minute it would say little.
+// A count as a rate over the observed time; null below 30 s, where it would be too noisy.
 const rate = (value, slot, seconds) => (value == null || slot.covered_seconds < 30 ? null : (value * seconds) / slot.covered_seconds);
-const tokensOf = (slot) => (slot.prompt_tokens == null || slot.generation_tokens == null ? null : slot.prompt_tokens + slot.generation_tokens);
+const tokensOf = (slot) => (slot.input_tokens == null || slot.output_tokens == null ? null : slot.input_tokens + slot.output_tokens);
 const sum = (...values) => (values.every((value) => value === null) ? null : values.reduce((all, value) => all + (value ?? 0), 0));
 
 // One column per value that `pick` takes from a slot, which holds until the slot's end. Where slots are missing there is a gap:
@@ -48,32 +48,32 @@ function columns(slots, pick) {
 const bars = ({ slots }, ...picks) => [slots.map((slot) => Date.parse(slot.start) / 1000), ...picks.map((pick) => slots.map(pick))];
 const slotsOf = (kind) => (box) => `/api/v1/${kind}/${encodeURIComponent(box.dataset.of)}/slots?from=${encodeURIComponent(box.dataset.since)}`;
 
-// Of each kind of chart: where its numbers are, its columns, and its series (label, colour, filled or bars).
+// Of each kind of chart: where its numbers are, its columns, and its series (label, color, filled or bars).
 const KINDS = {
   budget: {
     url: (box) => `/api/v1/slos/${encodeURIComponent(box.dataset.of)}/budget`,
-    data: ({ history }) => [history.map((point) => Date.parse(point.at) / 1000), history.map((point) => (point.covered > 0 ? point.budget_left : null))],
-    series: [["budget left", "--ok", "fill"]], format: percent, top: 1,
+    data: ({ points }) => [points.map((point) => Date.parse(point.at) / 1000), points.map((point) => (point.coverage > 0 ? point.budget_remaining : null))],
+    series: [["Error budget remaining", "--ok", "fill"]], format: percent, top: 1,
   },
-  // Of an objective whose limit may lie between two bucket bounds: the budget if none of the requests there was good, and if all were.
-  ends: {
+  // For an SLO whose threshold may lie between two bucket boundaries: the budget if all indeterminate requests are bad, and if all are good.
+  bounds: {
     url: (box) => `/api/v1/slos/${encodeURIComponent(box.dataset.of)}/budget`,
-    data: ({ history }) => [
-      history.map((point) => Date.parse(point.at) / 1000),
-      ...["budget_left", "budget_left_at_best"].map((end) => history.map((point) => (point.covered > 0 ? point[end] : null))),
+    data: ({ points }) => [
+      points.map((point) => Date.parse(point.at) / 1000),
+      ...["budget_remaining", "budget_remaining_upper_bound"].map((bound) => points.map((point) => (point.coverage > 0 ? point[bound] : null))),
     ],
-    series: [["budget left, at worst", "--ok", "fill"], ["at best", "--ok"]], format: percent, top: 1,
+    series: [["Error budget remaining, lower bound", "--ok", "fill"], ["upper bound", "--ok"]], format: percent, top: 1,
   },
-  unclear: {
+  indeterminate: {
     url: slotsOf("slos"), sync: true,
-    data: (body) => bars(body, (slot) => slot.total - slot.good, (slot) => slot.total - slot.good - slot.unclear),
-    series: [["not surely good", "--burning", "bars"], ["surely bad", "--exhausted", "bars"]],
+    data: (body) => bars(body, (slot) => slot.total - slot.good, (slot) => slot.total - slot.good - slot.indeterminate),
+    series: [["Bad (incl. indeterminate)", "--burning", "bars"], ["Bad (confirmed)", "--exhausted", "bars"]],
   },
-  bad: { url: slotsOf("slos"), data: (body) => bars(body, (slot) => slot.total - slot.good), series: [["bad requests", "--exhausted", "bars"]], sync: true },
-  total: { url: slotsOf("slos"), data: ({ slots }) => columns(slots, (slot) => [slot.total]), series: [["all requests", "--ok", "fill"]], sync: true },
+  bad: { url: slotsOf("slos"), data: (body) => bars(body, (slot) => slot.total - slot.good), series: [["Bad requests", "--exhausted", "bars"]], sync: true },
+  total: { url: slotsOf("slos"), data: ({ slots }) => columns(slots, (slot) => [slot.total]), series: [["Total requests", "--ok", "fill"]], sync: true },
   tokens: {
     url: slotsOf("pools"), sync: true,
-    // What was asked for: arrivals times what a request took on average in the time shown. What was carried is no more than could be.
+    // Demand: arrivals times the mean tokens per request in the range. Throughput is limited by capacity.
     data: ({ slots }, box) => {
       const known = slots.filter((slot) => slot.finished != null && tokensOf(slot) != null);
       const size = known.reduce((all, slot) => all + tokensOf(slot), 0) / known.reduce((all, slot) => all + slot.finished, 0);
@@ -83,33 +83,33 @@ const KINDS = {
         box.dataset.capacity && slot.replicas != null ? slot.replicas * box.dataset.capacity : null,
       ]);
     },
-    series: [["tokens/s asked for", "--ok", "fill"], ["carried", "--ink"], ["capacity", "--burning"]],
+    series: [["Demand (tokens/s)", "--ok", "fill"], ["Throughput", "--ink"], ["Capacity", "--burning"]],
   },
   arrivals: {
     url: slotsOf("pools"), sync: true,
-    data: ({ slots }) => columns(slots, (slot) => [rate(slot.arrivals, slot, 60), rate(sum(slot.errors ?? null, slot.refused ?? null, slot.abandoned_queued ?? null), slot, 60)]),
-    series: [["arrived per minute", "--ok", "fill"], ["failed, refused or given up", "--exhausted"]],
+    data: ({ slots }) => columns(slots, (slot) => [rate(slot.arrivals, slot, 60), rate(sum(slot.errors ?? null, slot.rejected ?? null, slot.abandoned_queued ?? null), slot, 60)]),
+    series: [["Arrivals/min", "--ok", "fill"], ["Failed, rejected, or abandoned/min", "--exhausted"]],
   },
-  queue: { url: slotsOf("pools"), sync: true, data: ({ slots }) => columns(slots, (slot) => [slot.queue_max ?? null, slot.queue_mean ?? null]), series: [["most waiting", "--burning"], ["mean", "--ok"]] },
+  queue: { url: slotsOf("pools"), sync: true, data: ({ slots }) => columns(slots, (slot) => [slot.waiting_max ?? null, slot.waiting_mean ?? null]), series: [["Waiting, max", "--burning"], ["Mean", "--ok"]] },
   kv: {
     url: slotsOf("pools"), sync: true, format: percent, top: 1,
-    data: ({ slots }, box) => columns(slots, (slot) => [slot.kv_max ?? null, slot.kv_mean ?? null, Number(box.dataset.limit)]),
-    series: [["fullest replica", "--burning"], ["mean", "--ok"], ["limit", "--exhausted"]],
+    data: ({ slots }, box) => columns(slots, (slot) => [slot.kv_cache_usage_max ?? null, slot.kv_cache_usage_mean ?? null, Number(box.dataset.limit)]),
+    series: [["Max replica", "--burning"], ["Mean", "--ok"], ["Limit", "--exhausted"]],
   },
-  nodes: { url: slotsOf("pools"), sync: true, data: ({ slots }) => columns(slots, (slot) => [slot.nodes ?? null]), series: [["nodes up", "--ok", "fill"]] },
+  nodes: { url: slotsOf("pools"), sync: true, data: ({ slots }) => columns(slots, (slot) => [slot.nodes ?? null]), series: [["Nodes up", "--ok", "fill"]] },
 };
 
 function options(box, kind) {
-  const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
+  const axis = { stroke: color("--quiet"), grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line"), width: 1 } };
   const format = kind.format ?? figure;
   const lines = kind.series.map(([label, name, style], index) => ({
-    label, stroke: colour(name), width: 2, dash: DASHES[index], spanGaps: false, points: { show: false },
-    // Where no moment is pointed at: the latest.
+    label, stroke: color(name), width: 2, dash: DASHES[index], spanGaps: false, points: { show: false },
+    // Without a cursor: the latest value.
     value: (plot, value, number, at) => {
       const shown = at == null ? plot.data[number].at(-1) : value;
-      return shown == null ? "unknown" : format(shown);
+      return shown == null ? "No data" : format(shown);
     },
-    ...(style ? { fill: colour(name) + (style === "bars" ? "" : "22") } : {}),
+    ...(style ? { fill: color(name) + (style === "bars" ? "" : "22") } : {}),
     ...(box.dataset.since && style !== "bars" ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}),
     ...(style === "bars" ? { paths: uPlot.paths.bars({ size: [0.9, 40], align: 1 }), width: 0 } : {}),
   }));
@@ -122,31 +122,31 @@ function options(box, kind) {
       y: { range: (plot, low, high) => [Math.min(0, low ?? 0), Math.max(kind.top ?? 1, high ?? 1) * (kind.top ? 1 : 1.05)] },
     },
     axes: [{ ...axis, values: (plot, values) => values.map(moment), space: 90 }, { ...axis, values: (plot, values) => values.map(format), size: 64 }],
-    series: [{ label: "at", value: (plot, value, number, at) => (at == null ? "latest" : full(value)) }, ...lines],
+    series: [{ label: "Time", value: (plot, value, number, at) => (at == null ? "latest" : full(value)) }, ...lines],
   };
 }
 
-function say(box, text) {
+function showText(box, text) {
   box.textContent = text;
   charts.delete(box);
 }
 
-async function draw(box, answers) {
+async function draw(box, responses) {
   const kind = KINDS[box.dataset.chart];
   const url = kind.url(box);
-  if (!answers.has(url)) answers.set(url, fetch(url).then((answer) => (answer.ok ? answer.json() : null)));
-  const body = await answers.get(url);
+  if (!responses.has(url)) responses.set(url, fetch(url).then((response) => (response.ok ? response.json() : null)));
+  const body = await responses.get(url);
   if (!body) return;
   const data = kind.data(body, box);
-  if (data.slice(1).every((column) => column.every((value) => value == null))) return say(box, "Unknown: nothing was observed in this time.");
+  if (data.slice(1).every((column) => column.every((value) => value == null))) return showText(box, "No data in this range.");
   if (charts.has(box)) return charts.get(box).setData(data);
   box.textContent = "";
   charts.set(box, new uPlot(options(box, kind), data, box));
 }
 
 async function drawAll() {
-  const answers = new Map(); // several charts show the same slots
-  await Promise.all([...document.querySelectorAll(".chart")].map((box) => draw(box, answers)));
+  const responses = new Map(); // several charts show the same slots
+  await Promise.all([...document.querySelectorAll(".chart")].map((box) => draw(box, responses)));
 }
 
 function localTimes() {
@@ -157,12 +157,12 @@ const key = (box) => box.dataset.chart + " " + box.dataset.of;
 
 async function renew() {
   if (document.visibilityState === "visible" && !document.querySelector("main").contains(document.activeElement)) {
-    const answer = await fetch(location.href);
-    if (answer.ok) {
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const kept = new Map([...document.querySelectorAll(".chart")].map((box) => [key(box), box]));
+    const response = await fetch(location.href);
+    if (response.ok) {
+      const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+      const drawn = new Map([...document.querySelectorAll(".chart")].map((box) => [key(box), box]));
       for (const box of fresh.querySelectorAll(".chart")) {
-        const old = kept.get(key(box));
+        const old = drawn.get(key(box));
         if (!old) continue;
         Object.assign(old.dataset, box.dataset);
         box.replaceWith(old);

@@ -130,7 +130,7 @@ def test_preempted_requests_that_wait_again_have_not_left() -> None:
 
 def test_a_refusal_and_an_error_are_not_counted_again_as_5xx() -> None:
     assert see(Derivations(), QUIET._replace(failed=10))["5xx"] == 10
-    assert see(Derivations(), QUIET._replace(failed=10, refused=6, errors=1))["5xx"] == 3
+    assert see(Derivations(), QUIET._replace(failed=10, rejected=6, errors=1))["5xx"] == 3
 
 
 def test_an_engine_without_an_http_counter_says_nothing_about_the_queue() -> None:

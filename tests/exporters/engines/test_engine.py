@@ -60,7 +60,7 @@ def test_a_state_folder_that_cannot_be_written_to_costs_the_state_only(
         for _ in range(2):
             assert values(collect(collector), catalogue.ABANDONED, stage="queued") == [4]
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.endswith("cannot be written: No such file or directory; check --state")
+    assert line.endswith("not writable: No such file or directory. Check --state-dir.")
 
 
 def test_every_counter_is_there_at_zero_before_the_first_request() -> None:
@@ -114,7 +114,7 @@ def test_a_replica_can_be_given_a_name() -> None:
 def test_a_replica_that_was_never_reached_is_down() -> None:
     collector = EngineCollector(f"http://127.0.0.1:{free_port()}")
     down = {"replica": collector.replica}
-    with pytest.raises(CollectorError, match=r"/metrics: .*Connection refused; is the engine running there\?"):
+    with pytest.raises(CollectorError, match=r"/metrics: .*Connection refused. Is the engine running there\?"):
         collect(collector)
     assert list(collector.fallback) == [Point(catalogue.REPLICA_UP, down, 0)]
 
@@ -133,17 +133,20 @@ def test_a_replica_that_was_reached_before_is_down_under_the_same_labels() -> No
     [
         (
             fixed("<html><body>Welcome"),
-            "not a metrics page of vLLM, .*: .*first line is '<html><body>Welcome'; check --engine",
+            r"not a metrics endpoint of .*vLLM: .*first line is '<html><body>Welcome'\. Check --engine\.",
         ),
-        (fixed("go_goroutines 7\n"), "not a metrics page of vLLM, .*: first line is 'go_goroutines 7'; check --engine"),
-        (fixed(""), "not a metrics page of vLLM, .*: .*it is empty; check --engine"),
-        (fixed(LOAD[:-3]), "not a metrics page of vLLM, .*: the last line is cut"),
-        (fixed(b"\xff\xfe\x00\n"), "it is not text; check --engine"),
-        (fixed("", "302 Found", "Location: /elsewhere"), "HTTP 302; redirects are not followed; check --engine"),
-        (fixed("", "401 Unauthorized"), "HTTP 401; check --engine"),
-        (fixed(gzip.compress(LOAD.encode()), "200 OK", "Content-Encoding: gzip"), "a compressed answer"),
-        (fixed(b"a" * (LIMIT_BYTES + 1)), "the answer is larger than 4 MiB; check --engine"),
-        (fixed(LOAD, "200 OK", "Content-Length: 9999999"), "does not say where it ends; is the engine running there"),
+        (
+            fixed("go_goroutines 7\n"),
+            r"not a metrics endpoint of .*vLLM: first line is 'go_goroutines 7'\. Check --engine\.",
+        ),
+        (fixed(""), r"not a metrics endpoint of .*vLLM: .*it is empty\. Check --engine\."),
+        (fixed(LOAD[:-3]), "not a metrics endpoint of .*vLLM: the last line is truncated"),
+        (fixed(b"\xff\xfe\x00\n"), r"it isn't text\. Check --engine\."),
+        (fixed("", "302 Found", "Location: /elsewhere"), r"HTTP 302\. Redirects aren't followed\. Check --engine\."),
+        (fixed("", "401 Unauthorized"), r"HTTP 401\. Check --engine\."),
+        (fixed(gzip.compress(LOAD.encode()), "200 OK", "Content-Encoding: gzip"), "the response is compressed"),
+        (fixed(b"a" * (LIMIT_BYTES + 1)), r"the response is larger than 4 MiB\. Check --engine\."),
+        (fixed(LOAD, "200 OK", "Content-Length: 9999999"), "the response has no length. Is the engine running there"),
     ],
 )
 def test_what_is_not_an_engine_s_page_gives_one_line_with_the_address_and_the_fix(answer: Answer, problem: str) -> None:
@@ -159,7 +162,7 @@ def test_what_is_not_an_engine_s_page_gives_one_line_with_the_address_and_the_fi
     "start", [b"", b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"]
 )
 def test_a_server_that_drips_without_end_is_given_up_at_the_deadline(start: bytes) -> None:
-    with server(drip(start)) as url, pytest.raises(CollectorError, match="no whole answer in time"):
+    with server(drip(start)) as url, pytest.raises(CollectorError, match="no complete response in time"):
         collect(EngineCollector(url), seconds=0.3)
 
 
@@ -180,14 +183,12 @@ def test_a_version_that_never_comes_leaves_the_numbers() -> None:
     "engine", ["", "localhost:8000", "ftp://a:1", "http://", "http://a:99999", "http://a:8000/?x=1", "blue="]
 )
 def test_what_is_not_an_address_is_refused_with_the_form_to_write(engine: str) -> None:
-    with pytest.raises(
-        ValueError, match=r"not the address of a server; write http://HOST:PORT or NAME=http://HOST:PORT"
-    ):
+    with pytest.raises(ValueError, match=r"not a server address. Use http://HOST:PORT or NAME=http://HOST:PORT"):
         EngineCollector(engine)
 
 
 def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
-    with pytest.raises(ValueError, match="not the address of a server") as raised:
+    with pytest.raises(ValueError, match="not a server address") as raised:
         EngineCollector("http://user:secret@a:8000")
     assert "secret" not in str(raised.value)
 

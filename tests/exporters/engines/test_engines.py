@@ -1,4 +1,4 @@
-"""Engines by data: each engine's page is recognised, its names become ours, and what other programs do to names does no harm.
+"""Engines by data: each engine's page is recognized, its names become ours, and what other programs do to names does no harm.
 
 The pages are in tests/fixtures; the first line of each says where it is from.
 """
@@ -15,9 +15,9 @@ import pytest
 from engine_pages import Answer, collect, http, pages, server
 from paths import FIXTURES
 from plimsoll.exporters.collector import CollectorError, Point
-from plimsoll.exporters.engines import ENGINES, recognise
+from plimsoll.exporters.engines import engines, recognize
 from plimsoll.exporters.engines.collector import EngineCollector
-from plimsoll.exporters.engines.normalize import missing, model_of, named_first, normalise
+from plimsoll.exporters.engines.normalize import missing, model_of, named_first, normalize
 from plimsoll.exporters.engines.parser import Page, parse
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric
@@ -119,11 +119,11 @@ def text_of(name: str) -> str:
 
 def points_of(text: str) -> list[Point]:
     page = parse(text)
-    mapping = recognise(page.series)
+    mapping = recognize(page.series)
     assert mapping is not None
     page = Page(named_first(page.shape, mapping), page.numbers)
     model = "m" if mapping.model or mapping.gateway else model_of(page.shape, mapping)
-    return normalise(page, mapping, "a:1", model)
+    return normalize(page, mapping, "a:1", model)
 
 
 def values(points: Sequence[Point], metric: Metric, suffix: str = "", **labels: str) -> list[float]:
@@ -144,7 +144,7 @@ def engine_server(page: str, path: str, facts: dict[str, object]) -> Answer:
 def test_an_engine_s_page_is_recognised_and_its_names_become_ours(name: str) -> None:
     engine, model, expected = PAGES[name]
     page = parse(text_of(name))
-    mapping = recognise(page.series)
+    mapping = recognize(page.series)
     assert mapping is not None and mapping.engine == engine
     points = points_of(text_of(name))
     assert mapping.gateway or {p.labels["model"] for p in points} == {model or "m"}
@@ -160,7 +160,7 @@ def test_a_page_written_after_a_source_names_the_source(name: str) -> None:
 
 
 def test_every_engine_has_a_page_here() -> None:
-    assert {engine for engine, _, _ in PAGES.values()} | {"vllm"} == {mapping.engine for mapping in ENGINES}
+    assert {engine for engine, _, _ in PAGES.values()} | {"vllm"} == {mapping.engine for mapping in engines()}
 
 
 @pytest.mark.parametrize(
@@ -239,8 +239,8 @@ def test_names_that_ray_has_wrapped_are_understood_and_its_replicas_stay_apart()
     for replica in ("a1", "b2"):
         assert values(points, c.REQUESTS_RUNNING, rank=replica) == values(plain, c.REQUESTS_RUNNING) == [16]
         assert values(points, c.TTFT, "_count", rank=replica) == values(plain, c.TTFT, "_count")
-    refused = 'vllm:admission_rejections_total{model_name="m",reason="full"'
-    both = points_of(f'{refused},ReplicaId="a"}} 2\n{refused},ReplicaId="b"}} 3\n')
+    rejected = 'vllm:admission_rejections_total{model_name="m",reason="full"'
+    both = points_of(f'{rejected},ReplicaId="a"}} 2\n{rejected},ReplicaId="b"}} 3\n')
     assert values(both, c.REJECTED) == [5]
 
 
@@ -254,7 +254,7 @@ def test_counters_that_begin_again_are_passed_on_as_they_are() -> None:
 
 def test_engine_names_that_a_router_re_exports_are_refused_and_say_so() -> None:
     page = 'vllm:num_requests_running{server="http://a:8000"} 3\nvllm:num_requests_running{server="http://b:8000"} 2\n'
-    with server(pages([page])[0]) as url, pytest.raises(CollectorError, match="is it a router's page"):
+    with server(pages([page])[0]) as url, pytest.raises(CollectorError, match="Is it a router"):
         collect(EngineCollector(url))
 
 
@@ -270,7 +270,7 @@ def test_a_name_that_the_page_should_have_and_has_not_is_reported_once_by_name(
     lacking = {"collector": collector.name, "metric": "vllm:kv_cache_usage_perc"}
     assert found == [[lacking], [lacking], []]
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.endswith("has no vllm:kv_cache_usage_perc, which vLLM 0.40.1 should have; what is made of it is absent")
+    assert "metric vllm:kv_cache_usage_perc is missing, which vLLM 0.40.1 should expose" in line
 
 
 @pytest.mark.parametrize(
@@ -284,13 +284,13 @@ def test_a_name_that_the_page_should_have_and_has_not_is_reported_once_by_name(
 )
 def test_a_name_is_expected_from_its_version_on(version: str, expected: list[str]) -> None:
     page = parse("".join(f"{line}\n" for line in VLLM_PAGE.splitlines() if "admission_rejections" not in line))
-    mapping = recognise(page.series)
+    mapping = recognize(page.series)
     assert mapping is not None and missing(page, mapping, version) == expected
 
 
 def test_an_engine_that_writes_a_series_at_its_first_event_lacks_nothing_before_it_served() -> None:
     fresh = parse('sglang:num_running_reqs{model_name="m"} 0.0\n')
-    mapping = recognise(fresh.series)
+    mapping = recognize(fresh.series)
     assert mapping is not None and missing(fresh, mapping, "0.5") == []
     served = parse('sglang:num_requests_total{model_name="m"} 1.0\n')
     assert "sglang:time_to_first_token_seconds" in missing(served, mapping, "0.5")

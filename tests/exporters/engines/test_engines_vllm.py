@@ -9,9 +9,9 @@ import pytest
 
 from paths import FIXTURES
 from plimsoll.exporters.collector import Point
-from plimsoll.exporters.engines import recognise
+from plimsoll.exporters.engines import recognize
 from plimsoll.exporters.engines.mapping import Source
-from plimsoll.exporters.engines.normalize import model_of, normalise
+from plimsoll.exporters.engines.normalize import model_of, normalize
 from plimsoll.exporters.engines.parser import parse
 from plimsoll.exporters.engines.vllm import VLLM
 from plimsoll.slo import metrics
@@ -23,8 +23,8 @@ MODEL = "meta-llama/Llama-3.3-70B-Instruct"
 
 def points_of(text: str) -> list[Point]:
     page = parse(text)
-    assert recognise(page.series) is VLLM
-    return normalise(page, VLLM, "a:8000", model_of(page.shape, VLLM))
+    assert recognize(page.series) is VLLM
+    return normalize(page, VLLM, "a:8000", model_of(page.shape, VLLM))
 
 
 def values(points: Sequence[Point], metric: Metric, suffix: str = "", **labels: str) -> list[float]:
@@ -104,9 +104,9 @@ def test_capacity_is_one_rank_s_also_where_the_page_gives_all_ranks_blocks() -> 
 
 
 def test_a_router_s_page_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"it names no model .* is it a router's page"):
+    with pytest.raises(ValueError, match=r"it names no model .* Is it a router"):
         points_of('vllm:num_requests_running{server="http://a:8000"} 3\n')
-    with pytest.raises(ValueError, match=f"it names {MODEL}, other where an engine names one model"):
+    with pytest.raises(ValueError, match=f"it names {MODEL}, other instead of one model"):
         points_of(LOAD + 'vllm:num_requests_running{engine="0",model_name="other"} 3\n')
     with pytest.raises(ValueError, match="two series for llm_requests_running"):
         points_of(LOAD + f'vllm:num_requests_running{{engine="0",model_name="{MODEL}",server="b"}} 3\n')
@@ -119,7 +119,7 @@ def test_what_is_not_a_whole_page_is_refused(text: str) -> None:
 
 
 def test_a_page_of_another_program_is_not_recognised() -> None:
-    assert recognise(parse("process_start_time_seconds 1.0\n").series) is None
+    assert recognize(parse("process_start_time_seconds 1.0\n").series) is None
 
 
 @pytest.mark.parametrize(("name", "requests", "generated"), [("0.32.0.prom", 8, 800), ("0.27.1.prom", 0, 0)])

@@ -225,7 +225,7 @@ ODD_VALUES = ("3", "0.25", "1e3", "NaN", "-1", "+Inf", "1e999", "1_0", "1 170000
 
 
 def assert_read_alike(text: str) -> None:
-    """Whatever came before: a page is refused, or says what the client library reads."""
+    """Whatever came before: a page is rejected, or says what the client library reads."""
     WARM.parse(SHORT.encode())
     found = []
     for parser in (WARM, Parser()):

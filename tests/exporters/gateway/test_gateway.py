@@ -81,7 +81,10 @@ async def call(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None
 
 def failures(edge: Edge, **labels: str) -> dict[str, float]:
     who = {"model": "m", "tenant": "red", **labels}
-    found = {r: edge.value(metrics.GATEWAY_FAILURES, reason=r, **who) for r in ("4xx", "5xx", "left", "broken")}
+    found = {
+        r: edge.value(metrics.GATEWAY_FAILURES, reason=r, **who)
+        for r in ("4xx", "5xx", "client_closed", "stream_interrupted")
+    }
     return {reason: value for reason, value in found.items() if value}
 
 
@@ -132,7 +135,7 @@ def test_a_client_that_leaves_mid_stream_has_left() -> None:
     edge = Edge(STREAM)
     edge.leaves_after = 2
     edge.ask()
-    assert failures(edge) == {"left": 1}
+    assert failures(edge) == {"client_closed": 1}
     assert edge.value(metrics.GATEWAY_TTFT, "_count", **RED) == 1
     assert edge.value(metrics.GATEWAY_TPOT, "_count", **RED) is None
 
@@ -140,7 +143,7 @@ def test_a_client_that_leaves_mid_stream_has_left() -> None:
 def test_a_stream_with_an_error_in_it_is_broken() -> None:
     edge = Edge([token("one"), event(error={"message": "CUDA"})])
     edge.ask()
-    assert failures(edge) == {"broken": 1}
+    assert failures(edge) == {"stream_interrupted": 1}
 
 
 def test_an_app_that_raises_is_a_5xx_and_still_raises() -> None:
@@ -176,7 +179,7 @@ def test_a_fault_in_the_counting_is_said_once_and_the_answer_goes_on(
     edge.ask()
     assert len([message for message in edge.sent if message["type"] == "http.response.body"]) == 4
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith("gateway: a request is not counted: ")
+    assert line.startswith("gateway: request not counted: ")
 
 
 def test_a_tenant_function_that_raises_costs_the_count_and_not_the_request() -> None:
@@ -237,7 +240,7 @@ def test_a_failed_request_s_span_is_an_error_and_one_that_the_client_left_is_not
     left.leaves_after = 1
     left.ask()
     assert [(span.status.is_ok, (span.attributes or {})["error.type"]) for span in spans.get_finished_spans()] == [
-        *((False, "5xx"), (True, "left"))
+        *((False, "5xx"), (True, "client_closed"))
     ]
 
 

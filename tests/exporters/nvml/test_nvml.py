@@ -79,7 +79,7 @@ def test_what_a_gpu_is_stands_on_its_info_alone(fake: FakeNvml, node: Node) -> N
         "driver_version": "580.82.07",
         "cuda_version": "13.0",
     }
-    shared = metrics.GPU_MEMORY_HELD  # has a replica where a replica holds it
+    shared = metrics.GPU_MEMORY_USAGE  # has a replica where a replica holds it
     gpu = [point for point in node.points if point.metric.name.startswith("gpu_") and point.metric is not shared]
     assert all(set(point.labels) == set(point.metric.labels) for point in gpu)
 
@@ -138,7 +138,7 @@ def test_a_lost_gpu_stays_expected_and_comes_back(
     assert len(said) == 2
     assert fake.uuid(6) in said[0]
     assert f"({code})" in said[0]
-    assert said[1] == "GPU 6: well again"
+    assert said[1] == "GPU 6: recovered"
 
 
 def test_a_wedged_gpu_costs_one_wait_and_only_its_own_numbers(fake: FakeNvml, node: Node) -> None:
@@ -149,7 +149,7 @@ def test_a_wedged_gpu_costs_one_wait_and_only_its_own_numbers(fake: FakeNvml, no
 
     # With an hour's patience this would run into the test's timeout if the scrape waited for it again.
     reads = fake.state.devices[2].reads
-    node.scrape(patience=3600)
+    node.scrape(time_limit=3600)
     assert node.up() == [1, 1, 0, 1, 1, 1, 1, 1]
     assert node.of(fake.uuid(2)) == {"gpu_up": 0}
     assert fake.state.devices[2].reads == reads
@@ -169,7 +169,7 @@ def test_a_code_that_nobody_knows_is_a_number_and_never_a_call_into_the_driver(
     fake.lose(0, 4711)  # the fake's nvmlErrorString aborts the process, as str() of this error would
     node.scrape()
     assert node.up() == [0, *[1] * 7]
-    assert "an unknown code (4711)" in caplog.text
+    assert "unknown code (4711)" in caplog.text
 
 
 def test_a_driver_too_old_for_some_symbols_gives_the_rest(
@@ -204,7 +204,7 @@ def test_a_machine_without_nvml_is_told_so_in_one_line(
     assert node.success() == 0
     assert node.up() == []
     assert [record.getMessage() for record in caplog.records] == [
-        "collector nvml: NVML library libnvidia-ml.so.1 not found: install the NVIDIA driver or start with --no-gpu"
+        "collector nvml: NVML library libnvidia-ml.so.1 not found. Install the NVIDIA driver, or start with --no-gpu."
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from fakenvml import ALL_LINKS, SIGNED, UNSIGNED, FakeNvml
 from gpu_node import Node, fake, node
 from plimsoll.exporters.nvml.abi import driver
-from plimsoll.exporters.nvml.fields import fields_of
+from plimsoll.exporters.nvml.readers.fields import fields_of
 from plimsoll.slo import metrics as c
 from stack import wait_for
 

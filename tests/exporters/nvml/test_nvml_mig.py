@@ -43,7 +43,7 @@ def test_each_instance_has_its_shares_and_one_that_is_gone_has_none(fake: FakeNv
     assert node.family(c.GPU_MIG_SM_OCCUPANCY, uuid) == {"MIG-a": 0.41, "MIG-b": 0.41}
     assert node.family(c.GPU_MIG_GRAPHICS_ACTIVE, uuid) == {"MIG-a": 0.95, "MIG-b": 0.95}
     assert node.family(c.GPU_MIG_SM_ACTIVE, fake.uuid(1)) == {}
-    # Split anew: another instance has the number of the one before, and none of its window.
+    # Split again: another instance has the number of the one before, and none of its window.
     fake.slice(0, 0, "MIG-c", LARGE, 2, (42 * 10**9, 0))
     node.scrape()
     assert set(node.family(c.GPU_MIG_SM_ACTIVE, uuid)) == {"MIG-b"}

@@ -12,8 +12,8 @@ import pytest
 
 from fakenvml import FakeNvml
 from gpu_node import Node, fake, node
-from plimsoll.exporters.deadline import Late
-from plimsoll.exporters.nvml.supervisor import Child, Died
+from plimsoll.exporters.deadline import DeadlineExceeded
+from plimsoll.exporters.nvml.supervisor import Child, ChildExited
 from plimsoll.slo import metrics as c
 from stack import wait_for
 
@@ -32,7 +32,7 @@ def test_a_gpu_that_hangs_from_the_start_does_not_hide_the_others(fake: FakeNvml
         node.scrape_past_a_hang()
         assert node.up() == [1] * 7
         # It is not waited for again: with an hour's patience this would run into the test's timeout.
-        node.scrape(patience=HOUR)
+        node.scrape(time_limit=HOUR)
         assert node.up() == [1] * 7
         fake.restore(0)
         wait_for(lambda: node.all_up() and len(node.up()) == 8, "the eighth GPU")
@@ -73,7 +73,7 @@ def test_the_kernel_names_a_gpu_that_never_told_its_uuid(tmp_path: Path, fake: F
 def test_the_gpus_are_known_while_nvml_itself_does_not_start(tmp_path: Path, fake: FakeNvml) -> None:
     fake.state.init_hangs = 1
     with closing(Node(inventory=inventory(tmp_path, fake, 0, 1))) as node:
-        node.scrape(patience=0.5)
+        node.scrape(time_limit=0.5)
         assert node.success() == 0
         assert node.family(c.GPU_UP) == {fake.uuid(0): 0, fake.uuid(1): 0}
         fake.state.init_hangs = 0
@@ -81,13 +81,13 @@ def test_the_gpus_are_known_while_nvml_itself_does_not_start(tmp_path: Path, fak
 
 
 def test_the_age_of_a_gpus_last_answer_grows_while_it_is_lost(fake: FakeNvml, node: Node) -> None:
-    young = node.family(c.GPU_ANSWER_AGE)
+    young = node.family(c.GPU_RESPONSE_AGE)
     assert all(age < 30 for age in young.values())
     fake.lose(6)
     node.scrape()
-    first = node.family(c.GPU_ANSWER_AGE)
+    first = node.family(c.GPU_RESPONSE_AGE)
     node.scrape()
-    second = node.family(c.GPU_ANSWER_AGE)
+    second = node.family(c.GPU_RESPONSE_AGE)
     assert second[fake.uuid(6)] > first[fake.uuid(6)] > young[fake.uuid(6)]
     assert second[fake.uuid(5)] < second[fake.uuid(6)]
 
@@ -97,7 +97,7 @@ def test_a_library_that_crashes_costs_no_scrape(fake: FakeNvml, node: Node, capl
     fake.state.crash = 1
     crashed = threading.Thread(target=node.scrape, args=(60,))
     crashed.start()
-    wait_for(lambda: node.collector._ends["SIGSEGV"], "the process to crash")
+    wait_for(lambda: node.collector._restarts["SIGSEGV"], "the process to crash")
     fake.state.crash = 0
     crashed.join(60)
     node.wait_until_all_up()
@@ -153,7 +153,7 @@ def test_another_gpu_in_a_lost_ones_place_ends_the_wait_for_it(fake: FakeNvml, n
 
 @pytest.mark.parametrize(
     ("code", "advice"),
-    [(9, "driver is not loaded"), (18, "driver versions"), (999, "container"), (4, "NO_PERMISSION (4)")],
+    [(9, "driver isn't loaded"), (18, "driver versions"), (999, "container"), (4, "NO_PERMISSION (4)")],
 )
 def test_a_library_that_does_not_start_is_explained_and_tried_again(
     fake: FakeNvml, node: Node, code: int, advice: str, caplog: pytest.LogCaptureFixture
@@ -201,12 +201,12 @@ def test_one_gpu_of_unknown_trouble_is_no_reason_to_start_anew(fake: FakeNvml, n
 def test_a_library_that_hangs_as_a_whole_is_replaced(fake: FakeNvml) -> None:
     fake.state.init_hangs = 1
     with closing(Node(stuck_seconds=0.5)) as node:
-        node.scrape(patience=0.2)
+        node.scrape(time_limit=0.2)
         assert node.success() == 0
         assert ends(node) == {}
 
         def replaced() -> bool:
-            node.scrape(patience=0.2)
+            node.scrape(time_limit=0.2)
             return ends(node) == {"stuck": 1}
 
         wait_for(replaced, "the stuck process to be given up")
@@ -238,7 +238,7 @@ def test_a_process_that_reads_more_takes_the_place_of_the_stuck_one(fake: FakeNv
         fake.set(2, wedged=stuck._process.pid)  # as where the driver lost this process's reply
 
         def mended() -> bool:
-            node.scrape(patience=3)
+            node.scrape(time_limit=3)
             return node.up() == [1] * 8
 
         wait_for(mended, "a new process to take over")
@@ -256,17 +256,17 @@ def child(fake: FakeNvml) -> Iterator[Child]:
 def test_a_process_that_owes_an_answer_is_not_asked_for_another(fake: FakeNvml, child: Child) -> None:
     fake.state.init_hangs = 1
     now = time.monotonic()
-    with pytest.raises(Late):
+    with pytest.raises(DeadlineExceeded):
         child.ask(now + 0.1, now + 0.2)
-    with pytest.raises(Late):
+    with pytest.raises(DeadlineExceeded):
         child.ask(now + HOUR, now + HOUR)  # at once, or the test's timeout ends it
-    assert child.silent() > 0
+    assert child.overdue_seconds() > 0
 
 
 def test_a_process_that_was_killed_says_so_to_whoever_waits(fake: FakeNvml, child: Child) -> None:
     fake.state.init_hangs = 1
     threading.Timer(0.3, child.kill).start()
-    with pytest.raises(Died, match="SIGKILL"):
+    with pytest.raises(ChildExited, match="SIGKILL"):
         child.ask(time.monotonic() + HOUR, time.monotonic() + HOUR)
 
 
@@ -277,7 +277,7 @@ def test_a_process_that_was_killed_in_the_middle_of_a_line_is_mourned_like_any_o
     real = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", lambda command, **pipes: real([command[0], "-c", torn], **pipes))
     process = Child(lambda *_: None)
-    with pytest.raises(Died, match="SIGKILL"):
+    with pytest.raises(ChildExited, match="SIGKILL"):
         process.ask(time.monotonic() + HOUR, time.monotonic() + HOUR)
 
 

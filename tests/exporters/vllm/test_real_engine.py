@@ -1,4 +1,4 @@
-"""The plugin, the mapping and the derived counters against a real vLLM, judged by what its clients saw."""
+"""The plugin, the mapping and the derived counters against a real vLLM, evaluated by what its clients saw."""
 
 import asyncio
 import contextlib
@@ -91,7 +91,7 @@ def test_plugin_engine_and_clients_count_the_same_requests_good_and_bad(engine: 
     wait_for(lambda: grown(before, read(engine), metrics.FINISHED) == len(seen), "every request to be finished")
     after = read(engine)
 
-    def judged(objective: str, outcome: str) -> int:
+    def evaluated(objective: str, outcome: str) -> int:
         return grown(before, after, metrics.OBJECTIVE_REQUESTS, objective=objective, outcome=outcome)
 
     def within(metric: Metric, limit: float) -> int:
@@ -101,19 +101,19 @@ def test_plugin_engine_and_clients_count_the_same_requests_good_and_bad(engine: 
     assert single > 0
     assert grown(before, after, metrics.GENERATION_TOKENS) == sum(request.tokens for request in seen)
     # Against the engine's own histograms, exactly.
-    assert judged("chat-ttft", "good") == within(metrics.TTFT, LIMITS["chat-ttft"])
-    assert judged("chat-e2e", "good") == within(metrics.DURATION, LIMITS["chat-e2e"])
-    assert judged("chat-tpot", "good") == within(metrics.TPOT, LIMITS["chat-tpot"]) - single
-    totals = {name: judged(name, "good") + judged(name, "bad") for name in (*LIMITS, "chat-goodput")}
+    assert evaluated("chat-ttft", "good") == within(metrics.TTFT, LIMITS["chat-ttft"])
+    assert evaluated("chat-e2e", "good") == within(metrics.DURATION, LIMITS["chat-e2e"])
+    assert evaluated("chat-tpot", "good") == within(metrics.TPOT, LIMITS["chat-tpot"]) - single
+    totals = {name: evaluated(name, "good") + evaluated(name, "bad") for name in (*LIMITS, "chat-goodput")}
     assert totals == dict.fromkeys(totals, len(seen)) | {"chat-tpot": len(seen) - single}
     # Against the clients: in time for a client is in time for the engine, and far too late for both.
     for objective, times in (("chat-ttft", [s.first for s in seen]), ("chat-e2e", [s.total for s in seen])):
         limit = LIMITS[objective]
         surely, possibly = sum(t <= limit for t in times), sum(t <= limit + ON_THE_WAY for t in times)
         assert surely > 0 and possibly < len(seen), "the traffic must have both outcomes, far apart"
-        assert surely <= judged(objective, "good") <= possibly
-    worst = max(judged(name, "bad") for name in LIMITS)
-    assert worst <= judged("chat-goodput", "bad") <= sum(judged(name, "bad") for name in LIMITS)
+        assert surely <= evaluated(objective, "good") <= possibly
+    worst = max(evaluated(name, "bad") for name in LIMITS)
+    assert worst <= evaluated("chat-goodput", "bad") <= sum(evaluated(name, "bad") for name in LIMITS)
 
 
 def test_every_metric_that_vllm_has_is_on_our_page_under_its_replica_and_rank(engine: Engine) -> None:
@@ -217,5 +217,5 @@ def test_two_hundred_clients_that_leave_at_random_moments_are_all_accounted_for(
     assert streaming > 0
     assert grown(before, after, metrics.FINISHED, reason="abort") == 0
     assert grown(before, after, metrics.REJECTED) == 0
-    judged = grown(before, after, metrics.OBJECTIVE_REQUESTS, objective="chat-ttft")
-    assert judged == finished
+    evaluated = grown(before, after, metrics.OBJECTIVE_REQUESTS, objective="chat-ttft")
+    assert evaluated == finished

@@ -136,7 +136,7 @@ OTHER_RANK = [
     step(rank=1, reason="abort"),
     step(rank=1, reason="error"),
 ]
-MOST_ADAPTERS = 50  # of plimsoll.exporters.vllm.adapters, which only the engine's Python can import
+MAX_ADAPTERS = 50  # of plimsoll.exporters.vllm.adapters, which only the engine's Python can import
 Played = dict[str, tuple[dict[str, float], list[str]]]
 
 
@@ -198,13 +198,13 @@ def test_each_rank_counts_its_own_requests_from_zero(played: Played) -> None:
         **{"0 chat-e2e good": 2, "0 chat-e2e bad": 0, "1 chat-e2e good": 2, "1 chat-e2e bad": 0},
         **{"0 chat-goodput good": 1, "0 chat-goodput bad": 1, "1 chat-goodput good": 0, "1 chat-goodput bad": 3},
     }
-    assert said == [f"Plimsoll counts 4 objectives of {MODEL} (the packaged objectives)"] * 2
+    assert said == [f"Plimsoll: evaluating 4 SLOs for {MODEL} (bundled file)"] * 2
 
 
 def test_a_fault_ends_the_counting_of_that_rank_and_is_said_once(played: Played) -> None:
     counts, said = played["fault"]
     assert (counts["0 chat-e2e good"], counts["1 chat-e2e good"]) == (1, 1)
-    faults = [line for line in said if "no more" in line]
+    faults = [line for line in said if "evaluation stopped" in line]
     assert len(faults) == 1
     assert faults[0].startswith("Plimsoll counts objectives no more, serving goes on: AttributeError: ")
 
@@ -216,12 +216,12 @@ def test_a_wrong_objectives_file_is_said_and_nothing_is_counted(played: Played, 
     counts, said = played[scenario]
     assert counts == {}
     assert len(said) == 2  # one rank each
-    assert all(re.match(f"Plimsoll counts objectives no more, serving goes on: {why}", line) for line in said)
+    assert all(re.match(f"Plimsoll: SLO evaluation stopped; serving continues: {why}", line) for line in said)
 
 
 def test_a_model_of_no_pool_is_not_counted(played: Played) -> None:
     counts, said = played["no pool"]
-    nothing = "Plimsoll counts nothing: no objective of the packaged objectives is on a pool with the model other"
+    nothing = "Plimsoll: no SLO of bundled file matches model other; nothing will be evaluated"
     assert (counts, said) == ({}, [nothing] * 2)
 
 
@@ -229,7 +229,7 @@ def test_a_changed_file_counts_from_then_on_and_a_wrong_one_changes_nothing(play
     counts, said = played["changed"]
     # 600 ms to the first token: good by the first file, bad by the second, and the third is none.
     assert (counts["0 chat-ttft good"], counts["0 chat-ttft bad"]) == (1, 2)
-    kept = [line for line in said if line.startswith("Plimsoll goes on with the objectives it has: SpecError: ")]
+    kept = [line for line in said if line.startswith("Plimsoll: keeping previous objectives: SpecError: ")]
     assert len(kept) == 2  # one rank each
 
 
@@ -293,5 +293,5 @@ def test_adapters_are_counted_one_by_one_and_beyond_a_bound_together(played: Pla
     good = {adapter: value for (rank, adapter, *_), value in rows if rank == "0"}
     assert sum(good.values()) == counts["0 chat-ttft good"] == 63
     assert (good["sql"], good["a0"], good["other"]) == (2, 1, 60 - 48)
-    assert len(good) == MOST_ADAPTERS + 1
-    assert not [line for line in said if "cannot" in line]
+    assert len(good) == MAX_ADAPTERS + 1
+    assert not [line for line in said if "can't" in line]

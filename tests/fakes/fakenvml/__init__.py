@@ -147,7 +147,7 @@ def compile_library(without: Sequence[str] = (), generation: int = 1) -> Path:
 
 
 class FakeNvml:
-    """The GPUs of one node, as NVML tells of them. `folder` keeps the state; `without` names symbols an old driver lacks."""
+    """The GPUs of one node, as NVML reports them. `folder` stores the state; `without` names symbols an old driver lacks."""
 
     def __init__(self, folder: Path, count: int = 8, without: Sequence[str] = ()) -> None:
         built = compile_library(without)
@@ -229,7 +229,7 @@ class FakeNvml:
         device.slice_count, device.mig_mode = max(device.slice_count, place + 1), 1
 
     def xid(self, index: int, number: int, type_: int = XID_EVENT) -> None:
-        """Report an event, an XID unless told otherwise, on a GPU."""
+        """Report an event, an XID by default, on a GPU."""
         self.state.events[self.state.event_count % EVENTS] = Event(index, 0, type_, number)
         self.state.event_count += 1
 
@@ -250,7 +250,7 @@ class FakeNvml:
         self.set(index, present=0)
 
     def restart_driver(self, version: str) -> None:
-        """Void every initialisation and handle, as a driver that was unloaded and loaded again does."""
+        """Void every initialization and handle, as a driver that was unloaded and loaded again does."""
         self.state.driver_version = version.encode()
         self.state.epoch += 1
 

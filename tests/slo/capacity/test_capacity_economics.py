@@ -7,18 +7,18 @@ import pytest
 from plimsoll.slo.capacity.model.prices import (
     blended,
     break_even_tokens,
-    break_even_utilisation,
+    break_even_utilization,
     nodes_for,
     rented_usd_per_year,
     usd_per_million,
 )
-from plimsoll.slo.spec.node_pricing import Owned
+from plimsoll.slo.spec.node_pricing import OwnedHardware
 
 BILLION = 1e9
 OVERHEADS = (0.20, 0.10, 0.10)  # document D: gateway, egress, observability, USD per 1M tokens
 # Document G, section 6: two H200 and their host.
 LOW, MIDDLE, HIGH = (
-    Owned(capex, 3, 2, 1.4, 0.12, colocation, people)
+    OwnedHardware(capex, 3, 2, 1.4, 0.12, colocation, people)
     for capex, colocation, people in ((140e3, 8e3, 40e3), (150e3, 11.5e3, 50e3), (170e3, 15e3, 60e3))
 )
 
@@ -101,10 +101,10 @@ def test_break_even_by_volume() -> None:
 def test_break_even_by_utilisation() -> None:
     """R39. Document E: 1 USD when full against 3 USD per 1M breaks even at "70 to 90 %". Its own numbers say 33 %, and 50 % with
     its largest surcharge of 50 %; 70 to 90 % would need 2.10 to 2.70 when full."""
-    assert break_even_utilisation(1.0, 3.0) == pytest.approx(1 / 3)
-    assert break_even_utilisation(1.0, 3.0, 0.5) == pytest.approx(0.5)
-    assert [break_even_utilisation(usd, 3.0) for usd in (2.10, 2.70)] == pytest.approx([0.7, 0.9])
-    assert break_even_utilisation(1.0, 0.5) > 1
+    assert break_even_utilization(1.0, 3.0) == pytest.approx(1 / 3)
+    assert break_even_utilization(1.0, 3.0, 0.5) == pytest.approx(0.5)
+    assert [break_even_utilization(usd, 3.0) for usd in (2.10, 2.70)] == pytest.approx([0.7, 0.9])
+    assert break_even_utilization(1.0, 0.5) > 1
 
 
 def test_a_haiku_class_api_blends_to_half_a_dollar_at_three_prompt_tokens_to_one() -> None:

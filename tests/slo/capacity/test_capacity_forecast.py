@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plimsoll.slo.capacity.forecast import Ceiling, Forecast, TooLittle, forecast, hourly
+from plimsoll.slo.capacity.forecast import Forecast, InsufficientHistoryError, MaxCapacity, forecast, hourly
+from plimsoll.slo.capacity.forecast_models import Band
 
 SLOTS_A_WEEK, MONDAY = 2016, "2026-07-06"
 
@@ -25,34 +26,37 @@ def peaks(tokens: "pd.Series[float]", weeks: int) -> list[float]:
     return [float(value) / 300 for value in whole.max(axis=1)]
 
 
-def told(growth: float, holes: bool = False, ceiling: Ceiling | None = None) -> tuple[Forecast, list[float]]:
+def told(growth: float, holes: bool = False, limit: MaxCapacity | None = None) -> tuple[Forecast, list[float]]:
     """Forecast the last four of 13 weeks from the nine before; and what they were."""
     truth = demand(13, growth)
     known = truth.iloc[: -4 * SLOTS_A_WEEK].copy()
     if holes:
         known.iloc[5000:6500] = np.nan  # five days that nobody saw
         known = known.drop(known.index[9000:9300])  # a day of which there is no row at all
-    return forecast(known, 4, ceiling), peaks(truth, 4)
+    return forecast(known, 4, limit), peaks(truth, 4)
 
 
 @pytest.mark.parametrize(("growth", "holes"), [(0.0, False), (0.05, False), (0.05, True), (-0.05, False)])
 def test_weeks_to_come_are_told_within_ten_percent_and_holes_are_not_zeros(growth: float, holes: bool) -> None:
     found, truth = told(growth, holes)
-    assert [str(week.start.date()) for week in found.weeks] == ["2026-09-07", "2026-09-14", "2026-09-21", "2026-09-28"]
-    assert [week.peak[1] for week in found.weeks] == [pytest.approx(value, rel=0.1) for value in truth]
+    assert [week.week for week in found.weeks] == ["2026-W37", "2026-W38", "2026-W39", "2026-W40"]
+    assert [week.peak.median for week in found.weeks] == [pytest.approx(value, rel=0.1) for value in truth]
     assert found.growth_per_week == pytest.approx(growth, abs=0.01)
-    assert all(week.peak[0] <= week.peak[1] <= week.peak[2] and week.p95[1] < week.peak[1] for week in found.weeks)
-    assert found.unknown_hours == (pytest.approx(1800 / 12, abs=3) if holes else 0)
-    assert found.backtest.error < 0.1
-    assert found.backtest.peak_error < 0.1
-    assert 0.65 < found.backtest.within_band < 0.95
+    assert all(
+        week.peak.lower <= week.peak.median <= week.peak.upper and week.p95.median < week.peak.median
+        for week in found.weeks
+    )
+    assert found.missing_hours == (pytest.approx(1800 / 12, abs=3) if holes else 0)
+    assert found.backtest.wape < 0.1
+    assert found.backtest.peak_median_relative_error < 0.1
+    assert 0.65 < found.backtest.interval_coverage < 0.95
 
 
 def test_a_growing_demand_is_told_better_than_by_repeating_the_last_week() -> None:
     found, _ = told(0.05)
-    assert found.scale == "logarithmic"
-    assert found.backtest.naive is not None
-    assert found.backtest.error < 0.7 * found.backtest.naive
+    assert found.transform == "logarithmic"
+    assert found.backtest.seasonal_naive_error is not None
+    assert found.backtest.wape < 0.7 * found.backtest.seasonal_naive_error
 
 
 def test_the_objective_breaks_in_the_week_in_which_more_than_it_allows_comes_above_the_ceiling() -> None:
@@ -62,11 +66,11 @@ def test_the_objective_breaks_in_the_week_in_which_more_than_it_allows_comes_abo
     above = [float(np.where(week > ceiling, week, 0).sum() / week.sum()) for week in hours]
     first = next(index for index, share in enumerate(above) if share > allowed)
     assert 0 < first < 3
-    found = forecast(truth.iloc[: -4 * SLOTS_A_WEEK], 4, Ceiling(ceiling, allowed))
-    chances = [week.breaks or 0.0 for week in found.weeks]
+    found = forecast(truth.iloc[: -4 * SLOTS_A_WEEK], 4, MaxCapacity(ceiling, allowed))
+    chances = [week.breach_probability or 0.0 for week in found.weeks]
     assert chances == sorted(chances)
     assert next(index for index, chance in enumerate(chances) if chance > 0.5) == pytest.approx(first, abs=1)
-    assert all(week.breaks is None for week in told(0.05)[0].weeks), "no ceiling is known"
+    assert all(week.breach_probability is None for week in told(0.05)[0].weeks), "no ceiling is known"
 
 
 def test_an_hour_is_its_busiest_slot_and_unknown_unless_all_of_it_is_known() -> None:
@@ -82,16 +86,16 @@ def test_an_hour_is_its_busiest_slot_and_unknown_unless_all_of_it_is_known() -> 
 
 def test_an_idle_pool_stays_idle() -> None:
     found = forecast(demand(6) * 0.0, 2)
-    assert [week.peak for week in found.weeks] == [(0.0, 0.0, 0.0)] * 2
+    assert [week.peak for week in found.weeks] == [Band(lower=0.0, median=0.0, upper=0.0)] * 2
 
 
 def test_too_little_is_said_and_nothing_is_told() -> None:
-    with pytest.raises(TooLittle, match="14 days are known whole; season and trend take 21"):
+    with pytest.raises(InsufficientHistoryError, match="14 full days of data; a season and a trend need 21"):
         forecast(demand(2), 4)
     assert len(forecast(demand(4), 4).weeks) == 4
     blind = demand(6)
     blind.iloc[-2 * SLOTS_A_WEEK + 500 :] = np.nan
-    with pytest.raises(TooLittle, match="too much of the last weeks"):
+    with pytest.raises(InsufficientHistoryError, match="too many gaps in the last weeks"):
         forecast(blind, 2)
-    with pytest.raises(TooLittle, match="0 days"):
+    with pytest.raises(InsufficientHistoryError, match="0 full days"):
         forecast(pd.Series(dtype=float, index=pd.DatetimeIndex([], tz="UTC")), 2)

@@ -17,7 +17,7 @@ from plimsoll.slo.sli.increments import MAX_GAP
 from plimsoll.slo.sources import Series
 from plimsoll.slo.spec.objectives import load
 from pool_world import MODEL, Ask, Life, PoolWorld, Sample, asks
-from process import PLIMSOLL, refused
+from process import PLIMSOLL, rejected
 from recorded import Recorded
 from world import SPEC_TEXT
 
@@ -63,7 +63,7 @@ def every(since: float, until: float, but: tuple[float, float] = (0, 0)) -> list
 
 
 def world(but: tuple[float, float] = (0, 0)) -> World:
-    """Two replicas, one from the middle on; a burst in which requests wait, are refused and leave; read every 15 s."""
+    """Two replicas, one from the middle on; a burst in which requests wait, are rejected and leave; read every 15 s."""
     burst = (START + 900, START + 1100)
     lives = {
         "a": [Life(START - 5e5, asks(1, START - 500, END, 1.5, burst))],
@@ -133,7 +133,7 @@ def test_a_missed_scrape_is_no_gap_and_loses_nothing() -> None:
 
 
 def test_below_nine_tenths_observed_nothing_is_rebuilt() -> None:
-    with pytest.raises(HistoryError, match=r"89% of the span was observed, .* the longest gap is 495 s"):
+    with pytest.raises(HistoryError, match=r"89% of the span was observed .*; the longest gap is 495 s"):
         history(world((START + 2400, START + 2400 + 495)))
 
 
@@ -148,7 +148,7 @@ def test_time_of_which_one_replica_does_not_tell_is_a_gap_though_others_do(plain
     assert (begin, until) == pytest.approx((START + 3000, START + 3315), abs=16)
     assert found.observed < 0.94
     deaf = [item for item in plain.series() if item.name != c.REQUESTS_WAITING.name]
-    with pytest.raises(HistoryError, match="no replica tells the requests that finished, run and wait"):
+    with pytest.raises(HistoryError, match="no replica reports finished, running, and waiting requests"):
         history(deaf)
 
 
@@ -188,7 +188,7 @@ def test_a_real_prometheus_gives_the_traffic_and_the_pool_what_it_is_judged_by(
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
     found = json.loads(done.stdout)
     assert found["requests"] == len(came(plain))
-    assert f"{found['requests']:,} requests rebuilt from counts of 15 s" in done.stderr
+    assert f"{found['requests']:,} requests reconstructed from counts per 15 s" in done.stderr
     assert "100.0% of the time was observed." in done.stderr
     assert found["cost_usd"] == pytest.approx(found["node_hours"] * 8.0, abs=0.01), "at the pool's price"
     assert set(found["objectives"]) == {"fast", "all-of-it"}
@@ -200,13 +200,13 @@ def test_a_real_prometheus_gives_the_traffic_and_the_pool_what_it_is_judged_by(
 def test_what_a_prometheus_cannot_tell_is_one_line(prometheus: PastPrometheus, tmp_path: Path) -> None:
     file = tmp_path / "o.yaml"
     early = ("--from", "2025-11-19T01:00:00Z", "--to", "2025-11-19T02:00:00Z")
-    assert "pool pool: no replica tells the requests" in refused(asked(prometheus, file, *early))
+    assert "pool pool: no replica reports finished" in rejected(asked(prometheus, file, *early))
     long = ("--from", "2025-11-20T00:00:00Z", "--to", "2025-11-20T02:15:00Z")
-    assert "of the span was observed, and 90% must be; the longest gap is" in refused(asked(prometheus, file, *long))
-    assert "--from '2025-11-20': in which time zone?" in refused(asked(prometheus, file, "--from", "2025-11-20"))
+    assert "of the span was observed (required 90%); the longest gap is" in rejected(asked(prometheus, file, *long))
+    assert "--from '2025-11-20': no time zone." in rejected(asked(prometheus, file, "--from", "2025-11-20"))
     late = ("--from", "2025-11-20T03:00:00Z", *SPAN[2:])
-    assert "--from 2025-11-20T03:00:00Z: is not before --to" in refused(asked(prometheus, file, *late))
-    assert "whose history? give --pool NAME" in refused(["backtest", "--prometheus", prometheus.url])
-    assert "no answer from Prometheus' API" in refused(
+    assert "--from 2025-11-20T03:00:00Z isn't before --to" in rejected(asked(prometheus, file, *late))
+    assert "--prometheus requires --pool NAME" in rejected(["backtest", "--prometheus", prometheus.url])
+    assert "no response from the Prometheus API" in rejected(
         ["backtest", "--prometheus", "http://127.0.0.1:9", *asked(prometheus, file)[3:]]
     )

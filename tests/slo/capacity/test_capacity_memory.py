@@ -32,7 +32,7 @@ def test_two_h100_hold_fewer_than_150_requests_and_not_the_200_that_are_wanted()
     found = fit(LLAMA, Deployment(2, 80 * GB, 8, 1), 4096)
     assert found.kv_bytes == 90 * GB
     assert found.requests == 134
-    assert found.steps[-1] == "requests at once: 134 (549,316 tokens)"
+    assert found.steps[-1] == "concurrent requests: 134 (549,316 tokens)"
     assert fit(LLAMA, Deployment(4, 80 * GB, 8, 1), 4096).requests >= 200
 
 

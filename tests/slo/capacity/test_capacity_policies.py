@@ -6,7 +6,7 @@ from plimsoll.slo.capacity.model.signals import ReplicaSignals
 from plimsoll.slo.capacity.policies.apa import Apa, adapted
 from plimsoll.slo.capacity.policies.clairvoyant import Schedule, search
 from plimsoll.slo.capacity.policies.fixed import Fixed
-from plimsoll.slo.capacity.policies.hpa import Behaviour, HpaQueue, HpaUtilisation, scaled
+from plimsoll.slo.capacity.policies.hpa import Behavior, HpaQueue, HpaUtilization, scaled
 from plimsoll.slo.capacity.policies.keda import Keda
 from plimsoll.slo.capacity.policies.wva import Wva, spare_capacity
 from plimsoll.slo.capacity.simulator.policy import View
@@ -42,19 +42,19 @@ def test_hpa_on_the_queue_gives_36_waiting_eight_pods_of_which_seven_in_the_firs
 
 
 def test_hpa_shrinks_only_to_the_highest_answer_of_five_minutes() -> None:
-    behaviour = Behaviour()
-    assert behaviour.follow(0, 2, 6) == 6
-    assert behaviour.follow(15, 6, 1) == 6
-    assert behaviour.follow(200, 6, 3) == 6
-    assert behaviour.follow(301, 6, 1) == 3
+    behavior = Behavior()
+    assert behavior.follow(0, 2, 6) == 6
+    assert behavior.follow(15, 6, 1) == 6
+    assert behavior.follow(200, 6, 3) == 6
+    assert behavior.follow(301, 6, 1) == 3
 
 
 def test_hpa_on_utilisation_sees_no_difference_between_busy_and_drowning() -> None:
     assert (
-        HpaUtilisation().decide(view([0.0, 0.0], busy=1.0)) == HpaUtilisation().decide(view([500.0] * 2, busy=1.0)) == 3
+        HpaUtilization().decide(view([0.0, 0.0], busy=1.0)) == HpaUtilization().decide(view([500.0] * 2, busy=1.0)) == 3
     )
-    assert HpaUtilisation().decide(view([0.0] * 4, busy=0.4)) == 2
-    assert HpaUtilisation().decide(view([0.0, 0.0], busy=1.0, pending=2)) == 4
+    assert HpaUtilization().decide(view([0.0] * 4, busy=0.4)) == 2
+    assert HpaUtilization().decide(view([0.0, 0.0], busy=1.0, pending=2)) == 4
 
 
 @pytest.mark.parametrize(("waiting", "nodes"), [([20.0, 20.0], 2), ([21.0, 20.0], 3), ([50.0, 0.0], 3)])

@@ -56,35 +56,40 @@ OFF = (
 )
 
 
-def checked(capsys: pytest.CaptureFixture[str], file: Path, source: str) -> tuple[int, dict[tuple[str, str], str]]:
+Listed = list[tuple[str, str, str, str]]  # level, code, path, message
+
+
+def checked(capsys: pytest.CaptureFixture[str], file: Path, source: str) -> tuple[int, Listed]:
     capsys.readouterr()
     status = main(["check", "--objectives", str(file), "--source", source, "--json"])
-    said = capsys.readouterr()
-    assert said.err == ""
-    listed = json.loads(said.out)
-    return status, {(item["level"], item["where"]): item["message"] for item in listed if "bad:" not in item["message"]}
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    listed = json.loads(printed.out)
+    assert all(set(item) == {"level", "code", "path", "message", "fix"} for item in listed)
+    fields = ("level", "code", "path", "message")
+    return status, [tuple(item[f] for f in fields) for item in listed if item["code"] != "detection-time"]
 
 
 def pages() -> list[Series]:
-    """Two replicas an hour and more old; the second judges few requests."""
+    """Two replicas an hour and more old; the second evaluates few requests."""
     now = time.time()
-    first = replica("r1", age=5 * HOUR, judged={"rare": 3.0}, now=now)
-    return first + replica("r2", age=5 * HOUR, judged={"rare": 0.0}, without=[c.KV_CACHE_USAGE], now=now)
+    first = replica("r1", age=5 * HOUR, evaluated={"rare": 3.0}, now=now)
+    return first + replica("r2", age=5 * HOUR, evaluated={"rare": 0.0}, without=[c.KV_CACHE_USAGE], now=now)
 
 
-EXPECTED = {
-    ("error", "objective loose"): "the limit 600ms is no bucket bound there; take 500ms or 750ms",
-    ("warning", "pool pool"): "llm_kv_cache_usage_ratio is missing on r2",
-    ("warning", "objective rare, tier page-fast"): "never fires at this traffic: about 0.6 requests in its 1h",
-    ("warning", "objective rare, tier page-slow"): "never fires at this traffic: about 3.6 requests in its 6h",
-    ("info", "objective rare, tier ticket-fast"): "about 14.4 requests in its 1d: a single bad one",
-}
+EXPECTED = [
+    ("error", "threshold-not-a-bound", "objectives[1].indicator", "(nearest: 500ms, 750ms)"),
+    ("warning", "metric-missing", "pools[0]", "llm_kv_cache_usage_ratio is missing on r2"),
+    ("warning", "alert-never-fires", "objectives[2]", "about 0.6 requests per 1h: page-fast"),
+    ("warning", "alert-never-fires", "objectives[2]", "about 3.6 requests per 6h: page-slow"),
+    ("info", "alert-fires-at-minimum", "objectives[2]", "about 14.4 requests per 1d: one bad request"),
+]
 
 
-def agrees(listed: dict[tuple[str, str], str], more: int = 0) -> None:
-    for key, message in EXPECTED.items():
-        assert message in listed.get(key, ""), key
-    assert len([key for key in listed if "ticket-slow" not in key[1]]) == len(EXPECTED) + more, listed
+def agrees(listed: Listed, more: int = 0) -> None:
+    for level, code, path, part in EXPECTED:
+        assert any(item[:3] == (level, code, path) and part in item[3] for item in listed), (code, part)
+    assert len([item for item in listed if "ticket-slow" not in item[3]]) == len(EXPECTED) + more, listed
 
 
 def test_a_direct_scrape_gives_the_findings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,11 +101,13 @@ def test_a_direct_scrape_gives_the_findings(tmp_path: Path, capsys: pytest.Captu
         agrees(listed)
         status, listed = checked(capsys, file, f"scrape:http://{address},http://127.0.0.1:9")
         agrees(listed, more=1)
-        assert "http://127.0.0.1:9/metrics: no answer" in listed["error", "source"]
+        (lost,) = (item for item in listed if item[1] == "source-unavailable")
+        assert (lost[0], lost[2]) == ("error", "source")
+        assert "http://127.0.0.1:9/metrics" in lost[3]
         file.write_text(OFF.replace("600ms", "750ms").replace("goodput: {ttft: 1s}", "time_to_first_token: 1s"))
         assert checked(capsys, file, f"scrape:http://{address}")[0] == 0
     assert main(["check", "--objectives", str(file), "--source", "prometheus:http://127.0.0.1:9"]) == 2
-    assert "--source prometheus:http://127.0.0.1:9: http://127.0.0.1:9: no answer" in capsys.readouterr().err
+    assert "--source prometheus:http://127.0.0.1:9: http://127.0.0.1:9: no response" in capsys.readouterr().err
     assert main(["check", "--objectives", str(file), "--source", "ftp://x"]) == 2
 
 
@@ -118,11 +125,9 @@ def test_a_real_prometheus_gives_the_same_findings_and_its_retention(
             server.start()
             wait_for(lambda: server.query(f'{c.TTFT.count}{{replica="r2"}}'), "a scrape")
             status, listed = checked(capsys, file, f"prometheus:{server.url}")
-            windows = [
-                key for key, message in listed.items() if f"longer than the source remembers ({kept})" in message
-            ]
-            blind = [key for key, message in listed.items() if f"and the source remembers {kept}" in message]
-            assert (status, len(windows), len(blind)) == (1, 3, lost_tiers)
-            agrees({key: message for key, message in listed.items() if key not in windows + blind})
+            late = {"retention-below-window": 3, "retention-below-alert-window": lost_tiers}
+            assert (status, {code: sum(item[1] == code for item in listed) for code in late}) == (1, late)
+            assert all(kept in item[3] for item in listed if item[1] in late)
+            agrees([item for item in listed if item[1] not in late])
             server.stop()
         server.__exit__()

@@ -1,4 +1,4 @@
-"""The budget's history: each of its points is what judging at that moment would say, whatever the window, zone and exclusions."""
+"""The budget's history: each of its points is what evaluating at that moment would say, whatever the window, zone and exclusions."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from plimsoll.slo.calendar import SLOT, rfc3339
 from plimsoll.slo.error_budget.exclusions import Exclusion
-from plimsoll.slo.ledger.evaluation import judge
+from plimsoll.slo.ledger.evaluation import evaluate
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.reports.budget_history import POINTS
 from plimsoll.slo.service.api.models import BudgetHistory, BudgetPoint
@@ -47,9 +47,9 @@ def filled(ledger: Ledger, days: float) -> Ledger:
         if random.random() < 0.9:
             total = random.choice([0, 1, 40])
             found.append(
-                SlotCount(slot, random.randint(0, total), total, random.choice([300.0, 299.5, 10.0]), "request")
+                SlotCount(slot, random.randint(0, total), total, random.choice([300.0, 299.5, 10.0]), "per_request")
             )
-    ledger.book({(item.id, item.spec_hash): found for item in SPEC.objectives}, 0)
+    ledger.record({(item.id, item.spec_hash): found for item in SPEC.objectives}, 0)
     return ledger
 
 
@@ -66,16 +66,16 @@ def test_every_point_is_what_judging_at_that_moment_says(
         answer = BudgetHistory.model_validate_json(
             client.get(f"/api/v1/slos/{objective.id}/budget").content, strict=True
         )
-        history = answer.history
+        history = answer.points
         assert len(history) <= POINTS
         moments = [point.at for point in history]
         assert moments == sorted(moments)
         assert moments[-1] == rfc3339(now)
         for point in history[:: max(1, len(history) // 12)] + history[-1:]:
             at = next(moment for moment in _times(now) if rfc3339(moment) == point.at)
-            (then,) = judge(ledger, [objective], exclusions, at)
+            (then,) = evaluate(ledger, [objective], exclusions, at)
             assert (point.bad, point.total) == (then.counted.bad, then.counted.total), (objective.id, point.at)
-            assert point.budget_left == then.budget_left
+            assert point.budget_remaining == then.budget_remaining
         if history[0].total or len(history) > 2:
             _shares_add_up(ledger, objective.id, history, exclusions, now)
 
@@ -94,4 +94,4 @@ def _shares_add_up(
     for before, point in pairwise(history[:-1]):
         low, high = at_of[before.at], at_of[point.at]
         seen = sum(seconds for slot, seconds in slots.items() if low <= slot < high and slot not in gone)
-        assert point.covered == pytest.approx(min(1.0, seen / (high - low)), abs=1e-9)
+        assert point.coverage == pytest.approx(min(1.0, seen / (high - low)), abs=1e-9)

@@ -17,7 +17,7 @@ DAY = 86400.0
 )
 def test_factors_are_those_of_the_published_tables(days: int, factors: list[float]) -> None:
     found = tiers(days * DAY, 0.001)
-    assert [round(tier.factor, 4) for tier in found] == factors
+    assert [round(tier.threshold, 4) for tier in found] == factors
     assert [(tier.long / 3600, tier.short / 60) for tier in found] == [(1, 5), (6, 30), (24, 120), (72, 360)]
 
 
@@ -31,7 +31,7 @@ def test_every_tier_fires_in_a_total_outage_and_none_on_a_kept_budget(budget: fl
 def test_a_90_percent_objective_pages_within_the_hour_where_the_common_tiers_take_hours() -> None:
     # Sloth's 14.4x never fires at 90 % (it would need 144 % errors); its page comes from 6h > 60 %, after 3.6 h.
     page = tiers(30 * DAY, 0.1)[0]
-    assert [page.factor, page.wished] == pytest.approx([8.0, 14.4])
+    assert [page.threshold, page.uncapped_threshold] == pytest.approx([8.0, 14.4])
     assert page.detection_seconds(0.1, 1.0) == pytest.approx(0.8 * 3600)
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from paths import FIXTURES, OBJECTIVES
 from plimsoll.compose.cli import main
-from plimsoll.compose.commands.import_objectives import READERS, names
+from plimsoll.compose.commands.import_ import READERS, names
 from plimsoll.slo.exchange.conversion import Reading, write
 from plimsoll.slo.exchange.document import Document
 from plimsoll.slo.exchange.to_openslo import write_openslo
@@ -51,33 +51,31 @@ def test_sloth_latencies_and_availability_are_carried_and_the_rest_is_named(caps
     text = "\n".join(lost)
     for line in (
         "document 1, labels.owner: 'ml-platform': labels of Sloth's own rules",
-        "document 1, slos[0].description: 'First token within 500 ms.': an objective has no description",
+        "document 1, slos[0].description: 'First token within 500 ms.': an SLO has no description",
         "document 1, slos[0].alerting.page_alert.labels.severity: 'pageteam': labels of Sloth's own rules",
         "document 1, slos[0].alerting.ticket_alert.disable: 'True': alerts are computed from target and window",
-        "document 1, slos[0]: Sloth is told its period when it runs, not by the file: 28d taken (--window)",
+        "document 1, slos[0]: has no window: Sloth sets its period at run time; 28d is used (--window)",
         "document 1, slos[1].sli.events.total_query: namespace='llm' narrows what is counted",
-        "document 1, slos[1].sli.events.total_query: counts requests that ended by abort as bad; here they are left out",
-        "document 1, slos[1].sli.events.total_query: counts requests that ended by repetition as good; here they are left",
-        "document 1, slos[1].sli.events.total_query: does not count requests that were refused or given up in the queue",
-        "document 1, slos[1]: 'chat-Availability' is called 'chat-availability'",
-        "document 1, slos[3].sli.events.total_query: not carried: reads http_requests_total, which is no counter of requests or",
-        "document 1, slos[4].sli.events.total_query: not carried: reads gaps between tokens",
-        "document 1, slos[5].objective: not carried: 100 leaves no budget",
-        "document 1, slos[6].sli: not carried: is neither events nor raw: what a plugin counts is not in the file",
-        "document 2, slos[0].sli.events.total_query: not carried: names no model, so its pool is unknown; give --model NAME",
-        "document 3, version: not carried: the document is no prometheus/v1 of Sloth",
-        "says nothing of pool 'llama-3-3-70b-instruct': its node, nodes and timing are placeholders",
+        "document 1, slos[1].sli.events.total_query: counts requests that ended by abort as bad; Plimsoll leaves them out",
+        "document 1, slos[1].sli.events.total_query: counts requests that ended by repetition as good; Plimsoll leaves",
+        "document 1, slos[1].sli.events.total_query: doesn't count requests that were rejected or abandoned in the queue",
+        "document 1, slos[1]: 'chat-Availability' is renamed to 'chat-availability'",
+        "document 1, slos[3].sli.events.total_query: SLO skipped: reads http_requests_total, which isn't a request counter or",
+        "document 1, slos[4].sli.events.total_query: SLO skipped: reads inter-token latency",
+        "document 1, slos[5].objective: SLO skipped: 100 isn't a target",
+        "document 1, slos[6].sli: SLO skipped: is neither events nor raw; a plugin's query isn't in the file",
+        "document 2, slos[0].sli.events.total_query: SLO skipped: names no model, so its pool is unknown. Add --model NAME",
+        "document 3, version: document skipped: not Sloth prometheus/v1",
+        "doesn't describe pool 'llama-3-3-70b-instruct': node, nodes and timing are placeholders",
     ):
         assert line in text
-    assert lost[-1].endswith(f"sloth.yml: 3 objectives carried, {len(lost) - 1} losses")
+    assert lost[-1].endswith(f"sloth.yml: 3 SLOs converted, {len(lost) - 1} losses")
 
 
 def test_a_query_without_a_model_is_carried_where_the_model_is_given(capsys: pytest.CaptureFixture[str]) -> None:
     spec, lost = imported(capsys, "sloth", "sloth.yml", "--model", QWEN)
     assert ("embed-anything", QWEN, "availability", "0.99", "30d") in shown(spec)
-    assert any(
-        f"document 2, slos[0].sli.events.total_query: names no model: '{QWEN}' was given" in line for line in lost
-    )
+    assert any(f"document 2, slos[0].sli.events.total_query: names no model; '{QWEN}' is used" in line for line in lost)
 
 
 def test_pyrra_ratios_and_latencies_are_carried(capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,11 +88,11 @@ def test_pyrra_ratios_and_latencies_are_carried(capsys: pytest.CaptureFixture[st
     text = "\n".join(lost)
     for line in (
         "document 1, metadata.labels.pyrra.dev/team: 'ml-platform'",
-        "document 1, spec.indicator.latency.grouping[0]: 'pod': an objective is one number for its pool",
+        "document 1, spec.indicator.latency.grouping[0]: 'pod': an SLO is one number for its pool",
         "document 1, spec.alerting.absent: 'False': alerts are computed",
         "document 1, metadata.namespace: 'monitoring'",
         "document 3, spec.indicator.latencyNative: reads a native histogram by interpolation",
-        "document 4, spec.indicator: not carried: bool_gauge: only a ratio or a latency counts requests",
+        "document 4, spec.indicator: SLO skipped: bool_gauge: only a ratio or a latency counts requests",
     ):
         assert line in text
 
@@ -110,12 +108,12 @@ def test_openslo_indicators_windows_and_targets_are_carried(capsys: pytest.Captu
     text = "\n".join(lost)
     for line in (
         "document 2, spec.connectionDetails.url: 'http://prometheus.example:9090'",
-        "document 3, spec.ratioMetric.total: counts requests of a single token as good",
+        "document 3, spec.ratioMetric.total: counts requests with a single output token as good",
         "document 4, metadata.labels.team[1]: 'oncall'",
         "document 4, spec.alertPolicies[0].alertPolicyRef: 'burning': alerts are computed",
-        "document 5, spec.timeWindow[0].duration: 1M that rolls has no fixed length",
-        "document 6, spec.budgetingMethod: not carried: counts slices of time",
-        "document 7, spec.indicator.spec: not carried: is no ratioMetric",
+        "document 5, spec.timeWindow[0].duration: a rolling 1M has no fixed length",
+        "document 6, spec.budgetingMethod: SLO skipped: counts time slices",
+        "document 7, spec.indicator.spec: SLO skipped: isn't a ratioMetric",
         "document 8, top level: AlertPolicy: alerts are computed",
     ):
         assert line in text
@@ -128,11 +126,11 @@ def same(first: Objective, second: Objective) -> bool:
 EVERYTHING = (
     DEFAULT.read_text()
     + """\
-  - {id: week, pool: chat-70b, indicator: {request_duration: 2.5s}, target: 99.95%, window: {calendar: week, timezone: Asia/Kolkata}, off_bucket: bracket}
+  - {id: week, pool: chat-70b, indicator: {request_duration: 2.5s}, target: 99.95%, window: {calendar: week, timezone: Asia/Kolkata}, bucket_mismatch: bounds}
   - {id: quarter, pool: chat-70b, indicator: availability, target: 90%, window: {calendar: quarter, timezone: UTC}}
-  - {id: short, pool: chat-70b, indicator: {time_to_first_token: 1.5s}, target: 99%, window: 36h, off_bucket: conservative}
+  - {id: short, pool: chat-70b, indicator: {time_to_first_token: 1.5s}, target: 99%, window: 36h, bucket_mismatch: lower_bound}
 exclusions:
-  - {from: 2026-11-21T02:00:00Z, to: 2026-11-21T03:00:00Z, who: ann, why: driver update}
+  - {from: 2026-11-21T02:00:00Z, to: 2026-11-21T03:00:00Z, created_by: ann, reason: driver update}
 """
 )
 
@@ -144,10 +142,10 @@ def test_a_round_trip_through_openslo_changes_nothing_but_what_it_says(
     before.write_text(EVERYTHING)
     assert main(["export-openslo", "--objectives", str(before)]) == 0
     said = capsys.readouterr()
-    assert "lost: exclusions[0]: OpenSLO has no time that is not counted" in said.err
+    assert "not converted: exclusions[0]: OpenSLO has no exclusions" in said.err
     file.write_text(said.out)
     after, lost = imported(capsys, "openslo", file)
-    assert lost == [f"{file}: 8 objectives carried, 0 losses"]
+    assert lost == [f"{file}: 8 SLOs converted, 0 losses"]
     original = load(EVERYTHING)
     assert after is not None and after.pools == original.pools
     assert all(same(*pair) for pair in zip(original.objectives, after.objectives, strict=True))
@@ -163,7 +161,7 @@ def test_a_pool_that_was_edited_by_hand_into_nonsense_is_refused_in_one_line(
     assert "pools[0].node.gpus: Expected `int` >= 1" in capsys.readouterr().err
     file.write_text(re.sub(r"plimsoll/pool: '\{", "plimsoll/pool: '[", text))
     _, lost = imported(capsys, "openslo", file)
-    assert "plimsoll/pool: not carried: is no JSON" in lost[0]
+    assert "plimsoll/pool: SLO skipped: isn't JSON" in lost[0]
 
 
 def places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -190,7 +188,10 @@ def test_whatever_is_added_to_a_file_is_named_among_the_losses(kind: str) -> Non
             above = f"document {number}, "
             assert any(
                 loss.path == f"{above}{inside}.surprise".replace(", .", ", ")
-                or (loss.why.startswith(("not carried", "AlertPolicy")) and loss.path.startswith(above))
+                or (
+                    loss.reason.startswith(("SLO skipped", "document skipped", "AlertPolicy"))
+                    and loss.path.startswith(above)
+                )
                 for loss in losses
             ), (number, path)
 
@@ -214,7 +215,7 @@ def test_what_is_no_such_file_at_all_is_lost_and_breaks_nothing(
     file.write_text(text)
     for kind in READERS:
         spec, lost = imported(capsys, kind, file, status=1)
-        assert spec is None and "0 objectives carried, 0 losses" not in lost[-1]
+        assert spec is None and "0 SLOs converted, 0 losses" not in lost[-1]
 
 
 def test_names_that_are_taken_or_too_long_are_changed_and_said() -> None:
@@ -223,21 +224,21 @@ def test_names_that_are_taken_or_too_long_are_changed_and_said() -> None:
     carried = READERS["sloth"]([Document({"version": "prometheus/v1", "slos": slos})], Reading(names(), "30d"))
     spec = load(write(carried, "test"))
     assert [item.id for item in spec.objectives] == ["a-b", "a-b-2", "x" * 63, "objective"]
-    assert sum("is called" in loss.why for loss in carried.losses) == 4
+    assert sum("is renamed" in loss.reason for loss in carried.losses) == 4
 
 
 def test_a_file_of_which_nothing_is_carried_ends_with_status_1_and_no_yaml(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec, lost = imported(capsys, "pyrra", "sloth.yml", status=1)
-    assert spec is None and lost[-1].endswith("0 objectives carried, 3 losses")
+    assert spec is None and lost[-1].endswith("0 SLOs converted, 3 losses")
     broken = tmp_path / "broken.yaml"
     broken.write_text("slos: [")
     assert main(["import", "sloth", str(broken)]) == 2
     assert f"plimsoll: {broken}: not YAML" in capsys.readouterr().err
     assert main(["import", "sloth", str(tmp_path / "none")]) == 2
     assert main(["import", "sloth", str(FIXTURES / "sloth.yml"), "--window", "1M"]) == 2
-    assert "--window: '1M' is not a duration" in capsys.readouterr().err.splitlines()[-1]
+    assert "--window: '1M' isn't a duration" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_what_openslo_is_given_can_be_read_as_openslo_has_it() -> None:

@@ -1,8 +1,8 @@
-"""Which queries of Sloth, Pyrra and OpenSLO files are recognised: every name of an engine, and nothing by guess."""
+"""Which queries of Sloth, Pyrra and OpenSLO files are recognized: every name of an engine, and nothing by guess."""
 
 import pytest
 
-from plimsoll.compose.commands.import_objectives import READERS, names
+from plimsoll.compose.commands.import_ import READERS, names
 from plimsoll.slo.exchange.conversion import Reading
 from plimsoll.slo.exchange.document import Document
 
@@ -16,7 +16,7 @@ BUCKET = 'sum(rate(vllm:e2e_request_latency_seconds_bucket{model_name="m",le="5"
         (f"{TOTAL} - {BUCKET}", TOTAL.replace("[5m]", "[1h]"), "mixes rate over"),
         (f"{TOTAL} - {BUCKET}", TOTAL.replace("rate", "increase"), "mixes increase over"),
         (f"{TOTAL} - {BUCKET}", TOTAL.replace('"m"', '"n"'), "has parts that select different series"),
-        (BUCKET, TOTAL, "is no indicator here"),
+        (BUCKET, TOTAL, "isn't an indicator"),
         (f"{TOTAL} - {BUCKET}".replace('"5"', '"+Inf"'), TOTAL, "counts every request as good"),
         (f"{TOTAL} - {BUCKET}".replace('="5"', '=~".*"'), TOTAL, "has the pattern le=~'.*'"),
         (f"{TOTAL} - {BUCKET}".replace('"5"', '"five"'), TOTAL, "has the bucket le='five'"),
@@ -28,7 +28,7 @@ BUCKET = 'sum(rate(vllm:e2e_request_latency_seconds_bucket{model_name="m",le="5"
         (f"{TOTAL} - {BUCKET}".replace("[5m]", "[5m] offset 1d"), TOTAL, "looks at another time"),
         (f"{TOTAL} - {BUCKET} * 1", TOTAL, "has *: only sums"),
         ("sum_over_time((count(up < 0.75))[5m:]) OR on() vector(0)", TOTAL, "has sum_over_time()"),
-        ("sum(", TOTAL, "is not PromQL"),
+        ("sum(", TOTAL, "isn't PromQL"),
         (
             'sum(rate(vllm:request_success_total{model_name="m",finished_reason="length"}[5m]))',
             'sum(rate(vllm:request_success_total{model_name="m"}[5m]))',
@@ -42,7 +42,7 @@ BUCKET = 'sum(rate(vllm:e2e_request_latency_seconds_bucket{model_name="m",le="5"
         (
             'sum(rate(llm_objective_requests_total{objective="x",outcome="bad"}[5m]))',
             'sum(rate(llm_objective_requests_total{objective="x"}[5m]))',
-            "does not say by which limits",
+            "without their thresholds",
         ),
     ],
 )
@@ -50,10 +50,10 @@ def test_what_is_not_recognised_is_lost_and_never_guessed_at(error: str, total: 
     slo = {"name": "x", "objective": 99, "sli": {"events": {"error_query": error, "total_query": total}}}
     document = Document({"version": "prometheus/v1", "service": "s", "slos": [slo]})
     carried = READERS["sloth"]([document], Reading(names(), "30d"))
-    assert carried.drafts == []
-    (loss,) = (loss for loss in carried.losses if loss.why.startswith("not carried"))
+    assert carried.slos == []
+    (loss,) = (loss for loss in carried.losses if loss.reason.startswith("SLO skipped"))
     assert loss.path == "slos[0].sli.events.total_query"
-    assert why in loss.why
+    assert why in loss.reason
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_every_name_of_an_engine_and_our_own_are_known(bucket: str, count: str, 
     error = f'{total} - sum(rate({bucket}_bucket{{{where},le="5.0"}}[5m]))'
     slo = {"name": "x", "objective": 99, "sli": {"events": {"error_query": error, "total_query": total}}}
     carried = READERS["sloth"]([Document({"version": "prometheus/v1", "slos": [slo]})], Reading(names(), "30d"))
-    assert [(draft.indicator, draft.model) for draft in carried.drafts] == [(indicator, "m")]
+    assert [(slo.indicator, slo.model) for slo in carried.slos] == [(indicator, "m")]

@@ -105,10 +105,10 @@ def test_late_samples_are_booked_when_they_arrive(
 
 def test_a_source_that_has_begun_to_forget_does_not_overwrite_what_is_known(database: str, open_ledger: Opener) -> None:
     ledger = open_ledger(database)
-    ledger.book({FAST: [SlotCount(300, 90, 100, 300.0, "request")]}, 0)
-    ledger.book({FAST: [SlotCount(300, 3, 5, 40.0, "request")]}, 0)
+    ledger.record({FAST: [SlotCount(300, 90, 100, 300.0, "per_request")]}, 0)
+    ledger.record({FAST: [SlotCount(300, 3, 5, 40.0, "per_request")]}, 0)
     assert (row := ledger.slots("fast", 0, 1e9)[0]).total == 100
-    ledger.book({FAST: [SlotCount(300, 95, 101, 300.0, "request")]}, 0)
+    ledger.record({FAST: [SlotCount(300, 95, 101, 300.0, "per_request")]}, 0)
     assert (row := ledger.slots("fast", 0, 1e9)[0]).total == 101, row
 
 
@@ -127,10 +127,10 @@ def test_unobserved_slots_are_absent_not_zero(database: str, open_ledger: Opener
 def test_progress_does_not_go_back_and_old_slots_are_not_read_again(database: str, open_ledger: Opener) -> None:
     ledger, world = open_ledger(database), busy_world()
     ingest(spec(), world, ledger, END)
-    first = ledger.booked_until()["fast"]
+    first = ledger.recorded_until()["fast"]
     world.reads = 0
     ingest(spec(), world, ledger, END + 10)
-    assert ledger.booked_until()["fast"] >= first
+    assert ledger.recorded_until()["fast"] >= first
     assert world.reads == 1
 
 
@@ -145,13 +145,13 @@ from plimsoll.slo.ledger.ingest import ingest
 import plimsoll.slo.ledger.slots as store
 ledger = Ledger(open_database({url!r}))
 left = [{commits}]
-book = store.Ledger.book
+book = store.Ledger.record
 def dying(self, *args):
     if left[0] == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     left[0] -= 1
     book(self, *args)
-store.Ledger.book = dying
+store.Ledger.record = dying
 for now in range(int(T0), int(T0) + 7201, 60):
     ingest(spec(), WORLD, ledger, now)
 """

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from plimsoll.slo.ledger.database import DatabaseError, open_database, reason, writing
 from plimsoll.slo.ledger.rollup import DAY, HOUR
 from plimsoll.slo.ledger.schema import metadata
-from plimsoll.slo.ledger.slots import Ledger, note
+from plimsoll.slo.ledger.slots import Ledger, write_audit_event
 from plimsoll.slo.sli.increments import SlotCount
 
 Opener = Callable[[str], Ledger]
@@ -39,13 +39,13 @@ def test_an_old_database_is_brought_up_to_date_with_nothing_lost(database: str, 
     old.dispose()
     for ledger in (open_ledger(database), open_ledger(database)):
         assert [tuple(slot) for slot in ledger.slots("fast", 0, 1e6)] == [
-            (86400, 90, 100, 300.0, "hash", "request", 0),
-            (86700, 7, 7, 0.1, "hash", "request+simulated", 0),
-            (90000, 1, 2, 0.2, "hash", "bucket", 0),
+            (86400, 90, 100, 300.0, "hash", "per_request", 0),
+            (86700, 7, 7, 0.1, "hash", "per_request+simulated", 0),
+            (90000, 1, 2, 0.2, "hash", "exact_bucket", 0),
         ]
         assert ledger.rows("fast", HOUR, 0, 10**6) == [(86400, 97, 107, 300_100, 0), (90000, 1, 2, 200, 0)]
         assert ledger.rows("fast", DAY, 0, 10**6) == [(86400, 98, 109, 300_300, 0)]
-        assert ledger.booked_until() == {"fast": 89700}
+        assert ledger.recorded_until() == {"fast": 89700}
         assert ledger.recommendations("pool", 5) == [{"action": "hold"}]
         assert ledger.segments([86400, 86700, 172800], ["fast"])["fast"] == [
             (90, 100, 300_000, False, 0),
@@ -62,7 +62,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(database: str, 
     ledger = open_ledger(database)
     with ledger.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(DatabaseError, match="version 9999, which this Plimsoll does not know; use a newer"):
+    with pytest.raises(DatabaseError, match="version 9999, which is newer than this Plimsoll"):
         open_database(database)
 
 
@@ -70,15 +70,15 @@ def test_services_that_start_at_once_on_an_empty_database_all_come_up(database: 
     with ThreadPoolExecutor(4) as pool:
         engines = list(pool.map(open_database, [database] * 4))
     for engine in engines:
-        assert Ledger(engine).booked_until() == {}
+        assert Ledger(engine).recorded_until() == {}
         engine.dispose()
 
 
 def test_nobody_changes_the_audit(database: str, open_ledger: Opener) -> None:
     engine = open_ledger(database).engine
     with writing(engine) as connection:
-        note(connection, 5.0, ("ann", "a drill"), ("exclusion added", "x"), None, {"start": 1})
-    for statement in ("UPDATE audit SET who = 'bob'", "DELETE FROM audit"):
+        write_audit_event(connection, 5.0, ("ann", "a drill"), ("exclusion added", "x"), None, {"start": 1})
+    for statement in ("UPDATE audit SET actor = 'bob'", "DELETE FROM audit"):
         with pytest.raises(SQLAlchemyError, match="audit rows are kept as written"), engine.begin() as connection:
             connection.execute(text(statement))
 
@@ -88,36 +88,36 @@ def test_two_writers_take_turns_and_lose_nothing(database: str, open_ledger: Ope
 
     def book(number: int) -> None:
         ledger = ledgers[number % len(ledgers)]
-        ledger.book({("fast", "hash"): [SlotCount(300 * number, number, number, 300.0, "request")]}, 300 * number)
+        ledger.record({("fast", "hash"): [SlotCount(300 * number, number, number, 300.0, "per_request")]}, 300 * number)
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(book, range(60)))
     assert [slot.total for slot in ledgers[0].slots("fast", 0, 1e6)] == list(range(60))
     assert sum(row[2] for row in ledgers[0].rows("fast", HOUR, 0, 10**6)) == sum(range(60))
     assert [row[2] for row in ledgers[0].rows("fast", DAY, 0, 10**6)] == [sum(range(60))]
-    assert ledgers[0].booked_until() == {"fast": 59 * 300}
+    assert ledgers[0].recorded_until() == {"fast": 59 * 300}
 
 
 def test_a_full_disk_and_a_read_only_database_are_named_and_nothing_stored_is_lost(
     tmp_path: Path, open_ledger: Opener
 ) -> None:
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
-    ledger.book({("fast", "hash"): [SlotCount(0, 1, 2, 300.0, "request")]}, 300)
-    many = [SlotCount(300 * number, 1, 1, 300.0, "request") for number in range(1, 20_000)]
+    ledger.record({("fast", "hash"): [SlotCount(0, 1, 2, 300.0, "per_request")]}, 300)
+    many = [SlotCount(300 * number, 1, 1, 300.0, "per_request") for number in range(1, 20_000)]
     ledger.engine.dispose()
     # SQLite's own limit, set on the next connection, gives its own "disk is full".
     event.listen(ledger.engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 60"))
     with pytest.raises(SQLAlchemyError) as full:
-        ledger.book({("fast", "hash"): many}, 300 * 20_000)
+        ledger.record({("fast", "hash"): many}, 300 * 20_000)
     assert reason(full.value) == "database or disk is full"
     locked = open_ledger(f"sqlite:///file:{tmp_path}/ledger.db?mode=ro&uri=true")
-    with pytest.raises(SQLAlchemyError) as refused:
-        locked.book({("fast", "hash"): many[:1]}, 600)
-    assert reason(refused.value) == "attempt to write a readonly database"
+    with pytest.raises(SQLAlchemyError) as rejected:
+        locked.record({("fast", "hash"): many[:1]}, 600)
+    assert reason(rejected.value) == "attempt to write a readonly database"
     for survivor in (ledger, locked):
         assert [slot.total for slot in survivor.slots("fast", 0, 1e9)] == [2]
-        assert survivor.booked_until() == {"fast": 300}
+        assert survivor.recorded_until() == {"fast": 300}
 
 
 def test_a_ledger_in_memory_is_a_ledger(open_ledger: Opener) -> None:
-    assert open_ledger("sqlite://").booked_until() == {}
+    assert open_ledger("sqlite://").recorded_until() == {}

@@ -15,9 +15,9 @@ from plimsoll.compose.cli import main
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.error_budget.exclusions import Exclusion
 from plimsoll.slo.ledger.database import writing
-from plimsoll.slo.ledger.manual_changes import exclude, withdraw
-from plimsoll.slo.ledger.parquet import KEPT, NotImported, Taken, export_ledger, import_ledger
-from plimsoll.slo.ledger.retention import thin
+from plimsoll.slo.ledger.manual_changes import cancel, exclude
+from plimsoll.slo.ledger.parquet import EXPORTED, ImportConflictError, Taken, export_ledger, import_ledger
+from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.schema import audit, metadata, rollups, slots
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
@@ -34,8 +34,8 @@ NOW = float(BEGIN + 12 * DAY)
 SPEC = load(SPEC_TEXT + "  - {id: up, pool: pool, indicator: availability, target: 99.9%, window: 10d}\n")
 
 
-def lived_in(ledger: Ledger, thinned: float = 0.0) -> Ledger:
-    """Fill a ledger as twelve days would have: slots with gaps, a correction, exclusions, a recommendation, old slots thinned."""
+def lived_in(ledger: Ledger, pruned: float = 0.0) -> Ledger:
+    """Fill a ledger as twelve days would have: slots with gaps, a correction, exclusions, a recommendation, old slots pruned."""
     random = Random(7)  # noqa: S311 - no secret
     counts = {}
     for objective in SPEC.objectives:
@@ -49,21 +49,21 @@ def lived_in(ledger: Ledger, thinned: float = 0.0) -> Ledger:
                 )
             )
         counts[objective.id, objective.spec_hash] = found
-    ledger.book(counts, int(NOW) - 1200)
+    ledger.record(counts, int(NOW) - 1200)
     ledger.correct("fast", SlotCount(BEGIN + 9 * DAY, 1, 2, 300.0, ""), "ann", "a broken clock", NOW - 60)
     exclude(ledger.engine, Exclusion(NOW - DAY, NOW - DAY + 1800.25, "ann", "driver", pool="pool"), NOW - 50)
     gone = exclude(ledger.engine, Exclusion(NOW - 4000, NOW - 3000, "bob", "a drill"), NOW - 40)
-    withdraw(ledger.engine, gone.id or "", "bob", "it was none", NOW - 30)
-    ledger.remember("pool", NOW - 5, {"action": "hold"})
-    if thinned:
-        thin(ledger.engine, thinned, NOW)
+    cancel(ledger.engine, gone.id or "", "bob", "it was none", NOW - 30)
+    ledger.save_recommendation("pool", NOW - 5, {"action": "hold"})
+    if pruned:
+        prune(ledger.engine, pruned, NOW)
     return ledger
 
 
 def rows(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
     """Everything that a ledger holds."""
     with ledger.engine.connect() as connection:
-        return {table.name: sorted(map(tuple, connection.execute(select(table))), key=repr) for table in KEPT}
+        return {table.name: sorted(map(tuple, connection.execute(select(table))), key=repr) for table in EXPORTED}
 
 
 def answers(ledger: Ledger) -> list[Any]:
@@ -80,11 +80,11 @@ def answers(ledger: Ledger) -> list[Any]:
 
 
 @pytest.mark.postgresql
-@pytest.mark.parametrize("thinned", [0.0, BEGIN + 1.5 * DAY])
+@pytest.mark.parametrize("pruned", [0.0, BEGIN + 1.5 * DAY])
 def test_a_sqlite_ledger_moved_to_postgresql_gives_the_same_answers(
-    tmp_path: Path, postgresql: PostgreSQL, open_ledger: Opener, thinned: float
+    tmp_path: Path, postgresql: PostgreSQL, open_ledger: Opener, pruned: float
 ) -> None:
-    here = lived_in(open_ledger(f"sqlite:///{tmp_path}/ledger.db"), thinned)
+    here = lived_in(open_ledger(f"sqlite:///{tmp_path}/ledger.db"), pruned)
     there, back = open_ledger(postgresql.database()), open_ledger(f"sqlite:///{tmp_path}/back.db")
     for number, (source, target) in enumerate([(here, there), (there, back)]):
         (tmp_path / str(number)).mkdir()
@@ -155,28 +155,28 @@ def test_a_row_that_says_something_else_stops_the_import_and_changes_nothing(
             connection.execute(rollups.update().where(*same).values(change))
     if table is None:
         running = next(item for item in rows(second)["exclusions"] if item[8] is None)
-        withdraw(second.engine, running[0], "eve", "otherwise", NOW)
+        cancel(second.engine, running[0], "eve", "otherwise", NOW)
     before = rows(second)
-    with pytest.raises(NotImported) as error:
+    with pytest.raises(ImportConflictError) as error:
         import_ledger(second.engine, folder)
     assert named in str(error.value)
-    assert str(error.value).endswith("Nothing was imported")
+    assert str(error.value).endswith("Nothing was imported.")
     assert rows(second) == before
 
 
 def test_two_ledgers_that_hold_parts_of_a_day_become_one(
     tmp_path: Path, database: str, new_database: Callable[[], str], open_ledger: Opener
 ) -> None:
-    """Sums over the hours and days that both have a part of are neither's: they are made anew."""
+    """Sums over the hours and days that both have a part of are neither's: they are made again."""
     whole = open_ledger(database)
-    found = [SlotCount(BEGIN + SLOT * i, i, 2 * i, 300.0, "request") for i in range(500)]
-    whole.book({("fast", "x"): found}, 9000)
+    found = [SlotCount(BEGIN + SLOT * i, i, 2 * i, 300.0, "per_request") for i in range(500)]
+    whole.record({("fast", "x"): found}, 9000)
     random = Random(3)  # noqa: S311 - no secret
     chosen = {item.slot for item in found if random.random() < 0.5}
     halves = []
     for number, part in enumerate((chosen, {item.slot for item in found} - chosen)):
         half = open_ledger(new_database())
-        half.book({("fast", "x"): [item for item in found if item.slot in part]}, 5000 + 4000 * number)
+        half.record({("fast", "x"): [item for item in found if item.slot in part]}, 5000 + 4000 * number)
         halves.append(exported(half, tmp_path / str(number)))
     for order in (halves, halves[::-1]):
         merged = open_ledger(new_database())
@@ -191,7 +191,7 @@ def test_an_older_archive_of_a_ledger_that_was_thinned_since_agrees_with_it(
     ledger = lived_in(open_ledger(database))
     folder = exported(ledger, tmp_path / "old")
     sums, shown = rows(ledger)["rollups"], answers(ledger)[0]
-    thin(ledger.engine, BEGIN + 2 * DAY, NOW)
+    prune(ledger.engine, BEGIN + 2 * DAY, NOW)
     assert import_ledger(ledger.engine, folder)["slots"].new == 2 * 2 * DAY // SLOT  # brought back
     assert (rows(ledger)["rollups"], answers(ledger)[0]) == (sums, shown)
 
@@ -206,19 +206,19 @@ def test_files_of_another_kind_are_refused_by_name(tmp_path: Path, open_ledger: 
 
     table = pq.read_table(folder / "slots.parquet")
 
-    def refused(changed: Any, what: str) -> None:
+    def rejected(changed: Any, what: str) -> None:
         pq.write_table(changed, folder / "slots.parquet")
-        with pytest.raises(NotImported, match=what):
+        with pytest.raises(ImportConflictError, match=what):
             import_ledger(fresh.engine, folder)
 
-    refused(table.drop_columns(["total"]), "slots.parquet: lacks total: it is of another version")
-    refused(table.append_column("fair", table["total"]), "slots.parquet: has fair")
-    refused(table.set_column(2, "good", table["source"]), "slots.parquet: is not a table of a ledger")
+    rejected(table.drop_columns(["total"]), "slots.parquet: lacks total: it isn.t an export of this version")
+    rejected(table.append_column("fair", table["total"]), "slots.parquet: has fair")
+    rejected(table.set_column(2, "good", table["source"]), "slots.parquet: isn't a table of a ledger")
     (folder / "slots.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(NotImported, match=r"slots.parquet: is not a table of a ledger"):
+    with pytest.raises(ImportConflictError, match=r"slots.parquet: isn't a table of a ledger"):
         import_ledger(fresh.engine, folder)
     (folder / "strange.parquet").touch()
-    with pytest.raises(NotImported, match="has strange; the tables of a ledger are audit, "):
+    with pytest.raises(ImportConflictError, match="has strange; the tables of a ledger are audit, "):
         import_ledger(fresh.engine, folder)
 
 
@@ -233,7 +233,10 @@ def test_the_commands_say_what_they_did_and_what_is_in_the_way(
         said = capsys.readouterr()
         return status, said.out + said.err
 
-    assert ran("export", "--db", url, "--out", str(out)) == (2, f"plimsoll: --db {url}: there is no such file\n")
+    assert ran("export", "--db", url, "--out", str(out)) == (
+        2,
+        f"plimsoll: --db {url}: no such file. Check the path.\n",
+    )
     assert not (tmp_path / "ledger.db").exists()
     lived_in(open_ledger(url))
     status, said = ran("export", "--db", url, "--out", str(out))
@@ -243,6 +246,6 @@ def test_the_commands_say_what_they_did_and_what_is_in_the_way(
     status, said = ran("import", "--db", other, str(out))
     assert (status, "slots: 6912 rows, 6912 of them new" in said) == (0, True)
     with writing(open_ledger(other).engine) as connection:
-        connection.execute(insert(audit).values(id=9, at=1.0, who="a", why="b", action="c", subject="d"))
+        connection.execute(insert(audit).values(id=9, at=1.0, actor="a", reason="b", action="c", subject="d"))
     assert "audit: 4 rows, 0 of them new" in ran("import", "--db", other, str(out))[1]
     assert ran("import", "--db", other, str(tmp_path / "nowhere"))[0] == 2

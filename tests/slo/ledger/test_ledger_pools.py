@@ -14,10 +14,10 @@ from plimsoll.compose.serving import wanted
 from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.ledger.ingest import ingest
-from plimsoll.slo.ledger.retention import thin
+from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.scrape_source import ScrapeSource
 from plimsoll.slo.ledger.slots import Ledger
-from plimsoll.slo.ledger.usage import pool_rows, pools_booked_until
+from plimsoll.slo.ledger.usage import pool_rows, pools_recorded_until
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.increments import Observed
@@ -51,17 +51,17 @@ def test_every_count_is_that_of_the_requests_and_arrivals_hold_those_that_still_
         assert row.arrivals == sum(low < ask.arrive <= high for life, low, high in seen for ask in life.asks)
         assert row.finished == sum(ask.how in ("stop", "length", "error") for ask in over)
         assert row.errors == sum(ask.how == "error" for ask in over)
-        assert row.refused == sum(ask.how == "5xx" for ask in over)
+        assert row.rejected == sum(ask.how == "5xx" for ask in over)
         assert row.abandoned_queued == sum(ask.how == "queued" for ask in over)
         assert row.abandoned_streaming == sum(ask.how == "streaming" for ask in over)
-        assert row.prompt_tokens == sum(ask.prompt for ask in over)
-        assert row.generation_tokens == sum(ask.generated for ask in over)
+        assert row.input_tokens == sum(ask.prompt for ask in over)
+        assert row.output_tokens == sum(ask.generated for ask in over)
         assert row.preemptions == sum(ask.preempted for ask in over)
     burst = rows[2]
-    assert all((burst.errors, burst.refused, burst.abandoned_queued, burst.abandoned_streaming, burst.preemptions))
+    assert all((burst.errors, burst.rejected, burst.abandoned_queued, burst.abandoned_streaming, burst.preemptions))
     assert burst.arrivals is not None
     assert burst.arrivals > (burst.finished or 0)
-    assert (rows[0].errors, rows[0].refused, rows[0].abandoned_queued) == (0, 0, 0)
+    assert (rows[0].errors, rows[0].rejected, rows[0].abandoned_queued) == (0, 0, 0)
 
 
 def test_a_queue_is_that_of_all_replicas_together_and_a_cache_that_of_the_fullest() -> None:
@@ -81,19 +81,22 @@ def test_a_queue_is_that_of_all_replicas_together_and_a_cache_that_of_the_fulles
         told = [[one for one in moment if one is not None] for moment in moments]
         queues = [sum(one[0] for one in moment) for moment in told]
         caches = [one[1] for moment in told for one in moment]
-        assert (row.queue_max, row.kv_max) == (max(queues), max(caches))
-        assert row.queue_mean == pytest.approx(sum(queues) / SLOT, abs=1e-6)
-        assert row.kv_mean == pytest.approx(sum(caches) / len(caches), abs=1e-6)
+        assert (row.waiting_max, row.kv_cache_usage_max) == (max(queues), max(caches))
+        assert row.waiting_mean == pytest.approx(sum(queues) / SLOT, abs=1e-6)
+        assert row.kv_cache_usage_mean == pytest.approx(sum(caches) / len(caches), abs=1e-6)
         assert row.replicas == pytest.approx(sum(map(len, told)) / SLOT, abs=1e-6)
         assert row.nodes == row.replicas
 
 
 def test_a_restart_is_a_replica_gone_and_so_is_one_that_vanishes_while_others_are_read() -> None:
-    assert [row.gone for row in count(BUSY)] == [0, 0, 0, 1, 0, 0, 0, 0]
+    assert [row.replica_disruptions for row in count(BUSY)] == [0, 0, 0, 1, 0, 0, 0, 0]
     gone = replace(BUSY, scrapes={**BUSY.scrapes, "b": [at for at in BUSY.scrapes["b"] if at < T0 + 450]})
-    assert [row.gone for row in count(gone)] == [0, 1, 0, 0, 0, 0, 0, 0]
+    assert [row.replica_disruptions for row in count(gone)] == [0, 1, 0, 0, 0, 0, 0, 0]
     dark = replace(BUSY, scrapes={name: [t for t in times if t < T0 + 450] for name, times in BUSY.scrapes.items()})
-    assert [row.gone for row in count(dark)] == [0, 0]  # nobody was read any more: that tells of the reader
+    assert [row.replica_disruptions for row in count(dark)] == [
+        0,
+        0,
+    ]  # nobody was read any more: that tells of the reader
 
 
 def test_a_node_holds_as_many_replicas_as_the_pool_says() -> None:
@@ -120,13 +123,13 @@ def test_energy_is_that_of_the_pools_own_gpus() -> None:
 @pytest.mark.parametrize(
     ("metric", "unknown"),
     [
-        (c.REQUESTS_WAITING, "queue_max queue_mean arrivals"),
-        (c.KV_CACHE_USAGE, "kv_max kv_mean"),
+        (c.REQUESTS_WAITING, "waiting_max waiting_mean arrivals"),
+        (c.KV_CACHE_USAGE, "kv_cache_usage_max kv_cache_usage_mean"),
         (c.FINISHED, "finished errors arrivals"),
-        (c.REJECTED, "refused"),
+        (c.REJECTED, "rejected"),
         (c.ABANDONED, "abandoned_queued abandoned_streaming"),
         (c.PREEMPTIONS, "preemptions"),
-        (c.PROMPT_TOKENS, "prompt_tokens"),
+        (c.PROMPT_TOKENS, "input_tokens"),
     ],
     ids=str,
 )
@@ -143,7 +146,7 @@ def test_a_value_that_is_no_number_is_no_reading() -> None:
         Series(s.name, s.labels, [(at, float("nan") if s.name == c.KV_CACHE_USAGE.name else v) for at, v in s.samples])
         for s in BUSY.series()
     ]
-    assert {(row.kv_max, row.kv_mean) for row in count(broken)} == {(None, None)}
+    assert {(row.kv_cache_usage_max, row.kv_cache_usage_mean) for row in count(broken)} == {(None, None)}
 
 
 def test_slots_that_nobody_watched_are_not_there() -> None:
@@ -169,14 +172,14 @@ def test_one_go_step_by_step_twice_and_after_an_outage_give_the_same_rows(
         ingest(SPEC, twice, stepwise, now)
     ingest(SPEC, twice, stepwise, END)
     assert rows_of(stepwise) == truth
-    assert pools_booked_until(stepwise.engine) == {"pool": stepwise.booked_until()["fast"]}
+    assert pools_recorded_until(stepwise.engine) == {"pool": stepwise.recorded_until()["fast"]}
 
 
 def test_a_ledger_from_before_is_caught_up_and_a_source_that_forgets_takes_nothing_away(
     database: str, open_ledger: Opener
 ) -> None:
     ledger, source = open_ledger(database), Recorded(BUSY.series())
-    ledger.book({("fast", "hash"): []}, int(END))  # the objective was booked by a Plimsoll that knew no pool slots
+    ledger.record({("fast", "hash"): []}, int(END))  # the objective was booked by a Plimsoll that knew no pool slots
     ingest(SPEC, source, ledger, END)
     truth = rows_of(ledger)
     assert truth == [astuple(row) for row in count(BUSY)]
@@ -187,8 +190,8 @@ def test_a_ledger_from_before_is_caught_up_and_a_source_that_forgets_takes_nothi
 
 def test_old_slots_of_pools_go_with_those_of_objectives(database: str, open_ledger: Opener) -> None:
     ledger, day = open_ledger(database), 86400
-    ledger.book({}, 0, {"pool": [PoolSlot(slot, 300.0, arrivals=1) for slot in (0, day - SLOT, day)]})
-    thin(ledger.engine, day + 5.0, 2.0 * day)
+    ledger.record({}, 0, {"pool": [PoolSlot(slot, 300.0, arrivals=1) for slot in (0, day - SLOT, day)]})
+    prune(ledger.engine, day + 5.0, 2.0 * day)
     assert [row.slot for row in pool_rows(ledger.engine, "pool", 0, 1e9)] == [day]
 
 
@@ -221,7 +224,7 @@ def test_the_api_lists_a_pools_slots_in_pages_and_says_null_for_unknown(database
     slots = [*first["slots"], *second["slots"]]
     assert (len(first["slots"]), second["next"], len(slots)) == (5, None, 8)
     rows = count(BUSY)
-    assert [slot["arrivals"] for slot in slots] == [(row.arrivals or 0) - (row.refused or 0) for row in rows]
-    assert (slots[0]["start"], slots[0]["refused"], slots[0]["errors"]) == ("2023-11-14T22:15:00Z", None, 0)
+    assert [slot["arrivals"] for slot in slots] == [(row.arrivals or 0) - (row.rejected or 0) for row in rows]
+    assert (slots[0]["start"], slots[0]["rejected"], slots[0]["errors"]) == ("2023-11-14T22:15:00Z", None, 0)
     assert slots[0]["covered_seconds"] == 300.0
     assert client.get("/api/v1/pools/nope/slots").status_code == 404

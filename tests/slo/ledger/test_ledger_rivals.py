@@ -11,7 +11,7 @@ import pytest
 from plimsoll.slo import metrics
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.error_budget.budget import Budget
-from plimsoll.slo.ledger.evaluation import judge
+from plimsoll.slo.ledger.evaluation import evaluate
 from plimsoll.slo.ledger.ingest import ingest
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.sources import Series
@@ -56,9 +56,9 @@ def _counter(name: str, samples: list[tuple[float, float]]) -> Series:
     return Series(metric, {**LABELS, **({label[key]: text} if key else {})}, samples)
 
 
-def judged(ledger: Ledger, spec: Spec, source: Recorded, now: float) -> Budget:
+def evaluated(ledger: Ledger, spec: Spec, source: Recorded, now: float) -> Budget:
     ingest(spec, source, ledger, now)
-    (budget,) = judge(ledger, spec.objectives, [], now)
+    (budget,) = evaluate(ledger, spec.objectives, [], now)
     return budget
 
 
@@ -80,9 +80,9 @@ def test_1_and_2_an_outage_weighs_what_its_requests_weigh(
     hour: int, bad: int, tmp_path: Path, open_ledger: Opener
 ) -> None:
     # Truth: 0.3221 % and 0.00805 % of the month's requests. Sloth says 0.1389 % to both: 2.3 times under, 17 times over.
-    found = judged(open_ledger(f"sqlite:///{tmp_path}/ledger.db"), promise("99.7%"), month(hour), T0 + 30 * DAY)
+    found = evaluated(open_ledger(f"sqlite:///{tmp_path}/ledger.db"), promise("99.7%"), month(hour), T0 + 30 * DAY)
     assert (found.bad, found.counted.total) == (bad, 22_356_000)
-    assert found.budget_left == pytest.approx(1 - bad / 22_356_000 / 0.003, abs=1e-12)
+    assert found.budget_remaining == pytest.approx(1 - bad / 22_356_000 / 0.003, abs=1e-12)
     assert found.coverage == 1.0
 
 
@@ -91,9 +91,9 @@ def test_3_an_idle_hour_changes_nothing(database: str, open_ledger: Opener) -> N
     busy = [{"good": 99, "bad": 1}] * 24
     idle = [*busy[:12], *[{"good": 0, "bad": 0}] * 12, *busy[12:]]
     spec = promise("95%")
-    found = judged(open_ledger(database), spec, counters(idle, SLOT), T0 + 3 * HOUR)
+    found = evaluated(open_ledger(database), spec, counters(idle, SLOT), T0 + 3 * HOUR)
     assert (found.bad, found.counted.total) == (24, 2400)
-    assert found.budget_left == pytest.approx(0.8)
+    assert found.budget_remaining == pytest.approx(0.8)
     assert found.counted.covered_seconds == 3 * HOUR
 
 
@@ -107,8 +107,8 @@ def histograms(bounds: dict[str, int]) -> Recorded:
 def test_4_a_limit_off_the_buckets_is_unknown_and_never_a_number(database: str, open_ledger: Opener) -> None:
     # Sloth: silent. Pyrra: tile 100 %, graph -9900 %. slo-generator: 0 %, and a false alert.
     spec = promise("95%", "time_to_first_token: 2s")
-    found = judged(open_ledger(database), spec, histograms({"1.0": 90, "2.5": 97}), T0 + HOUR)
-    assert (found.status, found.budget_left, found.coverage, found.counted.total) == ("unknown", None, 0.0, 0)
+    found = evaluated(open_ledger(database), spec, histograms({"1.0": 90, "2.5": 97}), T0 + HOUR)
+    assert (found.status, found.budget_remaining, found.coverage, found.counted.total) == ("unknown", None, 0.0, 0)
 
 
 def test_5_two_objectives_on_one_histogram_do_not_add_up(database: str, open_ledger: Opener) -> None:
@@ -116,7 +116,7 @@ def test_5_two_objectives_on_one_histogram_do_not_add_up(database: str, open_led
     second = "  - {id: faster, pool: pool, indicator: {time_to_first_token: 1s}, target: 95%, window: 28d}\n"
     spec, ledger = load(SPEC_TEXT + second), open_ledger(database)
     ingest(spec, histograms({"0.6": 95, "1.0": 98}), ledger, T0 + HOUR)
-    found = judge(ledger, spec.objectives, [], T0 + HOUR)
+    found = evaluate(ledger, spec.objectives, [], T0 + HOUR)
     assert [(b.counted.good, b.counted.total) for b in found] == [(1140, 1200), (1176, 1200)]
 
 
@@ -125,14 +125,14 @@ def test_6_a_pod_born_with_errors_is_counted_from_birth(database: str, open_ledg
     source = counters([{"good": 0, "bad": 0}] * 12, 60, born=T0 - 20)
     bad = next(i for i, item in enumerate(source.recorded) if item.labels.get("outcome") == "bad")
     source.recorded[bad] = source.recorded[bad]._replace(samples=[(at, 7.0) for at, _ in source.recorded[bad].samples])
-    assert judged(open_ledger(database), promise("95%"), source, T0 + 720).bad == 7
+    assert evaluated(open_ledger(database), promise("95%"), source, T0 + 720).bad == 7
 
 
 def first_page(ledger: Ledger, spec: Spec, source: Recorded, start: int, minutes: int) -> int | None:
     """Minutes from `start` until a page tier fires; None if none does."""
     ingest(spec, source, ledger, start + minutes * 60)
     for minute in range(minutes + 1):
-        (found,) = judge(ledger, spec.objectives, [], start + minute * 60)
+        (found,) = evaluate(ledger, spec.objectives, [], start + minute * 60)
         if any(burn.firing and burn.tier.severity == "page" for burn in found.burns):
             return minute
     return None
@@ -154,7 +154,7 @@ def test_8_one_failure_in_ten_an_hour_wakes_nobody(database: str, open_ledger: O
     source = counters(steps, 60)
     ledger, spec = open_ledger(database), promise("99.9%")
     assert first_page(ledger, spec, source, T0 + 23 * HOUR, 60) is None
-    (found,) = judge(ledger, spec.objectives, [], T0 + DAY)
+    (found,) = evaluate(ledger, spec.objectives, [], T0 + DAY)
     assert (found.bad, any(burn.firing for burn in found.burns)) == (1, False)
     month = 10 * 24 * 30
     assert 1 / (month * (1 - 0.999)) == pytest.approx(0.139, abs=0.001)

@@ -78,11 +78,15 @@ def histograms() -> list[Series]:
     return scraped(fleet, [T0 + 15.0 * i for i in range(245)], model="h")
 
 
-OFF_BUCKET = load(SPEC_TEXT.replace("model: m", "model: h").replace("target: 95%", "target: 95%, off_bucket: bracket"))
+OFF_BUCKET = load(
+    SPEC_TEXT.replace("model: m", "model: h").replace("target: 95%", "target: 95%, bucket_mismatch: bounds")
+)
 
 
 def numbers(ledger: Ledger) -> list[tuple[object, ...]]:
-    return [(s.slot, s.good, s.unclear, s.total, s.covered_seconds, s.source) for s in ledger.slots("fast", 0, 1e12)]
+    return [
+        (s.slot, s.good, s.indeterminate, s.total, s.covered_seconds, s.source) for s in ledger.slots("fast", 0, 1e12)
+    ]
 
 
 def everything() -> list[Series]:
@@ -165,7 +169,7 @@ def test_the_ledger_is_the_same_in_one_go_or_step_by_step(
     for now in range(int(T0), int(END) + 1, 600):
         ingest(spec(), source, stepwise, now)
         if now == int(T0) + 3600:  # away for a while; then everything is caught up with
-            with httpx.Client() as client, pytest.raises(SourceError, match="no answer from Prometheus' API"):
+            with httpx.Client() as client, pytest.raises(SourceError, match="no response from the Prometheus API"):
                 ingest(spec(), PrometheusSource("http://127.0.0.1:9", client), stepwise, now + 300)
     assert rows(stepwise) == truth
 
@@ -185,8 +189,8 @@ def test_what_lies_between_two_bounds_is_the_same_whoever_kept_the_samples(
     ingest(OFF_BUCKET, Recorded(histograms()), truth, END)
     ingest(OFF_BUCKET, source, found, END)
     assert numbers(found) == numbers(truth)
-    assert sum(slot.unclear for slot in found.slots("fast", 0, 1e12)) > 500
-    assert {slot.source for slot in found.slots("fast", 0, 1e12)} == {"bucket+bucket-between"}
+    assert sum(slot.indeterminate for slot in found.slots("fast", 0, 1e12)) > 500
+    assert {slot.source for slot in found.slots("fast", 0, 1e12)} == {"bounds+exact_bucket"}
 
 
 def test_and_scraped_directly_it_is_the_same_too(tmp_path: Path, open_ledger: Opener) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import event
 
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.ledger.database import open_database
-from plimsoll.slo.ledger.evaluation import judge
+from plimsoll.slo.ledger.evaluation import evaluate
 from plimsoll.slo.ledger.ingest import ingest
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.metrics import OBJECTIVE_REQUESTS, REPLICA_START
@@ -201,7 +201,7 @@ def test_thirty_days_with_a_kill_every_hour_equal_the_truth(
     assert {slot: booked[slot][1] for slot in whole} == {slot: int(served[(slot - BEGIN) // SLOT]) for slot in whole}
     assert len(whole) > 0.9 * 28 * 288
 
-    (budget,) = judge(ledger, SPEC.objectives, [], now)
+    (budget,) = evaluate(ledger, SPEC.objectives, [], now)
     assert budget.counted.good == sum(good for good, _, _ in expected.values())
     assert budget.counted.total == sum(total for _, total, _ in expected.values())
     covered = sum(round(seconds * 1000) for _, _, seconds in expected.values())

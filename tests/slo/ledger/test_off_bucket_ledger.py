@@ -1,4 +1,4 @@
-"""From unclear requests to a budget: two ends that hold the truth, in the ledger, in its archive, in every answer and on the pages."""
+"""From indeterminate requests to a budget: two ends that hold the truth, in the ledger, in its archive, in every answer and on the pages."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from bounds_world import spec
 from histogram_world import Life, scraped
 from plimsoll.slo.calendar import rfc3339
-from plimsoll.slo.error_budget.budget import Counted, budget, burn_windows
+from plimsoll.slo.error_budget.budget import RequestCounts, budget, burn_windows
 from plimsoll.slo.ledger.ingest import ingest
 from plimsoll.slo.ledger.parquet import export_ledger, import_ledger
 from plimsoll.slo.ledger.slots import Ledger
@@ -24,14 +24,14 @@ from world import SPEC_TEXT
 Opener = Callable[[str], Ledger]
 T0 = 1_700_000_100  # a slot's start
 NOW = T0 + 3600.0
-SPEC = spec("bracket")
-BETWEEN = [SlotCount(T0 + 300 * i, 80, 100, 300.0, "bucket-between", 15) for i in range(6)]  # 80 to 95 good of 100
-EXACT = [SlotCount(T0 + 300 * (6 + i), 90, 100, 300.0, "bucket") for i in range(6)]
+SPEC = spec("bounds")
+BETWEEN = [SlotCount(T0 + 300 * i, 80, 100, 300.0, "bounds", 15) for i in range(6)]  # 80 to 95 good of 100
+EXACT = [SlotCount(T0 + 300 * (6 + i), 90, 100, 300.0, "exact_bucket") for i in range(6)]
 
 
 def service(ledger: Ledger, *counts: SlotCount) -> Service:
     service = Service(SPEC, Recorded([]), ledger, clock=lambda: NOW)
-    ledger.book({("fast", SPEC.objectives[0].spec_hash): list(counts)}, int(NOW))
+    ledger.record({("fast", SPEC.objectives[0].spec_hash): list(counts)}, int(NOW))
     return service
 
 
@@ -39,25 +39,32 @@ def test_exact_slots_add_the_same_to_both_ends(database: str, open_ledger: Opene
     """A pool whose engines got the bound in the middle of the window."""
     client = TestClient(create_app(service(open_ledger(database), *BETWEEN, *EXACT)))
     slo = client.get("/api/v1/slos/fast").json()
-    assert (slo["good"], slo["unclear"], slo["total"], slo["off_bucket"]) == (1020, 90, 1200, "bracket")
-    assert slo["budget_left"] == pytest.approx(1 - 180 / 60)
-    assert slo["budget_left_at_best"] == pytest.approx(1 - 90 / 60)
+    assert (slo["good"], slo["indeterminate"], slo["total"], slo["bucket_mismatch"]) == (1020, 90, 1200, "bounds")
+    assert slo["budget_remaining"] == pytest.approx(1 - 180 / 60)
+    assert slo["budget_remaining_upper_bound"] == pytest.approx(1 - 90 / 60)
     (burn, *_) = slo["burn_rates"]
     assert burn["long_burn_rate"] == pytest.approx(180 / 1200 / 0.05)
-    assert burn["long_burn_rate_at_best"] == pytest.approx(90 / 1200 / 0.05)
-    assert burn["short_burn_rate"] == burn["short_burn_rate_at_best"] == pytest.approx(2.0)
+    assert burn["long_burn_rate_lower_bound"] == pytest.approx(90 / 1200 / 0.05)
+    assert burn["short_burn_rate"] == burn["short_burn_rate_lower_bound"] == pytest.approx(2.0)
     history = client.get("/api/v1/slos/fast/budget").json()
-    assert (history["bad"], history["unclear"], history["budget_left_at_best"]) == (180, 90, slo["budget_left_at_best"])
-    last, second = history["history"][-1], history["history"][1]
-    assert (last["budget_left"], last["budget_left_at_best"]) == (slo["budget_left"], slo["budget_left_at_best"])
-    assert (second["bad"], second["unclear"], second["total"]) == (40, 30, 200)
-    assert second["budget_left_at_best"] == pytest.approx(1 - 10 / 10)
+    assert (history["bad"], history["indeterminate"], history["budget_remaining_upper_bound"]) == (
+        180,
+        90,
+        slo["budget_remaining_upper_bound"],
+    )
+    last, second = history["points"][-1], history["points"][1]
+    assert (last["budget_remaining"], last["budget_remaining_upper_bound"]) == (
+        slo["budget_remaining"],
+        slo["budget_remaining_upper_bound"],
+    )
+    assert (second["bad"], second["indeterminate"], second["total"]) == (40, 30, 200)
+    assert second["budget_remaining_upper_bound"] == pytest.approx(1 - 10 / 10)
     slots = client.get("/api/v1/slos/fast/slots", params={"from": rfc3339(T0)}).json()["slots"]
-    assert [slot["unclear"] for slot in slots] == [15] * 6 + [0] * 6
+    assert [slot["indeterminate"] for slot in slots] == [15] * 6 + [0] * 6
 
 
 @pytest.mark.parametrize(
-    ("good", "unclear", "status"),
+    ("good", "indeterminate", "status"),
     [
         (960, 40, "ok"),
         (951, 0, "ok"),
@@ -68,10 +75,10 @@ def test_exact_slots_add_the_same_to_both_ends(database: str, open_ledger: Opene
     ],
 )
 def test_a_budget_that_is_spent_or_not_depending_on_unclear_requests_is_unknown(
-    good: int, unclear: int, status: str
+    good: int, indeterminate: int, status: str
 ) -> None:
     objective = SPEC.objectives[0]
-    found = budget(objective, Counted(good, 1000, 86400, unclear=unclear), 86400, {})
+    found = budget(objective, RequestCounts(good, 1000, 86400, indeterminate=indeterminate), 86400, {})
     assert found.status == status
 
 
@@ -79,9 +86,9 @@ def test_a_page_is_due_for_what_is_surely_bad_and_a_ticket_for_what_is_not_surel
     objective = SPEC.objectives[0]
     windows = burn_windows(objective)
 
-    def firing(good: int, unclear: int) -> set[str]:
-        recent = dict.fromkeys(windows, Counted(good, 1000, 300.0, unclear=unclear))
-        found = budget(objective, Counted(10**6, 10**6, 86400), 86400, recent)
+    def firing(good: int, indeterminate: int) -> set[str]:
+        recent = dict.fromkeys(windows, RequestCounts(good, 1000, 300.0, indeterminate=indeterminate))
+        found = budget(objective, RequestCounts(10**6, 10**6, 86400), 86400, recent)
         return {burn.tier.tier for burn in found.burns if burn.firing}
 
     tickets = {"ticket-fast", "ticket-slow"}
@@ -93,21 +100,30 @@ def test_a_page_is_due_for_what_is_surely_bad_and_a_ticket_for_what_is_not_surel
 
 def test_a_correction_is_exact_and_the_audit_keeps_what_was_unclear(database: str, open_ledger: Opener) -> None:
     client = TestClient(create_app(service(open_ledger(database), *BETWEEN)))
-    body = {"start": rfc3339(T0), "good": 91, "total": 100, "covered_seconds": 300, "who": "ann", "why": "from the log"}
+    body = {
+        "start": rfc3339(T0),
+        "good": 91,
+        "total": 100,
+        "covered_seconds": 300,
+        "actor": "ann",
+        "reason": "from the log",
+    }
     made = client.post("/api/v1/slos/fast/corrections", json=body).json()
-    assert (made["good"], made["unclear"], made["source"]) == (91, 0, "corrected")
-    (row,) = client.get("/api/v1/audit").json()["audit"]
-    assert '"unclear": 15' in row["before"]
+    assert (made["good"], made["indeterminate"], made["source"]) == (91, 0, "manual")
+    (row,) = client.get("/api/v1/audit").json()["events"]
+    assert '"indeterminate": 15' in row["before"]
     slo = client.get("/api/v1/slos/fast").json()
-    assert (slo["good"], slo["unclear"]) == (5 * 80 + 91, 5 * 15)
+    assert (slo["good"], slo["indeterminate"]) == (5 * 80 + 91, 5 * 15)
 
 
 def test_a_slot_that_is_counted_again_exactly_is_no_longer_unclear(database: str, open_ledger: Opener) -> None:
     ledger = open_ledger(database)
     service(ledger, *BETWEEN)
-    ledger.book({("fast", "x"): [SlotCount(T0, 80, 100, 300.0, "bucket")]}, T0)
-    assert [slot.unclear for slot in ledger.slots("fast", 0, 1e12)] == [0] + [15] * 5
-    assert sum(sums.unclear for sums in ledger.segments([T0 // 86400 * 86400, T0 + 86400], ["fast"])["fast"]) == 75
+    ledger.record({("fast", "x"): [SlotCount(T0, 80, 100, 300.0, "exact_bucket")]}, T0)
+    assert [slot.indeterminate for slot in ledger.slots("fast", 0, 1e12)] == [0] + [15] * 5
+    assert (
+        sum(sums.indeterminate for sums in ledger.segments([T0 // 86400 * 86400, T0 + 86400], ["fast"])["fast"]) == 75
+    )
 
 
 def test_an_archive_keeps_what_is_unclear_and_an_older_one_is_exact(
@@ -121,15 +137,15 @@ def test_an_archive_keeps_what_is_unclear_and_an_older_one_is_exact(
     assert second.rows("fast", 3600, 0, 10**12) == first.rows("fast", 3600, 0, 10**12)
     for name in ("slots", "rollups"):
         table = pq.read_table(tmp_path / f"{name}.parquet")
-        pq.write_table(table.drop_columns(["unclear"]), tmp_path / f"{name}.parquet")
+        pq.write_table(table.drop_columns(["indeterminate"]), tmp_path / f"{name}.parquet")
     import_ledger(third.engine, tmp_path)
-    assert [slot.unclear for slot in third.slots("fast", 0, 1e12)] == [0] * 12
+    assert [slot.indeterminate for slot in third.slots("fast", 0, 1e12)] == [0] * 12
 
 
 def test_the_mode_is_part_of_what_a_slot_was_counted_under() -> None:
-    hashes = {spec(mode).objectives[0].spec_hash for mode in ("refuse", "conservative", "bracket")}
+    hashes = {spec(mode).objectives[0].spec_hash for mode in ("unknown", "lower_bound", "bounds")}
     assert len(hashes) == 3
-    assert load(SPEC_TEXT).objectives[0].spec_hash == spec("refuse").objectives[0].spec_hash
+    assert load(SPEC_TEXT).objectives[0].spec_hash == spec("unknown").objectives[0].spec_hash
 
 
 def test_step_by_step_at_once_or_from_a_ledger_that_was_counted_otherwise_gives_the_same_slots(
@@ -149,55 +165,62 @@ def test_step_by_step_at_once_or_from_a_ledger_that_was_counted_otherwise_gives_
         ingest(SPEC, source, stepwise, now)
     slots = at_once.slots("fast", 0, 1e12)
     assert [slot[:5] for slot in slots] == [slot[:5] for slot in stepwise.slots("fast", 0, 1e12)]
-    assert [slot.unclear for slot in slots] == [slot.unclear for slot in stepwise.slots("fast", 0, 1e12)]
-    assert {slot.source for slot in slots} >= {"bucket-between", "bucket"}
+    assert [slot.indeterminate for slot in slots] == [slot.indeterminate for slot in stepwise.slots("fast", 0, 1e12)]
+    assert {slot.source for slot in slots} >= {"bounds", "exact_bucket"}
     for slot in slots:
         truth = [took for at, took in requests if slot.slot < at <= slot.slot + 300 and took is not None]
         good = sum(took <= 0.6 for took in truth)
-        assert slot.good <= good <= slot.good + slot.unclear
-        if slot.source == "bucket" and slot.covered_seconds == 300:
-            assert (slot.good, slot.unclear, slot.total) == (good, 0, len(truth))
+        assert slot.good <= good <= slot.good + slot.indeterminate
+        if slot.source == "exact_bucket" and slot.covered_seconds == 300:
+            assert (slot.good, slot.indeterminate, slot.total) == (good, 0, len(truth))
 
 
 def test_the_pages_show_both_ends_and_say_why_and_how_to_close_them(database: str, open_ledger: Opener) -> None:
     client = TestClient(create_app(service(open_ledger(database), *BETWEEN)))  # 480 to 570 good of 600, 30 may be bad
     for path in ("/", "/slos/fast"):
         page = " ".join(client.get(path).text.split())
-        assert '<span class="number">−300.0% to 0.0%</span>' in page
-        assert "Of 90 requests it is not known whether they were good" in page
+        assert '<span class="number">−300.0%–0.0%</span>' in page
+        assert "90 of 600 requests are indeterminate" in page
         assert "<code>plimsoll vllm-args</code>" in page
-        assert "budget spent" in page  # at best just spent
-        assert "1.00 to 4.00 and unknown" in page
-    assert "30 to 120 of 600" in page
-    assert "unclear: between two bucket bounds, may be good" in page
-    assert "−300.0% to 0.0%" in client.get("/pools/pool").text
+        assert "Exhausted" in page  # just exhausted at the upper bound
+        assert "1.00–4.00 / No data" in page
+    assert "30–120 / 600" in page
+    assert "? Unknown" in page
+    assert "−300.0%–0.0%" in client.get("/pools/pool").text
     review = " ".join(client.get("/reviews/2023-W46").text.split())
-    assert "80.000% to 95.000%" in review
-    assert "100.0% to 400.0%" in review
-    assert "30 to 120 of 600" in review
-    assert "? unknown" in review
-    (kept,) = client.get("/api/v1/reviews/2023-W46").json()["objectives"]
-    assert (kept["met"], kept["unclear"], kept["good_ratio"], kept["good_ratio_at_best"]) == (None, 90, 0.8, 0.95)
-    assert kept["budget_spent_at_best"] == pytest.approx(1.0)
+    assert "80.000%–95.000%" in review
+    assert "100.0%–400.0%" in review
+    assert "30–120 / 600" in review
+    assert "? Unknown" in review
+    (kept,) = client.get("/api/v1/reviews/2023-W46").json()["slos"]
+    assert (kept["met"], kept["indeterminate"], kept["good_ratio"], kept["good_ratio_upper_bound"]) == (
+        None,
+        90,
+        0.8,
+        0.95,
+    )
+    assert kept["budget_consumed_lower_bound"] == pytest.approx(1.0)
 
 
 def test_the_pages_of_an_exact_objective_show_one_number(database: str, open_ledger: Opener) -> None:
     client = TestClient(create_app(service(open_ledger(database), *EXACT)))
     for path in ("/", "/slos/fast", "/reviews/2023-W46"):
         page = client.get(path).text
-        assert "Two ends" not in page
-        assert " to 0" not in page
+        assert "Range, not a single value" not in page
+        assert "–0" not in page
 
 
 def test_an_objective_of_which_nothing_is_counted_says_where_to_ask_why(database: str, open_ledger: Opener) -> None:
     client = TestClient(create_app(service(open_ledger(database))))
-    assert "unknown: nothing was counted; plimsoll check --source says why" in client.get("/").text
+    assert "run <code>plimsoll check --source SOURCE</code>" in client.get("/").text
 
 
 def test_the_other_end_is_a_metric_of_bracketed_objectives(database: str, open_ledger: Opener) -> None:
-    bracketed = service(open_ledger(database), *BETWEEN)
-    page = TestClient(create_app(bracketed)).get("/metrics").text
-    assert 'plimsoll_budget_left_ratio{objective="fast",pool="pool"} -3' in page
-    assert 'plimsoll_budget_left_at_best_ratio{objective="fast",pool="pool"} ' in page
-    exact = Service(load(SPEC_TEXT), bracketed.source, bracketed.ledger, clock=lambda: NOW)
-    assert "plimsoll_budget_left_at_best_ratio{" not in TestClient(create_app(exact)).get("/metrics").text
+    has_bounds = service(open_ledger(database), *BETWEEN)
+    page = TestClient(create_app(has_bounds)).get("/metrics").text
+    assert 'plimsoll_error_budget_remaining_ratio{objective="fast",pool="pool"} -3' in page
+    assert 'plimsoll_error_budget_remaining_upper_bound_ratio{objective="fast",pool="pool"} ' in page
+    exact = Service(load(SPEC_TEXT), has_bounds.source, has_bounds.ledger, clock=lambda: NOW)
+    assert (
+        "plimsoll_error_budget_remaining_upper_bound_ratio{" not in TestClient(create_app(exact)).get("/metrics").text
+    )

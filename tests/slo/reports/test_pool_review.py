@@ -8,12 +8,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from plimsoll.slo.calendar import WEEK
-from plimsoll.slo.capacity.recommendation.demand_plan import CAPACITY, EACH
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.usage import demand
 from plimsoll.slo.usage.slots import PoolSlot
+from pool_signals import state
 from review_world import NOW, START, priced, slot
 from world import World
 
@@ -21,16 +21,15 @@ FULL_REPLICA = 4000.0  # tokens per second: at 90 %, two nodes carry 7,200 and t
 
 
 def client(ledger: Ledger, slots: list[PoolSlot], capacity: float | None = FULL_REPLICA) -> TestClient:
-    ledger.book({}, int(START + WEEK), {"pool": slots})
+    ledger.record({}, int(START + WEEK), {"pool": slots})
     if capacity is not None:
         body = {
             "action": "hold",
             "recommended_nodes": 2,
             "reasons": ["so"],
             "at": START + 60,
-            "evidence": {CAPACITY: capacity},
         }
-        ledger.remember("pool", START + 60, body)
+        ledger.save_recommendation("pool", START + 60, body, state(1, capacity, START + 60).to_json())
     return TestClient(create_app(Service(priced(), World({}, {}), ledger, clock=lambda: NOW)))
 
 
@@ -50,41 +49,47 @@ def test_a_week_is_added_up_from_its_slots_beside_the_week_before(ledger: Ledger
     slots[7] = slot(START + 300 * 7, 2100)
     before = [slot(START - WEEK + 300 * index, 150, nodes=1.0) for index in range(12)]
     pool = reviewed(client(ledger, [*before, *slots]))
-    week, last = pool["week"], pool["before"]
+    week, last = pool["week"], pool["previous"]
     assert isinstance(week, dict)
     assert isinstance(last, dict)
     requests = 18 * 300 + 2100
-    assert (week["arrivals"], week["prompt_tokens"], week["generation_tokens"]) == (
+    assert (week["arrivals"], week["input_tokens"], week["output_tokens"]) == (
         requests,
         900 * requests,
         100 * requests,
     )
-    assert (week["refused"], week["queue_max"], week["kv_max"]) == (19, 3.0, 0.5)
-    assert (week["peak"], week["peak_at"]) == (pytest.approx(7000), "2023-11-13T00:35:00Z")
+    assert (week["rejected"], week["waiting_max"], week["kv_cache_usage_max"]) == (19, 3.0, 0.5)
+    assert (week["peak_tokens_per_second"], week["peak_at"]) == (pytest.approx(7000), "2023-11-13T00:35:00Z")
     assert week["coverage"] == pytest.approx(19 * 300 / WEEK)
     assert (week["nodes"], week["node_hours"]) == (pytest.approx(2), pytest.approx(2 * 19 / 12))
     assert week["cost_usd"] == pytest.approx(4 * 2 * 19 / 12)
     assert week["usd_per_million_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests * 1000)
-    assert week["usd_per_million_prompt_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests / 900 * 1e6)
-    assert week["usd_per_million_generated_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests / 100 * 1e6)
+    assert week["usd_per_million_input_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests / 900 * 1e6)
+    assert week["usd_per_million_output_tokens"] == pytest.approx(4 * 2 * 19 / 12 / requests / 100 * 1e6)
     # A full node does 4,000 tokens/s: 14.4M an hour for 4 USD; these were used to a fraction of it, and cost as much more.
-    assert pool["utilisation"] == pytest.approx(requests * 1000 / (4000 * 2 * 19 * 300))
-    assert pool["usd_per_million_full"] == pytest.approx(4 / 14.4)
-    assert week["usd_per_million_tokens"] * pool["utilisation"] == pytest.approx(pool["usd_per_million_full"])
+    assert pool["utilization"] == pytest.approx(requests * 1000 / (4000 * 2 * 19 * 300))
+    assert pool["usd_per_million_tokens_at_full_utilization"] == pytest.approx(4 / 14.4)
+    assert week["usd_per_million_tokens"] * pool["utilization"] == pytest.approx(
+        pool["usd_per_million_tokens_at_full_utilization"]
+    )
     haiku = requests * (900 * 0.25 + 100 * 1.25) / 1e6  # document D's prices
-    apis = pool["apis"]
+    apis = pool["api_comparison"]
     assert isinstance(apis, dict)
     assert apis["bedrock-haiku"] == {
         "usd": pytest.approx(haiku),
         "usd_per_million_tokens": pytest.approx(haiku / requests * 1000),
-        "break_even_utilisation": pytest.approx((4 / 14.4) / 0.35),
+        "break_even_utilization": pytest.approx((4 / 14.4) / 0.35),
     }
     assert week["joules_per_token"] == pytest.approx(2.0)
-    assert pool["capacity"] == pytest.approx(7200)
+    assert pool["capacity_tokens_per_second"] == pytest.approx(7200)
     assert pool["peak_headroom"] == pytest.approx(1 - 7000 / 7200)
-    assert pool["headroom"] == pytest.approx(1 - week["p95"] / 7200)
-    assert pool["n_minus_1"] is False
-    assert (last["arrivals"], last["peak"], last["nodes"]) == (1800, pytest.approx(500), pytest.approx(1))
+    assert pool["headroom"] == pytest.approx(1 - week["p95_tokens_per_second"] / 7200)
+    assert pool["survives_node_loss"] is False
+    assert (last["arrivals"], last["peak_tokens_per_second"], last["nodes"]) == (
+        1800,
+        pytest.approx(500),
+        pytest.approx(1),
+    )
 
 
 @pytest.mark.parametrize(("arrivals", "bears"), [(1080, True), (1081, False)])
@@ -92,7 +97,7 @@ def test_one_node_fewer_would_have_carried_the_busiest_slot_up_to_its_capacity(
     ledger: Ledger, arrivals: int, bears: bool
 ) -> None:
     pool = reviewed(client(ledger, [slot(START, 300), slot(START + 300, arrivals)]))
-    assert pool["n_minus_1"] is bears
+    assert pool["survives_node_loss"] is bears
 
 
 def test_what_is_not_known_is_null_and_a_hole_is_not_idle(ledger: Ledger) -> None:
@@ -101,8 +106,10 @@ def test_what_is_not_known_is_null_and_a_hole_is_not_idle(ledger: Ledger) -> Non
     assert isinstance(week, dict)
     assert week.pop("coverage") == 0
     assert set(week.values()) == {None}
-    assert [nobody[name] for name in ("capacity", "headroom", "n_minus_1", "utilisation")] == [None] * 4
-    assert [nobody[name] for name in ("peak_headroom", "usd_per_million_full")] == [None] * 2
+    assert [
+        nobody[name] for name in ("capacity_tokens_per_second", "headroom", "survives_node_loss", "utilization")
+    ] == [None] * 4
+    assert [nobody[name] for name in ("peak_headroom", "usd_per_million_tokens_at_full_utilization")] == [None] * 2
     slots = [slot(START, 300), slot(START + 300, None, nodes=None), slot(START + 600, 30, covered=200.0)]
     rates = demand.tokens(slots) / 300
     assert [rates.iloc[0], *rates.iloc[1:].isna()] == [1000.0, True, True]
@@ -128,18 +135,18 @@ def test_the_forecast_says_in_which_week_the_objective_breaks_and_is_in_the_revi
     pool = reviewed(app)
     told = pool["forecast"]
     assert isinstance(told, dict)
-    assert told["unknown"] is None
+    assert told["unavailable_reason"] is None
     assert [week["week"] for week in told["weeks"]] == ["2023-W47", "2023-W48", "2023-W49", "2023-W50"]
     # The busiest hour is 1.5 times the mean: about 10,500, 12,000, 13,900 and 15,900 tokens/s by the end of each week.
-    assert told["weeks"][3]["peak"]["middle"] == pytest.approx(6500 * 1.15**4 * 1.5, rel=0.08)
-    assert told["ceiling_tokens_per_second"] == pytest.approx(0.9 * FULL_REPLICA * 4)
-    assert told["weeks"][0]["nodes"]["middle"] == 4
-    assert told["breaks_in"] == "2023-W50"
+    assert told["weeks"][3]["peak"]["median"] == pytest.approx(6500 * 1.15**4 * 1.5, rel=0.08)
+    assert told["max_capacity_tokens_per_second"] == pytest.approx(0.9 * FULL_REPLICA * 4)
+    assert told["weeks"][0]["nodes"]["median"] == 4
+    assert told["likely_breach_week"] == "2023-W50"
     assert told["growth_per_week"] == pytest.approx(0.15, abs=0.02)
-    assert told["backtest"]["error"] < 0.1
+    assert told["backtest"]["wape"] < 0.1
     page = app.get("/reviews/2023-W46").text
-    assert "<dd>in 2023-W50</dd>" in page
-    assert "What pool will be asked" in page
+    assert "<dd>Likely in 2023-W50</dd>" in page
+    assert "Demand forecast (tokens/s)" in page
     live = app.get("/api/v1/pools/pool/forecast").json()
     assert live["weeks"][0]["nodes"] is None, "this service has not measured a capacity yet"
     assert [week["peak"] for week in live["weeks"]] == [week["peak"] for week in told["weeks"]]
@@ -148,7 +155,7 @@ def test_the_forecast_says_in_which_week_the_objective_breaks_and_is_in_the_revi
 def test_too_short_a_history_is_said(ledger: Ledger) -> None:
     found = client(ledger, [slot(START + 300 * index, 10) for index in range(288)]).get("/api/v1/pools/pool/forecast")
     assert found.json()["weeks"] == []
-    assert "1 days are known whole; season and trend take 21" in found.json()["unknown"]
+    assert "1 full days of data; a season and a trend need 21" in found.json()["unavailable_reason"]
     assert found.status_code == 200
 
 
@@ -156,9 +163,9 @@ def test_too_short_a_history_is_said(ledger: Ledger) -> None:
 @pytest.mark.parametrize(("arrivals", "bears"), [(540, True), (541, False)])
 def test_of_unlike_replicas_the_strongest_is_the_one_to_lose(ledger: Ledger, arrivals: int, bears: bool) -> None:
     found = client(ledger, [slot(START, 300), slot(START + 300, arrivals)], None)
-    evidence = {CAPACITY: 2000.0, EACH: {"strong": 6000.0, "weak": 2000.0}}
-    answer = {"action": "hold", "recommended_nodes": 2, "reasons": [], "at": START + 60, "evidence": evidence}
-    ledger.remember("pool", START + 60, answer)
+    measured = state(2, 2000.0, START + 60, strong=6000.0, weak=2000.0)
+    answer = {"action": "hold", "recommended_nodes": 2, "reasons": [], "at": START + 60}
+    ledger.save_recommendation("pool", START + 60, answer, measured.to_json())
     pool = reviewed(found)
-    assert (pool["capacity"], pool["n_minus_1"]) == (pytest.approx(7200), bears)
-    assert pool["usd_per_million_full"] == pytest.approx(4 / 14.4), "4,000 tokens/s in the mean"
+    assert (pool["capacity_tokens_per_second"], pool["survives_node_loss"]) == (pytest.approx(7200), bears)
+    assert pool["usd_per_million_tokens_at_full_utilization"] == pytest.approx(4 / 14.4), "4,000 tokens/s in the mean"

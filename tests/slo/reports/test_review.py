@@ -33,78 +33,80 @@ def client(ledger: Ledger) -> Iterator[TestClient]:
     week = [
         SlotCount(int(START + WEEK) + 300 * i, {0: 50, 1: 90}.get(i, 100), 100, 300.0, "request") for i in range(10)
     ]
-    ledger.book({("fast", "hash"): [*before, *week]}, int(START + 2 * WEEK))
+    ledger.record({("fast", "hash"): [*before, *week]}, int(START + 2 * WEEK))
     service = Service(spec(), World({}, {}), ledger, clock=lambda: NOW)
-    ledger.remember("pool", START + WEEK + 60, _recommendation("add", 3))
-    ledger.remember("pool", START + WEEK + 90, _recommendation("hold", 3))
-    ledger.remember("pool", START + 2 * WEEK + 60, _recommendation("release", 2))
+    ledger.save_recommendation("pool", START + WEEK + 60, _recommendation("scale_out", 3))
+    ledger.save_recommendation("pool", START + WEEK + 90, _recommendation("hold", 3))
+    ledger.save_recommendation("pool", START + 2 * WEEK + 60, _recommendation("scale_in", 2))
     yield TestClient(create_app(service))
 
 
 def _recommendation(action: str, nodes: int) -> dict[str, object]:
-    at = START + WEEK + (60 if action == "add" else 90 if action == "hold" else WEEK + 60)
+    at = START + WEEK + (60 if action == "scale_out" else 90 if action == "hold" else WEEK + 60)
     return {"action": action, "recommended_nodes": nodes, "reasons": [f"{action} it is"], "at": at}
 
 
 def test_a_week_shows_its_own_requests_and_the_week_before(client: TestClient) -> None:
     review = client.get("/api/v1/reviews/2023-W47").json()
     assert (review["from"], review["to"], review["complete"]) == ("2023-11-20T00:00:00Z", "2023-11-27T00:00:00Z", True)
-    (fast,) = review["objectives"]
+    (fast,) = review["slos"]
     assert (fast["good"], fast["total"], fast["bad"]) == (940, 1000, 60)
     assert (fast["good_ratio"], fast["met"]) == (0.94, False)
-    assert fast["budget_spent"] == pytest.approx(60 / (0.05 * 1000))
-    assert fast["spent_on"] == {"unknown": 60}, "nobody watched the pool"
+    assert fast["budget_consumed"] == pytest.approx(60 / (0.05 * 1000))
+    assert fast["bad_by_cause"] == {"no_data": 60}, "nobody watched the pool"
     assert fast["coverage"] == pytest.approx(3000 / WEEK)
-    assert (fast["before"]["good_ratio"], fast["before"]["total"]) == (1.0, 1000)
+    assert (fast["previous"]["good_ratio"], fast["previous"]["total"]) == (1.0, 1000)
     assert review["simulated"] is False
 
 
 def test_what_was_recommended_is_that_weeks_alone(client: TestClient) -> None:
     (pool,) = client.get("/api/v1/reviews/2023-W47").json()["pools"]
-    assert pool["actions"] == {"add": 1, "hold": 1}
+    assert pool["action_counts"] == {"scale_out": 1, "hold": 1}
     assert (pool["recommended_nodes"], pool["reasons"]) == (3, ["hold it is"])
     (quiet,) = client.get("/api/v1/reviews/2023-W46").json()["pools"]
-    assert (quiet["actions"], quiet["recommended_nodes"]) == ({}, None)
+    assert (quiet["action_counts"], quiet["recommended_nodes"]) == ({}, None)
 
 
 def test_a_target_just_kept_and_a_week_without_requests(client: TestClient) -> None:
-    (kept,) = client.get("/api/v1/reviews/2023-W46").json()["objectives"]
+    (kept,) = client.get("/api/v1/reviews/2023-W46").json()["slos"]
     assert kept["met"] is True
-    unseen = client.get("/api/v1/reviews/2023-W45").json()["objectives"][0]
-    assert (unseen["total"], unseen["good_ratio"], unseen["met"], unseen["budget_spent"]) == (0, None, None, None)
+    unseen = client.get("/api/v1/reviews/2023-W45").json()["slos"][0]
+    assert (unseen["total"], unseen["good_ratio"], unseen["met"], unseen["budget_consumed"]) == (0, None, None, None)
 
 
 def test_an_exclusion_takes_its_slots_out(client: TestClient) -> None:
-    body = {"who": "ann", "why": "load test", "from": "2023-11-20T00:00:00Z", "to": "2023-11-20T00:05:00Z"}
+    body = {"created_by": "ann", "reason": "load test", "from": "2023-11-20T00:00:00Z", "to": "2023-11-20T00:05:00Z"}
     assert client.post("/api/v1/exclusions", json=body).status_code == 201
-    (fast,) = client.get("/api/v1/reviews/2023-W47").json()["objectives"]
+    (fast,) = client.get("/api/v1/reviews/2023-W47").json()["slos"]
     assert (fast["good"], fast["total"], fast["excluded_seconds"], fast["met"]) == (890, 900, 300, True)
-    assert fast["spent_on"] == {"unknown": 10}
+    assert fast["bad_by_cause"] == {"no_data": 10}
 
 
 def test_what_the_budget_was_spent_on_adds_up_to_the_bad_requests(client: TestClient, ledger: Ledger) -> None:
     """The slot with 50 bad ones had a queue; of that with 10 everything is known and nothing was the matter."""
-    known: dict[str, Any] = {name: 0 for name in ("arrivals", "finished", "errors", "refused", "preemptions", "gone")}
+    known: dict[str, Any] = {
+        name: 0 for name in ("arrivals", "finished", "errors", "rejected", "preemptions", "replica_disruptions")
+    }
     calm: dict[str, Any] = {
-        "queue_max": 0.0,
-        "queue_mean": 0.0,
-        "kv_max": 0.1,
-        "kv_mean": 0.1,
+        "waiting_max": 0.0,
+        "waiting_mean": 0.0,
+        "kv_cache_usage_max": 0.1,
+        "kv_cache_usage_mean": 0.1,
         "replicas": 2.0,
         "nodes": 2.0,
     }
     first = int(START + WEEK)
     watched = [PoolSlot(first - 300 * back, 300.0, **known, **calm) for back in range(-10, 13)]
-    full = [replace(row, queue_max=9.0, queue_mean=5.0) if row.slot == first else row for row in watched]
-    ledger.book({}, int(START + 2 * WEEK), {"pool": full})
-    (fast,) = client.get("/api/v1/reviews/2023-W47").json()["objectives"]
-    assert list(fast["spent_on"].items()) == [("queue", 50), ("other", 10)]
+    full = [replace(row, waiting_max=9.0, waiting_mean=5.0) if row.slot == first else row for row in watched]
+    ledger.record({}, int(START + 2 * WEEK), {"pool": full})
+    (fast,) = client.get("/api/v1/reviews/2023-W47").json()["slos"]
+    assert list(fast["bad_by_cause"].items()) == [("queueing", 50), ("other", 10)]
     page = client.get("/reviews/2023-W47").text
-    assert "50: requests queued" in page
-    assert "10: load was normal" in page
+    assert "Queueing: 50" in page
+    assert "Normal load: 10" in page
     rows = {row["measure"]: row for row in csv.DictReader(io.StringIO(client.get("/api/v1/reviews/2023-W47/csv").text))}
-    assert (rows["spent_on/queue"]["value"], rows["spent_on/queue"]["unit"]) == ("50", "requests")
-    assert client.get("/api/v1/reviews/2023-W46").json()["objectives"][0]["spent_on"] == {}
+    assert (rows["bad_by_cause/queueing"]["value"], rows["bad_by_cause/queueing"]["unit"]) == ("50", "requests")
+    assert client.get("/api/v1/reviews/2023-W46").json()["slos"][0]["bad_by_cause"] == {}
 
 
 def test_the_week_under_way_is_not_complete(client: TestClient) -> None:
@@ -116,17 +118,17 @@ def test_csv_has_the_same_numbers(client: TestClient) -> None:
     rows = {row["measure"]: row for row in csv.DictReader(io.StringIO(answer.text)) if row["name"] == "fast"}
     assert {row["week"] for row in rows.values()} == {"2023-W47"}
     assert [rows[name]["value"] for name in ("good", "met")] == ["940", "False"]
-    assert (rows["good"]["before"], rows["good"]["unit"]) == ("1000", "requests")
+    assert (rows["good"]["previous"], rows["good"]["unit"]) == ("1000", "requests")
     assert answer.headers["content-type"].startswith("text/csv")
 
 
 def test_the_page_tells_the_same_and_the_last_whole_week_is_the_default(client: TestClient) -> None:
     page = client.get("/reviews")
     assert str(page.url).endswith("/reviews/2023-W47")
-    assert "60 of 1,000" in page.text
-    assert "✕ no" in page.text
+    assert "60 / 1,000" in page.text
+    assert "✕ No" in page.text
     assert 'href="/reviews/2023-W46"' in page.text
-    assert "Not final" in client.get("/reviews/2023-W48").text
+    assert "In progress." in client.get("/reviews/2023-W48").text
 
 
 @pytest.mark.parametrize("week", ["2023-W54", "2023-W00", "2023-47", "2023-W4x", "0000-W01", "2024-W01"])

@@ -27,14 +27,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    """A day of 200 requests a slot: 190 surely good and 6 unclear, but for an hour, 8 hours ago, of 100 and 80."""
+    """A day of 200 requests a slot: 190 surely good and 6 indeterminate, but for an hour, 8 hours ago, of 100 and 80."""
     ledger = Ledger(open_database(f"sqlite:///{tmp_path}/ledger.db"))
     counts = []
     for back in range(1, 289):
-        good, unclear = (100, 80) if 96 <= back < 108 else (190, 6)
-        counts.append(SlotCount(int(NOW) - SLOT * back, good, 200, 300.0, "bucket-between", unclear))
-    ledger.book({("fast", "hash"): counts}, int(NOW))
-    with served(Service(spec("bracket"), Recorded([]), ledger, clock=lambda: NOW)) as url:
+        good, indeterminate = (100, 80) if 96 <= back < 108 else (190, 6)
+        counts.append(SlotCount(int(NOW) - SLOT * back, good, 200, 300.0, "bounds", indeterminate))
+    ledger.record({("fast", "hash"): counts}, int(NOW))
+    with served(Service(spec("bounds"), Recorded([]), ledger, clock=lambda: NOW)) as url:
         yield url
     ledger.engine.dispose()
 
@@ -46,12 +46,11 @@ def test_both_ends_are_drawn_told_apart_in_the_legend_and_explained(browser: Bro
         page = watched.open(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
     page = watched.open("/slos/fast")
-    expect(page.locator(".number")).to_contain_text(" to ")
-    expect(page.get_by_text("Two ends.")).to_be_visible()
+    expect(page.locator(".number")).to_contain_text("–")
+    expect(page.get_by_text("Range, not a single value.")).to_be_visible()
     legends = page.locator(".u-legend").all_inner_texts()
-    assert "at worst" in legends[0] and "at best" in legends[0]
-    assert "not surely good" in legends[1] and "surely bad" in legends[1]
-    expect(page.locator(".shares")).to_contain_text("unclear: between two bucket bounds, may be good")
-    expect(page.locator(".shares tr", has_text="unclear")).to_contain_text("? unknown")
+    assert "lower bound" in legends[0] and "upper bound" in legends[0]
+    assert "Bad (incl. indeterminate)" in legends[1] and "Bad (confirmed)" in legends[1]
+    expect(page.locator(".causes tr", has_text="Indeterminate")).to_contain_text("? Unknown")
     assert watched.wrong == []
     page.close()

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import httpx
@@ -11,7 +10,10 @@ from playwright.sync_api import Browser, expect
 
 from browser import Watched, chromium, served
 from plimsoll.slo.calendar import SLOT
-from plimsoll.slo.capacity.recommendation.models import Alternative, Cost, Expected, Recommendation
+from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
+from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState
+from plimsoll.slo.capacity.recommendation.models import Alternative, Cost, ExpectedAttainment, Recommendation
+from plimsoll.slo.capacity.recommendation.recommend import Decision
 from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.state import Service
@@ -22,8 +24,8 @@ from world import SPEC_TEXT, spec
 
 pytestmark = pytest.mark.browser
 NOW = 1_700_000_400.0
-WHATIF = "/pools/pool/whatif?rate=5&prompt=300&output=20"
-PAGES = ("/", "/slos/fast", "/pools/pool", "/reviews/2023-W46", WHATIF, "/runbooks")
+WHATIF = "/pools/pool/whatif?request_rate=5&input_tokens=300&output_tokens=20"
+PAGES = ("/", "/slos/fast", "/pools/pool", "/reviews/2023-W46", WHATIF, "/runbooks", "/docs")
 HOUR = 3600
 
 
@@ -37,28 +39,42 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         if 10 < back <= 13:
             continue
         row = pool_slot(at, back)
-        bad = 40 if row.queue_max == 80 else 12 if row.gone else 1
+        bad = 40 if row.waiting_max == 80 else 12 if row.replica_disruptions else 1
         counts.append(SlotCount(at, 200 - bad, 200, 300.0, "request"))
         rows.append(row)
-    ledger.book({("fast", "hash"): counts}, int(NOW) - 1200, {"pool": rows})
+    ledger.record({("fast", "hash"): counts}, int(NOW) - 1200, {"pool": rows})
     service = Service(spec(), Recorded([]), ledger, clock=lambda: NOW)
-    evidence = {"waiting_requests": {"a:8000": 84}, "capacity_tokens_per_second_per_replica": 520.0}
+    late = "of requests are expected to miss the target (allowed 5%), by queue replay of the last 15 min."
     advice = Recommendation(
-        *("pool", "add", 2, 2, 4, ["84 requests wait", "<b>bold</b>"], evidence, 0.9, NOW),
+        pool="pool",
+        action="scale_out",
+        nodes=2,
+        current_nodes=2,
+        recommended_nodes=4,
+        reasons=["84 requests are waiting", "<b>bold</b>"],
+        reason_codes=["queue_depth", "demand_and_backlog"],
+        evidence={"waiting_requests": {"a:8000": 84}, "saturation_tokens_per_second_new_replica": 520.0},
+        confidence=0.9,
+        at=NOW,
         rule="demand",
-        expected=Expected(0.95, 0.7, 0.991, "queue replay", 900.0),
+        expected_attainment=ExpectedAttainment(
+            target=0.95, current_nodes=0.7, recommended_nodes=0.991, method="queue_replay", lookback_seconds=900.0
+        ),
         alternatives=[
             Alternative(
-                3, ["objective"], 0.94, 12.0, "6.0% of the traffic of the last 15m would be late; promised: at most 5%"
+                nodes=3, required_by=["slo"], attainment=0.94, usd_per_hour=12.0, reason=f"With 3 nodes, 6.0% {late}"
             ),
-            Alternative(2, [], 0.7, None, "30.0% of the traffic of the last 15m would be late; promised: at most 5%"),
+            Alternative(
+                nodes=2, required_by=[], attainment=0.7, usd_per_hour=None, reason=f"With 2 nodes, 30.0% {late}"
+            ),
         ],
-        cost=Cost(None, 16.0, None),
+        cost=Cost(usd_per_hour_recommended=16.0),
     )
-    ledger.remember("pool", NOW - 60, asdict(advice))
-    service._recommendations["pool"] = advice
-    service.booked_at = NOW
-    service.judge()
+    state = MeasuredState(NOW, 4, ReplicaThroughput(520.0))
+    ledger.save_recommendation("pool", NOW - 60, advice.model_dump(), state.to_json())
+    service._decisions["pool"] = Decision(advice, state)
+    service.ingested_at = NOW
+    service.evaluate()
     yield service
     ledger.engine.dispose()
 
@@ -96,31 +112,31 @@ def test_the_objectives_page_says_where_it_stands_and_whether_more_nodes_would_h
     page.get_by_role("link", name="fast").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("fast")
     budget = httpx.get(f"{url}/api/v1/slos/fast").json()
-    expect(page.locator(".number")).to_have_text(f"{budget['budget_left']:.1%}")
+    expect(page.locator(".number")).to_have_text(f"{budget['budget_remaining']:.1%}")
     found = httpx.get(f"{url}/api/v1/slos/fast/attribution").json()
-    expect(page.locator(".verdict")).to_have_text(found["verdict"])
-    shares = page.locator(".shares tbody tr")
-    assert shares.count() == len(found["shares"]) == 3
-    for share, row in zip(found["shares"], shares.all(), strict=True):
-        assert f"{share['bad']:,}" in row.inner_text()
-    assert [re.sub(r"\s+", " ", row.inner_text()).split(" ")[-1] for row in shares.all()] == ["help", "help", "not"]
-    expect(page.get_by_role("heading", name="Worst slots of the window")).to_be_visible()
+    expect(page.locator(".summary")).to_have_text(found["summary"])
+    causes = page.locator(".causes tbody tr")
+    assert causes.count() == len(found["causes"]) == 3
+    for cause, row in zip(found["causes"], causes.all(), strict=True):
+        assert f"{cause['bad']:,}" in row.inner_text()
+    assert [re.sub(r"\s+", " ", row.inner_text()).split(" ")[-1] for row in causes.all()] == ["Yes", "Yes", "No"]
+    expect(page.get_by_role("heading", name="Worst slots")).to_be_visible()
     page.close()
 
 
 def test_the_pools_page_gives_the_advice_with_its_reasons_and_shows_text_as_text(browser: Browser, url: str) -> None:
     page = Watched(browser.new_page(), url).open("/pools/pool?hours=6")
-    expect(page.locator(".card .number")).to_have_text("add 2")
+    expect(page.locator(".card .number")).to_have_text("Add 2 nodes")
     expect(page.locator(".reasons")).to_contain_text("<b>bold</b>")
     rows = [re.sub(r"\s+", " ", row.inner_text()) for row in page.locator(".choices tbody tr").all()]
     assert rows == [
-        "4 99.1% 16.00 recommended: what arrives and waits",
-        "3 94.0% 12.00 6.0% of the traffic of the last 15m would be late; promised: at most 5%",
-        "2 70.0% unknown as now: 30.0% of the traffic of the last 15m would be late; promised: at most 5%",
+        "4 99.1% 16.00 Recommended: Demand and backlog",
+        "3 94.0% 12.00 With 3 nodes, 6.0% of requests are expected to miss the target (allowed 5%), by queue replay of the last 15 min.",
+        "2 70.0% No data Current: With 2 nodes, 30.0% of requests are expected to miss the target (allowed 5%), by queue replay of the last 15 min.",
     ]
     expect(page.locator(".ranges [aria-current]")).to_have_text("6 hours")
-    expect(page.locator(".u-legend").first).to_have_text("atlatesttokens/s asked for438carried433capacity2,080")
-    page.get_by_text("What it rests on").click()
+    expect(page.locator(".u-legend").first).to_have_text("TimelatestDemand (tokens/s)438Throughput433Capacity2,080")
+    page.get_by_text("Evidence").click()
     expect(page.locator(".evidence")).to_contain_text("a:8000: 84")
     page.close()
 
@@ -133,13 +149,13 @@ def test_time_that_nobody_watched_is_a_gap_and_a_chart_without_numbers_says_unkn
     assert answered is not None
     assert answered.json()["slots"] == []
     service.clock = lambda: NOW + 7 * HOUR
-    service.judge()
+    service.evaluate()
     try:
         page = watched.open("/pools/pool?hours=6")
-        expect(page.locator(".chart").first).to_have_text("Unknown: nothing was observed in this time.")
+        expect(page.locator(".chart").first).to_have_text("No data in this range.")
     finally:
         service.clock = lambda: NOW
-        service.judge()
+        service.evaluate()
         watched.page.close()
 
 
@@ -185,7 +201,7 @@ def test_the_review_on_paper_has_every_section_whole_and_dark_on_white(browser: 
     shown = [text for text in page.locator("h1, h2, caption, th").all_inner_texts() if text]
     page.emulate_media(media="print", color_scheme="dark" if dark else "light")
     assert [text for text in page.locator("h1, h2, caption, th").all_inner_texts() if text] == shown
-    for heading in ("Capacity review 2023-W46", "Capacity", "pool", "What pool did"):
+    for heading in ("Weekly review 2023-W46", "Capacity", "pool", "Traffic and cost of pool"):
         expect(page.locator("h1, h2, caption").get_by_text(heading, exact=True).first).to_be_visible()
     clipped = """() => [...document.querySelectorAll('table')].filter((one) => {
         const box = one.getBoundingClientRect(), sheet = one.closest('.sheet, .scroll').getBoundingClientRect();
@@ -204,7 +220,7 @@ def test_on_a_phone_no_table_of_the_review_has_to_be_pushed_sideways(browser: Br
     hidden = "[...document.querySelectorAll('.sheet')].map(one => one.scrollWidth - one.clientWidth)"
     assert set(page.evaluate(hidden)) == {0}
     cell = page.locator(".stack td", has_text="95%").first
-    assert cell.evaluate("one => getComputedStyle(one, '::before').content") == '"target"', (
+    assert cell.evaluate("one => getComputedStyle(one, '::before').content") == '"Target"', (
         "what it is stands beside it"
     )
 
@@ -212,20 +228,20 @@ def test_on_a_phone_no_table_of_the_review_has_to_be_pushed_sideways(browser: Br
 def test_what_if_is_asked_from_the_pools_page_by_keyboard_and_answered(browser: Browser, url: str) -> None:
     watched = Watched(browser.new_page(), url)
     page = watched.open("/pools/pool")
-    page.get_by_role("link", name="What if").click()
-    expect(page.locator(".card")).to_contain_text("455 + 202 tokens a request (the pool's own, last seven days)")
-    expect(page.locator(".card")).to_contain_text(
-        "for 0.667 requests/s (the pool's own, last seven days, busiest five minutes)"
-    )
+    page.get_by_role("link", name="What-if analysis").click()
+    expect(page.locator(".card")).to_contain_text("455 input + 202 output tokens (observed, last 7 days)")
+    expect(page.locator(".card")).to_contain_text("for 0.667 requests/s (observed peak, last 7 days)")
     page.get_by_label("Requests per second").fill("40")
-    page.get_by_label("GPUs (tensor parallelism)").select_option("8")
+    page.get_by_label("Tensor parallel size").select_option("8")
     page.keyboard.press("Enter")
-    page.wait_for_url("**gpus=8**")
-    told = httpx.get(f"{url}/api/v1/pools/pool/whatif", params={"rate": 40, "gpus": 8}, timeout=30).json()
-    low, high = told["answer"]["nodes"]
-    expect(page.locator(".number")).to_have_text(f"{low} to {high}" if low != high else f"{low}")
-    expect(page.locator(".card")).to_contain_text("Nobody measured the steps of this replica")
-    assert page.locator(".steps tr").count() == len(told["steps"])
+    page.wait_for_url("**tensor_parallel_size=8**")
+    told = httpx.get(
+        f"{url}/api/v1/pools/pool/whatif", params={"request_rate": 40, "tensor_parallel_size": 8}, timeout=30
+    ).json()
+    low, high = told["result"]["nodes"]
+    expect(page.locator(".number")).to_have_text(f"{low}–{high}" if low != high else f"{low}")
+    expect(page.locator(".card")).to_contain_text("Step times are estimated, not measured")
+    assert page.locator(".steps tr").count() == len(told["calculation"])
     expect(page.get_by_label("Requests per second")).to_have_value("40")
     assert watched.wrong == []
     page.close()
@@ -234,10 +250,10 @@ def test_what_if_is_asked_from_the_pools_page_by_keyboard_and_answered(browser: 
 def test_a_what_if_that_cannot_be_answered_keeps_what_was_written_and_says_why(browser: Browser, url: str) -> None:
     page = browser.new_page()
     page.goto(f"{url}/pools/pool/whatif?mix=<b>5&rate=7")
-    expect(page.get_by_role("alert")).to_contain_text("write PROMPT/OUTPUT/PERCENT")
-    expect(page.get_by_label("Or a mix of them")).to_have_value("<b>5")
+    expect(page.get_by_role("alert")).to_contain_text("PROMPT/OUTPUT/PERCENT")
+    expect(page.get_by_label("Workload mix")).to_have_value("<b>5")
     page.goto(f"{url}/pools/pool/whatif?gpu=L40S-48GB&gpus=1")
-    expect(page.locator(".number")).to_have_text("none")
+    expect(page.locator(".number")).to_have_text("Not feasible")
     expect(page.locator(".steps")).to_contain_text("are missing for weights and overhead")
     page.close()
 
@@ -248,11 +264,11 @@ def test_what_burns_comes_first_and_the_advice_stands_above_it(browser: Browser,
     objectives = load(SPEC_TEXT + more)
     for name, good in (("fast", 200), ("slow", 100)):
         counts = [SlotCount(int(NOW) - SLOT * back, good, 200, 300.0, "request") for back in range(1, 13)]
-        ledger.book({(name, "hash"): counts}, int(NOW))
+        ledger.record({(name, "hash"): counts}, int(NOW))
     with served(Service(objectives, Recorded([]), ledger, clock=lambda: NOW)) as url:
         page = Watched(browser.new_page(), url).open("/")
         assert page.locator(".card h2").all_inner_texts() == ["slow", "fast", "pool"]
-        expect(page.locator("main")).to_contain_text("Capacity: pool insufficient data")
+        expect(page.locator("main")).to_contain_text("Capacity: pool — insufficient data")
         page.close()
     ledger.engine.dispose()
 
@@ -261,7 +277,7 @@ def test_without_scripts_every_number_is_there(browser: Browser, url: str) -> No
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{url}/slos/fast")
-    expect(page.locator(".verdict")).to_be_visible()
+    expect(page.locator(".summary")).to_be_visible()
     expect(page.locator("time").first).to_contain_text("UTC")
     context.close()
 
@@ -273,7 +289,7 @@ def test_a_page_that_is_looked_at_renews_itself(browser: Browser, url: str, serv
     before = page.locator(".number").inner_text()
     count = SlotCount(int(NOW) - SLOT, 0, 200, 300.0, "request")
     service.ledger.correct("fast", count, "ann", "a test", NOW)
-    service.judge()
+    service.evaluate()
     page.clock.run_for(16_000)
     expect(page.locator(".number")).not_to_have_text(before)
     expect(page.locator(".chart canvas").first).to_be_visible()

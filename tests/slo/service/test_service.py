@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
-from plimsoll.slo.service.pages.pages import render_runbooks
+from plimsoll.slo.service.pages.runbooks import render_runbooks
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import token
 from service_world import NOW, world
@@ -23,7 +23,7 @@ def service(database: str, open_ledger: Callable[[str], Ledger]) -> Service:
 def client(service: Service) -> Iterator[TestClient]:
     service.ingest()
     yield TestClient(
-        create_app(service, runbooks="# Runbooks\n\n## KvCacheHigh\n\nLook at `queue`.\n<script>x</script>")
+        create_app(service, runbooks="# Runbooks\n\n## LLMKVCacheUsageHigh\n\nLook at `queue`.\n<script>x</script>")
     )
 
 
@@ -31,7 +31,7 @@ def test_an_objective_shows_its_counts_coverage_budget_and_burn_rates(client: Te
     (slo,) = client.get("/api/v1/slos").json()["slos"]
     assert (slo["id"], slo["pool"], slo["target"], slo["window"]) == ("fast", "pool", 0.95, "28d")
     assert (slo["good"], slo["total"]) == (960, 1000)
-    assert slo["budget_left"] == pytest.approx(1 - 40 / (0.05 * 1000))
+    assert slo["budget_remaining"] == pytest.approx(1 - 40 / (0.05 * 1000))
     assert slo["coverage"] == pytest.approx(3660 / (28 * 86400))
     assert slo["status"] == "ok"
     burns = {burn["tier"]: burn for burn in slo["burn_rates"]}
@@ -55,21 +55,23 @@ def test_slots_add_up_to_the_budget(client: TestClient) -> None:
 def test_the_budgets_history_ends_where_the_budget_stands_and_shows_the_incident(client: TestClient) -> None:
     answer = client.get("/api/v1/slos/fast/budget").json()
     assert (answer["bad"], answer["total"], answer["allowed_bad"]) == (40, 1000, pytest.approx(50))
-    assert answer["history"][-1]["budget_left"] == pytest.approx(answer["budget_left"])
-    before = [point for point in answer["history"] if point["at"] <= "2023-11-14T22:50:00Z"]
+    assert answer["points"][-1]["budget_remaining"] == pytest.approx(answer["budget_remaining"])
+    before = [point for point in answer["points"] if point["at"] <= "2023-11-14T22:50:00Z"]
     assert before
-    assert all(point["budget_left"] in (None, 1.0) for point in before)
+    assert all(point["budget_remaining"] in (None, 1.0) for point in before)
 
 
 def test_wrong_questions_get_a_problem_document_that_says_what_is_right(client: TestClient) -> None:
     answer = client.get("/api/v1/slos/nope")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
-    assert answer.json()["detail"] == "no objective 'nope'; objectives are fast"
-    assert client.get("/api/v1/pools/nope/recommendation").json()["status"] == 404
+    assert answer.json()["code"] == "unknown_slo"
+    assert "Use one of: fast." in answer.json()["detail"]
+    unknown = client.get("/api/v1/pools/nope/recommendation").json()
+    assert (unknown["status"], unknown["code"]) == (404, "unknown_pool")
     malformed = client.get("/api/v1/slos/fast/slots", params={"from": "yesterday"})
     assert (malformed.status_code, malformed.headers["content-type"]) == (422, "application/problem+json")
     assert "from" in malformed.json()["detail"]
-    assert client.get("/nowhere").json()["title"] == "Not Found"
+    assert client.get("/nowhere").json()["code"] == "not_found"
 
 
 def test_a_recommendation_is_given_with_reasons_and_kept_once_per_change(service: Service, client: TestClient) -> None:
@@ -93,9 +95,13 @@ def test_a_dead_source_makes_the_service_not_ready_and_the_recommendation_blind(
     service.ingest()
     service.recommend()
     ready = client.get("/-/ready")
-    assert (ready.status_code, "world: down" in ready.json()["detail"]) == (503, True)
+    assert (ready.status_code, ready.json()["code"], "world: down" in ready.json()["detail"]) == (
+        503,
+        "not_ready",
+        True,
+    )
     found = client.get("/api/v1/pools/pool/recommendation").json()
-    assert (found["action"], "does not answer" in found["reasons"][0]) == ("insufficient_data", True)
+    assert (found["action"], found["reason_codes"]) == ("insufficient_data", ["source_unavailable"])
     assert client.get("/api/v1/slos/fast").json()["total"] == 1000
     assert client.get("/-/healthy").status_code == 200
     service.source.down = False
@@ -106,16 +112,18 @@ def test_a_dead_source_makes_the_service_not_ready_and_the_recommendation_blind(
 
 def test_the_metrics_page_carries_what_the_ledger_says_and_leaves_out_what_is_unknown(client: TestClient) -> None:
     lines = client.get("/metrics").text.splitlines()
-    assert 'plimsoll_budget_left_ratio{objective="fast",pool="pool"} 0.19999999999999996' in lines
-    assert any(line.startswith('plimsoll_coverage_ratio{objective="fast",pool="pool"} 0.0015') for line in lines)
+    assert 'plimsoll_error_budget_remaining_ratio{objective="fast",pool="pool"} 0.19999999999999996' in lines
+    assert any(
+        line.startswith('plimsoll_slo_data_coverage_ratio{objective="fast",pool="pool"} 0.0015') for line in lines
+    )
     assert not any(line.startswith("plimsoll_recommended_nodes{") for line in lines)
 
 
 def test_the_page_shows_the_numbers_and_loads_nothing_from_elsewhere(client: TestClient) -> None:
     answer = client.get("/")
     assert "20.0%" in answer.text
-    assert "960" in answer.text
-    assert "within budget" in answer.text
+    assert "<dt>Good</dt><dd>960</dd>" in answer.text
+    assert "Healthy" in answer.text
     assert "http://" not in answer.text.replace('make run ENGINES="http://host:8000"', "")
     assert "https://" not in answer.text
     assert "default-src 'self'" in answer.headers["content-security-policy"]
@@ -125,15 +133,16 @@ def test_the_page_shows_the_numbers_and_loads_nothing_from_elsewhere(client: Tes
 
 def test_runbooks_are_served_with_anchors_and_without_their_html(client: TestClient) -> None:
     page = client.get("/runbooks").text
-    assert '<h2 id="kvcachehigh">KvCacheHigh</h2>' in page
+    assert '<h2 id="llmkvcacheusagehigh">LLMKVCacheUsageHigh</h2>' in page
     assert "<script>x" not in page
     assert render_runbooks("## Two Words") == '<h2 id="two-words">Two Words</h2>\n'
 
 
 def test_with_a_token_only_its_holder_and_the_health_checks_are_answered(service: Service) -> None:
     guarded = TestClient(create_app(service, [token("someone", "read", "s3cret")]))
-    refused = guarded.get("/api/v1/slos")
-    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+    rejected = guarded.get("/api/v1/slos")
+    assert (rejected.status_code, rejected.headers["www-authenticate"]) == (401, "Bearer")
+    assert rejected.json()["code"] == "authentication_required"
     assert guarded.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401
     assert guarded.get("/api/v1/slos", headers={"Authorization": "Bearer s3cret"}).status_code == 200
     assert guarded.get("/-/healthy").status_code == 200

@@ -7,7 +7,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 from fleet_world import Fleet
-from plimsoll.slo.capacity.recommendation.demand_plan import CAPACITY
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
@@ -30,11 +29,11 @@ def test_a_dead_source_changes_nothing_and_is_forgotten_only_after_half_an_hour(
         return dict(client.get("/api/v1/pools/pool/recommendation").json())
 
     before = said()
-    assert (before["action"], before["evidence"][CAPACITY]) == ("release", 3000.0)
+    assert (before["action"], before["evidence"]["saturation_tokens_per_second_new_replica"]) == ("scale_in", 3000.0)
     fleet.now, fleet.down = NOW + 60, True
     dead = said()
     assert (dead["action"], dead["recommended_nodes"]) == ("insufficient_data", None)
-    assert "does not answer" in dead["reasons"][0]
+    assert dead["reason_codes"] == ["source_unavailable"]
     # Back, with a quiet replica and nothing read in between.
     fleet.now, fleet.down = NOW + 60 * minutes, False
     late = [(at + 60 * minutes, value) for at, value in served("b", IDLE)[0].samples[-3:]]
@@ -43,6 +42,6 @@ def test_a_dead_source_changes_nothing_and_is_forgotten_only_after_half_an_hour(
         for item in served("b", IDLE)
     )
     after = said()
-    assert after["action"] in ("hold", "add")
-    assert after["evidence"].get(CAPACITY) == capacity
-    assert any("observed for 5m" in reason for reason in after["reasons"])
+    assert after["action"] in ("hold", "scale_out")
+    assert after["evidence"].get("saturation_tokens_per_second_new_replica") == capacity
+    assert "scale_in_blocked_data" in after["reason_codes"]

@@ -54,7 +54,7 @@ def asked(client: TestClient) -> dict[str, object]:
 def test_a_pool_is_fitted_and_a_quiet_night_a_restart_or_a_dead_source_loses_nothing(ledger: Ledger) -> None:
     source, clock = Held(history()), Clock()
     service, client = served(ledger, source, clock)
-    assert asked(client)["reason"] == "nobody has looked yet: the service does so every ten minutes"
+    assert asked(client)["reason"] == "no attempt yet: the service tries every ten minutes"
     calibrate_pools(service)
     assert (asked(client)["calibration"], asked(client)["reason"]) == (None, "no replica of the pool was seen")
     clock.now = START + HOUR
@@ -63,10 +63,11 @@ def test_a_pool_is_fitted_and_a_quiet_night_a_restart_or_a_dead_source_loses_not
     assert day["reason"] is None
     fit = day["calibration"]
     assert isinstance(fit, dict)
-    assert fit["base"] == pytest.approx(MODEL.decode_base, rel=0.02)
-    assert (fit["gpu"], fit["gpus"], fit["replicas"], fit["simulated"]) == ("H100-80GB", 2, ["a"], True)
-    assert fit["since"] == "2023-11-14T22:13:50Z"
-    assert str(fit["says"]).startswith("a step takes 10.3")
+    times = fit["step_times"]
+    assert times["base_seconds"] == pytest.approx(MODEL.decode_base, rel=0.02)
+    assert (fit["gpu"], fit["gpus"], times["replicas"], times["simulated"]) == ("H100-80GB", 2, ["a"], True)
+    assert times["from"] == "2023-11-14T22:13:50Z"
+    assert str(day["summary"]).startswith("a step takes 10.3")
 
     clock.now = START + 2 * HOUR + 15
     calibrate_pools(service)
@@ -75,8 +76,8 @@ def test_a_pool_is_fitted_and_a_quiet_night_a_restart_or_a_dead_source_loses_not
     assert "of others nothing is known" in str(night["reason"])
     source.down = True
     calibrate_pools(service)
-    assert asked(client)["reason"] == "the source did not answer: held: down"
-    assert not [one for one in service.not_ready() if "calibrate" in one]
+    assert asked(client)["reason"] == "source unavailable: held: down"
+    assert not [one for one in service.not_ready_reasons() if "calibrate" in one]
     _, again = served(ledger, source, clock)
     assert asked(again)["calibration"] == fit
 
@@ -96,9 +97,9 @@ def test_the_page_says_it_in_a_line(ledger: Ledger) -> None:
     clock = Clock()
     clock.now = START + HOUR
     service, client = served(ledger, Held(history()), clock)
-    assert "a step takes is not known: nobody has looked yet" in client.get(f"/pools/{POOL.name}").text
+    assert "Not calibrated yet: " in client.get(f"/pools/{POOL.name}").text
     calibrate_pools(service)
-    assert "a step takes 10.3" in client.get(f"/pools/{POOL.name}").text
+    assert "Step-time model: " in client.get(f"/pools/{POOL.name}").text
 
 
 def test_an_unknown_pool_is_refused(ledger: Ledger) -> None:

@@ -36,19 +36,19 @@ def client(service: Service) -> Iterator[TestClient]:
 def assert_excluded(slo: dict[str, object]) -> None:
     assert (slo["good"], slo["total"]) == (960 - sum(TAKEN), 1000 - len(TAKEN))
     assert (slo["excluded_good"], slo["excluded_total"], slo["excluded_seconds"]) == (sum(TAKEN), len(TAKEN), 300)
-    assert slo["budget_left"] == 1.0
-    assert slo["budget_left_with_excluded"] == pytest.approx(1 - 40 / (0.05 * 1000))
+    assert slo["budget_remaining"] == 1.0
+    assert slo["budget_remaining_without_exclusions"] == pytest.approx(1 - 40 / (0.05 * 1000))
     # The world was watched for 3,660 s: coverage is of the time that is left.
     assert slo["coverage"] == pytest.approx((3660 - 300) / (28 * 86400 - 300), rel=1e-9)
 
 
 def test_an_excluded_slot_burns_nothing_and_is_shown_until_it_is_withdrawn(client: TestClient) -> None:
     before = client.get("/api/v1/slos/fast").json()
-    assert (before["excluded_total"], before["budget_left"]) == (0, before["budget_left_with_excluded"])
+    assert (before["excluded_total"], before["budget_remaining"]) == (0, before["budget_remaining_without_exclusions"])
     made = client.post("/api/v1/exclusions", json=INCIDENT)
     assert made.status_code == 201
     exclusion = made.json()
-    assert exclusion | INCIDENT == exclusion | {"origin": "api", "withdrawn_at": None, "objective": None}
+    assert exclusion | INCIDENT == exclusion | {"origin": "api", "canceled_at": None, "slo_id": None}
     assert client.get(made.headers["location"]).json() == exclusion
     assert client.get("/api/v1/exclusions").json() == {"exclusions": [exclusion]}
 
@@ -56,26 +56,30 @@ def test_an_excluded_slot_burns_nothing_and_is_shown_until_it_is_withdrawn(clien
     assert client.get("/api/v1/slos").json()["slos"] == [client.get("/api/v1/slos/fast").json()]
     slots = client.get("/api/v1/slos/fast/slots", params={"from": rfc3339(T0)}).json()["slots"]
     assert [slot["start"] for slot in slots if slot["excluded"]] == [rfc3339(T0 + 2400)]
-    history = client.get("/api/v1/slos/fast/budget").json()["history"]
-    assert {point["budget_left"] for point in history} <= {None, 1.0}
+    history = client.get("/api/v1/slos/fast/budget").json()["points"]
+    assert {point["budget_remaining"] for point in history} <= {None, 1.0}
     assert (history[-1]["total"], history[-1]["bad"]) == (1000 - len(TAKEN), 0)
 
-    assert "With them 20.0% of the budget would be left" in client.get("/").text
+    assert "Remaining without exclusions: 20.0%" in client.get("/").text
 
-    withdrawal = f"/api/v1/exclusions/{exclusion['id']}/withdrawal"
-    assert client.post(withdrawal, json={"who": "bob", "why": "was no test"}).json()["withdrawn_at"] == rfc3339(NOW)
-    assert client.post(withdrawal, json={"who": "bob", "why": "again"}).status_code == 409
+    cancellation = f"/api/v1/exclusions/{exclusion['id']}/cancel"
+    assert client.post(cancellation, json={"actor": "bob", "reason": "was no test"}).json()["canceled_at"] == rfc3339(
+        NOW
+    )
+    assert client.post(cancellation, json={"actor": "bob", "reason": "again"}).status_code == 409
     assert client.get("/api/v1/slos/fast").json() == before
-    trail = client.get("/api/v1/audit").json()["audit"]
-    assert [(row["who"], row["why"], row["action"], row["subject"]) for row in trail] == [
-        ("bob", "was no test", "exclusion withdrawn", exclusion["id"]),
+    trail = client.get("/api/v1/audit").json()["events"]
+    assert [(row["actor"], row["reason"], row["action"], row["subject"]) for row in trail] == [
+        ("bob", "was no test", "exclusion canceled", exclusion["id"]),
         ("ann", "load test", "exclusion added", exclusion["id"]),
     ]
-    assert client.get("/api/v1/audit", params={"before": trail[0]["id"], "limit": 1}).json()["audit"] == trail[1:]
+    assert client.get("/api/v1/audit", params={"before": trail[0]["id"], "limit": 1}).json()["events"] == trail[1:]
 
 
 def test_an_exclusion_in_the_objectives_file_does_the_same(database: str, open_ledger: Callable[[str], Ledger]) -> None:
-    line = "  - {from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:57:24Z, who: ann, why: load test, pool: pool}\n"
+    line = (
+        "  - {from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:57:24Z, created_by: ann, reason: load test, pool: pool}\n"
+    )
     service = Service(load(f"{SPEC_TEXT}exclusions:\n{line}"), world(), open_ledger(database), clock=lambda: NOW)
     service.ingest()
     client = TestClient(create_app(service))
@@ -83,46 +87,51 @@ def test_an_exclusion_in_the_objectives_file_does_the_same(database: str, open_l
     (shown,) = client.get("/api/v1/exclusions").json()["exclusions"]
     assert (shown["origin"], shown["id"], shown["pool"], shown["from"]) == ("file", None, "pool", INCIDENT["from"])
     # The same time excluded once more, from elsewhere, is excluded once.
-    assert client.post("/api/v1/exclusions", json=INCIDENT | {"objective": "fast"}).status_code == 201
+    assert client.post("/api/v1/exclusions", json=INCIDENT | {"slo_id": "fast"}).status_code == 201
     assert_excluded(client.get("/api/v1/slos/fast").json())
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:50:00Z, who: a, why: b}", "is not after from"),
-        ("{from: 2023-11-14T22:55:00, to: 2023-11-14T22:57:00, who: a, why: b}", "timezone"),
-        ("{from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:57:00Z, who: a, why: ''}", "exclusions[0].why"),
-        ("{from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:57:00Z, who: a, why: b, pool: x}", "there is no 'x'"),
+        ("{from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:50:00Z, created_by: a, reason: b}", "isn't after from"),
+        ("{from: 2023-11-14T22:55:00, to: 2023-11-14T22:57:00, created_by: a, reason: b}", "timezone"),
+        ("{from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:57:00Z, created_by: a, reason: ''}", "exclusions[0].reason"),
+        (
+            "{from: 2023-11-14T22:55:00Z, to: 2023-11-14T22:57:00Z, created_by: a, reason: b, pool: x}",
+            "unknown pool 'x'",
+        ),
     ],
 )
 def test_a_wrong_exclusion_in_the_file_is_refused_by_path(line: str, message: str) -> None:
-    with pytest.raises(SpecError) as refused:
+    with pytest.raises(SpecError) as rejected:
         load(f"{SPEC_TEXT}exclusions:\n  - {line}\n")
-    assert "exclusions[0]" in str(refused.value)
-    assert message in str(refused.value)
+    assert "exclusions[0]" in str(rejected.value)
+    assert message in str(rejected.value)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "code", "field"),
     [
-        ({"to": INCIDENT["from"]}, "to after from"),
-        ({"from": "2023-11-14T22:55:00"}, "timezone"),
-        ({"from": 1700000000}, "write it as RFC 3339"),
-        ({"objective": "nope"}, "there are fast"),
-        ({"objective": "fast", "pool": "pool"}, "not both"),
-        ({"why": ""}, "body.why"),
-        ({"who": "a\x00b"}, "body.who"),
-        ({"color": "red"}, "body.color"),
+        ({"to": INCIDENT["from"]}, "invalid_time_range", "to"),
+        ({"from": "2023-11-14T22:55:00"}, "invalid_request", "body.from"),
+        ({"from": 1700000000}, "invalid_request", "body.from"),
+        ({"slo_id": "nope"}, "unknown_slo", "slo_id"),
+        ({"pool": "nope"}, "unknown_pool", "pool"),
+        ({"slo_id": "fast", "pool": "pool"}, "ambiguous_scope", "slo_id"),
+        ({"reason": ""}, "invalid_request", "body.reason"),
+        ({"created_by": "a\x00b"}, "invalid_request", "body.created_by"),
+        ({"color": "red"}, "invalid_request", "body.color"),
     ],
 )
-def test_a_wrong_exclusion_is_refused_with_what_is_wrong_and_leaves_no_trace(
-    client: TestClient, change: dict[str, object], said: str
+def test_a_wrong_exclusion_is_rejected_with_what_is_wrong_and_leaves_no_trace(
+    client: TestClient, change: dict[str, object], code: str, field: str
 ) -> None:
-    answer = client.post("/api/v1/exclusions", json={**INCIDENT, **change})
-    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
-    assert said in answer.json()["detail"]
-    assert client.get("/api/v1/audit").json() == {"audit": []}
+    rejected = client.post("/api/v1/exclusions", json={**INCIDENT, **change})
+    assert (rejected.status_code, rejected.headers["content-type"]) == (422, "application/problem+json")
+    assert rejected.json()["code"] == code
+    assert field in rejected.json()["detail"]
+    assert client.get("/api/v1/audit").json() == {"events": []}
 
 
 def test_a_correction_stands_against_every_source_and_keeps_what_it_replaced(
@@ -130,15 +139,15 @@ def test_a_correction_stands_against_every_source_and_keeps_what_it_replaced(
 ) -> None:
     (slot,) = service.ledger.slots("fast", T0 + 2400, T0 + 2401)
     counts = {"good": slot.total - 3, "total": slot.total, "covered_seconds": 300}
-    body = {"start": rfc3339(T0 + 2400), "who": "ann", "why": "see log", **counts}
+    body = {"start": rfc3339(T0 + 2400), "actor": "ann", "reason": "see log", **counts}
     made = client.post("/api/v1/slos/fast/corrections", json=body)
-    assert (made.status_code, made.json()["source"]) == (201, "corrected")
+    assert (made.status_code, made.json()["source"]) == (201, "manual")
     for _ in range(2):
         slo = client.get("/api/v1/slos/fast").json()
         assert (slo["total"] - slo["good"], slo["total"]) == (3, 1000)
         service.ingest()
-    (row,) = client.get("/api/v1/audit").json()["audit"]
-    assert (row["who"], row["why"], row["action"]) == ("ann", "see log", "slot corrected")
+    (row,) = client.get("/api/v1/audit").json()["events"]
+    assert (row["actor"], row["reason"], row["action"]) == ("ann", "see log", "slot corrected")
     assert f'"good": {slot.good},' in row["before"]
     assert f'"good": {slot.total - 3},' in row["after"]
     for wrong in (
@@ -155,7 +164,7 @@ def test_the_audit_names_the_token_that_was_used(service: Service) -> None:
     text, kept = new_token("ci", "write")
     guarded = TestClient(create_app(service, [kept]), headers={"Authorization": f"Bearer {text}"})
     assert guarded.post("/api/v1/exclusions", json=INCIDENT).status_code == 201
-    assert guarded.get("/api/v1/audit").json()["audit"][0]["who"] == "ann (token ci)"
+    assert guarded.get("/api/v1/audit").json()["events"][0]["actor"] == "ann (token ci)"
 
 
 def test_a_calendar_month_begins_with_its_first_slot_and_not_with_the_last_one_before(
@@ -170,7 +179,7 @@ def test_a_calendar_month_begins_with_its_first_slot_and_not_with_the_last_one_b
     source.scrapes["a"] = [began - 600 + 15 * i for i in range(100)]
     service = Service(month, source, open_ledger(database), clock=lambda: began + 600)
     service.ingest()
-    (found,) = service.judged().budgets.values()
+    (found,) = service.evaluated().budgets.values()
     assert (found.counted.good, found.counted.total, found.elapsed_seconds, found.coverage) == (1, 2, 600, 1.0)
 
 
@@ -182,5 +191,5 @@ def test_alert_rules_learn_what_is_excluded_at_this_moment(client: TestClient) -
     now = {**INCIDENT, "from": rfc3339(NOW - 60), "to": rfc3339(NOW + 600)}
     made = client.post("/api/v1/exclusions", json=now).json()
     assert told().endswith(" 1.0")
-    client.post(f"/api/v1/exclusions/{made['id']}/withdrawal", json={"who": "ann", "why": "done early"})
+    client.post(f"/api/v1/exclusions/{made['id']}/cancel", json={"actor": "ann", "reason": "done early"})
     assert told().endswith(" 0.0")

@@ -37,10 +37,10 @@ def test_one_leads_and_each_answers_the_same(postgresql: PostgreSQL, open_ledger
 
     now[0] += 7200  # the leader does nothing any more, and the follower says so
     other.ingest()
-    assert "the last booking was 7200 s ago" in str(other.not_ready())
+    assert "Last ingest was 7200 s ago." in other.not_ready_reasons()
     one.leader.resign()
     other.ingest()
-    assert (other.not_ready(), one.leader.leads(), other.leader.leads()) == ([], False, True)
+    assert (other.not_ready_reasons(), one.leader.leads(), other.leader.leads()) == ([], False, True)
     other.leader.resign()
 
 
@@ -62,13 +62,13 @@ def test_a_killed_leader_is_followed_and_nothing_is_lost(postgresql: PostgreSQL,
         assert os.read(reader, 5) == b"leads"
         follower.ingest()
         assert not follower.leader.leads()
-        assert follower.judged().budgets["fast"].counted.total == 167
+        assert follower.evaluated().budgets["fast"].counted.total == 167
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     wait_for(follower.leader.leads, "PostgreSQL to see that the leader is gone")
     now[0] = NOW
     follower.ingest()
-    (budget,) = follower.judged().budgets.values()
+    (budget,) = follower.evaluated().budgets.values()
     assert (budget.counted.good, budget.counted.total) == (960, 1000)
     follower.leader.resign()

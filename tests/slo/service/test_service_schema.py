@@ -30,7 +30,7 @@ CHECKS = [
 
 @pytest.mark.slow
 def test_no_server_error_and_no_undocumented_answer(database: str, open_ledger: Callable[[str], Ledger]) -> None:
-    by_tenant = load(SPEC_TEXT.replace("window: 28d}", "window: 28d, per: tenant}"))
+    by_tenant = load(SPEC_TEXT.replace("window: 28d}", "window: 28d, group_by: tenant}"))
     service = Service(by_tenant, world(), open_ledger(database), clock=lambda: NOW)
     service.ingest()
     app = create_app(service, limits={"reads": "100000/second", "writes": "100000/second"})
@@ -46,5 +46,5 @@ def test_no_server_error_and_no_undocumented_answer(database: str, open_ledger: 
 
         ask()
         asked.add((operation.method, operation.path))
-    assert ("post", "/api/v1/exclusions/{id}/withdrawal") in asked
+    assert ("post", "/api/v1/exclusions/{id}/cancel") in asked
     assert len(asked) >= 13

@@ -33,9 +33,10 @@ def caller(service: Service, scope: str, **limits: str) -> TestClient:
 def test_a_reading_token_reads_and_a_writing_token_writes_too(service: Service) -> None:
     reader, writer = caller(service, "read"), caller(service, "write")
     assert reader.get("/api/v1/slos").status_code == writer.get("/api/v1/slos").status_code == 200
-    refused = reader.post("/api/v1/exclusions", json=INCIDENT)
-    assert (refused.status_code, refused.headers["content-type"]) == (403, "application/problem+json")
-    assert refused.json()["detail"] == "the token 'caller' may only read; this needs one with scope write"
+    rejected = reader.post("/api/v1/exclusions", json=INCIDENT)
+    assert (rejected.status_code, rejected.headers["content-type"]) == (403, "application/problem+json")
+    assert rejected.json()["code"] == "insufficient_scope"
+    assert "caller" in rejected.json()["detail"]
     assert writer.post("/api/v1/exclusions", json=INCIDENT).status_code == 201
 
 
@@ -47,7 +48,7 @@ def test_only_hashes_of_tokens_are_kept() -> None:
     assert holder([again], f"Bearer {made}") == kept
     for wrong in ("", "Bearer ", f"Bearer {kept.digest}", made, f"Basic {made}", f"Bearer {made} "):
         assert holder([again], wrong) is None, wrong
-    with pytest.raises(ValueError, match=r"line 2: write NAME read\|write SHA256"):
+    with pytest.raises(ValueError, match="line 2"):
         read_tokens(f"{kept}\ngrafana admin {kept.digest}")
     with pytest.raises(ValueError, match="line 1"):
         new_token("Two Words", "read")
@@ -79,7 +80,7 @@ def test_every_answer_carries_the_security_headers_and_no_other_origin_is_let_in
         assert (answer.headers["x-content-type-options"], answer.headers["x-frame-options"]) == ("nosniff", "DENY")
         assert not [name for name in answer.headers if name.startswith("access-control-")]
     foreign = client.post("/api/v1/exclusions", json=INCIDENT, headers={"Origin": "https://evil.example"})
-    assert (foreign.status_code, foreign.json()["detail"]) == (403, "a page of another origin may not write here")
+    assert (foreign.status_code, foreign.json()["code"]) == (403, "cross_origin")
     own = client.post("/api/v1/exclusions", json=INCIDENT, headers={"Origin": "http://testserver"})
     assert own.status_code == 201
     plain = client.post("/api/v1/exclusions", content="{}", headers={"Content-Type": "text/plain"})
@@ -117,7 +118,7 @@ def test_the_past_is_told_as_it_was_and_the_future_not_at_all(service: Service) 
     listed = client.get("/api/v1/slos", params={"at": "2023-11-14T22:50:00Z"}).json()
     assert (listed["slos"], listed["at"]) == ([then], "2023-11-14T22:50:00Z")
     history = client.get("/api/v1/slos/fast/budget", params={"at": "2023-11-14T22:50:00Z"}).json()
-    assert (history["bad"], history["history"][-1]["at"]) == (0, "2023-11-14T22:50:00Z")
+    assert (history["bad"], history["points"][-1]["at"]) == (0, "2023-11-14T22:50:00Z")
     for wrong in ("2100-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "1969-12-31T00:00:00Z"):
         assert client.get("/api/v1/slos", params={"at": wrong}).status_code == 422
 
@@ -146,13 +147,13 @@ def test_an_attack_is_a_clear_refusal_and_does_nothing(service: Service, attack:
     answers += [client.get(f"/api/v1/slos/{quoted}/{part}") for part in ("budget", "slots")]
     answers += [client.get("/api/v1/slos", params={name: attack}) for name in ("at", "after", "limit")]
     answers += [client.get("/api/v1/audit", params={"before": attack}), client.get(f"/static/{quoted}")]
-    for field in ("from", "to", "objective", "pool"):
+    for field in ("from", "to", "slo_id", "pool"):
         answers.append(client.post("/api/v1/exclusions", json=INCIDENT | {field: attack}))
     answers.append(client.post("/api/v1/slos/fast/corrections", json={"start": attack, "good": attack}))
     for answer in answers:
         assert answer.status_code in (400, 404, 405, 422), (answer.url, answer.status_code, answer.text)
         assert answer.headers["content-type"] == "application/problem+json"
-    client.post("/api/v1/exclusions", json=INCIDENT | {"who": attack[:100], "why": attack[:200]})
+    client.post("/api/v1/exclusions", json=INCIDENT | {"created_by": attack[:100], "reason": attack[:200]})
     assert client.get("/api/v1/slos").json()["slos"][0]["id"] == before["slos"][0]["id"]
     assert "<script>alert" not in client.get("/").text
     assert len(service.ledger.slots("fast", 0, 1e12)) == 13
@@ -166,14 +167,15 @@ def test_a_full_disk_refuses_what_is_new_and_serves_what_is_known(tmp_path: obje
     event.listen(
         service.ledger.engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1")
     )
-    long = INCIDENT | {"why": "x" * 200}
+    long = INCIDENT | {"reason": "x" * 200}
     answers = [client.post("/api/v1/exclusions", json=long) for _ in range(60)]
     assert answers[-1].status_code == 503
-    assert answers[-1].json()["detail"] == "the ledger's database refuses: database or disk is full"
+    assert answers[-1].json()["code"] == "ledger_unavailable"
+    assert "database or disk is full" in answers[-1].json()["detail"]
     assert client.get("/api/v1/slos/fast").status_code == 200
     kept = client.get("/api/v1/exclusions").json()["exclusions"]
     assert len(kept) == sum(answer.status_code == 201 for answer in answers)
-    assert len(client.get("/api/v1/audit").json()["audit"]) == len(kept)
+    assert len(client.get("/api/v1/audit").json()["events"]) == len(kept)
 
 
 def test_a_clock_that_jumps_ahead_and_back_loses_nothing(database: str, open_ledger: Opener) -> None:
@@ -183,10 +185,10 @@ def test_a_clock_that_jumps_ahead_and_back_loses_nothing(database: str, open_led
     now[0] = T0 + 900 + 30 * 86400  # for half an hour it is a month ahead
     service.ingest()
     now[0] = T0 + 2700
-    assert "clock: it went back" in str(service.not_ready())
+    assert "clock went back" in str(service.not_ready_reasons())
     service.ingest()
-    assert service.not_ready() == []
+    assert service.not_ready_reasons() == []
     now[0] = NOW
     service.ingest()
-    (found,) = service.judged().budgets.values()
+    (found,) = service.evaluated().budgets.values()
     assert (found.counted.good, found.counted.total) == (960, 1000)

@@ -122,7 +122,9 @@ def test_requests_and_jobs_arrive_as_spans_and_metrics(tmp_path: Path) -> None:
             parent = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "Authorization": "Bearer hunter2"}
             assert httpx.get(f"{url}/api/v1/slos/chat-ttft", headers=parent).status_code == 200
             assert httpx.get(f"{url}/api/v1/slos/nope").status_code == 404
-            wait_for(lambda: {"scrape", "ingest", "judge", "recommend"} <= set(received.spans()), "a span of each job")
+            wait_for(
+                lambda: {"scrape", "ingest", "evaluate", "recommend"} <= set(received.spans()), "a span of each job"
+            )
             asked = wait_for(lambda: received.spans().get("GET /api/v1/slos/{objective}", []), "the requests' spans")
             wait_for(lambda: {"plimsoll.job.duration", "plimsoll.ingest.lag"} <= set(received.numbers()), "the metrics")
         spans, numbers = received.spans(), received.numbers()
@@ -130,9 +132,9 @@ def test_requests_and_jobs_arrive_as_spans_and_metrics(tmp_path: Path) -> None:
     assert not any("/-/" in name or "/metrics" in name for name in spans)
     (resource,) = {str(attributes(r.resource)["service.name"]) for t in received.traces for r in t.resource_spans}
     assert resource == "slo-eu"
-    failed, fine = spans["scrape"][0], spans["judge"][0]
+    failed, fine = spans["scrape"][0], spans["evaluate"][0]
     assert (failed.status.code, attributes(failed)["error.type"]) == (failed.status.STATUS_CODE_ERROR, "SourceError")
-    assert (fine.status.code, attributes(fine)) == (fine.status.STATUS_CODE_UNSET, {"plimsoll.job": "judge"})
+    assert (fine.status.code, attributes(fine)) == (fine.status.STATUS_CODE_UNSET, {"plimsoll.job": "evaluate"})
     assert attributes(spans["recommend"][0])["plimsoll.pool"] == "chat-70b"
     jobs = {
         attributes(point)["plimsoll.job"]: point for point in numbers["plimsoll.job.duration"].histogram.data_points
@@ -193,7 +195,7 @@ def test_a_statement_that_fails_is_a_failed_span_without_its_values_and_one_of_n
 def test_only_the_signal_whose_receiver_is_named_is_pushed(tmp_path: Path) -> None:
     with receiver() as received:
         with serving(tmp_path, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{received.url}/v1/traces", **OFTEN):
-            wait_for(lambda: received.spans().get("judge"), "a span")
+            wait_for(lambda: received.spans().get("evaluate"), "a span")
         assert received.metrics == []
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from fleet_world import Fleet
-from plimsoll.slo.capacity.recommendation.models import RecommendationOut
+from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.webhook import Webhook
 from pool_signals import FULL_ONCE, IDLE, NOW, served
-from process import environment, refused
+from process import environment, rejected
 from world import spec
 
 
@@ -66,8 +66,9 @@ def test_what_is_new_is_told_once_with_the_token_as_the_api_answers_it(service: 
     service.recommend()
     service.recommend()
     (body,) = receiver.bodies
-    assert (body["pool"], body["action"], body["recommended_nodes"]) == ("pool", "release", 1)
-    assert RecommendationOut(**body).at == "1970-01-01T02:46:40Z"
+    assert (body["pool"], body["action"], body["recommended_nodes"]) == ("pool", "scale_in", 1)
+    assert body["at"] == "1970-01-01T02:46:40Z"
+    assert Recommendation.model_validate(body).at == NOW
     assert receiver.tokens == ["Bearer secret"]
     assert isinstance(service.source, Fleet)
     service.source.down = True
@@ -85,8 +86,8 @@ def test_what_is_not_taken_is_told_again_and_logged_once(
         service.recommend()
     assert len(receiver.bodies) == 2
     (said,) = [record.getMessage() for record in caplog.records if "webhook" in record.getMessage()]
-    assert said == "webhook to 127.0.0.1 failed: it answers 503", "no path, which may be a secret"
-    assert not service.trouble, "a receiver that is away is no trouble of the service's own work"
+    assert said == "webhook to 127.0.0.1 failed: it returned 503", "no path, which may be a secret"
+    assert not service.job_errors, "a receiver that is away is no trouble of the service's own work"
     receiver.status = 204
     service.recommend()
     service.recommend()
@@ -96,22 +97,25 @@ def test_what_is_not_taken_is_told_again_and_logged_once(
 def test_a_receiver_that_is_not_there_stops_nothing(service: Service, receiver: Receiver) -> None:
     service.webhook = Webhook("http://127.0.0.1:9/")
     service.recommend()
-    assert service.recommendation("pool").action == "release"
+    assert service.recommendation("pool").action == "scale_in"
     assert receiver.bodies == []
 
 
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        ("ops.example/x", "--webhook 'ops.example/x': write an address such as https://ops.example/plimsoll"),
-        ("ftp://ops.example/x", "--webhook 'ftp://ops.example/x': write an address"),
+        (
+            "ops.example/x",
+            "--webhook-url: expected an address such as https://ops.example/plimsoll, got 'ops.example/x'",
+        ),
+        ("ftp://ops.example/x", "--webhook-url: expected an address"),
         (
             "https://me:word@ops.example/x",
-            "--webhook: put the password into PLIMSOLL_WEBHOOK_TOKEN, not into the address",
+            "--webhook-url: contains a password. Put it into PLIMSOLL_WEBHOOK_TOKEN",
         ),
     ],
 )
 def test_a_wrong_address_is_one_line(url: str, line: str) -> None:
-    said = refused(["serve", "--source", "scrape:http://127.0.0.1:9", "--webhook", url], environment())
+    said = rejected(["serve", "--source", "scrape:http://127.0.0.1:9", "--webhook-url", url], environment())
     assert line in said
     assert "word" not in said.replace("password", "")

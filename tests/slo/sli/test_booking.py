@@ -43,7 +43,7 @@ def test_a_steady_replica_is_counted_to_the_request_with_the_whole_slot_covered(
     world = World({"a": old(requests)}, {"a": every(T0 - 60, T0 + 360)})
     (slot,) = count(world, T0)
     seen = [good for at, good in requests if at <= T0 + SLOT]
-    assert (slot.good, slot.total, slot.covered_seconds, slot.source) == (sum(seen), len(seen), 300.0, "request")
+    assert (slot.good, slot.total, slot.covered_seconds, slot.source) == (sum(seen), len(seen), 300.0, "per_request")
 
 
 def test_an_idle_slot_is_zero_of_zero_and_covered() -> None:
@@ -141,7 +141,7 @@ def test_a_slot_with_simulated_requests_is_labelled_for_good() -> None:
     info = {"replica": "a", "model": "m", "instance": "node:9800", "simulated": "true", "version": "0.32.0"}
     series = [*world.all_series(), Series(metrics.REPLICA_INFO.name, info, [(T0 + 5, 1.0)])]
     (slot,) = Observed(series, [int(T0)]).count(WAYS)
-    assert (slot.total, slot.source) == (3, "request+simulated")
+    assert (slot.total, slot.source) == (3, "per_request+simulated")
 
 
 def test_two_nodes_that_call_their_engine_alike_are_two_replicas() -> None:
@@ -175,7 +175,7 @@ def bucket_series(le: str | None, single: float) -> list[Series]:
 def test_a_limit_on_a_bucket_bound_is_exact() -> None:
     series = bucket_series("0.6", 0)
     (slot,) = Observed(series, [int(T0)]).count(WAYS)
-    assert (slot.good, slot.total, slot.source) == (17, 20, "bucket")
+    assert (slot.good, slot.total, slot.source) == (17, 20, "exact_bucket")
 
 
 def test_a_limit_off_every_bucket_bound_is_unknown_and_never_guessed() -> None:
@@ -194,10 +194,12 @@ def test_single_token_requests_have_no_time_per_output_token() -> None:
 
 
 def test_requests_judged_one_by_one_are_preferred_to_buckets_replica_by_replica() -> None:
-    judged = World({"b": old([(T0 + 5, True)] * 4 + [(T0 + 6, False)])}, {"b": every(T0 - 60, T0 + 360)}).all_series()
-    series = bucket_series("0.6", 0) + judged
+    evaluated = World(
+        {"b": old([(T0 + 5, True)] * 4 + [(T0 + 6, False)])}, {"b": every(T0 - 60, T0 + 360)}
+    ).all_series()
+    series = bucket_series("0.6", 0) + evaluated
     (slot,) = Observed(series, [int(T0)]).count(WAYS)
-    assert (slot.good, slot.total, slot.source) == (17 + 4, 20 + 5, "bucket+request")
+    assert (slot.good, slot.total, slot.source) == (17 + 4, 20 + 5, "exact_bucket+per_request")
 
 
 # Processes of one replica begin more than a second apart, or they could not be told from one.

@@ -1,4 +1,4 @@
-"""Counting where the limit is no bucket bound: the truth lies between good and good + unclear, and is both where a bound holds it."""
+"""Counting where the limit is no bucket bound: the truth lies between good and good + indeterminate, and is both where a bound holds it."""
 
 import pytest
 from hypothesis import given, settings
@@ -19,9 +19,9 @@ OLD = T0 - 86400.0
 TIMES = [T0 - 285 + 15.0 * index for index in range(60)]
 
 
-def count(off_bucket: str, fleet: dict[str, list[Life]], metric: Metric = c.TTFT) -> SlotCount:
+def count(bucket_mismatch: str, fleet: dict[str, list[Life]], metric: Metric = c.TTFT) -> SlotCount:
     indicator = "time_per_output_token: 40ms" if metric is c.TPOT else "time_to_first_token: 600ms"
-    chosen = spec(off_bucket, indicator)
+    chosen = spec(bucket_mismatch, indicator)
     ways = countings(chosen.objective("fast"), chosen.pool("pool"))
     (slot,) = Observed(scraped(fleet, TIMES, metric), [T0]).count(ways)
     return slot
@@ -33,35 +33,35 @@ def spread(number: int) -> list[tuple[float, float | None]]:
 
 
 @pytest.mark.parametrize(
-    ("bounds", "good", "unclear", "source"),
+    ("bounds", "good", "indeterminate", "source"),
     [
-        ((0.25, 0.5, 0.75, 1.0), 50, 25, "bucket-between"),
-        ((0.25, 0.5, 0.6, 0.75), 60, 0, "bucket"),
-        ((0.75, 1.0), 0, 75, "bucket-between"),
-        ((0.25, 0.5), 50, 50, "bucket-between"),
+        ((0.25, 0.5, 0.75, 1.0), 50, 25, "bounds"),
+        ((0.25, 0.5, 0.6, 0.75), 60, 0, "exact_bucket"),
+        ((0.75, 1.0), 0, 75, "bounds"),
+        ((0.25, 0.5), 50, 50, "bounds"),
     ],
 )
 def test_a_bracket_holds_what_the_bounds_around_the_limit_hold(
-    bounds: tuple[float, ...], good: int, unclear: int, source: str
+    bounds: tuple[float, ...], good: int, indeterminate: int, source: str
 ) -> None:
-    slot = count("bracket", {"a": [Life(OLD, bounds, spread(100))]})
-    assert (slot.good, slot.unclear, slot.total, slot.source) == (good, unclear, 100, source)
+    slot = count("bounds", {"a": [Life(OLD, bounds, spread(100))]})
+    assert (slot.good, slot.indeterminate, slot.total, slot.source) == (good, indeterminate, 100, source)
     assert slot.covered_seconds == 300.0
 
 
 def test_conservative_counts_at_the_next_lower_bound_and_refuse_counts_nothing() -> None:
     fleet = {"a": [Life(OLD, (0.25, 0.5, 0.75), spread(100))]}
-    slot = count("conservative", fleet)
-    assert (slot.good, slot.unclear, slot.total, slot.source) == (50, 0, 100, "bucket-below")
-    none = count("refuse", fleet)
-    assert (none.good, none.unclear, none.total, none.covered_seconds, none.source) == (0, 0, 0, 0.0, "")
+    slot = count("lower_bound", fleet)
+    assert (slot.good, slot.indeterminate, slot.total, slot.source) == (50, 0, 100, "lower_bound")
+    none = count("unknown", fleet)
+    assert (none.good, none.indeterminate, none.total, none.covered_seconds, none.source) == (0, 0, 0, 0.0, "")
 
 
 @pytest.mark.parametrize(
-    ("off_bucket", "bounds"), [("conservative", (0.75, 1.0)), ("bracket", ()), ("conservative", ())]
+    ("bucket_mismatch", "bounds"), [("lower_bound", (0.75, 1.0)), ("bounds", ()), ("lower_bound", ())]
 )
-def test_bounds_that_tell_nothing_leave_it_unknown(off_bucket: str, bounds: tuple[float, ...]) -> None:
-    slot = count(off_bucket, {"a": [Life(OLD, bounds, spread(100))]})
+def test_bounds_that_tell_nothing_leave_it_unknown(bucket_mismatch: str, bounds: tuple[float, ...]) -> None:
+    slot = count(bucket_mismatch, {"a": [Life(OLD, bounds, spread(100))]})
     assert (slot.total, slot.covered_seconds) == (0, 0.0)
 
 
@@ -69,39 +69,41 @@ def test_each_replica_is_counted_by_its_own_bounds_and_the_plugin_wins() -> None
     fleet = {
         "around": [Life(OLD, (0.5, 0.75), spread(100))],
         "exact": [Life(OLD, (0.1, 0.6, 2.5), spread(100))],
-        "judged": [Life(OLD, (0.5, 0.75), spread(100), judged=0.6)],
+        "evaluated": [Life(OLD, (0.5, 0.75), spread(100), evaluated=0.6)],
     }
-    slot = count("bracket", fleet)
-    assert (slot.good, slot.unclear, slot.total) == (50 + 60 + 60, 25, 300)
-    assert slot.source == "bucket+bucket-between+request"
+    slot = count("bounds", fleet)
+    assert (slot.good, slot.indeterminate, slot.total) == (50 + 60 + 60, 25, 300)
+    assert slot.source == "bounds+exact_bucket+per_request"
 
 
-@pytest.mark.parametrize("off_bucket", ["refuse", "conservative", "bracket"])
-def test_a_replica_that_restarts_with_other_bounds_is_counted_by_those_that_each_process_had(off_bucket: str) -> None:
+@pytest.mark.parametrize("bucket_mismatch", ["unknown", "lower_bound", "bounds"])
+def test_a_replica_that_restarts_with_other_bounds_is_counted_by_those_that_each_process_had(
+    bucket_mismatch: str,
+) -> None:
     """The bound of the second process says nothing of the requests of the first: they must not be taken for bad."""
     restart = T0 + 120.0
     lives = [
         Life(OLD, (0.5, 0.75), spread(100)),
         Life(restart, (0.5, 0.6, 0.75), [(restart + index, index / 100) for index in range(1, 101)]),
     ]
-    slot = count(off_bucket, {"a": lives})
-    first = {"refuse": (0, 0, 0), "conservative": (50, 0, 100), "bracket": (50, 25, 100)}[off_bucket]
-    assert (slot.good, slot.unclear, slot.total) == (first[0] + 60, first[1], first[2] + 100)
+    slot = count(bucket_mismatch, {"a": lives})
+    first = {"unknown": (0, 0, 0), "lower_bound": (50, 0, 100), "bounds": (50, 25, 100)}[bucket_mismatch]
+    assert (slot.good, slot.indeterminate, slot.total) == (first[0] + 60, first[1], first[2] + 100)
     # The last 15 seconds of the first process died with it. Under `refuse` nobody counts any of it.
-    assert slot.covered_seconds == (180.0 if off_bucket == "refuse" else 285.0)
+    assert slot.covered_seconds == (180.0 if bucket_mismatch == "unknown" else 285.0)
 
 
 def test_requests_of_a_single_token_are_in_neither_edge() -> None:
     requests: list[tuple[float, float | None]] = [(T0 + 1.0 + i, i / 1000) for i in range(1, 101)]
     requests += [(T0 + 1.5 + i, None) for i in range(30)]
-    for bounds, good, unclear in (
+    for bounds, good, indeterminate in (
         ((0.025, 0.05), 25, 25),
         ((0.05,), 0, 50),
         ((0.025,), 25, 75),
         ((0.025, 0.04), 40, 0),
     ):
-        slot = count("bracket", {"a": [Life(OLD, bounds, requests)]}, c.TPOT)
-        assert (slot.good, slot.unclear, slot.total) == (good, unclear, 100)
+        slot = count("bounds", {"a": [Life(OLD, bounds, requests)]}, c.TPOT)
+        assert (slot.good, slot.indeterminate, slot.total) == (good, indeterminate, 100)
 
 
 moments = st.floats(T0 + 0.001, T0 + 299.9).map(lambda at: round(at, 3))
@@ -125,25 +127,24 @@ def test_the_truth_lies_between_good_and_good_and_unclear(fleet: dict[str, tuple
         )  # what the first did after its last page died with it
         parts = [(OLD, first, T0 - 1, seen), (restart, second, restart, T0 + 600)]
         lives[name] = []
-        for start, (bounds, requests, judged), low, high in parts:
+        for start, (bounds, requests, evaluated), low, high in parts:
             mine: list[tuple[float, float | None]] = [(at, took) for at, took in requests if low < at]
-            lives[name].append(Life(start, sorted(bounds), mine, 0.6 if judged else None))
-            if judged or bounds:
+            lives[name].append(Life(start, sorted(bounds), mine, 0.6 if evaluated else None))
+            if evaluated or bounds:
                 told = [took for at, took in mine if at <= high and took is not None]
                 truth += sum(took <= 0.6 for took in told)
                 total += len(told)
-                clear &= judged or 0.6 in bounds
-    found = count("bracket", lives)
+                clear &= evaluated or 0.6 in bounds
+    found = count("bounds", lives)
     assert found.total == total
-    assert found.good <= truth <= found.good + found.unclear <= total
+    assert found.good <= truth <= found.good + found.indeterminate <= total
     if clear:
-        assert (found.good, found.unclear) == (truth, 0)
-    assert count("conservative", lives).good <= truth
+        assert (found.good, found.indeterminate) == (truth, 0)
+    assert count("lower_bound", lives).good <= truth
 
 
-def test_a_mode_that_does_nothing_is_told() -> None:
-    told = "off_bucket: bracket does nothing here: {} is not counted by a histogram"
-    whole = load(SPEC_TEXT.replace("{time_to_first_token: 600ms}", "{goodput: {ttft: 600ms}}, off_bucket: bracket"))
-    assert told.format("goodput") in [one.message for one in findings(whole)]
-    assert not [one for one in findings(spec("bracket")) if "does nothing" in one.message]
-    assert not whole.objectives[0].bracketed
+def test_a_mode_without_effect_is_reported() -> None:
+    whole = load(SPEC_TEXT.replace("{time_to_first_token: 600ms}", "{goodput: {ttft: 600ms}}, bucket_mismatch: bounds"))
+    unused = "bucket-mismatch-unused"
+    assert [one.path for one in findings(whole) if one.code == unused] == ["objectives[0].bucket_mismatch"]
+    assert not [one for one in findings(spec("bounds")) if one.code == unused]

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from plimsoll.slo.spec.node_pricing import Node, Owned, Reserved
+from plimsoll.slo.spec.node_pricing import Node, OwnedHardware, Reserved
 from promtool import case, is_value, run_cases
 
 PRICED = Node("H100-80GB", 2, hourly_usd=4.0)
 TERM = Node("H100-80GB", 2, hourly_usd=4.0, reserved=Reserved(3, 2.5))
-BOUGHT = Node("H100-80GB", 2, owned=Owned(87_600, 5, 1, 1, 0.5), reserved=Reserved(2))  # 2 and 0.5 USD an hour
+BOUGHT = Node("H100-80GB", 2, owned=OwnedHardware(87_600, 5, 1, 1, 0.5), reserved=Reserved(2))  # 2 and 0.5 USD an hour
 GIVEN = [{"series": "up", "values": "1"}]
 COSTS: list[tuple[Node, dict[float, float]]] = [
     (PRICED, {0: 0.0, 1: 4.0, 2.5: 10.0}),
@@ -27,7 +27,7 @@ def test_reserved_nodes_cost_in_any_case_and_others_while_they_run(node: Node, c
 def test_prometheus_comes_to_the_same(tmp_path: Path) -> None:
     """`2 * up` stands for the replicas of nodes of two: an expression of operators needs no brackets of its own."""
     cases = [
-        case(f"{node.hourly_usd:g} USD, {node.kept} reserved, {count} run", GIVEN, is_value(expr, 0, usd))
+        case(f"{node.hourly_usd:g} USD, {node.reserved_nodes} reserved, {count} run", GIVEN, is_value(expr, 0, usd))
         for node, costs in COSTS
         for count, usd in costs.items()
         for expr in (node.usd_per_hour_promql(f"{2 * count} * up / 2"),)

@@ -30,20 +30,20 @@ def fitted(series: list[Series]) -> Calibration:
 
 def test_the_engines_own_step_times_are_found_under_load_with_prompts_among_it() -> None:
     found = fitted(an_hour())
-    assert found.error < 0.02
+    assert found.median_relative_error < 0.02
     assert found.r_squared > 0.98
-    assert (found.kv_tokens, found.ranks, found.simulated) == (235_200, 1, True)
-    assert found.base == pytest.approx(MODEL.decode_base, rel=0.02)
-    low, high = found.batches
+    assert (found.kv_cache_capacity_tokens, found.data_parallel_size, found.simulated) == (235_200, 1, True)
+    assert found.base_seconds == pytest.approx(MODEL.decode_base, rel=0.02)
+    low, high = found.batch_size_range
     assert low < 3
     assert high > 15
     for batch in (low, high / 4, high / 2, high):
         assert found.tpot(batch, 1200) == pytest.approx(MODEL.decode(round(batch), 1200), rel=0.1)
         assert found.model.decode(round(batch), 1200) == pytest.approx(found.tpot(round(batch), 1200))
-    assert found.prompts is not None
-    for prompt in map(round, found.prompts):
+    assert found.input_tokens_range is not None
+    for prompt in map(round, found.input_tokens_range):
         assert found.model.prefill(prompt) == pytest.approx(MODEL.prefill(prompt), rel=0.15)
-    assert found.error_on(an_hour()) == pytest.approx(found.error)
+    assert found.error_on(an_hour()) == pytest.approx(found.median_relative_error)
 
 
 def test_a_quiet_night_says_nothing_of_larger_batches() -> None:
@@ -54,10 +54,10 @@ def test_a_quiet_night_says_nothing_of_larger_batches() -> None:
 def test_replicas_unlike_the_others_are_left_out_and_named() -> None:
     found = fitted([*an_hour("a"), *an_hour("b"), *an_hour("slow", 2.6)])
     assert found.replicas == ("a", "b")
-    assert found.left_out == {"slow": pytest.approx(2.6, rel=0.15)}
-    assert found.base == pytest.approx(MODEL.decode_base, rel=0.02)
+    assert found.excluded_replicas == {"slow": pytest.approx(2.6, rel=0.15)}
+    assert found.base_seconds == pytest.approx(MODEL.decode_base, rel=0.02)
     alike = fitted([*an_hour("a"), *an_hour("b", 1.1)])
-    assert (alike.replicas, alike.left_out) == (("a", "b"), {})
+    assert (alike.replicas, alike.excluded_replicas) == (("a", "b"), {})
 
 
 def test_a_fit_survives_being_written_and_read() -> None:
@@ -68,7 +68,7 @@ def test_a_fit_survives_being_written_and_read() -> None:
 def test_prompts_of_one_length_are_told_by_their_tokens_alone() -> None:
     alike = msgspec.structs.replace(DAY, prompt_tokens=(1000,) * len(DAY.prompt_tokens))
     found = fitted(watched("a", MODEL, alike, START))
-    assert found.per_prompt == 0
+    assert found.seconds_per_prompt == 0
     assert found.model.prefill(1000) == pytest.approx(MODEL.prefill(1000), rel=0.15)
 
 

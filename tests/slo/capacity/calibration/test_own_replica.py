@@ -1,12 +1,13 @@
 """When a fit gives way to a newer one, and how it is written and read."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from calibration_world import POOL
 from fits import FIT
-from plimsoll.slo.capacity.calibration.measured_replica import LASTS, own, read, told
+from plimsoll.slo.capacity.calibration.measured_replica import LASTS, from_json, measured_replica, sentence, to_json
 
 
 @pytest.mark.parametrize(
@@ -23,20 +24,26 @@ from plimsoll.slo.capacity.calibration.measured_replica import LASTS, own, read,
 def test_a_wider_fit_that_holds_outlives_a_narrower_one_for_a_week(
     widest: float, later: float, error: float | None, outlives: bool
 ) -> None:
-    newer = replace(FIT, batches=(1.0, widest), until=FIT.until + later)
-    assert own(POOL, FIT).outlives(newer, error) is outlives
+    newer = replace(FIT, batch_size_range=(1.0, widest), until=FIT.until + later)
+    assert measured_replica(POOL, FIT).outlives(newer, error) is outlives
 
 
 def test_it_is_read_as_it_was_written_and_what_is_wrong_is_named() -> None:
-    written = told(own(POOL, FIT))
-    assert read(written) == own(POOL, FIT)
-    assert written["says"] == (
+    written = to_json(measured_replica(POOL, FIT))
+    assert from_json(written) == measured_replica(POOL, FIT)
+    body = json.loads(written)
+    fit = body["step_times"]
+    assert (fit["from"], fit["to"]) == ("2023-11-14T22:13:20Z", "2023-11-14T23:13:20Z")
+    with pytest.raises(ValueError, match="base_seconds"):
+        from_json(json.dumps({**body, "step_times": {**fit, "base_seconds": "fast"}}))
+    with pytest.raises(ValueError, match="from"):
+        from_json(json.dumps({**body, "step_times": {**fit, "from": "yesterday"}}))
+    with pytest.raises(ValueError, match="pool"):
+        from_json(json.dumps({name: value for name, value in body.items() if name != "pool"}))
+
+
+def test_the_summary_is_one_sentence() -> None:
+    assert sentence(FIT) == (
         "a step takes 10.00 ms + 50 µs per sequence + 15 ns per token in the KV cache + 45 µs per prompt token; R² 0.970, "
         "median error 3.4%, from 203 intervals, batches of 2 to 40, 2023-11-14 22:13 to 2023-11-14 23:13 UTC"
     )
-    with pytest.raises(ValueError, match="base"):
-        read({**written, "base": "fast"})
-    with pytest.raises(ValueError, match="since"):
-        read({**written, "since": "yesterday"})
-    with pytest.raises(ValueError, match="pool"):
-        read({name: value for name, value in written.items() if name != "pool"})

@@ -6,13 +6,13 @@ import yaml
 
 from paths import ROOT
 from plimsoll.slo import metrics
-from plimsoll.slo.capacity.recommendation.models import RecommendationOut
+from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.spec import objectives
 
 POOL = objectives.load((ROOT / "slo" / "objectives.yaml").read_text()).pools[0]
 *MANIFESTS, HPA = [
     yaml.safe_load(text)
-    for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "autoscaling.md").read_text(), re.DOTALL)
+    for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "how-to" / "autoscale.md").read_text(), re.DOTALL)
 ]
 
 
@@ -21,7 +21,7 @@ def test_the_manifests_read_what_we_publish_within_the_pools_limits() -> None:
     query = f'max({metrics.RECOMMENDED_NODES}{{pool="{POOL.name}"}})'
     assert (by_prometheus["type"], by_prometheus["metadata"]["query"]) == ("prometheus", query)
     assert by_api["metadata"]["url"].endswith(f"/api/v1/pools/{POOL.name}/recommendation")
-    assert by_api["metadata"]["valueLocation"] in RecommendationOut.model_fields
+    assert by_api["metadata"]["valueLocation"] in Recommendation.model_fields
     for manifest in MANIFESTS:
         limits = (manifest["spec"]["minReplicaCount"], manifest["spec"]["maxReplicaCount"])
         assert limits == (POOL.nodes.min, POOL.nodes.max)
@@ -34,8 +34,8 @@ def test_an_outage_is_an_error_that_keeps_the_replicas() -> None:
 
 def test_the_autoscaler_adds_no_delay_of_its_own() -> None:
     for manifest in MANIFESTS:
-        behaviour = manifest["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
-        assert [behaviour[way]["stabilizationWindowSeconds"] for way in ("scaleUp", "scaleDown")] == [0, 0]
+        behavior = manifest["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+        assert [behavior[way]["stabilizationWindowSeconds"] for way in ("scaleUp", "scaleDown")] == [0, 0]
 
 
 def test_a_plain_hpa_reads_the_same_metric_within_the_same_limits() -> None:

@@ -6,14 +6,14 @@ import msgspec
 import pytest
 
 from plimsoll.slo.capacity.model.signals import ReplicaSignals
-from plimsoll.slo.capacity.recommendation.demand import FULL, Promise, demand
-from plimsoll.slo.capacity.recommendation.demand_plan import plan, promise
+from plimsoll.slo.capacity.recommendation.demand import PLANNING_UTILIZATION, LatencyTarget, demand
+from plimsoll.slo.capacity.recommendation.demand_plan import latency_target, plan
 from plimsoll.slo.spec.objectives import load
 from world import SPEC_TEXT, spec
 
 NOW = 9000.0  # a whole number of slots
 POOL = spec().pool("pool")
-FAST = Promise(2.0, 0.2, 0.99)
+FAST = LatencyTarget(2.0, 0.2, 0.99)
 
 
 def replica(name: str, arriving: list[int], served: list[int], first: float = NOW, size: int = 1000) -> ReplicaSignals:
@@ -40,12 +40,12 @@ def test_arrivals_are_what_finished_and_what_was_added_to_the_queue() -> None:
 
 
 def test_capacity_is_what_a_replica_did_while_requests_waited_and_unknown_before() -> None:
-    assert demand((replica("a", [30] * 20, [30] * 20),), NOW).capacity is None  # type: ignore[union-attr]
+    assert demand((replica("a", [30] * 20, [30] * 20),), NOW).throughput.typical is None  # type: ignore[union-attr]
     full = demand((replica("a", [20, 90, 90, 10], [20, 60, 45, 45]),), NOW)
     assert full is not None
-    assert (full.capacity, full.saturated_seconds) == (3000, 30)
+    assert (full.throughput.typical, full.saturated_seconds) == (3000, 30)
     four_wait = demand((replica("a", [34, 30], [30, 30]),), NOW)
-    assert four_wait is not None and four_wait.capacity is None, "a few are between two steps"
+    assert four_wait is not None and four_wait.throughput.typical is None, "a few are between two steps"
 
 
 def test_without_counters_demand_is_unknown_and_a_counter_that_began_again_is_counted_from_zero() -> None:
@@ -64,34 +64,34 @@ def test_without_counters_demand_is_unknown_and_a_counter_that_began_again_is_co
 def test_the_late_share_falls_with_replicas_and_counts_what_waits_too_long() -> None:
     found = demand((replica("a", [20, 90, 90, 10], [20, 60, 45, 45]),), NOW)
     assert found is not None
-    late = [found.late(count, 2.0) for count in range(1, 6)]
+    late = [found.miss_ratio(count, 2.0) for count in range(1, 6)]
     assert late == sorted(late, reverse=True)
     assert late[0] > 0.5 > late[1] > late[2] == 0.0
-    assert found.keeping(FAST, 8) == 3
-    assert found.keeping(Promise(2.0, 2.0, 0.55), 8) == 2
-    assert found.keeping(FAST, 2) == 2, "never above the most"
+    assert found.replicas_for_slo(FAST, 8) == 3
+    assert found.replicas_for_slo(LatencyTarget(2.0, 2.0, 0.55), 8) == 2
+    assert found.replicas_for_slo(FAST, 2) == 2, "never above the most"
 
 
 def test_the_backlog_that_grows_until_a_node_has_started_is_planned_for() -> None:
     # 6,000 tokens/s arrive at one replica that does 3,000: in 150 s 450,000 tokens wait, to be served in 150 s more.
     found = demand((replica("a", [90] * 4, [45] * 4),), NOW)
-    assert found is not None and found.capacity == 3000
+    assert found is not None and found.throughput.typical == 3000
     assert found.backlog == 180_000
-    need = (6000 + (180_000 + 150 * 3000) / 150) / (FULL * 3000)
-    assert found.draining(3000.0, 150.0) == 4 == -(-need // 1)
-    assert found.draining(4 * 3000.0, 150.0) == 3
+    need = (6000 + (180_000 + 150 * 3000) / 150) / (PLANNING_UTILIZATION * 3000)
+    assert found.replicas_for_backlog(3000.0, 150.0) == 4 == -(-need // 1)
+    assert found.replicas_for_backlog(4 * 3000.0, 150.0) == 3
 
 
 def test_what_is_promised_is_the_tightest_limit_and_the_highest_target_of_the_pools_latencies() -> None:
-    assert promise(spec(), POOL) == Promise(0.6, inf, 0.95)
+    assert latency_target(spec(), POOL) == LatencyTarget(0.6, inf, 0.95)
     more = load(
         SPEC_TEXT
         + "  - {id: both, pool: pool, indicator: {goodput: {ttft: 2s, tpot: 40ms}}, target: 99%, window: 28d}\n"
     )
-    assert promise(more, POOL) == Promise(0.6, 0.04, 0.99)
-    assert promise(more, POOL).wait == 0.04  # type: ignore[union-attr]
+    assert latency_target(more, POOL) == LatencyTarget(0.6, 0.04, 0.99)
+    assert latency_target(more, POOL).max_wait == 0.04  # type: ignore[union-attr]
     nothing = load(SPEC_TEXT.replace("{time_to_first_token: 600ms}", "availability"))
-    assert promise(nothing, POOL) is None
+    assert latency_target(nothing, POOL) is None
 
 
 def test_a_plan_says_what_was_measured_and_what_fewer_nodes_would_have_meant() -> None:
@@ -100,12 +100,13 @@ def test_a_plan_says_what_was_measured_and_what_fewer_nodes_would_have_meant() -
     assert measured is not None
     found = plan(POOL, measured, FAST, replicas)
     assert found is not None
-    assert found.evidence["capacity_tokens_per_second_per_replica"] == 3000
-    assert found.evidence["nodes_to_keep_objective"] == found.keeping == found.keep == 3
-    assert found.evidence["late_share_by_nodes"]["3"] == 0.0
-    assert "a replica did 3,000 tokens/s when it was full" in found.reasons[0]
-    assert found.reasons[1].startswith(
-        "on the traffic of the last 1m, 3 nodes would have had at most 200ms of work waiting"
+    assert found.evidence()["saturation_tokens_per_second_new_replica"] == 3000
+    assert found.evidence()["nodes_to_meet_slo"] == found.slo_nodes == found.least_nodes == 3
+    assert found.evidence()["slo_miss_ratio_by_nodes"]["3"] == 0.0
+    assert [reason.code for reason in found.reasons] == ["demand_and_backlog", "queue_replay"]
+    assert "Saturation throughput is 3,000 tokens/s per replica." in found.reasons[0].text
+    assert found.reasons[1].text.startswith(
+        "Queue replay of the last 1 min: 3 nodes reach 100.0% attainment (target 99%)"
     )
 
 
@@ -116,4 +117,4 @@ def test_nodes_hold_several_replicas() -> None:
     assert measured is not None
     single, double = (plan(pool, measured, FAST, replicas) for pool in (POOL, two))
     assert single is not None and double is not None
-    assert (single.keep, double.keep) == (3, 2)
+    assert (single.least_nodes, double.least_nodes) == (3, 2)

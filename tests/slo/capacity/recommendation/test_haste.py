@@ -6,22 +6,21 @@ from pathlib import Path
 import pytest
 
 from plimsoll.slo.capacity.model.signals import read
-from plimsoll.slo.capacity.recommendation.demand import Promise
-from plimsoll.slo.capacity.recommendation.demand_plan import promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
+from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.recommendation.models import Recommendation
-from plimsoll.slo.capacity.recommendation.recommend import recommend
-from plimsoll.slo.error_budget.budget import Counted, budget
+from plimsoll.slo.error_budget.budget import RequestCounts, budget
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sources import Series
 from plimsoll.slo.spec.objectives import load
-from pool_signals import NOW, POOL, served
+from pool_signals import NOW, POOL, recommended, served
 from world import SPEC_TEXT, Process, World, spec
 
 
 def asked(names: tuple[str, ...], *loads: list[int], most: int = 45) -> Recommendation:
     series = [item for name, load in zip("abc", loads, strict=False) for item in served(name, load, most=most)]
-    return recommend(POOL, read(series, NOW), NOW, Promise(2.0, 0.2, 0.9, names))
+    return recommended(POOL, read(series, NOW), NOW, LatencyTarget(2.0, 0.2, 0.9, names))
 
 
 # Two replicas of 3,000 tokens/s: 5,400 of them are planned with, 4,800 in haste; 72 requests in 15 s, 36 each.
@@ -30,20 +29,19 @@ def test_replicas_are_planned_with_more_headroom_once_a_budget_is_spent(
     names: tuple[str, ...], each: int, nodes: int
 ) -> None:
     found = asked(names, *([90, 90, 0, 0, 0, *([each] * 80)] for _ in range(2)))
-    assert found.evidence["nodes_to_drain"] == nodes
-    assert found.evidence["planned_share_of_capacity"] == (0.8 if names else 0.9)
-    assert found.evidence["budgets_spent"] == list(names)
-    said = "the error budget of fast is spent: planned with 80% of what replicas can do instead of 90%"
-    assert any(reason.startswith(said) for reason in found.reasons) == bool(names)
+    assert found.evidence["nodes_to_clear_backlog"] == nodes
+    assert found.evidence["planning_utilization"] == (0.8 if names else 0.9)
+    assert found.evidence["exhausted_slos"] == list(names)
+    assert ("budget_exhausted" in found.reason_codes) == bool(names)
 
 
-@pytest.mark.parametrize(("names", "action", "nodes"), [((), "release", 2), (("fast",), "add", 4)])
+@pytest.mark.parametrize(("names", "action", "nodes"), [((), "scale_in", 2), (("fast",), "scale_out", 4)])
 def test_bursts_of_half_an_hour_are_expected_again_once_a_budget_is_spent(
     names: tuple[str, ...], action: str, nodes: int
 ) -> None:
     # The burst was more than a quarter of an hour ago: 62 slots of 15 s.
     found = asked(names, *([*([10] * 18), 60, 60, *([10] * 62)] for _ in range(3)), most=30)
-    assert (found.action, found.evidence["nodes_to_keep_objective"]) == (action, nodes)
+    assert (found.action, found.evidence["nodes_to_meet_slo"]) == (action, nodes)
 
 
 def test_haste_never_goes_beyond_what_the_pool_may_have() -> None:
@@ -64,13 +62,13 @@ SPEC = load(SPEC_TEXT + MORE)
 def spent(**counts: tuple[int, int]) -> tuple[str, ...]:
     """Return which of the pool's promises count as spent after so many good of all requests of each objective."""
     budgets = {
-        item.id: budget(item, Counted(*counts[item.id], 3600.0), 3600.0, {})
+        item.id: budget(item, RequestCounts(*counts[item.id], 3600.0), 3600.0, {})
         for item in SPEC.objectives
         if item.id in counts
     }
-    found = promise(SPEC, SPEC.pool("pool"), budgets)
+    found = latency_target(SPEC, SPEC.pool("pool"), budgets)
     assert found is not None
-    return found.spent
+    return found.exhausted_slos
 
 
 @pytest.mark.parametrize(
@@ -108,8 +106,8 @@ def test_the_service_plans_by_the_budgets_that_it_judged(
     source = Both({"a": [Process(now - 4000, requests)]}, {"a": [now - 3900 + 15 * index for index in range(261)]})
     service = Service(spec(), source, open_ledger(f"sqlite:///{tmp_path}/ledger.db"), clock=lambda: now)
     service.recommend()
-    assert service.recommendation("pool").evidence["budgets_spent"] == [], "nothing is judged yet: unknown"
+    assert service.recommendation("pool").evidence["exhausted_slos"] == [], "nothing is evaluated yet: unknown"
     service.ingest()
-    assert service.judged().budgets["fast"].bad == bad
+    assert service.evaluated().budgets["fast"].bad == bad
     service.recommend()
-    assert service.recommendation("pool").evidence["budgets_spent"] == hasty
+    assert service.recommendation("pool").evidence["exhausted_slos"] == hasty

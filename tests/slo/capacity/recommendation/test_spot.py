@@ -7,16 +7,15 @@ import pytest
 
 from plimsoll.slo.capacity.model.signals import ReplicaSignals, read
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.models import Recommendation
-from plimsoll.slo.capacity.recommendation.recommend import recommend
-from plimsoll.slo.capacity.recommendation.spot import Need, allowed, mix
+from plimsoll.slo.capacity.recommendation.spot import OnDemandNeed, allowed, mix
 from plimsoll.slo.capacity.simulator.request import Limits
 from plimsoll.slo.capacity.simulator.step_time import load as load_steps
 from plimsoll.slo.spec.node_pricing import Node, Reserved, Spot
 from plimsoll.slo.spec.objectives import Pool, SpecError
 from plimsoll.slo.units import Target
-from pool_signals import NOW, served
+from pool_signals import NOW, recommended, served
 from spot_world import pool
 
 SPOT = Spot(1.6, Target(0.5))
@@ -40,25 +39,26 @@ def test_where_a_share_may_vanish_at_once_the_rest_counts_as_left() -> None:
 
 
 def test_the_answer_says_how_many_where_and_what_it_saves() -> None:
-    found, reasons = mix(NODE, 6, 3, Need(4))
-    assert found["mix"] == {
+    found, reasons = mix(NODE, 6, 3, OnDemandNeed(4))
+    assert found["spot_mix"] == {
         "spot": 2,
         "on_demand": 4,
         "add_spot_at_most": 2,
         "add_on_demand_at_least": 1,
-        "needed_without_spot": 4,
+        "min_on_demand_nodes": 4,
         "usd_per_hour": 19.2,
         "usd_per_hour_all_on_demand": 24.0,
         "saves_usd_per_hour": 4.8,
     }
-    assert reasons == [
-        "2 of 6 nodes on spot, 4 on demand: 4 are left if 2 vanish at once, and 4 must be; at most 50% may be on spot",
-        "of the 3 to add at most 2 on spot, and no more than 2 with those that are already",
-        "19.20 USD an hour instead of 24.00 all on demand: saves 4.80",
+    assert [reason.code for reason in reasons] == ["spot_mix", "spot_added", "spot_cost"]
+    assert [reason.text for reason in reasons] == [
+        "Spot: 2 of 6 nodes (limit 50%); if 2 spot nodes are reclaimed at once, 4 remain (required 4).",
+        "Add at most 2 of 3 nodes as spot, and no more than 2 spot nodes in total.",
+        "$19.20/h instead of $24.00/h all on demand.",
     ]
-    assert mix(NODE, 6, 1, Need(4))[0]["mix"]["add_spot_at_most"] == 1, "no more than are to be added"
-    assert mix(NODE, 6, 0, Need(6))[1] == [
-        "no spot nodes of 6: 6 must be left if they vanish at once, and at most 50% may be on spot"
+    assert mix(NODE, 6, 1, OnDemandNeed(4))[0]["spot_mix"]["add_spot_at_most"] == 1, "no more than are to be added"
+    assert mix(NODE, 6, 0, OnDemandNeed(6))[1] == [
+        ("spot_none", "Spot: 0 of 6 nodes; 6 must remain if all are reclaimed (limit 50%).")
     ]
 
 
@@ -67,7 +67,7 @@ def test_the_answer_says_how_many_where_and_what_it_saves() -> None:
 )
 def test_nodes_that_are_paid_around_the_clock_are_used_before_spot(reserved: int, spot: int, usd: float) -> None:
     node = msgspec.structs.replace(NODE, reserved=Reserved(reserved, 3.0))
-    found = mix(node, 6, 0, Need(4))[0]["mix"]
+    found = mix(node, 6, 0, OnDemandNeed(4))[0]["spot_mix"]
     assert (found["spot"], found["usd_per_hour"]) == (spot, pytest.approx(usd))
     assert found["usd_per_hour_all_on_demand"] == pytest.approx(3 * reserved + 4 * (6 - reserved))
 
@@ -81,8 +81,8 @@ def replicas(quiet: int = 30, **odd: Any) -> tuple[ReplicaSignals, ...]:
     return read([item for name in "abcd" for item in served(name, load, **(odd if name == "d" else {}))], NOW)
 
 
-def asked(one: Pool, found: tuple[ReplicaSignals, ...], last: Recommendation | None = None) -> Recommendation:
-    return recommend(one, found, NOW, Promise(2.0, 0.2, 0.9), last=last)
+def asked(one: Pool, found: tuple[ReplicaSignals, ...]) -> Recommendation:
+    return recommended(one, found, NOW, LatencyTarget(2.0, 0.2, 0.9))
 
 
 def test_nodes_that_are_there_because_scale_in_waits_may_be_on_spot_and_without_spot_nothing_changes() -> None:
@@ -91,61 +91,66 @@ def test_nodes_that_are_there_because_scale_in_waits_may_be_on_spot_and_without_
     four = read([item for name in "abc" for item in served(name, busy)] + served("d", [20] * 5), NOW)
     found = asked(pool(), four)
     assert (found.action, found.recommended_nodes) == ("hold", 4)
-    mixed = found.evidence["mix"]
-    assert (mixed["needed_without_spot"], mixed["spot"], mixed["on_demand"], mixed["add_spot_at_most"]) == (2, 2, 2, 0)
-    assert "11.20 USD an hour instead of 16.00 all on demand: saves 4.80" in found.reasons
-    at_least = asked(pool(nodes="{min: 3, max: 8}"), four).evidence["mix"]
-    assert (at_least["needed_without_spot"], at_least["spot"]) == (3, 1), "the pool's own minimum is left too"
+    mixed = found.evidence["spot_mix"]
+    assert (mixed["min_on_demand_nodes"], mixed["spot"], mixed["on_demand"], mixed["add_spot_at_most"]) == (2, 2, 2, 0)
+    assert "$11.20/h instead of $16.00/h all on demand." in found.reasons
+    at_least = asked(pool(nodes="{min: 3, max: 8}"), four).evidence["spot_mix"]
+    assert (at_least["min_on_demand_nodes"], at_least["spot"]) == (3, 1), "the pool's own minimum is left too"
     plain = asked(pool("gpus: 1, hourly_usd: 4.0}"), four)
-    assert "mix" not in plain.evidence
-    assert plain.reasons == [reason for reason in found.reasons if "spot" not in reason and "USD" not in reason]
+    assert "spot_mix" not in plain.evidence
+    pairs = zip(found.reason_codes, found.reasons, strict=True)
+    assert plain.reasons == [text for code, text in pairs if not code.startswith("spot")]
 
 
 def test_a_release_that_is_tried_is_priced_with_its_mix() -> None:
-    found = recommend(
-        pool(), replicas(20), NOW, Promise(2.0, 0.2, 0.9), engine=Calibrated(load_steps("70b-fp8-h100-tp4"), Limits())
+    found = recommended(
+        pool(),
+        replicas(20),
+        NOW,
+        LatencyTarget(2.0, 0.2, 0.9),
+        engine=Calibrated(load_steps("70b-fp8-h100-tp4"), Limits()),
     )
-    assert (found.action, found.current_nodes, found.recommended_nodes, found.expected.by) == (
-        "release",
+    assert (found.action, found.current_nodes, found.recommended_nodes, found.expected_attainment.method) == (
+        "scale_in",
         4,
         2,
         "simulation",
     )
     # Of four nodes two may be on spot, as two must be left; of two none.
     cost = found.cost
-    assert (cost.usd_per_hour_now, cost.usd_per_hour_recommended, cost.usd_per_hour_difference) == (11.2, 8.0, -3.2)
+    assert (cost.usd_per_hour_current, cost.usd_per_hour_recommended, cost.usd_per_hour_difference) == (11.2, 8.0, -3.2)
 
 
 def test_nodes_that_only_work_off_a_backlog_may_be_on_spot() -> None:
     # 9,333 tokens/s in the last minute take four of 2,700, the 290,000 that wait two more.
     waiting = [*([30] * 81), 190]
     found = asked(pool(), read([item for name in "ab" for item in served(name, waiting)], NOW))
-    assert (found.action, found.nodes, found.recommended_nodes) == ("add", 4, 6)
-    mixed = found.evidence["mix"]
-    assert (mixed["needed_without_spot"], mixed["spot"], mixed["on_demand"]) == (4, 2, 4)
+    assert (found.action, found.nodes, found.recommended_nodes) == ("scale_out", 4, 6)
+    mixed = found.evidence["spot_mix"]
+    assert (mixed["min_on_demand_nodes"], mixed["spot"], mixed["on_demand"]) == (4, 2, 4)
     assert (mixed["add_spot_at_most"], mixed["add_on_demand_at_least"]) == (2, 2)
 
 
 @pytest.mark.parametrize(
     ("found", "says"),
     [
-        (replicas(ago=90), "while d cannot be seen"),
-        (replicas(odd={"kv_usage": float("nan")}), "as KV-cache use of d is not"),
-        (read(served("a", [250, 0, 0, 0, 0, 0, 5, 5]), NOW), "before the pool has been observed for 5m"),
-        (read(served("a", [5] * 40), NOW), "before a replica was seen full"),
+        (replicas(ago=90), "d not reporting"),
+        (replicas(odd={"kv_usage": float("nan")}), "no KV cache usage from d"),
+        (read(served("a", [250, 0, 0, 0, 0, 0, 5, 5]), NOW), "the pool has not been observed for 5 min yet"),
+        (read(served("a", [5] * 40), NOW), "no replica has been saturated yet"),
     ],
 )
 def test_where_the_need_is_not_known_all_are_on_demand(found: tuple[ReplicaSignals, ...], says: str) -> None:
     answer = asked(pool(), found)
-    assert (answer.evidence["mix"]["spot"], answer.evidence["mix"]["needed_without_spot"]) == (0, None)
-    assert any(says in reason for reason in answer.reasons), answer.reasons
+    assert (answer.evidence["spot_mix"]["spot"], answer.evidence["spot_mix"]["min_on_demand_nodes"]) == (0, None)
+    assert says in answer.reasons[answer.reason_codes.index("spot_unknown")]
 
 
 @pytest.mark.parametrize(("kv", "needed"), [(0.63, 3), (0.65, 4)])
 def test_the_kv_cache_must_fit_what_is_left(kv: float, needed: int) -> None:
     series = [item for name in "abcd" for item in served(name, [250, 0, 0, 0, 0, 0, *([2] * 82)], odd={"kv_usage": kv})]
     found = asked(pool(), read(series, NOW))
-    assert found.evidence["mix"]["needed_without_spot"] == needed
+    assert found.evidence["spot_mix"]["min_on_demand_nodes"] == needed
 
 
 # In the objectives file ------------------------------------------------------------------------------------------
@@ -170,9 +175,9 @@ def test_the_kv_cache_must_fit_what_is_left(kv: float, needed: int) -> None:
     ],
 )
 def test_a_wrong_spot_price_or_share_is_refused_with_path_and_fix(spot: str, path: str, says: str) -> None:
-    with pytest.raises(SpecError) as refused:
+    with pytest.raises(SpecError) as rejected:
         pool(spot)
-    assert str(refused.value).startswith(f"{path}: ") and says in str(refused.value), refused.value
+    assert str(rejected.value).startswith(f"{path}: ") and says in str(rejected.value), rejected.value
 
 
 def test_a_spot_price_just_below_is_read() -> None:

@@ -61,7 +61,7 @@ def test_every_request_is_served_or_rejected_or_died_with_a_node(
     )
     outcome = run(arrivals, policy, setup)
     assert len(outcome.result.requests) + outcome.rejected + outcome.lost == len(arrivals)
-    assert outcome.result.refused == outcome.rejected + outcome.lost
+    assert outcome.result.rejected == outcome.rejected + outcome.lost
     assert len({id(request) for request in outcome.result.requests}) == len(outcome.result.requests)
     for request in outcome.result.requests:
         assert request.ttft is not None and request.ttft > 0
@@ -82,7 +82,7 @@ def test_a_fixed_fleet_is_the_plain_replay_and_costs_its_nodes_for_the_time() ->
     assert outcome.result.tpot == pytest.approx(plain.tpot)
     last = max(request.finished or 0.0 for request in plain.requests)
     assert outcome.node_hours == pytest.approx(3 * last / 3600)
-    assert (outcome.scale_events, outcome.flaps, outcome.most_nodes) == (0, 0, 3)
+    assert (outcome.scale_events, outcome.direction_changes, outcome.most_nodes) == (0, 0, 3)
 
 
 def test_a_cold_node_serves_after_its_cold_start_and_is_paid_from_the_order() -> None:
@@ -150,7 +150,7 @@ def test_utilisation_is_the_time_in_which_kernels_ran_not_the_work_done() -> Non
     run([Arrival(0.0, 10, 1), Arrival(300.0, 10, 1)], idle, SETUP)
     run([Arrival(1.0 * index, 10, 200) for index in range(300)], trickle, SETUP)
     assert max(view.busy[0] for view in idle.views if view.now > 15) < 0.01
-    # Two requests at a time keep a GPU "100 % utilised".
+    # Two requests at a time keep a GPU "100 % utilized".
     assert min(view.busy[0] for view in trickle.views if 15 < view.now < 300) > 0.95
 
 

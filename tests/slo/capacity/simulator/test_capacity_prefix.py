@@ -111,7 +111,7 @@ def test_prompts_that_share_nothing_are_served_as_without_a_cache(rows: list[tup
 
 
 def test_a_prefix_block_is_a_multiple_of_the_engines_own() -> None:
-    with pytest.raises(ValueError, match="512 tokens is no multiple of the engine's blocks of 48"):
+    with pytest.raises(ValueError, match="512 tokens isn't a multiple of the engine's block size of 48"):
         PrefixCache(512, 48)
 
 

@@ -35,7 +35,7 @@ def test_a_replay_gives_what_the_reference_simulator_gave(
         # The table is rounded to whole milliseconds.
         assert got == [pytest.approx(value, rel=0.02, abs=1) for value in expected]
     assert [result.goodput(*limit) for limit in LIMITS] == [pytest.approx(value, abs=0.002) for value in goodput]
-    assert (result.preemptions, result.refused) == (0, 0)
+    assert (result.preemptions, result.rejected) == (0, 0)
 
 
 def test_requests_are_dealt_in_turn_and_replicas_do_not_disturb_each_other() -> None:
@@ -48,7 +48,7 @@ def test_requests_are_dealt_in_turn_and_replicas_do_not_disturb_each_other() -> 
 
 def test_what_no_replica_can_hold_is_refused_and_is_never_good() -> None:
     result = replay([Arrival(0.0, 100, 10), Arrival(0.0, 10_000, 10)], 1, MODEL, Limits(num_blocks=100))
-    assert (len(result.requests), result.refused) == (1, 1)
+    assert (len(result.requests), result.rejected) == (1, 1)
     assert result.goodput(10.0, 1.0) == 0.5
 
 

@@ -52,7 +52,7 @@ def test_results_of_vllms_benchmark_are_what_it_sent_and_a_failed_request_is_as_
 ) -> None:
     result = {"start_times": [900.5, 900.0, 902.0], "input_lens": [70, 80, 90], "output_lens": [10, 20, 0]}
     path = tmp_path / "result.json"
-    path.write_text(json.dumps({**result, "errors": ["", "", "Connection refused"], "completed": 2}))
+    path.write_text(json.dumps({**result, "errors": ["", "", "Connection rejected"], "completed": 2}))
     assert load(path) == [Arrival(0.0, 80, 20), Arrival(0.5, 70, 10), Arrival(2.0, 90, 15)]
     again = {"start_times": [1000.0], "input_lens": [5], "output_lens": [6]}
     path.write_text(json.dumps(result) + "\n" + json.dumps(again))

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import pytest
 from fastapi.testclient import TestClient
 
@@ -13,16 +12,16 @@ from calibration_world import POOL, SPEC, Held
 from fits import FIT
 from plimsoll.compose.cli import main
 from plimsoll.compose.inputs import DEFAULT_OBJECTIVES
-from plimsoll.slo.capacity.calibration.measured_replica import OwnReplica, own, told
+from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, measured_replica, to_json
 from plimsoll.slo.capacity.model.prices import packaged
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator.step_time import load as load_steps
-from plimsoll.slo.capacity.whatif.evaluate import Question, arithmetic, whatif
+from plimsoll.slo.capacity.whatif.evaluate import Scenario, arithmetic, whatif
 from plimsoll.slo.capacity.whatif.hardware_scaling import Hardware
 from plimsoll.slo.capacity.whatif.measured_scaling import Bits, bits_of, hardware_of, room, timing
-from plimsoll.slo.capacity.whatif.request import Asked
+from plimsoll.slo.capacity.whatif.request import WhatIfRequest
 from plimsoll.slo.capacity.whatif.request_mix import Kind
-from plimsoll.slo.ledger.documents import Look, keep_look
+from plimsoll.slo.ledger.documents import CalibrationAttempt, save_attempt
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
@@ -30,31 +29,33 @@ from plimsoll.slo.service.state import Service
 MODEL = load_steps("70b-fp8-h100-tp4")
 # The step times of a replica that is on record, without what a fit cannot tell, as if a pool on two H100 had been fitted to them.
 KNOWN = replace(MODEL, prefill_per_token_squared=0.0)
-MINE = own(
+MINE = measured_replica(
     POOL,
     replace(
         FIT,
-        base=KNOWN.decode_base,
-        per_sequence=KNOWN.decode_per_sequence,
-        per_kv_token=KNOWN.decode_per_kv_token,
-        per_prompt=KNOWN.prefill_base,
-        per_prompt_token=KNOWN.prefill_per_token,
-        contexts=(300.0, 1500.0),
+        base_seconds=KNOWN.decode_base,
+        seconds_per_sequence=KNOWN.decode_per_sequence,
+        seconds_per_kv_token=KNOWN.decode_per_kv_token,
+        seconds_per_prompt=KNOWN.prefill_base,
+        seconds_per_prompt_token=KNOWN.prefill_per_token,
+        context_tokens_range=(300.0, 1500.0),
     ),
 )
 PER_TOKEN = 327_680  # bytes: 2 x 80 layers x 8 heads x 128 x 2
-QUESTION = Question("measured", (Kind(500, 200),), Promise(0.6, 0.04, 0.95), 40.0, kv_value_bytes=None, own=MINE)
+QUESTION = Scenario(
+    "measured", (Kind(500, 200),), LatencyTarget(0.6, 0.04, 0.95), 40.0, kv_value_bytes=None, measured_replica=MINE
+)
 
 
-def fitted(**changed: object) -> OwnReplica:
-    return replace(MINE, calibration=replace(MINE.calibration, **changed))  # type: ignore[arg-type]
+def fitted(**changed: object) -> MeasuredReplica:
+    return replace(MINE, step_times=replace(MINE.step_times, **changed))  # type: ignore[arg-type]
 
 
 def test_weights_and_cache_are_told_by_what_is_left_for_the_cache_or_not_at_all() -> None:
     """70B on two H100: 144 GB usable, less 2 and the 70 of FP8 weights: 72 GB at 327,680 bytes hold 219,726 tokens."""
     assert bits_of(MINE) == Bits(8, 2)
-    assert bits_of(fitted(kv_tokens=440_000)) == Bits(8, 1)
-    assert bits_of(fitted(kv_tokens=100_000)) == Bits(None, None)
+    assert bits_of(fitted(kv_cache_capacity_tokens=440_000)) == Bits(8, 1)
+    assert bits_of(fitted(kv_cache_capacity_tokens=100_000)) == Bits(None, None)
     assert bits_of(replace(MINE, model="Qwen/Qwen3-32B")) == Bits(None, None)
     assert bits_of(replace(MINE, gpu="A100-80GB")) == Bits(None, None)
 
@@ -67,10 +68,10 @@ def test_the_pools_own_hardware_has_its_fitted_steps_and_the_cache_that_its_engi
     assert room(MINE, hardware_of(MINE), 1, 700, 0).tokens == 2 * 235_200
     assert room(MINE, hardware_of(MINE), 2, 700, 0).tokens == 235_200
     steps = arithmetic(QUESTION)
-    assert "KV cache: 235,200 tokens, as the pool's engines report" in steps
-    assert "stored: weights of 8 bits and a cache of 16, as only these leave room for about so many tokens" in steps
+    assert "KV cache: 235,200 tokens, as reported by the pool's engines" in steps
+    assert "stored: weights of 8 bits and a KV cache of 16 bits; only these fit the reported cache size" in steps
     assert any(step.startswith("fitted: a step takes 10.31 ms + 36.7 µs per sequence") for step in steps)
-    assert "largest batch: 256, assumed, as engines do not publish it; 52 were seen" in steps
+    assert "largest batch: 256 (assumed; engines do not report it); observed: 52" in steps
 
 
 def test_other_hardware_has_that_much_more_memory_and_steps_within_a_band() -> None:
@@ -93,21 +94,21 @@ def test_what_is_not_known_is_said_and_not_guessed() -> None:
     h200 = room(other, Hardware("H200-141GB", 2, None), None, 700, 0)
     assert h200.tokens == 235_200
     assert h200.kv_bytes is None
-    assert any("the shape of Qwen/Qwen3-32B is not on record" in step for step in h200.steps)
+    assert any("the shape of Qwen/Qwen3-32B is unknown" in step for step in h200.steps)
     assert timing(other, Hardware("H200-141GB", 2, None)).models[0].decode_base < KNOWN.decode_base
     with pytest.raises(ValueError, match="weight_bits 4: how many those of the measured replica have is not known"):
         timing(other, Hardware("H100-80GB", 2, 4))
     with pytest.raises(ValueError, match="2 data-parallel ranks"):
-        timing(fitted(ranks=2), hardware_of(MINE))
+        timing(fitted(data_parallel_size=2), hardware_of(MINE))
     unknown = replace(MINE, gpu="A100-80GB")
     with pytest.raises(ValueError, match="price is not on record"):
-        Asked().question(QUESTION.promise, None, {}, packaged(), replica=unknown)
-    assert Asked().question(QUESTION.promise, None, {}, packaged(), 2.0, unknown).own == unknown
+        WhatIfRequest().scenario(QUESTION.target, None, {}, packaged(), replica=unknown)
+    assert WhatIfRequest().scenario(QUESTION.target, None, {}, packaged(), 2.0, unknown).measured_replica == unknown
 
 
 @pytest.mark.parametrize(("error", "models"), [(0.15, 1), (0.16, 2)])
 def test_a_fit_that_is_not_good_is_a_band(error: float, models: int) -> None:
-    found = timing(fitted(error=error), hardware_of(MINE))
+    found = timing(fitted(median_relative_error=error), hardware_of(MINE))
     assert (len(found.models), found.measured) == (models, True)
     if models == 2:
         assert found.models == (KNOWN.times(1 - error), KNOWN.times(1 + error))
@@ -115,16 +116,24 @@ def test_a_fit_that_is_not_good_is_a_band(error: float, models: int) -> None:
 
 @pytest.mark.slow
 def test_the_answer_is_that_of_the_replica_that_was_fitted() -> None:
-    found, known = whatif(QUESTION), whatif(replace(QUESTION, replica="70b-fp8-h100-tp4", kv_value_bytes=2, own=None))
+    found, known = (
+        whatif(QUESTION),
+        whatif(replace(QUESTION, replica="70b-fp8-h100-tp4", kv_value_bytes=2, measured_replica=None)),
+    )
     assert found is not None
     assert known is not None
-    assert found.measured
-    assert found.carries[0] == pytest.approx(
-        known.carries[0], rel=0.1
+    assert found.step_times_measured
+    assert found.max_requests_per_second[0] == pytest.approx(
+        known.max_requests_per_second[0], rel=0.1
     )  # the square of a prompt's length is all that is missing
-    unsure = whatif(replace(QUESTION, own=fitted(error=0.2)))
+    unsure = whatif(replace(QUESTION, measured_replica=fitted(median_relative_error=0.2)))
     assert unsure is not None
-    assert unsure.carries[0] < found.carries[0] <= found.carries[1] < unsure.carries[1]
+    assert (
+        unsure.max_requests_per_second[0]
+        < found.max_requests_per_second[0]
+        <= found.max_requests_per_second[1]
+        < unsure.max_requests_per_second[1]
+    )
 
 
 @pytest.fixture
@@ -138,37 +147,48 @@ def test_api_page_and_command_ask_the_pools_own_replica_once_it_is_known(
 ) -> None:
     client = TestClient(create_app(Service(SPEC, Held(), ledger, lambda: FIT.until)))
     path = f"/api/v1/pools/{POOL.name}/whatif"
-    refused = client.get(path, params={"replica": "measured"})
-    assert (refused.status_code, "its calibration says why" in refused.text) == (422, True)
-    assert client.get(path, params={"rate": 5}).json()["replica"] == "70b-fp8-h100-tp4"
-    keep_look(ledger.engine, Look(POOL.name, FIT.until, None, msgspec.json.encode(MINE).decode()))
+    rejected = client.get(path, params={"replica": "measured"})
+    assert (rejected.status_code, "its calibration" in rejected.text) == (422, True)
+    assert client.get(path, params={"request_rate": 5}).json()["replica"] == "70b-fp8-h100-tp4"
+    save_attempt(ledger.engine, CalibrationAttempt(POOL.name, FIT.until, None, to_json(MINE)))
 
-    mine = client.get(path, params={"rate": 40}).json()
-    assert (mine["replica"], mine["answer"]["measured"]) == ("measured", True)
-    assert (mine["asked"]["gpu"], mine["asked"]["gpus"], mine["asked"]["weight_bits"]) == ("H100-80GB", 2, 8)
-    assert client.get(path, params={"rate": 40, "replica": "measured"}).json() == mine
-    assert mine["answer"]["usd_per_hour"][0] == mine["answer"]["nodes"][0] * 4.0
-    far = client.get(path, params={"rate": 40, "prompt": 3000, "output": 100}).json()["steps"]
-    assert any(step.startswith("extrapolated: prompts of 3,000 tokens; those seen had 400 to 2,000") for step in far)
+    mine = client.get(path, params={"request_rate": 40}).json()
+    assert (mine["replica"], mine["result"]["step_times_measured"]) == ("measured", True)
+    assert (mine["inputs"]["gpu"], mine["inputs"]["tensor_parallel_size"], mine["inputs"]["weight_bits"]) == (
+        "H100-80GB",
+        2,
+        8,
+    )
+    assert client.get(path, params={"request_rate": 40, "replica": "measured"}).json() == mine
+    assert mine["result"]["usd_per_hour"][0] == mine["result"]["nodes"][0] * 4.0
+    far = client.get(path, params={"request_rate": 40, "input_tokens": 3000, "output_tokens": 100}).json()[
+        "calculation"
+    ]
+    assert any(
+        step.startswith("extrapolated: prompts of 3,000 tokens; the fit covers means of 400 to 2,000") for step in far
+    )
 
-    page = client.get(f"/pools/{POOL.name}/whatif", params={"rate": 40}).text
+    page = client.get(f"/pools/{POOL.name}/whatif", params={"request_rate": 40}).text
     assert "the pool&#39;s own, as measured" in page
     assert "2 × H100-80GB a replica, the pool&#39;s own" in page or "2 × H100-80GB a replica, the pool's own" in page
 
     file = tmp_path / "calibration.json"
     for body in (
-        {"pools": [{"pool": POOL.name, "calibration": told(MINE), "reason": None}]},
+        {"pools": [{"pool": POOL.name, "calibration": json.loads(to_json(MINE)), "reason": None}]},
         client.get(f"/api/v1/pools/{POOL.name}/calibration").json(),
     ):
         file.write_text(json.dumps(body))
-        assert main(["whatif", "--pool", POOL.name, "--calibration", str(file), "--rate", "40", "--json"]) == 0
+        assert (
+            main(["whatif", "--pool", POOL.name, "--calibration-file", str(file), "--request-rate", "40", "--json"])
+            == 0
+        )
         assert json.loads(capsys.readouterr().out) == mine
 
 
 @pytest.mark.parametrize(
     ("body", "arguments", "says"),
     [
-        ("{}", [], "--calibration: whose? give --pool NAME too"),
+        ("{}", [], "--calibration-file requires --pool NAME."),
         ("[1]", ["--pool", POOL.name], "is not what `plimsoll calibrate --json` prints"),
         ('{"pools": []}', ["--pool", POOL.name], f"has no step times of pool '{POOL.name}'"),
     ],
@@ -178,14 +198,16 @@ def test_a_file_that_is_none_is_one_line(
 ) -> None:
     file = tmp_path / "calibration.json"
     file.write_text(body)
-    assert main(["whatif", "--calibration", str(file), *arguments]) == 2
+    assert main(["whatif", "--calibration-file", str(file), *arguments]) == 2
     assert says in capsys.readouterr().err
 
 
 def test_a_file_of_another_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     objectives, file = tmp_path / "objectives.yaml", tmp_path / "calibration.json"
     objectives.write_text(DEFAULT_OBJECTIVES.read_text().replace("gpus: 2", "gpus: 4"))
-    file.write_text(json.dumps({"pools": [{"pool": POOL.name, "calibration": told(MINE)}]}))
-    asked = ["whatif", "--pool", POOL.name, "--objectives", str(objectives), "--calibration", str(file)]
+    file.write_text(
+        json.dumps({"pools": [{"pool": POOL.name, "calibration": json.loads(to_json(MINE)), "reason": None}]})
+    )
+    asked = ["whatif", "--pool", POOL.name, "--objectives", str(objectives), "--calibration-file", str(file)]
     assert main(asked) == 2
     assert "on 2 x H100-80GB; calibrate the pool again" in capsys.readouterr().err

@@ -10,11 +10,11 @@ from fastapi.testclient import TestClient
 from plimsoll.compose.cli import main
 from plimsoll.compose.inputs import DEFAULT_OBJECTIVES
 from plimsoll.slo.calendar import WEEK
-from plimsoll.slo.capacity.recommendation.demand import Promise
+from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.simulator.replay import replay
 from plimsoll.slo.capacity.simulator.request import Limits
-from plimsoll.slo.capacity.whatif.evaluate import Answer, Question, _arrivals, hardware_of, whatif
+from plimsoll.slo.capacity.whatif.evaluate import Scenario, ScenarioResult, _arrivals, hardware_of, whatif
 from plimsoll.slo.capacity.whatif.hardware_scaling import Hardware, scaled
 from plimsoll.slo.capacity.whatif.request_mix import Kind, drawn, mean_context, parse, written
 from plimsoll.slo.ledger.slots import Ledger
@@ -25,7 +25,7 @@ from plimsoll.slo.spec.objectives import load
 from plimsoll.slo.usage.slots import PoolSlot
 from world import World
 
-QUESTION = Question("70b-fp8-h100-tp4", (Kind(500, 200),), Promise(0.6, 0.04, 0.95), 40.0)
+QUESTION = Scenario("70b-fp8-h100-tp4", (Kind(500, 200),), LatencyTarget(0.6, 0.04, 0.95), 40.0)
 NOW = 1_700_000_400.0
 # AIConfigurator 0.12, 70B, 1024 prompt and 256 output tokens: milliseconds a token at one request in flight (research/serving.md,
 # section 5). The band was made with their ratios in sight: a check of consistency, and no proof.
@@ -35,7 +35,7 @@ SEEN = {
 }
 
 
-def answer(**changes: object) -> Answer:
+def answer(**changes: object) -> ScenarioResult:
     found = whatif(replace(QUESTION, **changes))  # type: ignore[arg-type]
     assert found is not None
     return found
@@ -75,9 +75,11 @@ def test_hardware_that_is_none_is_named(on: tuple[str, int, int], says: str) -> 
 @pytest.mark.slow
 def test_scaled_answers_are_bands_around_both_ends() -> None:
     found = answer(hardware=Hardware("H100-80GB", 8, 8))
-    assert not found.measured
-    assert answer().measured
-    assert answer().carries[1] < found.carries[1] < 4 * answer().carries[1]
+    assert not found.step_times_measured
+    assert answer().step_times_measured
+    assert (
+        answer().max_requests_per_second[1] < found.max_requests_per_second[1] < 4 * answer().max_requests_per_second[1]
+    )
     assert found.usd_per_hour[0] == pytest.approx(found.nodes[0] * 8 * 2.5)
 
 
@@ -101,19 +103,21 @@ def test_a_mix_of_one_kind_twice_is_that_kind_and_long_prompts_among_short_ones_
     twice = answer(mix=(Kind(500, 200, 0.5), Kind(500, 200, 0.5)))
     assert twice == answer()
     longer = answer(mix=(Kind(500, 200, 0.9), Kind(6000, 200, 0.1)))
-    assert longer.carries[1] < answer().carries[0]
+    assert longer.max_requests_per_second[1] < answer().max_requests_per_second[0]
 
 
 @pytest.mark.slow
 def test_prompts_found_in_the_prefix_cache_take_neither_steps_nor_room() -> None:
     mix = (Kind(2000, 200),)
-    plain, shared, short = answer(mix=mix), answer(mix=mix, prefix_hit=0.8), answer(mix=(Kind(400, 200),))
-    assert plain.carries[1] < shared.carries[0]
+    plain, shared, short = answer(mix=mix), answer(mix=mix, prefix_cache_hit_ratio=0.8), answer(mix=(Kind(400, 200),))
+    assert plain.max_requests_per_second[1] < shared.max_requests_per_second[0]
     # Of 2,000 tokens 1,600 are shared: as much to compute, and as much room, as prompts of 400; the KV cache read is longer.
-    assert 0.8 * short.carries[0] < shared.carries[0] <= short.carries[1]
+    assert (
+        0.8 * short.max_requests_per_second[0] < shared.max_requests_per_second[0] <= short.max_requests_per_second[1]
+    )
     assert shared.memory.requests == (shared.memory.tokens - 1600) // 600
     limits = Limits(shared.memory.tokens // 16, prefix_block=32)
-    question = replace(QUESTION, mix=mix, prefix_hit=0.8)
+    question = replace(QUESTION, mix=mix, prefix_cache_hit_ratio=0.8)
     first, *others = _arrivals(question, limits, 1.0, 0)
     assert {len(one.prefix) * 32 for one in (first, *others)} == {1600}
     alone = replay(others[:2], 1, step_time.load(QUESTION.replica), replace(limits, prefix_block=0))
@@ -128,8 +132,8 @@ def slot(back: float, arrivals: int | None, covered: float = 300.0) -> PoolSlot:
         covered,
         arrivals=arrivals,
         finished=arrivals,
-        prompt_tokens=None if arrivals is None else 800 * arrivals,
-        generation_tokens=None if arrivals is None else 100 * arrivals,
+        input_tokens=None if arrivals is None else 800 * arrivals,
+        output_tokens=None if arrivals is None else 100 * arrivals,
     )
 
 
@@ -141,43 +145,43 @@ def ledger(tmp_path: Path, open_ledger: Callable[[str], Ledger]) -> Ledger:
 def test_what_is_not_asked_is_the_pools_own_of_the_last_week(ledger: Ledger) -> None:
     assert requests_of(ledger, "chat-70b", NOW) == {}
     rows = [slot(3600, 300), slot(1800, 1500), slot(900, 6000, covered=100.0), slot(WEEK + 3600, 9000), slot(600, None)]
-    ledger.book({}, int(NOW), {"chat-70b": rows})
-    assert requests_of(ledger, "chat-70b", NOW) == {"prompt": 800.0, "output": 100.0, "rate": 5.0}
+    ledger.record({}, int(NOW), {"chat-70b": rows})
+    assert requests_of(ledger, "chat-70b", NOW) == {"input_tokens": 800.0, "output_tokens": 100.0, "request_rate": 5.0}
     client = TestClient(create_app(Service(load(DEFAULT_OBJECTIVES.read_text()), World({}, {}), ledger, lambda: NOW)))
-    asked = client.get("/api/v1/pools/chat-70b/whatif", params={"traffic": 3}).json()["asked"]
-    assert (asked["mix"], asked["rate"]) == ("800/100/100", 15.0)
-    assert asked["origins"] == {"prompt": "pool", "output": "pool", "rate": "pool"}
-    asked = client.get("/api/v1/pools/chat-70b/whatif", params={"prompt": 50, "rate": 2}).json()["asked"]
-    assert (asked["mix"], asked["rate"]) == ("50/100/100", 2.0)
-    assert asked["origins"] == {"prompt": "given", "output": "pool", "rate": "given"}
+    asked = client.get("/api/v1/pools/chat-70b/whatif", params={"traffic_multiplier": 3}).json()["inputs"]
+    assert (asked["workload_mix"], asked["request_rate"]) == ("800/100/100", 15.0)
+    assert asked["sources"] == {"input_tokens": "observed", "output_tokens": "observed", "request_rate": "observed"}
+    asked = client.get("/api/v1/pools/chat-70b/whatif", params={"input_tokens": 50, "request_rate": 2}).json()["inputs"]
+    assert (asked["workload_mix"], asked["request_rate"]) == ("50/100/100", 2.0)
+    assert asked["sources"] == {"input_tokens": "request", "output_tokens": "observed", "request_rate": "request"}
 
 
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("gpus=3", "gpus 3: tensor parallelism over 1, 2, 4 or 8"),
+        ("tensor_parallel_size=3", "gpus 3: tensor parallelism over 1, 2, 4 or 8"),
         ("gpu=A100", "'A100' is not in gpus.yaml; known are H100-80GB"),
         ("weight_bits=5", "weights of 4, 8 or 16 bits"),
-        ("mix=5", "write PROMPT/OUTPUT/PERCENT"),
-        ("prefix_hit=1", "prefix_hit"),
+        ("workload_mix=5", "write PROMPT/OUTPUT/PERCENT"),
+        ("prefix_cache_hit_ratio=1", "prefix_cache_hit_ratio"),
         ("trafic=2", "trafic"),
     ],
 )
 def test_the_api_says_what_cannot_be_asked(ledger: Ledger, path: str, says: str) -> None:
     client = TestClient(create_app(Service(load(DEFAULT_OBJECTIVES.read_text()), World({}, {}), ledger, lambda: NOW)))
-    refused = client.get(f"/api/v1/pools/chat-70b/whatif?{path}")
-    assert refused.status_code == 422
-    assert says in refused.json()["detail"]
+    rejected = client.get(f"/api/v1/pools/chat-70b/whatif?{path}")
+    assert rejected.status_code == 422
+    assert says in rejected.json()["detail"]
 
 
 def test_the_arithmetic_is_shown_also_where_nothing_fits(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
     client = TestClient(create_app(Service(load(DEFAULT_OBJECTIVES.read_text()), World({}, {}), ledger, lambda: NOW)))
-    found = client.get("/api/v1/pools/chat-70b/whatif", params={"gpu": "L40S-48GB", "gpus": 1}).json()
-    assert found["answer"] is None
-    assert "KV cache: none, 25.89 GiB are missing for weights and overhead" in found["steps"]
-    assert main(["whatif", "--gpu", "L40S-48GB", "--gpus", "1"]) == 0
+    found = client.get("/api/v1/pools/chat-70b/whatif", params={"gpu": "L40S-48GB", "tensor_parallel_size": 1}).json()
+    assert found["result"] is None
+    assert "KV cache: none, 25.89 GiB are missing for weights and overhead" in found["calculation"]
+    assert main(["whatif", "--gpu", "L40S-48GB", "--tensor-parallel-size", "1"]) == 0
     printed = capsys.readouterr().out
     assert "none, 25.89 GiB are missing" in printed
-    assert "70b-fp8-h100-tp4 on 1 x L40S-48GB with 8-bit weights cannot keep 600/40/95" in printed
-    assert main(["whatif", "--mix", "5/5"]) == 2
+    assert "70b-fp8-h100-tp4 on 1 x L40S-48GB with 8-bit weights can't meet 600/40/95" in printed
+    assert main(["whatif", "--workload-mix", "5/5"]) == 2
     assert "--mix '5/5': write PROMPT/OUTPUT/PERCENT" in capsys.readouterr().err

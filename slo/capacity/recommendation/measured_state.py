@@ -1,0 +1,47 @@
+"""What one decision about a pool measured and the next one needs: saved in the ledger, so that a restart changes no recommendation."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
+
+TENTH = 1  # decimal places of stored tokens per second
+
+
+class MeasuredState(msgspec.Struct, frozen=True):
+    """State after the decision at `at` (Unix seconds): the nodes that it recommended, and the saturation throughput of the replicas
+    that were present then, in tokens per second; None where it isn't known."""
+
+    at: float
+    recommended_nodes: int
+    throughput: ReplicaThroughput | None = None
+
+    @property
+    def typical(self) -> float | None:
+        """Assumed throughput of a replica without a measurement, in tokens/s."""
+        return None if self.throughput is None else self.throughput.typical
+
+    @property
+    def measured(self) -> Mapping[str, float]:
+        """Tokens per second of the replicas that were measured by themselves, by name."""
+        return {} if self.throughput is None else self.throughput.measured
+
+    def to_json(self) -> str:
+        """Return the text that is stored."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> "MeasuredState":
+        """Read stored text; raises msgspec.ValidationError for anything else."""
+        return msgspec.json.decode(text, type=cls)
+
+
+def rounded(throughput: ReplicaThroughput) -> ReplicaThroughput:
+    """Return the throughput as stored: only present replicas, rounded to 0.1 tokens/s."""
+    return ReplicaThroughput(
+        None if throughput.typical is None else round(throughput.typical, TENTH),
+        {name: round(rate, TENTH) for name, rate in throughput.measured.items() if name in throughput.present},
+        throughput.present,
+        dict(throughput.origins),
+    )

@@ -1,0 +1,28 @@
+"""All routes under `/api/v1`."""
+
+from fastapi import APIRouter
+
+from plimsoll.slo.service.api import (
+    attribution,
+    calibration,
+    compare,
+    corrections,
+    exclusions,
+    pools,
+    reviews,
+    slos,
+    tenants,
+    whatif,
+)
+from plimsoll.slo.service.state import Service
+
+# In the order of the API's document.
+RESOURCES = (slos, attribution, compare, tenants, corrections, pools, whatif, calibration, exclusions, reviews)
+
+
+def router(service: Service) -> APIRouter:
+    """Return the routes over one service."""
+    api = APIRouter(prefix="/api/v1")
+    for resource in RESOURCES:
+        resource.add(api, service)
+    return api

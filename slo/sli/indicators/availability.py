@@ -1,0 +1,47 @@
+"""Availability: the requests that the service completed, of all that it should have."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+from plimsoll.slo import metrics
+from plimsoll.slo.metrics import Metric
+from plimsoll.slo.sli.evidence import COUNTER, SERVED, Counting, select
+from plimsoll.slo.spec.indicator import FAILED, FinishedRequest, Indicator, register
+from plimsoll.slo.spec.objectives import Objective, Pool
+
+
+@register
+class Availability(Indicator):
+    """Good: completed. Bad: failed, rejected, or abandoned while queued."""
+
+    kind = syntax = "availability"
+    per_request = False  # what never reaches the scheduler counts too, and the plugin doesn't see it
+    bad_outcomes = ("errors", "rejected")
+    optional_metrics: ClassVar[Mapping[Metric, str]] = {
+        metrics.REJECTED: "rejected requests aren't counted as bad",
+        metrics.ABANDONED: "requests abandoned in the queue aren't counted as bad",
+    }
+
+    @classmethod
+    def read(cls, body: object) -> Self | None:
+        """Accept the bare word."""
+        return cls() if body is None else None
+
+    def to_file(self) -> str:
+        """Return the bare word."""
+        return self.kind
+
+    def evidence(self, objective: Objective, pool: Pool) -> tuple[Counting]:
+        """Count completed over completed, failed, rejected and abandoned while queued. A client's stop mid-stream is left out."""
+        del objective
+        finished = metrics.FINISHED.name
+        completed = select(finished, model=pool.model, reason=SERVED)
+        bad = (
+            select(finished, model=pool.model, reason=tuple(FAILED)),
+            select(metrics.REJECTED.name, model=pool.model),
+            select(metrics.ABANDONED.name, model=pool.model, stage="queued"),
+        )
+        return (Counting(COUNTER, (completed,), (completed, *bad)),)
+
+    def evaluate(self, request: FinishedRequest) -> None:
+        """Leave every request out: the counters of the engine count availability."""

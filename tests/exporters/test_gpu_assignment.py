@@ -1,0 +1,240 @@
+"""Which engine runs on which GPU: real processes that listen and fork, and /proc of machines that this one is not."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from export_process import Exporter, exporting
+from fakenvml import FakeNvml
+from paths import FIXTURES, ROOT
+from plimsoll.exporters.gpu_assignment import GpuAssignment, GpuProcess, Server
+from plimsoll.exporters.process_tree import ProcessTree
+from plimsoll.slo import metrics as c
+from stack import promtool_test, versions, wait_for
+
+MODEL = "meta-llama/Llama-3.3-70B-Instruct"
+GB, KV = 10**9, 1_073_741_824  # KV: what the page of the fixture says
+# An engine: its server, which serves a recorded page, starts a core, which starts workers; each says its number.
+ENGINE = """
+import http.server, os, signal, sys, time
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = open(sys.argv[1], "rb").read()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+workers, (told, tell) = int(sys.argv[2]), os.pipe()
+if os.fork() == 0:
+    server.server_close()
+    pids = []
+    for _ in range(workers):
+        pids.append(os.fork())
+        if not pids[-1]:
+            break
+    else:
+        os.write(tell, " ".join(map(str, pids)).encode())
+    sys.stdin.read()
+    os._exit(0)
+print(server.server_address[1], os.read(told, 99).decode(), flush=True)
+server.serve_forever()
+"""
+
+
+@contextmanager
+def engine(workers: int) -> Iterator[tuple[str, list[int]]]:
+    """A running engine's URL and its workers' numbers; all its processes end with their common input."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENGINE, FIXTURES / "vllm-0.32.0-load.prom", str(workers)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin and process.stdout
+    try:
+        port, *pids = map(int, process.stdout.readline().split())
+        yield f"http://127.0.0.1:{port}", pids
+    finally:
+        process.stdin.close()
+        process.kill()
+        process.wait(30)
+        process.stdout.close()
+
+
+def rows(exporter: Exporter, metric: c.Metric) -> dict[tuple[str, ...], float]:
+    """Values of a metric by GPU and the other labels' values."""
+    families = text_string_to_metric_families(exporter.get().raise_for_status().text)
+    return {
+        tuple(sample.labels[name] for name in metric.labels if name in sample.labels): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == metric.name
+    }
+
+
+@pytest.mark.skipif(not ProcessTree()._trusted, reason="this PID namespace is not the machine's own")
+def test_a_tensor_parallel_group_a_neighbour_and_a_stranger_are_told_apart(tmp_path: Path) -> None:
+    fake = FakeNvml(tmp_path, 4)
+    stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with engine(2) as (first, (left, right)), engine(1) as (second, (alone,)), stranger:
+        fake.run(0, (left, 60 * GB))
+        fake.run(1, (right, 60 * GB), (stranger.pid, 5 * GB))
+        fake.run(2, (alone, 40 * GB), (2**31 - 1, 3 * GB))  # no such process: hidden from us
+        engines = ("--engine", f"one={first}", "--engine", f"two={second}")
+        with exporting(tmp_path, *engines, env=fake.env) as exporter:
+            exporter.get()  # from the pages, models and reserved memory become known
+            gpus = [fake.uuid(index) for index in range(4)]
+            assignment = {(gpus[0], "one", MODEL): 1, (gpus[1], "one", MODEL): 1, (gpus[2], "two", MODEL): 1}
+            assert rows(exporter, c.GPU_ASSIGNMENT) == assignment
+            assert list(rows(exporter, c.GPU_PROCESSES_UNASSIGNED).values()) == [0, 1, 1, 0]
+            held = rows(exporter, c.GPU_MEMORY_USAGE)
+            assert {key[1:]: value for key, value in held.items() if key[0] == gpus[1]} == {
+                ("driver",): 602_931_200,
+                ("kv_cache", "one"): KV,
+                ("weights", "one"): 60 * GB - KV,
+                ("other",): 5 * GB,
+                ("unattributed",): 5 * GB,
+            }
+            for gpu in gpus:  # every byte in use is somebody's
+                assert sum(value for key, value in held.items() if key[0] == gpu) == 70 * GB + 602_931_200
+
+            # A lost GPU is still the trouble of whoever runs there; a worker that is gone is not.
+            fake.lose(0)
+            fake.run(2)
+            del assignment[gpus[2], "two", MODEL]
+            wait_for(lambda: rows(exporter, c.GPU_ASSIGNMENT) == assignment, "the join to follow")
+        stranger.communicate(b"\n")
+
+
+class Node:
+    """A /proc folder, written as the kernel would."""
+
+    def __init__(self, folder: Path, namespace: str) -> None:
+        self.folder = folder
+        self.process(1, 0, "net:[1]")
+        (folder / "self").symlink_to(folder / "1")
+        (folder / "1" / "ns" / "pid").symlink_to(namespace)
+
+    def process(self, pid: int, parent: int, net: str, ip: str = "127.0.0.1", *files: str, port: int = 0) -> None:
+        home = self.folder / str(pid)
+        for name in ("ns", "net", "fd"):
+            (home / name).mkdir(parents=True)
+        (home / "ns" / "net").symlink_to(net)
+        (home / "stat").write_text(f"{pid} (a) b) S {parent} " + "0 " * 17 + "777 0\n")
+        (home / "net" / "fib_trie").write_text(f"Local:\n  |-- {ip}\n     /32 host LOCAL\n")
+        listening = f"  0: 00000000:{port:04X} 00000000:0000 0A 0:0 0:0 0 0 0 {pid}9 1\n" if port else ""
+        (home / "net" / "tcp").write_text("  sl  local_address ...\n" + listening)
+        for number, file in enumerate((*files, *([f"socket:[{pid}9]"] if port else []))):
+            (home / "fd" / str(number)).symlink_to(file)
+
+
+class Fixed:
+    """An engine of which all is known."""
+
+    def __init__(self, replica: str, host: str, port: int, kv: float | None = None) -> None:
+        self.server = Server(replica, "m", host, port, kv)
+
+
+HOST, CONTAINER = "pid:[4026531836]", "pid:[4026532999]"
+
+
+def replicas(node: Node, pid: int, *engines: Fixed) -> list[str]:
+    points = GpuAssignment(engines, ProcessTree(node.folder)).gpu("GPU-1", [GpuProcess(pid, None)], None, None)
+    return [point.labels["replica"] for point in points if point.metric is c.GPU_ASSIGNMENT]
+
+
+def test_pods_that_listen_on_the_same_port_are_told_apart_by_their_addresses(tmp_path: Path) -> None:
+    node = Node(tmp_path, HOST)
+    for pid, ip in ((20, "10.0.0.2"), (30, "10.0.0.3")):
+        node.process(pid, 1, f"net:[{pid}]", ip, port=8000)
+        node.process(pid + 1, pid, f"net:[{pid}]", ip)
+    engines = Fixed("a", "10.0.0.2", 8000), Fixed("b", "10.0.0.3", 8000), Fixed("c", "127.0.0.1", 8000)
+    assert (replicas(node, 21, *engines), replicas(node, 31, *engines)) == (["a"], ["b"])
+    assert replicas(node, 21, engines[2]) == []
+
+
+def test_a_number_of_the_host_means_nothing_in_a_container_unless_that_process_uses_a_gpu(tmp_path: Path) -> None:
+    node = Node(tmp_path, CONTAINER)
+    node.process(20, 1, "net:[1]", port=8000)
+    node.process(21, 20, "net:[1]")
+    node.process(22, 20, "net:[1]", "127.0.0.1", "/dev/null", "/dev/nvidia3")
+    engine = Fixed("a", "127.0.0.1", 8000)
+    assert (replicas(node, 21, engine), replicas(node, 22, engine)) == ([], ["a"])
+
+
+def test_one_server_under_two_names_belongs_to_neither(tmp_path: Path) -> None:
+    node = Node(tmp_path, HOST)
+    node.process(20, 1, "net:[1]", port=8000)
+    assert replicas(node, 20, Fixed("a", "127.0.0.1", 8000)) == ["a"]
+    assert replicas(node, 20, Fixed("a", "127.0.0.1", 8000), Fixed("b", "127.0.0.1", 8000)) == []
+    assert replicas(node, 20, Fixed("a", "127.0.0.1", 8001)) == []
+
+
+def held(node: Node, kv: float | None, *tenants: GpuProcess, used: float = 90.0) -> dict[str, float]:
+    join = GpuAssignment([Fixed("a", "127.0.0.1", 8000, kv)], ProcessTree(node.folder))
+    points = join.gpu("GPU-1", tenants, used, 5.0)
+    return {point.labels["component"]: point.value for point in points if point.metric is c.GPU_MEMORY_USAGE}
+
+
+def test_memory_is_split_as_far_as_it_is_told_and_never_guessed(tmp_path: Path) -> None:
+    node = Node(tmp_path, HOST)
+    node.process(20, 1, "net:[1]", port=8000)
+    node.process(21, 20, "net:[1]")
+    worker, second, other = GpuProcess(20, 60.0), GpuProcess(21, 10.0), GpuProcess(99, 20.0)
+    rest = {"driver": 5, "other": 20, "unattributed": 10}
+    assert held(node, 40, worker, other) == {**rest, "kv_cache": 40, "weights": 20}
+    assert held(node, None, worker, other) == {**rest, "engine": 60}
+    assert held(node, 61, worker, other) == {**rest, "engine": 60}  # what cannot be is not believed
+    assert held(node, 40, worker, second, other) == {
+        **rest,
+        "engine": 70,
+        "unattributed": 0,
+    }  # whose part is the cache?
+    assert held(node, 40, worker, GpuProcess(99, None)) == {"driver": 5}
+    assert held(node, 40, worker, other, used=70) == {"driver": 5, "other": 20, "kv_cache": 40, "weights": 20}
+
+
+def documented(heading: str) -> str:
+    """The query under a heading of docs/explanation/gpu-attribution.md."""
+    text = (ROOT / "docs" / "explanation" / "gpu-attribution.md").read_text()
+    (query,) = re.findall(rf"^### {heading}$.*?^```promql\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[:1]
+    return str(query)
+
+
+@pytest.mark.prometheus
+def test_the_documented_queries_give_the_ratios_that_they_promise(tmp_path: Path) -> None:
+    """Two GPUs of one replica draw 300 W each for 100 tokens a second; a third one, of nobody, draws 500 W."""
+    series = {
+        **{f'gpu_energy_joules_total{{instance="n",uuid="{gpu}"}}': f"0+{watts * 60}x20" for gpu, watts in WATTS},
+        **{f'gpu_assignment_info{{instance="n",uuid="{gpu}",replica="r",model="m"}}': "1x20" for gpu in "ab"},
+        'gpu_assignment_info{instance="n",uuid="a",replica="second",model="m"}': "1x20",
+        'llm_generation_tokens_total{instance="n",replica="r",model="m",rank="0"}': "0+6000x20",
+        'gpu_memory_usage_bytes{instance="n",uuid="a",replica="r",component="kv_cache"}': "40x20",
+        'llm_kv_cache_usage_ratio{instance="n",replica="r",model="m",engine="vllm",rank="0"}': "0.25x20",
+    }
+    expected = {
+        "Energy per token": [{"labels": '{model="m"}', "value": 6}],
+        "KV cache in use": [{"labels": '{component="kv_cache", instance="n", replica="r", uuid="a"}', "value": 10}],
+    }
+    tests = [
+        {"expr": documented(heading), "eval_time": "20m", "exp_samples": samples}
+        for heading, samples in expected.items()
+    ]
+    inputs = [{"series": name, "values": values} for name, values in series.items()]
+    file = tmp_path / "tests.yml"
+    group = {"interval": "1m", "input_series": inputs, "promql_expr_test": tests}
+    file.write_text(yaml.safe_dump({"rule_files": [], "evaluation_interval": "1m", "tests": [group]}))
+    promtool_test([file], versions("promtool"))
+
+
+WATTS = (("a", 300), ("b", 300), ("c", 500))
