@@ -100,7 +100,7 @@ def test_a_bought_nodes_price_is_the_scenarios_and_its_components_are_shown() ->
     pool = load(DEFAULT_OBJECTIVES.read_text().replace("hourly_usd: 4.00", OWNED)).pools[0]
     scenario = WhatIfRequest().scenario(PROMISE, pool, {}, packaged())
     assert scenario.usd_per_gpu_hour == pytest.approx((114_443 / 8760 / 2,) * 2, rel=1e-5)
-    shown = "price of a node: hardware 50,000 + power 2,943 + colocation 11,500 + people 50,000 = 114,443 USD a year, 13.06 an hour"
+    shown = "price of a node: hardware 50,000 + power 2,943 + colocation 11,500 + people 50,000 = 114,443 USD/year, 13.06 USD/h"
     assert arithmetic(scenario)[-1] == shown
     for other in (
         WhatIfRequest().scenario(PROMISE, pool, {}, packaged(), 7.0),
