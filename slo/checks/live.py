@@ -115,7 +115,9 @@ def _missing(
         if without:
             where = f"on {names(without)}" if len(without) < len(fleet) else "on every replica"
             message = f"Pool {pool.name}: {metric} is missing {where}: {effect}."
-            yield Finding("warning", "metric-missing", path, message, "Run `plimsoll engines URL` against the engine.")
+            yield Finding(
+                "warning", "metric-missing", path, message, "Check the engine's version and its /metrics endpoint."
+            )
 
 
 def _missing_at_exporters(series: Sequence[Series]) -> Iterator[Finding]:

@@ -46,7 +46,7 @@ def _why(objective: Objective, ways: Sequence[Way], series: Sequence[Series]) ->
         threshold = objective.indicator.thresholds[latency]
         found = edges({float(item.labels["le"]) for item in series if item.name == name}, threshold)
     if found is None:
-        fix = objective.indicator.evidence_fix or "Run `plimsoll engines URL` against the engine"
+        fix = objective.indicator.evidence_fix or "Check the engine's version and its /metrics endpoint"
         return "evidence-missing", f"{name} is missing", f"{fix}."
     bounds = [duration_text(bound) for bound in found if bound is not None and bound < inf]
     modes = "lower_bound or bounds" if objective.bucket_mismatch == "unknown" and found.lower is not None else "bounds"

@@ -167,8 +167,8 @@ def test_a_metric_that_is_missing_is_named_with_the_replicas_that_lack_it(metric
 @pytest.mark.parametrize(
     ("objective", "without", "missing", "fix"),
     [
-        (TTFT, c.TTFT, c.TTFT.bucket, "plimsoll engines"),
-        ("indicator: availability, target: 99%, window: 28d", c.FINISHED, c.FINISHED.name, "plimsoll engines"),
+        (TTFT, c.TTFT, c.TTFT.bucket, "/metrics endpoint"),
+        ("indicator: availability, target: 99%, window: 28d", c.FINISHED, c.FINISHED.name, "/metrics endpoint"),
         ("indicator: {goodput: {ttft: 1s}}, target: 99%, window: 28d", c.ITL, c.OBJECTIVE_REQUESTS.name, "plugin"),
     ],
 )
