@@ -63,7 +63,7 @@ def test_the_stack_comes_up_answers_and_ends_with_ctrl_c(tmp_path: Path) -> None
             assert slo["simulated"] is True
         found = httpx.get(f"{service}/api/v1/pools/chat-70b/recommendation", trust_env=False).json()
         assert found["reasons"]
-        assert "Simulated fleet" in httpx.get(service, trust_env=False).text
+        assert "Simulated data." in httpx.get(service, trust_env=False).text
         up.send_signal(signal.SIGINT)
         assert up.wait(30) == 0, log.read_text()
     finally:
