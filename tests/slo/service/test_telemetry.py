@@ -125,7 +125,7 @@ def test_requests_and_jobs_arrive_as_spans_and_metrics(tmp_path: Path) -> None:
             wait_for(
                 lambda: {"scrape", "ingest", "evaluate", "recommend"} <= set(received.spans()), "a span of each job"
             )
-            asked = wait_for(lambda: received.spans().get("GET /api/v1/slos/{objective}", []), "the requests' spans")
+            asked = wait_for(lambda: received.spans().get("GET /api/v1/slos/{slo_id}", []), "the requests' spans")
             wait_for(lambda: {"plimsoll.job.duration", "plimsoll.ingest.lag"} <= set(received.numbers()), "the metrics")
         spans, numbers = received.spans(), received.numbers()
     assert any(span.trace_id.hex() == TRACE and span.kind == Span.SPAN_KIND_SERVER for span in asked)
@@ -153,14 +153,14 @@ def test_each_statement_and_each_request_to_a_source_is_within_what_it_was_done_
             asked = {"from": "2026-11-01T00:00:00Z", "to": "2026-11-01T04:00:00Z"}
             assert httpx.get(f"{url}/api/v1/slos/chat-ttft/slots", params=asked).status_code == 200
             assert httpx.get(f"{url}/metrics").status_code == 200
-            wait_for(lambda: "GET /api/v1/slos/{objective}/slots" in received.spans(), "the request's span")
+            wait_for(lambda: "GET /api/v1/slos/{slo_id}/slots" in received.spans(), "the request's span")
             wait_for(lambda: "POST" in received.spans(), "the span of a request to the source")
         spans = received.spans()
     by_id = {span.span_id: span for found in spans.values() for span in found}
     statements = [span for found in spans.values() for span in found if "db.query.text" in attributes(span)]
     assert statements
     assert all(span.parent_span_id in by_id for span in statements)
-    (request,) = spans["GET /api/v1/slos/{objective}/slots"]
+    (request,) = spans["GET /api/v1/slos/{slo_id}/slots"]
     mine = [attributes(span)["db.query.text"] for span in statements if span.parent_span_id == request.span_id]
     assert any(text.startswith("SELECT slots.objective") and "slots.objective = ?" in text for text in mine)
     assert not any("chat-ttft" in attributes(span)["db.query.text"] for span in statements)

@@ -169,8 +169,8 @@ def test_api_page_and_command_ask_the_pools_own_replica_once_it_is_known(
     )
 
     page = client.get(f"/pools/{POOL.name}/whatif", params={"request_rate": 40}).text
-    assert "the pool&#39;s own, as measured" in page
-    assert "2 × H100-80GB a replica, the pool&#39;s own" in page or "2 × H100-80GB a replica, the pool's own" in page
+    assert "Measured on this pool" in page
+    assert "Replica: 2 × H100-80GB" in page and "(measured on this pool)" in page
 
     file = tmp_path / "calibration.json"
     for body in (
