@@ -138,7 +138,8 @@ def run(args: argparse.Namespace) -> int:
         prices = read_prices(args.price_file)
         scenario = request.scenario(_target(args, pool), of_pool, {}, prices, args.gpu_usd_per_hour, own)
     except ValueError as error:
-        raise UserError(f"--{error}") from error
+        name, _, rest = str(error).partition(" ")
+        raise UserError(f"--{name.replace('_', '-')} {rest}") from error
     result = whatif(scenario)
     if args.json:
         print(response(args.pool, request, scenario, {}, result).model_dump_json(indent=2))

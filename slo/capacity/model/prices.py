@@ -59,7 +59,7 @@ class Prices:
     def api(self, name: str) -> ApiPrice:
         """Return an API's price; raises ValueError that lists the known names."""
         if name not in self.apis:
-            raise ValueError(f"api {name!r}: has no price on record; known are {', '.join(self.apis)}")
+            raise ValueError(f"compare_api {name!r}: unknown API. Use one of: {', '.join(self.apis)}.")
         return self.apis[name]
 
 

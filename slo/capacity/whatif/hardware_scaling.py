@@ -29,7 +29,7 @@ class Hardware:
 
     def __post_init__(self) -> None:
         if self.gpus not in SIZES:
-            raise ValueError(f"gpus {self.gpus}: tensor parallelism over {_listed(SIZES)}")
+            raise ValueError(f"tensor_parallel_size {self.gpus}: tensor parallelism over {_listed(SIZES)}")
         if self.weight_bits is not None and self.weight_bits not in BITS:
             raise ValueError(f"weight_bits {self.weight_bits}: weights of {_listed(BITS)} bits")
 

@@ -18,7 +18,7 @@ class Kind(NamedTuple):
 
 
 def parse(text: str) -> tuple[Kind, ...]:
-    """Read `PROMPT/OUTPUT/PERCENT,...`, such as `500/200/70,6000/300/30`; raises ValueError that states what is wrong."""
+    """Read `INPUT/OUTPUT/PERCENT,...`, such as `500/200/70,6000/300/30`; raises ValueError that states what is wrong."""
     kinds = []
     for part in text.replace(",", " ").split():
         fields = part.split("/")
@@ -27,13 +27,11 @@ def parse(text: str) -> tuple[Kind, ...]:
         except (ValueError, IndexError):
             fields = []
         if len(fields) != 3 or not (0 < prompt <= LONGEST and 0 < output <= LONGEST and 0 < percent <= PERCENT):
-            raise ValueError(
-                f"mix {part!r}: write PROMPT/OUTPUT/PERCENT, tokens and a share, such as 500/200/70,6000/300/30"
-            )
+            raise ValueError(f"workload_mix {part!r}: expected INPUT/OUTPUT/PERCENT, such as 500/200/70,6000/300/30.")
         kinds.append(Kind(prompt, output, percent / PERCENT))
     total = sum(kind.share for kind in kinds)
     if not isclose(total, 1.0, abs_tol=0.005):
-        raise ValueError(f"mix {text!r}: the percentages add up to {PERCENT * total:g}, not to 100")
+        raise ValueError(f"workload_mix {text!r}: the percentages add up to {PERCENT * total:g}, not to 100.")
     return tuple(kind._replace(share=kind.share / total) for kind in kinds)
 
 

@@ -119,7 +119,7 @@ def test_an_apis_price_is_that_of_the_mix_of_prompt_and_output() -> None:
         WhatIfRequest(api_usd_per_million_tokens=0.8).scenario(PROMISE, None, {}, packaged()).api_usd_per_million_tokens
         == 0.8
     )
-    with pytest.raises(ValueError, match="api 'opus': has no price on record; known are bedrock-haiku, sonnet"):
+    with pytest.raises(ValueError, match="compare_api 'opus': unknown API. Use one of: bedrock-haiku, sonnet"):
         WhatIfRequest(compare_api="opus").scenario(PROMISE, None, {}, packaged())
     with pytest.raises(ValueError, match="Give only one of them"):
         WhatIfRequest(compare_api="sonnet", api_usd_per_million_tokens=1.0).scenario(PROMISE, None, {}, packaged())
@@ -137,4 +137,4 @@ def test_the_service_answers_by_the_users_prices(open_ledger: Callable[[str], Le
     }
     assert '<option value="house">house</option>' in client.get("/pools/chat-70b/whatif?request_rate=0").text
     rejected = client.get("/api/v1/pools/chat-70b/whatif?compare_api=opus")
-    assert (rejected.status_code, "known are bedrock-haiku, sonnet, house" in rejected.text) == (422, True)
+    assert (rejected.status_code, "Use one of: bedrock-haiku, sonnet, house" in rejected.text) == (422, True)

@@ -249,10 +249,10 @@ def test_what_if_is_asked_from_the_pools_page_by_keyboard_and_answered(browser: 
 
 def test_a_what_if_that_cannot_be_answered_keeps_what_was_written_and_says_why(browser: Browser, url: str) -> None:
     page = browser.new_page()
-    page.goto(f"{url}/pools/pool/whatif?mix=<b>5&rate=7")
-    expect(page.get_by_role("alert")).to_contain_text("PROMPT/OUTPUT/PERCENT")
+    page.goto(f"{url}/pools/pool/whatif?workload_mix=<b>5&request_rate=7")
+    expect(page.get_by_role("alert")).to_contain_text("INPUT/OUTPUT/PERCENT")
     expect(page.get_by_label("Workload mix")).to_have_value("<b>5")
-    page.goto(f"{url}/pools/pool/whatif?gpu=L40S-48GB&gpus=1")
+    page.goto(f"{url}/pools/pool/whatif?gpu=L40S-48GB&tensor_parallel_size=1")
     expect(page.locator(".number")).to_have_text("Not feasible")
     expect(page.locator(".steps")).to_contain_text("are missing for weights and overhead")
     page.close()

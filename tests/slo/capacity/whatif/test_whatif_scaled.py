@@ -65,7 +65,11 @@ def test_what_is_measured_is_taken_as_it_is_whatever_replica_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("on", "says"),
-    [(("H100-80GB", 3, 8), "gpus 3"), (("H100-80GB", 4, 6), "weight_bits 6"), (("A100", 4, 8), "'A100' is not in")],
+    [
+        (("H100-80GB", 3, 8), "tensor_parallel_size 3"),
+        (("H100-80GB", 4, 6), "weight_bits 6"),
+        (("A100", 4, 8), "'A100' is not in"),
+    ],
 )
 def test_hardware_that_is_none_is_named(on: tuple[str, int, int], says: str) -> None:
     with pytest.raises(ValueError, match=says):
@@ -84,7 +88,7 @@ def test_scaled_answers_are_bands_around_both_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("500/200", "write PROMPT/"), ("5/5/50", "add up to 50"), ("", "add up to 0")]
+    ("text", "says"), [("500/200", "expected INPUT/"), ("5/5/50", "add up to 50"), ("", "add up to 0")]
 )
 def test_a_mix_that_is_none_is_told_how_to_write_one(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
@@ -159,10 +163,10 @@ def test_what_is_not_asked_is_the_pools_own_of_the_last_week(ledger: Ledger) -> 
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("tensor_parallel_size=3", "gpus 3: tensor parallelism over 1, 2, 4 or 8"),
+        ("tensor_parallel_size=3", "tensor_parallel_size 3: tensor parallelism over 1, 2, 4 or 8"),
         ("gpu=A100", "'A100' is not in gpus.yaml; known are H100-80GB"),
         ("weight_bits=5", "weights of 4, 8 or 16 bits"),
-        ("workload_mix=5", "write PROMPT/OUTPUT/PERCENT"),
+        ("workload_mix=5", "expected INPUT/OUTPUT/PERCENT"),
         ("prefix_cache_hit_ratio=1", "prefix_cache_hit_ratio"),
         ("trafic=2", "trafic"),
     ],
@@ -184,4 +188,4 @@ def test_the_arithmetic_is_shown_also_where_nothing_fits(ledger: Ledger, capsys:
     assert "none, 25.89 GiB are missing" in printed
     assert "70b-fp8-h100-tp4 on 1 x L40S-48GB with 8-bit weights can't meet 600/40/95" in printed
     assert main(["whatif", "--workload-mix", "5/5"]) == 2
-    assert "--mix '5/5': write PROMPT/OUTPUT/PERCENT" in capsys.readouterr().err
+    assert "--workload-mix '5/5': expected INPUT/OUTPUT/PERCENT" in capsys.readouterr().err
