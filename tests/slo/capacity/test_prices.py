@@ -119,7 +119,7 @@ def test_an_apis_price_is_that_of_the_mix_of_prompt_and_output() -> None:
         WhatIfRequest(api_usd_per_million_tokens=0.8).scenario(PROMISE, None, {}, packaged()).api_usd_per_million_tokens
         == 0.8
     )
-    with pytest.raises(ValueError, match="compare_api 'opus': unknown API. Use one of: bedrock-haiku, sonnet"):
+    with pytest.raises(ValueError, match=r"compare_api 'opus': unknown API\. Use one of: bedrock-haiku, sonnet"):
         WhatIfRequest(compare_api="opus").scenario(PROMISE, None, {}, packaged())
     with pytest.raises(ValueError, match="Give only one of them"):
         WhatIfRequest(compare_api="sonnet", api_usd_per_million_tokens=1.0).scenario(PROMISE, None, {}, packaged())
