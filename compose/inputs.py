@@ -1,4 +1,4 @@
-"""What users enter: objectives files, sources and addresses, read with one-line errors that state the fix."""
+"""What users enter: objectives files, prices and addresses, read with one-line errors that state the fix."""
 
 from importlib import import_module
 from pathlib import Path
@@ -61,16 +61,6 @@ def read_prices(path: str | None) -> "Prices":
         raise UserError(f"--price-file {path}: can't be read: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"--price-file {path}: {error}") from error
-
-
-def read_source(text: str) -> tuple[str, str]:
-    """Split prometheus:URL or scrape:URL[,URL...] into its kind and the rest; raises UserError."""
-    kind, _, rest = text.partition(":")
-    if kind not in ("prometheus", "scrape") or not rest.startswith("http"):
-        raise UserError(
-            f"--source: expected prometheus:http://HOST:9090 or scrape:http://HOST:9800[,...], got {text!r}."
-        )
-    return kind, rest
 
 
 def needed(module: str, extra: str | None) -> Any:

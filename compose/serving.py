@@ -12,7 +12,7 @@ from plimsoll import alerts
 from plimsoll.compose.databases import open_ledger
 from plimsoll.compose.inputs import UserError
 from plimsoll.compose.listen import SERVICE_TOKEN, open_socket
-from plimsoll.compose.sources import open_source
+from plimsoll.compose.sources import SourceInput, open_source
 from plimsoll.exporters.gc_tuning import freeze_objects
 from plimsoll.slo import metrics
 from plimsoll.slo.capacity.calibration import intervals
@@ -35,7 +35,7 @@ OTLP = [f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT" for signal in ("", "TRACES_", "ME
 
 def serve(
     spec: Spec,
-    places: tuple[str, str, tuple[str, int]],
+    places: tuple[SourceInput, str, tuple[str, int]],
     tokens: Sequence[Token],
     webhook: tuple[str, str | None] | None,
     prices: Prices,

@@ -12,9 +12,9 @@ from plimsoll.compose.inputs import (
     read_address,
     read_objectives,
     read_prices,
-    read_source,
 )
 from plimsoll.compose.listen import SERVICE_TOKEN, WEBHOOK_TOKEN, read_token
+from plimsoll.compose.sources import add_source_config, read_source
 from plimsoll.slo.service.tokens import Token, read_tokens, token
 
 EXTRA = "service"
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="prometheus:URL reads a Prometheus; scrape:URL[,URL...] scrapes exporters directly",
     )
+    add_source_config(parser)
     parser.add_argument(
         "--db",
         default="sqlite:///plimsoll.db",
@@ -59,10 +60,10 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     spec, address = read_objectives(args.objectives), read_address(args.listen)
-    read_source(args.source)
+    source = read_source(args.source, args.source_config)
     tokens, webhook, prices = _tokens(args.token_file), _webhook(args.webhook_url), read_prices(args.price_file)
     # Imported last: it takes 100 MiB, and input errors must be reported at once.
-    needed("plimsoll.compose.serving", "service").serve(spec, (args.source, args.db, address), tokens, webhook, prices)
+    needed("plimsoll.compose.serving", "service").serve(spec, (source, args.db, address), tokens, webhook, prices)
     return 0
 
 

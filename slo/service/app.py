@@ -76,8 +76,7 @@ def _operations(app: FastAPI, service: Service) -> None:
     @app.get("/-/ready", include_in_schema=False)
     def ready(request: Request) -> JSONResponse:
         reasons = service.not_ready_reasons()
-        return (
-            problems.problem(request.url.path, 503, " ".join(reasons), "not_ready")
-            if reasons
-            else JSONResponse({"status": "ready"})
-        )
+        if reasons:
+            return problems.problem(request.url.path, 503, " ".join(reasons), "not_ready")
+        partial = [f"scrape: {problem}" for problem in service.source_problems]
+        return JSONResponse({"status": "ready"} | ({"problems": partial} if partial else {}))

@@ -207,6 +207,11 @@ class Service:
         """Whether the service scrapes the exporters itself."""
         return isinstance(self.source, ScrapeSource)
 
+    @property
+    def source_problems(self) -> Sequence[str]:
+        """What the source couldn't read while the rest of it was read; the service is ready all the same."""
+        return self.source.problems if isinstance(self.source, ScrapeSource) else ()
+
     def not_ready_reasons(self) -> list[str]:
         """Return why the service is not ready, one sentence each; empty when it is ready."""
         reasons = [f"Job {job} failed: {message.rstrip('.')}." for job, message in self.job_errors.items()]

@@ -1,7 +1,7 @@
 """What a pool did in each slot, against requests of known fate; and the same rows whoever kept the samples."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import astuple, replace
 from pathlib import Path
 
@@ -202,7 +202,7 @@ def test_scraped_directly_the_same_pages_give_the_same_rows(tmp_path: Path, open
     now = 0.0
     with ExitStack() as stack:
         urls = [f"http://{stack.enter_context(page.served())}" for page in pages.values()]
-        source = ScrapeSource(urls, ledger.engine, wanted(SPEC), clock=lambda: now)
+        source = stack.enter_context(closing(ScrapeSource(urls, ledger.engine, wanted(SPEC), clock=lambda: now)))
         for now in world.scrapes["a"]:
             for name, page in pages.items():
                 page.text = text(shown[name].get(now, []))
