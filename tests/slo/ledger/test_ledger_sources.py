@@ -1,6 +1,5 @@
 """The same recorded samples give the same ledger, whoever kept them: a real Prometheus, a real VictoriaMetrics."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -25,7 +24,8 @@ from plimsoll.slo.spec.objectives import load
 from pool_slots import BUSY, SLOTS, count
 from promtool import series as series_text
 from recorded import Recorded
-from stack import Prometheus, Server
+from stack import Server
+from stored_world import lines, stored_in_prometheus
 from world import MODEL, SPEC_TEXT, spec
 
 Opener = Callable[[str], Ledger]
@@ -53,14 +53,6 @@ class VictoriaMetrics(Server):
             return httpx.get(f"{self.url}/health", timeout=1).is_success
         except httpx.TransportError:
             return False
-
-
-def lines(series: list[Series], milliseconds: bool) -> Iterator[str]:
-    """The samples in the text format: Prometheus' own has time in milliseconds, OpenMetrics in seconds."""
-    for item in series:
-        labels = ",".join(f'{name}="{value}"' for name, value in item.labels.items())
-        for at, value in item.samples:
-            yield f"{item.name}{{{labels}}} {value!r} {round(at * 1000) if milliseconds else f'{at:.3f}'}\n"
 
 
 def histograms() -> list[Series]:
@@ -104,17 +96,7 @@ def victoria_metrics() -> Server:
 
 
 def prometheus() -> Server:
-    server = Prometheus(interval="1h")
-    page = server.folder / "page"
-    page.write_text("".join([*lines(everything(), milliseconds=False), "# EOF\n"]))
-    made = [
-        str(part) for part in ("promtool", "tsdb", "create-blocks-from", "openmetrics", page, server.folder / "data")
-    ]
-    subprocess.run(made, check=True, capture_output=True)
-    arguments = server.arguments()
-    server.arguments = lambda: [*arguments, "--storage.tsdb.retention.time=100y"]  # type: ignore[method-assign]
-    server.start()
-    return server
+    return stored_in_prometheus(everything())
 
 
 @pytest.fixture(
