@@ -106,6 +106,9 @@ async def _send(client: httpx.AsyncClient, request: Request, headers: list[tuple
                 body = await _body(response, request.limit)
     except TimeoutError:
         raise HttpError(f"no complete response within {request.seconds:g} s") from None
+    except (httpx.ReadError, httpx.WriteError) as error:
+        hint = ", as one does that asks for a client certificate" if request.url.startswith("https:") else ""
+        raise HttpError(f"the server closed the connection{hint}") from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, zlib.error) as error:
         raise HttpError(_reason(error)) from error
     framed = "content-length" in response.headers or "transfer-encoding" in response.headers
