@@ -31,7 +31,7 @@ def check_source(spec: Spec, entered: SourceInput) -> list[Finding]:
 def _check(spec: Spec, source: PrometheusSource | ScrapeSource) -> list[Finding]:
     found, retention = [], None
     if isinstance(source, ScrapeSource):
-        with suppress(SourceError):  # its problems say more
+        with suppress(SourceError):  # it has them as problems, one by one
             source.scrape()
         found += [
             Finding("error", "source-unavailable", "source", problem, "Check the address.")

@@ -45,7 +45,7 @@ class BasicAuth(_Section, frozen=True):
 
 
 class TlsConfig(_Section, frozen=True):
-    """Whom to trust, and what to show: a CA's certificates, a client certificate and its key, as PEM files."""
+    """Trusted CA certificates, and the client certificate with its key, as PEM files."""
 
     ca_file: str | None = None
     cert_file: str | None = None
@@ -77,7 +77,7 @@ class HttpConfig(_Section, frozen=True):
 
 
 class Credentials:
-    """What to send to a source and whom to trust, from a configuration and the files that it names now."""
+    """Headers and TLS context of requests to a source, from a configuration and the files that it names now."""
 
     def __init__(self, config: HttpConfig, folder: Path) -> None:
         """`folder` is that of the configuration; relative paths start there."""
