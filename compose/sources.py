@@ -92,7 +92,8 @@ def _checked(url: str, option: str) -> str:
     """Return a server's URL that holds nothing secret: sources are named in logs, on pages and in process lists."""
     try:
         parts = urlsplit(url)
-        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        written = url.isprintable() and " " not in url
+        whole = written and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         parts, whole = urlsplit(""), False
     if not whole:
@@ -102,7 +103,7 @@ def _checked(url: str, option: str) -> str:
             f"{option} {_shown(url)}: contains a password or user name. "
             "Write them as basic_auth into a file for --source-config."
         )
-    if parts.query or parts.fragment or not url.isprintable() or " " in url:
+    if parts.query or parts.fragment:
         raise UserError(
             f"{option} {_shown(url)}: contains a query, which may be a secret. "
             "Remove it; write headers into a file for --source-config."

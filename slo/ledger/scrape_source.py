@@ -24,6 +24,7 @@ from plimsoll.slo.sources.selector import Selector
 
 # For a whole scrape: less than the interval of scrapes, so that a slow target delays none of the next one.
 SCRAPE_SECONDS = 4.0
+NAMED = 5  # pages that an error names; `problems` has them all
 KEEP_SECONDS = 6 * 3600.0
 log = logging.getLogger("plimsoll.scrape")
 
@@ -86,7 +87,8 @@ class ScrapeSource:
                 log.warning("scrape %s. The other targets are stored.", problem)
         self.problems = tuple(problems)
         if len(problems) == len(self._pages):
-            raise SourceError("; ".join(problems))
+            more = len(problems) - NAMED
+            raise SourceError("; ".join(problems[:NAMED]) + (f"; and {more} more" if more > 0 else ""))
 
     def _select(self, page: str, response: Response) -> Iterable[Sample]:
         """Yield the wanted samples of a response; raises HttpError, ValueError."""
