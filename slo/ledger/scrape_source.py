@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.schema import scraped_samples, scraped_series
 from plimsoll.slo.metrics import REPLICA_START
 from plimsoll.slo.sources import Series, SourceError
@@ -82,7 +83,7 @@ class ScrapeSource:
     def _keep(self, at: float, samples: list[Sample]) -> None:
         at_ms = round(at * 1000)
         keyed = {(name, json.dumps(labels, sort_keys=True)): value for name, labels, value in samples}
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             new = [{"name": name, "labels": labels} for name, labels in keyed if (name, labels) not in self._ids]
             if new:
                 connection.execute(self._insert(scraped_series).on_conflict_do_nothing(), new)
