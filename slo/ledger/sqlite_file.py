@@ -1,7 +1,9 @@
 """A ledger in an SQLite file: how its connections are set up, and that the file is still the one that was opened."""
 
+import os
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,39 @@ class OpenFile:
         self.require()
         writes = connection.get_execution_options().get(WRITING)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def back_up(source: Path, target: Path) -> None:
+    """Write a consistent, checked copy of a ledger that may be in use; it appears under its name only when it is complete.
+
+    Raises DatabaseError where the source isn't a ledger, sqlite3.Error and OSError where it can't be read or the copy written.
+    """
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True)) as ledger:
+            ledger.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}")
+            if not ledger.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
+                raise DatabaseError(f"{source}: isn't a ledger")
+            ledger.execute("VACUUM INTO ?", (str(partial),))  # one read transaction: writers go on meanwhile
+        partial.chmod(source.stat().st_mode & 0o777)
+        with closing(sqlite3.connect(partial)) as copy:
+            (found, *_), *_ = copy.execute("PRAGMA integrity_check").fetchall()
+        if found != "ok":
+            raise DatabaseError(f"{source}: is damaged: {found}")
+        _flush(partial)
+        partial.rename(target)
+        _flush(target.absolute().parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _inode(path: Path) -> tuple[int, int]:
