@@ -37,6 +37,7 @@ CLIENT = {
     "keepalives_count": 2,
     "tcp_user_timeout": 20_000,
     "application_name": "plimsoll",
+    "client_encoding": "utf8",  # by default that of the server: psycopg would return bytes from one of SQL_ASCII
 }
 POOL_TIMEOUT_SECONDS = 10  # to wait for a connection of the pool
 # What a transaction of this thread checks before it writes.

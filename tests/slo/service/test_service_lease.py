@@ -16,7 +16,13 @@ from sqlalchemy import text
 from live_exporter import LiveExporter, objectives
 from plimsoll.slo.error_budget.exclusions import Exclusion
 from plimsoll.slo.ledger.database import open_database, writing
-from plimsoll.slo.ledger.documents import CalibrationAttempt, SavedReview, save_attempt, save_measured_state, save_review
+from plimsoll.slo.ledger.documents import (
+    CalibrationAttempt,
+    SavedReview,
+    save_attempt,
+    save_measured_state,
+    save_review,
+)
 from plimsoll.slo.ledger.leader import Leader, LostLeadError
 from plimsoll.slo.ledger.manual_changes import exclude, stored_exclusions
 from plimsoll.slo.ledger.retention import prune
