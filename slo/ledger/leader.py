@@ -25,6 +25,9 @@ from plimsoll.slo.ledger.schema import leadership
 log = logging.getLogger("plimsoll.ledger")
 LEASE_SECONDS = 20.0  # after the last renewal, another service may take over
 RENEW_SECONDS = 15.0  # a lease with less than this left is renewed: about every 5 s
+# Fewer renewals than before, by more than these, are those of an older state that was restored. A standby database that took over
+# may lack the last few: some minutes, which are recorded again like all slots that young.
+LOST_RENEWALS = 30
 NOW = {
     "postgresql": literal_column("extract(epoch from clock_timestamp())", Float),
     "sqlite": literal_column("(julianday('now') - 2440587.5) * 86400.0", Float),
@@ -42,7 +45,7 @@ class Leader:
         self._engine, self._now = engine, NOW[engine.dialect.name]
         self.holder = f"{socket.gethostname()[:150]} {uuid4()}"
         self._epoch: int | None = None  # of this service's own term; None: it doesn't lead
-        self._renewals = 0  # the most that this service has seen; fewer are those of an older state of the ledger
+        self._renewals = 0  # as this service last saw them
         self._claims_at_once = engine.dialect.name == "sqlite"
         self._lock = Lock()
 
@@ -92,11 +95,11 @@ class Leader:
     def _read(self) -> tuple[Row[tuple[str, str, int, int, float]], float]:
         with self._engine.connect() as connection:
             *_, now = row = connection.execute(select(leadership, self._now.label("now"))).one()
-        if row.renewals < self._renewals:
+        if row.renewals < self._renewals - LOST_RENEWALS:
             reject_writes(
                 self._engine, "the ledger was restored to an older state while in use. Restart the service to use it"
             )
-        self._renewals = max(self._renewals, row.renewals)
+        self._renewals = row.renewals
         return row, row.expires_at - now
 
     def _holds(self, row: Row[tuple[str, str, int, int, float]]) -> bool:

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event, text
 
 from plimsoll.slo.ledger.database import DatabaseError, open_database
+from plimsoll.slo.ledger.leader import LOST_RENEWALS
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
@@ -109,11 +110,23 @@ def test_a_file_that_cannot_be_written_for_a_while_is_named_and_used_again(tmp_p
     assert service.not_ready_reasons() == []
 
 
+def test_a_standby_database_that_lacks_the_last_renewals_is_the_same_ledger(database: str, open_ledger: Opener) -> None:
+    service = running(open_ledger(database))
+    with service.ledger.engine.begin() as connection:
+        connection.execute(text("UPDATE leadership SET renewals = renewals + :lost"), {"lost": LOST_RENEWALS})
+    assert service.leads()
+    with service.ledger.engine.begin() as connection:
+        connection.execute(text("UPDATE leadership SET renewals = renewals - :lost"), {"lost": LOST_RENEWALS})
+    service.ingest()
+    assert (service.not_ready_reasons(), service.leading) == ([], True)
+    service.leader.resign()
+
+
 def test_an_older_state_that_is_restored_in_place_is_noticed(database: str, open_ledger: Opener) -> None:
     service = running(open_ledger(database))
     with service.ledger.engine.begin() as connection:
         before = connection.execute(text("SELECT holder, epoch, renewals, expires_at FROM leadership")).one()
-        connection.execute(text("UPDATE leadership SET expires_at = 0, renewals = renewals + 1"))
+        connection.execute(text("UPDATE leadership SET expires_at = 0, renewals = renewals + 32"))
     service.ingest()
     assert service.not_ready_reasons() == []
     with service.ledger.engine.begin() as connection:
@@ -150,7 +163,7 @@ def test_a_copy_by_sqlite_itself_over_the_open_file_is_noticed(tmp_path: Path, o
     with closing(sqlite3.connect(path)) as now, closing(sqlite3.connect(tmp_path / "older.db")) as older:
         now.backup(older)
     with service.ledger.engine.begin() as connection:
-        connection.execute(text("UPDATE leadership SET expires_at = 0, renewals = renewals + 1"))
+        connection.execute(text("UPDATE leadership SET expires_at = 0, renewals = renewals + 32"))
     service.ingest()
     with closing(sqlite3.connect(path)) as now, closing(sqlite3.connect(tmp_path / "older.db")) as older:
         older.backup(now)

@@ -66,7 +66,7 @@ def test_a_killed_leader_is_followed_and_nothing_is_lost(postgresql: PostgreSQL,
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    wait_for(follower.leads, "PostgreSQL to see that the leader is gone")
+    wait_for(follower.leads, "the lease of the killed leader to end", 60)
     now[0] = NOW
     follower.ingest()
     (budget,) = follower.evaluated().budgets.values()

@@ -114,6 +114,20 @@ def test_a_lease_of_a_database_clock_that_was_ahead_does_not_bind(pair: tuple[Le
     assert one.leads
 
 
+def test_on_sqlite_a_service_that_starts_leads_at_once_and_the_one_before_follows(
+    tmp_path: Path, open_ledger: Opener
+) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    killed, restarted = Leader(open_ledger(url).engine), Leader(open_ledger(url).engine)
+    for _ in range(3):  # and it stays so
+        killed.renew()
+        assert killed.leads
+    for _ in range(3):
+        restarted.renew()
+        killed.renew()
+        assert (killed.leads, restarted.leads) == (False, True)
+
+
 def test_what_another_service_does_now_is_no_reason_here(database: str, open_ledger: Opener) -> None:
     services = [Service(spec(), world(), open_ledger(database), clock=lambda: NOW) for _ in range(2)]
     one, other = services
