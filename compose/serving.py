@@ -21,6 +21,7 @@ from plimsoll.slo.capacity.model.prices import Prices
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
+from plimsoll.slo.service.system_clock import SystemClock
 from plimsoll.slo.service.tokens import Token
 from plimsoll.slo.service.webhook import Webhook
 from plimsoll.slo.sli import gateway_counts
@@ -43,10 +44,11 @@ def serve(
     """Serve until interrupted. `places`: source, database, and (host, port); `webhook`: URL and token. Raises UserError."""
     where, database, (host, port) = places
     engine = open_ledger(database)
-    source = open_source(where, engine, wanted(spec))
+    clock = SystemClock()
+    source = open_source(where, engine, wanted(spec), clock)
     listening = open_socket(host, port, tokens[0].name if tokens else None, SERVICE_TOKEN)
     runbooks = (Path(alerts.__file__).parent / "runbooks.md").read_text(encoding="utf-8")
-    service = Service(spec, source, Ledger(engine))
+    service = Service(spec, source, Ledger(engine), clock)
     service.records.prices = prices
     service.webhook = None if webhook is None else Webhook(*webhook)
     telemetry, end_telemetry = _telemetry(service)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from plimsoll.compose.inputs import UserError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Engine
 
@@ -66,14 +67,17 @@ def open_prometheus(entered: SourceInput) -> "PrometheusSource":
 
 
 def open_source(
-    entered: SourceInput, engine: "Engine", wanted: "Sequence[Selector]"
+    entered: SourceInput,
+    engine: "Engine",
+    wanted: "Sequence[Selector]",
+    clock: "Callable[[], float]" = time.time,
 ) -> "PrometheusSource | ScrapeSource":
-    """Open a source. Scrapes store the `wanted` series in a database."""
+    """Open a source. Scrapes store the `wanted` series in a database, at the time of `clock` (Unix seconds)."""
     from plimsoll.slo.ledger.scrape_source import ScrapeSource  # noqa: PLC0415 - slow; input errors are reported before
 
     if entered.kind == "prometheus":
         return open_prometheus(entered)
-    return ScrapeSource(entered.urls, engine, wanted, credentials=entered.credentials)
+    return ScrapeSource(entered.urls, engine, wanted, clock, entered.credentials)
 
 
 def _credentials(file: str | None) -> "Credentials":

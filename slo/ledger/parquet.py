@@ -29,10 +29,12 @@ from sqlalchemy import (
 from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.retention import pruned_until_in
 from plimsoll.slo.ledger.rollup import renew
-from plimsoll.slo.ledger.schema import metadata, rollups, scraped_samples, scraped_series, slots
+from plimsoll.slo.ledger.schema import leadership, metadata, rollups, scraped_samples, scraped_series, slots
 
-# Everything but raw samples, which are retained for hours only and belong to the source, not the ledger's.
-EXPORTED = tuple(table for table in metadata.sorted_tables if table not in (scraped_samples, scraped_series))
+# Everything but raw samples, which are retained for hours only and belong to the source, and what each database has of its own.
+EXPORTED = tuple(
+    table for table in metadata.sorted_tables if table not in (scraped_samples, scraped_series, leadership)
+)
 FORWARD = "recorded_until"  # a mark that only moves on: two ledgers differ in it without contradiction, and the later one holds
 ADDED = {"indeterminate": 0}  # columns that an older export lacks, and what its rows meant
 ROWS = 50_000  # read and written at a time, so that a large ledger needs little memory

@@ -169,3 +169,14 @@ scraped_samples = Table(
     Column("value", Float, nullable=False),
     Index("scraped_samples_time", "at_ms"),
 )
+
+# One row: the identity of this ledger, which service leads it, and until when by the database's clock (plimsoll.slo.ledger.leader).
+leadership = Table(
+    "leadership",
+    metadata,
+    Column("ledger", String(36), primary_key=True),
+    Column("holder", String(200), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("renewals", BigInteger, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.schema import scraped_samples, scraped_series
 from plimsoll.slo.metrics import REPLICA_START
 from plimsoll.slo.sources import Series, SourceError
@@ -104,7 +105,7 @@ class ScrapeSource:
         at_ms = round(at * 1000)
         keyed = {(name, json.dumps(labels, sort_keys=True)): value for name, labels, value in samples}
         ids = self._ids
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             new = [{"name": name, "labels": labels} for name, labels in keyed if (name, labels) not in ids]
             if new:
                 connection.execute(self._insert(scraped_series).on_conflict_do_nothing(), new)

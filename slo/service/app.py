@@ -1,5 +1,6 @@
 """The SLO service as an ASGI application: API, pages, metrics, and health checks."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,7 +39,9 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         scheduler = jobs.scheduler(service)
         scheduler.start()
+        following = asyncio.create_task(jobs.follow_clock(scheduler, service))
         yield
+        following.cancel()
         scheduler.shutdown(wait=False)
         service.leader.resign()
 

@@ -1,9 +1,10 @@
-"""The service's /metrics: budgets, data coverage, recommendations, and ingest lag."""
+"""The service's /metrics: budgets, data coverage, recommendations, ingest lag, and jobs."""
 
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from sqlalchemy.exc import SQLAlchemyError
 
 from plimsoll.slo import metrics
 from plimsoll.slo.service.state import Service
@@ -16,8 +17,15 @@ class ServiceCollector:
         """Collect from `service`."""
         self._service = service
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield one family per metric."""
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family per metric. What needs the ledger is absent without it; the jobs say why."""
+        yield from self._jobs()
+        try:
+            yield from self._of_ledger()
+        except SQLAlchemyError:
+            return
+
+    def _of_ledger(self) -> Iterator[GaugeMetricFamily]:
         remaining, coverage = _family(metrics.BUDGET_REMAINING), _family(metrics.COVERAGE)
         upper_bound = _family(metrics.BUDGET_REMAINING_UPPER_BOUND)
         for budget in self._service.evaluated().budgets.values():
@@ -40,6 +48,17 @@ class ServiceCollector:
         if self._service.ingested_at is not None:
             lag.add_metric([], max(0.0, self._service.clock() - self._service.ingested_at))
         yield from (remaining, upper_bound, coverage, nodes, capacity, self._excluded(), lag)
+
+    def _jobs(self) -> Iterator[Metric]:
+        runs, leader = self._service.runs, _family(metrics.LEADER)
+        leader.add_metric([], float(self._service.leading))
+        failures = CounterMetricFamily(metrics.JOB_FAILURES.name, metrics.JOB_FAILURES.help, labels=["job"])
+        success = _family(metrics.JOB_LAST_SUCCESS)
+        for job, at in sorted(runs.last_success.items()):
+            success.add_metric([job], at)
+        for job in sorted({*runs.last_success, *runs.failures}):
+            failures.add_metric([job], runs.failures[job])
+        yield from (leader, failures, success)
 
     def _excluded(self) -> GaugeMetricFamily:
         """Whether an exclusion covers each SLO now; alert rules are muted by it."""

@@ -52,7 +52,7 @@ def observe(service: Service, environ: Mapping[str, str]) -> tuple[TelemetryConf
     if base or environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"):
         meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], resource)
     meter = meters.get_meter(SCOPE)
-    service.watch = _watch(tracers.get_tracer(SCOPE), meter)
+    service.runs.watch = _watch(tracers.get_tracer(SCOPE), meter)
     _observe_lag(meter, service)
     trace_statements(service.ledger.engine, tracers.get_tracer(SCOPE))
     requests = HTTPXClientInstrumentor()
