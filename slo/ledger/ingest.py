@@ -1,10 +1,7 @@
 """Ingesting from a source into the ledger, up to now. Safe to interrupt and to repeat at any point."""
 
-from sqlalchemy import Engine, case, func, select
-
 from plimsoll.slo.calendar import SLOT, slot_of
-from plimsoll.slo.ledger.database import writing
-from plimsoll.slo.ledger.schema import pool_progress, pool_slots, progress, slots
+from plimsoll.slo.ledger.retention import pull_back_marks
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.tenants import count_new_tenants, key
 from plimsoll.slo.ledger.usage import pools_recorded_until
@@ -26,7 +23,7 @@ FINAL_AFTER = LATE + MAX_GAP + SLOT  # seconds after which a slot has been recor
 
 def ingest(spec: Spec, source: Source, ledger: Ledger, now: float) -> None:
     """Record every slot from where each SLO and pool stopped until `now`; raises SourceError when the source fails."""
-    pull_back_marks(ledger.engine, now)
+    pull_back_marks(ledger.engine, now, now - LATE - MAX_GAP)
     done, pools_done = ledger.recorded_until(), pools_recorded_until(ledger.engine)
     for pool in spec.pools:
         objectives = [objective for objective in spec.objectives if objective.pool == pool.name]
@@ -39,37 +36,19 @@ def ingest(spec: Spec, source: Source, ledger: Ledger, now: float) -> None:
         _ingest_pool(pool, objectives, source, ledger, since, now)
 
 
-def pull_back_marks(engine: Engine, now: float) -> None:
-    """Set each mark that a clock moved ahead of `now` back to the last slot before it: the slots from there on are not final."""
-    tables = (
-        (progress, progress.c.objective, slots, slots.c.objective),
-        (pool_progress, pool_progress.c.pool, pool_slots, pool_slots.c.pool),
-    )
-    for marks, name, stored, owner in tables:
-        ahead = marks.c.recorded_until > now
-        with engine.connect() as connection:
-            if connection.execute(select(name).where(ahead).limit(1)).first() is None:
-                continue
-        last = select(func.max(stored.c.slot)).where(owner == name, stored.c.slot < now).scalar_subquery()
-        final = int(now - LATE - MAX_GAP)
-        with writing(engine) as connection:
-            until = case((last < final, last), (last.is_(None), 0), else_=final)
-            connection.execute(marks.update().where(ahead).values(recorded_until=until))
-
-
 def _ingest_pool(
     pool: Pool, objectives: list[Objective], source: Source, ledger: Ledger, since: float, now: float
 ) -> None:
     first, last = slot_of(since), slot_of(now)
-    starts = list(range(first, last + SLOT, SLOT))
+    slots = list(range(first, last + SLOT, SLOT))
     ways = {objective.id: countings(objective, pool) for objective in objectives}
     watch = [Selector(metric.name, (("model", (pool.model,)),)) for metric in (REPLICA_START, REPLICA_INFO)]
     of_pool = [*pool_usage.selectors(pool), energy.assignments(pool)]
     by_tenant = [objective for objective in objectives if objective.group_by]
     of_pool += [selector for objective in by_tenant for selector in gateway_counts.selectors(objective, pool)]
     selectors = dict.fromkeys([*watch, *of_pool, *(s for way in ways.values() for c in way for s in c.selectors)])
-    for begin in range(0, len(starts), CHUNK_SLOTS):
-        chunk = starts[begin : begin + CHUNK_SLOTS]
+    for begin in range(0, len(slots), CHUNK_SLOTS):
+        chunk = slots[begin : begin + CHUNK_SLOTS]
         start, end = pad(chunk)
         series = source.series(list(selectors), start, min(end, now))
         gpus = energy.selectors(series)

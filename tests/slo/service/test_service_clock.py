@@ -14,7 +14,8 @@ from faketime import FakeTime
 from live_exporter import LiveExporter, objectives
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.ledger.documents import save_measured_state
-from plimsoll.slo.ledger.ingest import LATE, pull_back_marks
+from plimsoll.slo.ledger.ingest import LATE
+from plimsoll.slo.ledger.retention import pull_back_marks
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pools_recorded_until
 from plimsoll.slo.reports.measured_states import newest_state
@@ -74,20 +75,20 @@ def test_small_steps_are_followed_at_once() -> None:
 def test_marks_of_the_future_are_set_back_and_what_they_hid_is_recorded(
     database: str, open_ledger: Callable[[str], Ledger]
 ) -> None:
-    ledger = open_ledger(database)
+    ledger, final = open_ledger(database), NOW - LATE - MAX_GAP
     ledger.record({("fast", "hash"): []}, int(NOW + DAYS), {"pool": []})
     # Stopped after its clock was right again, and started once time had passed the mark: nothing before it would be looked at.
-    pull_back_marks(ledger.engine, NOW)
+    pull_back_marks(ledger.engine, NOW, final)
     assert (ledger.recorded_until(), pools_recorded_until(ledger.engine)) == ({"fast": 0}, {"pool": 0})
     slot = int(NOW) // SLOT * SLOT
     ledger.record({("fast", "hash"): [SlotCount(slot - 6000, 1, 1, 300.0, "per_request")]}, int(NOW + DAYS))
-    pull_back_marks(ledger.engine, NOW)
+    pull_back_marks(ledger.engine, NOW, final)
     assert ledger.recorded_until() == {"fast": slot - 6000}
     ledger.record({("fast", "hash"): [SlotCount(slot - 300, 1, 1, 300.0, "per_request")]}, int(NOW + DAYS))
-    pull_back_marks(ledger.engine, NOW)
-    assert ledger.recorded_until() == {"fast": int(NOW - LATE - MAX_GAP)}
-    pull_back_marks(ledger.engine, NOW - LATE - MAX_GAP)
-    assert ledger.recorded_until() == {"fast": int(NOW - LATE - MAX_GAP)}, "a mark of now stays"
+    pull_back_marks(ledger.engine, NOW, final)
+    assert ledger.recorded_until() == {"fast": int(final)}
+    pull_back_marks(ledger.engine, final, final)
+    assert ledger.recorded_until() == {"fast": int(final)}, "a mark of now stays"
 
 
 def test_a_ledger_that_was_recorded_ahead_is_recorded_from_now(
