@@ -73,11 +73,11 @@ def _operations(app: FastAPI, service: Service) -> None:
         return Response(generate_latest(own), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/-/healthy", include_in_schema=False)
-    def healthy() -> PlainTextResponse:
+    async def healthy() -> PlainTextResponse:
         return PlainTextResponse("healthy\n")
 
     @app.get("/-/ready", include_in_schema=False)
-    def ready(request: Request) -> JSONResponse:
+    async def ready(request: Request) -> JSONResponse:
         reasons = service.not_ready_reasons()
         if reasons:
             return problems.problem(request.url.path, 503, " ".join(reasons), "not_ready")
