@@ -12,19 +12,20 @@ before it: there, a service that starts takes the lead at once, and one that ran
 import logging
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import Lock
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, Float, Row, literal_column, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from plimsoll.slo.ledger.database import DatabaseError, reject_writes, require, writing
+from plimsoll.slo.ledger.database import DatabaseError, reason, reject_writes, require, writing
 from plimsoll.slo.ledger.schema import leadership
 
 log = logging.getLogger("plimsoll.ledger")
 LEASE_SECONDS = 20.0  # after the last renewal, another service may take over
 RENEW_SECONDS = 15.0  # a lease with less than this left is renewed: about every 5 s
+RESIGN_SECONDS = 5.0  # to wait for a renewal that goes on meanwhile
 # Fewer renewals than before, by more than these, are those of an older state that was restored. A standby database that took over
 # may lack the last few: some minutes, which are recorded again like all slots that young.
 LOST_RENEWALS = 30
@@ -47,6 +48,7 @@ class Leader:
         self._epoch: int | None = None  # of this service's own term; None: it doesn't lead
         self._renewals = 0  # as this service last saw them
         self._claims_at_once = engine.dialect.name == "sqlite"
+        self._retired = False
         self._lock = Lock()
 
     @property
@@ -57,6 +59,8 @@ class Leader:
     def renew(self) -> None:
         """Renew this service's lease, or take over one that ended. Raises SQLAlchemyError."""
         with self._lock:
+            if self._retired:
+                return
             row, left = self._read()
             # More than a lease can have left is from a clock that was ahead.
             valid = 0 < left <= LEASE_SECONDS and not self._claims_at_once
@@ -68,15 +72,26 @@ class Leader:
                     return
             self._take(row.renewals)
 
-    def resign(self) -> None:
-        """End the lease, if this service has it, before the call returns: the next one that asks leads."""
-        with self._lock, suppress(SQLAlchemyError):
+    def resign(self, for_good: bool = False) -> None:
+        """End the lease, if this service has it, before the call returns: the next one that asks leads. `for_good`: never lead again,
+        even if a job that still runs asks. Where the database doesn't answer, the lease ends by itself."""
+        if not self._lock.acquire(timeout=RESIGN_SECONDS):
+            return
+        try:
+            self._retired = for_good
             epoch, self._epoch = self._epoch, None
             if epoch is not None:
-                mine = (leadership.c.holder == self.holder, leadership.c.epoch == epoch)
-                with writing(self._engine) as connection:
-                    more = leadership.c.renewals + 1
-                    connection.execute(leadership.update().where(*mine).values(expires_at=0.0, renewals=more))
+                self._end(epoch)
+        except SQLAlchemyError as error:
+            log.info("the lease ends by itself: %s", reason(error))
+        finally:
+            self._lock.release()
+
+    def _end(self, epoch: int) -> None:
+        mine = (leadership.c.holder == self.holder, leadership.c.epoch == epoch)
+        with writing(self._engine) as connection:
+            more = leadership.c.renewals + 1
+            connection.execute(leadership.update().where(*mine).values(expires_at=0.0, renewals=more))
 
     @contextmanager
     def term(self) -> Iterator[None]:

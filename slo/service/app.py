@@ -43,7 +43,7 @@ def create_app(
         yield
         following.cancel()
         scheduler.shutdown(wait=False)
-        service.leader.resign()
+        service.leader.resign(for_good=True)
 
     app = FastAPI(
         title=openapi.TITLE,

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from live_exporter import LiveExporter, objectives
@@ -27,6 +28,7 @@ from plimsoll.slo.ledger.leader import Leader, LostLeadError
 from plimsoll.slo.ledger.manual_changes import exclude, stored_exclusions
 from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.increments import SlotCount
 from postgresql import PostgreSQL
@@ -126,6 +128,18 @@ def test_on_sqlite_a_service_that_starts_leads_at_once_and_the_one_before_follow
         restarted.renew()
         killed.renew()
         assert (killed.leads, restarted.leads) == (False, True)
+
+
+def test_a_service_that_ends_hands_the_lead_over_at_once_even_while_a_job_runs(
+    database: str, open_ledger: Opener
+) -> None:
+    ends, stays = (Service(spec(), world(), open_ledger(database), clock=lambda: NOW) for _ in range(2))
+    with TestClient(create_app(ends)):
+        assert ends.leads()
+    assert not ends.leads(), "as a job asks that has not ended yet"
+    ends.ingest()
+    assert stays.leads()
+    stays.leader.resign()
 
 
 def test_what_another_service_does_now_is_no_reason_here(database: str, open_ledger: Opener) -> None:
