@@ -20,7 +20,7 @@ __all__ = ["DatabaseError"]
 IDENTITY, REJECTED, FILE = "plimsoll_identity", "plimsoll_rejected", "plimsoll_file"  # of an engine's execution options
 LOCK = 0x504C494D  # PostgreSQL's advisory lock for writing slots and migrating; an arbitrary constant
 # Limits of PostgreSQL's sessions, in milliseconds or seconds, so that a request fails within seconds instead of hanging, and a
-# service that is stopped or cut off within a transaction holds nobody up: the server ends its session.
+# service that is stopped or cut off within a transaction doesn't block the others: the server ends its session.
 SESSION = {
     "lock_timeout": "10s",
     "statement_timeout": "60s",
@@ -75,7 +75,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
         if check is not None:
             check(connection)
         yield connection
-    if FILE in options:  # deleted meanwhile: the commit went into a file that nobody will find
+    if FILE in options:  # deleted meanwhile: the commit went into a file that has no name any more
         options[FILE].require()
 
 

@@ -1,8 +1,8 @@
-"""The leader's lease: one row of the ledger says which service leads, and until when by the database's clock.
+"""The leader's lease: one row of the ledger shows which service leads, and until when by the database's clock.
 
 A leader that is killed, stopped, or cut off no longer renews its lease, and another service takes over. Each take-over
 increments the epoch, and each transaction of a leader's job checks holder and epoch under the writers' lock
-(plimsoll.slo.ledger.database.writing), as a take-over does. So a leader that wakes after another took over writes nothing.
+(plimsoll.slo.ledger.database.writing), as a take-over does. So a leader that was stopped and continues after another took over writes nothing.
 No clock of a service decides.
 
 Two services on one SQLite file are the exception, not the rule, and a restart must not wait for the lease of the process

@@ -19,7 +19,7 @@ class DatabaseError(SQLAlchemyError):
 
 
 class OpenFile:
-    """The file that an engine has open. A deleted file stays writable for whoever has it open, and all of it is lost in the end."""
+    """The file that an engine has open. A deleted file stays writable for a process that has it open, and is lost with the process."""
 
     def __init__(self, engine: Engine) -> None:
         self._path: Path | None = None

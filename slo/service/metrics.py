@@ -18,7 +18,7 @@ class ServiceCollector:
         self._service = service
 
     def collect(self) -> Iterator[Metric]:
-        """Yield one family per metric. What needs the ledger is absent without it; the jobs say why."""
+        """Yield one family per metric. What needs the ledger is absent without it; the jobs' failures show why."""
         yield from self._jobs()
         try:
             yield from self._of_ledger()
