@@ -11,8 +11,9 @@ from plimsoll.slo.checks.thresholds import between_bounds, names, uncounted
 from plimsoll.slo.checks.traffic import LOOKBACK, offers, per_second, retention_findings, traffic_findings
 from plimsoll.slo.sli import gateway_counts
 from plimsoll.slo.sli.evidence import countings
-from plimsoll.slo.sli.increments import MAX_GAP, Observed, Unit, unit
+from plimsoll.slo.sli.increments import MAX_GAP, Unit, unit
 from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec

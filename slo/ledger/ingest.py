@@ -11,7 +11,8 @@ from plimsoll.slo.ledger.usage import pools_recorded_until
 from plimsoll.slo.metrics import REPLICA_INFO, REPLICA_START
 from plimsoll.slo.sli import gateway_counts
 from plimsoll.slo.sli.evidence import countings
-from plimsoll.slo.sli.increments import MAX_GAP, Observed, pad
+from plimsoll.slo.sli.increments import MAX_GAP
+from plimsoll.slo.sli.observed import Observed, pad
 from plimsoll.slo.sources import Source
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec

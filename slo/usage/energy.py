@@ -7,7 +7,8 @@ from math import fsum
 
 from plimsoll.slo.calendar import slot_of
 from plimsoll.slo.metrics import GPU_ASSIGNMENT, GPU_ENERGY
-from plimsoll.slo.sli.increments import MAX_GAP, Observed, Unit, unit
+from plimsoll.slo.sli.increments import MAX_GAP, Unit, unit
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Pool

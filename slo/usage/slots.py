@@ -12,7 +12,8 @@ from operator import add
 
 from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import slot_of
-from plimsoll.slo.sli.increments import MAX_GAP, SAME_START, Observed, Replica, Unit, covered_seconds
+from plimsoll.slo.sli.increments import MAX_GAP, SAME_START, Replica, Unit, covered_seconds
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Pool
@@ -87,7 +88,8 @@ def selectors(pool: Pool) -> tuple[Selector, ...]:
 def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> list[PoolSlot]:
     """Return the slots in which any replica was observed; `gpus` is what plimsoll.slo.usage.energy selected."""
     watched = _observed_units(observed)
-    covered = covered_seconds(((replica, replica.lives()) for replica in observed.fleet.values()), observed.slots)
+    fleet = observed.fleet.values()
+    covered = covered_seconds(((one, (seen for _, seen in one.stretches())) for one in fleet), observed.slots)
     disruptions = _disruptions(observed)
     lived = gauges(observed, pool.node.replicas)
     fields = {name: _reported(watched, _counter(observed, name)) for name in COUNTED}

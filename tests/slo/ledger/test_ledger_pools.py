@@ -20,7 +20,7 @@ from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows, pools_recorded_until
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
-from plimsoll.slo.sli.increments import Observed
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.usage.slots import PoolSlot, count_pool
 from pool_slots import BUSY, END, POOL, SLOTS, T0, busy, count
