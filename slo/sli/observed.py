@@ -245,6 +245,12 @@ class Observed:
             }
         return self._numbers[key]
 
+    def odd_slots(self, item: Series) -> set[int]:
+        """Return the slots of a series' odd samples, and those that hold what grew since: its numbers there aren't known."""
+        odd, times = self.odd.get(id(item), frozenset()), [at for at, _ in item.samples]
+        following = (next((at for at in times if at > one), one) for one in odd)
+        return {slot_of(at) for at in chain(odd, following)}
+
     def grown(self, item: Series, replica: Replica) -> list[tuple[int, float]]:
         """Return (slot, growth) of one counter series of a replica, one entry per observation that saw growth."""
         return [(slot, by) for slot, by, _ in self._growth(item, replica, frozenset())]

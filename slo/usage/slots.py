@@ -33,7 +33,8 @@ class PoolSlot:
     time, and the mean over time. `kv` is the used share of the KV cache: the fullest replica's, and the mean over
     replicas and time. `replicas` and `nodes` are the means of those observed, over the time in which any was; a node is as many
     replicas as the pool's `node.replicas`. `replica_disruptions`: replicas that restarted, stopped, or were not to be seen any more while
-    others were. `energy_joules`: of the replicas' GPUs, where every one is known and computes for no other pool.
+    others were. `energy_joules`: of the replicas' GPUs, where every one is known and computes for no other pool. `scrapes` and `samples`
+    of the replicas that bear on the slot tell which of two rows knows more (plimsoll.slo.ledger.invariants).
     """
 
     slot: int
@@ -56,6 +57,8 @@ class PoolSlot:
     replica_disruptions: int | None = None
     energy_joules: float | None = None
     simulated: bool = False
+    scrapes: int | None = None
+    samples: int | None = None
 
 
 FAMILIES = {
@@ -95,7 +98,7 @@ def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> l
     fields = {name: _reported(watched, _counter(observed, name)) for name in COUNTED}
     inside = _reported(watched, lambda unit: _inside(observed, unit))
     joules = energy(observed, gpus, watched)
-    found = []
+    known, found = observed.knowledge(), []
     for slot in observed.slots:
         if not covered[slot] and slot not in watched:
             continue
@@ -110,6 +113,8 @@ def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> l
                 replica_disruptions=disruptions[slot] if slot in watched else None,
                 energy_joules=joules.get(slot),
                 simulated=any(observed.fleet[unit].simulated for unit in watched.get(slot, ())),
+                scrapes=known[slot][0],
+                samples=known[slot][1],
             )
         )
     return found
@@ -150,7 +155,7 @@ def _counter(observed: Observed, name: str) -> Callable[[Unit], dict[int, float]
     family, labels = COUNTED[name]
 
     def report(unit: Unit) -> dict[int, float]:
-        found: dict[int, float] = {}
+        found, odd = dict[int, float](), set[int]()
         for item in observed.series[unit]:
             if item.name == FAMILIES[family].name:
                 mine = all(item.labels.get(label) == value for label, value in labels)
@@ -159,7 +164,8 @@ def _counter(observed: Observed, name: str) -> Callable[[Unit], dict[int, float]
                     found |= {slot: found.get(slot, 0.0) for slot in {slot_of(at) for at, _ in item.samples}}
                 for slot, by in observed.grown(item, observed.fleet[unit]) if mine else ():
                     found[slot] = found.get(slot, 0.0) + by
-        return found
+                odd |= observed.odd_slots(item) if mine else set()
+        return {slot: value for slot, value in found.items() if slot not in odd}
 
     return report
 
