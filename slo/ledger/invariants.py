@@ -21,9 +21,9 @@ A row counted under another definition (`spec_hash`) says something else, not le
 is replaced by none. A pool's row: scrapes, samples, the number of known fields, cover, and then the fields in their order.
 """
 
-from dataclasses import fields
-from math import isfinite
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, case, func, literal, or_, tuple_
 
@@ -62,44 +62,64 @@ _FIX = (
 )
 
 
+class Broken(NamedTuple):
+    """Why a row can't be: a code, the column, and what it must be."""
+
+    code: str
+    column: str
+    rule: str
+
+
+def broken_counts(row: Mapping[str, Any], at: str = "slot", size: int = SLOT) -> Broken | None:
+    """Return why a row of an SLO's slots, or of their sums (`at` is "start" then, `size` in seconds), can't be; None where it can."""
+    most = MOST * (size // SLOT)
+    for column in ("good", "total", "indeterminate"):
+        if not (isinstance(row[column], int) and 0 <= row[column] <= most):
+            return Broken("out_of_range", column, f"must be a whole number from 0 to {most}")
+    if row["good"] + row["indeterminate"] > row["total"]:
+        return Broken("impossible_counts", "good", "and indeterminate together must be at most total")
+    return _broken_time(row, at, size)
+
+
+def broken_pool(row: Mapping[str, Any]) -> Broken | None:
+    """Return why a row of a pool's slots can't be; None where it can."""
+    for column in MEASURED:
+        low, high = _bounds(column)
+        if row[column] is not None and not low <= row[column] <= high:
+            return Broken("out_of_range", column, f"must be from {low} to {high}")
+    if row["errors"] is not None and row["finished"] is not None and row["errors"] > row["finished"]:
+        return Broken("impossible_counts", "errors", "must be at most finished")
+    return _broken_time(row, "slot", SLOT)
+
+
+def _broken_time(row: Mapping[str, Any], at: str, size: int) -> Broken | None:
+    if not isinstance(row[at], int) or row[at] < 0 or row[at] % size:
+        return Broken("slot_off_grid", at, f"must be a multiple of {size} seconds")
+    if not 0 <= row["covered_ms"] <= size * 1000:  # false for NaN
+        return Broken("impossible_cover", "covered_ms", f"must be from 0 to {size * 1000}")
+    return None
+
+
 def slot_problem(objective: str, count: SlotCount) -> DataProblem | None:
-    """Return why a row of an SLO can't be; None where it can."""
-    code = _slot_code(count)
-    if code is None:
+    """Return what to report of a row of an SLO that can't be; None where it can."""
+    found = broken_counts(asdict(count) | {"covered_ms": count.covered_seconds * 1000})
+    if found is None:
         return None
     message = (
-        f"good {count.good}, indeterminate {count.indeterminate}, total {count.total}, {count.covered_seconds} s observed, by "
-        f"{count.source or 'no evidence'}: not stored."
+        f"Not stored: {found.column} {found.rule}. Counted were good {count.good}, indeterminate {count.indeterminate}, total {count.total}, "
+        f"{count.covered_seconds} s observed, by {count.source or 'no evidence'}."
     )
-    return DataProblem(code, f"slot {count.slot}", message, _FIX, count.slot, objective=objective)
+    return DataProblem(found.code, f"slot {count.slot}", message, _FIX, count.slot, objective=objective)
 
 
 def pool_problem(pool: str, row: PoolSlot) -> DataProblem | None:
-    """Return why a row of a pool can't be; None where it can."""
-    code, what = _time_code(row.slot, row.covered_seconds), f"{row.covered_seconds} s observed"
-    for name in MEASURED if code is None else ():
-        value, (low, high) = getattr(row, name), _bounds(name)
-        if value is not None and not low <= value <= high:
-            code, what = "out_of_range", f"{name} {value}"
-            break
-    if code is None and (row.errors or 0) > (row.finished if row.finished is not None else MOST):
-        code, what = "impossible_counts", f"{row.errors} errors of {row.finished} finished"
-    return code and DataProblem(code, f"pool slot {row.slot}", f"{what}: not stored.", _FIX, row.slot, pool)  # type: ignore[return-value]
-
-
-def _slot_code(count: SlotCount) -> str | None:
-    numbers = (count.good, count.total, count.indeterminate)
-    if any(not isinstance(number, int) or not 0 <= number <= MOST for number in numbers):
-        return "out_of_range"
-    if count.good + count.indeterminate > count.total:
-        return "impossible_counts"
-    return _time_code(count.slot, count.covered_seconds)
-
-
-def _time_code(slot: int, covered_seconds: float) -> str | None:
-    if not isinstance(slot, int) or slot < 0 or slot % SLOT:
-        return "slot_off_grid"
-    return None if isfinite(covered_seconds) and 0 <= covered_seconds <= SLOT else "impossible_cover"
+    """Return what to report of a row of a pool that can't be; None where it can."""
+    values = asdict(row) | {"covered_ms": row.covered_seconds * 1000}
+    found = broken_pool(values)
+    if found is None:
+        return None
+    message = f"Not stored: {found.column} {found.rule}, and it is {values[found.column]}."
+    return DataProblem(found.code, f"pool slot {row.slot}", message, _FIX, row.slot, pool)
 
 
 def knows_more(new: Any, old: Any) -> ColumnElement[bool]:

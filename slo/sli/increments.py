@@ -173,3 +173,8 @@ def _birth(value: float, at: float, start: float, previous: tuple[float, float] 
     if abs(start - previous[1]) > SAME_START:
         return 0.0  # restarted: everything on the page is new
     return value if derived else 0.0
+
+
+def pad(slots: Sequence[int]) -> Interval:
+    """Return the time span of samples that the slots need."""
+    return slots[0] - MAX_GAP, slots[-1] + SLOT + MAX_GAP

@@ -297,8 +297,3 @@ def _impossible(key: Unit, slot: int, counted: tuple[float, float, float]) -> Da
         "Check the metrics page of the engine and its exporter: a histogram's buckets and count contradict each other."
     )
     return DataProblem("impossible_counts", _replica_text(key), message, fix, slot)
-
-
-def pad(slots: Sequence[int]) -> Interval:
-    """Return the time span of samples that the slots need."""
-    return slots[0] - MAX_GAP, slots[-1] + SLOT + MAX_GAP

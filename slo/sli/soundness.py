@@ -24,7 +24,7 @@ class _Rule(NamedTuple):
 
 
 def _rules() -> dict[str, _Rule]:
-    found = {}
+    found: dict[str, _Rule] = {}
     for metric in metrics.ALL:
         if metric.kind == "histogram":
             found |= {metric.bucket: _Rule(MOST, True), metric.count: _Rule(MOST, True)}

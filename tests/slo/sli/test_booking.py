@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from plimsoll.slo import metrics
 from plimsoll.slo.calendar import SLOT, slot_of
 from plimsoll.slo.sli.evidence import countings
-from plimsoll.slo.sli.increments import MAX_GAP, SlotCount
-from plimsoll.slo.sli.observed import Observed, pad
+from plimsoll.slo.sli.increments import MAX_GAP, SlotCount, pad
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.spec.objectives import load
 from world import SPEC_TEXT, Process, World, spec

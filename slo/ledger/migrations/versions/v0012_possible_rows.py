@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 
 COUNTS = "good >= 0 AND indeterminate >= 0 AND good <= total - indeterminate AND total <= {most}"
 MEASURED = (
