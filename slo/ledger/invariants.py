@@ -34,6 +34,7 @@ from plimsoll.slo.sli.soundness import MOST_RATIO
 from plimsoll.slo.usage.slots import PoolSlot
 
 MOST = 10**12  # events in a slot: 3 billion a second; the sum of a lifetime of slots still fits 64 bits
+CODES = ("out_of_range", "impossible_counts", "slot_off_grid", "impossible_cover")  # of rows that are not stored
 SLOT_MS = SLOT * 1000
 COUNTS = f"good >= 0 AND indeterminate >= 0 AND good <= total - indeterminate AND total <= {MOST}"
 SLOT_CHECK = f"slot >= 0 AND slot = slot / {SLOT} * {SLOT} AND {COUNTS} AND covered_ms >= 0 AND covered_ms <= {SLOT_MS}"

@@ -296,4 +296,4 @@ def _impossible(key: Unit, slot: int, counted: tuple[float, float, float]) -> Da
     fix = (
         "Check the metrics page of the engine and its exporter: a histogram's buckets and count contradict each other."
     )
-    return DataProblem("impossible_counts", _replica_text(key), message, fix, slot)
+    return DataProblem("contradictory_counts", _replica_text(key), message, fix, slot)

@@ -85,11 +85,11 @@ def test_a_row_that_cannot_be_stops_the_import_and_is_named(
     empty.engine.dispose()
 
 
-@pytest.mark.parametrize("kind", ["string", "bool"])
+@pytest.mark.parametrize("kind", [str, bool])
 def test_a_column_of_another_kind_stops_the_import(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: type
 ) -> None:
-    changed(folder / "slots.parquet", lambda table: table.assign(total=table["total"].astype(kind)))
+    changed(folder / "slots.parquet", lambda table: table.assign(total=table["total"].map(kind)))
     assert main(["ledger", "import", str(folder), "--db", f"sqlite:///{tmp_path}/to.db"]) == 2
     assert "column total" in capsys.readouterr().err
 
