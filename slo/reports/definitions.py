@@ -39,7 +39,7 @@ def definitions_of(engine: Engine, objective: Objective, start: int, end: int) -
     steps = select(each).where(each.c.before != each.c.after).order_by(each.c.slot)
     with engine.connect() as connection:
         numbers = connection.execute(select(slots.c.spec_hash, func.count()).where(*mine).group_by(slots.c.spec_hash))
-        counted = {name: int(number) for name, number in numbers.tuples()}
+        counted = {name: int(number) for name, number in numbers}
         found = [DefinitionChange(at, texts.get(old), texts.get(new)) for at, old, new in connection.execute(steps)]
     # Two definitions that were not recorded may differ in what they count.
     changes = [one for one in found if one.before is None or one.before != one.after]

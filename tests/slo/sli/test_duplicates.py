@@ -45,7 +45,7 @@ def total(series: list[Series]) -> list[tuple[int, int, float]]:
 @pytest.mark.parametrize("target", SAME_TARGET.values(), ids=SAME_TARGET)
 @pytest.mark.parametrize("later", [0.0, 7.0, 14.9])
 def test_a_replica_that_is_read_twice_counts_once_whenever_it_is_read(target: dict[str, str], later: float) -> None:
-    other = view(every(T0 - 315 + later, T0 + 630), **target)
+    other = view(every(T0 - 315 + later, T0 + 630), REQUESTS, **target)
     for both in (ONE + other, other + ONE):
         observed = Observed(both, [int(T0), int(T0) + SLOT])
         counted = [(one.good, one.total, one.covered_seconds) for one in observed.count(WAYS)]
