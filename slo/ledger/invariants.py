@@ -1,4 +1,4 @@
-"""What a row of the ledger must be, and which of two rows of one slot knows more: the one place that says so.
+"""What a row of the ledger must be, and which of two rows of one slot knows more: in one place.
 
 **Possible.** A slot starts on the grid of 300 s; 0 <= good, 0 <= indeterminate, good + indeterminate <= total <= MOST; 0 <= cover <= 300 s; every
 number is finite. A row of a pool: each count and gauge is from 0 to MOST, a ratio at most MOST_RATIO, and no more requests failed than
@@ -9,7 +9,7 @@ has the same as CHECK constraints (SLOT_CHECK, ROLLUP_CHECK, POOL_CHECK).
 knows more. In this order, the first difference decides:
 
 1. `scrapes`: the scrapes of counted replicas that bear on the slot. A source that lost a replica, or its older samples, has fewer of them.
-   The cover can't tell this: it is the share of the replicas that are known, so a lost replica raises it.
+   The cover does not show this: it is the share of the replicas that are known, so a lost replica raises it.
 2. The kind of evidence: per request, then exact buckets and counters, then bounds. A source that lost the plugin's series falls back.
 3. `samples`: the samples of the counted series that bear on the slot. A sample that comes late moves requests from a slot to the one before it.
 4. Cover, then total, then good, then fewer indeterminate requests: with equal cover the smaller total is worse.
@@ -17,7 +17,7 @@ knows more. In this order, the first difference decides:
 The first three never fall when a sample is added. So whatever part of the truth comes first, the row of all samples wins, and
 the order of arrival doesn't matter. Where `scrapes` is not known of one of the two (rows of version 0.1, or set by a person), 4. alone decides.
 
-A row counted under another definition (`spec_hash`) says something else, not less: it replaces one that has no more scrapes (or cover). A manual row
+A row counted under another definition (`spec_hash`) is something else, not less: it replaces one that has no more scrapes (or cover). A manual row
 is replaced by none. A pool's row: scrapes, samples, the number of known fields, cover, and then the fields in their order.
 """
 
@@ -125,19 +125,19 @@ def pool_problem(pool: str, row: PoolSlot) -> DataProblem | None:
 
 def knows_more(new: Any, old: Any) -> ColumnElement[bool]:
     """Return the condition, on columns of two rows of an SLO's slot, that the new one replaces the old one."""
-    told = and_(new.scrapes.is_not(None), old.scrapes.is_not(None))
+    both_known = and_(new.scrapes.is_not(None), old.scrapes.is_not(None))
     counts = [(row.covered_ms, row.total, row.good, -row.indeterminate) for row in (new, old)]
     by_counts = tuple_(*counts[0]) > tuple_(*counts[1])
     by_all = tuple_(new.scrapes, _exactness(new.source), new.samples, *counts[0]) > tuple_(
         old.scrapes, _exactness(old.source), old.samples, *counts[1]
     )
-    no_fewer = case((told, new.scrapes >= old.scrapes), else_=new.covered_ms >= old.covered_ms)
-    return or_(case((told, by_all), else_=by_counts), and_(new.spec_hash != old.spec_hash, no_fewer))
+    no_fewer = case((both_known, new.scrapes >= old.scrapes), else_=new.covered_ms >= old.covered_ms)
+    return or_(case((both_known, by_all), else_=by_counts), and_(new.spec_hash != old.spec_hash, no_fewer))
 
 
 def pool_knows_more(new: Any, old: Any) -> ColumnElement[bool]:
     """Return the same for rows of a pool's slot."""
-    told = and_(new.scrapes.is_not(None), old.scrapes.is_not(None))
+    both_known = and_(new.scrapes.is_not(None), old.scrapes.is_not(None))
     numbers = [
         (
             sum((case((row[name].is_(None), 0), else_=1) for name in MEASURED), literal(0)),
@@ -148,7 +148,7 @@ def pool_knows_more(new: Any, old: Any) -> ColumnElement[bool]:
     ]
     by_numbers = tuple_(*numbers[0]) > tuple_(*numbers[1])
     by_all = tuple_(new.scrapes, new.samples, *numbers[0]) > tuple_(old.scrapes, old.samples, *numbers[1])
-    return case((told, by_all), else_=by_numbers)
+    return case((both_known, by_all), else_=by_numbers)
 
 
 def _exactness(source: Any) -> ColumnElement[int]:

@@ -37,7 +37,7 @@ EXPORTED = tuple(
     table for table in metadata.sorted_tables if table not in (scraped_samples, scraped_series, leadership)
 )
 FORWARD = "recorded_until"  # a mark that only moves on: two ledgers differ in it without contradiction, and the later one holds
-# Columns by which a ledger chooses between two counts of a slot (plimsoll.slo.ledger.invariants). They are no part of what it says.
+# Columns by which a ledger chooses between two counts of a slot (plimsoll.slo.ledger.invariants). They are no part of its counts.
 KNOWLEDGE = ("scrapes", "samples")
 ADDED = {"indeterminate": 0}  # columns that an older export lacks, and what its rows meant
 ROWS = 50_000  # read and written at a time, so that a large ledger needs little memory

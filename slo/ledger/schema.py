@@ -15,7 +15,7 @@ metadata = MetaData()
 
 # The truth: per objective and slot, what was counted, how much of the slot was covered, under which spec, from what evidence.
 # `indeterminate` requests may be good and aren't counted as such: the threshold is between two bucket bounds (plimsoll.slo.sli.bucket_bounds).
-# `scrapes` and `samples` tell which of two counts knows more (plimsoll.slo.ledger.invariants).
+# `scrapes` and `samples` decide which of two counts knows more (plimsoll.slo.ledger.invariants).
 slots = Table(
     "slots",
     metadata,

@@ -69,7 +69,7 @@ REJECTED_SLOTS = Metric(
     "plimsoll_ledger_rejected_slots_total",
     "counter",
     ("code",),
-    "Slots that the ledger refused since the service started, by reason: impossible_counts, impossible_cover, out_of_range, slot_off_grid.",
+    "Slots that the ledger rejected since the service started, by reason: impossible_counts, impossible_cover, out_of_range, slot_off_grid.",
 )
 DATA_PROBLEMS = Metric(
     "plimsoll_data_problems",

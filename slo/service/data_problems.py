@@ -12,7 +12,7 @@ log = logging.getLogger("plimsoll.service")
 
 
 class DataProblems:
-    """The current problems, and how many slots the ledger refused since the service started. A follower, which doesn't ingest, has none."""
+    """The current problems, and how many slots the ledger rejected since the service started. A follower, which doesn't ingest, has none."""
 
     def __init__(self) -> None:
         self.current: Sequence[DataProblem] = ()

@@ -54,11 +54,11 @@ class ServiceCollector:
         problems, current = self._service.problems, _family(metrics.DATA_PROBLEMS)
         for (pool, code), number in Counter((one.pool, one.code) for one in problems.current).items():
             current.add_metric([pool, code], number)
-        rejected = metrics.REJECTED_SLOTS
-        refused = CounterMetricFamily(rejected.name, rejected.help, labels=rejected.labels)
+        metric = metrics.REJECTED_SLOTS
+        rejected = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
         for code, number in problems.rejected.items():
-            refused.add_metric([code], number)
-        yield from (current, refused)
+            rejected.add_metric([code], number)
+        yield from (current, rejected)
 
     def _jobs(self) -> Iterator[Metric]:
         runs, leader = self._service.runs, _family(metrics.LEADER)

@@ -40,7 +40,7 @@ class Duplicate(NamedTuple):
     ignored: tuple[Unit, ...]
 
     def problem(self) -> DataProblem:
-        """Say so."""
+        """Return what to report of it."""
         targets = "; ".join(target_text(one) for one in (self.counted, *self.ignored))
         message = f"Replica {self.replica} is read {len(self.ignored) + 1} times and counted once. Targets: {targets}."
         fix = (

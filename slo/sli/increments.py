@@ -39,7 +39,7 @@ class SlotCount:
 
     SIMULATED among them marks a slot with requests of the demo fleet: it stays labeled. `good` is certainly good;
     `indeterminate` requests beside these may be good (plimsoll.slo.sli.bucket_bounds). With 0 of them the counts are exact.
-    `scrapes` of replicas and `samples` of the counted series that bear on the slot tell which of two counts of it knows more
+    `scrapes` of replicas and `samples` of the counted series that bear on the slot decide which of two counts of it knows more
     (plimsoll.slo.ledger.invariants); None: not known.
     """
 

@@ -4,7 +4,7 @@ Each replica is counted once, whatever reads it (plimsoll.slo.sli.duplicates). W
 named in `problems`, and nothing else:
 
 - An odd sample (plimsoll.slo.sli.soundness), or a histogram without its count: the scrape is none for what is counted from that series. The next
-  one says what was missed, where it comes within MAX_GAP.
+  one has what was missed, where it comes within MAX_GAP.
 - More good than total requests in a slot: this replica is known, but not observed, in the slot.
 """
 
@@ -55,7 +55,7 @@ class _Part(NamedTuple):
     sums: Sums
     impossible: frozenset[int]
     series: list[Series]
-    blind: frozenset[float] = frozenset()
+    skipped: frozenset[float] = frozenset()
 
 
 class Observed:
@@ -138,20 +138,20 @@ class Observed:
     def _part(self, key: Unit, replica: Replica, life: Life, counting: Counting) -> _Part:
         """Count one life. Slots with more good than total requests are left out."""
         series = list({id(one): one for selector in counting.selectors for one in self._match(life, selector)}.values())
-        blind = self._blind(key, life, counting, series)
-        sums = self._sums(counting, life, _except(replica, blind), blind)
+        skipped = self._skipped(key, life, counting, series)
+        sums = self._sums(counting, life, _except(replica, skipped), skipped)
         impossible = {slot for slot, (good, total, more) in sums.items() if not (0 <= good <= total - more <= total)}
         for slot in impossible:
             good, total, more = sums.pop(slot)
             if slot in self.slots:
                 self.problems.append(_impossible(key, slot, (good, total, more)))
-        return _Part(life, counting.source, sums, frozenset(impossible), series, blind)
+        return _Part(life, counting.source, sums, frozenset(impossible), series, skipped)
 
     def _stretches(self, replica: Replica, part: _Part) -> tuple[Interval, ...]:
         """Return the stretches of time that a part observed."""
-        key = id(part.life), part.blind, part.impossible
+        key = id(part.life), part.skipped, part.impossible
         if key not in self._watched:
-            seen = _except(replica, part.blind)
+            seen = _except(replica, part.skipped)
             mine = (stretch for _, stretch in seen.stretches() if stretch[1] in part.life.times)
             self._watched[key] = tuple(piece for one in mine for piece in _without(one, part.impossible))
         return self._watched[key]
@@ -162,23 +162,23 @@ class Observed:
             self._matching[key] = [item for item in life.series if selector.matches(item.name, item.labels)]
         return self._matching[key]
 
-    def _blind(self, key: Unit, life: Life, counting: Counting, series: Sequence[Series]) -> frozenset[float]:
+    def _skipped(self, key: Unit, life: Life, counting: Counting, series: Sequence[Series]) -> frozenset[float]:
         """Return the scrapes that don't count: those with an odd sample of the series, or with a histogram that has no count."""
-        blind = frozenset[float]().union(*(self.odd.get(id(item), ()) for item in series)) & life.times
+        skipped = frozenset[float]().union(*(self.odd.get(id(item), ()) for item in series)) & life.times
         if not counting.by_histogram:
-            return blind
+            return skipped
         buckets, counts = (
             self._histograms(life, some) for some in ((*counting.good, *(counting.most or ())), counting.total)
         )
         torn = {at for one in {*buckets, *counts} for at in _unlike(buckets.get(one), counts.get(one))}
-        torn = (torn & life.times) - blind
+        torn = (torn & life.times) - skipped
         if torn:
             at = min(torn)
             message = f"{len(torn)} scrapes have buckets without their count, or the reverse. They aren't counted."
             fix = "Check that the source answers in full, and the metrics page of the exporter."
             where = f"{counting.total[0].name} of {_replica_text(key)}"
             self.problems.append(DataProblem("histogram_incomplete", where, message, fix, slot_of(at)))
-        return blind | torn
+        return skipped | torn
 
     def _histograms(
         self, life: Life, selectors: Iterable[Selector]
@@ -190,7 +190,7 @@ class Observed:
                 found[frozenset(pair for pair in item.labels.items() if pair[0] != "le")].append(self._times(item))
         return found
 
-    def _sums(self, counting: Counting, life: Life, seen: Replica, blind: frozenset[float]) -> Sums:
+    def _sums(self, counting: Counting, life: Life, seen: Replica, skipped: frozenset[float]) -> Sums:
         """Add the increments of a life. `without` is subtracted from `good` only if `good` selects anything."""
         plus = (counting.good, counting.total, counting.most or ())
         minus = (
@@ -202,7 +202,7 @@ class Observed:
         for sign, groups in ((1, plus), (-1, minus)):
             for index, selectors in enumerate(groups):
                 for item in {id(one): one for selector in selectors for one in self._match(life, selector)}.values():
-                    for slot, by, at in self._growth(item, seen, blind):
+                    for slot, by, at in self._growth(item, seen, skipped):
                         if at in life.times:
                             sums[slot][index] += sign * by
         return sums
@@ -227,7 +227,7 @@ class Observed:
         found = dict.fromkeys(self.slots, (0, 0))
         for part in parts:
             life = part.life
-            scrapes = self._numbers_of((id(life), 0, part.blind), life.times - part.blind)
+            scrapes = self._numbers_of((id(life), 0, part.skipped), life.times - part.skipped)
             samples = [
                 self._numbers_of((id(life), id(item), None), life.times & self._times(item)) for item in part.series
             ]
@@ -255,16 +255,16 @@ class Observed:
         """Return (slot, growth) of one counter series of a replica, one entry per observation that saw growth."""
         return [(slot, by) for slot, by, _ in self._growth(item, replica, frozenset())]
 
-    def _growth(self, item: Series, replica: Replica, blind: frozenset[float]) -> list[tuple[int, float, float]]:
-        key = id(item), blind
+    def _growth(self, item: Series, replica: Replica, skipped: frozenset[float]) -> list[tuple[int, float, float]]:
+        key = id(item), skipped
         if key not in self._grown:
             grown = increments(item.samples, replica, is_derived(item))
             self._grown[key] = [(slot_of(at), by, at) for at, by in grown]
         return self._grown[key]
 
 
-def _except(replica: Replica, blind: frozenset[float]) -> Replica:
-    return Replica([one for one in replica.observed if one[0] not in blind]) if blind else replica
+def _except(replica: Replica, skipped: frozenset[float]) -> Replica:
+    return Replica([one for one in replica.observed if one[0] not in skipped]) if skipped else replica
 
 
 def _unlike(buckets: Sequence[frozenset[float]] | None, counts: Sequence[frozenset[float]] | None) -> frozenset[float]:

@@ -63,12 +63,12 @@ def sound(series: Iterable[Series]) -> Sound:
     found = Sound([], {}, [])
     for item in series:
         odd = odd_samples(item)
-        kept = item
+        clean = item
         if odd:
-            kept = Series(item.name, item.labels, [sample for sample in item.samples if sample[0] not in odd])
-            found.odd[id(kept)] = frozenset(odd)
+            clean = Series(item.name, item.labels, [sample for sample in item.samples if sample[0] not in odd])
+            found.odd[id(clean)] = frozenset(odd)
             found.problems.append(_problem(item, odd))
-        found.series.append(kept)
+        found.series.append(clean)
     return found
 
 

@@ -34,7 +34,7 @@ class PoolSlot:
     replicas and time. `replicas` and `nodes` are the means of those observed, over the time in which any was; a node is as many
     replicas as the pool's `node.replicas`. `replica_disruptions`: replicas that restarted, stopped, or were not to be seen any more while
     others were. `energy_joules`: of the replicas' GPUs, where every one is known and computes for no other pool. `scrapes` and `samples`
-    of the replicas that bear on the slot tell which of two rows knows more (plimsoll.slo.ledger.invariants).
+    of the replicas that bear on the slot decide which of two rows knows more (plimsoll.slo.ledger.invariants).
     """
 
     slot: int
