@@ -6,7 +6,8 @@ from plimsoll.slo import metrics as c
 from plimsoll.slo.checks.finding import Finding
 from plimsoll.slo.error_budget.burn_rate import MIN_BAD, tiers
 from plimsoll.slo.sli.evidence import Counting, Way, best
-from plimsoll.slo.sli.increments import Observed, Unit
+from plimsoll.slo.sli.increments import Unit
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective

@@ -26,6 +26,7 @@ from plimsoll.slo.reports.calibration import stored_fit
 from plimsoll.slo.reports.measured_states import newest_state, save_state
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.slo_status import Slo
+from plimsoll.slo.service.data_problems import DataProblems
 from plimsoll.slo.service.job_runs import JobRuns
 from plimsoll.slo.service.system_clock import HOLD_SECONDS, SystemClock
 from plimsoll.slo.service.webhook import Webhook
@@ -82,6 +83,7 @@ class Service:
         self.runs = JobRuns(self.clock)
         self.records = Records(spec, ledger, self.clock)
         self.ingested_at: float | None = None
+        self.problems = DataProblems()
         self.webhook: Webhook | None = None
         self._decisions: dict[str, Decision] = {}
         self._evaluation: Evaluation | None = None
@@ -114,11 +116,15 @@ class Service:
         """Job: record new data in the ledger; where another service leads, check that it does."""
         with self._ingesting:
             now = self.clock()
-            if self.lead("ingest", lambda: ingest(self.spec, self.source, self.ledger, now)):
+            if self.lead("ingest", lambda: self._ingest(now)):
                 self.ingested_at = now
             elif not self.leading:
+                self.problems.renew(())  # the leader has them
                 self.runs.run("follow", lambda: self._follow(now))
             self.runs.run("evaluate", self.evaluate)
+
+    def _ingest(self, now: float) -> None:
+        self.problems.renew(ingest(self.spec, self.source, self.ledger, now))
 
     def _follow(self, now: float) -> None:
         recorded = self.ledger.recorded_until()
@@ -228,7 +234,7 @@ class Service:
 
     def not_ready_reasons(self) -> list[str]:
         """Return why the service is not ready, one sentence each; empty when it is ready."""
-        reasons = [*self._clock_reasons(), *self.runs.not_ready_reasons()]
+        reasons = [*self._clock_reasons(), *self.runs.not_ready_reasons(), *self.problems.not_ready_reasons()]
         if self.ingested_at is None:
             reasons.append("No data ingested since startup. Check that the source is reachable.")
         elif self.ingested_at - self.clock() > READY_LAG:

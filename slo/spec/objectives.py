@@ -136,6 +136,12 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.bucket_mismatch == "bounds" and self.indicator.latency is not None
 
     @property
+    def counts(self) -> str:
+        """What it counts, in words: the part of its definition that isn't the target or the window."""
+        mismatch = f", bucket_mismatch: {self.bucket_mismatch}" if self.indicator.latency else ""
+        return f"{self.indicator}{mismatch}, pool {self.pool}"
+
+    @property
     def spec_hash(self) -> str:
         """Identity of what is counted and against which target: 12 hex digits that change when either does.
 
