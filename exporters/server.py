@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from plimsoll.exporters.connections import server_options
 from plimsoll.exporters.exposition import Renderer
 from plimsoll.exporters.log_once import OnceLogger
 from plimsoll.exporters.runner import Runner
@@ -29,7 +30,6 @@ TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 DEFAULT_TIME_LIMIT = 8.0
 MAX_TIME_LIMIT = 60.0
 MARGIN = 0.5
-MAX_CONNECTIONS = 500
 LANDING = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Plimsoll exporter</title>
 <h1>Plimsoll exporter</h1>
@@ -102,15 +102,12 @@ def serve(app: ASGIApp, listening: socket.socket, tls: Tls | None = None) -> Non
 
 
 def config_of(app: ASGIApp, tls: Tls | None = None) -> uvicorn.Config:
-    """Return the server settings. Beyond MAX_CONNECTIONS it returns 503."""
+    """Return the server settings."""
     return uvicorn.Config(
         app,
         log_config=None,
-        access_log=False,
         lifespan="off",
-        ws="none",
-        server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
+        **server_options(),
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
     )
