@@ -97,14 +97,15 @@ def run(args: argparse.Namespace) -> int:
     gpu_state = None if args.no_gpu else _gpu_state(args.state_dir)
     runner = Runner(collectors(args.engine, _probes(args), gpu_state, args.state_dir))
     host, port = read_address(args.listen)
-    token, tls = server_token(os.environ, EXPORTER_TOKEN), _tls(args.tls_cert, args.tls_key)
+    token, hosts = server_token(os.environ, EXPORTER_TOKEN), read_hosts(args.allowed_host)
+    tls = _tls(args.tls_cert, args.tls_key)
     listening = open_socket(host, port, token, EXPORTER_TOKEN)
     port = listening.getsockname()[1]
     scheme, shown = "https" if tls else "http", f"[{host}]" if ":" in host else host
     logging.getLogger("plimsoll").info("metrics on %s://%s:%d/metrics", scheme, shown, port)
     if args.otlp_endpoint:
         _push(runner, args.otlp_endpoint, interval)
-    app = create_app(runner, token, read_hosts(args.allowed_host))
+    app = create_app(runner, token, hosts)
     freeze_objects()
     serve(app, listening, tls)
     return 0

@@ -88,8 +88,9 @@ def test_a_tls_handshake_has_a_time_too(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
     server = uvicorn.Server(config_of(create_app(Runner([])), make_certificate(tmp_path)))
     with open_socket("127.0.0.1", 0, None, EXPORTER_TOKEN) as listening, serving(server, listening):
-        with socket.create_connection(listening.getsockname(), timeout=20) as silent:
-            assert silent.recv(1) == b""
+        silent = socket.create_connection(listening.getsockname(), timeout=20)
+        assert silent.recv(1) == b""
+        silent.close()
 
 
 def test_a_client_that_reads_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
