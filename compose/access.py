@@ -8,8 +8,7 @@ from pathlib import Path
 
 from plimsoll.compose.inputs import UserError
 from plimsoll.compose.listen import SERVICE_TOKEN, add_allowed_hosts, read_hosts, read_private, server_token
-from plimsoll.slo.service.auth import Access
-from plimsoll.slo.service.proxy import Network, Proxy
+from plimsoll.slo.service.access import Access, Network, Proxy
 from plimsoll.slo.service.tokens import Token, read_tokens, token
 
 _HEADER = re.compile(r"[A-Za-z0-9-]+")

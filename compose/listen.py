@@ -25,7 +25,7 @@ class ListenError(UserError):
 def read_token(environ: Mapping[str, str], variable: str) -> str | None:
     """Return the bearer token from an environment variable, or from the file that `<variable>_FILE` names.
 
-    Raises ListenError if there is no token in the file, or if other users can read it.
+    Raises ListenError if the file has no token, or if other users can read it.
     """
     path = environ.get(f"{variable}_FILE")
     if environ.get(variable) or not path:

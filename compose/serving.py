@@ -20,8 +20,8 @@ from plimsoll.slo.capacity.calibration import intervals
 from plimsoll.slo.capacity.model import signals
 from plimsoll.slo.capacity.model.prices import Prices
 from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.app import create_app
-from plimsoll.slo.service.auth import Access
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.system_clock import SystemClock
 from plimsoll.slo.service.webhook import Webhook

@@ -12,14 +12,15 @@ from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from plimsoll.slo.service import jobs, metrics
+from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.api.router import router
-from plimsoll.slo.service.auth import WRONG_TOKENS, Access, Authentication
+from plimsoll.slo.service.auth import WRONG_TOKENS, Authentication
 from plimsoll.slo.service.guard import Guard
 from plimsoll.slo.service.http import openapi, problems
 from plimsoll.slo.service.http.body import RequestLimit
 from plimsoll.slo.service.http.etag import Etag
+from plimsoll.slo.service.http.forwarded import ForwardedHeaders
 from plimsoll.slo.service.pages import login, pages
-from plimsoll.slo.service.proxy import ForwardedHeaders
 from plimsoll.slo.service.state import Service
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
@@ -56,21 +57,25 @@ def create_app(
         redoc_url=None,
         telemetry=telemetry or NO_TELEMETRY,
     )
-    access, rates = access or Access(), dict(limits or {})
-    auth = Authentication(access, service.clock, rates.pop("wrong", WRONG_TOKENS))
-    login_page = login.Login(auth)
-    app.add_middleware(Etag, prefix="/api/")
-    app.add_middleware(RequestLimit)
-    app.add_middleware(Guard, auth=auth, login=login_page.unauthenticated, **rates)
-    app.add_middleware(ForwardedHeaders, proxy=access.proxy)
+    _guard(app, service, access or Access(), dict(limits or {}))
     problems.install(app)
     openapi.install(app)
     app.include_router(router(service))
     app.include_router(pages.router(service, runbooks))
-    app.include_router(login_page.router())
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     _operations(app, service)
     return app
+
+
+def _guard(app: FastAPI, service: Service, access: Access, rates: dict[str, str]) -> None:
+    """Add what every request passes, from the application outwards, and the login."""
+    auth = Authentication(access, service.clock, rates.pop("wrong", WRONG_TOKENS))
+    login_page = login.Login(auth)
+    app.include_router(login_page.router())
+    app.add_middleware(Etag, prefix="/api/")
+    app.add_middleware(RequestLimit)
+    app.add_middleware(Guard, auth=auth, login=login_page.unauthenticated, **rates)
+    app.add_middleware(ForwardedHeaders, proxy=access.proxy)
 
 
 def _operations(app: FastAPI, service: Service) -> None:

@@ -2,8 +2,8 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
@@ -14,28 +14,13 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from plimsoll.slo.calendar import rfc3339
-from plimsoll.slo.hosts import Hosts
 from plimsoll.slo.service import sessions
-from plimsoll.slo.service.proxy import Proxy
+from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.tokens import Token, bearer, find
 
 log = logging.getLogger("plimsoll.access")
 WRONG_TOKENS = "30/minute"  # from one address
 ALL_WRONG_TOKENS = parse("1000/minute")  # from all: what an attacker with many addresses can fill memory and log with
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Who may use the service. Without tokens and without a proxy that names users it is open: for loopback only."""
-
-    tokens: Sequence[Token] = ()
-    hosts: Hosts = field(default_factory=Hosts)
-    proxy: Proxy = field(default_factory=Proxy)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether everybody who reaches the service may read and write."""
-        return not self.tokens and not self.proxy.user_header
 
 
 @dataclass(frozen=True, slots=True)

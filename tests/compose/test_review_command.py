@@ -15,8 +15,8 @@ from paths import ROOT
 from plimsoll.slo.calendar import WEEK
 from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.app import create_app
-from plimsoll.slo.service.auth import Access
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import token
 from plimsoll.slo.sli.increments import SlotCount

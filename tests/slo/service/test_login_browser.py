@@ -23,9 +23,8 @@ from plimsoll.exporters.connections import server_options
 from plimsoll.slo.hosts import Hosts
 from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.access import Access, Proxy
 from plimsoll.slo.service.app import create_app
-from plimsoll.slo.service.auth import Access
-from plimsoll.slo.service.proxy import Proxy
 from plimsoll.slo.service.sessions import SESSION_SECONDS
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import new_token

@@ -6,8 +6,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.app import create_app
-from plimsoll.slo.service.auth import Access
 from plimsoll.slo.service.pages.runbooks import render_runbooks
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import token

@@ -16,10 +16,9 @@ from plimsoll.exporters.connections import server_options
 from plimsoll.slo.hosts import Hosts
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service import auth
+from plimsoll.slo.service.access import Access, Proxy
 from plimsoll.slo.service.app import create_app
-from plimsoll.slo.service.auth import Access
 from plimsoll.slo.service.http.body import MAX_BODY
-from plimsoll.slo.service.proxy import Proxy
 from plimsoll.slo.service.sessions import SESSION_SECONDS
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import Token, new_token

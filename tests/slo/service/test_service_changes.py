@@ -10,8 +10,8 @@ from fastapi.testclient import TestClient
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.metrics import EXCLUDED
+from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.app import create_app
-from plimsoll.slo.service.auth import Access
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import new_token
 from plimsoll.slo.spec.objectives import SpecError, load

@@ -7,8 +7,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event
 
 from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.app import create_app
-from plimsoll.slo.service.auth import Access
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import bearer, find, new_token, read_tokens, token
 from service_world import INCIDENT, NOW, T0, world
