@@ -11,7 +11,15 @@ from plimsoll.slo.service.tokens import Token
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
 
+HEALTH = ("/-/healthy", "/-/ready")
+# Readable without a token: before a login they are needed, and in an incident. They hold no data, and nothing is computed for them.
+PUBLIC, PUBLIC_FOLDER = ("/login", "/logout", "/runbooks"), "/static/"
 Network = IPv4Network | IPv6Network
+
+
+def is_public(path: str) -> bool:
+    """Whether a path needs no authentication."""
+    return path in HEALTH or path in PUBLIC or path.startswith(PUBLIC_FOLDER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plimsoll.slo.hosts import split_host
+from plimsoll.slo.service.access import HEALTH, PUBLIC_FOLDER, is_public
 from plimsoll.slo.service.auth import Authentication, Caller, TooManyWrongTokensError, client_address
 from plimsoll.slo.service.http.problems import problem
 
-HEALTH = ("/-/healthy", "/-/ready")
-# Readable without a token: who can't log in yet needs them, or an incident does. They hold no data.
-PUBLIC, PUBLIC_FOLDER = ("/login", "/logout", "/runbooks"), "/static/"
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -63,7 +61,7 @@ class Guard:
         path = scope["path"]
         if path in HEALTH:
             return None
-        is_open, public = self._auth.access.is_open, path in PUBLIC or path.startswith(PUBLIC_FOLDER)
+        is_open, public = self._auth.access.is_open, is_public(path)
         try:
             caller = None if is_open else self._auth.caller(scope)
         except TooManyWrongTokensError:

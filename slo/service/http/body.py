@@ -3,16 +3,17 @@
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from plimsoll.slo.service.access import is_public
 from plimsoll.slo.service.http.problems import problem
 
 MAX_BODY = 2**16  # bytes: the longest valid body of the API has some hundred
-MAX_REQUESTS = 64
+MAX_REQUESTS = 32  # fewer than Starlette has threads (40): some are left for `/-/ready`
 
 
 class RequestLimit:
     """ASGI middleware: takes a request's body whole, up to MAX_BODY, then passes at most MAX_REQUESTS on at once.
 
-    So a client that sends its body slowly waits outside. Paths with the prefix `/-/` always have a place.
+    So a client that sends its body slowly waits outside. Paths that need no authentication always have a place, and take none.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -21,7 +22,7 @@ class RequestLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or reject it. All run on one event loop, so no lock is needed."""
-        if scope["type"] != "http" or scope["path"].startswith("/-/"):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         path, headers = scope["path"], Headers(scope=scope)
@@ -32,6 +33,9 @@ class RequestLimit:
                 await problem(path, 413, detail)(scope, receive, send)
                 return
             receive = _replay(body, receive)
+        if is_public(path):
+            await self._app(scope, receive, send)
+            return
         if self._inside >= MAX_REQUESTS:
             rejection = problem(path, 503, "Too many concurrent requests. Retry in 1 s.", headers={"Retry-After": "1"})
             await rejection(scope, receive, send)

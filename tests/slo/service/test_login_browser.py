@@ -148,6 +148,18 @@ def test_an_expired_session_leads_to_the_login_and_back(context: BrowserContext,
     expect(page.get_by_role("button", name="Log out")).to_be_visible()
 
 
+def test_a_page_that_is_looked_at_when_its_session_ends_asks_for_a_login(context: BrowserContext, site: Site) -> None:
+    page = context.new_page()
+    page.goto(site.url + LINK)
+    log_in(page)
+    page.wait_for_url(site.url + LINK)
+    page.clock.install()
+    page.reload()
+    site.now += SESSION_SECONDS
+    page.clock.run_for(16_000)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Log in")
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_login_page_fits_works_by_keyboard_and_breaks_no_policy(

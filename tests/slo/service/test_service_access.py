@@ -1,5 +1,6 @@
 """Who gets in: known hosts and origins, sessions of browsers, users of a proxy, and what is limited before anyone is known."""
 
+import asyncio
 import json
 import logging
 import socket
@@ -11,14 +12,16 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 from limits import parse
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from plimsoll.exporters.connections import server_options
 from plimsoll.slo.hosts import Hosts
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service import auth
-from plimsoll.slo.service.access import Access, Proxy
+from plimsoll.slo.service.access import Access, Proxy, is_public
 from plimsoll.slo.service.app import create_app
-from plimsoll.slo.service.http.body import MAX_BODY
+from plimsoll.slo.service.http.body import MAX_BODY, MAX_REQUESTS, RequestLimit
 from plimsoll.slo.service.sessions import SESSION_SECONDS
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import Token, new_token
@@ -343,6 +346,36 @@ def test_a_body_has_a_limit(port: int, size: int, chunked: bool) -> None:
             one.sendall(b"0\r\n\r\n")
         answer = one.recv(65536)
     assert answer.split()[1] == (b"422" if size <= MAX_BODY else b"413")
+
+
+def test_slow_requests_leave_a_place_for_what_needs_no_token() -> None:
+    async def scenario() -> list[int]:
+        over, codes = asyncio.Event(), list[int]()
+
+        async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+            if not is_public(scope["path"]):
+                await over.wait()
+            await Response("done")(scope, receive, send)
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                codes.append(message["status"])
+
+        async def receive() -> Message:
+            return {"type": "http.disconnect"}
+
+        limit = RequestLimit(slow)
+        get = {"type": "http", "method": "GET", "headers": []}
+        inside = [asyncio.create_task(limit(get | {"path": "/"}, receive, send)) for _ in range(MAX_REQUESTS)]
+        await asyncio.sleep(0)
+        for path in ("/api/v1/slos", "/-/healthy", "/-/ready", "/runbooks", "/login", "/static/page.css"):
+            await limit(get | {"path": path}, receive, send)
+        over.set()
+        await asyncio.gather(*inside)
+        await limit(get | {"path": "/"}, receive, send)
+        return codes
+
+    assert asyncio.run(scenario()) == [503] + [200] * 5 + [200] * MAX_REQUESTS + [200]
 
 
 def test_an_absolute_request_target_gets_past_nothing(port: int) -> None:
