@@ -20,16 +20,17 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from plimsoll.exporters.connections import server_options
 from plimsoll.exporters.exposition import Renderer
 from plimsoll.exporters.log_once import OnceLogger
 from plimsoll.exporters.runner import Runner
+from plimsoll.slo.hosts import Hosts
 
 TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 # Prometheus waits 10 s by default. The response needs the rest for writing and transfer.
 DEFAULT_TIME_LIMIT = 8.0
 MAX_TIME_LIMIT = 60.0
 MARGIN = 0.5
-MAX_CONNECTIONS = 500
 LANDING = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Plimsoll exporter</title>
 <h1>Plimsoll exporter</h1>
@@ -39,8 +40,8 @@ LANDING = """<!doctype html>
 """
 
 
-def create_app(runner: Runner, token: str | None = None) -> Starlette:
-    """Return the exporter as an ASGI app. With a token, every path but the health endpoints requires it."""
+def create_app(runner: Runner, token: str | None = None, hosts: Hosts | None = None) -> Starlette:
+    """Return the exporter as an ASGI app. With a token, every path but the health endpoints requires it; without, a known host."""
     once = OnceLogger(logging.getLogger(__name__))
     renderer = Renderer()
 
@@ -69,7 +70,7 @@ def create_app(runner: Runner, token: str | None = None) -> Starlette:
         ],
         middleware=[
             Middleware(ConcurrencyLimit),
-            *([Middleware(TokenAuth, token=token)] if token else []),
+            Middleware(TokenAuth, token=token) if token else Middleware(KnownHost, hosts=hosts or Hosts()),
             Middleware(GZipMiddleware, compresslevel=1),
         ],
     )
@@ -102,15 +103,12 @@ def serve(app: ASGIApp, listening: socket.socket, tls: Tls | None = None) -> Non
 
 
 def config_of(app: ASGIApp, tls: Tls | None = None) -> uvicorn.Config:
-    """Return the server settings. Beyond MAX_CONNECTIONS it returns 503."""
+    """Return the server settings."""
     return uvicorn.Config(
         app,
         log_config=None,
-        access_log=False,
         lifespan="off",
-        ws="none",
-        server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
+        **server_options(),
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
     )
@@ -136,6 +134,21 @@ class TokenAuth:
         rejection = PlainTextResponse(
             "Authentication required. Send the token as bearer token or as password.\n", 401, challenge
         )
+        await rejection(scope, receive, send)
+
+
+class KnownHost:
+    """Returns 421 to requests by a name that isn't the server's: a page of another site may have made it point here."""
+
+    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
+        self._app, self._hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or reject it."""
+        if _is_open(scope) or self._hosts.knows(HTTPConnection(scope).headers.get("host")):
+            await self._app(scope, receive, send)
+            return
+        rejection = PlainTextResponse("Unknown host. Use 127.0.0.1, or start the exporter with --allowed-host.\n", 421)
         await rejection(scope, receive, send)
 
 

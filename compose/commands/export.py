@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plimsoll.compose.inputs import UserError, read_address, read_objectives
-from plimsoll.compose.listen import EXPORTER_TOKEN, PROBE_TOKEN, open_socket, read_token
+from plimsoll.compose.listen import (
+    EXPORTER_TOKEN,
+    PROBE_TOKEN,
+    add_allowed_hosts,
+    open_socket,
+    read_hosts,
+    read_token,
+    server_token,
+)
 from plimsoll.exporters.collector import Collector
 from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
@@ -69,6 +77,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help=f"Address to listen on (default: %(default)s). Any address but loopback requires a token in {EXPORTER_TOKEN} or {EXPORTER_TOKEN}_FILE; clients send it as bearer token or password.",
     )
+    add_allowed_hosts(parser)
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="Certificate (PEM, with its chain): serve HTTPS.")
     parser.add_argument(
         "--tls-key", type=Path, metavar="FILE", help="Private key of the certificate (PEM, no passphrase)."
@@ -88,14 +97,15 @@ def run(args: argparse.Namespace) -> int:
     gpu_state = None if args.no_gpu else _gpu_state(args.state_dir)
     runner = Runner(collectors(args.engine, _probes(args), gpu_state, args.state_dir))
     host, port = read_address(args.listen)
-    token, tls = read_token(os.environ, EXPORTER_TOKEN), _tls(args.tls_cert, args.tls_key)
+    token, hosts = server_token(os.environ, EXPORTER_TOKEN), read_hosts(args.allowed_host)
+    tls = _tls(args.tls_cert, args.tls_key)
     listening = open_socket(host, port, token, EXPORTER_TOKEN)
     port = listening.getsockname()[1]
     scheme, shown = "https" if tls else "http", f"[{host}]" if ":" in host else host
     logging.getLogger("plimsoll").info("metrics on %s://%s:%d/metrics", scheme, shown, port)
     if args.otlp_endpoint:
         _push(runner, args.otlp_endpoint, interval)
-    app = create_app(runner, token)
+    app = create_app(runner, token, hosts)
     freeze_objects()
     serve(app, listening, tls)
     return 0

@@ -66,7 +66,7 @@ def add(api: APIRouter, service: Service) -> None:
         if body.good > body.total:
             raise ApiError(422, "invalid_counts", f"good: {body.good} exceeds total {body.total}.")
         count = SlotCount(int(start), body.good, body.total, body.covered_seconds, "")
-        service.ledger.correct(slo_id, count, author(request, body.actor), body.reason, now)
+        service.ledger.correct(slo_id, count, author(request, body.actor, "actor"), body.reason, now)
         service.evaluate()
         (row,) = service.ledger.slots(slo_id, start, start + SLOT)
         return models.Slot.model_validate(row)

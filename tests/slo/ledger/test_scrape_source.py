@@ -158,7 +158,7 @@ def test_one_failed_target_is_named_by_a_ready_service_and_all_of_them_make_it_n
         service = Service(spec(), source, ledger, clock=lambda: NOW)
         service.scrape()
         service.ingest()
-        client = TestClient(create_app(service, []))
+        client = TestClient(create_app(service))
         ready = client.get("/-/ready")
         assert (ready.status_code, len(ready.json()["problems"])) == (200, 1)
         assert "HTTP 500" in ready.json()["problems"][0]
