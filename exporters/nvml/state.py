@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plimsoll.exporters.collector import Point
-from plimsoll.slo import metrics
+from plimsoll.slo import metrics, strict_json
 from plimsoll.slo.metrics.xids import CRITICAL
 
 FILE = "gpus.json"
@@ -77,7 +77,7 @@ class GpuState:
 
     def _read(self, path: Path) -> None:
         try:
-            state: Any = json.loads(path.read_text(encoding="utf-8"))
+            state: Any = strict_json.load(path.read_text(encoding="utf-8"))
             self._gpus = {uuid: {"pci_bus_id": "", **info, "uuid": uuid} for uuid, info in state["gpus"].items()}
             self._xids = {
                 uuid: {str(int(xid)): [int(count), float(at)] for xid, (count, at) in seen.items()}

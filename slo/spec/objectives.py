@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-import yaml
 
+from plimsoll.slo import strict_yaml
 from plimsoll.slo.spec.indicator import Indicator
 from plimsoll.slo.spec.node_pricing import Node, Positive, Usd
 from plimsoll.slo.units import Duration, Target
@@ -189,11 +189,8 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load(text: str) -> Spec:
-    """Read an objectives file's text; raises SpecError that names path and fix."""
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SpecError(f"not YAML: {' '.join(str(error).split())}. Fix the syntax.") from error
+    """Read an objectives file's text; raises SpecError that names path and fix, InvalidYamlError that names the line."""
+    data = strict_yaml.load(text)
     try:
         spec = msgspec.convert(data, Spec, dec_hook=_decode)
     except msgspec.ValidationError as error:

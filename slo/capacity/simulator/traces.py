@@ -8,12 +8,13 @@
 
 import csv
 import gzip
-import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
+
+from plimsoll.slo import strict_json
 
 UNITS = {"ms": 1000.0, "s": 1.0}  # of timestamps, by how many there are in a second
 EXPECTED = (
@@ -69,7 +70,7 @@ def _azure(lines: Iterable[str]) -> Iterator[Arrival]:
 
 
 def _json(lines: Iterable[str], unit: str | None) -> Iterator[Arrival]:
-    rows = [json.loads(line) for line in lines if line.strip()]
+    rows = [strict_json.load(line) for line in lines if line.strip()]
     results = [row for row in rows if "start_times" in row]  # with --append-result one a line
     if results:
         for result in results:
