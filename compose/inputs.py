@@ -94,5 +94,5 @@ def read_address(text: str) -> tuple[str, int]:
     """Split HOST:PORT; raises UserError."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
-        raise UserError(f"--listen: expected HOST:PORT, such as 127.0.0.1:9800, got {text!r}.")
+        raise UserError(f"--listen: expected HOST:PORT, such as 127.0.0.1:9800, got {text[:100]!r}.")
     return host.strip("[]"), int(port)

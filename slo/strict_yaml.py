@@ -110,6 +110,8 @@ class _Loader(yaml.SafeLoader):
             if node.tag in _NUMBERS and len(node.value) > _DIGITS:
                 raise ValueError(node.tag)
             value = super().construct_object(node, deep)
+            if isinstance(value, str):
+                value.encode()  # half of a surrogate pair is no character: no file or database takes it
         except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
             raise _error(
                 f"{shown} isn't a value of its type", node.start_mark, "Quote it to make it a text."

@@ -35,6 +35,7 @@ CASES = [
     ("a: .inf", "1:4: '.inf' isn't a finite number. Write a finite number."),
     ("a: 2026-13-01", "1:4: '2026-13-01' isn't a value of its type. Quote it to make it a text."),
     ("a: " + "9" * 101, "1:4: '" + "9" * 60 + "' isn't a value of its type. Quote it to make it a text."),
+    ('a: "\\ud800"', "1:4: '\\ud800' isn't a value of its type. Quote it to make it a text."),
     ("a: !!timestamp x", "1:4: 'x' isn't a value of its type. Quote it to make it a text."),
     ("a: 1\n  \x00", "2:3: special characters are not allowed. Remove the character."),
     ("? [a]\n: b", "1:3: a key is a list or a mapping. Write a text."),

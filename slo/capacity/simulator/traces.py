@@ -8,6 +8,7 @@
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -45,14 +46,14 @@ def load(path: Path, scale: float = 1.0, unit: str | None = None) -> list[Arriva
     """
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8", newline="") as file:
-        first = file.readline()
-        file.seek(0)
         try:
+            first = file.readline()
+            file.seek(0)
             rows = list(_json(file, unit) if first.startswith("{") else _azure(file))
         except KeyError as error:
             raise TraceError(f"{path}: missing {error}; {EXPECTED}") from error
-        except (TypeError, ValueError, AttributeError) as error:
-            raise TraceError(f"{path}: {error}; {EXPECTED}") from error
+        except (TypeError, ValueError, AttributeError, OverflowError, csv.Error, EOFError, zlib.error) as error:
+            raise TraceError(f"{path}: {' '.join(str(error).split())[:200]}; {EXPECTED}") from error
     if not rows:
         raise TraceError(f"{path}: no requests in it")
     rows.sort(key=lambda row: row.time)
