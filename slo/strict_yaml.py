@@ -111,7 +111,7 @@ class _Loader(yaml.SafeLoader):
                 raise ValueError(node.tag)
             value = super().construct_object(node, deep)
             if isinstance(value, str):
-                value.encode()  # half of a surrogate pair is no character: no file or database takes it
+                value.encode()  # half of a surrogate pair can't be written to a file or database
         except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
             raise _error(
                 f"{shown} isn't a value of its type", node.start_mark, "Quote it to make it a text."

@@ -37,7 +37,11 @@ def test_the_packaged_file_reads_as_the_design_describes_it() -> None:
         ("target: 95%", "target: 95", r"objectives\[0\]\.target: 95 isn't a percentage above 0% and below 100%"),
         ("target: 95%", "target: 100%", r"objectives\[0\]\.target: '100%' isn't a percentage"),
         ("target: 95%", "target: 0%", r"objectives\[0\]\.target: '0%' isn't a percentage"),
-        ("600ms", "600", r"objectives\[0\]\.indicator: 600 isn't a duration above zero and up to 100 years. Write a number and a unit"),
+        (
+            "600ms",
+            "600",
+            r"objectives\[0\]\.indicator: 600 isn't a duration above zero and up to 100 years. Write a number and a unit",
+        ),
         ("600ms", "0s", r"objectives\[0\]\.indicator: '0s' isn't a duration above zero"),
         (
             "time_to_first_token",
