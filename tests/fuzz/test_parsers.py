@@ -18,7 +18,8 @@ from fuzzing import fuzz
 from mutation import VALUES, mutated, mutated_text, regrown
 from paths import FIXTURES, ROOT
 from plimsoll.compose.commands.import_ import READERS, names
-from plimsoll.compose.inputs import UserError, read_address, read_source
+from plimsoll.compose.inputs import UserError, read_address
+from plimsoll.compose.sources import read_source
 from plimsoll.exporters.collector import CollectorError
 from plimsoll.exporters.engines import parser
 from plimsoll.exporters.engines.collector import EngineCollector
@@ -35,6 +36,7 @@ from plimsoll.slo.exchange.document import read_documents
 from plimsoll.slo.exchange.indicator_matching import recognize
 from plimsoll.slo.exchange.queries import UnsupportedQueryError, read_ratio, read_sum
 from plimsoll.slo.service.tokens import new_token, read_tokens
+from plimsoll.slo.sources import http_config, metrics_page
 from plimsoll.slo.spec.objectives import Spec, SpecError, Window, load
 from plimsoll.slo.units import PROMETHEUS_UNITS, Duration, Target, compound, duration_text
 
@@ -192,7 +194,7 @@ def test_a_duration_and_a_percentage(value: Any) -> None:
 )
 def test_addresses_and_headers(text: str) -> None:
     attempt(lambda: read_address(text), UserError)
-    attempt(lambda: read_source(text), UserError)
+    attempt(lambda: read_source(text, None), UserError)
     attempt(lambda: EngineCollector(text), ValueError)
     assert 0 < time_limit(text) <= MAX_TIME_LIMIT
 
@@ -207,6 +209,27 @@ def test_json(body: bytes) -> None:
 @given(mutated_text((ROOT / "slo" / "data" / "prices.yaml").read_text()))
 def test_prices(text: str) -> None:
     attempt(lambda: overridden(text), ValueError)
+
+
+@fuzz(100)
+@given(
+    mutated_text(
+        "authorization: {type: Bearer, credentials: hunter2}\ntls_config: {insecure_skip_verify: false}\nhttp_headers: {X-Scope-OrgID: {values: [team]}}\n"
+    )
+)
+def test_the_credentials_of_a_source(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "source.yaml"
+    file.write_text(text)
+    file.chmod(0o600)
+    attempt(lambda: http_config.load(file), http_config.HttpConfigError)
+
+
+@fuzz(100)
+@given(mutated(*PAGES), st.booleans())
+def test_a_scraped_page_of_an_exporter(body: bytes, framed: bool) -> None:
+    names = {"vllm:num_requests_running", "vllm:time_to_first_token_seconds_bucket", "sglang:num_running_reqs"}
+    found = attempt(lambda: list(metrics_page.samples(body, framed, names)), ValueError)
+    assert all(one.name in names for one in found or ())
 
 
 EVENT = {"choices": [{"delta": {"content": "a"}, "text": "b"}], "usage": {"prompt_tokens": 3, "completion_tokens": 2}, "message": {"usage": {"input_tokens": 1}}, "type": "content_block_delta"}  # fmt: skip
