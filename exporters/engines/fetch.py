@@ -140,5 +140,5 @@ def address_of(text: str, option: str) -> tuple[str, str]:
             root = f"{url.scheme}://{url.netloc.lower()}{url.path}"
             shown = f"[{host}]" if ":" in host else host
             return root.rstrip("/").removesuffix("/metrics").removesuffix("/prometheus"), f"{shown}:{port}"
-    shown = re.sub("//.*@", "//...@", text)
+    shown = "".join(one if one.isprintable() else "?" for one in re.sub("(?s)//.*@", "//...@", text)[:200])
     raise ValueError(f"{option} {shown}: not a server address. Use http://HOST:PORT or NAME=http://HOST:PORT.")

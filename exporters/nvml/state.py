@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plimsoll.exporters.collector import Point
-from plimsoll.slo import metrics
+from plimsoll.slo import metrics, strict_json
 from plimsoll.slo.metrics.xids import CRITICAL
 
 FILE = "gpus.json"
@@ -77,15 +77,16 @@ class GpuState:
 
     def _read(self, path: Path) -> None:
         try:
-            state: Any = json.loads(path.read_text(encoding="utf-8"))
-            self._gpus = {uuid: {"pci_bus_id": "", **info, "uuid": uuid} for uuid, info in state["gpus"].items()}
-            self._xids = {
-                uuid: {str(int(xid)): [int(count), float(at)] for xid, (count, at) in seen.items()}
+            state: Any = strict_json.load(path.read_text(encoding="utf-8"))
+            gpus = {uuid: {"pci_bus_id": "", **_texts(info), "uuid": uuid} for uuid, info in state["gpus"].items()}
+            xids = {
+                uuid: {str(int(xid)): [max(0, int(count)), float(at)] for xid, (count, at) in seen.items()}
                 for uuid, seen in state["xids"].items()
             }
+            self._gpus, self._xids = gpus, xids
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             aside = path.with_suffix(".broken")
             _LOG.warning("%s: not readable (%s). Moved to %s; counting restarts at 0.", path, error, aside)
             path.replace(aside)
@@ -110,6 +111,13 @@ class GpuState:
             raise StateError(
                 f"{self._path}: not writable ({error.strerror}). Give --state-dir a writable folder."
             ) from error
+
+
+def _texts(info: Mapping[str, Any]) -> dict[str, str]:
+    """Return the labels of a GPU; raises ValueError if one isn't a text."""
+    if not all(isinstance(value, str) for value in info.values()):
+        raise ValueError("a label isn't a text")
+    return dict(info)
 
 
 @lru_cache(maxsize=4096)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
-import yaml
+from plimsoll.slo import strict_yaml
 
 Severity = Literal["page", "ticket", "info"]
 
@@ -20,7 +20,7 @@ class Xid:
 
 
 def _load() -> dict[int, Xid]:
-    table = yaml.safe_load((files("plimsoll.slo") / "data" / "xids.yaml").read_text(encoding="utf-8"))
+    table = strict_yaml.load((files("plimsoll.slo") / "data" / "xids.yaml").read_text(encoding="utf-8"))
     rows = [
         Xid(number, row["meaning"], row["severity"], row["action"])
         for row in table["xids"]

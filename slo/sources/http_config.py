@@ -12,7 +12,8 @@ import stat
 from pathlib import Path
 
 import msgspec
-import yaml
+
+from plimsoll.slo import strict_yaml
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 _VALUE = re.compile(r"[\t -~]*")
@@ -150,10 +151,10 @@ def load(path: Path) -> Credentials:
     except (OSError, UnicodeDecodeError) as error:
         raise HttpConfigError(f"{path}: can't be read: {getattr(error, 'strerror', None) or 'not UTF-8'}.") from error
     try:
-        config = msgspec.convert(yaml.safe_load(text) or {}, HttpConfig)
-    except yaml.YAMLError as error:  # its message quotes the line, which may hold a secret
-        mark = getattr(error, "problem_mark", None)
-        raise HttpConfigError(f"{path}: not YAML{f', line {mark.line + 1}' if mark else ''}. Fix the syntax.") from None
+        config = msgspec.convert(strict_yaml.load(text) or {}, HttpConfig)
+    except strict_yaml.InvalidYamlError as error:  # its message may quote a value, which may be a secret
+        line = str(error).partition(":")[0]
+        raise HttpConfigError(f"{path}: not YAML, line {line} (or a key stands twice). Fix the syntax.") from None
     except msgspec.ValidationError as error:
         raise HttpConfigError(f"{path}: {error}. Use the fields of Prometheus' HTTP configuration.") from error
     if problem := _problem(config):

@@ -52,6 +52,10 @@ def test_a_secret_that_others_may_read_is_refused_and_a_name_of_a_file_is_not(tm
 
 WRONG = {
     "not YAML": ("authorization: {credentials: hunter2", "not YAML, line 1"),
+    "a key twice": (
+        "authorization: {credentials: hunter2,\n credentials: hunter2}",
+        "not YAML, line 2",
+    ),
     "another field": ("bearer_token: hunter2", "bearer_token"),
     "another type": ("authorization: {credentials: [hunter2]}", "$.authorization.credentials"),
     "a list": ("[hunter2]", "Expected `object`"),
