@@ -11,14 +11,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import psycopg
 import yaml
 
 import chaos_config as config
-from children import Child, answers, until
+from children import Child, until
 from fault_proxy import FaultProxy
 from late_relay import LateRelay
 from pagerduty import PagerDuty
@@ -26,12 +26,22 @@ from postgresql import binary, unprivileged
 from process import PLIMSOLL
 from stack import free_port, require
 from truth_fleet import Engine, Fleet
+from truth_slots import Seen
 
 REQUESTS_PER_SECOND = 4  # of each replica
 START_SECONDS = 90.0
 DISK_MIB = 48
 FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 PROMETHEUS, VICTORIA, POSTGRES, ALERTMANAGER = "prometheus", "victoria", "postgres", "alertmanager"
+
+
+class Mark(NamedTuple):
+    """A time (Unix seconds) in which a source lost samples (`loss`), read targets twice (`twice`) or gave no whole answer (`blind`)."""
+
+    source: str
+    what: str
+    begin: float
+    end: float
 
 
 @dataclass
@@ -52,6 +62,10 @@ class World:
     clock: Path | None = None
     pagerduty: PagerDuty = field(default_factory=PagerDuty)
     started: float = field(default_factory=time.time)
+    down: set[str] = field(default_factory=set)  # children that a fault holds down; any other that ends is started again
+    marks: list[Mark] = field(default_factory=list)
+    remembered: dict[str, list[Seen]] = field(default_factory=dict)  # by store: what it held before it lost some
+    problems: list[str] = field(default_factory=list)
 
     @property
     def relay(self) -> LateRelay:
@@ -229,7 +243,7 @@ def _services(world: World) -> None:
 
 def _own_clock(clock: Path) -> dict[str, str]:
     library = next(iter(Path("/").glob(FAKETIME.lstrip("/"))))
-    names = {"FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    names = {"FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     return {"LD_PRELOAD": str(library), "DONT_FAKE_MONOTONIC": "1", **names}
 
 
@@ -256,5 +270,3 @@ def sources(world: World) -> dict[str, str]:
     found = {"first": PROMETHEUS, "second": PROMETHEUS, "embedded": "embedded", "on-victoria": VICTORIA}
     return {name: found[name] for name in world.services}
 
-
-__all__ = ["World", "answers", "running", "sources"]

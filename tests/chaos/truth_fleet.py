@@ -174,6 +174,8 @@ class Fleet:
     def __init__(self, engines: dict[str, Engine], per_second: int) -> None:
         self.engines = engines
         self.history: list[tuple[float, dict[tuple[str, str], tuple[int, int]]]] = []
+        self.longest_down = dict.fromkeys(engines, 0.0)  # seconds at a stretch without an answer
+        self._down_since: dict[str, float] = {}
         self._per_second = per_second
         self._done = threading.Event()
 
@@ -187,7 +189,15 @@ class Fleet:
         while not self._done.wait(1):
             for engine in self.engines.values():
                 engine.serve(self._per_second)
+                self._note(engine)
             self.history.append((time.time(), self.counted()))
+
+    def _note(self, engine: Engine) -> None:
+        if engine.up:
+            self._down_since.pop(engine.name, None)
+        else:
+            since = self._down_since.setdefault(engine.name, time.time())
+            self.longest_down[engine.name] = max(self.longest_down[engine.name], time.time() - since)
 
     def counted(self) -> dict[tuple[str, str], tuple[int, int]]:
         """Good and total so far by (pool, kind)."""
