@@ -89,7 +89,9 @@ def markdown(result: Result) -> str:
 
 
 def _ledgers(result: Result) -> list[str]:
-    head = ["| Ledger of service | Compared exactly | Within bounds (the store lost samples) | Requests | Differences |"]
+    head = [
+        "| Ledger of service | Compared exactly | Within bounds (the store lost samples) | Requests | Differences |"
+    ]
     rows = [
         f"| {name} | {one.exact} | {one.bounded} | {one.requests} | {len(one.differences)} |"
         for name, one in result.compared.items()

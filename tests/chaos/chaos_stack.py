@@ -62,7 +62,9 @@ class World:
     clock: Path | None = None
     pagerduty: PagerDuty = field(default_factory=PagerDuty)
     started: float = field(default_factory=time.time)
-    down: set[str] = field(default_factory=set)  # children that a fault holds down; any other that ends is started again
+    down: set[str] = field(
+        default_factory=set
+    )  # children that a fault holds down; any other that ends is started again
     marks: list[Mark] = field(default_factory=list)
     remembered: dict[str, list[Seen]] = field(default_factory=dict)  # by store: what it held before it lost some
     problems: list[str] = field(default_factory=list)
@@ -196,10 +198,25 @@ def _database(world: World) -> None:
     folder.mkdir()
     if user is not None:
         os.chown(folder, user, -1)
-    make = [binary("initdb"), "-D", folder / "data", "-U", "plimsoll", "--auth=trust", "--no-sync", "-E", "UTF8"]
+    make: list[str | Path] = [
+        binary("initdb"),
+        "-D",
+        folder / "data",
+        "-U",
+        "plimsoll",
+        "--auth=trust",
+        "--no-sync",
+        "-E",
+        "UTF8",
+    ]
     subprocess.run([*make, "--locale=C"], user=user, cwd=folder, check=True, capture_output=True)
     settings = [f"unix_socket_directories={folder}", "listen_addresses=", "fsync=off"]
-    argv = [binary("postgres"), "-D", folder / "data", *(word for one in settings for word in ("-c", one))]
+    argv: list[str | Path] = [
+        binary("postgres"),
+        "-D",
+        folder / "data",
+        *(word for one in settings for word in ("-c", one)),
+    ]
     child = world.children[POSTGRES] = Child(POSTGRES, argv, world.folder, user=user)
     child.start()
     if not until(lambda: _create(folder), 30):
@@ -233,7 +250,7 @@ def _services(world: World) -> None:
     for name, (source, database) in sources.items():
         world.services[name] = f"http://127.0.0.1:{free_port()}"
         listen = world.services[name].removeprefix("http://")
-        argv = [*PLIMSOLL, "serve", "--objectives", objectives, "--source", source, "--db", database]
+        argv: list[str | Path] = [*PLIMSOLL, "serve", "--objectives", objectives, "--source", source, "--db", database]
         env = _own_clock(world.clock) if name == "second" and world.clock else None
         world.children[name] = Child(
             name, [*argv, "--listen", listen], world.folder, f"{world.services[name]}/-/ready", env
@@ -250,9 +267,7 @@ def _own_clock(clock: Path) -> dict[str, str]:
 def _end(world: World) -> None:
     """End everything, services before what they read."""
     world.fleet.end()
-    enders = [
-        threading.Thread(target=child.end, kwargs={"patience": 5}) for child in reversed(world.children.values())
-    ]
+    enders = [threading.Thread(target=child.end, kwargs={"patience": 5}) for child in reversed(world.children.values())]
     for one in enders:
         one.start()
     for one in enders:
@@ -269,4 +284,3 @@ def sources(world: World) -> dict[str, str]:
     """Where each service's samples are: its own database, or the store that it reads."""
     found = {"first": PROMETHEUS, "second": PROMETHEUS, "embedded": "embedded", "on-victoria": VICTORIA}
     return {name: found[name] for name in world.services}
-

@@ -59,9 +59,7 @@ def compare(world: World) -> dict[str, Compared]:
 
 
 def _slots(times: Iterable[tuple[float, float]]) -> set[int]:
-    return {
-        slot for begin, end in times for slot in range(int(begin // SLOT) * SLOT, int(end + AFTER_LOSS) + 1, SLOT)
-    }
+    return {slot for begin, end in times for slot in range(int(begin // SLOT) * SLOT, int(end + AFTER_LOSS) + 1, SLOT)}
 
 
 def _compare(service: str, held: Slots, views: list[Slots], lost: set[int]) -> Compared:

@@ -1,7 +1,6 @@
 """The faults of a chaos run: how each begins and how it ends."""
 
 import contextlib
-import os
 import shutil
 import signal
 import sqlite3
@@ -218,7 +217,9 @@ KINDS = [
     Kind("engine killed", _engines, (2, 40), _kill_engine, _start_engine),
     Kind("engine hung", _engines, (5, 60), _hang, _wake),
     *(
-        Kind(f"store answers: {mode}", lambda w: list(w.proxies), (8, 40), _spoil(mode), _spoil("pass"), mode in BLINDING)
+        Kind(
+            f"store answers: {mode}", lambda w: list(w.proxies), (8, 40), _spoil(mode), _spoil("pass"), mode in BLINDING
+        )
         for mode in MODES
     ),
     Kind("targets in two jobs", _only(PROMETHEUS), (15, 60), _scrape_too("again", True), _scrape_too("again", False)),

@@ -31,9 +31,11 @@ def _resource(kind: Kind, target: str) -> str:
     return f"proxy of {target}" if kind.name.startswith("store answers") else target
 
 
-def draw(world: World, seed: int, seconds: float, kept: Collection[str] = (), only: Collection[str] = ()) -> list[Fault]:
+def draw(
+    world: World, seed: int, seconds: float, kept: Collection[str] = (), only: Collection[str] = ()
+) -> list[Fault]:
     """Draw the faults of `seconds`. `kept` are engines that are left alone; `only` limits the kinds, by name."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - a plan, no secret
     longest = 15.0 if seconds <= SHORT else 90.0
     kinds = [kind for kind in KINDS if (not only or kind.name in only) and kind.seconds[0] <= longest]
     free: dict[str, float] = {}
@@ -52,5 +54,3 @@ def draw(world: World, seed: int, seconds: float, kept: Collection[str] = (), on
                 kills[target] += kind.name == "engine killed"
             at += rng.uniform(0.3, 1.7) * EVERY_SECONDS * (0.5 if longest == 15.0 else 1.0)
     return found
-
-

@@ -60,7 +60,7 @@ class FaultProxy:
 
     def __init__(self, upstream: str, seed: int) -> None:
         self.upstream, self.mode = upstream, "pass"
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 - no secret
         self._client = httpx.Client(timeout=30, trust_env=False)
         proxy = self
 

@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ def _pages(points: Iterable[Point]) -> list[Seen]:
     starts: dict[tuple[str, str, float], float] = {}
     finished: dict[tuple[str, str, float], float] = defaultdict(float)
     for name, labels, at, value in points:
+        if isnan(value):  # VictoriaMetrics hands out its staleness markers
+            continue
         key = (labels["replica"], labels.get("job", ""), at)
         if name == START:
             starts[key] = value

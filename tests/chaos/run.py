@@ -11,18 +11,19 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
 import chaos_config as config
 from chaos_report import Result, blind_advice, markdown
-from chaos_stack import PROMETHEUS, Mark, World, running, sources
+from chaos_stack import Mark, World, running, sources
 from children import until
 from comparison import compare
 from fault_kinds import Kind
 from fault_plan import SHORT, Fault, draw
-from truth_pages import BURN, DOWN, REPLICA_DOWN, Page, arrived, deserved
+from truth_pages import BURN, REPLICA_DOWN, Page, arrived, deserved
 from watcher import Watcher
 
 RECOVER_SECONDS = 120.0  # after the last fault everything must be ready by then
@@ -38,7 +39,9 @@ class Run:
 
     def __init__(self, world: World, result: Result) -> None:
         self.world, self.result = world, result
-        self._open: list[tuple[float, float, Fault]] = []  # (end, begun at, fault), times of time.monotonic and time.time
+        self._open: list[
+            tuple[float, float, Fault]
+        ] = []  # (end, begun at, fault), times of time.monotonic and time.time
         self._again: dict[str, float] = {}
 
     def faults(self, faults: list[Fault], seconds: float) -> None:
@@ -81,7 +84,7 @@ class Run:
             if fault.kind.name == "targets in two jobs":
                 self.world.marks.append(Mark(fault.target, "twice", begun, time.time()))
 
-    def _tried(self, fault: Fault, step: "Kind.begin") -> bool:  # type: ignore[name-defined]
+    def _tried(self, fault: Fault, step: Callable[[World, str], None]) -> bool:
         try:
             step(self.world, fault.target)
         except (httpx.HTTPError, OSError) as error:

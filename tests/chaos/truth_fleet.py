@@ -44,7 +44,7 @@ class Engine:
         self.pages: dict[tuple[float, int], Counts] = {}  # (start, finished) of each page served -> what was true then
         self.ever: dict[str, tuple[int, int]] = dict.fromkeys(KINDS, (0, 0))  # of all processes together
         self.starts: list[float] = []
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 - no secret
         self._lock = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
         self._now = Counters(0.0)

@@ -8,6 +8,7 @@ between belongs to the slot of the later one; after a restart only the new proce
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from truth_fleet import KINDS, Counts, Engine
@@ -101,7 +102,7 @@ def _covered(replicas: list[list[Stretch]]) -> dict[int, float]:
     ordered = sorted(edges)
     found: dict[int, float] = defaultdict(float)
     places = [0] * len(replicas)
-    for low, high in zip(ordered, ordered[1:], strict=False):
+    for low, high in pairwise(ordered):
         middle, known, watched = (low + high) / 2, 0, 0
         for index, parts in enumerate(replicas):
             while places[index] < len(parts) and parts[places[index]].end < middle:
