@@ -64,7 +64,7 @@ def compare(world: World) -> dict[str, Compared]:
 
 
 def _by_the_other(seen: Iterable[Seen]) -> list[Seen]:
-    """Return the pages of the second job, and those of the first that stand alone: more than SKEW before or after them."""
+    """Return the pages of the second job, and those of the first before and after them."""
     spans: dict[tuple[str, float], tuple[float, float]] = {}
     pages = list(seen)
     for one in pages:
@@ -73,11 +73,7 @@ def _by_the_other(seen: Iterable[Seen]) -> list[Seen]:
             spans[one.replica, one.start] = min(low, one.at), max(high, one.at)
     never = (inf, -inf)
     alone = [spans.get((one.replica, one.start), never) for one in pages]
-    return [
-        one
-        for one, (low, high) in zip(pages, alone, strict=True)
-        if one.job == AGAIN or one.at < low - SKEW or one.at > high + SKEW
-    ]
+    return [one for one, (low, high) in zip(pages, alone, strict=True) if one.job == AGAIN or not low <= one.at <= high]
 
 
 def _slots(times: Iterable[tuple[float, float]]) -> set[int]:
