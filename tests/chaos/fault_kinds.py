@@ -211,7 +211,7 @@ def _has_clock(world: World) -> object:
 BLINDING = [mode for mode in MODES if mode not in ("slow", "absurd")]
 KINDS = [
     Kind("SIGKILL", _children, (2, 20), _fall(signal.SIGKILL), _rise, blinds=True),
-    Kind("SIGSTOP, SIGCONT", _but_database, (8, 75), _send(signal.SIGSTOP), _send(signal.SIGCONT), blinds=True),
+    Kind("SIGSTOP and SIGCONT", _but_database, (8, 75), _send(signal.SIGSTOP), _send(signal.SIGCONT), blinds=True),
     Kind("restart", _but_database, (1, 3), _fall(signal.SIGTERM), _rise, blinds=True),
     Kind("database: immediate stop", _only(POSTGRES), (2, 15), _fall(signal.SIGQUIT), _rise),
     Kind("engine killed", _engines, (2, 40), _kill_engine, _start_engine),
