@@ -45,7 +45,7 @@ class Result:
     @property
     def passed(self) -> bool:
         """Whether nothing was found."""
-        compared = self.compared and all(one.exact for one in self.compared.values())
+        compared = self.compared and all(one.exact + one.bounded for one in self.compared.values())
         pages = self.deserved.must <= self.arrived <= self.deserved.may
         return bool(compared and pages and not (self.differences or self.releases or self.problems))
 

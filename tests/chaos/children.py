@@ -25,7 +25,7 @@ def until(condition: Callable[[], object], seconds: float, every: float = 0.2) -
 def answers(url: str) -> bool:
     """Whether an address answers 200."""
     try:
-        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+        return httpx.get(url, timeout=5, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
 

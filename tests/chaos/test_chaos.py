@@ -18,7 +18,7 @@ def test_a_minute_of_faults_costs_no_request_and_no_page(tmp_path: Path) -> None
     for program in ("prometheus", "prometheus-alertmanager"):
         require(program)
     binary("initdb")
-    command = [sys.executable, str(ROOT / "tests" / "chaos" / "run.py"), "--seed", "1", "--minutes", "1.2"]
+    command = [sys.executable, str(ROOT / "tests" / "chaos" / "run.py"), "--seed", "1", "--minutes", "0.8"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=550, cwd=tmp_path)
     logs = "".join(path.read_text()[-2000:] for path in tmp_path.rglob("*.log"))
     assert done.returncode == 0, done.stdout + done.stderr + logs
