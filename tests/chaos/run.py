@@ -26,6 +26,12 @@ from fault_plan import SHORT, Fault, draw
 from truth_pages import BURN, REPLICA_DOWN, Page, arrived, deserved
 from watcher import Watcher
 
+HEAD = """# Chaos runs
+
+What each run does is in [CONTRIBUTING.md](../../CONTRIBUTING.md#chaos-run). A slot is compared with what the engines served at the times that the
+source stored: good and total requests to the last one, covered seconds to 2 ms.
+
+"""
 RECOVER_SECONDS = 120.0  # after the last fault everything must be ready by then
 PAGE_SECONDS = 150.0  # an incident that goes on must have paged by then
 AGREE_SECONDS = 120.0  # after the last sample the ledgers must hold the truth by then
@@ -181,8 +187,9 @@ def main() -> int:
     if result.restarts:
         print(f"Ended by themselves and started again: {dict(Counter(result.restarts))}")
     if args.markdown:
+        head = "" if args.markdown.exists() else HEAD
         with args.markdown.open("a") as file:
-            file.write(text + "\n")
+            file.write(head + text)
     return 0 if result.passed else 1
 
 
