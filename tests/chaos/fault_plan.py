@@ -36,21 +36,25 @@ def draw(
 ) -> list[Fault]:
     """Draw the faults of `seconds`. `kept` are engines that are left alone; `only` limits the kinds, by name."""
     rng = random.Random(seed)  # noqa: S311 - a plan, no secret
-    longest = 15.0 if seconds <= SHORT else 90.0
+    longest, every = (15.0, EVERY_SECONDS / 2) if seconds <= SHORT else (90.0, EVERY_SECONDS)
     kinds = [kind for kind in KINDS if (not only or kind.name in only) and kind.seconds[0] <= longest]
+    deck: list[tuple[Kind, list[str]]] = [
+        (kind, targets) for kind in kinds if (targets := [one for one in kind.targets(world) if one not in kept])
+    ]
     free: dict[str, float] = {}
     kills: Counter[str] = Counter()
     found: list[Fault] = []
-    at, deck = 5.0, [kind for kind in kinds if kind.targets(world)]
+    at = 5.0
     while at < seconds - 5 and deck:
-        for kind in rng.sample(deck, len(deck)):
-            target = rng.choice([one for one in kind.targets(world) if one not in kept] or [""])
+        for kind, targets in rng.sample(deck, len(deck)):  # every kind once before any comes again
+            target = rng.choice(targets)
             lasts = round(rng.uniform(kind.seconds[0], min(kind.seconds[1], longest)), 1)
             resource = _resource(kind, target)
             too_often = kind.name == "engine killed" and kills[target] >= ENGINE_KILLS
-            if target and free.get(resource, 0) <= at and at + lasts <= seconds and not too_often:
+            if free.get(resource, 0) <= at and at + lasts <= seconds and not too_often:
                 found.append(Fault(round(at, 1), kind, target, lasts))
                 free[resource] = at + lasts + BREATH
                 kills[target] += kind.name == "engine killed"
-            at += rng.uniform(0.3, 1.7) * EVERY_SECONDS * (0.5 if longest == 15.0 else 1.0)
+                at += rng.uniform(0.3, 1.7) * every
+        at += 1
     return found
