@@ -5,7 +5,7 @@ been saturated, alerts that need it stay silent.
 """
 
 from plimsoll.alerts.rules import Alert
-from plimsoll.alerts.templates import PERCENT, VALUE, of
+from plimsoll.alerts.templates import PERCENT, VALUE, of, serving
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.spec.objectives import Pool
@@ -33,7 +33,7 @@ def _tokens(pool: Pool, span: str) -> str:
 
 
 def _serving(pool: Pool) -> str:
-    return f"count(group by (instance, replica) ({of(c.REPLICA_INFO, pool.model)} and on (instance, replica) {c.REPLICA_UP} == 1))"
+    return f"count(group by (instance, replica) ({serving(pool.model)}))"
 
 
 def _capacity(pool: Pool, how: str = "avg") -> str:
@@ -57,9 +57,13 @@ def _near_capacity(pool: Pool) -> Alert:
 
 
 def _overcommitted(pool: Pool) -> Alert:
-    """Load after the loss of one node as a ratio of what the remaining nodes can serve: by KV cache and by throughput."""
+    """Load after the loss of one node as a ratio of what the remaining nodes can serve: by KV cache and by throughput.
+
+    A replica's KV cache usage is the mean of its ranks, each of which has a cache of its own.
+    """
     serving, lost = _serving(pool), pool.node.replicas
-    cache = f"sum(avg_over_time({of(c.KV_CACHE_USAGE, pool.model)}[{LOAD_WINDOW}])) / ({pool.max_kv_cache_usage:g} * ({serving} - {lost}))"
+    usage = f"avg by (instance, replica) (avg_over_time({of(c.KV_CACHE_USAGE, pool.model)}[{LOAD_WINDOW}]))"
+    cache = f"sum({usage}) / ({pool.max_kv_cache_usage:g} * ({serving} - {lost}))"
     rest = f"({_capacity(pool)} * {serving} - {lost} * {_capacity(pool, 'max')})"
     tokens = f"{_tokens(pool, LOAD_WINDOW)} / {rest}"
     return Alert(

@@ -11,7 +11,7 @@ from plimsoll.alerts.capacity import capacity_alerts
 from plimsoll.alerts.exclusions import exclusion_alerts
 from plimsoll.alerts.rules import Alert
 from plimsoll.alerts.saturation import early_warnings
-from plimsoll.alerts.templates import INSTANCE, PERCENT, REPLICA, VALUE, PoolFilter, of, of_no_pool, of_pool
+from plimsoll.alerts.templates import INSTANCE, PERCENT, REPLICA, VALUE, PoolFilter, of, of_no_pool, of_pool, serving
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.spec.objectives import Pool, Spec
@@ -105,18 +105,19 @@ def _queue_depth(pool: Pool) -> Alert:
 
 
 def _stalled(pool: Pool) -> Alert:
-    """Requests but no tokens: neither latency histograms nor `absent()` show this."""
-    work, tokens = (
-        " + ".join(f"sum by (instance, replica, rank) ({form.format(of(metric, pool.model))})" for metric in metrics)
-        for form, metrics in (
-            ("{}", (c.REQUESTS_RUNNING, c.REQUESTS_WAITING)),
-            ("rate({}[2m])", (c.PROMPT_TOKENS, c.GENERATION_TOKENS)),
-        )
+    """Requests but no tokens: neither latency histograms nor `absent()` show this.
+
+    An engine that counts tokens only when a request finishes has no progress series, and so no alert: a long answer isn't a stall.
+    """
+    work = " + ".join(
+        f"sum by (instance, replica, rank) ({of(metric, pool.model)})"
+        for metric in (c.REQUESTS_RUNNING, c.REQUESTS_WAITING)
     )
+    tokens = f"sum by (instance, replica, rank) (rate({of(c.PROGRESS_TOKENS, pool.model)}[2m]))"
     return Alert(
         name=REPLICA_STALLED,
         severity="page",
-        expr=f"{work} > 0\nand ({tokens}) == 0",
+        expr=f"{work} > 0\nand {tokens} == 0",
         hold=60,
         summary=f"{REPLICA} has requests but produces no tokens.",
         description=(
@@ -132,11 +133,10 @@ def _stalled(pool: Pool) -> Alert:
 def _below_minimum(pool: Pool) -> Alert:
     """Fewer replicas up than the pool's minimum. This also covers replicas that no exporter reports any longer."""
     least = pool.nodes.min * pool.node.replicas
-    serving = f"{of(c.REPLICA_INFO, pool.model)} and on (instance, replica) {c.REPLICA_UP} == 1"
     return Alert(
         name=REPLICAS_BELOW_MINIMUM,
         severity="page",
-        expr=f"(count(group by (instance, replica) ({serving})) or vector(0)) < {least}",
+        expr=f"(count(group by (instance, replica) ({serving(pool.model)})) or vector(0)) < {least}",
         hold=300,
         summary="Fewer replicas are up than the pool requires.",
         description=f"{VALUE} replicas of {pool.name} are up; its minimum of {pool.nodes.min} nodes runs {least}.",

@@ -84,6 +84,23 @@ def _load(per_second: float, capacity: float, other: float | None = None) -> lis
     return [*(one for name in names for one in _standing(name)), *read, *made, *known]
 
 
+def _transfers(failed: float) -> list[Given]:
+    """KV cache transfers of a decode engine: so many of 1,000 in ten minutes (40 samples) failed on its prefill engine."""
+    return [
+        engine(c.KV_TRANSFER_TIME.count, ramp((1000 - failed) / 40), "decode"),
+        engine(c.KV_TRANSFER_FAILURES, ramp(failed / 40), "prefill", reason="expired"),
+    ]
+
+
+def _of_ranks(*usage: float) -> list[Given]:
+    """KV cache usage of two replicas, by rank."""
+    return [
+        engine(c.KV_CACHE_USAGE, flat(one), name, rank=str(rank))
+        for name in ("r1", "r2")
+        for rank, one in enumerate(usage)
+    ]
+
+
 POOLS = [
     _pool_case(
         "LLMPoolNearCapacity",
@@ -98,6 +115,16 @@ POOLS = [
         # two replicas: the remaining one would need 1.1 times its KV cache limit
         over=[*_load(100, capacity=1000), *(engine(c.KV_CACHE_USAGE, flat(0.4675), name) for name in ("r1", "r2"))],
         under=[*_load(490, capacity=1000), *(engine(c.KV_CACHE_USAGE, flat(0.42), name) for name in ("r1", "r2"))],
+        summary="The pool can't tolerate the loss of a node.",
+        description="Without one node, the load of the last 30m would be 110% of what the remaining nodes of chat-70b can serve "
+        "(KV cache usage up to 85%, or their saturation throughput).",
+        panel=links.NODES,
+    ),
+    _pool_case(
+        "LLMPoolOvercommitted",
+        # two ranks each, one of them fuller: a replica's usage is their mean
+        over=[*_load(100, capacity=1000), *_of_ranks(0.435, 0.5)],
+        under=[*_load(490, capacity=1000), *_of_ranks(0.4, 0.44)],
         summary="The pool can't tolerate the loss of a node.",
         description="Without one node, the load of the last 30m would be 110% of what the remaining nodes of chat-70b can serve "
         "(KV cache usage up to 85%, or their saturation throughput).",
@@ -142,6 +169,16 @@ POOLS = [
         description="At the current rate, 22 more requests per node of chat-70b will be waiting in 10 minutes (limit 20). "
         "Arrivals exceed throughput.",
         panel=links.QUEUE,
+    ),
+    _pool_case(
+        "LLMKVTransfersFailing",
+        # of 1,000 transfers in ten minutes 11, and 9
+        over=_transfers(11),
+        under=_transfers(9),
+        summary="KV cache transfers between engines fail.",
+        description="1.1% of KV cache transfers of chat-70b failed or expired in 10 minutes (threshold 1%). "
+        "Their prompts are computed again, or their requests fail.",
+        panel=links.KV_TRANSFERS,
     ),
     _replica_case(
         "LLMPreemptionRateHigh",
