@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 
 from page import Page
@@ -51,7 +50,7 @@ def test_an_exporter_in_two_jobs_of_a_prometheus_counts_once(
     with exporter.served() as address:
         exporter.text = page(BEFORE, BEFORE // 10, started)
         jobs = [scrape(name, address) for name in ("podmonitor", "servicemonitor")]
-        with Prometheus(*jobs) as server, closing(PrometheusSource(server.url, httpx.Client(timeout=30))) as source:
+        with Prometheus(*jobs) as server, closing(PrometheusSource(server.url)) as source:
             counter = f'{metrics.OBJECTIVE_REQUESTS}{{outcome="good"}}'
             for good in (BEFORE, BEFORE + 40, BEFORE + 90):
                 exporter.text = page(good, good // 10, started)
