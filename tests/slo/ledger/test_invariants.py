@@ -175,7 +175,7 @@ def test_an_old_ledger_that_holds_impossible_rows_opens_and_keeps_them_aside(
     config = migrations()
     with old.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0010")
+        command.upgrade(config, "0011")
     lines: list[tuple[str, dict[str, object]]] = [
         ("slots", {"objective": "x", "slot": T0, "good": 9, "total": 10, "covered_ms": 300_000}),
         ("slots", {"objective": "x", "slot": T0 + 300, "good": 1620, "total": 900, "covered_ms": 300_000}),
