@@ -97,7 +97,7 @@ class GpuAssignment:
 
     def _find(self, pid: int, servers: Sequence[Server]) -> str | None:
         for ancestor in self.tree.lineage(pid):
-            found = [one.replica for one in servers if self.tree.listens(ancestor, one.port, _resolve(one.host))]
+            found = [one.replica for one in servers if self.tree.listens(ancestor, one.port, resolve(one.host))]
             if found:
                 return found[0] if len(found) == 1 else None  # two replicas with one server: the owner is ambiguous
         return None
@@ -128,7 +128,8 @@ def _memory_usage(
         yield {"component": "unattributed"}, used - sum(sizes)
 
 
-def _resolve(host: str) -> frozenset[str]:
+def resolve(host: str) -> frozenset[str]:
+    """Return a host's addresses; none where its name isn't known."""
     with suppress(OSError):
         return frozenset(str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
     return frozenset()

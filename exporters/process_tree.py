@@ -4,6 +4,7 @@ It covers processes of this PID namespace with readable files: as root on the no
 SYS_PTRACE. In a container NVML may report the host's PIDs, which there mean nothing or another process.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,6 +25,14 @@ class Process(NamedTuple):
 
     pid: int
     started: int
+
+
+class Listener(NamedTuple):
+    """A process that listens on a port: its PID, its start in clock ticks since boot, and in Unix seconds."""
+
+    pid: float
+    ticks: float
+    started: float
 
 
 class ProcessTree:
@@ -52,7 +61,36 @@ class ProcessTree:
     def listens(self, pid: int, port: int, addresses: frozenset[str]) -> bool:
         """Return whether the process itself listens on that port, on a machine or in a pod with one of the addresses."""
         sockets = {match[1] for link in self._descriptors(pid) if (match := _SOCKET.fullmatch(link))}
-        return bool(sockets) and not sockets.isdisjoint(self._listening(pid, port)) and self._is_home(pid, addresses)
+        return (
+            bool(sockets) and not sockets.isdisjoint(self._listening(str(pid), port)) and self._is_home(pid, addresses)
+        )
+
+    def listener(self, port: int, addresses: frozenset[str], last: Listener | None = None) -> Listener | None:
+        """Return the oldest process that listens on that port of this machine; None if there is none, or it can't be seen.
+
+        `last` is returned while that process lives: looking through all processes takes some milliseconds.
+        """
+        if last is not None and (fields := self._stat(int(last.pid))) is not None and int(fields[19]) == last.ticks:
+            return last
+        own = self._addresses("self")
+        if not any(one in own or one.startswith("127.") or one == "::1" for one in addresses):
+            return None
+        sockets = {f"socket:[{inode}]" for inode in self._listening("self", port)}
+        found = [one for pid in self._pids() if sockets and (one := self._holder(pid, sockets)) is not None]
+        return min(found, key=lambda one: one.ticks, default=None)
+
+    def _holder(self, pid: int, sockets: set[str]) -> Listener | None:
+        if sockets.isdisjoint(self._descriptors(pid)):
+            return None
+        fields, booted = self._stat(pid), re.search(r"^btime (\d+)$", self._text("stat"), re.MULTILINE)
+        if fields is None or booted is None:
+            return None
+        ticks = int(fields[19])
+        return Listener(pid, ticks, int(booted[1]) + ticks / os.sysconf("SC_CLK_TCK"))
+
+    def _pids(self) -> Iterator[int]:
+        with suppress(OSError):
+            yield from (int(path.name) for path in self._folder.iterdir() if path.name.isdigit())
 
     def _is_home(self, pid: int, addresses: frozenset[str]) -> bool:
         if self._link(str(pid), "ns", "net") == self._link("self", "ns", "net"):
@@ -63,9 +101,9 @@ class ProcessTree:
     def _addresses(self, process: str) -> frozenset[str]:
         return frozenset(_LOCAL.findall(self._text(process, "net", "fib_trie")))
 
-    def _listening(self, pid: int, port: int) -> Iterator[str]:
+    def _listening(self, process: str, port: int) -> Iterator[str]:
         for table in ("tcp", "tcp6"):
-            for line in self._text(str(pid), "net", table).splitlines()[1:]:
+            for line in self._text(process, "net", table).splitlines()[1:]:
                 fields = line.split()
                 if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
                     yield fields[9]

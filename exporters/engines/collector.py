@@ -1,4 +1,4 @@
-"""Collector of one engine server: converts its metrics to normalized points."""
+"""Collector of one metrics endpoint: converts it to normalized points of one replica, of a node's replicas, or of a gateway."""
 
 import contextlib
 import logging
@@ -8,98 +8,144 @@ from pathlib import Path
 from typing import Any
 
 from plimsoll.exporters.collector import CollectorError, Point
-from plimsoll.exporters.engines import engines, paths, recognize
-from plimsoll.exporters.engines.derived import Derivations, counts
-from plimsoll.exporters.engines.fetch import _NAMED, HttpReader, address_of
+from plimsoll.exporters.engines import not_supported, paths, recognize
+from plimsoll.exporters.engines.fetch import _NAMED, FetchError, HttpReader, address_of, reason_of
 from plimsoll.exporters.engines.mapping import EngineMapping, Lookup
-from plimsoll.exporters.engines.normalize import (
-    Planned,
-    capacity,
-    follow,
-    kv_bytes,
-    missing,
-    model_of,
-    named_first,
-    plan,
-)
+from plimsoll.exporters.engines.normalize import kv_bytes, missing, model_of
 from plimsoll.exporters.engines.parser import Page, Parser, Shape
-from plimsoll.exporters.gpu_assignment import Server
+from plimsoll.exporters.engines.replica import Replica, info_points, split
+from plimsoll.exporters.gpu_assignment import Server, resolve
+from plimsoll.exporters.process_tree import Listener, ProcessTree
 from plimsoll.exporters.state_file import StateFile
 from plimsoll.slo import metrics, strict_json
 
 UNKNOWN = "unknown"
+# The page's series of the time at which its process started.
+_STARTED = "process_start_time_seconds"
+_WHY = {
+    "absent": "is missing, which this version should expose",
+    "ambiguous": "has rows that can't be combined to one number",
+    "several_processes": "is another process's at each response. Set PROMETHEUS_MULTIPROC_DIR there, or run one worker",
+}
 logger = logging.getLogger(__name__)
 
 
 class EngineCollector:
-    """Reads one engine. `engine` is URL or NAME=URL; the replica's name is the URL's host:port by default.
+    """Reads one endpoint. `engine` is URL or NAME=URL; the replica's name is the URL's host:port by default.
 
-    It stores the state of the derived counters in the folder `state`, so that they continue when the exporter restarts under load.
+    On a page of several replicas each is named by that, a slash, and its own name on the page. The state of starts and derived
+    counters is stored in the folder `state`, so that they continue when the exporter restarts. `token` is a file.
     """
 
-    def __init__(self, engine: str, state: Path | None = None) -> None:
+    def __init__(
+        self, engine: str, state: Path | None = None, token: Path | None = None, tree: ProcessTree | None = None
+    ) -> None:
         """Raise ValueError if `engine` isn't a server address."""
         named = _NAMED.fullmatch(engine)
-        self._url, address = address_of(named[2] if named else engine, "--engine")
+        text, _, query = (named[2] if named else engine).partition("?")
+        self._url, address = address_of(text, "--engine")
+        self._query = f"?{query}" if query else ""
         self.replica = named[1] if named else address
         self.name = f"engine:{self.replica}"
-        self._reader = HttpReader(self._url)
+        self._reader = HttpReader(self._url, token)
         self._parser = Parser()
-        # Derived from the last page's shape: the shape under the engine's own names, and the plan for the requested model.
+        # Derived from the last page's shape.
         self._shape: Shape | None = None
-        self._named: tuple[Shape, EngineMapping]
-        self._plan: tuple[str, str, list[Planned]] | None = None
+        self._parts: tuple[EngineMapping, dict[str, Shape]]
         self._paths = paths()
         self._state_file = StateFile(state, self.name)
-        self._derivations = Derivations.restored(self._state_file.read())
+        stored = self._state_file.read()
+        self._stored: dict[str, Any] = stored if isinstance(stored, dict) else {}
+        self._replicas: dict[str, Replica] = {}
+        self._read_before = False
         self._started = 0.0
+        self._tree = tree or ProcessTree()
         host, _, port = address.rpartition(":")
         self.server = Server(self.replica, UNKNOWN, host.strip("[]"), int(port), None)
         self._facts: dict[Lookup, str] = {}
-        self._missing: set[str] = set()
+        self._missing: set[tuple[str, str]] = set()
+        self._down = "unreachable"
 
     @property
     def fallback(self) -> Iterable[Point]:
-        """Report the replica as down."""
-        return (self._up(0.0),)
+        """Report the replicas that were last seen as down, and why."""
+        for name in [one.name for one in self._replicas.values()] or [self.replica]:
+            yield _up(name, 0.0)
+            yield Point(metrics.REPLICA_DOWN_REASON, {"replica": name, "reason": self._down}, 1.0)
 
     def collect(self, deadline: float) -> Iterable[Point]:
         """Read the metrics within the deadline (a time.monotonic() value); raises CollectorError."""
-        url, page, mapping = self._find(deadline)
-        started = page.series.get("process_start_time_seconds", {}).get((), 0.0)
-        if started != self._started:
-            self._started, self._facts = started, {}
+        self._down = "timeout"  # until something else is known
         try:
-            # Labels name the model. Where the page has none, another path of the server does.
-            model = self._look_up(mapping.model, deadline) if mapping.model or mapping.gateway else ""
-            model, planned = self._planned(model)
-            points = [*follow(planned, page.numbers), *capacity(page, mapping, self.replica, model)]
+            url, page, mapping = self._find(deadline)
+            points = list(self._points(page, mapping, deadline))
         except ValueError as error:
+            self._down = "page"
             raise _not_a_page(url, error) from None
-        self.server = self.server._replace(model=model, kv_bytes=kv_bytes(page, mapping))
-        identity = {"replica": self.replica, "model": model, "engine": mapping.engine}
-        version = self._look_up(mapping.version, deadline)
-        return [
-            self._up(1.0),
-            *points,
-            *self._derived(points, page, mapping, identity),
-            *self._info_points(page, mapping, identity, version),
-            *self._missing_points(missing(page, mapping, version), mapping, version),
-        ]
+        except CollectorError as error:
+            self._down = reason_of(error)
+            raise
+        self._state_file.write({name: one.state for name, one in self._replicas.items()})
+        return points
+
+    def _points(self, page: Page, mapping: EngineMapping, deadline: float) -> Iterator[Point]:
+        """Yield every point; raises ValueError for a page that is no replica's."""
+        shapes = self._parts[1]
+        self._started = page.series.get(_STARTED, {}).get((), 0.0) if not mapping.replicas else 0.0
+        now, simulated = time.time(), 1.0 in page.series.get(metrics.SIMULATED.name, {}).values()
+        for key in [key for key in self._replicas if key not in shapes]:
+            del self._replicas[key]
+        lacking: dict[tuple[str, str], None] = {}
+        if not shapes:
+            yield _up(self.replica, 1.0)
+        for key, shape in shapes.items():
+            newborn = self._read_before and key not in self._replicas
+            replica = self._replicas.setdefault(key, self._replica(key))
+            part = Page(shape, page.numbers)
+            model = self._model(shape, mapping, deadline)
+            started = replica.life.start
+            points = replica.points(part, mapping, model, (now, self._started, newborn), self._listener)
+            if started is not None and replica.life.start != started:
+                self._facts = {}
+            self.server = self.server._replace(model=model, kv_bytes=kv_bytes(part, mapping))
+            version = self._look_up(mapping.version, deadline)
+            yield _up(replica.name, 1.0)
+            yield from points or ()
+            if not mapping.gateway:
+                yield from info_points(replica, mapping, model, version, simulated)
+            lacking |= dict.fromkeys(_lacking(replica, points, part, mapping, version))
+        self._read_before = True
+        yield from self._missing_points(list(lacking), mapping)
+
+    def _replica(self, key: str) -> Replica:
+        # A state of before there were several replicas is the only one's.
+        state = self._stored if "bounds" in self._stored else self._stored.get(key)
+        return Replica(f"{self.replica}/{key}" if key else self.replica, state)
+
+    def _listener(self, last: Listener | None) -> Listener | None:
+        return self._tree.listener(self.server.port, resolve(self.server.host), last)
+
+    def _model(self, shape: Shape, mapping: EngineMapping, deadline: float) -> str:
+        """Return the model that the page names, or else another path of the server; raises ValueError for several models."""
+        if mapping.gateway:
+            return ""
+        model = model_of(shape, mapping)
+        if not model and mapping.model is None:
+            raise ValueError("it names no model instead of one model. Is it a router?")
+        return model or self._look_up(mapping.model, deadline)
 
     def _find(self, deadline: float) -> tuple[str, Page, EngineMapping]:
         """Read the page at its last path, or else try every path that an engine may use."""
         problem: CollectorError | None = None
         for path in self._paths:
-            url = self._url + path
+            url = self._url + path + self._query
             try:
                 page, mapping = self._understand(self._reader.get(url, deadline))
             except CollectorError as error:
-                problem = problem or CollectorError(
-                    str(error)
-                )  # a new error: the old one's traceback keeps the response alive
+                # A new error: the old one's traceback keeps the response alive.
+                problem = problem or FetchError(str(error), reason_of(error))
             except ValueError as error:
-                problem = problem or _not_a_page(url, error)
+                problem = problem if _was_read(problem) else _not_a_page(url, error)
             else:
                 self._paths = (path,)
                 return url, page, mapping
@@ -120,49 +166,20 @@ class EngineCollector:
         if page.shape is not self._shape:
             mapping = recognize(page.shape.places)
             if mapping is None:
-                raise ValueError(_first_line(body))
-            self._shape, self._named, self._plan = page.shape, (named_first(page.shape, mapping), mapping), None
-        shape, mapping = self._named
-        return Page(shape, page.numbers), mapping
+                raise ValueError(not_supported(page.shape.places) or _first_line(body))
+            self._shape, self._parts = page.shape, (mapping, split(page.shape, mapping))
+        return page, self._parts[0]
 
-    def _planned(self, requested: str) -> tuple[str, list[Planned]]:
-        """Return the model (the page's, unless requested) and the plan; raises ValueError."""
-        if self._plan is None or self._plan[0] != requested:
-            model = requested or model_of(*self._named)
-            self._plan = requested, model, plan(*self._named, self.replica, model)
-        return self._plan[1:]
-
-    def _up(self, value: float) -> Point:
-        return Point(metrics.REPLICA_UP, {"replica": self.replica}, value)
-
-    def _derived(
-        self, points: list[Point], page: Page, mapping: EngineMapping, identity: dict[str, str]
-    ) -> Iterator[Point]:
-        if mapping.http is None:
-            return
-        for metric, kind, value in self._derivations.see(counts(points, page, mapping), self._started):
-            yield Point(metric, {**identity, metric.labels[-1]: kind}, value)
-        self._state_file.write(self._derivations.state)
-
-    def _info_points(
-        self, page: Page, mapping: EngineMapping, identity: dict[str, str], version: str
-    ) -> Iterator[Point]:
-        if mapping.gateway:
-            return
-        simulated = str(1.0 in page.series.get(metrics.SIMULATED.name, {}).values()).lower()
-        yield Point(metrics.REPLICA_INFO, {**identity, "version": version, "simulated": simulated}, 1.0)
-        if self._started:
-            yield Point(metrics.REPLICA_START, identity, self._started)
-
-    def _missing_points(self, names: list[str], mapping: EngineMapping, version: str) -> Iterator[Point]:
-        """Yield the missing names as points, and log each once."""
-        for name in names:
-            if name not in self._missing:
+    def _missing_points(self, names: list[tuple[str, str]], mapping: EngineMapping) -> Iterator[Point]:
+        """Yield the names without a usable number as points, and log each once."""
+        for name, reason in names:
+            if (name, reason) not in self._missing:
                 logger.warning(
-                    "%s: metric %s is missing, which %s %s should expose. Metrics derived from it are absent.",
-                    *(self.name, name, mapping.title, version),
+                    "%s: metric %s %s (%s). Metrics derived from it are absent.",
+                    *(self.name, name, _WHY[reason], mapping.title),
                 )
-            yield Point(metrics.METRIC_MISSING, {"collector": self.name, "metric": name}, 1.0)
+            labels = {"collector": self.name, "metric": name, "reason": reason}
+            yield Point(metrics.METRIC_MISSING, labels, 1.0)
         self._missing.update(names)
 
     def _look_up(self, lookup: Lookup | None, deadline: float) -> str:
@@ -179,9 +196,31 @@ class EngineCollector:
         return self._facts.get(lookup, UNKNOWN)
 
 
+def _lacking(
+    replica: Replica, points: list[Point] | None, page: Page, mapping: EngineMapping, version: str
+) -> Iterator[tuple[str, str]]:
+    """Yield the engine's names without a usable number, and the reason."""
+    if points is None:
+        yield from ((source.names[0], "several_processes") for source in mapping.sources if not source.optional)
+        return
+    yield from ((name, "ambiguous") for name in replica.ambiguous)
+    yield from ((name, "absent") for name in missing(page, mapping, version))
+
+
+def _up(replica: str, value: float) -> Point:
+    return Point(metrics.REPLICA_UP, {"replica": replica}, value)
+
+
+def _was_read(problem: CollectorError | None) -> bool:
+    return problem is not None and reason_of(problem) in ("page", "unauthorized")
+
+
 def _not_a_page(url: str, error: ValueError) -> CollectorError:
-    titles = ", ".join(engine.title for engine in engines())
-    return CollectorError(f"{url}: not a metrics endpoint of {titles}: {error}. Check --engine.")
+    why = str(error)
+    end = "" if why.endswith((".", "?")) else "."
+    return FetchError(
+        f"{url}: not a metrics endpoint of a supported engine or gateway: {why}{end} Check --engine.", "page"
+    )
 
 
 def _first_line(body: bytes) -> str:

@@ -24,7 +24,10 @@ from plimsoll.slo.metrics import BY_NAME, Metric
 
 
 class Counts(NamedTuple):
-    """Counter values of one scrape, summed over ranks; the HTTP counts are None if the engine has none."""
+    """Counter values of one scrape, summed over ranks; the HTTP counts are None if the engine has none.
+
+    Without `at_end` the engine counts responses when they begin, which bounds no departures.
+    """
 
     completed: float | None
     failed: float | None
@@ -36,14 +39,15 @@ class Counts(NamedTuple):
     running: float
     waiting: float
     preemptions: float
+    at_end: bool = True
 
 
 def counts(points: Iterable[Point], page: Page, mapping: EngineMapping) -> Counts:
     """Sum the counters that the derivations need."""
-    points = tuple(points)
+    points, at_end = tuple(points), mapping.http is None or mapping.http.at_end
     choices, requests = (page.series.get(mapping.choices + suffix, {}) for suffix in ("_sum", "_count"))
     return Counts(
-        completed=_http(page, mapping, "2"),
+        completed=_http(page, mapping, "2") if at_end else None,
         failed=_http(page, mapping, "5"),
         first_tokens=_total(points, metrics.TTFT, "_count"),
         # Each of the n choices of one HTTP request has its own first token.
@@ -54,6 +58,7 @@ def counts(points: Iterable[Point], page: Page, mapping: EngineMapping) -> Count
         running=_total(points, metrics.REQUESTS_RUNNING),
         waiting=_total(points, metrics.REQUESTS_WAITING),
         preemptions=_total(points, metrics.PREEMPTIONS),
+        at_end=at_end,
     )
 
 
@@ -73,7 +78,8 @@ def _http(page: Page, mapping: EngineMapping, status: str) -> float | None:
     return sum(
         value
         for labels, value in rows
-        if labels.get("handler") in mapping.http.handlers and labels.get("status", "").startswith(status)
+        if labels.get(mapping.http.handler) in mapping.http.handlers
+        and labels.get(mapping.http.status, "").startswith(status)
     )
 
 
@@ -112,6 +118,7 @@ class Derivations:
 
     _life: tuple[float, ...] = ()
     _bounds: dict[tuple[Metric, str], LowerBound] = field(default_factory=dict)
+    _unaborted: dict[str, float] = field(default_factory=dict)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -119,6 +126,7 @@ class Derivations:
         return {
             "life": self._life,
             "bounds": [[metric.name, kind, bound.state] for (metric, kind), bound in self._bounds.items()],
+            "unaborted": self._unaborted,
         }
 
     @classmethod
@@ -126,8 +134,9 @@ class Derivations:
         """Continue from a state; start from zero if it is invalid."""
         try:
             bounds = {(BY_NAME[name], kind): LowerBound(*map(float, one)) for name, kind, one in state["bounds"]}
-            return cls(tuple(map(float, state["life"])), bounds)
-        except (KeyError, TypeError, ValueError):
+            unaborted = {str(rank): float(value) for rank, value in state.get("unaborted", {}).items()}
+            return cls(tuple(map(float, state["life"])), bounds, unaborted)
+        except (AttributeError, KeyError, TypeError, ValueError):
             return cls()
 
     def see(self, now: Counts, started: float) -> Iterator[tuple[Metric, str, float]]:
@@ -137,19 +146,43 @@ class Derivations:
             life[0] != self._life[0] or any(new < old for new, old in zip(life, self._life, strict=True))
         ):
             self._bounds.clear()
+            self._unaborted.clear()
         self._life = life
         in_flight = now.running + now.waiting
         subtracted = now.rejected + now.errors
-        bounds = [(metrics.ABANDONED, "streaming", _streaming(now), in_flight)]
-        if now.completed is not None and now.failed is not None:
-            bounds += [
-                (metrics.ABANDONED, "queued", now.completed - (now.first_tokens - now.more_choices), in_flight),
-                (metrics.REJECTED, "5xx", now.failed - subtracted, in_flight if subtracted else 0.0),
-            ]
+        bounds = [(metrics.ABANDONED, "streaming", _streaming(now), in_flight)] if now.at_end else []
+        if now.completed is not None:
+            queued = now.completed - (now.first_tokens - now.more_choices)
+            bounds.append((metrics.ABANDONED, "queued", queued, in_flight))
+        if now.failed is not None:
+            bounds.append((metrics.REJECTED, "5xx", now.failed - subtracted, in_flight if subtracted else 0.0))
         for metric, kind, bound, uncertain in bounds:
             value = self._bounds.setdefault((metric, kind), LowerBound()).see(bound, uncertain)
             if value is not None:
                 yield metric, kind, value
+
+    def without_aborted(self, points: Iterable[Point], now: Counts) -> list[Point]:
+        """Subtract the aborted requests from the finished ones, of which they are a part (EngineMapping.aborted).
+
+        A request is counted as aborted before it is counted as finished, so the difference falls for a moment; the counter is
+        its running maximum. At first sight the requests in flight may be such: the counter must not fall when the exporter
+        restarts, so it starts as if they were.
+        """
+        points = list(points)
+        aborted = {p.labels["rank"]: p.value for p in points if _is_finished(p, "abort")}
+        for place, point in enumerate(points):
+            if _is_finished(point, "stop"):
+                rank, less = point.labels["rank"], aborted.get(point.labels["rank"], 0.0)
+                value = point.value - less
+                if rank not in self._unaborted:
+                    value += min(less, now.running + now.waiting)
+                self._unaborted[rank] = max(self._unaborted.get(rank, 0.0), value)
+                points[place] = point._replace(value=self._unaborted[rank])
+        return points
+
+
+def _is_finished(point: Point, reason: str) -> bool:
+    return point.metric is metrics.FINISHED and point.labels.get("reason") == reason
 
 
 def _streaming(now: Counts) -> float:

@@ -6,7 +6,9 @@ import re
 import socket
 import ssl
 import time
+import zlib
 from http.client import HTTPException, HTTPResponse
+from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -16,18 +18,36 @@ from plimsoll.exporters.collector import CollectorError
 LIMIT_BYTES = 4 * 2**20
 # Maximum size of a response besides its body: status, headers, chunk frames.
 LIMIT_FRAMING = 2**18
-_HEADERS = "Accept: text/plain\r\nAccept-Encoding: identity\r\nConnection: close\r\nUser-Agent: plimsoll\r\n\r\n"
+_HEADERS = "Accept: text/plain\r\nAccept-Encoding: identity\r\nConnection: close\r\nUser-Agent: plimsoll\r\n"
 _PORTS = {"http": 80, "https": 443}
+LIMIT_TOKEN = 2**16
+
+
+class FetchError(CollectorError):
+    """A request failed; `reason` is the value of that label of `llm_replica_down_info`."""
+
+    def __init__(self, message: str, reason: str = "unreachable") -> None:
+        super().__init__(message, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def reason_of(error: CollectorError) -> str:
+    """Return why a server's metrics couldn't be read, a value of the label `reason`."""
+    return str(getattr(error, "reason", "unreachable"))
 
 
 class HttpReader:
-    """Reads from one server, one request at a time. No redirects, proxies or compression; limited time and size.
+    """Reads from one server, one request at a time. No redirects or proxies; limited time and size.
 
-    It opens connections itself, because the client library's timeouts are per read: a slow drip never exceeds them.
+    `token` is a file with a bearer token, read at each request: tokens are renewed. It opens connections itself, because the client library's timeouts are per read: a slow drip never exceeds them.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: Path | None = None) -> None:
         parts = urlsplit(url)
+        self._token = token
         self._host, self._authority = parts.hostname or "", parts.netloc
         self._port = parts.port or _PORTS[parts.scheme]
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
@@ -38,12 +58,15 @@ class HttpReader:
             with self._connect(deadline) as connection:
                 return self._get(url, connection, deadline)
         except TimeoutError:
-            problem = "no complete response in time. The engine may be overloaded, or the address wrong."
+            problem, reason = (
+                "no complete response in time. The engine may be overloaded, or the address wrong.",
+                "timeout",
+            )
         except _TooLarge:
-            problem = f"the response is larger than {LIMIT_BYTES >> 20} MiB."
-        except (HTTPException, OSError, ValueError) as error:
-            problem = f"{str(error) or type(error).__name__}. Is the engine running there?"
-        raise CollectorError(f"{url}: {problem} Check --engine.")
+            problem, reason = f"the response is larger than {LIMIT_BYTES >> 20} MiB.", "page"
+        except (HTTPException, OSError, ValueError, zlib.error) as error:
+            problem, reason = f"{str(error) or type(error).__name__}. Is the engine running there?", "unreachable"
+        raise FetchError(f"{url}: {problem} Check --engine.", reason)
 
     def _connect(self, deadline: float) -> socket.socket:
         connection = socket.create_connection((self._host, self._port), _seconds_left(deadline))
@@ -61,7 +84,8 @@ class HttpReader:
     def _get(self, url: str, connection: socket.socket, deadline: float) -> bytes:
         connection.settimeout(_seconds_left(deadline))
         path = url.partition(self._authority)[2] or "/"
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {self._authority}\r\n{_HEADERS}".encode())
+        headers = f"Host: {self._authority}\r\n{_HEADERS}{self._authorization()}\r\n"
+        connection.sendall(f"GET {path} HTTP/1.1\r\n{headers}".encode())
         with HTTPResponse(cast(socket.socket, _Incoming(connection, deadline)), method="GET") as response:
             response.begin()
             _check(url, response)
@@ -74,16 +98,45 @@ class HttpReader:
             # that it ends with a whole line is all that can be known of it, and the parser looks for that.
             if response.length:
                 raise HTTPException(f"the response ends {response.length} bytes too early")
-            return bytes(body)
+            return _unpacked(bytes(body)) if response.headers.get("content-encoding") == "gzip" else bytes(body)
+
+    def _authorization(self) -> str:
+        if self._token is None:
+            return ""
+        try:
+            with self._token.open(encoding="ascii") as file:
+                token = file.read(LIMIT_TOKEN).strip()
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it isn't text"
+            raise FetchError(
+                f"--engine-token {self._token}: {why}. Use a file with the token.", "unauthorized"
+            ) from None
+        if not _VISIBLE.fullmatch(token):
+            raise FetchError(f"--engine-token {self._token}: it holds no token on one line.", "unauthorized")
+        return f"Authorization: Bearer {token}\r\n"
+
+
+def _unpacked(body: bytes) -> bytes:
+    """Decompress a response of a server that compresses against the request, within the limit of size."""
+    unpacker = zlib.decompressobj(wbits=31)
+    text = unpacker.decompress(body, LIMIT_BYTES + 1)
+    if len(text) > LIMIT_BYTES:
+        raise _TooLarge
+    if not unpacker.eof:
+        raise HTTPException("the compressed response is incomplete")
+    return text
 
 
 def _check(url: str, response: HTTPResponse) -> None:
     """Reject a response that isn't from a metrics endpoint, or is too large."""
     if response.status != 200:
         hint = " Redirects aren't followed." if 300 <= response.status < 400 else ""
-        raise CollectorError(f"{url}: HTTP {response.status}.{hint} Check --engine.")
-    if response.headers.get("content-encoding", "identity") != "identity":
-        raise CollectorError(f"{url}: the response is compressed, against the request. Check --engine.")
+        if response.status in (401, 403):
+            hint = " It requires a token that it accepts: use --engine-token NAME=FILE."
+            raise FetchError(f"{url}: HTTP {response.status}.{hint}", "unauthorized")
+        raise FetchError(f"{url}: HTTP {response.status}.{hint} Check --engine.", "status")
+    if response.headers.get("content-encoding", "identity") not in ("identity", "gzip"):
+        raise FetchError(f"{url}: the response is compressed, against the request. Check --engine.", "page")
     if len(set(response.headers.get_all("content-length", []))) > 1:
         raise HTTPException("the response has two lengths")
     if response.length is not None and response.length > LIMIT_BYTES:

@@ -11,77 +11,130 @@ from plimsoll.exporters.engines.parser import Labels, Page, Shape
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric, bucket_bound
 
-# Enough for 64 ranks of vLLM 0.32; bounds the cost of an unexpected page.
-LIMIT_PLANNED = 15_000
+# Enough for 64 ranks of vLLM 0.33; bounds the cost of an unexpected page.
+LIMIT_PLANNED = 20_000
 SUFFIXES = {"gauge": ("",), "counter": ("",), "histogram": ("_bucket", "_sum", "_count")}
+# What engines write where they don't know the model's name.
+NO_MODEL = frozenset({"", "undefined", "unknown", "None"})
 
 
 class Planned(NamedTuple):
-    """An output series, and the positions of the page's numbers that it sums."""
+    """An output series, and the positions of the page's numbers that it combines: their sum, or the largest; times `scale`."""
 
     metric: Metric
     labels: Mapping[str, str]
     suffix: str
     places: tuple[int, ...]
+    scale: float = 1.0
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a number of the page as it is."""
+        return len(self.places) == 1 and self.scale == 1
+
+    def value(self, numbers: Sequence[float]) -> float:
+        """Return its value in a page's numbers."""
+        found = [numbers[at] for at in self.places]
+        return self.scale * (max(found) if self.metric.combined == "max" else sum(found))
 
 
-def named_first(shape: Shape, mapping: EngineMapping) -> Shape:
-    """Return the shape with the engine's own names, where another program changed their prefix."""
-    own, *others = mapping.prefixes
-    renamed = {_first(name, own, others): rows for name, rows in shape.places.items()}
-    return shape if renamed.keys() == shape.places.keys() else Shape(shape.families, renamed)
+class Plan(NamedTuple):
+    """The output series of a page, as they are or combined, and the engine's names whose rows can't be told apart."""
+
+    plain: list[tuple[Metric, Mapping[str, str], int, str]]
+    combined: list[Planned]
+    ambiguous: list[str]
 
 
-def _first(name: str, own: str, others: Iterable[str]) -> str:
-    return next((own + name.removeprefix(other) for other in others if name.startswith(other)), name)
+def models_of(shape: Shape, mapping: EngineMapping) -> set[str]:
+    """Return the models that a page's series name."""
+    theirs = {label for label, ours in mapping.labels.items() if ours == "model"}
+    return {
+        value
+        for name, _ in _families(mapping)
+        for labels in shape.places.get(name, {})
+        for key, value in labels
+        if key in theirs and value not in NO_MODEL
+    }
 
 
 def model_of(shape: Shape, mapping: EngineMapping) -> str:
-    """Return the page's model; raises ValueError if it names none, or several as a router's does."""
-    theirs = {label for label, ours in mapping.labels.items() if ours == "model"}
-    models = {
-        value
-        for name, rows in shape.places.items()
-        if name.startswith(mapping.prefixes)
-        for labels in rows
-        for key, value in labels
-        if key in theirs
-    }
-    if len(models) != 1:
-        raise ValueError(f"it names {', '.join(sorted(models)) or 'no model'} instead of one model. Is it a router?")
-    return models.pop()
+    """Return the page's model, empty if it names none; raises ValueError for several, as a router's page has."""
+    models = models_of(shape, mapping)
+    if len(models) > 1:
+        raise ValueError(f"it names {', '.join(sorted(models))} instead of one model. Is it a router?")
+    return next(iter(models), "")
 
 
-def plan(shape: Shape, mapping: EngineMapping, replica: str, model: str) -> list[Planned]:
-    """Map every metric of the page; raises ValueError for too many series, or for two that map to one output series."""
-    planned: dict[tuple[str, str, frozenset[tuple[str, str]]], Planned] = {}
-    for one in _mapped(shape, mapping, _identity(mapping, replica, model)):
+def role_of(shape: Shape, mapping: EngineMapping) -> str:
+    """Return the part of a disaggregated engine that the page's series name, or an empty string."""
+    if not mapping.role:
+        return ""
+    rows = (labels for name, _ in _families(mapping) for labels in shape.places.get(name, {}))
+    return next((value for labels in rows for key, value in labels if key == mapping.role), "")
+
+
+def _families(mapping: EngineMapping) -> Iterator[tuple[str, Source]]:
+    for source in mapping.sources:
+        for name in source.names:
+            yield name + SUFFIXES[source.metric.kind][-1], source
+
+
+def plan(shape: Shape, mapping: EngineMapping, replica: str, model: str) -> Plan:
+    """Map every metric of the page; raises ValueError for too many series."""
+    found: dict[tuple[str, str, frozenset[tuple[str, str]]], Planned] = {}
+    ambiguous: dict[Metric, str] = {}
+    for one, name in _mapped(shape, mapping, _identity(mapping, replica, model)):
         key = (one.metric.name, one.suffix, frozenset(one.labels.items()))
-        if key not in planned:
-            planned[key] = one
-            if len(planned) > LIMIT_PLANNED:
-                raise ValueError(f"it has more than {LIMIT_PLANNED} series to export")
-        elif mapping.gateway:
-            planned[key] = one._replace(places=planned[key].places + one.places)
+        if key not in found:
+            found[key] = one
+        elif one.metric.kind == "gauge" and not one.metric.combined:
+            ambiguous[one.metric] = name
         else:
-            raise ValueError(f"two series for {one.metric}{one.suffix}{dict(one.labels)}. Is it a router?")
-    return list(planned.values())
+            found[key] = found[key]._replace(places=found[key].places + one.places)
+        if len(found) > LIMIT_PLANNED:
+            raise ValueError(f"it has more than {LIMIT_PLANNED} series to export")
+    ambiguous |= _uneven(found.values(), shape, mapping)
+    kept = [one for one in found.values() if one.metric not in ambiguous]
+    plain = [(one.metric, one.labels, one.places[0], one.suffix) for one in kept if one.plain]
+    return Plan(plain, [one for one in kept if not one.plain], sorted(set(ambiguous.values())))
 
 
-def follow(planned: Iterable[Planned], numbers: Sequence[float]) -> list[Point]:
+def _uneven(planned: Iterable[Planned], shape: Shape, mapping: EngineMapping) -> dict[Metric, str]:
+    """Find histograms that add up rows with different bounds: such a sum is no cumulative count."""
+    parts: dict[tuple[str, frozenset[tuple[str, str]]], set[int]] = {}
+    by_name = {}
+    for one in planned:
+        if one.suffix in ("_bucket", "_count"):
+            series = frozenset(item for item in one.labels.items() if item[0] != "le")
+            parts.setdefault((one.metric.name, series), set()).add(len(one.places))
+            by_name[one.metric.name] = one.metric
+    uneven = {by_name[name] for (name, _), counts in parts.items() if len(counts) > 1}
+    return {
+        source.metric: _newest(shape, source) or source.names[0]
+        for source in mapping.sources
+        if source.metric in uneven
+    }
+
+
+def follow(planned: Plan, numbers: Sequence[float]) -> list[Point]:
     """Return the points of a page by its plan. Their label objects are reused, so that the renderer can cache their lines."""
     return [
-        Point(metric, labels, numbers[places[0]] if len(places) == 1 else sum(numbers[at] for at in places), suffix)
-        for metric, labels, suffix, places in planned
+        *[Point(metric, labels, numbers[place], suffix) for metric, labels, place, suffix in planned.plain],
+        *[Point(one.metric, one.labels, one.value(numbers), one.suffix) for one in planned.combined],
     ]
 
 
 def capacity(page: Page, mapping: EngineMapping, replica: str, model: str) -> list[Point]:
-    """Return the KV cache's capacity, where it has no series of its own; raises ValueError for two values of one rank."""
-    points = list(_capacity(page, mapping, _identity(mapping, replica, model)))
-    if len({frozenset(point.labels.items()) for point in points}) < len(points):
-        raise ValueError(f"two series for {metrics.KV_CACHE_CAPACITY}. Is it a router?")
-    return points
+    """Return the KV cache's capacity, where it has no series of its own; nothing where one rank has two values."""
+    points: dict[frozenset[tuple[str, str]], Point] = {}
+    twice = set()
+    for point in _capacity(page, mapping, _identity(mapping, replica, model)):
+        key = frozenset(point.labels.items())
+        if key in points and points[key].value != point.value:
+            twice.add(key)
+        points[key] = point
+    return [point for key, point in points.items() if key not in twice]
 
 
 def normalize(page: Page, mapping: EngineMapping, replica: str, model: str) -> list[Point]:
@@ -92,7 +145,7 @@ def normalize(page: Page, mapping: EngineMapping, replica: str, model: str) -> l
 
 def _identity(mapping: EngineMapping, replica: str, model: str) -> dict[str, str]:
     if mapping.gateway:
-        return {"gateway": replica, "model": "unknown", "tenant": "none", "reason": "unknown"}
+        return {"gateway": replica, "model": model or "unknown", "tenant": "none", "reason": "unknown"}
     return {"replica": replica, "model": model, "engine": mapping.engine, "rank": "0"}
 
 
@@ -100,10 +153,14 @@ def missing(page: Page, mapping: EngineMapping, version: str) -> list[str]:
     """Return the newest names that this version should expose and doesn't; none before it served a request."""
     if mapping.served and not any(value > 0 for value in page.series.get(mapping.served, {}).values()):
         return []
+    role = role_of(page.shape, mapping)
     return [
         source.names[0]
         for source in mapping.sources
-        if not source.optional and _newest(page.shape, source) is None and _reached(version, source.since)
+        if not source.optional
+        and role not in source.lacking
+        and _newest(page.shape, source) is None
+        and _reached(version, source.since)
     ]
 
 
@@ -120,45 +177,54 @@ def _newest(shape: Shape, source: Source) -> str | None:
     return next((name for name in source.names if shape.places.get(name + suffix) or name in shape.families), None)
 
 
-def _mapped(shape: Shape, mapping: EngineMapping, identity: Mapping[str, str]) -> Iterator[Planned]:
+def found_names(shape: Shape, mapping: EngineMapping) -> dict[Metric, str]:
+    """Return the engine's names that a page has, by metric."""
+    found = ((source.metric, _newest(shape, source)) for source in mapping.sources)
+    return {metric: name for metric, name in found if name}
+
+
+def _mapped(shape: Shape, mapping: EngineMapping, identity: Mapping[str, str]) -> Iterator[tuple[Planned, str]]:
     for source in mapping.sources:
         name = _newest(shape, source)
         for suffix in SUFFIXES[source.metric.kind] if name else ():
-            rows = _rows(shape.places.get(f"{name}{suffix}", {}), mapping, source)
-            for theirs, places in rows.items():
-                yield Planned(source.metric, _labels(source, theirs, mapping, identity, suffix), suffix, places)
+            for theirs, place in _rows(shape.places.get(f"{name}{suffix}", {}), mapping, source):
+                labels = _labels(source, theirs, mapping, identity, suffix)
+                scale = source.scale if suffix in ("", "_sum") else 1.0
+                yield Planned(source.metric, labels, suffix, (place,), scale), name or ""
 
 
-def _rows(rows: Mapping[Labels, int], mapping: EngineMapping, source: Source) -> Mapping[Labels, tuple[int, ...]]:
-    """Select a source's rows, drop duplicates, and combine rows to be added."""
-    # If the output metric has no rank, ranks are added too.
-    ranks = {key for key, ours in mapping.labels.items() if ours == "rank" and "rank" not in source.metric.labels}
-    parts = mapping.sums | ranks
-    if not (source.where or mapping.copies or parts):
-        return {labels: (place,) for labels, place in rows.items()}
+def _rows(rows: Mapping[Labels, int], mapping: EngineMapping, source: Source) -> Iterator[tuple[Labels, int]]:
+    """Select a source's rows, without duplicates."""
+    if not (source.where or source.unless or mapping.copies):
+        yield from rows.items()
+        return
     seen: set[Labels] = set()
-    found: dict[Labels, tuple[int, ...]] = {}
     for labels in sorted(rows):
         distinct = tuple(label for label in labels if label[0] not in mapping.copies)
         present = dict(labels)
-        if distinct in seen or any(present.get(key, "") != value for key, value in source.where.items()):
+        if (
+            distinct in seen
+            or any(present.get(key, "") != value for key, value in source.where.items())
+            or any(present.get(key, "") in values for key, values in source.unless.items())
+        ):
             continue
         seen.add(distinct)
-        remaining = tuple(label for label in distinct if label[0] not in parts)
-        found[remaining] = (*found.get(remaining, ()), rows[labels])
-    return found
+        yield labels, rows[labels]
 
 
 def _labels(
     source: Source, theirs: Labels, mapping: EngineMapping, identity: Mapping[str, str], suffix: str = ""
 ) -> dict[str, str]:
     row = dict(theirs)
-    renamed = {ours: row[key] for key, ours in mapping.labels.items() if key in row}
+    renamed = {ours: row[key] for key, ours in mapping.labels.items() if row.get(key, "") not in NO_MODEL}
     # vLLM's label `engine` is a rank: renamed above, and never used as our `engine`.
     merged = {**row, **identity, **renamed, **source.adds}
     labels = {label: merged[label] for label in source.metric.labels if label in merged}
+    if source.values and source.metric.labels[-1] in labels:
+        last = source.metric.labels[-1]
+        labels[last] = source.values.get(labels[last], labels[last])
     if suffix == "_bucket":
-        labels["le"] = bucket_bound(float(row["le"]))
+        labels["le"] = bucket_bound(float(f"{float(row['le']) * source.scale:.12g}"))
     return labels
 
 
@@ -169,8 +235,9 @@ def _capacity(page: Page, mapping: EngineMapping, identity: Mapping[str, str]) -
     if isinstance(config, CapacityProduct):
         numbers = [
             {
-                frozenset(_labels(source, theirs, mapping, identity).items()): sum(page.numbers[at] for at in places)
-                for theirs, places in _rows(page.shape.places.get(source.names[0], {}), mapping, source).items()
+                frozenset(_labels(source, theirs, mapping, identity).items()): page.numbers[place]
+                for name in source.names
+                for theirs, place in _rows(page.shape.places.get(name, {}), mapping, source)
             }
             for source in (config.blocks, config.block_size)
         ]

@@ -5,6 +5,7 @@ pages that share it, and a list of numbers; results derived from the shape can b
 """
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -23,6 +24,11 @@ LIMIT_ALL_LABELS = 120_000
 LIMIT_LINE = 2**16
 # Lines per call of the client library, which uses about 2 kB for each.
 BATCH = 500
+
+# A series with an exemplar (OpenMetrics): `name{labels} value [timestamp] # {labels} value [timestamp]`. Label values are quoted.
+_EXEMPLAR = re.compile(
+    rb'^([^\s#{]+(?:\{(?:[^"}\n]|"(?:[^"\\\n]|\\.)*")*\})?[ \t]+[^#\n]*?)[ \t]+#[ \t]*\{[^\n]*$', re.MULTILINE
+)
 
 Labels = tuple[tuple[str, str], ...]
 Meanings = dict[bytes, tuple[str, Labels]]  # text of a series -> its name and labels
@@ -96,6 +102,8 @@ class Parser:
         Raises ValueError if the text is truncated (a cut last line can be a wrong but valid number), has a series twice, or
         more than LIMIT_SERIES.
         """
+        if b"# {" in body:
+            body = _EXEMPLAR.sub(rb"\1", body)
         return self._follow(body) or self._read(body)
 
     def _follow(self, body: bytes) -> Page | None:

@@ -5,14 +5,14 @@ No label names the model, counters have no `_total`, and a series appears at its
 and no KV-cache usage. A client that left is counted as `dropped`, queued or mid-stream alike.
 """
 
-from plimsoll.exporters.engines.mapping import EngineMapping, Lookup, Source, register
+from plimsoll.exporters.engines.mapping import Checked, EngineMapping, Lookup, Source, register
 from plimsoll.slo import metrics
 
 TGI = register(
     EngineMapping(
         engine="tgi",
         title="TGI",
-        prefixes=("tgi_",),
+        signs=("tgi_",),
         sources=(
             Source(metrics.REQUESTS_RUNNING, ("tgi_batch_current_size",)),
             Source(metrics.REQUESTS_WAITING, ("tgi_queue_size",)),
@@ -40,5 +40,10 @@ TGI = register(
         served="tgi_request_success",
         model=Lookup("/info", ("model_id",)),
         version=Lookup("/info", ("version",)),
+        checked=Checked(
+            "2.4, 3.3 (from its source)",
+            False,
+            "No time to first token, no KV cache usage. Tokens are counted when a request finishes: no stall alert.",
+        ),
     )
 )

@@ -5,6 +5,7 @@ sample, never 0, -1 or NaN. Target labels (region, cluster, node) come from Prom
 """
 
 from plimsoll.slo.metrics.engine import *  # noqa: F403
+from plimsoll.slo.metrics.engine_parts import *  # noqa: F403
 from plimsoll.slo.metrics.gpu import *  # noqa: F403
 from plimsoll.slo.metrics.gpu_board import *  # noqa: F403
 from plimsoll.slo.metrics.gpu_processes import *  # noqa: F403

@@ -21,7 +21,13 @@ REPLICA_START = Metric(
     "llm_replica_start_time_seconds",
     "gauge",
     REPLICA,
-    "Unix time at which the engine's server process started. A change means that its counters restarted.",
+    "Unix time since which the replica's counters count: the start of its server process, or else the scrape at which they were first seen to have restarted. 0 if nothing says when. A later time means that they restarted, 0 never does.",
+)
+REPLICA_DOWN_REASON = Metric(
+    "llm_replica_down_info",
+    "gauge",
+    ("replica", "reason"),
+    "Why llm_replica_up is 0, constant 1: unreachable (no connection), timeout (no complete response in time), status (an HTTP error), unauthorized (it requires a token), page (a response that isn't a supported metrics endpoint's).",
 )
 SIMULATED = Metric(
     "plimsoll_simulated",
@@ -29,11 +35,13 @@ SIMULATED = Metric(
     (),
     "Whether the replica's metrics are simulated (1), as in the demo fleet. Exposed by the replica itself.",
 )
-REQUESTS_RUNNING = Metric("llm_requests_running", "gauge", RANK, "Requests in the running batch.")
+REQUESTS_RUNNING = Metric("llm_requests_running", "gauge", RANK, "Requests in the running batch.", "sum")
 REQUESTS_WAITING = Metric(
-    "llm_requests_waiting", "gauge", RANK, "Requests accepted by the server and not yet scheduled."
+    "llm_requests_waiting", "gauge", RANK, "Requests accepted by the server and not yet scheduled.", "sum"
 )
-KV_CACHE_USAGE = Metric("llm_kv_cache_usage_ratio", "gauge", RANK, "Fraction of the KV cache blocks in use, 0 to 1.")
+KV_CACHE_USAGE = Metric(
+    "llm_kv_cache_usage_ratio", "gauge", RANK, "Fraction of the KV cache blocks in use, 0 to 1.", "max"
+)
 KV_CACHE_CAPACITY = Metric("llm_kv_cache_capacity_tokens", "gauge", RANK, "Tokens that fit in the KV cache.")
 PREFIX_QUERIED = Metric(
     "llm_prefix_cache_queried_tokens_total", "counter", RANK, "Prompt tokens looked up in the prefix cache."
@@ -61,6 +69,12 @@ DRAFTED_ACCEPTED = Metric(
 PREEMPTIONS = Metric("llm_preemptions_total", "counter", RANK, "Requests preempted and recomputed.")
 PROMPT_TOKENS = Metric("llm_prompt_tokens_total", "counter", RANK, "Prompt tokens processed.")
 GENERATION_TOKENS = Metric("llm_generation_tokens_total", "counter", RANK, "Tokens generated.")
+PROGRESS_TOKENS = Metric(
+    "llm_progress_tokens_total",
+    "counter",
+    RANK,
+    "Prompt and generated tokens, counted while requests run. Absent for engines that count tokens only when a request finishes.",
+)
 FINISHED = Metric(
     "llm_requests_finished_total",
     "counter",
@@ -163,7 +177,7 @@ GATEWAY_FAILURES = Metric(
     "llm_gateway_failures_total",
     "counter",
     (*GATEWAY, "reason"),
-    "Requests failed at the gateway, by reason: HTTP status (4xx, 5xx, or a code), client_closed, or stream_interrupted.",
+    "Requests failed at the gateway, by reason: HTTP status (4xx, 5xx, or a code), client_closed, stream_interrupted, or overloaded (refused or expired in its queue).",
 )
 GATEWAY_PROMPT_TOKENS = Metric(
     "llm_gateway_prompt_tokens_total", "counter", GATEWAY, "Prompt tokens of completed requests, where reported."
@@ -191,4 +205,29 @@ GATEWAY_DURATION = Metric(
     "histogram",
     GATEWAY,
     "Time from arrival at the gateway to the end of the response.",
+)
+GATEWAY_QUEUED = Metric(
+    "llm_gateway_requests_queued", "gauge", GATEWAY, "Requests that wait at the gateway for an engine.", "sum"
+)
+GATEWAY_QUEUE_TIME = Metric(
+    "llm_gateway_queue_seconds", "histogram", GATEWAY, "Time that requests waited at the gateway for an engine."
+)
+GATEWAY_REFUSED = Metric(
+    "llm_gateway_refused_total",
+    "counter",
+    (*GATEWAY, "reason"),
+    "Requests that the gateway sent to no engine, by reason (capacity, no_endpoint, timeout, left, policy).",
+)
+GATEWAY_RETRIES = Metric(
+    "llm_gateway_retries_total", "counter", GATEWAY, "Requests that the gateway sent to an engine again."
+)
+GATEWAY_SATURATION = Metric(
+    "llm_gateway_saturation_ratio",
+    "gauge",
+    (*GATEWAY, "stage"),
+    "Load of the engines behind the gateway as a fraction of what it sends them, by stage (prefill, decode, effective).",
+    "max",
+)
+GATEWAY_READY = Metric(
+    "llm_gateway_endpoints_ready", "gauge", GATEWAY, "Engines that the gateway can send requests to.", "sum"
 )

@@ -9,13 +9,16 @@ Kind = Literal["gauge", "counter", "histogram"]
 class Metric(NamedTuple):
     """One metric family. `str(metric)` is its name, so that a query can be written as an f-string.
 
-    A tuple, because the dataclasses module adds 1 MiB to a process that needs little else.
+    `combined` is what several parts of one gauge are together (of processes, priorities, tenants): their sum, their largest,
+    or, if empty, nothing that can be told. A tuple, because the dataclasses module adds 1 MiB to a process that needs little
+    else.
     """
 
     name: str
     kind: Kind
     labels: tuple[str, ...]
     help: str
+    combined: Literal["", "sum", "max"] = ""
 
     def __str__(self) -> str:
         return self.name

@@ -26,8 +26,8 @@ NVML_RESTARTS = Metric(
 METRIC_MISSING = Metric(
     "plimsoll_engine_metric_missing",
     "gauge",
-    ("collector", "metric"),
-    "Metric names that the engine's version should expose and doesn't, 1 for each.",
+    ("collector", "metric", "reason"),
+    "The engine's metric names without a usable number, 1 for each, by reason: absent (its version should expose it), ambiguous (its rows can't be combined), several_processes (each response is another process's counters).",
 )
 BUILD_INFO = Metric("plimsoll_build_info", "gauge", ("version",), "Version of the exporter, constant 1.")
 
