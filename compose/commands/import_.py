@@ -64,12 +64,9 @@ def names() -> dict[str, Known]:
     """Return every name by which requests and latencies are known: those of engines, of programs that wrap them, and of Plimsoll."""
     found = {metric.name: Known(metric, {}) for metric in metrics.ALL}
     for engine in engines():
-        first, *others = engine.prefixes
         for source in engine.sources:
-            if not source.where and not source.adds:
-                for name in source.names:
-                    known = Known(source.metric, engine.labels)
-                    found |= {prefix + name.removeprefix(first): known for prefix in (first, *others)}
+            if not (source.where or source.unless or source.adds) and source.metric is not metrics.PROGRESS_TOKENS:
+                found |= dict.fromkeys(source.names, Known(source.metric, engine.labels))
     return found
 
 

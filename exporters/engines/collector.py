@@ -115,7 +115,10 @@ class EngineCollector:
                 yield from info_points(replica, mapping, model, version, simulated)
             lacking |= dict.fromkeys(_lacking(replica, points, part, mapping, version))
         self._read_before = True
-        yield from self._missing_points(list(lacking), mapping)
+        yield from self._missing_points(
+            list(lacking),
+            f"{mapping.title} {self._facts.get(mapping.version, UNKNOWN)}" if mapping.version else mapping.title,
+        )
 
     def _replica(self, key: str) -> Replica:
         # A state of before there were several replicas is the only one's.
@@ -170,13 +173,13 @@ class EngineCollector:
             self._shape, self._parts = page.shape, (mapping, split(page.shape, mapping))
         return page, self._parts[0]
 
-    def _missing_points(self, names: list[tuple[str, str]], mapping: EngineMapping) -> Iterator[Point]:
+    def _missing_points(self, names: list[tuple[str, str]], engine: str) -> Iterator[Point]:
         """Yield the names without a usable number as points, and log each once."""
         for name, reason in names:
             if (name, reason) not in self._missing:
                 logger.warning(
                     "%s: metric %s %s (%s). Metrics derived from it are absent.",
-                    *(self.name, name, _WHY[reason], mapping.title),
+                    *(self.name, name, _WHY[reason], engine),
                 )
             labels = {"collector": self.name, "metric": name, "reason": reason}
             yield Point(metrics.METRIC_MISSING, labels, 1.0)

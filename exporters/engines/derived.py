@@ -72,7 +72,7 @@ def _total(points: Iterable[Point], metric: Metric, suffix: str = "", **labels: 
 
 def _http(page: Page, mapping: EngineMapping, status: str) -> float | None:
     """Count the responses of the generating handlers by the status's first digit: engines write `2xx` or `200`."""
-    if mapping.http is None or mapping.http.series not in page.families:
+    if mapping.http is None or not (mapping.http.series in page.families or mapping.http.series in page.series):
         return None
     rows = ((dict(labels), value) for labels, value in page.series.get(mapping.http.series, {}).items())
     return sum(
@@ -161,21 +161,18 @@ class Derivations:
             if value is not None:
                 yield metric, kind, value
 
-    def without_aborted(self, points: Iterable[Point], now: Counts) -> list[Point]:
+    def without_aborted(self, points: Iterable[Point]) -> list[Point]:
         """Subtract the aborted requests from the finished ones, of which they are a part (EngineMapping.aborted).
 
-        A request is counted as aborted before it is counted as finished, so the difference falls for a moment; the counter is
-        its running maximum. At first sight the requests in flight may be such: the counter must not fall when the exporter
-        restarts, so it starts as if they were.
+        A request is counted as aborted a moment before it is counted as finished, so that the difference falls for that
+        moment; the counter is its running maximum.
         """
         points = list(points)
         aborted = {p.labels["rank"]: p.value for p in points if _is_finished(p, "abort")}
         for place, point in enumerate(points):
             if _is_finished(point, "stop"):
-                rank, less = point.labels["rank"], aborted.get(point.labels["rank"], 0.0)
-                value = point.value - less
-                if rank not in self._unaborted:
-                    value += min(less, now.running + now.waiting)
+                rank = point.labels["rank"]
+                value = point.value - aborted.get(rank, 0.0)
                 self._unaborted[rank] = max(self._unaborted.get(rank, 0.0), value)
                 points[place] = point._replace(value=self._unaborted[rank])
         return points

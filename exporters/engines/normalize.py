@@ -61,6 +61,9 @@ def models_of(shape: Shape, mapping: EngineMapping) -> set[str]:
 def model_of(shape: Shape, mapping: EngineMapping) -> str:
     """Return the page's model, empty if it names none; raises ValueError for several, as a router's page has."""
     models = models_of(shape, mapping)
+    rows = (labels for name, _ in _families(mapping) for labels in shape.places.get(name, {}))
+    if any(key == "server" and "://" in value for labels in rows for key, value in labels):
+        raise ValueError("its series name servers. Is it a router?")
     if len(models) > 1:
         raise ValueError(f"it names {', '.join(sorted(models))} instead of one model. Is it a router?")
     return next(iter(models), "")
@@ -216,7 +219,12 @@ def _labels(
     source: Source, theirs: Labels, mapping: EngineMapping, identity: Mapping[str, str], suffix: str = ""
 ) -> dict[str, str]:
     row = dict(theirs)
-    renamed = {ours: row[key] for key, ours in mapping.labels.items() if row.get(key, "") not in NO_MODEL}
+    renamed: dict[str, str] = {}
+    for key, ours in mapping.labels.items():
+        value = row.get(key)
+        # LiteLLM writes `None` for a team without an alias, which must not replace the team's id.
+        if value is not None and not (value in NO_MODEL and (ours == "model" or ours in renamed)):
+            renamed[ours] = value
     # vLLM's label `engine` is a rank: renamed above, and never used as our `engine`.
     merged = {**row, **identity, **renamed, **source.adds}
     labels = {label: merged[label] for label in source.metric.labels if label in merged}

@@ -85,7 +85,7 @@ class Replica:
         now = counts(points, page, mapping)
         identity = {"replica": self.name, "model": model, "engine": mapping.engine}
         derived = list(_derived(self._derivations, now, self.life.start or 0.0, identity))
-        return [*(self._derivations.without_aborted(points, now) if mapping.aborted else points), *derived]
+        return [*(self._derivations.without_aborted(points) if mapping.aborted else points), *derived]
 
 
 def _derived(derivations: Derivations, now: Any, started: float, identity: Mapping[str, str]) -> Iterator[Point]:

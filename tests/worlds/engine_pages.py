@@ -74,8 +74,8 @@ def fixed(body: str | bytes, status: str = "200 OK", *headers: str) -> Answer:
     return answer
 
 
-def pages(metrics: Sequence[str], version: str = "0.32.0") -> tuple[Answer, list[str]]:
-    """Play metrics pages one after the other, the last one forever, beside a version; return the paths asked for, too."""
+def pages(metrics: Sequence[str], version: str = "0.32.0", model: str = "m") -> tuple[Answer, list[str]]:
+    """Play metrics pages one after the other, the last one forever, beside a version and a model; return the paths asked for, too."""
     asked: list[str] = []
     left = list(metrics)
 
@@ -83,6 +83,8 @@ def pages(metrics: Sequence[str], version: str = "0.32.0") -> tuple[Answer, list
         asked.append(path)
         if path == "/version":
             connection.sendall(http(json.dumps({"version": version}).encode()))
+        elif path in ("/v1/models", "/info"):
+            connection.sendall(http(json.dumps({"data": [{"id": model}], "model_id": model}).encode()))
         else:
             connection.sendall(http((left.pop(0) if len(left) > 1 else left[0]).encode()))
 

@@ -16,6 +16,7 @@ _FAULTS = {
     "internal": "500",
     "not_implemented": "501",
     "unknown": "5xx",
+    "": "5xx",
 }
 
 DYNAMO = register(
