@@ -277,7 +277,7 @@ def test_transfers_between_engines_are_seconds_and_bytes() -> None:
 
 
 def test_a_page_of_two_models_is_refused_with_their_names() -> None:
-    own = "".join(line for line in LOAD.splitlines(keepends=True) if line.startswith("vllm:"))
+    own = "".join(line for line in LOAD.splitlines(keepends=True) if MODEL in line)
     text = own + own.replace(MODEL, "other")
     with (
         server(fixed(text)) as url,
