@@ -57,9 +57,13 @@ def _near_capacity(pool: Pool) -> Alert:
 
 
 def _overcommitted(pool: Pool) -> Alert:
-    """Load after the loss of one node as a ratio of what the remaining nodes can serve: by KV cache and by throughput."""
+    """Load after the loss of one node as a ratio of what the remaining nodes can serve: by KV cache and by throughput.
+
+    A replica's KV cache usage is the mean of its ranks, each of which has a cache of its own.
+    """
     serving, lost = _serving(pool), pool.node.replicas
-    cache = f"sum(avg_over_time({of(c.KV_CACHE_USAGE, pool.model)}[{LOAD_WINDOW}])) / ({pool.max_kv_cache_usage:g} * ({serving} - {lost}))"
+    usage = f"avg by (instance, replica) (avg_over_time({of(c.KV_CACHE_USAGE, pool.model)}[{LOAD_WINDOW}]))"
+    cache = f"sum({usage}) / ({pool.max_kv_cache_usage:g} * ({serving} - {lost}))"
     rest = f"({_capacity(pool)} * {serving} - {lost} * {_capacity(pool, 'max')})"
     tokens = f"{_tokens(pool, LOAD_WINDOW)} / {rest}"
     return Alert(

@@ -105,18 +105,19 @@ def _queue_depth(pool: Pool) -> Alert:
 
 
 def _stalled(pool: Pool) -> Alert:
-    """Requests but no tokens: neither latency histograms nor `absent()` show this."""
-    work, tokens = (
-        " + ".join(f"sum by (instance, replica, rank) ({form.format(of(metric, pool.model))})" for metric in metrics)
-        for form, metrics in (
-            ("{}", (c.REQUESTS_RUNNING, c.REQUESTS_WAITING)),
-            ("rate({}[2m])", (c.PROMPT_TOKENS, c.GENERATION_TOKENS)),
-        )
+    """Requests but no tokens: neither latency histograms nor `absent()` show this.
+
+    An engine that counts tokens only when a request finishes has no progress series, and so no alert: a long answer isn't a stall.
+    """
+    work = " + ".join(
+        f"sum by (instance, replica, rank) ({of(metric, pool.model)})"
+        for metric in (c.REQUESTS_RUNNING, c.REQUESTS_WAITING)
     )
+    tokens = f"sum by (instance, replica, rank) (rate({of(c.PROGRESS_TOKENS, pool.model)}[2m]))"
     return Alert(
         name=REPLICA_STALLED,
         severity="page",
-        expr=f"{work} > 0\nand ({tokens}) == 0",
+        expr=f"{work} > 0\nand {tokens} == 0",
         hold=60,
         summary=f"{REPLICA} has requests but produces no tokens.",
         description=(

@@ -159,7 +159,7 @@ def uptime() -> Any:
         links.UPTIME.title,
         "Time since the engine's process started. A drop to zero is a restart: caches are cold and the model was reloaded. "
         f"Source: {metrics.REPLICA_START}.",
-        [Query(f"time() - {queries.select(metrics.REPLICA_START)}", queries.REPLICA_NAME)],
+        [Query(f"time() - ({queries.select(metrics.REPLICA_START)} > 0)", queries.REPLICA_NAME)],
         unit="s",
         no_data=no_data.ENGINE,
         many=True,

@@ -44,7 +44,7 @@ def given(metric: Metric | str, values: str, /, **labels: str) -> Given:
 def engine(metric: Metric | str, values: str, replica: str = "r1", /, **labels: str) -> Given:
     """One series of an engine's replica in the pool."""
     own = {"replica": replica, "model": MODEL, "engine": "vllm", "rank": "0"}
-    return given(metric, values, **NODE, **own, **labels)
+    return given(metric, values, **NODE, **{**own, **labels})
 
 
 def ramp(per_sample: float, start: float = 0) -> str:

@@ -188,6 +188,7 @@ def counters(state: State) -> dict[str, float]:
         f'{c.ABANDONED},stage="queued"': state.abandoned,
         f"{c.PROMPT_TOKENS}": tokens,
         f"{c.GENERATION_TOKENS}": state.requests * state.output_tokens,
+        f"{c.PROGRESS_TOKENS}": tokens + state.requests * state.output_tokens,
         f"{c.PREFIX_QUERIED}": tokens,
         f"{c.PREFIX_HIT}": tokens * state.prefix_hits,
         f"{c.PREEMPTIONS}": state.preemptions,

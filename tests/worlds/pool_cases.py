@@ -84,6 +84,15 @@ def _load(per_second: float, capacity: float, other: float | None = None) -> lis
     return [*(one for name in names for one in _standing(name)), *read, *made, *known]
 
 
+def _of_ranks(*usage: float) -> list[Given]:
+    """KV cache usage of two replicas, by rank."""
+    return [
+        engine(c.KV_CACHE_USAGE, flat(one), name, rank=str(rank))
+        for name in ("r1", "r2")
+        for rank, one in enumerate(usage)
+    ]
+
+
 POOLS = [
     _pool_case(
         "LLMPoolNearCapacity",
@@ -98,6 +107,16 @@ POOLS = [
         # two replicas: the remaining one would need 1.1 times its KV cache limit
         over=[*_load(100, capacity=1000), *(engine(c.KV_CACHE_USAGE, flat(0.4675), name) for name in ("r1", "r2"))],
         under=[*_load(490, capacity=1000), *(engine(c.KV_CACHE_USAGE, flat(0.42), name) for name in ("r1", "r2"))],
+        summary="The pool can't tolerate the loss of a node.",
+        description="Without one node, the load of the last 30m would be 110% of what the remaining nodes of chat-70b can serve "
+        "(KV cache usage up to 85%, or their saturation throughput).",
+        panel=links.NODES,
+    ),
+    _pool_case(
+        "LLMPoolOvercommitted",
+        # two ranks each, one of them fuller: a replica's usage is their mean
+        over=[*_load(100, capacity=1000), *_of_ranks(0.435, 0.5)],
+        under=[*_load(490, capacity=1000), *_of_ranks(0.4, 0.44)],
         summary="The pool can't tolerate the loss of a node.",
         description="Without one node, the load of the last 30m would be 110% of what the remaining nodes of chat-70b can serve "
         "(KV cache usage up to 85%, or their saturation throughput).",
