@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from plimsoll.compose.engine_tokens import add_tokens, engine_collectors
 from plimsoll.compose.inputs import UserError, read_address, read_objectives
 from plimsoll.compose.listen import (
     EXPORTER_TOKEN,
@@ -19,7 +20,6 @@ from plimsoll.compose.listen import (
     server_token,
 )
 from plimsoll.exporters.collector import Collector
-from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
 from plimsoll.exporters.gpu_assignment import GpuAssignment
 from plimsoll.exporters.nvml.collector import NvmlCollector
@@ -36,14 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[NAME=]URL",
-        help="Engine on this node, such as http://127.0.0.1:8000. NAME becomes the label `replica`. Repeatable.",
+        help="Engine or gateway, such as http://127.0.0.1:8000. NAME becomes the label `replica`. Repeatable.",
     )
+    add_tokens(parser)
     parser.add_argument("--no-gpu", action="store_true", help="Don't read GPUs: this node has no NVIDIA GPU.")
     parser.add_argument(
         "--state-dir",
         type=Path,
         metavar="DIR",
-        help="Folder that stores expected GPUs, XID counts and counts of abandoned requests across restarts. Without it they restart at 0.",
+        help="Folder that stores expected GPUs, XID counts, starts and derived counts of engines across restarts. Without it they restart at 0.",
     )
     _add_probe(parser)
     _add_output(parser)
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     if args.state_dir:
         _make_folder(args.state_dir)
     gpu_state = None if args.no_gpu else _gpu_state(args.state_dir)
-    runner = Runner(collectors(args.engine, _probes(args), gpu_state, args.state_dir))
+    runner = Runner(collectors(args.engine, _probes(args), gpu_state, args.state_dir, args.engine_token))
     host, port = read_address(args.listen)
     token, hosts = server_token(os.environ, EXPORTER_TOKEN), read_hosts(args.allowed_host)
     tls = _tls(args.tls_cert, args.tls_key)
@@ -173,13 +174,14 @@ def _seconds(option: str, text: str) -> float:
 
 
 def collectors(
-    engines: Sequence[str], probes: Sequence[Collector], gpu_state: GpuState | None, state: Path | None
+    engines: Sequence[str],
+    probes: Sequence[Collector],
+    gpu_state: GpuState | None,
+    state: Path | None,
+    tokens: Sequence[str] = (),
 ) -> list[Collector]:
     """Return the collectors; GPUs are read if `gpu_state` is given. Raises UserError for a bad address, a duplicate name, or no collector."""
-    try:
-        served = [EngineCollector(engine, state) for engine in engines]
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    served = engine_collectors(engines, tokens, state)
     found: list[Collector] = [*served, *probes]
     for name, uses in Counter(collector.name for collector in found).items():
         if uses > 1:

@@ -11,13 +11,14 @@ from plimsoll.exporters.collector import CollectorError, Point
 from plimsoll.exporters.engines import not_supported, paths, recognize
 from plimsoll.exporters.engines.fetch import _NAMED, FetchError, HttpReader, address_of, reason_of
 from plimsoll.exporters.engines.mapping import EngineMapping, Lookup
-from plimsoll.exporters.engines.normalize import kv_bytes, missing, model_of
+from plimsoll.exporters.engines.normalize import found_names, kv_bytes, missing, model_of
 from plimsoll.exporters.engines.parser import Page, Parser, Shape
 from plimsoll.exporters.engines.replica import Replica, info_points, split
 from plimsoll.exporters.gpu_assignment import Server, resolve
 from plimsoll.exporters.process_tree import Listener, ProcessTree
 from plimsoll.exporters.state_file import StateFile
 from plimsoll.slo import metrics, strict_json
+from plimsoll.slo.metrics import Metric
 
 UNKNOWN = "unknown"
 # The page's series of the time at which its process started.
@@ -72,6 +73,14 @@ class EngineCollector:
         for name in [one.name for one in self._replicas.values()] or [self.replica]:
             yield _up(name, 0.0)
             yield Point(metrics.REPLICA_DOWN_REASON, {"replica": name, "reason": self._down}, 1.0)
+
+    @property
+    def found(self) -> tuple[EngineMapping, dict[Metric, str]]:
+        """The mapping of the last page, and the engine's names in it by metric."""
+        mapping, shapes = self._parts
+        return mapping, {
+            metric: name for shape in shapes.values() for metric, name in found_names(shape, mapping).items()
+        }
 
     def collect(self, deadline: float) -> Iterable[Point]:
         """Read the metrics within the deadline (a time.monotonic() value); raises CollectorError."""

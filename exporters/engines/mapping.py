@@ -102,7 +102,7 @@ class EngineMapping:
     signs: tuple[str, ...]
     sources: tuple[Source, ...]
     labels: Mapping[str, str]
-    checked: Checked
+    checked: Checked = Checked("none", False, "Unknown.")
     path: str = "/metrics"
     copies: frozenset[str] = frozenset()
     capacity: CapacityInfo | CapacityProduct | None = None
