@@ -11,7 +11,7 @@ from plimsoll.exporters.collector import CollectorError, Point
 from plimsoll.exporters.engines import not_supported, paths, recognize
 from plimsoll.exporters.engines.fetch import _NAMED, FetchError, HttpReader, address_of, reason_of
 from plimsoll.exporters.engines.mapping import EngineMapping, Lookup
-from plimsoll.exporters.engines.normalize import found_names, kv_bytes, missing, model_of
+from plimsoll.exporters.engines.normalize import found_names, kv_bytes
 from plimsoll.exporters.engines.parser import Page, Parser, Shape
 from plimsoll.exporters.engines.replica import Replica, info_points, split
 from plimsoll.exporters.gpu_assignment import Server, resolve
@@ -87,7 +87,7 @@ class EngineCollector:
         self._down = "timeout"  # until something else is known
         try:
             url, page, mapping = self._find(deadline)
-            points = list(self._points(page, mapping, deadline))
+            points = self._points(page, mapping, deadline)
         except ValueError as error:
             self._down = "page"
             raise _not_a_page(url, error) from None
@@ -97,37 +97,33 @@ class EngineCollector:
         self._state_file.write({name: one.state for name, one in self._replicas.items()})
         return points
 
-    def _points(self, page: Page, mapping: EngineMapping, deadline: float) -> Iterator[Point]:
-        """Yield every point; raises ValueError for a page that is no replica's."""
+    def _points(self, page: Page, mapping: EngineMapping, deadline: float) -> list[Point]:
+        """Return every point; raises ValueError for a page that is no replica's."""
         shapes = self._parts[1]
         self._started = page.series.get(_STARTED, {}).get((), 0.0) if not mapping.replicas else 0.0
         now, simulated = time.time(), 1.0 in page.series.get(metrics.SIMULATED.name, {}).values()
         for key in [key for key in self._replicas if key not in shapes]:
             del self._replicas[key]
         lacking: dict[tuple[str, str], None] = {}
-        if not shapes:
-            yield _up(self.replica, 1.0)
+        every = [] if shapes else [_up(self.replica, 1.0)]
         for key, shape in shapes.items():
             newborn = self._read_before and key not in self._replicas
             replica = self._replicas.setdefault(key, self._replica(key))
             part = Page(shape, page.numbers)
-            model = self._model(shape, mapping, deadline)
+            model = self._model(replica, shape, mapping, deadline)
             started = replica.life.start
             points = replica.points(part, mapping, model, (now, self._started, newborn), self._listener)
             if started is not None and replica.life.start != started:
                 self._facts = {}
             self.server = self.server._replace(model=model, kv_bytes=kv_bytes(part, mapping))
             version = self._look_up(mapping.version, deadline)
-            yield _up(replica.name, 1.0)
-            yield from points or ()
+            every += [_up(replica.name, 1.0), *(points or ())]
             if not mapping.gateway:
-                yield from info_points(replica, mapping, model, version, simulated)
+                every += info_points(replica, mapping, model, version, simulated)
             lacking |= dict.fromkeys(_lacking(replica, points, part, mapping, version))
         self._read_before = True
-        yield from self._missing_points(
-            list(lacking),
-            f"{mapping.title} {self._facts.get(mapping.version, UNKNOWN)}" if mapping.version else mapping.title,
-        )
+        known = f" {self._facts.get(mapping.version, UNKNOWN)}" if mapping.version else ""
+        return [*every, *self._missing_points(list(lacking), mapping.title + known)]
 
     def _replica(self, key: str) -> Replica:
         # A state of before there were several replicas is the only one's.
@@ -137,11 +133,11 @@ class EngineCollector:
     def _listener(self, last: Listener | None) -> Listener | None:
         return self._tree.listener(self.server.port, resolve(self.server.host), last)
 
-    def _model(self, shape: Shape, mapping: EngineMapping, deadline: float) -> str:
+    def _model(self, replica: Replica, shape: Shape, mapping: EngineMapping, deadline: float) -> str:
         """Return the model that the page names, or else another path of the server; raises ValueError for several models."""
         if mapping.gateway:
             return ""
-        model = model_of(shape, mapping)
+        model = replica.page_model(shape, mapping)
         if not model and mapping.model is None:
             raise ValueError("it names no model instead of one model. Is it a router?")
         return model or self._look_up(mapping.model, deadline)
@@ -215,8 +211,7 @@ def _lacking(
     if points is None:
         yield from ((source.names[0], "several_processes") for source in mapping.sources if not source.optional)
         return
-    yield from ((name, "ambiguous") for name in replica.ambiguous)
-    yield from ((name, "absent") for name in missing(page, mapping, version))
+    yield from replica.lacking(page, mapping, version)
 
 
 def _up(replica: str, value: float) -> Point:

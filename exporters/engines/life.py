@@ -49,7 +49,7 @@ class Life:
     _stated: float = 0.0
     _at: float = 0.0
     _former: list[float] = field(default_factory=list)
-    _fell: float = 0.0
+    _fell: tuple[float, Totals] = (0.0, {})
     _doubted: float = 0.0
     _looked: bool = False
 
@@ -100,6 +100,13 @@ class Life:
             self.start = self._process.started
         elif fell:
             self.start = seen.at
-            if seen.at - self._fell < DOUBT:
-                self._doubted = seen.at + DOUBT
-            self._fell = seen.at
+        when, before = self._fell
+        if fell:
+            self._fell = seen.at, self._totals
+        elif (
+            before
+            and seen.at - when < DOUBT
+            and all(seen.totals.get(name, 0.0) >= value for name, value in before.items())
+        ):
+            # What fell is back: another process answered in between.
+            self._doubted = seen.at + DOUBT

@@ -154,15 +154,23 @@ def _identity(mapping: EngineMapping, replica: str, model: str) -> dict[str, str
 
 def missing(page: Page, mapping: EngineMapping, version: str) -> list[str]:
     """Return the newest names that this version should expose and doesn't; none before it served a request."""
-    if mapping.served and not any(value > 0 for value in page.series.get(mapping.served, {}).values()):
-        return []
-    role = role_of(page.shape, mapping)
+    return absent(page.shape, mapping, version) if has_served(page, mapping) else []
+
+
+def has_served(page: Page, mapping: EngineMapping) -> bool:
+    """Return whether a request was served, so that every name should be there."""
+    return not mapping.served or any(value > 0 for value in page.series.get(mapping.served, {}).values())
+
+
+def absent(shape: Shape, mapping: EngineMapping, version: str) -> list[str]:
+    """Return the newest names that this version should expose once it has served a request, and that the page lacks."""
+    role = role_of(shape, mapping)
     return [
         source.names[0]
         for source in mapping.sources
         if not source.optional
         and role not in source.lacking
-        and _newest(page.shape, source) is None
+        and _newest(shape, source) is None
         and _reached(version, source.since)
     ]
 

@@ -8,7 +8,7 @@ from plimsoll.exporters.collector import Point
 from plimsoll.exporters.engines.derived import Derivations, counts
 from plimsoll.exporters.engines.life import Life, Seen, totals
 from plimsoll.exporters.engines.mapping import EngineMapping
-from plimsoll.exporters.engines.normalize import Plan, capacity, follow, plan
+from plimsoll.exporters.engines.normalize import Plan, absent, capacity, follow, has_served, model_of, plan
 from plimsoll.exporters.engines.parser import Labels, Page, Shape
 from plimsoll.exporters.process_tree import Listener
 from plimsoll.slo import metrics
@@ -52,12 +52,27 @@ class Replica:
         self.life = Life.restored(state)
         self._derivations = Derivations.restored(state)
         self._plan: tuple[Shape, str, Plan] | None = None
-        self.ambiguous: list[str] = []
+        self._model: tuple[Shape, str] | None = None
+        self._absent: tuple[Shape, str, list[str]] | None = None
 
     @property
     def state(self) -> dict[str, Any]:
         """The JSON state from which a restarted exporter continues."""
         return {**self._derivations.state, **self.life.state}
+
+    def page_model(self, shape: Shape, mapping: EngineMapping) -> str:
+        """Return the model that the page names, or an empty string; raises ValueError for several."""
+        if self._model is None or self._model[0] is not shape:
+            self._model = shape, model_of(shape, mapping)
+        return self._model[1]
+
+    def lacking(self, page: Page, mapping: EngineMapping, version: str) -> Iterator[tuple[str, str]]:
+        """Yield the engine's names without a usable number in a page that was read, and the reason."""
+        if self._absent is None or self._absent[0] is not page.shape or self._absent[1] != version:
+            self._absent = page.shape, version, absent(page.shape, mapping, version)
+        yield from ((name, "ambiguous") for name in (self._plan[2].ambiguous if self._plan else ()))
+        if self._absent[2] and has_served(page, mapping):
+            yield from ((name, "absent") for name in self._absent[2])
 
     def points(
         self,
@@ -74,7 +89,6 @@ class Replica:
         if self._plan is None or self._plan[0] is not page.shape or self._plan[1] != model:
             self._plan = page.shape, model, plan(page.shape, mapping, self.name, model)
         points = [*follow(self._plan[2], page.numbers), *capacity(page, mapping, self.name, model)]
-        self.ambiguous = self._plan[2].ambiguous
         at, stated, newborn = seen
         counted = {} if stated else totals(points)
         if not self.life.see(Seen(at, stated, counted, newborn), find):
