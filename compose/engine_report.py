@@ -46,7 +46,7 @@ class Report:
     engine: str = ""
     version: str = ""
     replicas: dict[str, str] = field(default_factory=dict)
-    found: dict[str, str] = field(default_factory=dict)
+    found: dict[str, list[str]] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
     missing: list[Cost] = field(default_factory=list)
     objectives: dict[str, str | None] = field(default_factory=dict)
@@ -77,7 +77,7 @@ def report(collector: EngineCollector, url: str, spec: Spec) -> Report:
         engine=mapping.title,
         version=next((point.labels["version"] for point in info), ""),
         replicas={point.labels["replica"]: point.labels["model"] for point in info},
-        found={metric.name: name for metric, name in sorted(found.items())},
+        found={metric.name: names for metric, names in sorted(found.items())},
         unusable={
             point.labels["metric"]: point.labels["reason"] for point in points if point.metric is metrics.METRIC_MISSING
         },

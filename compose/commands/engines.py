@@ -41,9 +41,11 @@ def _lines(one: Report) -> Iterator[str]:
     yield f"{one.url}: {one.engine} {one.version}".rstrip()
     yield f"  limits: {one.limits}"
     yield from (f"  replica {name}: model {model}" for name, model in one.replicas.items())
+    if one.replicas and not one.objectives:
+        yield "  no pool of the objectives file serves this model: no SLO counts it"
     for slo, source in one.objectives.items():
         yield f"  SLO {slo}: {f'counted ({source})' if source else 'NOT COUNTED: this engine has no evidence for it'}"
-    yield from (f"  found {metric}: {name}" for metric, name in one.found.items())
+    yield from (f"  found {metric}: {', '.join(names)}" for metric, names in one.found.items())
     yield from (f"  UNUSABLE {name}: {reason}" for name, reason in one.unusable.items())
     for cost in one.missing:
         yield f"  missing {cost.metric}"

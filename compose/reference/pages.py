@@ -3,6 +3,7 @@
 from plimsoll.compose.inputs import read_objectives
 from plimsoll.compose.reference.api import api_page
 from plimsoll.compose.reference.cli import cli_page
+from plimsoll.compose.reference.engines import engines_page
 from plimsoll.compose.reference.metrics import metrics_page, recorded_page
 from plimsoll.compose.reference.objectives import objectives_page
 from plimsoll.compose.reference.rules import alerts_page
@@ -24,6 +25,7 @@ def pages() -> dict[str, str]:
         "alerts.md": alerts_page(spec),
         "api.md": api_page(create_app(service).openapi()),
         "cli.md": cli_page(),
+        "engines.md": engines_page(),
         "dashboards.md": dashboards_page(spec),
         "objectives-file.md": objectives_page(),
     }

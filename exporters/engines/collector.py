@@ -75,7 +75,7 @@ class EngineCollector:
             yield Point(metrics.REPLICA_DOWN_REASON, {"replica": name, "reason": self._down}, 1.0)
 
     @property
-    def found(self) -> tuple[EngineMapping, dict[Metric, str]]:
+    def found(self) -> tuple[EngineMapping, dict[Metric, list[str]]]:
         """The mapping of the last page, and the engine's names in it by metric."""
         mapping, shapes = self._parts
         return mapping, {

@@ -54,9 +54,10 @@ class HttpReader:
 
     def get(self, url: str, deadline: float) -> bytes:
         """Return the body. `deadline` is a time.monotonic() value; raises CollectorError."""
+        headers = f"Host: {self._authority}\r\n{_HEADERS}{self._authorization()}\r\n"
         try:
             with self._connect(deadline) as connection:
-                return self._get(url, connection, deadline)
+                return self._get(url, headers, connection, deadline)
         except TimeoutError:
             problem, reason = (
                 "no complete response in time. The engine may be overloaded, or the address wrong.",
@@ -81,10 +82,9 @@ class HttpReader:
             connection.close()
             raise
 
-    def _get(self, url: str, connection: socket.socket, deadline: float) -> bytes:
+    def _get(self, url: str, headers: str, connection: socket.socket, deadline: float) -> bytes:
         connection.settimeout(_seconds_left(deadline))
         path = url.partition(self._authority)[2] or "/"
-        headers = f"Host: {self._authority}\r\n{_HEADERS}{self._authorization()}\r\n"
         connection.sendall(f"GET {path} HTTP/1.1\r\n{headers}".encode())
         with HTTPResponse(cast(socket.socket, _Incoming(connection, deadline)), method="GET") as response:
             response.begin()

@@ -188,10 +188,14 @@ def _newest(shape: Shape, source: Source) -> str | None:
     return next((name for name in source.names if shape.places.get(name + suffix) or name in shape.families), None)
 
 
-def found_names(shape: Shape, mapping: EngineMapping) -> dict[Metric, str]:
+def found_names(shape: Shape, mapping: EngineMapping) -> dict[Metric, list[str]]:
     """Return the engine's names that a page has, by metric."""
-    found = ((source.metric, _newest(shape, source)) for source in mapping.sources)
-    return {metric: name for metric, name in found if name}
+    found: dict[Metric, list[str]] = {}
+    for source in mapping.sources:
+        name = _newest(shape, source)
+        if name and name not in found.setdefault(source.metric, []):
+            found[source.metric].append(name)
+    return {metric: names for metric, names in found.items() if names}
 
 
 def _mapped(shape: Shape, mapping: EngineMapping, identity: Mapping[str, str]) -> Iterator[tuple[Planned, str]]:

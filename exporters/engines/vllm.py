@@ -175,7 +175,9 @@ TRITON_VLLM = register(
         http=None,
         version=None,
         checked=Checked(
-            "25.x (from its documentation)", False, "Only what its backend passes on: no queue, no KV cache, no errors."
+            "25.x (from its documentation)",
+            False,
+            "What its backend passes on: some versions have no queue, no KV cache and no errors.",
         ),
     )
 )

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 from plimsoll.slo.metrics import Metric
@@ -69,6 +70,8 @@ class Indicator(ABC):
     def parse(value: object) -> "Indicator":
         """Read a registered indicator, such as `availability` or `{time_to_first_token: 600ms}`; raises ValueError with the fix."""
         kind, body = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, None)
+        # At first use: an exporter, on a GPU node, needs neither them nor the 5 MiB that they take.
+        import_module(INDICATORS)
         indicator = _REGISTRY.get(kind) if isinstance(kind, str) else None
         found = indicator.read(body) if indicator else None
         if found is None:
@@ -102,6 +105,7 @@ class Indicator(ABC):
 
 Registered = TypeVar("Registered", bound=Indicator)
 _REGISTRY: dict[str, type[Indicator]] = {}
+INDICATORS = "plimsoll.slo.sli.indicators"  # the package whose modules register them
 
 
 def register(indicator: type[Registered]) -> type[Registered]:
