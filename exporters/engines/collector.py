@@ -98,7 +98,7 @@ class EngineCollector:
         return points
 
     def _points(self, page: Page, mapping: EngineMapping, deadline: float) -> list[Point]:
-        """Return every point; raises ValueError for a page that is no replica's."""
+        """Return every point; raises ValueError for a page that isn't a replica's."""
         shapes = self._parts[1]
         self._started = page.series.get(_STARTED, {}).get((), 0.0) if not mapping.replicas else 0.0
         now, simulated = time.time(), 1.0 in page.series.get(metrics.SIMULATED.name, {}).values()

@@ -1,7 +1,7 @@
 """When a replica's counters began: by its page, by the process behind its port, or by a fall that was seen.
 
 Engines with several server processes (vLLM's `--api-server-count`, SGLang, Dynamo) have no `process_start_time_seconds`. The start must
-not change when the exporter restarts, and must change when the engine does: whoever counts takes a later start for new counters.
+not change when the exporter restarts, and must change when the engine does: those who count take a later start for new counters.
 """
 
 from collections.abc import Callable, Iterable
@@ -60,7 +60,7 @@ class Life:
 
     @classmethod
     def restored(cls, state: Any) -> "Life":
-        """Continue from a state; begin anew if it is invalid."""
+        """Continue from a state; begin again if it is invalid."""
         try:
             process = Listener(*map(float, state["process"])) if state["process"] else None
             counted = {str(name): float(value) for name, value in state["totals"].items()}

@@ -39,7 +39,7 @@ class Planned(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The output series of a page, as they are or combined, and the engine's names whose rows can't be told apart."""
+    """The output series of a page, as they are or combined, and the engine's names whose rows can't be combined."""
 
     plain: list[tuple[Metric, Mapping[str, str], int, str]]
     combined: list[Planned]
@@ -98,13 +98,13 @@ def plan(shape: Shape, mapping: EngineMapping, replica: str, model: str) -> Plan
         if len(found) > LIMIT_PLANNED:
             raise ValueError(f"it has more than {LIMIT_PLANNED} series to export")
     ambiguous |= _uneven(found.values(), shape, mapping)
-    kept = [one for one in found.values() if one.metric not in ambiguous]
-    plain = [(one.metric, one.labels, one.places[0], one.suffix) for one in kept if one.plain]
-    return Plan(plain, [one for one in kept if not one.plain], sorted(set(ambiguous.values())))
+    clear = [one for one in found.values() if one.metric not in ambiguous]
+    plain = [(one.metric, one.labels, one.places[0], one.suffix) for one in clear if one.plain]
+    return Plan(plain, [one for one in clear if not one.plain], sorted(set(ambiguous.values())))
 
 
 def _uneven(planned: Iterable[Planned], shape: Shape, mapping: EngineMapping) -> dict[Metric, str]:
-    """Find histograms that add up rows with different bounds: such a sum is no cumulative count."""
+    """Find histograms that add up rows with different bounds: such a sum isn't a cumulative count."""
     parts: dict[tuple[str, frozenset[tuple[str, str]]], set[int]] = {}
     by_name = {}
     for one in planned:

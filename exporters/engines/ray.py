@@ -1,7 +1,7 @@
 """vLLM on Ray: a node agent's page with the engines of all models, deployments and replicas of that node, through Ray's metrics.
 
 Ray puts `ray_` before a name and makes its `:` an `_` (2.46 writes it both ways). A series appears at its first event. Each
-replica of Ray Serve has its `ReplicaId`; without Serve an engine is told by its `WorkerId`. A replica that is gone leaves its
+replica of Ray Serve has its `ReplicaId`; without Serve an engine is identified by its `WorkerId`. A removed replica leaves its
 counters on the page, but no gauge; the gauges of a live one may be absent while it idles, those of Serve are not. Checked on real agents' pages of Ray 2.46, 2.52 and 2.60.
 """
 

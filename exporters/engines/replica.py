@@ -20,7 +20,7 @@ _NAME_CHARACTERS = 12
 def split(shape: Shape, mapping: EngineMapping) -> dict[str, Shape]:
     """Return the shape of each replica, by its name in the page: empty for a page of one.
 
-    On a page of many a replica that was removed leaves its counters behind. It is left out, if the page says which are alive.
+    On a page of many a replica that was removed leaves its counters behind. It is left out, if the page shows which are alive.
     """
     if not mapping.replicas:
         return {"": shape}

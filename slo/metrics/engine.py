@@ -21,7 +21,7 @@ REPLICA_START = Metric(
     "llm_replica_start_time_seconds",
     "gauge",
     REPLICA,
-    "Unix time since which the replica's counters count: the start of its server process, or else the scrape at which they were first seen to have restarted. 0 if nothing says when. A later time means that they restarted, 0 never does.",
+    "Unix time since which the replica's counters count: the start of its server process, or else the scrape at which they were first seen to have restarted. 0 if unknown. A later time means that they restarted, 0 never does.",
 )
 REPLICA_DOWN_REASON = Metric(
     "llm_replica_down_info",
@@ -177,7 +177,7 @@ GATEWAY_FAILURES = Metric(
     "llm_gateway_failures_total",
     "counter",
     (*GATEWAY, "reason"),
-    "Requests failed at the gateway, by reason: HTTP status (4xx, 5xx, or a code), client_closed, stream_interrupted, or overloaded (refused or expired in its queue).",
+    "Requests failed at the gateway, by reason: HTTP status (4xx, 5xx, or a code), client_closed, stream_interrupted, or overloaded (rejected or expired in its queue).",
 )
 GATEWAY_PROMPT_TOKENS = Metric(
     "llm_gateway_prompt_tokens_total", "counter", GATEWAY, "Prompt tokens of completed requests, where reported."
@@ -212,8 +212,8 @@ GATEWAY_QUEUED = Metric(
 GATEWAY_QUEUE_TIME = Metric(
     "llm_gateway_queue_seconds", "histogram", GATEWAY, "Time that requests waited at the gateway for an engine."
 )
-GATEWAY_REFUSED = Metric(
-    "llm_gateway_refused_total",
+GATEWAY_REJECTED = Metric(
+    "llm_gateway_rejected_total",
     "counter",
     (*GATEWAY, "reason"),
     "Requests that the gateway sent to no engine, by reason (capacity, no_endpoint, timeout, left, policy).",

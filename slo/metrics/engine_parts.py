@@ -24,13 +24,13 @@ KV_TRANSFER_TIME = Metric(
     "llm_kv_transfer_seconds", "histogram", RANK, "Time of one request's KV cache transfer between engines."
 )
 KV_TRANSFER_BYTES = Metric(
-    "llm_kv_transfer_bytes_total", "counter", RANK, "Bytes of KV cache transferred between engines."
+    "llm_kv_transferred_bytes_total", "counter", RANK, "Bytes of KV cache transferred between engines."
 )
 KV_TRANSFER_FAILURES = Metric(
     "llm_kv_transfer_failures_total",
     "counter",
     (*RANK, "reason"),
-    "KV cache transfers that failed, by reason: transport, bootstrap, expired (nobody fetched the blocks in time), late (a fetch was reported after that: answers may be wrong).",
+    "KV cache transfers that failed, by reason: transport, bootstrap, expired (no engine fetched the blocks in time), late (a fetch was reported after that: answers may be wrong).",
 )
 REPLICA_AWAKE = Metric(
     "llm_replica_awake",

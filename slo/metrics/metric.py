@@ -10,7 +10,7 @@ class Metric(NamedTuple):
     """One metric family. `str(metric)` is its name, so that a query can be written as an f-string.
 
     `combined` is what several parts of one gauge are together (of processes, priorities, tenants): their sum, their largest,
-    or, if empty, nothing that can be told. A tuple, because the dataclasses module adds 1 MiB to a process that needs little
+    or, if empty, unknown. A tuple, because the dataclasses module adds 1 MiB to a process that needs little
     else.
     """
 

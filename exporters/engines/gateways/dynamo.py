@@ -33,7 +33,7 @@ DYNAMO = register(
                 values=_FAULTS,
             ),
             Source(
-                metrics.GATEWAY_REFUSED,
+                metrics.GATEWAY_REJECTED,
                 ("dynamo_frontend_model_rejection_total",),
                 adds={"reason": "capacity"},
                 optional=True,

@@ -1,7 +1,7 @@
 """llm-d's endpoint picker (`llm_d_epp_*`) and its forerunner, the Gateway API inference extension's: from llm-d-router's source
 (pkg/epp/metrics, pkg/epp/handlers, pkg/common/error).
 
-`request_total` grows when a request was scheduled; one that was refused or couldn't be read is in `request_error_total` only,
+`request_total` grows when a request was scheduled; one that was rejected or couldn't be read is in `request_error_total` only,
 one that failed at its engine (ModelServerError) in both. Old and new names are written side by side: only the newest is read.
 429 (ResourceExhausted) means that the queue was full or the wait too long: our overload, not the client's fault.
 """
@@ -73,7 +73,7 @@ EPP = tuple(
                 Source(metrics.GATEWAY_QUEUE_TIME, _flow("request_queue_duration_seconds"), optional=True),
                 *(
                     Source(
-                        metrics.GATEWAY_REFUSED,
+                        metrics.GATEWAY_REJECTED,
                         _flow("requests_total"),
                         {"outcome": outcome},
                         {"reason": reason},
@@ -89,7 +89,7 @@ EPP = tuple(
             checked=Checked(
                 "llm-d-router of August 2026 (from its source)",
                 False,
-                "Latencies of responses that ended. Without flow control no queue; refusals by cause name no model.",
+                "Latencies of responses that ended. Without flow control no queue; rejections by cause name no model.",
             ),
         )
     )

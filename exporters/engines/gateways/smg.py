@@ -26,7 +26,7 @@ SMG = tuple(
                     optional=True,
                 ),
                 Source(
-                    metrics.GATEWAY_REFUSED,
+                    metrics.GATEWAY_REJECTED,
                     (f"{prefix}admission_queue_rejected_total",),
                     adds={"reason": "capacity"},
                     optional=True,

@@ -26,7 +26,7 @@ VLLM_ROUTER = register(
         checked=Checked(
             "of 2026 (from its source)",
             False,
-            "No time to first token, no queue. Versions without request counters say only which engines are ready.",
+            "No time to first token, no queue. Versions without request counters report only how many engines are ready.",
         ),
     )
 )

@@ -125,8 +125,8 @@ FACTS: dict[str, list[Fact]] = {
         (c.GATEWAY_FAILURES, "", {**RED, "reason": "400"}, [3]),
         (c.GATEWAY_TTFT, "_bucket", {**RED, "le": "0.6"}, [70]),
         (c.GATEWAY_QUEUED, "", RED, [7]),
-        (c.GATEWAY_REFUSED, "", {"reason": "capacity"}, [15]),
-        (c.GATEWAY_REFUSED, "", {"reason": "timeout"}, [5]),
+        (c.GATEWAY_REJECTED, "", {"reason": "capacity"}, [15]),
+        (c.GATEWAY_REJECTED, "", {"reason": "timeout"}, [5]),
         (c.GATEWAY_READY, "", {}, [4]),
     ],
     "dynamo-frontend": [
