@@ -20,6 +20,7 @@ from plimsoll.slo.sources.selector import Selector
 
 MAX_GAP = 300.0  # seconds; Prometheus' own look-back for a missed scrape (--query.lookback-delta)
 SIMULATED = "simulated"
+CLOCK_SKEW = 60.0  # seconds by which the clocks of an engine's host and of the source may differ
 SAME_START = 1.0  # seconds; start times of one process may differ by a rounding, those of two processes do not
 
 # Labels that our own metrics carry beside `replica`; other labels (instance, region, ...) identify the target.
@@ -104,7 +105,20 @@ def replicas(series: Iterable[Series]) -> dict[Unit, Replica]:
             observed[unit(labels)].update(samples)
         elif name == REPLICA_INFO.name and labels.get("simulated") == "true":
             simulated.add(unit(labels))
-    return {key: Replica(sorted(times.items()), key in simulated) for key, times in observed.items()}
+    return {key: Replica(_steady(sorted(times.items())), key in simulated) for key, times in observed.items()}
+
+
+def _steady(observed: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Hold a replica's start until a process began after the last observation.
+
+    An exporter that lost its memory reports 0 (unknown), and one that learns of an old process reports that: neither is a restart, after
+    which everything would count again.
+    """
+    found: list[tuple[float, float]] = []
+    for at, start in observed:
+        began_before = bool(found) and start + CLOCK_SKEW < found[-1][0]
+        found.append((at, found[-1][1] if began_before else start))
+    return found
 
 
 def is_derived(item: Series) -> bool:

@@ -1,0 +1,38 @@
+"""A replica's start as exporters report it: only a process that began since the last observation is a restart."""
+
+import pytest
+
+from plimsoll.slo.metrics import REPLICA_START
+from plimsoll.slo.sli.increments import CLOCK_SKEW, increments, replicas
+from plimsoll.slo.sources import Series
+
+LABELS = {"replica": "r", "model": "m", "engine": "sglang"}
+
+
+def counted(starts: list[float], values: list[float]) -> float:
+    """What a counter grew by, read every 15 seconds from second 10,000 on."""
+    times = [10_000.0 + 15 * place for place in range(len(starts))]
+    series = Series(REPLICA_START.name, LABELS, list(zip(times, starts, strict=True)))
+    (replica,) = replicas([series]).values()
+    return sum(by for _, by in increments(list(zip(times, values, strict=True)), replica))
+
+
+@pytest.mark.parametrize(
+    ("starts", "values", "grown"),
+    [
+        # Unknown throughout; the counter falls: what it then has is new.
+        ([0, 0, 0, 0], [1000, 1010, 4, 9], 10 + 4 + 5),
+        # A fall that the exporter saw: a counter that is already past its old value counts in full, too.
+        ([0, 0, 10_030, 10_030], [1000, 1010, 1500, 1501], 10 + 1500 + 1),
+        # An exporter that lost its memory, and one that learns of the process: no restart.
+        ([10_000 - 900, 10_000 - 900, 0, 0], [1000, 1010, 1020, 1030], 30),
+        ([0, 0, 7_000, 7_000], [1000, 1010, 1020, 1030], 30),
+        # A restart, by a clock that is late.
+        ([5_000, 10_015 - CLOCK_SKEW + 1, 10_015 - CLOCK_SKEW + 1], [1000, 3, 5], 3 + 2),
+        ([5_000, 5_000, 10_016], [1000, 1010, 2000], 10 + 2000),
+    ],
+)
+def test_a_start_is_a_restart_only_if_it_is_later_than_the_last_observation(
+    starts: list[float], values: list[float], grown: float
+) -> None:
+    assert counted(starts, values) == grown
