@@ -181,7 +181,8 @@ def test_a_hostile_server_is_down_and_costs_nobody_else_anything(
     process, scrape = exporter
     began = time.monotonic()
     page = scrape(REFUSED[name], 3)
-    assert of("bad", page) == ['llm_replica_up{replica="bad"} 0.0']
+    up, reason = of("bad", page)
+    assert up == 'llm_replica_up{replica="bad"} 0.0' and reason.startswith("llm_replica_down_info{")
     assert running(of("good", page)) == {"0": 16}
     assert time.monotonic() - began < 60  # the scraper would have gone long ago; a page costs no minutes of work
     assert most_mib(process) < MOST_MIB
