@@ -23,6 +23,7 @@ LATENCY_NEAR_THRESHOLD = "SLOLatencyNearThreshold"
 EVENTS = 10  # requests rejected, abandoned, or preempted in ten minutes, below which a ratio is meaningless
 MAX_PREEMPTED = 0.2  # preemptions per finished request: every fifth prompt is computed twice
 MAX_REJECTED = 0.01  # ratio of requests
+MAX_TRANSFERS_FAILED = 0.01  # ratio of KV cache transfers
 MAX_ABANDONED = 0.02  # ratio of requests
 COLD = 600  # seconds after its start for which a replica is cold
 # Requirement R27: capacity is added at a p95 of 500 ms for a threshold of 600 ms.
@@ -40,6 +41,7 @@ def early_warnings(spec: Spec, pool: Pool) -> list[Alert]:
         _rejected(pool),
         _abandoned(pool),
         _prefix_cache(pool),
+        _transfers_failing(pool),
         _cold(pool),
         _slow(pool),
         *near,
@@ -119,6 +121,24 @@ def _abandoned(pool: Pool) -> Alert:
             f"(threshold {percent_text(MAX_ABANDONED)}). Latency histograms don't include them."
         ),
         panel=links.LOST,
+        pool=pool.name,
+    )
+
+
+def _transfers_failing(pool: Pool) -> Alert:
+    """KV cache transfers between prefill and decode engines. The engines' own requests look fine until decode gives an error."""
+    failed = f"sum(increase({of(c.KV_TRANSFER_FAILURES, pool.model)}[10m]))"
+    done = f"sum(increase({of(c.KV_TRANSFER_TIME, pool.model, c.KV_TRANSFER_TIME.count)}[10m]))"
+    return Alert(
+        name="LLMKVTransfersFailing",
+        severity="ticket",
+        expr=f"{failed} / ({failed} + ({done} or vector(0))) > {MAX_TRANSFERS_FAILED}\nand {failed} >= {EVENTS}",
+        summary="KV cache transfers between engines fail.",
+        description=(
+            f"{PERCENT} of KV cache transfers of {pool.name} failed or expired in 10 minutes "
+            f"(threshold {percent_text(MAX_TRANSFERS_FAILED)}). Their prompts are computed again, or their requests fail."
+        ),
+        panel=links.KV_TRANSFERS,
         pool=pool.name,
     )
 

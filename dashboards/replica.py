@@ -27,6 +27,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
                 [(9, [*engine_panels.scheduler(spec), _kv_cache_tokens()]), (9, engine_panels.memory())],
             ),
             Section("Prefix cache and speculative decoding", [(9, _cache_and_speculation())]),
+            Section("KV cache transfers between engines", [(9, _transfers())]),
             Section("Request outcomes", [(9, [_reasons(), engine_panels.uptime()])]),
             Section("GPU health", [(9, gpu_panels.state()), (9, gpu_panels.load())]),
         ],
@@ -110,6 +111,39 @@ def _speculation() -> list[Any]:
             [Query(f"1 + {queries.ratio(accepted, drafts)}", queries.REPLICA_NAME)],
             unit="suffix: tok",
             no_data=no_data.SPECULATION,
+            many=True,
+        ),
+    ]
+
+
+def _transfers() -> list[Any]:
+    """Return the panels of engines that split prefill and decode. Others have no such series."""
+    return [
+        panels.graph(
+            "Waiting requests by reason",
+            "Requests that wait, by what for. Deferred: for KV cache blocks of another engine, an adapter, or a grammar, which more "
+            f"replicas don't help. Source: {metrics.WAITING_BY_REASON}.",
+            [Query(queries.gauge(metrics.WAITING_BY_REASON, f"{queries.REPLICA}, reason"), "{{reason}} {{replica}}")],
+            unit="suffix: req",
+            no_data=no_data.ENGINE,
+            many=True,
+        ),
+        panels.graph(
+            "KV cache transfer time p95",
+            "Time that the transfer of one request's KV cache from prefill to decode takes. It is a part of the time to first token. "
+            f"Source: {metrics.KV_TRANSFER_TIME}.",
+            [Query(queries.quantile(0.95, metrics.KV_TRANSFER_TIME, queries.REPLICA), queries.REPLICA_NAME)],
+            unit="s",
+            no_data=no_data.TRANSFERS,
+            many=True,
+        ),
+        panels.graph(
+            links.KV_TRANSFERS.title,
+            "Failed transfers per second, by reason. Transport, bootstrap: the network or the other engine. Expired: decode is too slow "
+            f"or down. Late: the blocks may have been reused. Source: {metrics.KV_TRANSFER_FAILURES}.",
+            [Query(queries.rate(metrics.KV_TRANSFER_FAILURES, f"{queries.REPLICA}, reason"), "{{reason}} {{replica}}")],
+            unit="suffix: /s",
+            no_data=no_data.TRANSFERS,
             many=True,
         ),
     ]

@@ -1,4 +1,4 @@
-"""Features that the demo's engine model lacks: an external prefix cache, speculative decoding and a LoRA adapter.
+"""Features that the demo's engine model lacks: an external prefix cache, speculative decoding, KV cache transfers and a LoRA adapter.
 
 SIMULATED: fixed fractions of the engine model's counts, so that tests know what the panels must show.
 """
@@ -14,7 +14,7 @@ LAW = 0.25  # fraction of the requests for the adapter `law`
 
 
 def with_features(points: Sequence[Point]) -> Iterator[Point]:
-    """Yield the points with those of the three features added. Counters stay integers and never decrease."""
+    """Yield the points with those of the features added. Counters stay integers and never decrease."""
     missed = 0.0
     for point in points:
         if point.metric == c.PREFIX_QUERIED:
@@ -32,6 +32,14 @@ def with_features(points: Sequence[Point]) -> Iterator[Point]:
             drafts = int(point.value / (1 + ACCEPTED))
             for metric, each in ((c.DRAFTS, 1), (c.DRAFTED, PROPOSED), (c.DRAFTED_ACCEPTED, ACCEPTED)):
                 yield Point(metric, point.labels, float(int(drafts * each)))
+        if point.metric == c.REQUESTS_WAITING:
+            yield Point(c.WAITING_BY_REASON, {**point.labels, "reason": "capacity"}, point.value)
+        if point.metric == c.QUEUE:  # as if each request's KV cache were transferred while it waits
+            yield point._replace(metric=c.KV_TRANSFER_TIME)
+            if point.suffix == "_count":
+                yield Point(
+                    c.KV_TRANSFER_FAILURES, {**point.labels, "reason": "expired"}, float(int(point.value * 0.001))
+                )
         if point.metric == c.OBJECTIVE_REQUESTS:
             law = int(point.value * LAW)
             for adapter, value in (("law", law), ("none", point.value - law)):

@@ -84,6 +84,14 @@ def _load(per_second: float, capacity: float, other: float | None = None) -> lis
     return [*(one for name in names for one in _standing(name)), *read, *made, *known]
 
 
+def _transfers(failed: float) -> list[Given]:
+    """KV cache transfers of a decode engine: so many of 1,000 in ten minutes (40 samples) failed on its prefill engine."""
+    return [
+        engine(c.KV_TRANSFER_TIME.count, ramp((1000 - failed) / 40), "decode"),
+        engine(c.KV_TRANSFER_FAILURES, ramp(failed / 40), "prefill", reason="expired"),
+    ]
+
+
 def _of_ranks(*usage: float) -> list[Given]:
     """KV cache usage of two replicas, by rank."""
     return [
@@ -161,6 +169,16 @@ POOLS = [
         description="At the current rate, 22 more requests per node of chat-70b will be waiting in 10 minutes (limit 20). "
         "Arrivals exceed throughput.",
         panel=links.QUEUE,
+    ),
+    _pool_case(
+        "LLMKVTransfersFailing",
+        # of 1,000 transfers in ten minutes 11, and 9
+        over=_transfers(11),
+        under=_transfers(9),
+        summary="KV cache transfers between engines fail.",
+        description="1.1% of KV cache transfers of chat-70b failed or expired in 10 minutes (threshold 1%). "
+        "Their prompts are computed again, or their requests fail.",
+        panel=links.KV_TRANSFERS,
     ),
     _replica_case(
         "LLMPreemptionRateHigh",
