@@ -32,16 +32,19 @@ def with_features(points: Sequence[Point]) -> Iterator[Point]:
             drafts = int(point.value / (1 + ACCEPTED))
             for metric, each in ((c.DRAFTS, 1), (c.DRAFTED, PROPOSED), (c.DRAFTED_ACCEPTED, ACCEPTED)):
                 yield Point(metric, point.labels, float(int(drafts * each)))
-        if point.metric == c.REQUESTS_WAITING:
-            yield Point(c.WAITING_BY_REASON, {**point.labels, "reason": "capacity"}, point.value)
-        if point.metric == c.QUEUE:  # as if each request's KV cache were transferred while it waits
-            yield point._replace(metric=c.KV_TRANSFER_TIME)
-            if point.suffix == "_count":
-                yield Point(
-                    c.KV_TRANSFER_FAILURES, {**point.labels, "reason": "expired"}, float(int(point.value * 0.001))
-                )
+        yield from _transfers(point)
         if point.metric == c.OBJECTIVE_REQUESTS:
             law = int(point.value * LAW)
             for adapter, value in (("law", law), ("none", point.value - law)):
                 labels = {**point.labels, "adapter": adapter, "deployment": ""}
                 yield Point(c.ADAPTER_REQUESTS, labels, float(value))
+
+
+def _transfers(point: Point) -> Iterator[Point]:
+    """As if each request's KV cache were transferred while it waits."""
+    if point.metric == c.REQUESTS_WAITING:
+        yield Point(c.WAITING_BY_REASON, {**point.labels, "reason": "capacity"}, point.value)
+    if point.metric == c.QUEUE:
+        yield point._replace(metric=c.KV_TRANSFER_TIME)
+    if point.metric == c.QUEUE and point.suffix == "_count":
+        yield Point(c.KV_TRANSFER_FAILURES, {**point.labels, "reason": "expired"}, float(int(point.value * 0.001)))
