@@ -5,7 +5,7 @@ been saturated, alerts that need it stay silent.
 """
 
 from plimsoll.alerts.rules import Alert
-from plimsoll.alerts.templates import PERCENT, VALUE, of
+from plimsoll.alerts.templates import PERCENT, VALUE, of, serving
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.spec.objectives import Pool
@@ -33,7 +33,7 @@ def _tokens(pool: Pool, span: str) -> str:
 
 
 def _serving(pool: Pool) -> str:
-    return f"count(group by (instance, replica) ({of(c.REPLICA_INFO, pool.model)} and on (instance, replica) {c.REPLICA_UP} == 1))"
+    return f"count(group by (instance, replica) ({serving(pool.model)}))"
 
 
 def _capacity(pool: Pool, how: str = "avg") -> str:

@@ -11,7 +11,7 @@ from plimsoll.alerts.capacity import capacity_alerts
 from plimsoll.alerts.exclusions import exclusion_alerts
 from plimsoll.alerts.rules import Alert
 from plimsoll.alerts.saturation import early_warnings
-from plimsoll.alerts.templates import INSTANCE, PERCENT, REPLICA, VALUE, PoolFilter, of, of_no_pool, of_pool
+from plimsoll.alerts.templates import INSTANCE, PERCENT, REPLICA, VALUE, PoolFilter, of, of_no_pool, of_pool, serving
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.spec.objectives import Pool, Spec
@@ -133,11 +133,10 @@ def _stalled(pool: Pool) -> Alert:
 def _below_minimum(pool: Pool) -> Alert:
     """Fewer replicas up than the pool's minimum. This also covers replicas that no exporter reports any longer."""
     least = pool.nodes.min * pool.node.replicas
-    serving = f"{of(c.REPLICA_INFO, pool.model)} and on (instance, replica) {c.REPLICA_UP} == 1"
     return Alert(
         name=REPLICAS_BELOW_MINIMUM,
         severity="page",
-        expr=f"(count(group by (instance, replica) ({serving})) or vector(0)) < {least}",
+        expr=f"(count(group by (instance, replica) ({serving(pool.model)})) or vector(0)) < {least}",
         hold=300,
         summary="Fewer replicas are up than the pool requires.",
         description=f"{VALUE} replicas of {pool.name} are up; its minimum of {pool.nodes.min} nodes runs {least}.",

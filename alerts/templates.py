@@ -58,3 +58,9 @@ def text_for(label: str, texts: dict[str, str], other: str) -> str:
         for index, (value, text) in enumerate(texts.items())
     )
     return f"{begin}{{{{ else }}}}{other}{{{{ end }}}}"
+
+
+def serving(model: str) -> str:
+    """Return the replicas of a model that are up. One that sleeps answers its metrics, and serves nothing."""
+    up = f"{of(c.REPLICA_INFO, model)} and on (instance, replica) {c.REPLICA_UP} == 1"
+    return f"{up} unless on (instance, replica) {c.REPLICA_AWAKE} == 0"

@@ -92,7 +92,7 @@ class EngineMapping:
     up (counters, histograms) or combined by the gauge's own rule. Rows that differ only in labels of `copies` are
     duplicates (one is read). `model` locates the model's name where no label has it. `served` is a series above 0 once a
     request was served: before that, most names are absent. `choices` is the histogram of choices per request (OpenAI's `n`),
-    each with its own first token. `role` is the label that names the part of a disaggregated engine. `gateway`: the metrics
+    each with its own first token. `role` are labels that may name the part of a disaggregated engine. `gateway`: the metrics
     cover many models and tenants. `replicas`: the labels of which the first that isn't empty names the replica, on a page of
     many; `alive` are series that only live ones have. `aborted`: the counter of finished requests includes aborted ones.
     """
@@ -111,7 +111,7 @@ class EngineMapping:
     served: str = ""
     model: Lookup | None = None
     version: Lookup | None = None
-    role: str = ""
+    role: tuple[str, ...] = ()
     gateway: bool = False
     replicas: tuple[str, ...] = ()
     alive: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from plimsoll.slo.metrics import Metric, bucket_bound
 LIMIT_PLANNED = 20_000
 SUFFIXES = {"gauge": ("",), "counter": ("",), "histogram": ("_bucket", "_sum", "_count")}
 # What engines write where they don't know the model's name.
+ROLES = frozenset({"prefill", "decode"})
 NO_MODEL = frozenset({"", "undefined", "unknown", "None"})
 
 
@@ -70,11 +71,12 @@ def model_of(shape: Shape, mapping: EngineMapping) -> str:
 
 
 def role_of(shape: Shape, mapping: EngineMapping) -> str:
-    """Return the part of a disaggregated engine that the page's series name, or an empty string."""
+    """Return the part of a disaggregated engine (ROLES) that the page's series name, or an empty string."""
     if not mapping.role:
         return ""
     rows = (labels for name, _ in _families(mapping) for labels in shape.places.get(name, {}))
-    return next((value for labels in rows for key, value in labels if key == mapping.role), "")
+    found = (value for labels in rows for key, value in labels if key in mapping.role)
+    return next((value for value in found if value in ROLES), "")
 
 
 def _families(mapping: EngineMapping) -> Iterator[tuple[str, Source]]:

@@ -8,7 +8,7 @@ from plimsoll.exporters.collector import Point
 from plimsoll.exporters.engines.derived import Derivations, counts
 from plimsoll.exporters.engines.life import Life, Seen, totals
 from plimsoll.exporters.engines.mapping import EngineMapping
-from plimsoll.exporters.engines.normalize import Plan, absent, capacity, follow, has_served, model_of, plan
+from plimsoll.exporters.engines.normalize import Plan, absent, capacity, follow, has_served, model_of, plan, role_of
 from plimsoll.exporters.engines.parser import Labels, Page, Shape
 from plimsoll.exporters.process_tree import Listener
 from plimsoll.slo import metrics
@@ -54,6 +54,7 @@ class Replica:
         self._plan: tuple[Shape, str, Plan] | None = None
         self._model: tuple[Shape, str] | None = None
         self._absent: tuple[Shape, str, list[str]] | None = None
+        self.role = ""
 
     @property
     def state(self) -> dict[str, Any]:
@@ -64,6 +65,7 @@ class Replica:
         """Return the model that the page names, or an empty string; raises ValueError for several."""
         if self._model is None or self._model[0] is not shape:
             self._model = shape, model_of(shape, mapping)
+            self.role = role_of(shape, mapping)
         return self._model[1]
 
     def lacking(self, page: Page, mapping: EngineMapping, version: str) -> Iterator[tuple[str, str]]:
@@ -110,5 +112,6 @@ def _derived(derivations: Derivations, now: Any, started: float, identity: Mappi
 def info_points(replica: Replica, mapping: EngineMapping, model: str, version: str, simulated: bool) -> Iterator[Point]:
     """Yield what identifies a replica, and since when its counters count."""
     identity = {"replica": replica.name, "model": model, "engine": mapping.engine}
-    yield Point(metrics.REPLICA_INFO, {**identity, "version": version, "simulated": str(simulated).lower()}, 1.0)
+    about = {"version": version, "simulated": str(simulated).lower(), "role": replica.role}
+    yield Point(metrics.REPLICA_INFO, {**identity, **about}, 1.0)
     yield Point(metrics.REPLICA_START, identity, replica.life.start or 0.0)

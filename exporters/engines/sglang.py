@@ -120,7 +120,7 @@ SGLANG = register(
         ),
         served="sglang:num_requests_total",
         version=Lookup("/get_server_info", ("version",)),
-        role="engine_type",
+        role=("engine_type",),
         aborted=True,
         checked=Checked(
             "0.5.3, 0.5.12, 0.5.23 (from its source)",

@@ -154,6 +154,7 @@ VLLM = register(
             ),
         ),
         choices="vllm:request_params_n",
+        role=("dynamo_component",),
         version=Lookup("/version", ("version",)),
         checked=Checked(
             "0.8.5, 0.10.2, 0.11.0, 0.27.1 (real), 0.32.0 (real, also with two API servers), 0.33 (names)",

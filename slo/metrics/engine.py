@@ -14,8 +14,8 @@ REPLICA_UP = Metric(
 REPLICA_INFO = Metric(
     "llm_replica_info",
     "gauge",
-    (*REPLICA, "version", "simulated"),
-    "Model and version that a replica serves, constant 1. Label simulated is 'true' for the demo fleet.",
+    (*REPLICA, "version", "simulated", "role"),
+    "Model and version that a replica serves, constant 1. Label simulated is 'true' for the demo fleet; role is prefill or decode where the engine's page names it.",
 )
 REPLICA_START = Metric(
     "llm_replica_start_time_seconds",

@@ -103,29 +103,37 @@ def start(
     environment: Mapping[str, str] | None = None,
     objectives: Path | None = None,
     sequences: int = 16,
+    servers: int = 1,
 ) -> Iterator[Engine]:
     """Start a server on a free port of loopback, wait until it is healthy, and end it with all its children.
 
-    `objectives` is the file that our plugin reads (default: the packaged one). Raises Unavailable where it cannot be installed.
+    `objectives` is the file that our plugin reads (default: the packaged one). With several `servers` each is a process of its own,
+    which only vLLM's command starts. Raises Unavailable where it cannot be installed.
     """
     installation, port = prepare(version), free_port()
     with tempfile.TemporaryDirectory(prefix="plimsoll-engine-") as folder:
         engine = Engine(f"http://127.0.0.1:{port}", MODEL, Path(folder) / "log")
         command: list[str | Path] = [
-            *(installation.python, "-m", "vllm.entrypoints.openai.api_server", "--model", installation.model),
+            *(installation.python, "-m"),
+            *(
+                ("vllm.entrypoints.cli.main", "serve")
+                if servers > 1
+                else ("vllm.entrypoints.openai.api_server", "--model")
+            ),
+            *(installation.model, *(("--api-server-count", str(servers)) if servers > 1 else ())),
             *("--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port), "--load-format", "dummy"),
             *("--max-model-len", "2048", "--max-num-seqs", str(sequences), "--enforce-eager"),
             # A chunk for every 20 tokens: thousands a second keep server and client, both Python, busier than the engine.
             *("--stream-interval", "20", *arguments),
         ]
         settings = {
-            "PYTHONPATH": os.pathsep.join((str(_plugin(Path(folder))), str(PACKAGES))),
+            "PYTHONPATH": os.pathsep.join((str(_plugin(Path(folder), version)), str(PACKAGES))),
             "VLLM_CPU_KVCACHE_SPACE": "1",
             # One thread: the model is tiny, and threads that wait for each other on busy cores make a step 3 times as long.
             "OMP_NUM_THREADS": "1",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             # The worker within the engine's process: apart, both spin on what they share, and nothing is left for the server.
-            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+            "VLLM_ENABLE_V1_MULTIPROCESSING": str(int(servers > 1)),
             "HF_HUB_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             **({"PLIMSOLL_OBJECTIVES": str(objectives)} if objectives else {}),
@@ -147,8 +155,14 @@ def start(
             _end(process)
 
 
-def _plugin(folder: Path) -> Path:
-    """Make the current tree's entry points visible to the engine, without installing anything that could go stale."""
+def _plugin(folder: Path, version: str) -> Path:
+    """Make the current tree's entry points visible to the engine, without installing anything that could go stale.
+
+    vLLM's command asks for the version of a distribution `vllm`; the one for CPUs has another name.
+    """
+    command = folder / "site" / f"vllm-{version}.dist-info"
+    command.mkdir(parents=True)
+    (command / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}+cpu\n")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     info = folder / "site" / f"plimsoll_slo-{project['version']}.dist-info"
     info.mkdir(parents=True)

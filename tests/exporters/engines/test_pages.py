@@ -36,6 +36,7 @@ FACTS: dict[str, list[Fact]] = {
         (c.TPOT, "_count", {}, [100]),
         (c.TTFT, "_count", {}, [100]),
         (c.PROGRESS_TOKENS, "", {}, []),
+        (c.REPLICA_INFO, "", {"role": ""}, [1]),
         (c.KV_TRANSFER_REQUESTS, "", {"stage": "to_start"}, [16]),
         (c.KV_TRANSFER_REQUESTS, "", {"stage": "in_progress"}, [5]),
         (c.METRIC_MISSING, "", {}, []),
@@ -47,7 +48,11 @@ FACTS: dict[str, list[Fact]] = {
         (c.TTFT, "_count", {}, [300]),
         (c.FINISHED, "", {"reason": "stop"}, [295]),
     ],
-    "sglang-0.5.23-pd-prefill": [(c.TTFT, "_count", {}, []), (c.METRIC_MISSING, "", {}, [])],
+    "sglang-0.5.23-pd-prefill": [
+        (c.REPLICA_INFO, "", {"role": "prefill"}, [1]),
+        (c.TTFT, "_count", {}, []),
+        (c.METRIC_MISSING, "", {}, []),
+    ],
     "sglang-0.5.3": [(c.REQUESTS_RUNNING, "", {}, [12]), (c.METRIC_MISSING, "", {}, [])],
     "trtllm-1.1-unprefixed": [
         (c.REPLICA_INFO, "", {"model": "looked-up", "engine": "trtllm"}, [1]),
