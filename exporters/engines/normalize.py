@@ -47,23 +47,12 @@ class Plan(NamedTuple):
     ambiguous: list[str]
 
 
-def models_of(shape: Shape, mapping: EngineMapping) -> set[str]:
-    """Return the models that a page's series name."""
-    theirs = {label for label, ours in mapping.labels.items() if ours == "model"}
-    return {
-        value
-        for name, _ in _families(mapping)
-        for labels in shape.places.get(name, {})
-        for key, value in labels
-        if key in theirs and value not in NO_MODEL
-    }
-
-
 def model_of(shape: Shape, mapping: EngineMapping) -> str:
     """Return the page's model, empty if it names none; raises ValueError for several, as a router's page has."""
-    models = models_of(shape, mapping)
-    rows = (labels for name, _ in _families(mapping) for labels in shape.places.get(name, {}))
-    if any(key == "server" and "://" in value for labels in rows for key, value in labels):
+    theirs = {label for label, ours in mapping.labels.items() if ours == "model"}
+    found = {label for name, _ in _families(mapping) for labels in shape.places.get(name, {}) for label in labels}
+    models = {value for key, value in found if key in theirs and value not in NO_MODEL}
+    if any(key == "server" and "://" in value for key, value in found):
         raise ValueError("its series name servers. Is it a router?")
     if len(models) > 1:
         raise ValueError(f"it names {', '.join(sorted(models))} instead of one model. Is it a router?")
