@@ -21,6 +21,7 @@ from plimsoll.slo.sli.increments import OWN_LABELS, Unit, is_derived, unit
 from plimsoll.slo.sli.soundness import odd_samples
 from plimsoll.slo.sources import Series
 
+UNKNOWN_START = 0.0  # which many replicas have, so that it identifies none
 SKEW = 60.0  # seconds: clocks of two servers, and the time that an exporter's page may take to be stored
 _COUNTERS = {
     name
@@ -99,7 +100,7 @@ def _clusters(starts: dict[Unit, Series], by_unit: dict[Unit, list[Series]]) -> 
         times: dict[float, list[float]] = defaultdict(list)
         for at, start in dict(item.samples).items():
             times[start].append(at)
-        for start, observed in times.items():
+        for start, observed in ((start, observed) for start, observed in times.items() if start > UNKNOWN_START):
             processes[start].append(_view(target, sorted(observed), by_unit[target]))
     for views in processes.values():
         clusters: list[list[_View]] = []

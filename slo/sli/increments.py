@@ -24,7 +24,8 @@ CLOCK_SKEW = 60.0  # seconds by which the clocks of an engine's host and of the 
 SAME_START = 1.0  # seconds; start times of one process may differ by a rounding, those of two processes do not
 
 # Labels that our own metrics carry beside `replica`; other labels (instance, region, ...) identify the target.
-OWN_LABELS = {label for metric in metrics.ALL for label in metric.labels} - {"replica"} | {"le"}
+# One of the service's has a label `job`, which is also Prometheus' own.
+OWN_LABELS = {label for metric in metrics.ALL for label in metric.labels} - {"replica", "job"} | {"le"}
 
 # Counters that the exporter works out as lower bounds (plimsoll.exporters.engines.derived), and withholds while they are uncertain: when one
 # appears, part of it may have been counted before.

@@ -118,3 +118,15 @@ def test_signals_of_a_replica_that_is_read_twice_are_those_of_one() -> None:
     ]
     assert len(signals.read(one + other, T0)) == 2
     assert REPLICA_START.name in {selector.name for selector in signals.selectors(SPEC.pool("pool"))}
+
+
+def test_replicas_of_one_name_whose_start_is_unknown_are_not_one() -> None:
+    def unknown(**target: str) -> list[Series]:
+        return [
+            Series(name, labels, [(at, 0.0) for at, _ in samples] if name == REPLICA_START.name else samples)
+            for name, labels, samples in view(every(T0 - 315, T0 + 630), **target)
+        ]
+
+    one, other = unknown(instance="node-a:9800"), unknown(instance="node-b:9800")
+    assert counted_once(one + other).duplicates == []
+    assert [requests for _, requests, _ in total(one + other)] == [2 * requests for _, requests, _ in total(one)]
