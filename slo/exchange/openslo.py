@@ -163,7 +163,7 @@ def _window(spec: Field, reading: Reading, losses: list[Loss]) -> str | dict[str
     if at.at("calendar").data is not None:
         return _calendar(at)
     length = at.at("duration")
-    if length.data is not None and str(length.data)[-1] in "MQY":
+    if length.data is not None and str(length.data).endswith(("M", "Q", "Y")):
         losses.append(Loss(length.where, f"a rolling {length.data} has no fixed length; 30 days per month are used"))
     return window(length, UNITS)
 

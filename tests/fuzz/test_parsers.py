@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -123,6 +124,12 @@ def test_another_tools_slo_file(kind: str, data: st.DataObject) -> None:
             attempt(lambda: load(written), SpecError, strict_yaml.InvalidYamlError)
 
 
+def test_an_empty_window_is_a_loss() -> None:
+    text = re.sub(r"duration: .*", 'duration: ""', FOREIGN["openslo"])
+    converted = READERS["openslo"](read_documents(text), READING)
+    assert converted.slos == [] and len(converted.losses) > 0
+
+
 READING = Reading(names(), "30d", "m")
 
 
@@ -157,6 +164,7 @@ STATE = (
 
 @fuzz(150)
 @given(mutated(STATE) | regrown(json.loads(STATE)).map(lambda value: json.dumps(value).encode()))
+@example(STATE.replace(b'"0000:21:00.0"', b"7"))
 def test_a_state_file(tmp_path: Path, body: bytes) -> None:
     (tmp_path / FILE).write_bytes(body)
     (tmp_path / "name.json").write_bytes(body)
@@ -177,6 +185,8 @@ def test_the_kernels_text_on_a_gpu(tmp_path: Path, body: bytes) -> None:
 
 @fuzz(300)
 @given(VALUES | mutated_text("600ms", "1d12h", "99.9%", "28d", "1e3ms"))
+@example("9" * 400 + "d")
+@example("9" * 400 + "d1s")
 def test_a_duration_and_a_percentage(value: Any) -> None:
     duration = attempt(lambda: Duration.parse(value), ValueError)
     assert duration is None or (0 < duration < math.inf and duration_text(duration))
