@@ -82,8 +82,8 @@ INGEST_LAG = Metric(
 )
 LEADER = Metric("plimsoll_leader", "gauge", (), "1 while this service leads and runs the jobs, otherwise 0.")
 JOB_FAILURES = Metric(
-    "plimsoll_job_failures_total", "counter", ("job",), "Runs of the service's job that failed since the start."
+    "plimsoll_job_failures_total", "counter", ("task",), "Runs of the service's job that failed since the start."
 )
 JOB_LAST_SUCCESS = Metric(
-    "plimsoll_job_last_success_timestamp_seconds", "gauge", ("job",), "Unix time of the job's last successful run."
+    "plimsoll_job_last_success_timestamp_seconds", "gauge", ("task",), "Unix time of the job's last successful run."
 )

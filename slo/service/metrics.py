@@ -63,7 +63,7 @@ class ServiceCollector:
     def _jobs(self) -> Iterator[Metric]:
         runs, leader = self._service.runs, _family(metrics.LEADER)
         leader.add_metric([], float(self._service.leading))
-        failures = CounterMetricFamily(metrics.JOB_FAILURES.name, metrics.JOB_FAILURES.help, labels=["job"])
+        failures = CounterMetricFamily(metrics.JOB_FAILURES.name, metrics.JOB_FAILURES.help, labels=["task"])
         success = _family(metrics.JOB_LAST_SUCCESS)
         for job, at in sorted(runs.last_success.items()):
             success.add_metric([job], at)

@@ -5,14 +5,13 @@ so two processes hardly share it), and if no counter of one contradicts the othe
 its scrapes interleave. Replicas that merely share a name differ in their start or their counters, and all of them count.
 
 One view counts: the one with the most metrics, then the first by its labels, so that the choice is the same for every slot. Where it has a
-gap, the others fill it. The clocks of two servers may differ by up to SKEW.
+gap, and before and after it, the others fill it. The clocks of two servers may differ by up to SKEW.
 """
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from math import inf
 from typing import NamedTuple
 
 from plimsoll.slo import metrics
@@ -160,8 +159,8 @@ def _merge(first: _View, others: Sequence[_View], by_unit: dict[Unit, list[Serie
     mine = {_key(item): item for item in by_unit[first.unit]}
     seen = list(first.times)
     for other in others:
-        gaps = [(low + SKEW, high - SKEW) for low, high in pairwise([-inf, *seen, inf])]
-        fill = [at for at in other.times if any(low < at < high for low, high in gaps)]
+        gaps = [(low + SKEW, high - SKEW) for low, high in pairwise(seen)]
+        fill = [at for at in other.times if any(low < at < high for low, high in gaps) or _beyond(first, other, at)]
         target = {name: value for name, value in first.unit if name != "replica"}
         for key, item in other.series.items():
             samples = [sample for sample in item.samples if sample[0] in set(fill)]
@@ -173,6 +172,25 @@ def _merge(first: _View, others: Sequence[_View], by_unit: dict[Unit, list[Serie
         seen = sorted({*seen, *fill})
         _remove(other, by_unit)
     by_unit[first.unit] = list(mine.values())
+
+
+def _beyond(first: _View, other: _View, at: float) -> bool:
+    """Whether a view was read before or after all that the first one saw: by its time, and near the edge by its counters as well."""
+    begin, end = first.times[0], first.times[-1]
+    if begin <= at <= end:
+        return False
+    if at < begin:
+        return at < begin - SKEW or _in_order(other, at, first, begin)
+    return at > end + SKEW or _in_order(first, end, other, at)
+
+
+def _in_order(one: _View, then: float, other: _View, now: float) -> bool:
+    """Whether no counter of the other view is lower now than that of the first one was then."""
+    for key in one.series.keys() & other.series.keys():
+        before, after = dict(one.series[key].samples).get(then), dict(other.series[key].samples).get(now)
+        if key[0] in _COUNTERS and before is not None and after is not None and before > after:
+            return False
+    return True
 
 
 def _remove(view: _View, by_unit: dict[Unit, list[Series]]) -> None:

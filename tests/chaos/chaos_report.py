@@ -13,7 +13,7 @@ from chaos_config import BUSY
 from chaos_stack import World
 from comparison import Compared
 from fault_plan import Fault
-from truth_pages import Deserved, Page
+from truth_pages import Deserved, Page, missing
 from watcher import Advice
 
 SETTLE = 1.0  # seconds after a fault's begin in which an answer may have been under way
@@ -46,7 +46,7 @@ class Result:
     def passed(self) -> bool:
         """Whether nothing was found."""
         compared = self.compared and all(one.exact + one.bounded for one in self.compared.values())
-        pages = self.deserved.must <= self.arrived <= self.deserved.may
+        pages = not missing(self.deserved.must, self.arrived) and self.arrived <= self.deserved.may
         return bool(compared and pages and not (self.differences or self.releases or self.problems))
 
 
@@ -77,7 +77,7 @@ def markdown(result: Result) -> str:
         f"| Faults | {len(result.faults)} of {len({one.kind.name for one in result.faults})} kinds |",
         f"| Slots compared, (objective, slot) pairs | {sum(one.exact + one.bounded for one in result.compared.values())} |",
         f"| Differences | {result.differences} |",
-        f"| Pages deserved / arrived / false / missing | {len(must)} / {len(seen)} / {len(seen - may)} / {len(must - seen)} |",
+        f"| Pages deserved / arrived / false / missing | {len(must)} / {len(seen)} / {len(seen - may)} / {len(missing(must, seen))} |",
         f"| Recommendations read / made blind / releases while blind | {len(result.advice)} / {len(result.blind)} / {len(result.releases)} |",
         f"| Other problems | {len(result.problems)} |",
         "",
@@ -111,7 +111,9 @@ def _faults(result: Result) -> list[str]:
 
 def _details(result: Result) -> list[str]:
     found = [*result.problems]
-    found += [f"page missing: {page.pool} {page.alert}" for page in sorted(result.deserved.must - result.arrived)]
+    found += [
+        f"page missing: {page.pool} {page.alert}" for page in sorted(missing(result.deserved.must, result.arrived))
+    ]
     found += [f"false page: {page.pool} {page.alert}" for page in sorted(result.arrived - result.deserved.may)]
     found += [f"release while blind: {one.service} {one.pool} at {one.at:.0f}" for one in result.releases[:MOST_SHOWN]]
     for one in result.compared.values():

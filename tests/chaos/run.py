@@ -23,7 +23,7 @@ from children import until
 from comparison import compare
 from fault_kinds import Kind
 from fault_plan import SHORT, Fault, draw
-from truth_pages import BURN, REPLICA_DOWN, Page, arrived, deserved
+from truth_pages import BURN, REPLICA_DOWN, Page, arrived, deserved, missing
 from watcher import Watcher
 
 HEAD = """# Chaos runs
@@ -132,7 +132,7 @@ def settle(world: World, run: Run) -> None:
     expected = {Page(config.BUSY, BURN)}
     if result.minutes * 60 > SHORT:
         expected.add(Page(config.CALM, REPLICA_DOWN))
-    until(lambda: expected <= arrived(world.pagerduty.events), PAGE_SECONDS)
+    until(lambda: not missing(expected, arrived(world.pagerduty.events)), PAGE_SECONDS)
     result.deserved = deserved(world.fleet, world.fleet.longest_down)
     if not expected <= result.deserved.may:
         result.problems.append(f"the incidents of this run deserve no page: {sorted(expected - result.deserved.may)}")

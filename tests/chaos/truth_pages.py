@@ -1,7 +1,7 @@
 """Which pages the truth deserves, by the tiers of the SRE workbook and the state of the engines; and which arrived."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from chaos_config import COLD_START, TARGET
@@ -14,7 +14,10 @@ MARGIN = 1.3  # a burn within 30 % of a threshold may page or may not: rates are
 MIN_BAD = 10
 DOWN = COLD_START + 120  # seconds after which a replica that is down is a page
 
-BURN, REPLICA_DOWN = "SLOErrorBudgetBurn", "LLMReplicaDown"
+# An outage: so many of the requests of five minutes are bad, whatever is left of the budget.
+OUTAGE_RATIO, OUTAGE_SECONDS = 0.4, 300.0
+
+BURN, OUTAGE, REPLICA_DOWN = "SLOErrorBudgetBurn", "SLOOutage", "LLMReplicaDown"
 
 
 class Page(NamedTuple):
@@ -36,8 +39,10 @@ def deserved(fleet: Fleet, downs: Mapping[str, float]) -> Deserved:
     must, may = set(), set()
     for pool in {engine.pool for engine in fleet.engines.values()}:
         burn = max(_burn(fleet, pool, kind) for kind in KINDS)
+        outage = max(_outage(fleet, pool, kind) for kind in KINDS)
         must |= {Page(pool, BURN)} if burn > MARGIN else set()
         may |= {Page(pool, BURN)} if burn > 1 / MARGIN else set()
+        may |= {Page(pool, OUTAGE)} if outage > 1 / MARGIN else set()
     for name, seconds in downs.items():
         page = Page(fleet.engines[name].pool, REPLICA_DOWN)
         must |= {page} if seconds > DOWN + 60 else set()
@@ -61,9 +66,25 @@ def _burn(fleet: Fleet, pool: str, kind: str) -> float:
     return worst
 
 
+def _outage(fleet: Fleet, pool: str, kind: str) -> float:
+    """Return the highest bad ratio of five minutes (or of the run so far), in multiples of the outage's."""
+    history = [(at, *counted[pool, kind]) for at, counted in fleet.history]
+    worst, first = 0.0, 0
+    for one in history[30:]:
+        while history[first][0] < one[0] - OUTAGE_SECONDS:
+            first += 1
+        worst = max(worst, _bad(history[first], one) / OUTAGE_RATIO)
+    return worst
+
+
 def _bad(then: tuple[float, int, int], now: tuple[float, int, int]) -> float:
     total = now[2] - then[2]
     return 0.0 if total <= 0 else (total - (now[1] - then[1])) / total
+
+
+def missing(must: Iterable[Page], seen: Collection[Page]) -> set[Page]:
+    """Return the pages that had to arrive and did not. An outage of an SLO inhibits the burn of its budget: one page tells of both."""
+    return {page for page in must if page not in seen and not (page.alert == BURN and Page(page.pool, OUTAGE) in seen)}
 
 
 def arrived(events: Iterable[Mapping[str, Any]]) -> set[Page]:

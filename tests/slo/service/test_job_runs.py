@@ -63,11 +63,11 @@ def test_an_unexpected_error_in_any_job_is_a_reason_and_goes_with_its_cause(
     assert "KeyError" in reason
     assert client.get("/-/ready").json()["code"] == "not_ready"
     assert SECRET not in client.get("/-/ready").text, "an error may hold anything"
-    assert f'plimsoll_job_failures_total{{job="{job}"}} 2.0' in client.get("/metrics").text
+    assert f'plimsoll_job_failures_total{{task="{job}"}} 2.0' in client.get("/metrics").text
     assert len([one for one in caplog.records if one.exc_info]) == 1, "its traceback is logged once"
     JOBS[job](service)
     assert service.not_ready_reasons() == []
-    assert f'plimsoll_job_last_success_timestamp_seconds{{job="{job}"}} 1.7' in client.get("/metrics").text
+    assert f'plimsoll_job_last_success_timestamp_seconds{{task="{job}"}} 1.7' in client.get("/metrics").text
     service.leader.resign()
 
 

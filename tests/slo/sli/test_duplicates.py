@@ -7,6 +7,7 @@ from plimsoll.slo.capacity.model import signals
 from plimsoll.slo.metrics import REPLICA_START, REQUESTS_WAITING
 from plimsoll.slo.sli.duplicates import SKEW, counted_once
 from plimsoll.slo.sli.evidence import countings
+from plimsoll.slo.sli.increments import OWN_LABELS
 from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.usage.slots import count_pool
@@ -42,6 +43,11 @@ def total(series: list[Series]) -> list[tuple[int, int, float]]:
     return [(one.good, one.total, one.covered_seconds) for one in Observed(series, slots).count(WAYS)]
 
 
+def test_no_metric_of_ours_has_a_label_that_prometheus_gives_to_a_target() -> None:
+    # Two targets would look like one: their samples would run together, and count twice.
+    assert {"job", "instance", "prometheus_replica", "cluster", "region", "node"}.isdisjoint(OWN_LABELS)
+
+
 @pytest.mark.parametrize("target", SAME_TARGET.values(), ids=SAME_TARGET)
 @pytest.mark.parametrize("later", [0.0, 7.0, 14.9])
 def test_a_replica_that_is_read_twice_counts_once_whenever_it_is_read(target: dict[str, str], later: float) -> None:
@@ -70,6 +76,25 @@ def test_one_view_fills_the_gaps_of_the_other() -> None:
     assert [seconds for *_, seconds in total(holed + other)] == [300.0, 300.0]
     served = [good for at, good in REQUESTS if T0 < at <= T0 + 600]
     assert [sum(n) for n in zip(*total(holed + other), strict=True)][:2] == [sum(served), len(served)]
+
+
+@pytest.mark.parametrize("name", ["a", "z"])  # its labels come before or after those of the other
+@pytest.mark.parametrize("last", [T0 + 150, T0 + 180, T0 + 630])
+def test_a_job_that_comes_and_goes_takes_nothing_from_the_other(name: str, last: float) -> None:
+    always = view(every(T0 - 315, last), job="podmonitor")
+    brief = view(every(T0 + 96, T0 + 141), job=name)
+    assert total(always + brief) == total(always)
+
+
+@pytest.mark.parametrize("behind", [-SKEW / 2, SKEW / 2])
+def test_beyond_the_first_view_a_clock_that_differs_is_no_restart(behind: float) -> None:
+    gone = view(every(T0 - 315, T0 + 300), job="a")
+    other = [
+        Series(name, labels, [(at + behind, value) for at, value in samples])
+        for name, labels, samples in view(every(T0 - 315, T0 + 630), job="b")
+    ]
+    served = [good for at, good in REQUESTS if T0 - 15 < at <= T0 + 630]
+    assert 600 < sum(requests for _, requests, _ in total(gone + other)) <= len(served)
 
 
 def test_a_view_with_fewer_metrics_is_ignored_though_it_comes_first() -> None:
