@@ -14,7 +14,7 @@ from plimsoll.exporters.collector import Collector
 from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
 from plimsoll.exporters.gpu_assignment import GpuAssignment
-from plimsoll.exporters.nvml.collector import NvmlCollector
+from plimsoll.exporters.nvml.collector import GpuCollector
 from plimsoll.exporters.nvml.state import GpuState, StateError
 from plimsoll.exporters.runner import Runner
 from plimsoll.exporters.server import Tls, create_app, serve
@@ -176,7 +176,7 @@ def collectors(
             option, _, given = name.partition(":")
             raise UserError(f"--{option}: {given} is given {uses} times. Give each its own NAME=.")
     if gpu_state is not None:
-        found.append(NvmlCollector(gpu_state, assignment=GpuAssignment(served)))
+        found.append(GpuCollector(gpu_state, assignment=GpuAssignment(served)))
     if not found:
         raise UserError("--engine: nothing to export. Add --engine http://HOST:PORT, or remove --no-gpu.")
     return found

@@ -2,7 +2,7 @@
 
 If the library crashes, hangs, or is replaced by a driver upgrade, only this process is affected. It reads one deadline
 (time.monotonic(), shared by all processes) per line, and writes one line of JSON for each: {"gpus": [...]}, or finally
-{"dead": [NVML's code name, advice]}. In between it reports XIDs as {"xid": [uuid, number, unix time]}. It exits when its input ends.
+{"dead": [NVML's code name, advice, reason]}. In between it reports XIDs as {"xid": [uuid, number, unix time]}. It exits when its input ends.
 """
 
 import json
@@ -15,7 +15,7 @@ import traceback
 from typing import Any, BinaryIO
 
 from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
-from plimsoll.exporters.nvml.errors import describe_init, name
+from plimsoll.exporters.nvml.errors import describe_init, init_reason, name
 from plimsoll.exporters.nvml.node import LibraryUnusableError, Node
 
 
@@ -45,7 +45,7 @@ def work(deadlines: "queue.Queue[float]", channel: Channel) -> None:
         while True:
             channel.send({"gpus": node.read(deadlines.get())})
     except LibraryUnusableError as error:
-        channel.send({"dead": [name(error.code), describe_init(error.code)]})
+        channel.send({"dead": [name(error.code), describe_init(error.code), init_reason(error.code)]})
 
 
 def main() -> None:

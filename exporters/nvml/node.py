@@ -110,7 +110,7 @@ def _outcome(gpu: Gpu, call: DeadlineCall[Reading]) -> Report:
         return report | {"trouble": f"isn't responding: {error}", "code": error.code}
     except Exception as error:  # a bug met on one GPU must not lose the others
         return report | {"trouble": f"isn't readable: {type(error).__name__}: {error}"}
-    return report | {"info": reading.info, "values": reading.values, "processes": reading.processes}
+    return report | reading._asdict()
 
 
 def _driver_version() -> str:

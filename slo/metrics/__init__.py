@@ -7,6 +7,7 @@ sample, never 0, -1 or NaN. Target labels (region, cluster, node) come from Prom
 from plimsoll.slo.metrics.engine import *  # noqa: F403
 from plimsoll.slo.metrics.gpu import *  # noqa: F403
 from plimsoll.slo.metrics.gpu_board import *  # noqa: F403
+from plimsoll.slo.metrics.gpu_presence import *  # noqa: F403
 from plimsoll.slo.metrics.gpu_processes import *  # noqa: F403
 from plimsoll.slo.metrics.metric import *  # noqa: F403
 from plimsoll.slo.metrics.metric import Metric

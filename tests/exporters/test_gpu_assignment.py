@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from export_process import Exporter, exporting
 from fakenvml import FakeNvml
 from paths import FIXTURES, ROOT
+from plimsoll.exporters.collector import Point
 from plimsoll.exporters.gpu_assignment import GpuAssignment, GpuProcess, Server
 from plimsoll.exporters.process_tree import ProcessTree
 from plimsoll.slo import metrics as c
@@ -145,11 +146,12 @@ class Fixed:
         self.server = Server(replica, "m", host, port, kv)
 
 
+INFO = {"uuid": "GPU-1", "pci_bus_id": "00000000:01:00.0"}
 HOST, CONTAINER = "pid:[4026531836]", "pid:[4026532999]"
 
 
 def replicas(node: Node, pid: int, *engines: Fixed) -> list[str]:
-    points = GpuAssignment(engines, ProcessTree(node.folder)).gpu("GPU-1", [GpuProcess(pid, None)], None, None)
+    points = GpuAssignment(engines, ProcessTree(node.folder)).gpu(INFO, [GpuProcess(pid, None)], [])
     return [point.labels["replica"] for point in points if point.metric is c.GPU_ASSIGNMENT]
 
 
@@ -182,7 +184,8 @@ def test_one_server_under_two_names_belongs_to_neither(tmp_path: Path) -> None:
 
 def held(node: Node, kv: float | None, *tenants: GpuProcess, used: float = 90.0) -> dict[str, float]:
     join = GpuAssignment([Fixed("a", "127.0.0.1", 8000, kv)], ProcessTree(node.folder))
-    points = join.gpu("GPU-1", tenants, used, 5.0)
+    own = [Point(c.GPU_MEMORY_USED, INFO, used), Point(c.GPU_MEMORY_RESERVED, INFO, 5.0)]
+    points = join.gpu(INFO, tenants, own)
     return {point.labels["component"]: point.value for point in points if point.metric is c.GPU_MEMORY_USAGE}
 
 
