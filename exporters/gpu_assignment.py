@@ -101,6 +101,10 @@ class GpuAssignment:
             *(Point(c.GPU_MEMORY_USAGE, {"uuid": uuid, **labels}, value) for labels, value in usage),
         ]
 
+    def unjoined_because(self) -> str:
+        """Return why GPUs can't be joined to replicas from here, and the fix; empty if they can."""
+        return self.tree.blind_because()
+
     def lost(self, info: Mapping[str, str]) -> list[Point]:
         """Return the last known engines and pods of a GPU that doesn't respond: they are affected."""
         return self._last.get(info["uuid"]) or self.pods.points(info, [], [], {})

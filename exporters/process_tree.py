@@ -33,6 +33,16 @@ class ProcessTree:
         self._folder = folder
         self._trusted = self._link("self", "ns", "pid") == _HOST_NAMESPACE
 
+    def blind_because(self) -> str:
+        """Return why processes can't be joined with their servers from here, and the fix; empty if they can."""
+        if not self._trusted:
+            return "this exporter has a PID namespace of its own. Set hostPID: true (Docker: --pid=host)."
+        try:
+            next((self._folder / "1" / "fd").iterdir(), None)
+        except OSError:
+            return "it can't read other processes' sockets. Run it as root with the capability SYS_PTRACE."
+        return ""
+
     def process(self, pid: int) -> Process | None:
         """Return the process that NVML's PID refers to; None where that is unknown."""
         fields = self._stat(pid)

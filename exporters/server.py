@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,13 +35,18 @@ LANDING = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Plimsoll exporter</title>
 <h1>Plimsoll exporter</h1>
 <p>Engine and GPU metrics of this node: <a href="metrics">metrics</a>.</p>
-<p>Health: <a href="-/healthy">healthy</a>, <a href="-/ready">ready</a>.</p>
+<p>Health: <a href="-/healthy">healthy</a>, <a href="-/ready">ready</a>, <a href="-/gpus">GPUs</a>.</p>
 </html>
 """
 
 
-def create_app(runner: Runner, token: str | None = None) -> Starlette:
-    """Return the exporter as an ASGI app. With a token, every path but the health endpoints requires it."""
+def create_app(
+    runner: Runner, token: str | None = None, trouble: Callable[[], str] = str, pages: Sequence[Route] = ()
+) -> Starlette:
+    """Return the exporter as an ASGI app. With a token, every path but the health endpoints requires it.
+
+    `trouble` returns why this process needs a restart, or nothing; `pages` are further health endpoints.
+    """
     once = OnceLogger(logging.getLogger(__name__))
     renderer = Renderer()
 
@@ -58,7 +64,8 @@ def create_app(runner: Runner, token: str | None = None) -> Starlette:
         return HTMLResponse(LANDING)
 
     async def alive(_: Request) -> Response:
-        return PlainTextResponse("ok\n")
+        why = trouble()
+        return PlainTextResponse(f"{why}\n", 503) if why else PlainTextResponse("ok\n")
 
     return Starlette(
         routes=[
@@ -66,6 +73,7 @@ def create_app(runner: Runner, token: str | None = None) -> Starlette:
             Route("/metrics", metrics),
             Route("/-/healthy", alive),
             Route("/-/ready", alive),
+            *pages,
         ],
         middleware=[
             Middleware(ConcurrencyLimit),

@@ -14,7 +14,9 @@ from plimsoll.exporters.collector import Collector
 from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
 from plimsoll.exporters.gpu_assignment import GpuAssignment
+from plimsoll.exporters.gpu_page import gpus_route
 from plimsoll.exporters.nvml.collector import GpuCollector
+from plimsoll.exporters.nvml.kernel_log import KMSG, KernelLog
 from plimsoll.exporters.nvml.state import GpuState, StateError
 from plimsoll.exporters.runner import Runner
 from plimsoll.exporters.server import Tls, create_app, serve
@@ -30,7 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[NAME=]URL",
         help="Engine on this node, such as http://127.0.0.1:8000. NAME becomes the label `replica`. Repeatable.",
     )
-    parser.add_argument("--no-gpu", action="store_true", help="Don't read GPUs: this node has no NVIDIA GPU.")
+    parser.add_argument("--no-gpu", action="store_true", help="Don't read GPUs: this node has none.")
+    parser.add_argument(
+        "--kernel-log",
+        default=str(KMSG),
+        metavar="FILE",
+        help="Kernel log with the XIDs that NVML doesn't report (default: %(default)s). `none`: don't read it.",
+    )
     parser.add_argument(
         "--state-dir",
         type=Path,
@@ -86,7 +94,8 @@ def run(args: argparse.Namespace) -> int:
     if args.state_dir:
         _make_folder(args.state_dir)
     gpu_state = None if args.no_gpu else _gpu_state(args.state_dir)
-    runner = Runner(collectors(args.engine, _probes(args), gpu_state, args.state_dir))
+    found = collectors(args.engine, _probes(args), gpu_state, args.state_dir)
+    runner = Runner(found)
     host, port = read_address(args.listen)
     token, tls = read_token(os.environ, EXPORTER_TOKEN), _tls(args.tls_cert, args.tls_key)
     listening = open_socket(host, port, token, EXPORTER_TOKEN)
@@ -95,10 +104,24 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("plimsoll").info("metrics on %s://%s:%d/metrics", scheme, shown, port)
     if args.otlp_endpoint:
         _push(runner, args.otlp_endpoint, interval)
-    app = create_app(runner, token)
+    gpus = next((one for one in found if isinstance(one, GpuCollector)), None)
+    if gpus is not None and gpu_state is not None:
+        _start_gpus(gpus, gpu_state, args.kernel_log, has_engines=bool(args.engine))
+        app = create_app(runner, token, lambda: gpus.trouble, [gpus_route(gpus.board, runner)])
+    else:
+        app = create_app(runner, token)
     freeze_objects()
     serve(app, listening, tls)
     return 0
+
+
+def _start_gpus(gpus: GpuCollector, state: GpuState, kernel_log: str, *, has_engines: bool) -> None:
+    """Follow the kernel's log, and state in one line what GPUs aren't joined with."""
+    if kernel_log != "none":
+        KernelLog(state, Path(kernel_log)).start()
+    why = gpus.assignment.unjoined_because()
+    if why and has_engines:
+        logging.getLogger("plimsoll").warning("GPUs are not joined to replicas because %s", why)
 
 
 def _tls(certificate: Path | None, key: Path | None) -> Tls | None:

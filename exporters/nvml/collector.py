@@ -54,12 +54,12 @@ class GpuCollector:
         self._vendor = vendor
         self._once = OnceLogger(logging.getLogger(__name__))
         self._state = state
-        self._assignment = assignment or GpuAssignment(())
+        self.assignment = assignment or GpuAssignment(())
         self._inventory = inventory or Inventory()
         self._reader = Reader(vendor.module, state.xid, stuck_seconds)
         self._requests = Requests(state.folder)
         self._families = Families(state.folder)
-        self._board = board or HealthBoard()
+        self.board = board or HealthBoard()
         self._responded: dict[str, float] = {}  # uuid -> time.monotonic() of its last response
         self._labels: dict[str, dict[str, str]] = {}  # by uuid, the same objects at every scrape
         self._listed: frozenset[str] = frozenset()  # PCI addresses for which the current child was started
@@ -124,7 +124,7 @@ class GpuCollector:
         self._responded |= {report["info"]["uuid"]: now for report in up}
         for report in reports:
             self._log_trouble(report)
-        self._assignment.forget(self._state.gpus())
+        self.assignment.forget(self._state.gpus())
         if all_unknown(reports):
             self._reason = errors.DEVICES_LOST
             return self._with_verdicts(list(self._presence({}, self._reason)))
@@ -148,7 +148,7 @@ class GpuCollector:
             yield Point(metrics.GPU_VALUES_REJECTED, {"uuid": uuid, "metric": name}, count)
         if report["processes"] is not None:
             processes = [GpuProcess(*one) for one in report["processes"]]
-            yield from self._assignment.gpu(report["info"], processes, points)
+            yield from self.assignment.gpu(report["info"], processes, points)
 
     def _log_trouble(self, report: Report) -> None:
         subject = f"GPU {report['index']}"
@@ -164,7 +164,7 @@ class GpuCollector:
         for uuid, info in self._mine().items():
             state = states.get(uuid, "") or reason
             if state != "up":
-                yield from self._assignment.lost(info)
+                yield from self.assignment.lost(info)
             if not state and self._inventory.unbound(info["pci_bus_id"]):
                 state = NOT_BOUND
             if not state and uuid not in states and states:
@@ -189,4 +189,4 @@ class GpuCollector:
         return {uuid: info for uuid, info in every.items() if info.get("vendor", NVIDIA.label) == self._vendor.label}
 
     def _with_verdicts(self, points: list[Point]) -> list[Point]:
-        return [*points, *self._board.update(points, self.name, self._mine()), *self._board.node(self.name)]
+        return [*points, *self.board.update(points, self.name, self._mine()), *self.board.node(self.name)]

@@ -42,6 +42,16 @@ class GpuState:
             self._read(self._path)
             self._write()
 
+    @staticmethod
+    def stored(folder: Path) -> dict[str, dict[str, str]]:
+        """Return the expected GPUs of another process's state folder; raises StateError, and changes nothing."""
+        path = folder / FILE
+        try:
+            gpus: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))["gpus"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StateError(f"{path}: not readable ({error}). Check --state-dir.") from error
+        return gpus
+
     def expect(self, infos: Iterable[Mapping[str, str]]) -> None:
         """Expect these GPUs from now on. A GPU that had the same PCI address before was replaced, and is no longer expected."""
         with self._lock:
