@@ -71,6 +71,7 @@ class Pods:
 
     def ask(self) -> None:
         """Ask the kubelet, and keep what it says. After a failure the last answer holds."""
+        self._asked = time.monotonic()
         try:
             found = devices(self.path, TIMEOUT_SECONDS)
         except (OSError, KubeletError, ImportError) as error:

@@ -1,6 +1,8 @@
 """Which engine runs on which GPU: real processes that listen and fork, and /proc of machines that this one is not."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from export_process import Exporter, exporting
 from fakenvml import FakeNvml
 from paths import FIXTURES, ROOT
 from plimsoll.exporters.collector import Point
-from plimsoll.exporters.gpu_assignment import GpuAssignment, GpuProcess, Server
+from plimsoll.exporters.gpu_assignment import GpuAssignment, GpuProcess, MigInstance, Server, shares_of
 from plimsoll.exporters.process_tree import ProcessTree
 from plimsoll.slo import metrics as c
 from stack import promtool_test, versions, wait_for
@@ -241,3 +243,66 @@ def test_the_documented_queries_give_the_ratios_that_they_promise(tmp_path: Path
 
 
 WATTS = (("a", 300), ("b", 300), ("c", 500))
+
+
+def test_it_is_said_why_nothing_can_be_joined(tmp_path: Path) -> None:
+    for place, namespace in (("node", HOST), ("container", CONTAINER), ("unprivileged", HOST)):
+        (tmp_path / place).mkdir()
+        Node(tmp_path / place, namespace)
+    # Root in a container without further capabilities; with SYS_PTRACE.
+    for place, capabilities in (
+        ("unprivileged", "00000000a80425fb"),
+        ("node", "00000000a80c25fb"),
+        ("container", "1ff"),
+    ):
+        (tmp_path / place / "1" / "status").write_text(f"Name:\tplimsoll\nCapEff:\t{capabilities}\n")
+    assert ProcessTree(tmp_path / "node").blind_because() == ""
+    assert "hostPID" in ProcessTree(tmp_path / "container").blind_because()
+    assert "SYS_PTRACE" in ProcessTree(tmp_path / "unprivileged").blind_because()
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is not installed")
+@pytest.mark.skipif(not ProcessTree()._trusted or os.getuid() != 0, reason="not root on the machine itself")
+@pytest.mark.parametrize("take", [["--bounding-set", "-sys_ptrace"], ["--reuid", "65534", "--clear-groups"]])
+def test_what_this_machine_really_allows_agrees_with_what_is_said(take: list[str]) -> None:
+    said = "from plimsoll.exporters.process_tree import ProcessTree as T; print('SYS_PTRACE' in T().blind_because())"
+    command = ["setpriv", *take, sys.executable, "-c", said]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+    assert ProcessTree().blind_because() == ""
+
+
+def test_the_replicas_parts_of_a_gpu_follow_mig_or_the_sm_time_and_are_never_guessed() -> None:
+    mig = {1: MigInstance("MIG-a", 3 / 7), 2: MigInstance("MIG-b", 1 / 7)}
+    alone = [("a", GpuProcess(1, None))]
+    assert shares_of(alone, {}) == {"a": 1.0}
+    assert shares_of([*alone, ("a", GpuProcess(2, None))], {}) == {"a": 1.0}
+    shared = [("a", GpuProcess(1, None, None, 60.0)), ("b", GpuProcess(2, None, None, 20.0))]
+    assert shares_of(shared, {}) == {"a": 0.75, "b": 0.25}
+    assert shares_of([*shared, (None, GpuProcess(3, None, None, 20.0))], {}) == {"a": 0.6, "b": 0.2}
+    # A process whose time isn't reported, or none that did anything: unknown.
+    assert shares_of([*shared, (None, GpuProcess(3, None))], {}) == {}
+    assert shares_of([("a", GpuProcess(1, None)), (None, GpuProcess(2, None))], {}) == {}
+    assert shares_of([("a", GpuProcess(1, None, None, 0.0)), ("b", GpuProcess(2, None, None, 0.0))], {}) == {}
+    instances = [("a", GpuProcess(1, None, 1)), ("b", GpuProcess(2, None, 2))]
+    assert shares_of(instances, mig) == {"a": 3 / 7, "b": 1 / 7}
+    # Two replicas in one instance: its part can't be split.
+    assert shares_of([*instances, ("c", GpuProcess(3, None, 2))], mig) == {"a": 3 / 7}
+
+
+@pytest.mark.skipif(not ProcessTree()._trusted, reason="this PID namespace is not the machine's own")
+def test_each_mig_instance_names_its_replica(tmp_path: Path) -> None:
+    fake = FakeNvml(tmp_path, 1)
+    with engine(1) as (first, (one,)), engine(1) as (second, (two,)):
+        fake.slice(0, 0, "MIG-a", "NVIDIA H100 80GB HBM3 MIG 3g.40gb", 1, (42 * GB, 30 * GB))
+        fake.slice(0, 1, "MIG-b", "NVIDIA H100 80GB HBM3 MIG 1g.10gb", 9, (10 * GB, 2 * GB))
+        fake.run(0, (one, 2**64 - 1, 1), (two, 2**64 - 1, 9))
+        engines = ("--engine", f"one={first}", "--engine", f"two={second}", "--kernel-log", "none")
+        with exporting(tmp_path, *engines, env=fake.env) as exporter:
+            exporter.get()
+            gpu = fake.uuid(0)
+            assert rows(exporter, c.GPU_MIG_ASSIGNMENT) == {
+                (gpu, "MIG-a", "one", MODEL): 1,
+                (gpu, "MIG-b", "two", MODEL): 1,
+            }
+            shares = rows(exporter, c.GPU_ASSIGNMENT_SHARE)
+    assert shares == {(gpu, "one", MODEL): pytest.approx(3 / 7), (gpu, "two", MODEL): pytest.approx(1 / 7)}
