@@ -4,7 +4,7 @@ from typing import Any
 
 from plimsoll.alerts.burn_rate import burn_alerts
 from plimsoll.alerts.fleet import fleet_recordings, last_seen_recordings
-from plimsoll.alerts.gpu import gpu_alerts
+from plimsoll.alerts.gpus.health import gpu_alerts
 from plimsoll.alerts.incident_signatures import signature_recordings
 from plimsoll.alerts.pool import pool_alerts
 from plimsoll.alerts.receivers import Receivers

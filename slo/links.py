@@ -52,6 +52,9 @@ NODES = Panel(CAPACITY, "Nodes: up vs. recommended")
 GPU_HEALTH = Panel(GPU, "GPU health")
 GPU_XIDS = Panel(GPU, "Time since last XID error")
 GPU_CLOCKS = Panel(GPU, "Clock throttling by reason")
+GPU_STRAGGLERS = Panel(ONCALL, "GPU stragglers")
+GPU_FABRIC = Panel(GPU, "NVSwitch fabric")
+GPU_STATES = Panel(GPU, "GPUs not readable")
 GPU_NVLINKS = Panel(GPU, "NVLinks down")
 
 
