@@ -20,6 +20,7 @@ POWER_CAPPED = 0.85  # of the power limit
 # is enough.
 SLOW_IN_GROUP, SLOW_IN_FLEET, DROP = 0.90, 0.90, 0.06
 HOLD = 300.0
+BASELINE_SECONDS, RECORDED_EVERY = 21600.0, 30.0  # data that a baseline needs, and the time between its samples
 CORRECTED_PER_HOUR = 100.0
 REPLAYS_PER_HOUR = 60.0
 EACH = "instance, uuid"
@@ -28,11 +29,11 @@ SLOWER = "GPUSlowerThanFellows"
 
 def clock_recordings() -> list[Recording]:
     """Return the series of busy GPUs' clocks, each after those that it reads."""
-    by = "instance, uuid, replica, model"
+    by = "instance, uuid, replica, model, region, node"
     group, clock = "instance, replica, model, domain", recorded.GROUP_CLOCK
     busy = f"max by ({EACH}) (avg_over_time({c.GPU_BUSY}[{WINDOW}])) > {BUSY}"
     clocks = f'max by ({EACH}, domain) (avg_over_time({c.GPU_CLOCK}{{domain=~"sm|memory"}}[{WINDOW}]))'
-    joined = f"{clocks} * on ({EACH}) group_left (replica, model) (group by ({by}) ({c.GPU_ASSIGNMENT}) and on ({EACH}) (count by ({EACH}) ({c.GPU_ASSIGNMENT}) == 1))"
+    joined = f"{clocks} * on ({EACH}) group_left (replica, model, region, node) (group by ({by}) ({c.GPU_ASSIGNMENT}) and on ({EACH}) (count by ({EACH}) ({c.GPU_ASSIGNMENT}) == 1))"
     upper = f"(quantile by ({group}) (0.75, {clock}) and on ({group}) (count by ({group}) ({clock}) > 1))"
     named = f"({clock} * on ({EACH}) group_left (name) max by ({EACH}, name) ({c.GPU_INFO}))"
     median = f"(quantile by (model, name, domain) (0.5, {named}) and on (model, name, domain) (count by (model, name, domain) ({named}) > 3))"
@@ -47,6 +48,14 @@ def clock_recordings() -> list[Recording]:
             {"against": "fleet"},
         ),
     ]
+
+
+def baseline_recordings() -> list[Recording]:
+    """Return each GPU's usual ratio to its group. It reads a day of samples, so it is evaluated less often."""
+    past = f'{recorded.CLOCK_RATIO}{{against="group"}}[1d] offset 30m'
+    samples = BASELINE_SECONDS / RECORDED_EVERY
+    expr = f"avg_over_time({past})\nand count_over_time({past}) > {samples:g}"
+    return [Recording(recorded.CLOCK_BASELINE, expr, {})]
 
 
 def degradation_alerts() -> Iterable[Alert]:
@@ -90,8 +99,7 @@ def degradation_alerts() -> Iterable[Alert]:
 
 def _slower() -> Alert:
     ratio = recorded.CLOCK_RATIO
-    before = f"avg_over_time({ratio}[1d] offset 30m)"
-    dropped = f'({ratio}{{against="group"}} < {before} - {DROP} and count_over_time({ratio}[1d] offset 30m) > 720)'
+    dropped = f'({ratio}{{against="group"}} < {recorded.CLOCK_BASELINE} - {DROP})'
     expr = (
         f'({ratio}{{against="group"}} < {SLOW_IN_GROUP})\nor {dropped}\n'
         f'or ({ratio}{{against="fleet"}} < {SLOW_IN_FLEET})'

@@ -29,6 +29,8 @@ GROUP_CLOCK = "gpu:busy_clock_hertz:avg5m"
 # The same as a ratio to the upper quartile of the replica's GPUs, or (against="fleet") to the median of the GPUs of the same kind
 # that serve the same model, for GPUs below their power limit: instance, uuid, replica, model, domain, against.
 CLOCK_RATIO = "gpu:busy_clock:ratio"
+# Mean of the ratio to the group over the day before the last half hour, with the same labels; absent before six hours of data.
+CLOCK_BASELINE = "gpu:busy_clock:ratio_avg1d"
 # 1 while a pool shows an incident signature, 0 while it doesn't: pool, signature.
 INCIDENT_SIGNATURE = "pool:incident_signature:active"
 # Values of its label signature (requirements R21 to R24); each is the anchor of its runbook section.
