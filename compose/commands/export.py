@@ -15,12 +15,14 @@ from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
 from plimsoll.exporters.gpu_assignment import GpuAssignment
 from plimsoll.exporters.gpu_page import gpus_route
-from plimsoll.exporters.nvml.collector import GpuCollector
+from plimsoll.exporters.nvml.collector import AMD, NVIDIA, VENDORS, GpuCollector, Vendor
 from plimsoll.exporters.nvml.kernel_log import KMSG, KernelLog
 from plimsoll.exporters.nvml.state import GpuState, StateError
 from plimsoll.exporters.runner import Runner
 from plimsoll.exporters.server import Tls, create_app, serve
 from plimsoll.slo.units import Duration
+
+AMD_COMPUTE, NVIDIA_DRIVER = Path("/dev/kfd"), Path("/proc/driver/nvidia")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Engine on this node, such as http://127.0.0.1:8000. NAME becomes the label `replica`. Repeatable.",
     )
     parser.add_argument("--no-gpu", action="store_true", help="Don't read GPUs: this node has none.")
+    parser.add_argument(
+        "--gpu-vendor",
+        choices=tuple(VENDORS),
+        help="Maker of the node's GPUs (default: amd if the kernel has AMD's compute device and not NVIDIA's driver, else nvidia).",
+    )
     parser.add_argument(
         "--kernel-log",
         default=str(KMSG),
@@ -94,7 +101,8 @@ def run(args: argparse.Namespace) -> int:
     if args.state_dir:
         _make_folder(args.state_dir)
     gpu_state = None if args.no_gpu else _gpu_state(args.state_dir)
-    found = collectors(args.engine, _probes(args), gpu_state, args.state_dir)
+    vendor = VENDORS[args.gpu_vendor] if args.gpu_vendor else _vendor()
+    found = collectors(args.engine, _probes(args), gpu_state, args.state_dir, vendor)
     runner = Runner(found)
     host, port = read_address(args.listen)
     token, tls = read_token(os.environ, EXPORTER_TOKEN), _tls(args.tls_cert, args.tls_key)
@@ -113,6 +121,10 @@ def run(args: argparse.Namespace) -> int:
     freeze_objects()
     serve(app, listening, tls)
     return 0
+
+
+def _vendor() -> Vendor:
+    return AMD if AMD_COMPUTE.exists() and not NVIDIA_DRIVER.exists() else NVIDIA
 
 
 def _start_gpus(gpus: GpuCollector, state: GpuState, kernel_log: str, *, has_engines: bool) -> None:
@@ -186,7 +198,11 @@ def _seconds(option: str, text: str) -> float:
 
 
 def collectors(
-    engines: Sequence[str], probes: Sequence[Collector], gpu_state: GpuState | None, state: Path | None
+    engines: Sequence[str],
+    probes: Sequence[Collector],
+    gpu_state: GpuState | None,
+    state: Path | None,
+    vendor: Vendor = NVIDIA,
 ) -> list[Collector]:
     """Return the collectors; GPUs are read if `gpu_state` is given. Raises UserError for a bad address, a duplicate name, or no collector."""
     try:
@@ -199,7 +215,7 @@ def collectors(
             option, _, given = name.partition(":")
             raise UserError(f"--{option}: {given} is given {uses} times. Give each its own NAME=.")
     if gpu_state is not None:
-        found.append(GpuCollector(gpu_state, assignment=GpuAssignment(served)))
+        found.append(GpuCollector(gpu_state, assignment=GpuAssignment(served), vendor=vendor))
     if not found:
         raise UserError("--engine: nothing to export. Add --engine http://HOST:PORT, or remove --no-gpu.")
     return found

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from plimsoll.exporters.collector import CollectorError, Point
@@ -24,14 +25,18 @@ PAUSED, NOT_BOUND = "paused", "not_bound"
 
 
 class Vendor(NamedTuple):
-    """A maker of GPUs: the label `vendor`, the collector's name, and the program that reads its library."""
+    """A maker of GPUs: the label `vendor`, the collector's name, the program that reads its library, and its kernel driver."""
 
     label: str
     name: str
     module: str
+    driver: str
 
 
-NVIDIA = Vendor("nvidia", "nvml", NVML)
+NVIDIA = Vendor("nvidia", "nvml", NVML, "nvidia")
+AMD = Vendor("amd", "amdsmi", "plimsoll.exporters.amd.child", "amdgpu")
+VENDORS = {vendor.label: vendor for vendor in (NVIDIA, AMD)}
+_NO_INVENTORY = Path("/nonexistent")  # AMD's driver has none
 
 
 class GpuCollector:
@@ -55,7 +60,9 @@ class GpuCollector:
         self._once = OnceLogger(logging.getLogger(__name__))
         self._state = state
         self.assignment = assignment or GpuAssignment(())
-        self._inventory = inventory or Inventory()
+        self._inventory = inventory or (
+            Inventory() if vendor is NVIDIA else Inventory(_NO_INVENTORY, driver=vendor.driver)
+        )
         self._reader = Reader(vendor.module, state.xid, stuck_seconds)
         self._requests = Requests(state.folder)
         self._families = Families(state.folder)

@@ -30,10 +30,10 @@ ASK_AGAIN_SECONDS = 600.0
 
 
 class GpuError(Exception):
-    """The GPU doesn't respond; `code` is NVML's."""
+    """The GPU doesn't respond; `code` is NVML's (0 of another library, with a description)."""
 
-    def __init__(self, code: int) -> None:
-        super().__init__(describe(code))
+    def __init__(self, code: int, description: str = "") -> None:
+        super().__init__(description or describe(code))
         self.code = code
 
 

@@ -22,9 +22,10 @@ def pci_address(bus_id: str) -> str:
 class Inventory:
     """Reads the folders of the driver and of the PCI bus. What can't be read is unknown, and raises nothing."""
 
-    def __init__(self, folder: Path = FOLDER, bus: Path = BUS) -> None:
+    def __init__(self, folder: Path = FOLDER, bus: Path = BUS, driver: str = DRIVER) -> None:
         self._folder = folder
         self._bus = bus
+        self._driver = driver
 
     def addresses(self) -> frozenset[str]:
         """Return the PCI addresses (see pci_address) of the GPUs that the driver has; empty if unknown."""
@@ -33,10 +34,10 @@ class Inventory:
         return frozenset()
 
     def unbound(self, bus_id: str) -> bool:
-        """Return whether the device is on the bus, but not the NVIDIA driver's: given to a virtual machine, for example."""
+        """Return whether the device is on the bus, but not the vendor's driver's: given to a virtual machine, for example."""
         place = self._bus / pci_address(bus_id)
         with suppress(OSError):
-            return place.is_dir() and (place / "driver").resolve().name != DRIVER
+            return place.is_dir() and (place / "driver").resolve().name != self._driver
         return False
 
     def others(self, known: set[str]) -> Iterator[dict[str, str]]:

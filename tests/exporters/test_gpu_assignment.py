@@ -272,7 +272,7 @@ def test_what_this_machine_really_allows_agrees_with_what_is_said(take: list[str
 
 
 def test_the_replicas_parts_of_a_gpu_follow_mig_or_the_sm_time_and_are_never_guessed() -> None:
-    mig = {1: MigInstance("MIG-a", 3 / 7), 2: MigInstance("MIG-b", 1 / 7)}
+    mig: dict[int | None, MigInstance] = {1: MigInstance("MIG-a", 3 / 7), 2: MigInstance("MIG-b", 1 / 7)}
     alone = [("a", GpuProcess(1, None))]
     assert shares_of(alone, {}) == {"a": 1.0}
     assert shares_of([*alone, ("a", GpuProcess(2, None))], {}) == {"a": 1.0}

@@ -9,7 +9,7 @@ from kubelet import FakeKubelet, claimed, container, pod
 from plimsoll.exporters.gpu_assignment import GpuProcess, MigInstance
 from plimsoll.exporters.kubernetes.cgroups import container_of
 from plimsoll.exporters.kubernetes.kubelet import Container, KubeletError, devices
-from plimsoll.exporters.kubernetes.pods import Pods
+from plimsoll.exporters.kubernetes.pods import Instance, Pods
 from plimsoll.exporters.kubernetes.protobuf import fields
 from plimsoll.slo import metrics as c
 
@@ -26,7 +26,7 @@ def kubelet(tmp_path: Path) -> Iterator[FakeKubelet]:
 
 def joined(pods: Pods, *mig: str, processes: tuple[GpuProcess, ...] = ()) -> set[tuple[str, ...]]:
     """MIG instance, namespace, pod and container of each."""
-    instances = {number: MigInstance(uuid, None) for number, uuid in enumerate(mig)}
+    instances: dict[int | None, Instance] = {number: MigInstance(uuid, None) for number, uuid in enumerate(mig)}
     points = pods.points(GPU, mig, processes, instances)
     assert all(point.metric is c.GPU_POD and point.labels["uuid"] == "GPU-a" for point in points)
     return {tuple(point.labels[name] for name in ("mig_uuid", "namespace", "pod", "container")) for point in points}

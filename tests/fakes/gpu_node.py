@@ -9,7 +9,7 @@ import pytest
 
 from fakenvml import FakeNvml
 from plimsoll.exporters.collector import Point
-from plimsoll.exporters.nvml.collector import GpuCollector
+from plimsoll.exporters.nvml.collector import NVIDIA, GpuCollector, Vendor
 from plimsoll.exporters.nvml.inventory import Inventory
 from plimsoll.exporters.nvml.state import GpuState
 from plimsoll.exporters.runner import Runner
@@ -35,10 +35,15 @@ class Node:
     """An NVML collector behind a runner."""
 
     def __init__(
-        self, state: Path | None = None, inventory: Path = NOWHERE, stuck_seconds: float = 60, bus: Path = NOWHERE
+        self,
+        state: Path | None = None,
+        inventory: Path = NOWHERE,
+        stuck_seconds: float = 60,
+        bus: Path = NOWHERE,
+        vendor: Vendor = NVIDIA,
     ) -> None:
         self.state = GpuState(state)
-        self.collector = GpuCollector(self.state, Inventory(inventory, bus), stuck_seconds)
+        self.collector = GpuCollector(self.state, Inventory(inventory, bus), stuck_seconds, vendor=vendor)
         self.runner = Runner([self.collector])
         self.points: list[Point] = []
 
