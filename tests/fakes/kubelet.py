@@ -80,7 +80,7 @@ class FakeKubelet:
         while received := link.recv(65536):
             for event in connection.receive_data(received):
                 if isinstance(event, RequestReceived):
-                    self.calls += [str(value) for name, value in event.headers if name == ":path"]
+                    self.calls += [str(value) for name, value in event.headers if str(name) == ":path"]
                 elif isinstance(event, StreamEnded):
                     self._send(connection, link)
             link.sendall(connection.data_to_send())
