@@ -94,7 +94,7 @@ def not_readable() -> list[Any]:
     return [
         panels.graph(
             links.GPU_STATES.title,
-            "GPUs that the exporter can't ask, by reason, and metrics that a GPU had and lost. Neither says that the GPU is lost. "
+            "GPUs that the exporter can't ask, by reason, and metrics that a GPU had and lost. Neither means that the GPU is lost. "
             f"Source: {metrics.GPU_NOT_READABLE}, {metrics.GPU_METRIC_MISSING}.",
             [
                 Query(

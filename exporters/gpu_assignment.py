@@ -103,7 +103,7 @@ class GpuAssignment:
 
     def unjoined_because(self) -> str:
         """Return why GPUs can't be joined to replicas from here, and the fix; empty if they can."""
-        return self.tree.blind_because()
+        return self.tree.unreadable_because()
 
     def lost(self, info: Mapping[str, str]) -> list[Point]:
         """Return the last known engines and pods of a GPU that doesn't respond: they are affected."""

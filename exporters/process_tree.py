@@ -37,7 +37,7 @@ class ProcessTree:
         self._folder = folder
         self._trusted = self._link("self", "ns", "pid") == _HOST_NAMESPACE
 
-    def blind_because(self) -> str:
+    def unreadable_because(self) -> str:
         """Return why processes can't be joined with their servers from here, and the fix; empty if they can."""
         if not self._trusted:
             return "this exporter has a PID namespace of its own. Set hostPID: true (Docker: --pid=host)."

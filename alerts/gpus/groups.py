@@ -19,7 +19,7 @@ POWER_CAPPED = 0.85  # of the power limit
 # Ratios below which a GPU is a straggler: silicon and cooling explain less. Against its own mean of the day before, a smaller drop
 # is enough.
 SLOW_IN_GROUP, SLOW_IN_FLEET, DROP = 0.90, 0.90, 0.06
-HOLD = 300.0
+HOLD = 480.0  # longer than a dip of three minutes lasts in a mean of five
 BASELINE_SECONDS, RECORDED_EVERY = 21600.0, 30.0  # data that a baseline needs, and the time between its samples
 CORRECTED_PER_HOUR = 100.0
 REPLAYS_PER_HOUR = 60.0

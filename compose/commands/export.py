@@ -16,8 +16,8 @@ from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
 from plimsoll.exporters.gpu_assignment import GpuAssignment
 from plimsoll.exporters.gpu_page import gpus_route
 from plimsoll.exporters.nvml.collector import AMD, NVIDIA, VENDORS, GpuCollector, Vendor
-from plimsoll.exporters.nvml.kernel_log import KMSG, KernelLog
 from plimsoll.exporters.nvml.state import GpuState, StateError
+from plimsoll.exporters.nvml.xids.kernel_log import KMSG, KernelLog
 from plimsoll.exporters.runner import Runner
 from plimsoll.exporters.server import Tls, create_app, serve
 from plimsoll.slo.units import Duration

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 
 from plimsoll.exporters.nvml.child import main
-from plimsoll.exporters.nvml.events import OnXid
 from plimsoll.exporters.nvml.node import LibraryUnusableError, ReadableGpu
+from plimsoll.exporters.nvml.xids.events import OnXid
 
 # Of amdsmi_status_t
 NO_PERM, DRIVER_NOT_LOADED = 10, 34

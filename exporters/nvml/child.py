@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
 from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
-from plimsoll.exporters.nvml.events import OnXid
 from plimsoll.exporters.nvml.node import LibraryUnusableError, Node, ReadableGpu, nvidia_gpus
+from plimsoll.exporters.nvml.xids.events import OnXid
 
 Start = Callable[[OnXid], Sequence[ReadableGpu]]
 

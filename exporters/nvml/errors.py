@@ -18,7 +18,7 @@ LIBRARY_UNUSABLE = frozenset({1, 9, 18, 28})
 # Not available on this GPU or under this driver, as long as nothing is reconfigured: NOT_SUPPORTED, FUNCTION_NOT_FOUND.
 UNSUPPORTED = frozenset({3, 13})
 UNKNOWN = 999
-# The exporter can't ask, which says nothing about the GPU: values of the label `reason` of gpu_not_readable. Without
+# The exporter can't ask, and the GPU may be fine: values of the label `reason` of gpu_not_readable. Without
 # permission: NO_PERMISSION, and OPERATING_SYSTEM. UNKNOWN counts only if every GPU returns it.
 REASONS = {
     4: "no_permission",

@@ -19,9 +19,9 @@ from plimsoll.exporters.nvml.errors import (
     UNSUPPORTED,
     describe,
 )
-from plimsoll.exporters.nvml.events import OnXid, XidWatcher
 from plimsoll.exporters.nvml.processes import FoundProcess, Processes, mps_processes
 from plimsoll.exporters.nvml.registry import Reader, Readers, Value, readers_for
+from plimsoll.exporters.nvml.xids.events import OnXid, XidWatcher
 from plimsoll.slo import metrics
 
 # Seconds until a call that isn't supported is made again: MIG may have been switched off. In a vGPU guest each such call can

@@ -12,8 +12,8 @@ import pynvml
 from plimsoll.exporters.deadline import DeadlineCall, DeadlineExceeded
 from plimsoll.exporters.nvml.abi import optional_text
 from plimsoll.exporters.nvml.errors import LIBRARY_UNUSABLE, describe_init, init_reason, name
-from plimsoll.exporters.nvml.events import OnXid
 from plimsoll.exporters.nvml.gpu import Gpu, GpuError, Reading
+from plimsoll.exporters.nvml.xids.events import OnXid
 from plimsoll.slo.metrics import Metric
 
 # The result for one GPU: index, info, and either values and processes, or trouble (and `stuck`, the seconds it hangs).

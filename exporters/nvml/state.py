@@ -11,7 +11,7 @@ from typing import Any
 
 from plimsoll.exporters.collector import Point
 from plimsoll.exporters.nvml.inventory import PLACEHOLDER, pci_address
-from plimsoll.exporters.nvml.xid_counts import XidCounts
+from plimsoll.exporters.nvml.xids.counts import XidCounts
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics.xids import CRITICAL, KERNEL_LOG_ONLY
 

@@ -7,7 +7,7 @@ GPU_NOT_READABLE = Metric(
     "gpu_not_readable",
     "gauge",
     ("uuid", "reason"),
-    "1 while the exporter can't ask about the GPU, by reason (driver_mismatch, devices_lost, paused, and others). It says nothing about the GPU itself; gpu_up is absent meanwhile.",
+    "1 while the exporter can't ask about the GPU, by reason (driver_mismatch, devices_lost, paused, and others). The GPU itself may be fine; gpu_up is absent meanwhile.",
 )
 GPU_METRIC_MISSING = Metric(
     "gpu_metric_missing",

@@ -74,11 +74,11 @@ class World:
         return {alert["labels"]["alertname"] for message in self.messages for alert in message["alerts"]}
 
     def text(self) -> str:
-        """Everything that the pages say."""
+        """The text of all pages."""
         return json.dumps(self.pages)
 
     def ticket(self) -> str:
-        """Everything that the tickets say."""
+        """The text of all tickets."""
         return json.dumps(self.messages)
 
     def list_gpu(self, index: int) -> None:

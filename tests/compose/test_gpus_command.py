@@ -128,7 +128,7 @@ def test_it_says_once_why_gpus_are_not_joined(tmp_path: Path, fake: FakeNvml) ->
     """Not where the exporter may read everything, as root on a node."""
     from plimsoll.exporters.process_tree import ProcessTree  # noqa: PLC0415
 
-    why = ProcessTree().blind_because()
+    why = ProcessTree().unreadable_because()
     with exporting(tmp_path, "--engine", "http://127.0.0.1:1", "--kernel-log", "none", env=fake.env) as running:
         running.get()
         said = [line for line in running.said().splitlines() if "GPUs are not joined to replicas because" in line]

@@ -207,19 +207,21 @@ def test_it_is_said_why_nothing_can_be_joined(tmp_path: Path) -> None:
         ("container", "1ff"),
     ):
         (tmp_path / place / "1" / "status").write_text(f"Name:\tplimsoll\nCapEff:\t{capabilities}\n")
-    assert ProcessTree(tmp_path / "node").blind_because() == ""
-    assert "hostPID" in ProcessTree(tmp_path / "container").blind_because()
-    assert "SYS_PTRACE" in ProcessTree(tmp_path / "unprivileged").blind_because()
+    assert ProcessTree(tmp_path / "node").unreadable_because() == ""
+    assert "hostPID" in ProcessTree(tmp_path / "container").unreadable_because()
+    assert "SYS_PTRACE" in ProcessTree(tmp_path / "unprivileged").unreadable_because()
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is not installed")
 @pytest.mark.skipif(not ProcessTree()._trusted or os.getuid() != 0, reason="not root on the machine itself")
 @pytest.mark.parametrize("take", [["--bounding-set", "-sys_ptrace"], ["--reuid", "65534", "--clear-groups"]])
 def test_what_this_machine_really_allows_agrees_with_what_is_said(take: list[str]) -> None:
-    said = "from plimsoll.exporters.process_tree import ProcessTree as T; print('SYS_PTRACE' in T().blind_because())"
+    said = (
+        "from plimsoll.exporters.process_tree import ProcessTree as T; print('SYS_PTRACE' in T().unreadable_because())"
+    )
     command = ["setpriv", *take, sys.executable, "-c", said]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
-    assert ProcessTree().blind_because() == ""
+    assert ProcessTree().unreadable_because() == ""
 
 
 def test_the_replicas_parts_of_a_gpu_follow_mig_or_the_sm_time_and_are_never_guessed() -> None:

@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
-from plimsoll.exporters.nvml.kernel_log import KernelLog
 from plimsoll.exporters.nvml.state import GpuState
+from plimsoll.exporters.nvml.xids.kernel_log import KernelLog
 
 
 class FakeKernelLog:

@@ -11,7 +11,7 @@ from plimsoll.slo import metrics as c
 
 COMPLETED = 3  # NVML_GPU_FABRIC_STATE_COMPLETED: only then status, cluster and clique are valid
 # Bit position and width of each part of the health mask (NVML_GPU_FABRIC_HEALTH_MASK_...). In the first ones 1 is true, 2 false
-# and 0 not supported; in the last 1 is no fault, and more is the kind of fault.
+# and 0 not supported; in the last, 1 means no fault, and more is the kind of fault.
 _FAULTS = {"degraded_bandwidth": 0, "route_recovery": 2, "route_unhealthy": 4, "access_timeout_recovery": 6}
 _CONFIGURATION, _CONFIGURATION_SHIFT, _CONFIGURATION_MASK = "incorrect_configuration", 8, 0xF
 

@@ -11,9 +11,9 @@ import pytest
 from fakenvml import FakeNvml
 from gpu_node import Node, fake, node
 from kernel_log import FakeKernelLog
-from plimsoll.exporters.nvml.kernel_log import KernelLog
 from plimsoll.exporters.nvml.state import FILE, GpuState
-from plimsoll.exporters.nvml.xid_counts import MATCH_SECONDS
+from plimsoll.exporters.nvml.xids.counts import MATCH_SECONDS
+from plimsoll.exporters.nvml.xids.kernel_log import KernelLog
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics.xids import KERNEL_LOG_ONLY
 from stack import wait_for
