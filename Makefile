@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
 
-.PHONY: help setup run test check generate pictures lock
+.PHONY: help setup run test chaos check fuzz audit sbom generate pictures lock
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -20,7 +20,7 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	@# mypy, and Pythons that have not installed the package (vLLM's own), see the folders as `plimsoll` below .venv/src.
 	@mkdir -p $(VENV)/src/plimsoll && for folder in alerts compose dashboards exporters slo; do ln -sfn ../../../$$folder $(VENV)/src/plimsoll/$$folder; done
 	@# Tests and benchmarks import their fakes, worlds and tools by name.
-	@printf '%s\n' $(foreach folder,fakes worlds tools,"$(CURDIR)/tests/$(folder)") > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/plimsoll-tests.pth"
+	@printf '%s\n' $(foreach folder,chaos fakes worlds tools,"$(CURDIR)/tests/$(folder)") > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/plimsoll-tests.pth"
 	@touch $@
 
 setup: $(VENV)/dev.stamp ## Install Plimsoll and its development tools into .venv
@@ -33,14 +33,30 @@ test: $(VENV)/dev.stamp ## Run every test, real Prometheus, Alertmanager and vLL
 	@sh tests/tools/prepare.sh
 	@$(BIN)/python -m pytest -n auto
 
+SEED ?= 1
+MINUTES ?= 10
+chaos: $(VENV)/dev.stamp ## Kill, stop and spoil every part for MINUTES=10 by the plan of SEED=1, and compare ledgers and pages with the truth
+	@sh tests/tools/prepare.sh
+	@$(BIN)/python tests/chaos/run.py --seed $(SEED) --minutes $(MINUTES) $(if $(REPORT),--markdown $(REPORT))
+
 check: $(VENV)/dev.stamp ## Lint, types and the fast tests, in some two minutes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy
 	@$(BIN)/python -m pytest -q -n auto -m "not slow and not engine and not prometheus and not postgresql and not browser"
+
+fuzz: $(VENV)/dev.stamp ## Try N (200) times the hostile inputs of `make test`, at random
+	@PLIMSOLL_FUZZ=$(or $(N),200) $(BIN)/python -m pytest -q -n auto --timeout 0 tests/fuzz
+
+audit: $(VENV)/dev.stamp ## Look for known vulnerabilities of the locked distributions
+	@$(BIN)/python tests/tools/audit.py
+
+sbom: $(VENV)/dev.stamp ## Write build/plimsoll.cdx.json, the software bill of materials (CycloneDX)
+	@$(BIN)/python tests/tools/sbom.py build/plimsoll.cdx.json
 
 generate: $(VENV)/dev.stamp ## Write alerts/generated, dashboards/generated and docs/reference from the code
 	@$(BIN)/plimsoll build
 	@$(BIN)/python -m plimsoll.compose.reference docs/reference
 	@$(BIN)/plimsoll review --schema > docs/review.schema.json
+	@$(BIN)/python tests/tools/dependencies.py > docs/reference/dependencies.md
 
 pictures: $(VENV)/dev.stamp ## Draw docs/img by Grafana's component libraries (needs node, chromium, prometheus; 640 MB once)
 	@$(BIN)/python tests/pictures/draw.py

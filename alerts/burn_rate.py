@@ -1,6 +1,7 @@
 """Burn-rate alerts: one per SLO and tier, firing while the burn rates of two windows exceed the tier's threshold.
 
-No rule has a `for`: the long window replaces it, and the short window shows that the budget is still burning.
+No rule has a `for`: the long window replaces it, and the short window shows that the budget is still burning. The outage tier
+has one window of some minutes and a name of its own: its text states what users feel, not what remains of a budget.
 """
 
 from plimsoll.alerts.exclusions import excluded
@@ -14,12 +15,13 @@ from plimsoll.slo.spec.objectives import Objective
 from plimsoll.slo.units import duration_text, percent_text
 
 NAME = "SLOErrorBudgetBurn"
+OUTAGE = "SLOOutage"
 TIMES = '{{ $value | printf "%.1f" }}'
 
 
 def burn_alerts(objective: Objective) -> list[Alert]:
     """Return an SLO's burn-rate alerts, fastest tier first."""
-    return [_alert(objective, tier) for tier in burn_rate.tiers(objective.window.seconds, objective.budget_ratio)]
+    return [_alert(objective, tier) for tier in burn_rate.alerts(objective.window.seconds, objective.budget_ratio)]
 
 
 def _uses_lower_bound(objective: Objective, tier: burn_rate.BurnRateAlert) -> bool:
@@ -34,17 +36,32 @@ def _alert(objective: Objective, tier: burn_rate.BurnRateAlert) -> Alert:
     threshold = f"{tier.threshold:.10g}"
     enough = burn_rate.MIN_BAD[tier.severity] - 0.5  # rates extrapolate: a count of ten may come out as 9.98
     muted = excluded(objective, duration_text(tier.short))  # excluded time doesn't show that the budget burns now
+    over = dict.fromkeys(f"{window} > {threshold}" for window in (long, short))
+    outage = tier.tier == burn_rate.OUTAGE
     return Alert(
-        name=NAME,
+        name=OUTAGE if outage else NAME,
         severity=tier.severity,
-        expr=f"{long} > {threshold}\nand {short} > {threshold}\nand {bad} > {enough}\nunless on () ({muted})",
-        summary=f"{objective.id} is burning its error budget too fast.",
-        description=_description(objective, tier, bad, long),
+        expr="\nand ".join((*over, f"{bad} > {enough}\nunless on () ({muted})")),
+        summary=f"{objective.id}: users are hit by an outage."
+        if outage
+        else f"{objective.id} is burning its error budget too fast.",
+        description=(_outage_description if outage else _description)(objective, tier, bad, long),
         panel=links.BURN,
         path=links.slo_page(objective.id, ""),
         pool=objective.pool,
         labels={"objective": objective.id, "tier": tier.tier},
         variables={"objective": objective.id},
+    )
+
+
+def _outage_description(objective: Objective, tier: burn_rate.BurnRateAlert, bad: str, long: str) -> str:
+    """Return how many requests fail now, and where to look first; no budget."""
+    ratio = f"{long} * {objective.budget_ratio!r}"
+    counted = "confirmed bad" if _uses_lower_bound(objective, tier) else "bad"
+    return (
+        f"{result_of(ratio, 'humanizePercentage')} of requests ({result_of(bad)}) to {objective.pool} were {counted} in the last "
+        f"{duration_text(tier.long)} by {objective.id} ({objective.indicator}); pages above "
+        f"{percent_text(tier.max_bad_ratio(objective.budget_ratio))}. Next: see which replicas are affected; roll back the last change."
     )
 
 

@@ -11,6 +11,7 @@ from plimsoll.alerts.templates import of
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.metrics import recorded as series
+from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Pool
 from plimsoll.slo.units import duration_text
 
@@ -76,7 +77,7 @@ def _just_started(pool: Pool) -> str:
 
 
 def _selected(recorded: str, pool: Pool) -> str:
-    return f'{recorded}{{model="{pool.model}"}}'
+    return str(Selector(recorded, (("model", (pool.model,)),)))
 
 
 def _p95(histogram: Metric, pool: Pool, usual: bool = False) -> str:

@@ -25,31 +25,40 @@ STEP = 60.0  # seconds between the points at which bad requests are summed
 def recordings(objective: Objective, pool: Pool) -> list[Recording]:
     """Return an SLO's recorded series, each after those that it reads. Pages of an SLO with bounds read the lower bounds."""
     labels = {"objective": objective.id, "pool": objective.pool}
-    tiers = burn_rate.tiers(objective.window.seconds, objective.budget_ratio)
+    tiers = burn_rate.alerts(objective.window.seconds, objective.budget_ratio)
     ways = [_evidence(way) for way in countings(objective, pool)]
     expressions = {
         recorded.GOOD_RATE: _sum(way.good for way in ways),
         recorded.TOTAL_RATE: _sum(way.total for way in ways),
         recorded.TARGET: f"vector({float(objective.target)!r})",
-        **_burning(objective, tiers, lower_bound=False),
+        **_burning(objective, pool, tiers, lower_bound=False),
     }
     if objective.has_bounds:
         expressions[recorded.GOOD_UPPER_BOUND] = _sum(way.upper_bound for way in ways)
         expressions |= _burning(
-            objective, [tier for tier in tiers if burn_rate.USES_LOWER_BOUND[tier.severity]], lower_bound=True
+            objective, pool, [tier for tier in tiers if burn_rate.USES_LOWER_BOUND[tier.severity]], lower_bound=True
         )
     return [Recording(name, expr, labels) for name, expr in expressions.items()]
 
 
-def _burning(objective: Objective, tiers: Sequence[burn_rate.BurnRateAlert], lower_bound: bool) -> dict[str, str]:
+def _burning(
+    objective: Objective, pool: Pool, tiers: Sequence[burn_rate.BurnRateAlert], lower_bound: bool
+) -> dict[str, str]:
     windows = sorted({window for tier in tiers for window in (tier.long, tier.short)})
-    bad = {
+    found = {
         recorded.bad_requests(tier.long, lower_bound): _bad_requests(objective, tier.long, lower_bound)
         for tier in tiers
     }
-    return bad | {
-        recorded.burn_rate(window, lower_bound): _burn_rate(objective, window, lower_bound) for window in windows
-    }
+    found |= {recorded.burn_rate(window, lower_bound): _burn_rate(objective, window, lower_bound) for window in windows}
+    for window in (one for one in windows if one < RATE):  # the recorded rates are too long for it
+        ways = [_evidence(way, window) for way in countings(objective, pool)]
+        good, total = (
+            _sum(way.upper_bound if lower_bound else way.good for way in ways),
+            _sum(way.total for way in ways),
+        )
+        found[recorded.bad_requests(window, lower_bound)] = f"{window:g} * ({total} - {good})"
+        found[recorded.burn_rate(window, lower_bound)] = f"(1 - {good} / ({total} > 0)) / {objective.budget_ratio!r}"
+    return found
 
 
 def of(name: str, objective: Objective) -> str:
@@ -70,18 +79,20 @@ class _Evidence(NamedTuple):
     total: str
 
 
-def _evidence(way: Way) -> _Evidence:
-    """Return the rates of a way to count. A replica without the good series has none: its threshold isn't a bucket boundary."""
-    total, without = _rate(way.total), _rate(way.without) if way.without else ""
+def _evidence(way: Way, span: float = RATE) -> _Evidence:
+    """Return the rates of a way to count over `span` seconds. A replica without the good series has none: its threshold isn't
+    a bucket boundary.
+    """
+    total, without = _rate(way.total, span), _rate(way.without, span) if way.without else ""
     if isinstance(way, Counting):
-        good, total = _less(_rate(way.good), without), _less(total, without)
+        good, total = _less(_rate(way.good, span), without), _less(total, without)
         return _Evidence(good, good, f"({total} and {good})")
-    lower = _less(_bucket_rate(way, "max", f'le=~"{at_most(way.limit)}"'), without)
+    lower = _less(_bucket_rate(way, "max", f'le=~"{at_most(way.limit)}"', span), without)
     total = _less(total, without)
     if not way.bracket:
         return _Evidence(lower, lower, f"({total} and {lower})")
-    upper = _less(_bucket_rate(way, "min", f'le!~"{below(way.limit)}"'), without)
-    finite = _bucket_rate(way, "max", 'le!="+Inf"')
+    upper = _less(_bucket_rate(way, "min", f'le!~"{below(way.limit)}"', span), without)
+    finite = _bucket_rate(way, "max", 'le!="+Inf"', span)
     total = f"({total} and {finite})"
     return _Evidence(f"({lower} or 0 * {total})", f"({upper} and {total})", total)
 
@@ -90,22 +101,22 @@ def _less(rate: str, without: str) -> str:
     return f"({rate} - ({without} or 0 * {rate}))" if without else rate
 
 
-def _bucket_rate(way: Near, which: str, bounds: str) -> str:
+def _bucket_rate(way: Near, which: str, bounds: str, span: float) -> str:
     """Return requests/s per replica within a bound. Buckets are cumulative: `max` selects the highest bound, `min` the lowest.
 
     So it works for each replica, whatever bounds it has.
     """
     selector = f"{str(way.buckets).removesuffix('}')},{bounds}}}"
-    rates = f"sum by ({REPLICA}, le) (rate({selector}[{duration_text(RATE)}]))"
+    rates = f"sum by ({REPLICA}, le) (rate({selector}[{duration_text(span)}]))"
     return f"{which} by ({REPLICA}) ({rates})"
 
 
-def _rate(selectors: Iterable[Selector]) -> str:
+def _rate(selectors: Iterable[Selector], span: float) -> str:
     """Return requests/s per replica. `or` joins counters of which some may be absent: their labels differ, so none hides another.
 
     Grouping by instance is needed because every node may call its replica 127.0.0.1:8000.
     """
-    return f"sum by ({REPLICA}) ({' or '.join(f'rate({one}[{duration_text(RATE)}])' for one in selectors)})"
+    return f"sum by ({REPLICA}) ({' or '.join(f'rate({one}[{duration_text(span)}])' for one in selectors)})"
 
 
 def _burn_rate(objective: Objective, window: float, lower_bound: bool) -> str:

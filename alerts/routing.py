@@ -83,7 +83,7 @@ def _page(receiver: str, matchers: list[str], group_by: list[str]) -> dict[str, 
 
 def _inhibitions() -> list[dict[str, Any]]:
     """Return which alert inhibits which others. A source never fires later than its targets."""
-    tiers = [row.tier for row in burn_rate.TABLE]
+    tiers = burn_rate.TIERS
     slower = [
         _inhibit(f'tier="{tier}"', [f'tier=~"{"|".join(tiers[index + 1 :])}"'], ["objective"])
         for index, tier in enumerate(tiers[:-1])
@@ -101,7 +101,9 @@ def _inhibitions() -> list[dict[str, Any]]:
         _inhibit(_named(down), [_named(collector), 'collector!="nvml"'], ["instance"]),
         _inhibit(_named(kv_cache), [_named(preemptions)], REPLICA),
         _inhibit(_named(stalled, down), [_named(saturation.REPLICA_SLOW)], REPLICA),
-        _inhibit(_named(burn_alerts.NAME), [_named(saturation.LATENCY_NEAR_THRESHOLD)], ["objective"]),
+        _inhibit(
+            _named(burn_alerts.NAME, burn_alerts.OUTAGE), [_named(saturation.LATENCY_NEAR_THRESHOLD)], ["objective"]
+        ),
         _inhibit(_named(stalled), [_named(*WARNINGS)], ["pool"]),
         _inhibit(_named(pool.QUEUE_DEPTH_HIGH), [_named(*WARNINGS)], ["pool"]),
         _inhibit(

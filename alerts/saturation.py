@@ -124,12 +124,16 @@ def _abandoned(pool: Pool) -> Alert:
 
 
 def _prefix_cache(pool: Pool) -> Alert:
-    hit, queried = (f"sum(increase({of(metric, pool.model)}[%s]%s))" for metric in (c.PREFIX_HIT, c.PREFIX_QUERIED))
-    now, before = (f"{hit % span} / {queried % span}" for span in (("15m", ""), ("6h", " offset 15m")))
+    def tokens(metric: Metric, span: str) -> str:
+        return f"sum(increase({of(metric, pool.model)}{span}))"
+
+    now, before = (
+        f"{tokens(c.PREFIX_HIT, span)} / {tokens(c.PREFIX_QUERIED, span)}" for span in ("[15m]", "[6h] offset 15m")
+    )
     return Alert(
         name="LLMPrefixCacheHitRatioDropped",
         severity="ticket",
-        expr=f"{now} < 0.5 * ({before})\nand {before} > 0.2\nand {queried % ('15m', '')} > 100000",
+        expr=f"{now} < 0.5 * ({before})\nand {before} > 0.2\nand {tokens(c.PREFIX_QUERIED, '[15m]')} > 100000",
         summary="The prefix cache hit ratio dropped.",
         description=(
             f"The prefix cache hit ratio of {pool.name} was {PERCENT} over 15 minutes, less than half of the previous 6 hours "

@@ -49,8 +49,8 @@ GROUP = (
 
 def of(metric: Metric, model: str, part: str = "", **labels: str) -> str:
     """Return a selector of one model's metric, or of `part`, one of its sample names."""
-    values = {"model": model, **labels}
-    return str(Selector(part or metric.name, tuple((name, tuple(value.split("|"))) for name, value in values.items())))
+    further = ((name, tuple(value.split("|"))) for name, value in labels.items())
+    return str(Selector(part or metric.name, (("model", (model,)), *further)))
 
 
 def served(on: str, model: str = "") -> str:
@@ -76,6 +76,7 @@ def pool_filters(spec: Spec) -> list[tuple[str, PoolFilter]]:
 
 def result_of(query: str, how: str = "humanize") -> str:
     """Return a template that shows a query's result, or "unknown" where it has none."""
+    query = query.replace("`", r"\x60")  # ends Go's raw string; only a quoted name of the query can have one
     return f"{{{{ with query `{query}` }}}}{{{{ . | first | value | {how} }}}}{{{{ else }}}}unknown{{{{ end }}}}"
 
 

@@ -1,11 +1,15 @@
 """Listening sockets and tokens of the servers. Only loopback may be open without a token."""
 
+import argparse
 import ipaddress
+import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from plimsoll.compose.inputs import UserError
+from plimsoll.slo.hosts import Hosts
+from plimsoll.slo.service.tokens import is_strong
 
 # Environment variables that hold a bearer token. With _FILE appended, the variable names a file that holds it.
 EXPORTER_TOKEN = "PLIMSOLL_EXPORTER_TOKEN"  # noqa: S105
@@ -19,19 +23,46 @@ class ListenError(UserError):
 
 
 def read_token(environ: Mapping[str, str], variable: str) -> str | None:
-    """Return the bearer token from an environment variable, or from the file that `<variable>_FILE` names."""
+    """Return the bearer token from an environment variable, or from the file that `<variable>_FILE` names.
+
+    Raises ListenError if the file has no token, or if other users can read it.
+    """
     path = environ.get(f"{variable}_FILE")
     if environ.get(variable) or not path:
         return environ.get(variable) or None
     try:
-        token = Path(path).read_text(encoding="utf-8").strip()
+        token = read_private(Path(path)).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ListenError(
             f"{variable}_FILE: {path} is not readable: {error}. Use a file with the token in its first line."
         ) from error
+    except ValueError as error:
+        raise ListenError(f"{variable}_FILE: {error}") from error
     if not token:
         raise ListenError(f"{variable}_FILE: {path} is empty. Put the token in its first line.")
     return token
+
+
+def read_private(path: Path) -> str:
+    """Return the text of a file that only this process' user may read; another owner may let its group read it.
+
+    The second is how Kubernetes mounts a secret for a process that isn't root. Raises ValueError with the fix, and OSError.
+    """
+    status = path.stat()
+    others = 0o077 if status.st_uid == os.geteuid() else 0o007
+    if status.st_mode & others:
+        raise ValueError(
+            f"{path} can be read by other users. Run `chmod 600 {path}` (Kubernetes: `defaultMode: 0440`)."
+        )
+    return path.read_text(encoding="utf-8")
+
+
+def server_token(environ: Mapping[str, str], variable: str) -> str | None:
+    """Return the token that a server requires, like read_token. Raises ListenError if it could be guessed."""
+    text = read_token(environ, variable)
+    if text is not None and not is_strong(text):
+        raise ListenError(f"{variable}: the token can be guessed. Use 128 random bits, such as `openssl rand -hex 32`.")
+    return text
 
 
 def open_socket(host: str, port: int, token: str | None, variable: str) -> socket.socket:
@@ -57,3 +88,22 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def add_allowed_hosts(parser: argparse.ArgumentParser) -> None:
+    """Declare --allowed-host."""
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="Name by which clients that send no token reach this server, besides localhost and IP addresses. Repeatable.",
+    )
+
+
+def read_hosts(names: Sequence[str]) -> Hosts:
+    """Return the names that the server answers to; raises UserError."""
+    try:
+        return Hosts(names)
+    except ValueError as error:
+        raise UserError(f"--allowed-host: {error}. Use a name such as slo.example.com.") from error

@@ -1,10 +1,10 @@
 """Reads once what a source has now, for `plimsoll check`."""
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
 from plimsoll.compose.inputs import UserError
-from plimsoll.compose.sources import open_source
+from plimsoll.compose.sources import SourceInput, open_source
 from plimsoll.slo.checks.finding import Finding
 from plimsoll.slo.checks.live import Live, live_findings, selectors
 from plimsoll.slo.checks.traffic import LOOKBACK
@@ -16,14 +16,14 @@ from plimsoll.slo.sources.prometheus import PrometheusSource
 from plimsoll.slo.spec.objectives import Spec
 
 
-def check_source(spec: Spec, text: str) -> list[Finding]:
+def check_source(spec: Spec, entered: SourceInput) -> list[Finding]:
     """Return the findings that a source gives; raises UserError where it doesn't respond."""
     engine = open_database("sqlite://")  # in memory: one scrape needs no more
     try:
-        with closing(open_source(text, engine, selectors(spec))) as source:
+        with closing(open_source(entered, engine, selectors(spec))) as source:
             return _check(spec, source)
     except SourceError as error:
-        raise UserError(f"--source {text}: {error}") from error
+        raise UserError(f"--source {entered}: {error}") from error
     finally:
         engine.dispose()
 
@@ -31,10 +31,12 @@ def check_source(spec: Spec, text: str) -> list[Finding]:
 def _check(spec: Spec, source: PrometheusSource | ScrapeSource) -> list[Finding]:
     found, retention = [], None
     if isinstance(source, ScrapeSource):
-        try:
+        with suppress(SourceError):  # it has them as problems, one by one
             source.scrape()
-        except SourceError as error:  # other endpoints may have responded
-            found.append(Finding("error", "source-unavailable", "source", str(error), "Check the address."))
+        found += [
+            Finding("error", "source-unavailable", "source", problem, "Check the address.")
+            for problem in source.problems
+        ]
     else:
         retention = source.retention()
         if retention is None:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -12,16 +12,18 @@ from plimsoll import alerts
 from plimsoll.compose.databases import open_ledger
 from plimsoll.compose.inputs import UserError
 from plimsoll.compose.listen import SERVICE_TOKEN, open_socket
-from plimsoll.compose.sources import open_source
+from plimsoll.compose.sources import SourceInput, open_source
+from plimsoll.exporters.connections import server_options
 from plimsoll.exporters.gc_tuning import freeze_objects
 from plimsoll.slo import metrics
 from plimsoll.slo.capacity.calibration import intervals
 from plimsoll.slo.capacity.model import signals
 from plimsoll.slo.capacity.model.prices import Prices
 from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
-from plimsoll.slo.service.tokens import Token
+from plimsoll.slo.service.system_clock import SystemClock
 from plimsoll.slo.service.webhook import Webhook
 from plimsoll.slo.sli import gateway_counts
 from plimsoll.slo.sli.evidence import countings
@@ -35,25 +37,26 @@ OTLP = [f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT" for signal in ("", "TRACES_", "ME
 
 def serve(
     spec: Spec,
-    places: tuple[str, str, tuple[str, int]],
-    tokens: Sequence[Token],
+    places: tuple[SourceInput, str, tuple[str, int]],
+    access: Access,
     webhook: tuple[str, str | None] | None,
     prices: Prices,
 ) -> None:
     """Serve until interrupted. `places`: source, database, and (host, port); `webhook`: URL and token. Raises UserError."""
     where, database, (host, port) = places
     engine = open_ledger(database)
-    source = open_source(where, engine, wanted(spec))
-    listening = open_socket(host, port, tokens[0].name if tokens else None, SERVICE_TOKEN)
+    clock = SystemClock()
+    source = open_source(where, engine, wanted(spec), clock)
+    listening = open_socket(host, port, None if access.is_open else "required", SERVICE_TOKEN)
     runbooks = (Path(alerts.__file__).parent / "runbooks.md").read_text(encoding="utf-8")
-    service = Service(spec, source, Ledger(engine))
+    service = Service(spec, source, Ledger(engine), clock)
     service.records.prices = prices
     service.webhook = None if webhook is None else Webhook(*webhook)
     telemetry, end_telemetry = _telemetry(service)
-    app = create_app(service, tokens, runbooks, telemetry=telemetry)
+    app = create_app(service, access, runbooks, telemetry=telemetry)
     address = ":".join(map(str, listening.getsockname()[:2]))
     logging.getLogger("plimsoll").info("SLO service on http://%s, source %s", address, source.name)
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, server_header=False)
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, **server_options())
     freeze_objects()  # a garbage collection of all imported objects would delay a response by 0.1 s
     try:
         uvicorn.Server(config).run(sockets=[listening])

@@ -8,11 +8,11 @@ from math import isfinite
 from pathlib import Path
 
 from plimsoll.compose.inputs import UserError
+from plimsoll.compose.sources import SourceInput, add_source_config, open_prometheus, read_prometheus
 from plimsoll.slo.capacity.backtest.traffic_history import READ, History, HistoryError, Part, parts, rebuilt, selectors
 from plimsoll.slo.capacity.simulator.traces import UNITS, Arrival, TraceError, load
 from plimsoll.slo.sli.increments import MAX_GAP
 from plimsoll.slo.sources import SourceError
-from plimsoll.slo.sources.prometheus import PrometheusSource
 from plimsoll.slo.spec.objectives import Pool
 
 DAY = 86400.0
@@ -33,6 +33,7 @@ def add_traffic(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="reconstruct the traffic of --pool from this Prometheus",
     )
+    add_source_config(parser)
     parser.add_argument(
         "--timestamp-unit",
         choices=UNITS,
@@ -62,7 +63,7 @@ def read_traffic(args: argparse.Namespace, pool: Pool | None, progress: Progress
     start = end - DAY if args.since is None else _moment("--from", args.since)
     if not start < end:
         raise UserError(f"--from {args.since} isn't before --to. Swap them.")
-    found = _history(args.prometheus, pool, start, end, progress)
+    found = _history(read_prometheus(args.prometheus, args.source_config), pool, start, end, progress)
     scaled = [row._replace(time=row.time / args.scale) for row in found.arrivals]
     return scaled, f"{pool.name}, {_written(start)} to {_written(end)}", _summary(found)
 
@@ -76,8 +77,8 @@ def _trace(args: argparse.Namespace) -> list[Arrival]:
         raise UserError(f"--trace {args.trace}: can't be read: {error.strerror or error}. Check the path.") from error
 
 
-def _history(url: str, pool: Pool, start: float, end: float, progress: Progress) -> History:
-    source = PrometheusSource(url)
+def _history(prometheus: SourceInput, pool: Pool, start: float, end: float, progress: Progress) -> History:
+    source = open_prometheus(prometheus)
     read: list[Part] = []
     begin = start
     try:
@@ -90,7 +91,7 @@ def _history(url: str, pool: Pool, start: float, end: float, progress: Progress)
     except SourceError as error:
         raise UserError(f"--prometheus {error}") from error
     except HistoryError as error:
-        raise UserError(f"--prometheus {url}, pool {pool.name}: {error}") from error
+        raise UserError(f"--prometheus {prometheus.urls[0]}, pool {pool.name}: {error}") from error
     finally:
         source.close()
 

@@ -35,7 +35,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
     )
 
 
-def _recorded(name: str, **labels: str) -> str:
+def _recorded(name: str, **labels: tuple[str, ...]) -> str:
     return queries.of_pools(name, "objective", **labels)
 
 
@@ -120,7 +120,7 @@ def _alert_state(spec: Spec) -> Any:
 
 def _crossed(objectives: Iterable[Objective], tiers: tuple[burn_rate.BurnRateAlert, ...], has_bounds: bool) -> str:
     """Return the highest rank of the tiers whose two windows are both above the threshold, per SLO."""
-    ids = "|".join(one.id for one in objectives)
+    ids = tuple(one.id for one in objectives)
 
     def above(window: float, tier: burn_rate.BurnRateAlert) -> str:
         burning = recorded.burn_rate(window, has_bounds and burn_rate.USES_LOWER_BOUND[tier.severity])

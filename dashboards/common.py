@@ -8,6 +8,7 @@ from plimsoll.dashboards.panels import BAD, GOOD, GREY, NEUTRAL, PINK, WARN, Que
 from plimsoll.slo import links, metrics
 from plimsoll.slo.error_budget import burn_rate
 from plimsoll.slo.metrics import recorded
+from plimsoll.slo.sources.selector import quoted
 from plimsoll.slo.spec.objectives import Objective, Spec
 
 # Labels that identify an alert.
@@ -47,13 +48,18 @@ def model_variable(spec: Spec) -> Any:
     Engine metrics carry a model and no pool; the objectives file maps one to the other. Models without a pool stay.
     """
     pairs = " or ".join(
-        f'label_replace(label_replace(vector(1), "pool", "{pool.name}", "", ""), "model", "{pool.model}", "", "")'
+        f'label_replace(label_replace(vector(1), "pool", "{pool.name}", "", ""), "model", "{_replacement(pool.model)}", "", "")'
         for pool in spec.pools
     )
     chosen = 'label_replace(vector(1), "chosen", "yes", "", "")'
     others = f'label_replace({pairs}, "chosen", "yes", "pool", "$pool") unless on (chosen) {chosen}'
     query = f"query_result(group by (model) ({recorded.LAST_INFO}) unless on (model) ({others}))"
-    return panels.variable("model", "Model", query, regex='/model="([^"]*)"/')
+    return panels.variable("model", "Model", query, regex='/model="(.*)"}/')
+
+
+def _replacement(text: str) -> str:
+    """Escape a text for label_replace, in whose replacement `$1` and `${name}` stand for groups."""
+    return queries.literal(quoted(text.replace("$", "$$")))
 
 
 def scope(spec: Spec, *further: Any) -> list[Any]:

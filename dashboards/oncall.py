@@ -105,7 +105,7 @@ def _burn(spec: Spec) -> Any:
         "Burn rate over the long window of the fastest page, highest first. A burn rate of 1 consumes the whole budget by the "
         "end of the SLO window. Red: above the page's threshold.",
         [
-            Query(f"sort_desc({queries.of_pools(read, objective='|'.join(names))})", "{{objective}}")
+            Query(f"sort_desc({queries.of_pools(read, objective=tuple(names))})", "{{objective}}")
             for read, names in by_window.items()
         ],
         unit="suffix: ×",
@@ -163,7 +163,7 @@ def _outcomes() -> list[Any]:
             "Requests that ended without a complete response. Requests abandoned while queued are derived from what the server "
             f"accepted, because engines don't count them. Source: {finished}, {metrics.REJECTED}, {abandoned}.",
             [
-                Query(queries.rate(finished, reason="|".join(evidence.FAILED)), "failed"),
+                Query(queries.rate(finished, reason=tuple(evidence.FAILED)), "failed"),
                 Query(queries.rate(metrics.REJECTED), "rejected"),
                 Query(queries.rate(abandoned, stage="queued"), "abandoned while queued"),
             ],
@@ -176,7 +176,7 @@ def _outcomes() -> list[Any]:
             "Completed requests, and those whose client disconnected while the response streamed (a user's stop or a broken "
             f"connection; neither good nor bad). Source: {finished}, {abandoned}.",
             [
-                Query(queries.rate(finished, reason="|".join(evidence.SERVED)), "completed"),
+                Query(queries.rate(finished, reason=tuple(evidence.SERVED)), "completed"),
                 Query(queries.rate(abandoned, stage="streaming"), "abandoned while streaming"),
             ],
             unit="reqps",

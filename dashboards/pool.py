@@ -82,7 +82,7 @@ def _load() -> list[Any]:
 
 def _versions(spec: Spec) -> list[Any]:
     finished = queries.rate_by_version(metrics.FINISHED)
-    failed = queries.rate_by_version(metrics.FINISHED, reason="|".join(evidence.FAILED))
+    failed = queries.rate_by_version(metrics.FINISHED, reason=tuple(evidence.FAILED))
     return [
         engine_panels.versions(spec),
         _version(spec, "Time to first token p95 by version", metrics.TTFT, "time_to_first_token"),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.metrics import recorded as series
+from plimsoll.slo.sources.selector import Matcher
 
 # Target labels that are dashboard variables. `.*` also matches targets without the label.
 TARGETS = ("region", "node")
@@ -19,7 +20,7 @@ REPLICA = "instance, replica"
 REPLICA_NAME = "{{replica}} @ {{instance}}"
 
 
-def select(metric: Metric, name: str = "", **labels: str) -> str:
+def select(metric: Metric, name: str = "", /, **labels: str | tuple[str, ...]) -> str:
     """Return the selector of a metric (or of `name`, one of its parts) for the chosen regions, nodes, models and replicas."""
     scope = _matching(*(label for label in _SCOPE if label in metric.labels), *TARGETS)
     return _braces(name or metric.name, scope + _fixed(labels))
@@ -40,7 +41,7 @@ def of_node(recorded: str) -> str:
     return of_nodes(_braces(recorded, _matching(*TARGETS)))
 
 
-def of_pools(name: str, *variables: str, **labels: str) -> str:
+def of_pools(name: str, *variables: str, **labels: str | tuple[str, ...]) -> str:
     """Return the selector of a series with a pool, for the chosen pools and `variables`, such as objective."""
     return _braces(name, _matching("pool", *variables) + _fixed(labels))
 
@@ -49,16 +50,22 @@ def _matching(*names: str) -> list[str]:
     return [f'{name}=~"${name}"' for name in names]
 
 
-def _fixed(labels: Mapping[str, str]) -> list[str]:
-    """Return the matchers of fixed values; `a|b` matches either."""
-    return [f'{label}{"=~" if "|" in value else "="}"{value}"' for label, value in labels.items()]
+def _fixed(labels: Mapping[str, str | tuple[str, ...]]) -> list[str]:
+    """Return the matchers of fixed values; of several values either matches."""
+    values = {label: (value,) if isinstance(value, str) else value for label, value in labels.items()}
+    return [literal(str(Matcher.one_of(label, value))) for label, value in values.items()]
+
+
+def literal(text: str) -> str:
+    """Write a text with a quoted name so that Grafana finds no variable in it: `$` and `[[` become PromQL's escapes."""
+    return text.replace("$", r"\x24").replace("[[", r"\x5b[")
 
 
 def _braces(name: str, matchers: list[str]) -> str:
     return f"{name}{{{','.join(matchers)}}}" if matchers else name
 
 
-def rate(metric: Metric, by: str = "", **labels: str) -> str:
+def rate(metric: Metric, by: str = "", **labels: str | tuple[str, ...]) -> str:
     """Return a counter's increase per second, summed over `by`."""
     return f"{_sum(by)}(rate({select(metric, **labels)}{_RATE}))"
 
@@ -91,7 +98,7 @@ def quantile_by_version(q: float, histogram: Metric) -> str:
     return f"histogram_quantile({q}, {buckets}) >= 0"
 
 
-def rate_by_version(metric: Metric, **labels: str) -> str:
+def rate_by_version(metric: Metric, **labels: str | tuple[str, ...]) -> str:
     """Return a counter's increase per second, per engine version."""
     return f"sum by (model, version) ({_versioned(select(metric, **labels))})"
 
@@ -120,7 +127,7 @@ def replicas_up() -> str:
     return _keep_chosen(select(metrics.REPLICA_UP), REPLICA)
 
 
-def replica_count(**labels: str) -> str:
+def replica_count(**labels: str | tuple[str, ...]) -> str:
     """Return the number of replicas that report their model. A replica that changes its version counts once."""
     return f"count(group by ({REPLICA}) ({select(metrics.REPLICA_INFO, **labels)}))"
 

@@ -21,16 +21,17 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from plimsoll.exporters.connections import server_options
 from plimsoll.exporters.exposition import Renderer
 from plimsoll.exporters.log_once import OnceLogger
 from plimsoll.exporters.runner import Runner
+from plimsoll.slo.hosts import Hosts
 
 TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 # Prometheus waits 10 s by default. The response needs the rest for writing and transfer.
 DEFAULT_TIME_LIMIT = 8.0
 MAX_TIME_LIMIT = 60.0
 MARGIN = 0.5
-MAX_CONNECTIONS = 500
 LANDING = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Plimsoll exporter</title>
 <h1>Plimsoll exporter</h1>
@@ -40,13 +41,43 @@ LANDING = """<!doctype html>
 """
 
 
-def create_app(
-    runner: Runner, token: str | None = None, trouble: Callable[[], str] = str, pages: Sequence[Route] = ()
-) -> Starlette:
-    """Return the exporter as an ASGI app. With a token, every path but the health endpoints requires it.
+class Health(NamedTuple):
+    """What the health endpoints show: why this process needs a restart (empty: it doesn't), and further pages."""
 
-    `trouble` returns why this process needs a restart, or nothing; `pages` are further health endpoints.
-    """
+    trouble: Callable[[], str] = str
+    pages: Sequence[Route] = ()
+
+
+def create_app(
+    runner: Runner, token: str | None = None, hosts: Hosts | None = None, health: Health | None = None
+) -> Starlette:
+    """Return the exporter as an ASGI app. With a token, every path but the health endpoints requires it; without, a known host."""
+    health = health or Health()
+
+    async def landing(_: Request) -> Response:
+        return HTMLResponse(LANDING)
+
+    async def alive(_: Request) -> Response:
+        why = health.trouble()
+        return PlainTextResponse(f"{why}\n", 503) if why else PlainTextResponse("ok\n")
+
+    return Starlette(
+        routes=[
+            Route("/", landing),
+            _metrics_route(runner),
+            Route("/-/healthy", alive),
+            Route("/-/ready", alive),
+            *health.pages,
+        ],
+        middleware=[
+            Middleware(ConcurrencyLimit),
+            Middleware(TokenAuth, token=token) if token else Middleware(KnownHost, hosts=hosts or Hosts()),
+            Middleware(GZipMiddleware, compresslevel=1),
+        ],
+    )
+
+
+def _metrics_route(runner: Runner) -> Route:
     once = OnceLogger(logging.getLogger(__name__))
     renderer = Renderer()
 
@@ -60,27 +91,7 @@ def create_app(
             once.recovered("metrics endpoint")
         return Response(page.body, headers={"content-type": page.content_type})
 
-    async def landing(_: Request) -> Response:
-        return HTMLResponse(LANDING)
-
-    async def alive(_: Request) -> Response:
-        why = trouble()
-        return PlainTextResponse(f"{why}\n", 503) if why else PlainTextResponse("ok\n")
-
-    return Starlette(
-        routes=[
-            Route("/", landing),
-            Route("/metrics", metrics),
-            Route("/-/healthy", alive),
-            Route("/-/ready", alive),
-            *pages,
-        ],
-        middleware=[
-            Middleware(ConcurrencyLimit),
-            *([Middleware(TokenAuth, token=token)] if token else []),
-            Middleware(GZipMiddleware, compresslevel=1),
-        ],
-    )
+    return Route("/metrics", metrics)
 
 
 def time_limit(header: str | None) -> float:
@@ -110,15 +121,12 @@ def serve(app: ASGIApp, listening: socket.socket, tls: Tls | None = None) -> Non
 
 
 def config_of(app: ASGIApp, tls: Tls | None = None) -> uvicorn.Config:
-    """Return the server settings. Beyond MAX_CONNECTIONS it returns 503."""
+    """Return the server settings."""
     return uvicorn.Config(
         app,
         log_config=None,
-        access_log=False,
         lifespan="off",
-        ws="none",
-        server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
+        **server_options(),
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
     )
@@ -144,6 +152,21 @@ class TokenAuth:
         rejection = PlainTextResponse(
             "Authentication required. Send the token as bearer token or as password.\n", 401, challenge
         )
+        await rejection(scope, receive, send)
+
+
+class KnownHost:
+    """Returns 421 to requests by a name that isn't the server's: a page of another site may have made it point here."""
+
+    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
+        self._app, self._hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or reject it."""
+        if _is_open(scope) or self._hosts.knows(HTTPConnection(scope).headers.get("host")):
+            await self._app(scope, receive, send)
+            return
+        rejection = PlainTextResponse("Unknown host. Use 127.0.0.1, or start the exporter with --allowed-host.\n", 421)
         await rejection(scope, receive, send)
 
 

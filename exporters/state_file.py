@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from plimsoll.exporters.log_once import OnceLogger
+from plimsoll.slo import strict_json
 
 _once = OnceLogger(logging.getLogger(__name__))
 
@@ -22,7 +23,7 @@ class StateFile:
     def read(self) -> Any:
         """Return the stored value, or None."""
         with contextlib.suppress(OSError, ValueError):
-            return json.loads(self._path.read_text(encoding="utf-8")) if self._path else None
+            return strict_json.load(self._path.read_text(encoding="utf-8")) if self._path else None
         return None
 
     def write(self, fact: Any) -> None:

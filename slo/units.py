@@ -6,6 +6,13 @@ from decimal import Decimal, InvalidOperation
 
 _UNIT_SECONDS = {"ms": "0.001", "s": "1", "m": "60", "h": "3600", "d": "86400", "w": "604800"}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+MAX_SECONDS = 100 * 365 * 86400.0  # a longer duration is a typing error, and overflows dates
+
+
+def shown(value: object) -> str:
+    """Write a value of a user for an error: at most 80 characters of it, on one line."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 class Duration(float):
@@ -15,9 +22,9 @@ class Duration(float):
     def parse(cls, value: object) -> "Duration":
         """Read `600ms`, `4s`, `5m`, `6h`, `28d` or `4w`; raises ValueError with the fix."""
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-        if match is None or float(match[1]) == 0:
+        if match is None or not 0 < float(match[1]) * float(_UNIT_SECONDS[match[2]]) <= MAX_SECONDS:
             raise ValueError(
-                f"{value!r} isn't a duration above zero. Write a number and a unit, such as 600ms, 4s, 5m or 28d."
+                f"{shown(value)} isn't a duration above zero and up to 100 years. Write a number and a unit, such as 600ms, 4s, 5m or 28d."
             )
         return cls(Decimal(match[1]) * Decimal(_UNIT_SECONDS[match[2]]))
 
@@ -36,7 +43,7 @@ class Target(float):
         except InvalidOperation:
             percent = None
         if percent is None or not 0 < percent < 100:
-            raise ValueError(f"{value!r} isn't a percentage above 0% and below 100%. Write one such as 99.9%.")
+            raise ValueError(f"{shown(value)} isn't a percentage above 0% and below 100%. Write one such as 99.9%.")
         return cls(percent / 100)
 
 
@@ -47,9 +54,10 @@ PROMETHEUS_UNITS = {**{unit: float(seconds) for unit, seconds in _UNIT_SECONDS.i
 def compound(text: str, units: Mapping[str, float]) -> Duration:
     """Read a duration of several parts, such as `1d12h`, by the letters given in seconds; raises ValueError."""
     parts = re.findall(r"(\d+)([A-Za-z]+)", text)
-    seconds = sum(int(count) * units.get(unit, 0.0) for count, unit in parts)
-    if "".join(map("".join, parts)) != text or not all(unit in units for _, unit in parts) or seconds <= 0:
-        raise ValueError(f"{text!r} isn't a duration above zero. Write one such as 1d12h.")
+    seconds = sum(float(count) * units.get(unit, 0.0) for count, unit in parts)
+    whole = "".join(map("".join, parts)) == text and all(unit in units for _, unit in parts)
+    if not whole or not 0 < seconds <= MAX_SECONDS:
+        raise ValueError(f"{shown(text)} isn't a duration above zero and up to 100 years. Write one such as 1d12h.")
     return Duration(seconds)
 
 

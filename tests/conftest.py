@@ -2,14 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from archives import Built, build, make_clone
 from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.slots import Ledger
 from postgresql import PostgreSQL
+
+# The service answers only to names that it knows: to localhost, not to Starlette's `testserver`.
+TestClient.__init__ = partialmethod(TestClient.__init__, base_url="http://localhost")  # type: ignore[assignment]
 
 
 @pytest.hookimpl(tryfirst=True)

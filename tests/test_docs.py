@@ -74,3 +74,17 @@ def objectives_files() -> Iterator[tuple[Path, str]]:
 @pytest.mark.parametrize(("page", "text"), list(objectives_files()), ids=lambda value: getattr(value, "stem", ""))
 def test_objectives_files_of_the_documentation_are_valid(page: Path, text: str) -> None:
     assert load(text).objectives, page
+
+
+def test_the_tests_that_the_threat_model_names_exist() -> None:
+    """Each protection names a test; every row has one."""
+    text = (DOCS / "explanation" / "threat-model.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    missing = [
+        f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text(encoding="utf-8")
+    ]
+    assert not missing
+    doors = text.partition("## Doors")[2].partition("## What is left")[0]
+    rows = [line for line in doors.splitlines() if line.startswith("| ") and not line.startswith("| Threat")]
+    assert [row for row in rows if "::test_" not in row] == []
+    assert len(named) >= len(rows) > 20

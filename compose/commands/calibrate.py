@@ -6,12 +6,12 @@ import time
 from typing import Any
 
 from plimsoll.compose.inputs import UserError, read_objectives
+from plimsoll.compose.sources import SourceInput, add_source_config, open_prometheus, read_prometheus
 from plimsoll.slo.capacity.calibration.fit import Calibration, calibrate
 from plimsoll.slo.capacity.calibration.intervals import selectors
 from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, measured_replica, sentence
 from plimsoll.slo.reports.calibration import PoolCalibration
 from plimsoll.slo.sources import Series, SourceError
-from plimsoll.slo.sources.prometheus import PrometheusSource
 from plimsoll.slo.spec.objectives import Pool
 from plimsoll.slo.units import Duration
 
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prometheus", required=True, metavar="URL", help="Prometheus that scrapes Plimsoll's exporters"
     )
+    add_source_config(parser)
     parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: bundled file)")
     parser.add_argument("--pool", metavar="NAME", help="only this pool (default: all pools)")
     parser.add_argument(
@@ -41,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     pools = [pool for pool in spec.pools if args.pool in (None, pool.name)]
     if not pools:
         raise UserError(f"Unknown pool {args.pool!r}. Use one of: {', '.join(pool.name for pool in spec.pools)}.")
-    found = {pool.name: _fitted(args.prometheus, pool, lookback) for pool in pools}
+    prometheus = read_prometheus(args.prometheus, args.source_config)
+    found = {pool.name: _fitted(prometheus, pool, lookback) for pool in pools}
     if args.json:
         print(json.dumps({"pools": [_written(name, one) for name, one in found.items()]}, indent=2))
     else:
@@ -60,8 +62,8 @@ def _lookback(text: str) -> float:
     return found
 
 
-def _fitted(url: str, pool: Pool, lookback: float) -> MeasuredReplica | str:
-    source, now = PrometheusSource(url), time.time()
+def _fitted(prometheus: SourceInput, pool: Pool, lookback: float) -> MeasuredReplica | str:
+    source, now = open_prometheus(prometheus), time.time()
     series: list[Series] = []
     try:
         # One hour per query: the raw samples of a large pool exceed the limits of one response.

@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict
 
 from plimsoll.compose.inputs import UserError, read_objectives
+from plimsoll.compose.sources import SourceInput, add_source_config, read_source
 from plimsoll.slo.checks.finding import Finding
 from plimsoll.slo.checks.offline import findings
 from plimsoll.slo.spec.objectives import Spec
@@ -19,13 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="also check live metrics: prometheus:URL, or scrape:URL[,URL...] of exporters",
     )
+    add_source_config(parser)
     parser.add_argument("--json", action="store_true", help="print findings as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the findings; return 1 where one is an error."""
     spec: Spec = read_objectives(args.objectives)
-    found = findings(spec) + (_live(spec, args.source) if args.source else [])
+    source = read_source(args.source, args.source_config) if args.source else None
+    found = findings(spec) + (_live(spec, source) if source else [])
     if args.json:
         json.dump([asdict(item) for item in found], sys.stdout, indent=2)
         print()
@@ -36,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(item.level == "error" for item in found) else 0
 
 
-def _live(spec: Spec, source: str) -> list[Finding]:
+def _live(spec: Spec, source: SourceInput) -> list[Finding]:
     try:
         from plimsoll.compose.preflight import check_source  # noqa: PLC0415 - needs the extra, which a file alone doesn't
     except ModuleNotFoundError as error:

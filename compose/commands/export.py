@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plimsoll.compose.inputs import UserError, read_address, read_objectives
-from plimsoll.compose.listen import EXPORTER_TOKEN, PROBE_TOKEN, open_socket, read_token
+from plimsoll.compose.listen import (
+    EXPORTER_TOKEN,
+    PROBE_TOKEN,
+    add_allowed_hosts,
+    open_socket,
+    read_hosts,
+    read_token,
+    server_token,
+)
 from plimsoll.exporters.collector import Collector
 from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
@@ -19,7 +27,7 @@ from plimsoll.exporters.nvml.collector import AMD, NVIDIA, VENDORS, GpuCollector
 from plimsoll.exporters.nvml.state import GpuState, StateError
 from plimsoll.exporters.nvml.xids.kernel_log import KMSG, KernelLog
 from plimsoll.exporters.runner import Runner
-from plimsoll.exporters.server import Tls, create_app, serve
+from plimsoll.exporters.server import Health, Tls, create_app, serve
 from plimsoll.slo.units import Duration
 
 AMD_COMPUTE, NVIDIA_DRIVER = Path("/dev/kfd"), Path("/proc/driver/nvidia")
@@ -84,6 +92,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help=f"Address to listen on (default: %(default)s). Any address but loopback requires a token in {EXPORTER_TOKEN} or {EXPORTER_TOKEN}_FILE; clients send it as bearer token or password.",
     )
+    add_allowed_hosts(parser)
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="Certificate (PEM, with its chain): serve HTTPS.")
     parser.add_argument(
         "--tls-key", type=Path, metavar="FILE", help="Private key of the certificate (PEM, no passphrase)."
@@ -105,7 +114,8 @@ def run(args: argparse.Namespace) -> int:
     found = collectors(args.engine, _probes(args), gpu_state, args.state_dir, vendor)
     runner = Runner(found)
     host, port = read_address(args.listen)
-    token, tls = read_token(os.environ, EXPORTER_TOKEN), _tls(args.tls_cert, args.tls_key)
+    token, hosts = server_token(os.environ, EXPORTER_TOKEN), read_hosts(args.allowed_host)
+    tls = _tls(args.tls_cert, args.tls_key)
     listening = open_socket(host, port, token, EXPORTER_TOKEN)
     port = listening.getsockname()[1]
     scheme, shown = "https" if tls else "http", f"[{host}]" if ":" in host else host
@@ -113,11 +123,11 @@ def run(args: argparse.Namespace) -> int:
     if args.otlp_endpoint:
         _push(runner, args.otlp_endpoint, interval)
     gpus = next((one for one in found if isinstance(one, GpuCollector)), None)
+    health = Health()
     if gpus is not None and gpu_state is not None:
         _start_gpus(gpus, gpu_state, args.kernel_log, has_engines=bool(args.engine))
-        app = create_app(runner, token, lambda: gpus.trouble, [gpus_route(gpus.board, runner)])
-    else:
-        app = create_app(runner, token)
+        health = Health(lambda: gpus.trouble, [gpus_route(gpus.board, runner)])
+    app = create_app(runner, token, hosts, health)
     freeze_objects()
     serve(app, listening, tls)
     return 0

@@ -9,16 +9,17 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from plimsoll.compose.inputs import UserError
+from plimsoll.compose.inputs import UserError, read_text
 from plimsoll.exporters.engines import engines
 from plimsoll.slo import metrics
 from plimsoll.slo.exchange.conversion import Conversion, Reading, write
-from plimsoll.slo.exchange.document import Document, InvalidYamlError, read_documents
+from plimsoll.slo.exchange.document import Document, read_documents
 from plimsoll.slo.exchange.indicator_matching import Known
 from plimsoll.slo.exchange.openslo import read_openslo
 from plimsoll.slo.exchange.pyrra import read_pyrra
 from plimsoll.slo.exchange.sloth import read_sloth
 from plimsoll.slo.spec.objectives import SpecError, Window, load
+from plimsoll.slo.strict_yaml import InvalidYamlError
 
 EXTRA = "build"
 
@@ -74,11 +75,9 @@ def names() -> dict[str, Known]:
 
 def _documents(path: str) -> list[Document]:
     try:
-        return read_documents(Path(path).read_text(encoding="utf-8"))
+        return read_documents(read_text(Path(path), path))
     except InvalidYamlError as error:
-        raise UserError(f"{path}: not YAML: {error}. Fix the syntax.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from error
+        raise UserError(f"{path}:{error}") from error
 
 
 def _window(text: str) -> str:

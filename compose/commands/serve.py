@@ -3,8 +3,8 @@
 import argparse
 import logging
 import os
-from pathlib import Path
 
+from plimsoll.compose.access import add_access, read_access
 from plimsoll.compose.inputs import (
     UserError,
     add_prices,
@@ -12,10 +12,9 @@ from plimsoll.compose.inputs import (
     read_address,
     read_objectives,
     read_prices,
-    read_source,
 )
 from plimsoll.compose.listen import SERVICE_TOKEN, WEBHOOK_TOKEN, read_token
-from plimsoll.slo.service.tokens import Token, read_tokens, token
+from plimsoll.compose.sources import add_source_config, read_source
 
 EXTRA = "service"
 
@@ -29,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="prometheus:URL reads a Prometheus; scrape:URL[,URL...] scrapes exporters directly",
     )
+    add_source_config(parser)
     parser.add_argument(
         "--db",
         default="sqlite:///plimsoll.db",
@@ -39,11 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--listen",
         default="127.0.0.1:8080",
         metavar="HOST:PORT",
-        help=f"address (default: %(default)s). Beyond loopback, {SERVICE_TOKEN} or {SERVICE_TOKEN}_FILE must hold a bearer token.",
+        help=f"address (default: %(default)s). Beyond loopback, {SERVICE_TOKEN}, {SERVICE_TOKEN}_FILE, or --token-file must hold a token, or --auth-proxy-header name a proxy's header.",
     )
-    parser.add_argument(
-        "--token-file", metavar="FILE", help="file of tokens, one line each, as `plimsoll token` prints them"
-    )
+    add_access(parser)
     parser.add_argument(
         "--webhook-url",
         metavar="URL",
@@ -59,10 +57,10 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     spec, address = read_objectives(args.objectives), read_address(args.listen)
-    read_source(args.source)
-    tokens, webhook, prices = _tokens(args.token_file), _webhook(args.webhook_url), read_prices(args.price_file)
+    source = read_source(args.source, args.source_config)
+    access, webhook, prices = read_access(args), _webhook(args.webhook_url), read_prices(args.price_file)
     # Imported last: it takes 100 MiB, and input errors must be reported at once.
-    needed("plimsoll.compose.serving", "service").serve(spec, (args.source, args.db, address), tokens, webhook, prices)
+    needed("plimsoll.compose.serving", "service").serve(spec, (source, args.db, address), access, webhook, prices)
     return 0
 
 
@@ -80,18 +78,3 @@ def _webhook(url: str | None) -> tuple[str, str | None] | None:
     if parsed.userinfo:
         raise UserError(f"--webhook-url: contains a password. Put it into {WEBHOOK_TOKEN} instead.")
     return url, read_token(os.environ, WEBHOOK_TOKEN)
-
-
-def _tokens(file: str | None) -> list[Token]:
-    """Return the tokens of the file, and the one of the environment, which may do everything."""
-    text = read_token(os.environ, SERVICE_TOKEN)
-    found = [token("environment", "write", text)] if text else []
-    if file is None:
-        return found
-    try:
-        listed = read_tokens(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"--token-file {file}: {error}") from error
-    if not listed:
-        raise UserError(f"--token-file {file}: no token. Create one with `plimsoll token NAME read`.")
-    return found + listed

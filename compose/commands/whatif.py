@@ -1,14 +1,14 @@
 """Simulate a GPU, workload, or traffic change."""
 
 import argparse
-import json
 from math import isfinite
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from plimsoll.compose.commands.backtest import MILLISECONDS, read_slo
-from plimsoll.compose.inputs import UserError, add_prices, pool_of, read_objectives, read_prices
+from plimsoll.compose.inputs import UserError, add_prices, pool_of, read_objectives, read_prices, read_text
+from plimsoll.slo import strict_json
 from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica
 from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.capacity.model.prices import MILLION
@@ -195,11 +195,9 @@ def _own(path: str | None, pool: Pool | None) -> MeasuredReplica | None:
     if pool is None:
         raise UserError("--calibration-file requires --pool NAME.")
     try:
-        body = json.loads(Path(path).read_text(encoding="utf-8"))
+        body = strict_json.load(read_text(Path(path), f"--calibration-file {path}"))
         found = next((one for one in body.get("pools", [body]) if one["pool"] == pool.name), None)
         own = None if found is None else PoolCalibration.model_validate(found).calibration
-    except OSError as error:
-        raise UserError(f"--calibration-file {path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"--calibration-file {path}: is not what `plimsoll calibrate --json` prints: {' '.join(str(error).split())}"

@@ -8,8 +8,8 @@ from math import inf, pi, sin
 from random import Random
 
 import msgspec
-import yaml
 
+from plimsoll.slo import strict_yaml
 from plimsoll.slo.capacity.simulator.request import Request
 
 
@@ -65,7 +65,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def profile() -> Profile:
     """Return the demo's traffic profile."""
     text = (files("plimsoll.compose.demo") / "traffic.yaml").read_text(encoding="utf-8")
-    return msgspec.convert(yaml.safe_load(text), Profile)
+    return msgspec.convert(strict_yaml.load(text), Profile)
 
 
 def calls(shape: Profile, replicas: int, seed: int) -> Iterator[Call]:

@@ -1,7 +1,6 @@
 """Collector of one engine server: converts its metrics to normalized points."""
 
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Iterable, Iterator
@@ -26,7 +25,7 @@ from plimsoll.exporters.engines.normalize import (
 from plimsoll.exporters.engines.parser import Page, Parser, Shape
 from plimsoll.exporters.gpu_assignment import Server
 from plimsoll.exporters.state_file import StateFile
-from plimsoll.slo import metrics
+from plimsoll.slo import metrics, strict_json
 
 UNKNOWN = "unknown"
 logger = logging.getLogger(__name__)
@@ -173,7 +172,7 @@ class EngineCollector:
         if lookup not in self._facts:
             now = time.monotonic()
             with contextlib.suppress(CollectorError, ValueError, LookupError, TypeError):
-                answer: Any = json.loads(self._reader.get(self._url + lookup.path, now + (deadline - now) / 2))
+                answer: Any = strict_json.load(self._reader.get(self._url + lookup.path, now + (deadline - now) / 2))
                 for key in lookup.keys:
                     answer = answer[key]
                 self._facts[lookup] = str(answer)

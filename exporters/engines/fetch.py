@@ -50,7 +50,10 @@ class HttpReader:
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.settimeout(_seconds_left(deadline))
-            return self._tls.wrap_socket(connection, server_hostname=self._host) if self._tls else connection
+            if self._tls is None:
+                return connection
+            # A TLS connection that ends without saying so may have been cut: an error, where the response has no length.
+            return self._tls.wrap_socket(connection, server_hostname=self._host, suppress_ragged_eofs=False)
         except BaseException:
             connection.close()
             raise
@@ -67,21 +70,22 @@ class HttpReader:
                 body += part
                 if len(body) > LIMIT_BYTES:
                     raise _TooLarge
-            if response.length:  # http.client doesn't report a truncated body
+            # http.client doesn't report a truncated body. One without a length (HTTP/1.0) ends as the connection does:
+            # that it ends with a whole line is all that can be known of it, and the parser looks for that.
+            if response.length:
                 raise HTTPException(f"the response ends {response.length} bytes too early")
             return bytes(body)
 
 
 def _check(url: str, response: HTTPResponse) -> None:
-    """Reject a response that isn't from a metrics endpoint, or that could be truncated without detection."""
+    """Reject a response that isn't from a metrics endpoint, or is too large."""
     if response.status != 200:
         hint = " Redirects aren't followed." if 300 <= response.status < 400 else ""
         raise CollectorError(f"{url}: HTTP {response.status}.{hint} Check --engine.")
     if response.headers.get("content-encoding", "identity") != "identity":
         raise CollectorError(f"{url}: the response is compressed, against the request. Check --engine.")
-    lengths = set(response.headers.get_all("content-length", []))
-    if len(lengths) > 1 or (response.length is None and not response.chunked):
-        raise HTTPException("the response has no length")
+    if len(set(response.headers.get_all("content-length", []))) > 1:
+        raise HTTPException("the response has two lengths")
     if response.length is not None and response.length > LIMIT_BYTES:
         raise _TooLarge
 
@@ -136,5 +140,5 @@ def address_of(text: str, option: str) -> tuple[str, str]:
             root = f"{url.scheme}://{url.netloc.lower()}{url.path}"
             shown = f"[{host}]" if ":" in host else host
             return root.rstrip("/").removesuffix("/metrics").removesuffix("/prometheus"), f"{shown}:{port}"
-    shown = re.sub("//.*@", "//...@", text)
+    shown = "".join(one if one.isprintable() else "?" for one in re.sub("(?s)//.*@", "//...@", text)[:200])
     raise ValueError(f"{option} {shown}: not a server address. Use http://HOST:PORT or NAME=http://HOST:PORT.")

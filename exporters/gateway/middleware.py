@@ -108,7 +108,7 @@ class PlimsollMiddleware:
             self._once.failed("gateway", f"request not counted: {type(error).__name__}: {error}")
 
     def _end(self, request: "_Request", reason: str | None) -> None:
-        with suppress(msgspec.MsgspecError):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             request.model = msgspec.json.decode(request.body, type=_RequestBody).model
         request.response.finish()
         ended = EndedRequest(

@@ -9,6 +9,7 @@ import msgspec
 
 # Longer lines, and longer responses that aren't streamed, are passed on without being parsed.
 MAX_BYTES = 2**20
+MAX_TOKENS = 10**9  # of one response
 _TEXT_EVENTS = frozenset({"content_block_delta", "response.output_text.delta", "response.reasoning_text.delta"})
 _TEXTS = ("content", "reasoning", "reasoning_content", "tool_calls")
 
@@ -47,7 +48,7 @@ class Response:
         self.streamed = any(b"text/event-stream" in value for value in types)
 
     def feed(self, body: bytes, now: float) -> None:
-        """Read a part of the body."""
+        """Read a part of the body; raises ValueError if an event of a stream isn't a JSON object."""
         if not self.streamed:
             if len(self._rest) + len(body) <= MAX_BYTES:
                 self._rest += body
@@ -56,12 +57,12 @@ class Response:
             return
         for line in self._lines(body):
             if line.startswith(b"data:") and line[5:].strip() not in (b"[DONE]", b""):
-                self._event(msgspec.json.decode(line[5:]), now)
+                self._event(_decoded(line[5:]), now)
 
     def finish(self) -> None:
-        """Read the usage of a response that wasn't streamed, after its body ended."""
+        """Read the usage of a response that wasn't streamed, after its body ended; raises ValueError if it isn't a JSON object."""
         if not self.streamed and self.status < 400 and self._rest and not self._skip:
-            self._usage(msgspec.json.decode(self._rest))
+            self._usage(_decoded(bytes(self._rest)))
 
     def _lines(self, body: bytes) -> Iterator[bytes]:
         *lines, rest = body.split(b"\n")
@@ -85,16 +86,40 @@ class Response:
         self.last = now
 
     def _usage(self, event: dict[str, Any]) -> None:
-        inner: dict[str, Any] = event.get("message") or event.get("response") or {}
-        usage: dict[str, int] = event.get("usage") or inner.get("usage") or {}
+        inner = _object(event.get("message") or event.get("response"))
+        usage = _object(event.get("usage") or inner.get("usage"))
         for key in ("prompt_tokens", "input_tokens"):
-            self.prompt_tokens = usage.get(key, self.prompt_tokens)
+            self.prompt_tokens = _count(usage.get(key), self.prompt_tokens)
         for key in ("completion_tokens", "output_tokens"):
-            self.reported_tokens = usage.get(key, self.reported_tokens)
+            self.reported_tokens = _count(usage.get(key), self.reported_tokens)
+
+
+def _decoded(data: bytes) -> dict[str, Any]:
+    """Return a JSON object; raises ValueError for anything else."""
+    try:
+        found: Any = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError("not a JSON object")
+    return found
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: Any, otherwise: int | None) -> int | None:
+    """Return a number of tokens; any other value isn't one."""
+    valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS
+    return value if valid else otherwise
 
 
 def _has_text(event: dict[str, Any]) -> bool:
-    if event.get("type") in _TEXT_EVENTS:
+    if str(event.get("type")) in _TEXT_EVENTS:
         return True
-    choices: list[dict[str, Any]] = event.get("choices") or []
-    return any(choice.get("text") or any((choice.get("delta") or {}).get(key) for key in _TEXTS) for choice in choices)
+    choices = event.get("choices")
+    return any(
+        choice.get("text") or any(_object(choice.get("delta")).get(key) for key in _TEXTS)
+        for choice in map(_object, choices if isinstance(choices, list) else [])
+    )

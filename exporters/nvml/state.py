@@ -12,7 +12,7 @@ from typing import Any
 from plimsoll.exporters.collector import Point
 from plimsoll.exporters.nvml.inventory import PLACEHOLDER, pci_address
 from plimsoll.exporters.nvml.xids.counts import XidCounts
-from plimsoll.slo import metrics
+from plimsoll.slo import metrics, strict_json
 from plimsoll.slo.metrics.xids import CRITICAL, KERNEL_LOG_ONLY
 
 FILE = "gpus.json"
@@ -47,10 +47,10 @@ class GpuState:
         """Return the expected GPUs of another process's state folder; raises StateError, and changes nothing."""
         path = folder / FILE
         try:
-            gpus: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))["gpus"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            gpus: Any = strict_json.load(path.read_text(encoding="utf-8"))["gpus"]
+            return {uuid: _texts(info) for uuid, info in gpus.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StateError(f"{path}: not readable ({error}). Check --state-dir.") from error
-        return gpus
 
     def expect(self, infos: Iterable[Mapping[str, str]]) -> None:
         """Expect these GPUs from now on. A GPU that had the same PCI address before was replaced, and is no longer expected."""
@@ -148,21 +148,23 @@ class GpuState:
 
     def _read(self, path: Path) -> None:
         try:
-            state: Any = json.loads(path.read_text(encoding="utf-8"))
-            self._gpus = {uuid: {"pci_bus_id": "", **info, "uuid": uuid} for uuid, info in state["gpus"].items()}
+            state: Any = strict_json.load(path.read_text(encoding="utf-8"))
+            gpus = {uuid: {"pci_bus_id": "", **_texts(info), "uuid": uuid} for uuid, info in state["gpus"].items()}
             self._xids.load(state["xids"])
             self._sxids = {
                 (place, sxid, severity): [int(count), float(at)]
                 for place, sxid, severity, count, at in state.get("sxids", [])
             }
-            self._position = list(state.get("kernel_log", []))
+            position = state.get("kernel_log", [])
+            self._position = [str(position[0]), int(position[1])] if position else []
+            self._gpus = gpus
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             aside = path.with_suffix(".broken")
             _LOG.warning("%s: not readable (%s). Moved to %s; counting restarts at 0.", path, error, aside)
             path.replace(aside)
-            self._gpus = {}
+            self._xids, self._sxids = XidCounts(), {}
 
     def _save(self) -> None:
         try:
@@ -186,6 +188,13 @@ class GpuState:
             raise StateError(
                 f"{self._path}: not writable ({error.strerror}). Give --state-dir a writable folder."
             ) from error
+
+
+def _texts(info: Mapping[str, Any]) -> dict[str, str]:
+    """Return the labels of a GPU; raises ValueError if one isn't a text."""
+    if not all(isinstance(value, str) for value in info.values()):
+        raise ValueError("a label isn't a text")
+    return dict(info)
 
 
 @lru_cache(maxsize=4096)

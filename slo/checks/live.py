@@ -10,9 +10,11 @@ from plimsoll.slo.checks.finding import Finding, Level, pool_path, slo_path
 from plimsoll.slo.checks.thresholds import between_bounds, names, uncounted
 from plimsoll.slo.checks.traffic import LOOKBACK, offers, per_second, retention_findings, traffic_findings
 from plimsoll.slo.sli import gateway_counts
+from plimsoll.slo.sli.duplicates import counted_once
 from plimsoll.slo.sli.evidence import countings
-from plimsoll.slo.sli.increments import MAX_GAP, Observed, Unit, unit
+from plimsoll.slo.sli.increments import MAX_GAP, Unit, unit
 from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
@@ -53,8 +55,9 @@ def selectors(spec: Spec) -> list[Selector]:
 
 def live_findings(spec: Spec, live: Live) -> list[Finding]:
     """Return the findings, pool by pool."""
+    once = counted_once(live.series)
     units: dict[Unit, list[Series]] = defaultdict(list)
-    for item in live.series:
+    for item in once.series:
         units[unit(item.labels)].append(item)
     models = {key: model for key, series in units.items() if (model := _model(series, live.now)) is not None}
     found: list[Finding] = []
@@ -67,6 +70,7 @@ def live_findings(spec: Spec, live: Live) -> list[Finding]:
         if objective.group_by and (why := gateway_counts.why_not(objective, spec.pool(objective.pool), live.series)):
             message = f"SLO {objective.id}: no error budget per tenant. {why.message}"
             found.append(Finding("warning", "tenants-not-counted", f"{path}.group_by", message, why.fix))
+    found += [Finding("warning", "duplicate-target", "source", *one.problem()[2:4]) for one in once.duplicates]
     return [*found, *_missing_at_exporters(live.series)]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from plimsoll.slo.checks.finding import Finding, pool_path, slo_path
-from plimsoll.slo.error_budget.burn_rate import BurnRateAlert, tiers
+from plimsoll.slo.error_budget.burn_rate import BurnRateAlert, alerts
 from plimsoll.slo.spec.objectives import Objective, Spec
 
 
@@ -26,7 +26,7 @@ def findings(spec: Spec) -> list[Finding]:
 def _slo(objective: Objective, path: str) -> Iterator[Finding]:
     """Yield which burn-rate thresholds are capped, how long an incident goes unnoticed, and settings without effect."""
     budget = objective.budget_ratio
-    found = tiers(objective.window.seconds, budget)
+    found = alerts(objective.window.seconds, budget)
     for tier in found:
         if tier.threshold < tier.uncapped_threshold:
             message = (

@@ -10,8 +10,9 @@ from plimsoll.slo.checks.traffic import LOOKBACK, WATCHED, latest, offers
 from plimsoll.slo.error_budget.budget import RequestCounts
 from plimsoll.slo.sli.bucket_bounds import Edges, edges
 from plimsoll.slo.sli.evidence import Near, Way
-from plimsoll.slo.sli.increments import Observed, Unit
+from plimsoll.slo.sli.increments import Unit
 from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.spec.objectives import Objective
 from plimsoll.slo.units import duration_text

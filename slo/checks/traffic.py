@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from plimsoll.slo import metrics as c
 from plimsoll.slo.checks.finding import Finding
-from plimsoll.slo.error_budget.burn_rate import MIN_BAD, tiers
+from plimsoll.slo.error_budget.burn_rate import MIN_BAD, alerts
 from plimsoll.slo.sli.evidence import Counting, Way, best
-from plimsoll.slo.sli.increments import Observed, Unit
+from plimsoll.slo.sli.increments import Unit
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective
@@ -49,7 +50,7 @@ def _life(way: Counting, series: Sequence[Series]) -> tuple[float, float]:
 
 def traffic_findings(objective: Objective, path: str, rate: float) -> Iterator[Finding]:
     """Yield the burn-rate alerts for which `rate` (requests per second) is too low."""
-    for tier in tiers(objective.window.seconds, objective.budget_ratio):
+    for tier in alerts(objective.window.seconds, objective.budget_ratio):
         requests, least = rate * tier.long, MIN_BAD[tier.severity]
         traffic = f"SLO {objective.id}: about {requests:.3g} requests per {duration_text(tier.long)}"
         if requests < least:
@@ -68,7 +69,7 @@ def retention_findings(objective: Objective, path: str, retention: float | None)
     if retention is None:
         return
     retained, window = duration_text(retention), objective.window.seconds
-    for tier in tiers(window, objective.budget_ratio):
+    for tier in alerts(window, objective.budget_ratio):
         if tier.long > retention:
             message = f"SLO {objective.id}: {tier.tier} looks back {duration_text(tier.long)}, and the source retains {retained}."
             fix = f"Raise the source's retention to {duration_text(tier.long)} or more."

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from plimsoll.slo.error_budget.burn_rate import MIN_BAD, USES_LOWER_BOUND, BurnRateAlert, burn_rate, tiers
+from plimsoll.slo.error_budget.burn_rate import MIN_BAD, USES_LOWER_BOUND, BurnRateAlert, alerts, burn_rate
 from plimsoll.slo.spec.objectives import Objective
 
 Status = Literal["ok", "burning", "exhausted", "unknown"]
@@ -103,7 +103,7 @@ class Budget:
 
 def burn_windows(objective: Objective) -> tuple[float, ...]:
     """Return the distinct window lengths in seconds that an objective's tiers look at."""
-    found = tiers(objective.window.seconds, objective.budget_ratio)
+    found = alerts(objective.window.seconds, objective.budget_ratio)
     return tuple(sorted({length for tier in found for length in (tier.long, tier.short)}))
 
 
@@ -120,7 +120,7 @@ def budget(
     `excluded` and `excluded_seconds` are what of the window's requests and elapsed time is not counted.
     """
     left, remaining_upper_bound = (_left(objective, some.good, some.total) for some in (counted, counted.upper_bound))
-    found = tiers(objective.window.seconds, objective.budget_ratio)
+    found = alerts(objective.window.seconds, objective.budget_ratio)
     burns = tuple(_tier_burn(objective, tier, recent) for tier in found)
     countable = elapsed_seconds - excluded_seconds
     coverage = min(1.0, counted.covered_seconds / countable) if countable > 0 else 0.0

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import yaml
+from plimsoll.slo import strict_yaml
 
 Path = tuple[str | int, ...]
 
@@ -22,10 +22,6 @@ class UnsupportedFieldError(Exception):
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(reason)
         self.path = path
-
-
-class InvalidYamlError(ValueError):
-    """The source file isn't YAML; the message states where."""
 
 
 @dataclass
@@ -93,21 +89,9 @@ class Field:
 
 def read_documents(text: str) -> list[Document]:
     """Read a file with one or more YAML documents; raises InvalidYamlError."""
-    try:
-        found = [data for data in yaml.load_all(text, _Loader) if data is not None]
-    except yaml.YAMLError as error:
-        raise InvalidYamlError(" ".join(str(error).split())) from error
+    found = [data for data in strict_yaml.load_all(text) if data is not None]
     several = len(found) > 1
     return [Document(data, f"document {number}" if several else "") for number, data in enumerate(found, 1)]
-
-
-class _Loader(yaml.SafeLoader):
-    """The safe loader without dates: OpenSLO's startTime has no time zone of its own, so it stays a text."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
 
 
 def _leaves(field: Field) -> Iterator[Field]:

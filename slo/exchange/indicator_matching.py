@@ -10,7 +10,7 @@ from plimsoll.slo.exchange.queries import Matcher, Sum, Term, UnsupportedQueryEr
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.sli.evidence import FAILED, SERVED
 from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
-from plimsoll.slo.units import duration_text
+from plimsoll.slo.units import duration_text, shown
 
 # vLLM's finish reasons. Plimsoll counts the first two as good and `error` as bad; the others are not counted.
 ENDINGS = (*SERVED, *FAILED, "abort", "repetition")
@@ -117,7 +117,7 @@ def _bound(text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise UnsupportedQueryError(f"has the bucket le={text!r}, which isn't a number") from error
+        raise UnsupportedQueryError(f"has the bucket le={shown(text)}, which isn't a number") from error
 
 
 def _latency(good: Counter[_Part], total: Counter[_Part]) -> tuple[dict[str, str], list[str]] | None:

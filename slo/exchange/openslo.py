@@ -1,10 +1,10 @@
 """OpenSLO v1: reading. Its fields: github.com/OpenSLO/OpenSLO, README.md (September 2025)."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from plimsoll.slo import strict_json
 from plimsoll.slo.exchange.conversion import Conversion, ConvertedSlo, Reading, indicator, percent, window
 from plimsoll.slo.exchange.document import Document, Field, Loss, UnsupportedFieldError
 from plimsoll.slo.exchange.queries import Sum, read_ratio, read_sum
@@ -104,7 +104,7 @@ def _annotation(root: Field, name: str) -> Field:
 def _json(at: Field, *needed: str) -> dict[str, Any]:
     """Use a Plimsoll annotation. Raises UnsupportedFieldError if it was edited."""
     try:
-        found = json.loads(at.text())
+        found = strict_json.load(at.text())
     except ValueError as error:
         raise UnsupportedFieldError(at.where, f"isn't JSON: {error}") from error
     if not isinstance(found, dict) or not set(needed) <= set(found) or not isinstance(found["model"], str):

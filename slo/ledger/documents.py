@@ -77,9 +77,11 @@ def save_measured_state(engine: Engine, pool: str, at: float, body: str) -> None
         connection.execute(new.on_conflict_do_update(index_elements=[measured_states.c.pool], set_=values))
 
 
-def newest_measured_state(engine: Engine, pool: str, since: float) -> str | None:
-    """Return the newest state of a pool, as JSON text; None where none is stored, or only one older than `since` (Unix seconds)."""
-    query = select(measured_states.c.body).where(measured_states.c.pool == pool, measured_states.c.at >= since)
+def newest_measured_state(engine: Engine, pool: str, since: float, until: float) -> str | None:
+    """Return the newest state of a pool, as JSON text; None where none is stored, or only one from outside [since, until] (Unix
+    seconds): one of the future was stored by a clock that was ahead."""
+    of_pool = select(measured_states.c.body).where(measured_states.c.pool == pool)
+    query = of_pool.where(measured_states.c.at >= since, measured_states.c.at <= until)
     with engine.connect() as connection:
         return connection.execute(query).scalar()
 

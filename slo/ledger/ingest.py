@@ -1,14 +1,32 @@
-"""Ingesting from a source into the ledger, up to now. Safe to interrupt and to repeat at any point."""
+"""Ingesting from a source into the ledger, up to now. Safe to interrupt and to repeat at any point.
+
+What is wrong with the data of one replica, SLO or pool costs that alone: it is returned as a problem, and everything else is recorded.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from traceback import extract_tb
+from typing import TypeVar
+
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from plimsoll.slo.calendar import SLOT, slot_of
+from plimsoll.slo.ledger.database import writing
+from plimsoll.slo.ledger.retention import pull_back_marks
+from plimsoll.slo.ledger.rollup import insert
+from plimsoll.slo.ledger.schema import definitions
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.tenants import count_new_tenants, key
 from plimsoll.slo.ledger.usage import pools_recorded_until
 from plimsoll.slo.metrics import REPLICA_INFO, REPLICA_START
 from plimsoll.slo.sli import gateway_counts
+from plimsoll.slo.sli.data_problem import DataProblem, distinct
 from plimsoll.slo.sli.evidence import countings
-from plimsoll.slo.sli.increments import MAX_GAP, Observed, pad
-from plimsoll.slo.sources import Source
+from plimsoll.slo.sli.increments import MAX_GAP, SlotCount, pad
+from plimsoll.slo.sli.observed import Observed
+from plimsoll.slo.sources import Source, SourceError
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 from plimsoll.slo.usage import energy
@@ -18,45 +36,107 @@ CHUNK_SLOTS = 12  # an hour at a time, so that a long backfill holds little memo
 LATE = 900  # seconds: slots this young are recorded again each time, for samples that arrive late
 LONGEST = 28 * 86400.0  # seconds that are caught up with for a pool without SLOs
 FINAL_AFTER = LATE + MAX_GAP + SLOT  # seconds after which a slot has been recorded for the last time
+NOT_COUNTED = ("pool_not_counted", "slo_not_counted")  # codes of what failed as a whole
+
+Counts = Mapping[tuple[str, str], Sequence[SlotCount]]
+T = TypeVar("T")
 
 
-def ingest(spec: Spec, source: Source, ledger: Ledger, now: float) -> None:
-    """Record every slot from where each SLO and pool stopped until `now`; raises SourceError when the source fails."""
+def ingest(spec: Spec, source: Source, ledger: Ledger, now: float) -> list[DataProblem]:
+    """Record every slot from where each SLO and pool stopped until `now`, and return what was wrong with the data.
+
+    Raises SourceError when the source fails, and SQLAlchemyError when the database does.
+    """
+    pull_back_marks(ledger.engine, now, now - LATE - MAX_GAP)
     done, pools_done = ledger.recorded_until(), pools_recorded_until(ledger.engine)
+    remember_definitions(ledger.engine, spec.objectives)
+    problems: list[DataProblem] = []
     for pool in spec.pools:
         objectives = [objective for objective in spec.objectives if objective.pool == pool.name]
         names = [objective.id for objective in objectives]
         names += [key(objective.id, None) for objective in objectives if objective.group_by]
         since: float = min([pools_done.get(pool.name, 0), *(done.get(name, 0) for name in names)])
-        if since > now:  # a clock that was ahead moved the mark too far: continue from what is stored
-            last = ledger.last([objective.id for objective in objectives], now)
-            since = min(last or 0, now - LATE - MAX_GAP)
         oldest = max((objective.window.seconds for objective in objectives), default=LONGEST)
         if since < now - 2 * LATE - MAX_GAP:  # more than the usual look back: find out where the source begins
             since = source.earliest(max(since, now - oldest), now)
-        _ingest_pool(pool, objectives, source, ledger, since, now)
+        work = _PoolIngest(pool, objectives, source, ledger)
+        work.attempt("pool_not_counted", f"pool {pool.name}", partial(work.run, since, now))
+        problems += [problem._replace(pool=pool.name) for problem in work.problems]
+    return distinct(problems)
 
 
-def _ingest_pool(
-    pool: Pool, objectives: list[Objective], source: Source, ledger: Ledger, since: float, now: float
-) -> None:
-    first, last = slot_of(since), slot_of(now)
-    slots = list(range(first, last + SLOT, SLOT))
-    ways = {objective.id: countings(objective, pool) for objective in objectives}
-    watch = [Selector(metric.name, (("model", (pool.model,)),)) for metric in (REPLICA_START, REPLICA_INFO)]
-    of_pool = [*pool_usage.selectors(pool), energy.assignments(pool)]
-    by_tenant = [objective for objective in objectives if objective.group_by]
-    of_pool += [selector for objective in by_tenant for selector in gateway_counts.selectors(objective, pool)]
-    selectors = dict.fromkeys([*watch, *of_pool, *(s for way in ways.values() for c in way for s in c.selectors)])
-    for begin in range(0, len(slots), CHUNK_SLOTS):
-        chunk = slots[begin : begin + CHUNK_SLOTS]
+class _PoolIngest:
+    """One pool's slots, from a source into the ledger; `problems` is what was wrong."""
+
+    def __init__(self, pool: Pool, objectives: list[Objective], source: Source, ledger: Ledger) -> None:
+        self._pool, self._objectives, self._source, self._ledger = pool, objectives, source, ledger
+        self._ways = {objective.id: countings(objective, pool) for objective in objectives}
+        self.problems: list[DataProblem] = []
+
+    def run(self, since: float, now: float) -> None:
+        """Record the slots from `since` to `now`."""
+        starts = list(range(slot_of(since), slot_of(now) + SLOT, SLOT))
+        for begin in range(0, len(starts), CHUNK_SLOTS):
+            self._chunk(starts[begin : begin + CHUNK_SLOTS], now)
+
+    def attempt(self, code: str, where: str, work: Callable[[], T], objective: str = "") -> T | None:
+        """Do some work. A failure that is neither the source's nor the database's is a problem of this one pool or SLO."""
+        try:
+            return work()
+        except (SourceError, SQLAlchemyError):
+            raise
+        except Exception as error:  # whatever came in, the others are counted
+            text, place = " ".join(str(error).split()), extract_tb(error.__traceback__)[-1]
+            message = f"Not counted: {type(error).__name__}: {text} ({Path(place.filename).name}:{place.lineno})."
+            fix = "Report it, with the metrics page of the exporter."
+            self.problems.append(DataProblem(code, where, message, fix, objective=objective))
+            return None
+
+    def _selectors(self) -> list[Selector]:
+        model = (("model", (self._pool.model,)),)
+        found = [Selector(metric.name, model) for metric in (REPLICA_START, REPLICA_INFO)]
+        found += [*pool_usage.selectors(self._pool), energy.assignments(self._pool)]
+        for objective in self._objectives:
+            found += gateway_counts.selectors(objective, self._pool) if objective.group_by else []
+            found += [selector for way in self._ways[objective.id] for selector in way.selectors]
+        return list(dict.fromkeys(found))
+
+    def _chunk(self, chunk: list[int], now: float) -> None:
         start, end = pad(chunk)
-        series = source.series(list(selectors), start, min(end, now))
+        series = self._source.series(self._selectors(), start, min(end, now))
         gpus = energy.selectors(series)
-        joules = source.series(gpus, start, min(end, now)) if gpus else []
+        joules = self._source.series(gpus, start, min(end, now)) if gpus else []
         observed = Observed(series, chunk)
-        counts = {(item.id, item.spec_hash): observed.count(ways[item.id]) for item in objectives}
-        for item in by_tenant:
-            counts |= count_new_tenants(ledger.engine, item, pool, series, chunk)
+        counts: dict[tuple[str, str], Sequence[SlotCount]] = {}
+        for item in self._objectives:
+            counts |= self._slo(item, item.id, partial(self._count, item, observed))
+            if item.group_by:
+                tenants = partial(count_new_tenants, self._ledger.engine, item, self._pool, series, chunk)
+                counts |= self._slo(item, key(item.id, None), tenants)
+        usage = self.attempt(
+            "pool_not_counted",
+            f"usage of pool {self._pool.name}",
+            partial(pool_usage.count_pool, observed, self._pool, joules),
+        )
         final = min(chunk[-1] + SLOT, slot_of(now - LATE - MAX_GAP))
-        ledger.record(counts, final, {pool.name: pool_usage.count_pool(observed, pool, joules)})
+        self.problems += observed.problems
+        self.problems += self._ledger.record(counts, final, {self._pool.name: usage or []})
+
+    def _count(self, objective: Objective, observed: Observed) -> Counts:
+        return {(objective.id, objective.spec_hash): observed.count(self._ways[objective.id])}
+
+    def _slo(self, objective: Objective, name: str, work: Callable[[], Counts]) -> Counts:
+        """Return the counts of an SLO. Where counting fails the slots stay unknown: none, and its progress moves on."""
+        found = self.attempt("slo_not_counted", f"SLO {objective.id}", work, objective.id)
+        return {(name, objective.spec_hash): []} if found is None else found
+
+
+def remember_definitions(engine: Engine, objectives: Sequence[Objective]) -> None:
+    """Store in words what each SLO counts, by the hash that its slots carry."""
+    wanted = {objective.spec_hash: objective.counts for objective in objectives}
+    with engine.connect() as connection:
+        known = set(connection.execute(select(definitions.c.spec_hash)).scalars())
+    rows = [{"spec_hash": name, "counts": text} for name, text in wanted.items() if name not in known]
+    if rows:
+        with writing(engine) as connection:
+            connection.execute(insert(engine.dialect.name, definitions).on_conflict_do_nothing(), rows)

@@ -4,7 +4,7 @@ An import adds what is missing and changes nothing: a stored row that differs is
 nothing of the import stays. Sums over hours and days are made again from the slots, except where those are pruned out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,13 +27,18 @@ from sqlalchemy import (
 )
 
 from plimsoll.slo.ledger.database import writing
+from plimsoll.slo.ledger.invariants import Broken, broken_counts, broken_pool
 from plimsoll.slo.ledger.retention import pruned_until_in
-from plimsoll.slo.ledger.rollup import renew
-from plimsoll.slo.ledger.schema import metadata, rollups, scraped_samples, scraped_series, slots
+from plimsoll.slo.ledger.rollup import SIZES, renew
+from plimsoll.slo.ledger.schema import leadership, metadata, pool_slots, rollups, scraped_samples, scraped_series, slots
 
-# Everything but raw samples, which are retained for hours only and belong to the source, not the ledger's.
-EXPORTED = tuple(table for table in metadata.sorted_tables if table not in (scraped_samples, scraped_series))
+# Everything but raw samples, which are retained for hours only and belong to the source, and what each database has of its own.
+EXPORTED = tuple(
+    table for table in metadata.sorted_tables if table not in (scraped_samples, scraped_series, leadership)
+)
 FORWARD = "recorded_until"  # a mark that only moves on: two ledgers differ in it without contradiction, and the later one holds
+# Columns by which a ledger chooses between two counts of a slot (plimsoll.slo.ledger.invariants). They are no part of its counts.
+KNOWLEDGE = ("scrapes", "samples")
 ADDED = {"indeterminate": 0}  # columns that an older export lacks, and what its rows meant
 ROWS = 50_000  # read and written at a time, so that a large ledger needs little memory
 
@@ -104,6 +109,7 @@ def _import(connection: Connection, table: Table, path: Path, column: str = "", 
     """Add the missing rows of a file (only those with `column` below `below`, if given); return its number of rows."""
     count, incoming = 0, _incoming(connection, table)
     for rows in _read(table, path):
+        _reject_impossible(table, rows, path, count)
         _load(connection, incoming, [row for row in rows if not column or row[column] < below])
         _reject_conflict(connection, table, incoming, path)
         _add(connection, table, incoming)
@@ -133,13 +139,67 @@ def _read(table: Table, path: Path) -> Iterator[list[dict[str, Any]]]:
                 raise ImportConflictError(
                     f"{path}: {' and '.join(differences)}: it isn't an export of this version. Export it again with this version."
                 )
+            empty, before = {name: ADDED.get(name) for name in set(schema.names) - names}, 0
             for batch in file.iter_batches(ROWS):
-                whole = pa.Table.from_batches([batch]).select([name for name in schema.names if name in names])
-                cast = whole.cast(pa.schema([schema.field(name) for name in whole.column_names]))
-                empty = {name: ADDED.get(name) for name in set(schema.names) - names}
+                fields = [field for field in schema if field.name in names]
+                columns = [_column(batch.column(field.name), field, path, before) for field in fields]
+                cast = pa.Table.from_arrays(columns, schema=pa.schema(fields))
                 yield [row | empty for row in cast.to_pylist()]
+                before += batch.num_rows
     except pa.ArrowException as error:
         raise ImportConflictError(f"{path}: isn't a table of a ledger: {' '.join(str(error).split())}") from error
+
+
+def _column(values: pa.Array, field: pa.Field, path: Path, before: int) -> pa.Array:
+    """Return a column in the type of the table, without a change of any value."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    where = f"{path}: column {field.name}"
+    if not (pa.types.is_null(values.type) or _is_number(values.type) == _is_number(field.type)):
+        raise ImportConflictError(f"{where}: has the type {values.type}, not {field.type}. Nothing was imported.")
+    if not field.nullable and values.null_count:
+        row = before + values.is_null().index(True).as_py() + 1
+        raise ImportConflictError(f"{where}, row {row}: is empty. Nothing was imported.")
+    try:
+        return values.cast(field.type)
+    except pa.ArrowInvalid:
+        row, value = next((number, one) for number, one in enumerate(values.to_pylist(), before + 1) if _changes(one))
+        raise ImportConflictError(
+            f"{where}, row {row}: {value!r} isn't a whole number of 64 bits. Nothing was imported."
+        ) from None
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _changes(value: Any) -> bool:
+    return value is not None and (not -(2**63) <= value < 2**63 or value != int(value))
+
+
+def _reject_impossible(table: Table, rows: Sequence[Mapping[str, Any]], path: Path, before: int) -> None:
+    """Reject a row that can't be (plimsoll.slo.ledger.invariants), or that the file has twice."""
+    keys, seen = [column.name for column in table.primary_key], set[tuple[Any, ...]]()
+    for number, row in enumerate(rows, before + 1):
+        where = f"{path}: row {number} ({', '.join(f'{name} {row[name]}' for name in keys)})"
+        key = tuple(row[name] for name in keys)
+        if key in seen:
+            raise ImportConflictError(f"{where}: is there twice. Nothing was imported.")
+        seen.add(key)
+        if (found := _broken(table, row)) is not None:
+            raise ImportConflictError(
+                f"{where}: {found.column} is {row[found.column]}: {found.column} {found.rule}. Nothing was imported."
+            )
+
+
+def _broken(table: Table, row: Mapping[str, Any]) -> Broken | None:
+    if table is rollups:
+        if row["size"] not in SIZES:
+            return Broken("out_of_range", "size", f"must be one of {', '.join(map(str, SIZES))}")
+        return broken_counts(row, "start", row["size"])
+    if table is slots:
+        return broken_counts(row)
+    return broken_pool(row) if table is pool_slots else None
 
 
 def _incoming(connection: Connection, table: Table) -> Table:
@@ -169,7 +229,7 @@ def _copy(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> N
 
 
 def _reject_conflict(connection: Connection, table: Table, incoming: Table, path: Path) -> None:
-    rest = [column for column in table.columns if not column.primary_key and column.name != FORWARD]
+    rest = [column for column in table.columns if not column.primary_key and column.name not in (FORWARD, *KNOWLEDGE)]
     if not rest:
         return
     differs = or_(*(column.is_distinct_from(incoming.c[column.name]) for column in rest))

@@ -1,8 +1,11 @@
-"""Pruning old slots. Their sums over hours and days stay, so every window that begins with a whole hour is unchanged."""
+"""Pruning old slots, and setting back marks that ran ahead of time.
+
+Sums over hours and days of pruned slots stay, so every window that begins with a whole hour is unchanged.
+"""
 
 import json
 
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import Connection, Engine, case, delete, func, select
 
 from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.rollup import DAY
@@ -41,3 +44,20 @@ def pruned_until_in(connection: Connection) -> float:
     query = select(audit.c.after).where(audit.c.action.in_((ACTION, ACTION_0_1))).order_by(audit.c.id.desc()).limit(1)
     text = connection.execute(query).scalar()
     return float(json.loads(text)["until"]) if text else 0.0
+
+
+def pull_back_marks(engine: Engine, now: float, final: float) -> None:
+    """Set each mark that a clock moved ahead of `now` back to the last slot before it, and at most to `final` (Unix seconds): from
+    there on, slots are recorded again."""
+    for marks, name, stored, owner in (
+        (progress, progress.c.objective, slots, slots.c.objective),
+        (pool_progress, pool_progress.c.pool, pool_slots, pool_slots.c.pool),
+    ):
+        ahead = marks.c.recorded_until > now
+        with engine.connect() as connection:
+            if connection.execute(select(name).where(ahead).limit(1)).first() is None:
+                continue
+        last = select(func.max(stored.c.slot)).where(owner == name, stored.c.slot < now).scalar_subquery()
+        until = case((last < int(final), last), (last.is_(None), 0), else_=int(final))
+        with writing(engine) as connection:
+            connection.execute(marks.update().where(ahead).values(recorded_until=until))

@@ -5,15 +5,17 @@ Whatever is summed is a whole number (requests, milliseconds), so sums are exact
 
 from typing import Any, get_type_hints
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Float, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy.types import TypeEngine
 
+from plimsoll.slo.ledger.invariants import POOL_CHECK, ROLLUP_CHECK, SLOT_CHECK
 from plimsoll.slo.usage.slots import PoolSlot
 
 metadata = MetaData()
 
 # The truth: per objective and slot, what was counted, how much of the slot was covered, under which spec, from what evidence.
 # `indeterminate` requests may be good and aren't counted as such: the threshold is between two bucket bounds (plimsoll.slo.sli.bucket_bounds).
+# `scrapes` and `samples` decide which of two counts knows more (plimsoll.slo.ledger.invariants).
 slots = Table(
     "slots",
     metadata,
@@ -25,6 +27,9 @@ slots = Table(
     Column("spec_hash", String(12), nullable=False),
     Column("source", String(63), nullable=False),
     Column("indeterminate", BigInteger, nullable=False, server_default="0"),
+    Column("scrapes", BigInteger),
+    Column("samples", BigInteger),
+    CheckConstraint(SLOT_CHECK, name="slots_possible"),
     sqlite_with_rowid=False,
 )
 
@@ -52,6 +57,7 @@ rollups = Table(
     Column("covered_ms", BigInteger, nullable=False),
     Column("simulated", Integer, nullable=False),
     Column("indeterminate", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint(ROLLUP_CHECK, name="rollups_possible"),
     sqlite_with_rowid=False,
 )
 
@@ -67,6 +73,7 @@ pool_slots = Table(
     Column("covered_ms", BigInteger, nullable=False),
     *(Column(name, kind) for name, kind in _POOL_COLUMNS.items()),
     Column("simulated", Integer, nullable=False),
+    CheckConstraint(POOL_CHECK, name="pool_slots_possible"),
     sqlite_with_rowid=False,
 )
 pool_progress = Table(
@@ -82,6 +89,25 @@ progress = Table(
     metadata,
     Column("objective", String(63), primary_key=True),
     Column("recorded_until", BigInteger, nullable=False),
+)
+
+# What each `spec_hash` of a slot counts, in words (plimsoll.slo.ledger.ingest).
+definitions = Table(
+    "definitions",
+    metadata,
+    Column("spec_hash", String(12), primary_key=True),
+    Column("counts", Text, nullable=False),
+)
+
+# Rows of an older ledger that can't be, as JSON: an upgrade moved them here. Nothing counts them.
+impossible_rows = Table(
+    "impossible_rows",
+    metadata,
+    Column("table", String(31), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("size", Integer, primary_key=True),
+    Column("body", Text, nullable=False),
 )
 
 # Time that is not to be counted, for one objective, one pool or (both empty) everything. A row is never changed but for
@@ -168,4 +194,15 @@ scraped_samples = Table(
     Column("at_ms", BigInteger, primary_key=True),
     Column("value", Float, nullable=False),
     Index("scraped_samples_time", "at_ms"),
+)
+
+# One row: the identity of this ledger, which service leads it, and until when by the database's clock (plimsoll.slo.ledger.leader).
+leadership = Table(
+    "leadership",
+    metadata,
+    Column("ledger", String(36), primary_key=True),
+    Column("holder", String(200), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("renewals", BigInteger, nullable=False),
+    Column("expires_at", Float, nullable=False),
 )

@@ -5,27 +5,36 @@ stored scrape, exactly as it would have from Prometheus.
 """
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, as_completed
+from urllib.parse import urlsplit
 
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.schema import scraped_samples, scraped_series
 from plimsoll.slo.metrics import REPLICA_START
 from plimsoll.slo.sources import Series, SourceError
+from plimsoll.slo.sources.http import HttpClient, HttpError, Request, Response
+from plimsoll.slo.sources.http_config import NO_CREDENTIALS, Credentials
+from plimsoll.slo.sources.metrics_page import LIMIT_BYTES, Sample, samples
 from plimsoll.slo.sources.selector import Selector
 
-TIMEOUT_SECONDS = 5.0
+# For a whole scrape: less than the interval of scrapes, so that a slow target delays none of the next one.
+SCRAPE_SECONDS = 4.0
+NAMED = 5  # pages that an error names; `problems` has them all
 KEEP_SECONDS = 6 * 3600.0
-Sample = tuple[str, dict[str, str], float]
+log = logging.getLogger("plimsoll.scrape")
 
 
 class ScrapeSource:
-    """Scrapes exporter pages and answers for what it scraped."""
+    """Scrapes exporter pages and answers for what it scraped. A page that fails costs its own samples only.
+
+    `problems` holds why, per page that failed in the last scrape: `URL: reason`.
+    """
 
     def __init__(
         self,
@@ -33,64 +42,79 @@ class ScrapeSource:
         engine: Engine,
         wanted: Sequence[Selector],
         clock: Callable[[], float] = time.time,
+        credentials: Credentials = NO_CREDENTIALS,
     ) -> None:
         """`urls` are exporters' roots or pages; only series that `wanted` selects are stored; `clock` gives Unix seconds."""
         self.name = "scrape:" + ",".join(urls)
+        self.problems: tuple[str, ...] = ()
         self._pages = [url if url.endswith("/metrics") else url.rstrip("/") + "/metrics" for url in urls]
         self._engine = engine
         self._clock = clock
         self._wanted = tuple(wanted)
         self._ids: dict[tuple[str, str], int] = {}
         self._insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
-        self._client = httpx.Client(timeout=TIMEOUT_SECONDS)
+        self._http = HttpClient(credentials)
 
     def close(self) -> None:
         """Let go of the connections."""
-        self._client.close()
+        self._http.close()
 
     def scrape(self) -> None:
-        """Read every page once and keep its samples; raises SourceError that names the pages that failed."""
-        failed = []
-        with ThreadPoolExecutor(max_workers=min(16, len(self._pages))) as pool:
-            for page, result in zip(self._pages, pool.map(self._read, self._pages), strict=True):
-                if isinstance(result, str):
-                    failed.append(f"{page}: {result}")
-                else:
-                    self._keep(*result)
-        if failed:
-            raise SourceError("; ".join(failed))
-
-    def _read(self, page: str) -> tuple[float, list[Sample]] | str:
-        """Return the moment of the scrape and the wanted samples, or what went wrong."""
+        """Read every page once and keep its samples, each as it arrives; raises SourceError where every page failed."""
         at = self._clock()
-        try:
-            answer = self._client.get(page)
-            answer.raise_for_status()
-            return at, list(self._select(answer.text, httpx.URL(page).netloc.decode()))
-        except httpx.HTTPError as error:
-            return f"no answer: {error or type(error).__name__}"
-        except ValueError as error:
-            return f"not a metrics page: {error}"
+        problems = {}
+        pages: dict[Future[Response], str] = {}
+        for page in self._pages:
+            try:
+                pages[self._http.start(Request(page, SCRAPE_SECONDS, LIMIT_BYTES))] = page
+            except HttpError as error:
+                problems[page] = str(error)
+        for future in as_completed(pages):
+            page = pages.pop(future)  # a stored page's text is let go of
+            try:
+                found = list(self._select(page, future.result()))
+            except HttpError as error:
+                problems[page] = f"no answer: {error}"
+            except ValueError as error:
+                problems[page] = f"not a metrics page: {error}"
+            else:
+                self._keep(at, found)
+        self._report([f"{page}: {problems[page]}" for page in self._pages if page in problems])
 
-    def _select(self, text: str, instance: str) -> Iterable[Sample]:
+    def _report(self, problems: Sequence[str]) -> None:
+        """Log each problem when it begins; raises SourceError where no page was read."""
+        for problem in problems:
+            if problem not in self.problems and len(problems) < len(self._pages):
+                log.warning("scrape %s. The other targets are stored.", problem)
+        self.problems = tuple(problems)
+        if len(problems) == len(self._pages):
+            more = len(problems) - NAMED
+            raise SourceError("; ".join(problems[:NAMED]) + (f"; and {more} more" if more > 0 else ""))
+
+    def _select(self, page: str, response: Response) -> Iterable[Sample]:
+        """Yield the wanted samples of a response; raises HttpError, ValueError."""
+        if response.status != 200:
+            raise HttpError(f"HTTP {response.status}")
+        instance = urlsplit(page).netloc
         names = {selector.name for selector in self._wanted}
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                if sample.name in names and any(s.matches(sample.name, sample.labels) for s in self._wanted):
-                    yield sample.name, {**sample.labels, "instance": instance}, sample.value
+        for sample in samples(response.body, response.framed, names):
+            if any(selector.matches(sample.name, sample.labels) for selector in self._wanted):
+                yield sample._replace(labels={**sample.labels, "instance": instance})
 
     def _keep(self, at: float, samples: list[Sample]) -> None:
         at_ms = round(at * 1000)
         keyed = {(name, json.dumps(labels, sort_keys=True)): value for name, labels, value in samples}
-        with self._engine.begin() as connection:
-            new = [{"name": name, "labels": labels} for name, labels in keyed if (name, labels) not in self._ids]
+        ids = self._ids
+        with writing(self._engine) as connection:
+            new = [{"name": name, "labels": labels} for name, labels in keyed if (name, labels) not in ids]
             if new:
                 connection.execute(self._insert(scraped_series).on_conflict_do_nothing(), new)
-                self._ids = {(row.name, row.labels): row.id for row in connection.execute(select(scraped_series))}
-            rows = [{"series": self._ids[key], "at_ms": at_ms, "value": value} for key, value in keyed.items()]
+                ids = {(row.name, row.labels): row.id for row in connection.execute(select(scraped_series))}
+            rows = [{"series": ids[key], "at_ms": at_ms, "value": value} for key, value in keyed.items()]
             if rows:
                 connection.execute(self._insert(scraped_samples).on_conflict_do_nothing(), rows)
             connection.execute(delete(scraped_samples).where(scraped_samples.c.at_ms < at_ms - KEEP_SECONDS * 1000))
+        self._ids = ids  # only now: after a failed commit, the database gives the same numbers to other series
 
     def series(self, selectors: Sequence[Selector], start: float, end: float) -> list[Series]:
         """Return the stored samples with start < time <= end of all selected series."""

@@ -6,13 +6,15 @@ from functools import cache
 from math import ceil
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, Engine, Executable, and_, bindparam, func, or_, select
+from sqlalchemy import BigInteger, Connection, Engine, Executable, and_, bindparam, func, select
 
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.ledger.database import writing
+from plimsoll.slo.ledger.invariants import knows_more, slot_problem
 from plimsoll.slo.ledger.rollup import Sums, add_up, insert, renew
 from plimsoll.slo.ledger.schema import audit, progress, recommendations, rollups, slots
 from plimsoll.slo.ledger.usage import record_pool
+from plimsoll.slo.sli.data_problem import DataProblem
 from plimsoll.slo.sli.increments import SIMULATED, SlotCount
 from plimsoll.slo.usage.slots import PoolSlot
 
@@ -44,26 +46,28 @@ class Ledger:
         counts: Mapping[tuple[str, str], Sequence[SlotCount]],
         recorded_until: int,
         pools: Mapping[str, Sequence[PoolSlot]] | None = None,
-    ) -> None:
+    ) -> list[DataProblem]:
         """Store the slots of (objective, spec hash) and of pools, and how far they are final, in one transaction.
 
-        A stored slot is replaced only by one that covers at least as much of the same time, or has more requests: a source
-        past its retention, or half back after an outage, never overwrites better data. No source overwrites a manual slot.
+        Returns the rows that can't be: they aren't stored. A stored slot is replaced only by one that knows more, and a manual one
+        by none (plimsoll.slo.ledger.invariants).
         """
-        rows = [
-            _row(objective, spec_hash, count)
-            for (objective, spec_hash), found in counts.items()
-            for count in found
-            if count.covered_seconds > 0 or count.total > 0
-        ]
+        rows, problems = [], []
+        for (objective, spec_hash), found in counts.items():
+            for count in found:
+                if (problem := slot_problem(objective, count)) is not None:
+                    problems.append(problem)
+                elif count.covered_seconds > 0 or count.total > 0:
+                    rows.append(_row(objective, spec_hash, count))
         objectives = [objective for objective, _ in counts]
         with writing(self.engine) as connection:
             if rows:
                 self._upsert(connection, rows, only_if_better=True)
             if objectives:
                 self._mark(connection, objectives, recorded_until)
-            for pool, found in (pools or {}).items():
-                record_pool(connection, pool, found, recorded_until)
+            for pool, usage in (pools or {}).items():
+                problems += record_pool(connection, pool, usage, recorded_until)
+        return problems
 
     def _upsert(self, connection: Connection, rows: list[dict[str, Any]], only_if_better: bool) -> None:
         connection.execute(_upsert_slots(self.engine.dialect.name, only_if_better), rows)
@@ -153,13 +157,13 @@ class Ledger:
 @cache
 def _upsert_slots(dialect: str, only_if_better: bool) -> Executable:
     row = insert(dialect, slots)
-    new, fields = row.excluded, ("good", "total", "covered_ms", "spec_hash", "source", "indeterminate")
-    better = or_(new.covered_ms >= slots.c.covered_ms, new.total > slots.c.total)
-    changed = or_(*(new[name] != slots.c[name] for name in fields))  # what is the same is not written again
+    new = row.excluded
+    fields = ("good", "total", "covered_ms", "spec_hash", "source", "indeterminate", "scrapes", "samples")
+    better = and_(knows_more(new, slots.c), slots.c.source.not_like(f"{MANUAL}%"))
     return row.on_conflict_do_update(
         index_elements=[slots.c.objective, slots.c.slot],
         set_={name: new[name] for name in fields},
-        where=and_(changed, better, slots.c.source.not_like(f"{MANUAL}%")) if only_if_better else None,
+        where=better if only_if_better else None,
     )
 
 
@@ -208,4 +212,6 @@ def _row(objective: str, spec_hash: str, count: SlotCount) -> dict[str, Any]:
         "spec_hash": spec_hash,
         "source": count.source,
         "indeterminate": count.indeterminate,
+        "scrapes": count.scrapes,
+        "samples": count.samples,
     }

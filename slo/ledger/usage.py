@@ -3,26 +3,30 @@
 from collections.abc import Sequence
 from functools import cache
 
-from sqlalchemy import Connection, Engine, Executable, and_, func, or_, select
+from sqlalchemy import Connection, Engine, Executable, select
 
+from plimsoll.slo.ledger.invariants import pool_knows_more, pool_problem
 from plimsoll.slo.ledger.rollup import insert
 from plimsoll.slo.ledger.schema import POOL_MEASURED, pool_progress, pool_slots
+from plimsoll.slo.sli.data_problem import DataProblem
 from plimsoll.slo.usage.slots import PoolSlot
 
 
-def record_pool(connection: Connection, pool: str, rows: Sequence[PoolSlot], recorded_until: int) -> None:
-    """Store a pool's slots and how far they are final. A stored slot is replaced only by one that covers at least as
-    much of the same time, or more replicas: a source past its retention never overwrites better data.
+def record_pool(connection: Connection, pool: str, rows: Sequence[PoolSlot], recorded_until: int) -> list[DataProblem]:
+    """Store a pool's slots and how far they are final; return the rows that can't be, which aren't stored. A stored slot is replaced
+    only by one that knows more (plimsoll.slo.ledger.invariants).
     """
-    dialect = connection.dialect.name
+    dialect, problems = connection.dialect.name, [pool_problem(pool, row) for row in rows]
     values = [
         {name: getattr(row, name) for name in ("slot", *POOL_MEASURED)}
         | {"pool": pool, "covered_ms": round(row.covered_seconds * 1000), "simulated": int(row.simulated)}
-        for row in rows
+        for row, problem in zip(rows, problems, strict=True)
+        if problem is None
     ]
     if values:
         connection.execute(_upsert(dialect), values)
     connection.execute(_move(dialect), {"pool": pool, "recorded_until": recorded_until})
+    return [problem for problem in problems if problem is not None]
 
 
 def pools_recorded_until(engine: Engine) -> dict[str, int]:
@@ -53,15 +57,10 @@ def pool_rows(engine: Engine, pool: str, start: float, end: float, limit: int | 
 def _upsert(dialect: str) -> Executable:
     row = insert(dialect, pool_slots)
     new, fields = row.excluded, ("covered_ms", *POOL_MEASURED, "simulated")
-    better = or_(
-        new.covered_ms >= pool_slots.c.covered_ms,
-        func.coalesce(new.replicas, 0) > func.coalesce(pool_slots.c.replicas, 0),
-    )
-    changed = or_(*(new[name].is_distinct_from(pool_slots.c[name]) for name in fields))
     return row.on_conflict_do_update(
         index_elements=[pool_slots.c.pool, pool_slots.c.slot],
         set_={name: new[name] for name in fields},
-        where=and_(changed, better),
+        where=pool_knows_more(new, pool_slots.c),
     )
 
 

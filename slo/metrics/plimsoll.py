@@ -71,6 +71,25 @@ EXCLUDED = Metric(
     ("objective", "pool"),
     "1 while an exclusion covers the SLO, otherwise 0.",
 )
+REJECTED_SLOTS = Metric(
+    "plimsoll_ledger_rejected_slots_total",
+    "counter",
+    ("code",),
+    "Slots that the ledger rejected since the service started, by reason: impossible_counts, impossible_cover, out_of_range, slot_off_grid.",
+)
+DATA_PROBLEMS = Metric(
+    "plimsoll_data_problems",
+    "gauge",
+    ("pool", "code"),
+    "Problems that the last ingest found in the pool's data, by code. Each costs the numbers that it names, and nothing else.",
+)
 INGEST_LAG = Metric(
     "plimsoll_ingest_lag_seconds", "gauge", (), "Time since the ledger last recorded data from its source."
+)
+LEADER = Metric("plimsoll_leader", "gauge", (), "1 while this service leads and runs the jobs, otherwise 0.")
+JOB_FAILURES = Metric(
+    "plimsoll_job_failures_total", "counter", ("job",), "Runs of the service's job that failed since the start."
+)
+JOB_LAST_SUCCESS = Metric(
+    "plimsoll_job_last_success_timestamp_seconds", "gauge", ("job",), "Unix time of the job's last successful run."
 )

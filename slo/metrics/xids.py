@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
-import yaml
+from plimsoll.slo import strict_yaml
 
 Severity = Literal["page", "ticket", "info"]
 
@@ -19,7 +19,7 @@ class Xid:
     action: str
 
 
-_TABLE = yaml.safe_load((files("plimsoll.slo") / "data" / "xids.yaml").read_text(encoding="utf-8"))
+_TABLE = strict_yaml.load((files("plimsoll.slo") / "data" / "xids.yaml").read_text(encoding="utf-8"))
 XIDS: dict[int, Xid] = {
     number: Xid(number, row["meaning"], row["severity"], row["action"])
     for row in _TABLE["xids"]

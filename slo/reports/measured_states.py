@@ -12,7 +12,7 @@ LOOKED_THROUGH = 10_000  # stored recommendations: one a minute for a week
 def newest_state(ledger: Ledger, pool: str, now: float) -> MeasuredState | None:
     """Return the state after a pool's last decision; None without one, or if it is older than signals.MEMORY: a decision before a long
     outage does not describe the pool after it."""
-    body = newest_measured_state(ledger.engine, pool, now - signals.MEMORY)
+    body = newest_measured_state(ledger.engine, pool, now - signals.MEMORY, now)
     return None if body is None else MeasuredState.from_json(body)
 
 

@@ -1,6 +1,7 @@
 """The SLO service as an ASGI application: API, pages, metrics, and health checks."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,13 +12,16 @@ from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from plimsoll.slo.service import jobs, metrics
+from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.api.router import router
-from plimsoll.slo.service.auth import Guard
+from plimsoll.slo.service.auth import WRONG_TOKENS, Authentication
+from plimsoll.slo.service.guard import Guard
 from plimsoll.slo.service.http import openapi, problems
+from plimsoll.slo.service.http.body import RequestLimit
 from plimsoll.slo.service.http.etag import Etag
-from plimsoll.slo.service.pages import pages
+from plimsoll.slo.service.http.forwarded import ForwardedHeaders
+from plimsoll.slo.service.pages import login, pages
 from plimsoll.slo.service.state import Service
-from plimsoll.slo.service.tokens import Token
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 HERE = Path(__file__).parent
@@ -25,22 +29,24 @@ HERE = Path(__file__).parent
 
 def create_app(
     service: Service,
-    tokens: Sequence[Token] = (),
+    access: Access | None = None,
     runbooks: str = "",
     limits: Mapping[str, str] | None = None,
     telemetry: TelemetryConfig | None = None,
 ) -> FastAPI:
-    """Return the application. With `tokens`, every caller needs one of them. `runbooks` is Markdown for the page /runbooks,
-    `limits` override the rates of auth.Guard, `telemetry` is a configuration of plimsoll.slo.service.telemetry.
+    """Return the application. `access` states who may use it (default: everybody), `runbooks` is Markdown for /runbooks,
+    `limits` override the rates `reads`, `writes`, and `wrong` (tokens), `telemetry` is a configuration of service.telemetry.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         scheduler = jobs.scheduler(service)
         scheduler.start()
+        following = asyncio.create_task(jobs.follow_clock(scheduler, service))
         yield
+        following.cancel()
         scheduler.shutdown(wait=False)
-        service.leader.resign()
+        service.leader.resign(for_good=True)
 
     app = FastAPI(
         title=openapi.TITLE,
@@ -51,8 +57,7 @@ def create_app(
         redoc_url=None,
         telemetry=telemetry or NO_TELEMETRY,
     )
-    app.add_middleware(Etag, prefix="/api/")
-    app.add_middleware(Guard, tokens=tokens, **(limits or {}))
+    _guard(app, service, access or Access(), dict(limits or {}))
     problems.install(app)
     openapi.install(app)
     app.include_router(router(service))
@@ -62,6 +67,17 @@ def create_app(
     return app
 
 
+def _guard(app: FastAPI, service: Service, access: Access, rates: dict[str, str]) -> None:
+    """Add what every request passes, from the application outwards, and the login."""
+    auth = Authentication(access, service.clock, rates.pop("wrong", WRONG_TOKENS))
+    login_page = login.Login(auth)
+    app.include_router(login_page.router())
+    app.add_middleware(Etag, prefix="/api/")
+    app.add_middleware(RequestLimit)
+    app.add_middleware(Guard, auth=auth, login=login_page.unauthenticated, **rates)
+    app.add_middleware(ForwardedHeaders, proxy=access.proxy)
+
+
 def _operations(app: FastAPI, service: Service) -> None:
     own = metrics.registry(service)
 
@@ -69,15 +85,15 @@ def _operations(app: FastAPI, service: Service) -> None:
     def metrics_page() -> Response:
         return Response(generate_latest(own), media_type=CONTENT_TYPE_LATEST)
 
+    # Not in the thread pool: it answers also while slow requests fill that.
     @app.get("/-/healthy", include_in_schema=False)
-    def healthy() -> PlainTextResponse:
+    async def healthy() -> PlainTextResponse:
         return PlainTextResponse("healthy\n")
 
     @app.get("/-/ready", include_in_schema=False)
-    def ready(request: Request) -> JSONResponse:
+    async def ready(request: Request) -> JSONResponse:
         reasons = service.not_ready_reasons()
-        return (
-            problems.problem(request.url.path, 503, " ".join(reasons), "not_ready")
-            if reasons
-            else JSONResponse({"status": "ready"})
-        )
+        if reasons:
+            return problems.problem(request.url.path, 503, " ".join(reasons), "not_ready")
+        partial = [f"scrape: {problem}" for problem in service.source_problems]
+        return JSONResponse({"status": "ready"} | ({"problems": partial} if partial else {}))

@@ -1,84 +1,95 @@
-"""Authentication, rate limits, and the security headers of every response. No CORS: other origins get nothing."""
+"""Who is calling: by bearer token, by the session cookie of a browser, or by the header of a named proxy."""
 
-from collections.abc import Sequence
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Literal
 
-from limits import RateLimitItem, parse
+from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
-from plimsoll.slo.service.http.problems import problem
-from plimsoll.slo.service.tokens import Token, holder
+from plimsoll.slo.calendar import rfc3339
+from plimsoll.slo.service import sessions
+from plimsoll.slo.service.access import Access
+from plimsoll.slo.service.tokens import Token, bearer, find
 
-OPEN_PATHS = ("/-/healthy", "/-/ready")
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-# Per caller: a page open on a dozen screens stays far below the first, a person with a form below the second.
-READS, WRITES, BAD_TOKENS = "100/second", "60/minute", "10/minute"
-SAFE = ("GET", "HEAD", "OPTIONS")
+log = logging.getLogger("plimsoll.access")
+WRONG_TOKENS = "30/minute"  # from one address
+ALL_WRONG_TOKENS = parse("1000/minute")  # from all: what an attacker with many addresses can fill memory and log with
 
 
-class Guard:
-    """ASGI middleware: bearer tokens where any are set, rate limits, security headers always."""
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated caller: the name of a token or of a proxy's user, what it may do, and how it is known."""
 
-    def __init__(
-        self, app: ASGIApp, tokens: Sequence[Token], reads: str = READS, writes: str = WRITES, bad: str = BAD_TOKENS
-    ) -> None:
-        """Without `tokens` the service is open: for loopback only. Rates are written like 100/second."""
-        self._app = app
-        self._tokens = tuple(tokens)
-        self._reads, self._writes, self._bad = parse(reads), parse(writes), parse(bad)
+    name: str
+    writes: bool
+    by: Literal["token", "session", "proxy"]
+
+
+class TooManyWrongTokensError(Exception):
+    """Too many wrong tokens came from the caller's address, or from all addresses."""
+
+
+class Authentication:
+    """Finds the caller of a request, exchanges tokens for sessions, and logs what fails. `clock` gives Unix seconds."""
+
+    def __init__(self, access: Access, clock: Callable[[], float], wrong: str = WRONG_TOKENS) -> None:
+        """`wrong` is the rate of wrong tokens after which an address has to wait."""
+        self.access, self.clock = access, clock
+        self.wrong = parse(wrong)
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Reject with a problem document, or pass the request on."""
+    def caller(self, scope: Scope) -> Caller | None:
+        """Return the caller; raises TooManyWrongTokensError."""
+        connection = HTTPConnection(scope)
+        authorization = connection.headers.get("authorization")
+        if authorization is not None and self.access.tokens:
+            token = self.check(bearer(authorization), scope, "token_rejected")
+            return Caller(token.name, token.scope == "write", "token") if token else None
+        cookie = connection.cookies.get(sessions.cookie_name(scope["scheme"]), "")
+        if token := sessions.holder(self.access.tokens, cookie, self.clock()):
+            return Caller(token.name, token.scope == "write", "session")
+        user = self.access.proxy.user(connection.headers) if scope.get("plimsoll_proxy") else None
+        return Caller(user, self.access.proxy.writes(connection.headers), "proxy") if user else None
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
-            await send(message)
+    def check(self, text: str, scope: Scope, event: str) -> Token | None:
+        """Return the token with this text. A wrong one is logged as `event` and counted.
 
-        rejection = self._reject(scope) if scope["type"] == "http" else None
-        await (rejection or self._app)(scope, receive, send_with_headers)
+        An address with too many of them can't find out whether a further one is right: TooManyWrongTokensError.
+        """
+        address = client_address(scope)
+        if not self._limiter.test(self.wrong, "wrong", _network(address)):
+            raise TooManyWrongTokensError
+        token = find(self.access.tokens, text)
+        if token is None:
+            # First the count of all: what it rejects adds no key to the memory and no line to the log.
+            if not self._limiter.hit(ALL_WRONG_TOKENS, "wrong"):
+                raise TooManyWrongTokensError
+            self._limiter.hit(self.wrong, "wrong", _network(address))
+            self.record(event, scope)
+        return token
 
-    def _reject(self, scope: Scope) -> Response | None:
-        path, headers = scope["path"], Headers(scope=scope)
-        if path in OPEN_PATHS:
-            return None
-        caller, writes = (scope.get("client") or ("",))[0], scope["method"] not in SAFE
-        if self._tokens:
-            token = holder(self._tokens, headers.get("authorization", ""))
-            if token is None:
-                if not self._limiter.hit(self._bad, "bad", caller):
-                    return self._too_many(path, self._bad, "bad", caller)
-                detail = "Authentication required. Send `Authorization: Bearer <token>`."
-                return problem(path, 401, detail, headers={"WWW-Authenticate": "Bearer"})
-            if writes and token.scope != "write":
-                return problem(path, 403, f"Token {token.name} is read-only. Use a token with the write scope.")
-            caller = scope["plimsoll_caller"] = token.name
-        if writes and _foreign(headers):
-            return problem(path, 403, "Pages of another origin can't write.", "cross_origin")
-        limit, kind = (self._writes, "write") if writes else (self._reads, "read")
-        return None if self._limiter.hit(limit, kind, caller) else self._too_many(path, limit, kind, caller)
-
-    def _too_many(self, path: str, limit: RateLimitItem, *key: str) -> Response:
-        wait = max(1, limit.get_expiry())
-        rate = f"{limit.amount} requests per {limit.multiples if limit.multiples > 1 else ''}{limit.GRANULARITY.name}"
-        detail = f"Rate limit exceeded ({rate}). Retry in {wait} s."
-        return problem(path, 429, detail, headers={"Retry-After": str(wait)})
+    def record(self, event: str, scope: Scope, name: str | None = None) -> None:
+        """Log a line of JSON. It holds no token."""
+        line = {"event": event, "at": rfc3339(self.clock()), "address": client_address(scope), "name": name}
+        log.log(logging.INFO if name else logging.WARNING, json.dumps(line))
 
 
-def _foreign(headers: Headers) -> bool:
-    """Whether a browser sent this for a page of another origin."""
-    origin = headers.get("origin")
-    return origin is not None and origin.partition("://")[2] != headers.get("host")
+def client_address(scope: Scope) -> str:
+    """Return the caller's address; behind a named proxy, the one that the proxy forwards."""
+    return str((scope.get("client") or ("",))[0])
+
+
+def _network(address: str) -> str:
+    """Return what one caller can't change: an IPv4 address, but of IPv6 the /64 in which everybody has addresses at will."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return ""
+    return str(found) if found.version == 4 else str(ip_network((found, 64), strict=False))

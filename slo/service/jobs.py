@@ -1,5 +1,8 @@
 """Schedule of the service's jobs (APScheduler)."""
 
+import asyncio
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -9,53 +12,64 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from plimsoll.slo.reports.calibration import calibrate_pool
 from plimsoll.slo.reports.review_archive import save_due_reviews
 from plimsoll.slo.service.state import Service
+from plimsoll.slo.service.system_clock import elapsed
 
 SCRAPE_SECONDS = 5
 INGEST_SECONDS = 10
 RECOMMEND_SECONDS = 10
+LEAD_SECONDS = 5
+REPLAN_SECONDS = 2.0  # a jump of the system clock from which on jobs are planned again
+THREADS = 10  # more than there are jobs
 
 
 def save_reviews(service: Service) -> None:
     """Job of the leader: generate and save the weekly reviews that are due."""
-    if service.leader.leads():
-        service.attempt("review", lambda: save_due_reviews(service.records))
+    service.lead("review", lambda: save_due_reviews(service.records))
 
 
 def calibrate_pools(service: Service) -> None:
     """Job of the leader: fit each pool's step-time model."""
-    if service.leader.leads():
-        for pool in service.spec.pools:
-            work = partial(calibrate_pool, service.records, service.source, pool)
-            service.attempt(f"calibrate {pool.name}", work)
+    for pool in service.spec.pools:
+        service.lead(f"calibrate {pool.name}", partial(calibrate_pool, service.records, service.source, pool))
 
 
 def scheduler(service: Service) -> BackgroundScheduler:
     """Return the scheduler, not started. A job that is still running is skipped, one that was missed runs once."""
     defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 60}
-    jobs = BackgroundScheduler(timezone=UTC, job_defaults=defaults, executors={"default": ThreadPoolExecutor(4)})
+    # A thread for each job: one that hangs keeps no other from running.
+    jobs = BackgroundScheduler(timezone=UTC, job_defaults=defaults, executors={"default": ThreadPoolExecutor(THREADS)})
+    plan(jobs, service)
+    return jobs
+
+
+def plan(jobs: BackgroundScheduler, service: Service) -> None:
+    """Plan every job, in place of earlier plans."""
     now = datetime.now(UTC)
     # Scrapes are aligned to multiples of their interval, so one falls on the end of every slot.
     first = datetime.fromtimestamp((now.timestamp() // SCRAPE_SECONDS + 1) * SCRAPE_SECONDS, UTC)
+
+    def every(seconds: int, name: str, work: Callable[[], object], after: float) -> None:
+        start = first + timedelta(seconds=after)
+        jobs.add_job(work, "interval", seconds=seconds, next_run_time=start, id=name, replace_existing=True)
+
+    every(LEAD_SECONDS, "lead", service.leads, 0.5)
     if service.embedded:
-        jobs.add_job(service.scrape, "interval", seconds=SCRAPE_SECONDS, next_run_time=now, id="scrape")
-    jobs.add_job(
-        service.ingest, "interval", seconds=INGEST_SECONDS, next_run_time=first + timedelta(seconds=1), id="ingest"
-    )
-    jobs.add_job(service.prune, "interval", days=1, next_run_time=first + timedelta(minutes=10), id="prune")
-    # Every 10 minutes and soon after the start: a week's review is saved once the week is recorded, early on Monday (UTC),
-    # or once a service runs again.
-    jobs.add_job(
-        save_reviews, "interval", [service], minutes=10, next_run_time=first + timedelta(seconds=30), id="review"
-    )
-    jobs.add_job(
-        calibrate_pools, "interval", [service], minutes=10, next_run_time=first + timedelta(minutes=1), id="calibrate"
-    )
-    jobs.add_job(service.renew, "interval", seconds=INGEST_SECONDS, next_run_time=first, id="evaluate")
-    jobs.add_job(
-        service.recommend,
-        "interval",
-        seconds=RECOMMEND_SECONDS,
-        next_run_time=first + timedelta(seconds=2),
-        id="recommend",
-    )
-    return jobs
+        every(SCRAPE_SECONDS, "scrape", service.scrape, 0)
+    every(INGEST_SECONDS, "ingest", service.ingest, 1)
+    every(86400, "prune", service.prune, 600)
+    # Soon after the start: a week's review is saved once the week is recorded, early on Monday (UTC), or once a service runs again.
+    every(600, "review", partial(save_reviews, service), 30)
+    every(600, "calibrate", partial(calibrate_pools, service), 60)
+    every(INGEST_SECONDS, "evaluate", service.renew, 0)
+    every(RECOMMEND_SECONDS, "recommend", service.recommend, 2)
+
+
+async def follow_clock(jobs: BackgroundScheduler, service: Service) -> None:
+    """Plan the jobs again after each jump of the system clock: APScheduler would wait until a clock that went back has caught up."""
+    before = time.time() - elapsed()
+    while True:
+        await asyncio.sleep(1)
+        after = time.time() - elapsed()
+        if abs(after - before) > REPLAN_SECONDS:
+            plan(jobs, service)
+        before = after

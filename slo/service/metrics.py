@@ -1,9 +1,11 @@
-"""The service's /metrics: budgets, data coverage, recommendations, and ingest lag."""
+"""The service's /metrics: budgets, data coverage, recommendations, ingest lag, and jobs."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from sqlalchemy.exc import SQLAlchemyError
 
 from plimsoll.slo import metrics
 from plimsoll.slo.service.state import Service
@@ -16,8 +18,15 @@ class ServiceCollector:
         """Collect from `service`."""
         self._service = service
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield one family per metric."""
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family per metric. What needs the ledger is absent without it; the jobs' failures show why."""
+        yield from (*self._jobs(), *self._problems())
+        try:
+            yield from self._of_ledger()
+        except SQLAlchemyError:
+            return
+
+    def _of_ledger(self) -> Iterator[Metric]:
         remaining, coverage = _family(metrics.BUDGET_REMAINING), _family(metrics.COVERAGE)
         upper_bound = _family(metrics.BUDGET_REMAINING_UPPER_BOUND)
         for budget in self._service.evaluated().budgets.values():
@@ -40,6 +49,27 @@ class ServiceCollector:
         if self._service.ingested_at is not None:
             lag.add_metric([], max(0.0, self._service.clock() - self._service.ingested_at))
         yield from (remaining, upper_bound, coverage, nodes, capacity, self._excluded(), lag)
+
+    def _problems(self) -> Iterator[Metric]:
+        problems, current = self._service.problems, _family(metrics.DATA_PROBLEMS)
+        for (pool, code), number in Counter((one.pool, one.code) for one in problems.current).items():
+            current.add_metric([pool, code], number)
+        metric = metrics.REJECTED_SLOTS
+        rejected = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+        for code, number in problems.rejected.items():
+            rejected.add_metric([code], number)
+        yield from (current, rejected)
+
+    def _jobs(self) -> Iterator[Metric]:
+        runs, leader = self._service.runs, _family(metrics.LEADER)
+        leader.add_metric([], float(self._service.leading))
+        failures = CounterMetricFamily(metrics.JOB_FAILURES.name, metrics.JOB_FAILURES.help, labels=["job"])
+        success = _family(metrics.JOB_LAST_SUCCESS)
+        for job, at in sorted(runs.last_success.items()):
+            success.add_metric([job], at)
+        for job in sorted({*runs.last_success, *runs.failures}):
+            failures.add_metric([job], runs.failures[job])
+        yield from (leader, failures, success)
 
     def _excluded(self) -> GaugeMetricFamily:
         """Whether an exclusion covers each SLO now; alert rules are muted by it."""

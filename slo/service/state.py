@@ -1,14 +1,9 @@
 """State of the service: the ledger, the last evaluation and recommendations, and the health of its jobs."""
 
-import logging
-import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from plimsoll.slo.calendar import WEEK
 from plimsoll.slo.capacity.model import signals
@@ -20,7 +15,6 @@ from plimsoll.slo.capacity.recommendation.recommend import Decision, recommend
 from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.error_budget.exclusions import Exclusion
 from plimsoll.slo.error_budget.exhaustion import Exhaustion
-from plimsoll.slo.ledger.database import reason
 from plimsoll.slo.ledger.evaluation import evaluate
 from plimsoll.slo.ledger.exhaustion_inputs import exhaustions
 from plimsoll.slo.ledger.ingest import FINAL_AFTER, ingest
@@ -32,14 +26,17 @@ from plimsoll.slo.reports.calibration import stored_fit
 from plimsoll.slo.reports.measured_states import newest_state, save_state
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.slo_status import Slo
+from plimsoll.slo.service.data_problems import DataProblems
+from plimsoll.slo.service.job_runs import JobRuns
+from plimsoll.slo.service.system_clock import HOLD_SECONDS, SystemClock
 from plimsoll.slo.service.webhook import Webhook
 from plimsoll.slo.sources import Source, SourceError
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 
-log = logging.getLogger("plimsoll.service")
 EXHAUSTION_SECONDS = 60.0  # after which exhaustion is projected again
 EVALUATION_SECONDS = 10.0  # after which budgets are evaluated again
 READY_LAG = 120.0  # seconds without a successful ingest after which the service is not ready
+LEADER_JOBS = ("scrape", "ingest", "review", "calibrate", "prune", "webhook")
 
 
 @dataclass(frozen=True)
@@ -77,35 +74,57 @@ class Service:
 
     keep_slots = 400 * 86400.0  # seconds: a year, and a month to review it
 
-    def __init__(self, spec: Spec, source: Source, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, spec: Spec, source: Source, ledger: Ledger, clock: Callable[[], float] | None = None) -> None:
         """`clock` gives Unix seconds; tests pass their own."""
-        self.spec, self.source, self.ledger, self.clock = spec, source, ledger, clock
+        self.clock = clock or SystemClock()
+        self.spec, self.source, self.ledger = spec, source, ledger
         self.leader = Leader(ledger.engine)
-        self.records = Records(spec, ledger, clock)
+        self.leading = False  # whether it led when it last asked
+        self.runs = JobRuns(self.clock)
+        self.records = Records(spec, ledger, self.clock)
         self.ingested_at: float | None = None
-        self.job_errors: dict[str, str] = {}
-        self.watch: Callable[[str], AbstractContextManager[object]] = (
-            nullcontext  # around each job; telemetry sets its own
-        )
+        self.problems = DataProblems()
         self.webhook: Webhook | None = None
         self._decisions: dict[str, Decision] = {}
         self._evaluation: Evaluation | None = None
         self._ingesting = Lock()
 
+    def leads(self) -> bool:
+        """Job: renew the lease or take over a free one; return whether this service leads. Without the database it doesn't."""
+        leads = self.runs.run("lead", self.leader.renew) and self.leader.leads
+        if leads != self.leading:
+            for job in ("follow",) if leads else LEADER_JOBS:
+                self.runs.forget(job)
+        self.leading = leads
+        return leads
+
+    def lead(self, job: str, work: Callable[[], object]) -> bool:
+        """Run a job of the leader; return whether it succeeded. What it writes is rolled back if another service leads by then."""
+
+        def fenced() -> None:
+            with self.leader.term():
+                work()
+
+        return self.leads() and self.runs.run(job, fenced)
+
     def scrape(self) -> None:
         """Job: read the exporters, where the service does so itself and leads."""
-        if isinstance(self.source, ScrapeSource) and self.leader.leads():
-            self.attempt("scrape", self.source.scrape)
+        if isinstance(self.source, ScrapeSource):
+            self.lead("scrape", self.source.scrape)
 
     def ingest(self) -> None:
         """Job: record new data in the ledger; where another service leads, check that it does."""
         with self._ingesting:
             now = self.clock()
-            if not self.leader.leads():
-                self.attempt("follow", lambda: self._follow(now))
-            elif self.attempt("ingest", lambda: ingest(self.spec, self.source, self.ledger, now)):
+            if self.lead("ingest", lambda: self._ingest(now)):
                 self.ingested_at = now
-            self.attempt("evaluate", self.evaluate)
+            elif not self.leading:
+                self.problems.renew(())  # the leader has them
+                self.runs.run("follow", lambda: self._follow(now))
+            self.runs.run("evaluate", self.evaluate)
+
+    def _ingest(self, now: float) -> None:
+        self.problems.renew(ingest(self.spec, self.source, self.ledger, now))
 
     def _follow(self, now: float) -> None:
         recorded = self.ledger.recorded_until()
@@ -115,9 +134,10 @@ class Service:
     def recommend(self) -> None:
         """Job: decide for every pool, and store what changed."""
         for pool in self.spec.pools:
-            self.attempt(f"recommend {pool.name}", lambda pool=pool: self._recommend(pool))  # type: ignore[misc]
-        if self.webhook is not None and self.leader.leads():
-            self.webhook.deliver([self.recommendation(pool.name) for pool in self.spec.pools])
+            self.runs.run(f"recommend {pool.name}", lambda pool=pool: self._recommend(pool))  # type: ignore[misc]
+        webhook = self.webhook
+        if webhook is not None:
+            self.lead("webhook", lambda: webhook.deliver([self.recommendation(one.name) for one in self.spec.pools]))
 
     def _recommend(self, pool: Pool) -> None:
         now = self.clock()
@@ -135,8 +155,9 @@ class Service:
         last = self._decisions.get(pool.name)
         new = recommend(pool, signals.read(series, now), now, target, state, engine)
         self._decisions[pool.name] = new
-        if self.leader.leads():
-            self._store(pool.name, new, last)
+        if self.leads():
+            with self.leader.term():
+                self._store(pool.name, new, last)
 
     def _store(self, pool: str, new: Decision, last: Decision | None) -> None:
         """Store the state that the next decision needs, and the recommendation where it changed."""
@@ -162,8 +183,7 @@ class Service:
 
     def prune(self) -> None:
         """Job: delete slots that no window needs any more; hourly and daily sums stay."""
-        if self.leader.leads():
-            self.attempt("prune", self._prune)
+        self.lead("prune", self._prune)
 
     def _prune(self) -> None:
         objectives = self.spec.objectives
@@ -183,7 +203,7 @@ class Service:
     def renew(self) -> None:
         """Job: evaluate again if no ingest has for EVALUATION_SECONDS, as during a long backfill."""
         if self._evaluation is None or abs(self.clock() - self._evaluation.at) >= EVALUATION_SECONDS:
-            self.attempt("evaluate", self.evaluate)
+            self.runs.run("evaluate", self.evaluate)
 
     def evaluated(self, at: float | None = None, only: str | None = None) -> Evaluation:
         """Return the last evaluation; or that of a moment (of all SLOs or `only` one) from the current ledger."""
@@ -207,9 +227,14 @@ class Service:
         """Whether the service scrapes the exporters itself."""
         return isinstance(self.source, ScrapeSource)
 
+    @property
+    def source_problems(self) -> Sequence[str]:
+        """What the source couldn't read while the rest of it was read; the service is ready all the same."""
+        return self.source.problems if isinstance(self.source, ScrapeSource) else ()
+
     def not_ready_reasons(self) -> list[str]:
         """Return why the service is not ready, one sentence each; empty when it is ready."""
-        reasons = [f"Job {job} failed: {message.rstrip('.')}." for job, message in self.job_errors.items()]
+        reasons = [*self._clock_reasons(), *self.runs.not_ready_reasons(), *self.problems.not_ready_reasons()]
         if self.ingested_at is None:
             reasons.append("No data ingested since startup. Check that the source is reachable.")
         elif self.ingested_at - self.clock() > READY_LAG:
@@ -221,17 +246,11 @@ class Service:
             reasons.append(f"Last ingest was {self.clock() - self.ingested_at:.0f} s ago.")
         return reasons
 
-    def attempt(self, job: str, work: Callable[[], object]) -> bool:
-        """Run a job. Its failure is recorded, logged once per message, and cleared by its next success."""
-        try:
-            with self.watch(job):
-                work()
-        except (SourceError, SQLAlchemyError) as error:
-            message = reason(error) if isinstance(error, SQLAlchemyError) else " ".join(str(error).split())
-            if self.job_errors.get(job) != message:
-                log.error("job %s failed: %s", job, message)
-            self.job_errors[job] = message
-            return False
-        if self.job_errors.pop(job, None):
-            log.info("job %s recovered", job)
-        return True
+    def _clock_reasons(self) -> list[str]:
+        jump = self.clock.jump if isinstance(self.clock, SystemClock) else 0.0
+        if not jump:
+            return []
+        return [
+            f"The system clock jumped by {jump:+.0f} s. The service follows once that has held for {HOLD_SECONDS:.0f} s. "
+            "Check the time synchronization; restart the service to follow at once."
+        ]

@@ -52,11 +52,13 @@ def observe(service: Service, environ: Mapping[str, str]) -> tuple[TelemetryConf
     if base or environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"):
         meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], resource)
     meter = meters.get_meter(SCOPE)
-    service.watch = _watch(tracers.get_tracer(SCOPE), meter)
+    service.runs.watch = _watch(tracers.get_tracer(SCOPE), meter)
     _observe_lag(meter, service)
     trace_statements(service.ledger.engine, tracers.get_tracer(SCOPE))
     requests = HTTPXClientInstrumentor()
-    requests.instrument(tracer_provider=tracers, meter_provider=meters, request_hook=_only_host)
+    requests.instrument(
+        tracer_provider=tracers, meter_provider=meters, request_hook=_only_host, async_request_hook=_only_host_too
+    )
 
     def end() -> None:
         requests.uninstrument()
@@ -81,6 +83,10 @@ def _only_host(span: Span, request: RequestInfo) -> None:
     safe_url = f"{scheme.decode()}://{host.decode()}" + (f":{port}" if port else "")
     held = getattr(span, "attributes", None) or {}
     span.set_attributes({name: safe_url for name in URL if name in held})
+
+
+async def _only_host_too(span: Span, request: RequestInfo) -> None:
+    _only_host(span, request)
 
 
 def _watch(tracer: Tracer, meter: Meter) -> Watch:

@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
+from math import log2
 from typing import Literal
 
 Scope = Literal["read", "write"]
+LEAST_BITS = 128
+LEAST_CHARACTERS = 8  # different ones: random tokens of that length have more
+_HEXADECIMAL = re.compile("[0-9a-fA-F-]+")
 _LINE = re.compile(r"([a-z0-9][a-z0-9-]{0,62})\s+(read|write)\s+([0-9a-f]{64})")
 
 
@@ -54,8 +58,20 @@ def read_tokens(text: str) -> list[Token]:
     return found
 
 
-def holder(tokens: Sequence[Token], authorization: str) -> Token | None:
-    """Return the token of an Authorization header, compared with all of them in constant time; None where it is none."""
-    digest = sha256(authorization.removeprefix("Bearer ").encode()).hexdigest()
-    held = [token for token in tokens if compare_digest(token.digest, digest)]
-    return held[0] if held and authorization.startswith("Bearer ") else None
+def bearer(authorization: str) -> str:
+    """Return the token of an Authorization header; "" where it holds none."""
+    scheme, _, text = authorization.partition(" ")
+    return text if scheme.lower() == "bearer" else ""
+
+
+def find(tokens: Sequence[Token], text: str) -> Token | None:
+    """Return the token with this text, compared with all of them in constant time; None where it is none."""
+    digest = sha256(text.encode()).hexdigest()
+    found = [token for token in tokens if compare_digest(token.digest, digest)]
+    return found[0] if found else None
+
+
+def is_strong(text: str) -> bool:
+    """Whether a token that someone made may have 128 random bits: 32 hexadecimal digits, or 22 letters and digits."""
+    alphabet = 10 if text.isdecimal() else 16 if _HEXADECIMAL.fullmatch(text) else 64
+    return len(text) * log2(alphabet) >= LEAST_BITS and len(set(text)) >= LEAST_CHARACTERS

@@ -49,6 +49,11 @@ class Counting:
         return self.source in (LOWER_BOUND, BOUNDS)
 
     @property
+    def by_histogram(self) -> bool:
+        """Whether good and total are parts of one histogram."""
+        return self.source in (EXACT_BUCKET, LOWER_BOUND, BOUNDS)
+
+    @property
     def selectors(self) -> tuple[Selector, ...]:
         """Every selector that is read, once each."""
         return tuple(dict.fromkeys((*self.good, *self.total, *self.without, *(self.most or ()))))

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from plimsoll.slo import metrics as c
 from plimsoll.slo.sli.evidence import COUNTER, Counting, Way, by_histogram
-from plimsoll.slo.sli.increments import Observed, SlotCount, Unit, unit
+from plimsoll.slo.sli.increments import SlotCount, Unit, unit
 from plimsoll.slo.sli.indicators.latency import GATEWAY_HISTOGRAMS
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Labels, Selector
 from plimsoll.slo.spec.objectives import Objective, Pool

@@ -11,12 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
 
 from plimsoll.slo import metrics
-from plimsoll.slo.calendar import SLOT, slot_of
+from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.metrics import ABANDONED, REJECTED, REPLICA_INFO, REPLICA_START
-from plimsoll.slo.sli.evidence import Counting, Sample, Way, best
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 
@@ -41,6 +39,8 @@ class SlotCount:
 
     SIMULATED among them marks a slot with requests of the demo fleet: it stays labeled. `good` is certainly good;
     `indeterminate` requests beside these may be good (plimsoll.slo.sli.bucket_bounds). With 0 of them the counts are exact.
+    `scrapes` of replicas and `samples` of the counted series that bear on the slot decide which of two counts of it knows more
+    (plimsoll.slo.ledger.invariants); None: not known.
     """
 
     slot: int
@@ -49,6 +49,8 @@ class SlotCount:
     covered_seconds: float
     source: str
     indeterminate: int = 0
+    scrapes: int | None = None
+    samples: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +112,18 @@ def is_derived(item: Series) -> bool:
     return any(selector.matches(item.name, item.labels) for selector in DERIVED)
 
 
-def covered_seconds(
-    fleet: Iterable[tuple[Replica, Sequence[frozenset[float]]]], slots: Sequence[int]
-) -> dict[int, float]:
+def covered_seconds(fleet: Iterable[tuple[Replica, Iterable[Interval]]], slots: Sequence[int]) -> dict[int, float]:
     """Return per slot its observed time: the integral of (replicas observed / replicas known) over its 300 seconds.
 
-    With each replica come the lives in which it offers the evidence that is needed; in others it is known, but not observed.
+    With each replica come the stretches of time in which what is needed of it was observed; in others it is known, but not observed.
     """
     low, high = float(slots[0]), float(slots[-1] + SLOT)
     changes = [(float(edge), 0, 0) for edge in range(slots[0], slots[-1] + SLOT + 1, SLOT)]
-    for replica, lives in fleet:
-        for known, watched in replica.stretches():
+    for replica, stretches in fleet:
+        for known, _ in replica.stretches():
             changes += _steps(known, low, high, 0, 1)
-            changes += _steps(watched, low, high, 1, 0) if any(known[1] in life for life in lives) else []
+        for watched in stretches:
+            changes += _steps(watched, low, high, 1, 0)
     changes.sort()
     found: dict[int, float] = defaultdict(float)
     watching, knowing = 0, 0
@@ -172,105 +173,6 @@ def _birth(value: float, at: float, start: float, previous: tuple[float, float] 
     if abs(start - previous[1]) > SAME_START:
         return 0.0  # restarted: everything on the page is new
     return value if derived else 0.0
-
-
-class Life(NamedTuple):
-    """One process of a replica: the times at which it was read, the series that its pages had, and their names and labels."""
-
-    times: frozenset[float]
-    series: list[Series]
-    offers: list[Sample]
-
-
-class Observed:
-    """What was observed of a pool's replicas around some slots, computed once for all SLOs that count it.
-
-    `fleet` has the replicas' observations and `series` everything that was read, both by replica. What is given as `series`
-    must reach MAX_GAP beyond the slots (consecutive ones, in order) on both sides.
-    """
-
-    def __init__(self, series: Sequence[Series], slots: Sequence[int]) -> None:
-        self.slots = slots
-        self.fleet = replicas(series)
-        self.series: dict[Unit, list[Series]] = defaultdict(list)
-        for item in series:
-            self.series[unit(item.labels)].append(item)
-        self._lives = {key: self._lives_of(key, replica) for key, replica in self.fleet.items()}
-        times = {life.times for lives in self._lives.values() for life in lives}
-        self._slots_seen = {some: {slot_of(at) for at in some} for some in times}
-        self._covered: dict[tuple[tuple[frozenset[float], ...], ...], dict[int, float]] = {}
-        self._grown: dict[int, list[tuple[int, float, float]]] = {}
-
-    def _lives_of(self, key: Unit, replica: Replica) -> list[Life]:
-        """Part a replica's series by its processes: a restart may bring other bounds, or the plugin."""
-        found, lives = [], replica.lives()
-        for times in lives:
-            alone = len(lives) == 1
-            mine = [item for item in self.series[key] if alone or any(at in times for at, _ in item.samples)]
-            found.append(Life(times, mine, [(item.name, item.labels) for item in mine]))
-        return found
-
-    def count(self, ways: Sequence[Way]) -> list[SlotCount]:
-        """Count an objective's good and total requests in each slot, each life of a replica by the best evidence that it offers.
-
-        A slot in which no replica was observed has 0 of 0 requests and 0 seconds covered: unknown.
-        """
-        sums: dict[str, dict[int, float]] = {name: defaultdict(float) for name in ("good", "total", "indeterminate")}
-        used: dict[int, set[str]] = defaultdict(set)
-        offered = []
-        for key, replica in self.fleet.items():
-            counted = [(life, found) for life in self._lives[key] if (found := best(ways, life.offers)) is not None]
-            offered.append(tuple(life.times for life, _ in counted))
-            for life, counting in counted:
-                self._add_up(sums, counting, life, replica)
-                for slot in self._slots_seen[life.times]:
-                    used[slot] |= {counting.source, SIMULATED} if replica.simulated else {counting.source}
-        covered = self._covered_seconds(tuple(offered))
-        good, total, indeterminate = sums["good"], sums["total"], sums["indeterminate"]
-        return [
-            SlotCount(
-                slot,
-                round(good[slot]),
-                round(total[slot]),
-                covered[slot],
-                "+".join(sorted(used[slot])),
-                round(indeterminate[slot]),
-            )
-            for slot in self.slots
-        ]
-
-    def _add_up(self, sums: dict[str, dict[int, float]], counting: Counting, life: Life, replica: Replica) -> None:
-        """Add the increments of a life. `without` is subtracted from `good` only if `good` selects anything."""
-        plus = {"good": counting.good, "total": counting.total, "indeterminate": counting.most or ()}
-        minus = {"good": counting.without if counting.good else (), "total": counting.without}
-        minus["indeterminate"] = counting.good or counting.without if counting.most else ()
-        for name, into in sums.items():
-            self._add(into, plus[name], life, replica, 1)
-            self._add(into, minus[name], life, replica, -1)
-
-    def _covered_seconds(self, lives: tuple[tuple[frozenset[float], ...], ...]) -> dict[int, float]:
-        if lives not in self._covered:
-            self._covered[lives] = covered_seconds(zip(self.fleet.values(), lives, strict=True), self.slots)
-        return self._covered[lives]
-
-    def _add(
-        self, sums: dict[int, float], selectors: Sequence[Selector], life: Life, replica: Replica, sign: int
-    ) -> None:
-        for item in life.series if selectors else ():
-            if any(selector.matches(item.name, item.labels) for selector in selectors):
-                for slot, by, at in self._growth(item, replica):
-                    if at in life.times:
-                        sums[slot] += sign * by
-
-    def grown(self, item: Series, replica: Replica) -> list[tuple[int, float]]:
-        """Return (slot, growth) of one counter series of a replica, one entry per observation that saw growth."""
-        return [(slot, by) for slot, by, _ in self._growth(item, replica)]
-
-    def _growth(self, item: Series, replica: Replica) -> list[tuple[int, float, float]]:
-        if id(item) not in self._grown:
-            grown = increments(item.samples, replica, is_derived(item))
-            self._grown[id(item)] = [(slot_of(at), by, at) for at, by in grown]
-        return self._grown[id(item)]
 
 
 def pad(slots: Sequence[int]) -> Interval:

@@ -17,8 +17,9 @@ from plimsoll.slo.calendar import SLOT, first_slot, slot_of
 from plimsoll.slo.sli import gateway_counts
 from plimsoll.slo.sli.evidence import EXACT_BUCKET, PER_REQUEST, Counting, countings
 from plimsoll.slo.sli.gateway_counts import TENANT
-from plimsoll.slo.sli.increments import Observed, SlotCount, Unit, pad, unit
+from plimsoll.slo.sli.increments import SlotCount, Unit, pad, unit
 from plimsoll.slo.sli.indicators.latency import GATEWAY_HISTOGRAMS, HISTOGRAMS
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series, Source
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Pool

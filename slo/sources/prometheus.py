@@ -1,39 +1,84 @@
-"""Raw samples from anything that speaks Prometheus' HTTP API: Prometheus, Thanos, Mimir, VictoriaMetrics."""
+"""Raw samples from anything that speaks Prometheus' HTTP API: Prometheus, Thanos, Mimir, VictoriaMetrics.
 
+An incomplete response is none: a store that lacks a part answers `success` with `warnings` (Prometheus over remote read,
+Thanos, Cortex) or `isPartial` (the VictoriaMetrics cluster), and counts from it would be too low.
+"""
+
+import math
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TypeVar
 
-import httpx
+import msgspec
 
 from plimsoll.slo.metrics import REPLICA_START
 from plimsoll.slo.sources import Series, SourceError
+from plimsoll.slo.sources.http import HttpClient, HttpError, Request, Response
+from plimsoll.slo.sources.http_config import NO_CREDENTIALS, Credentials
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.units import PROMETHEUS_UNITS, compound
 
-TIMEOUT_SECONDS = 30.0
-GRID_SECONDS = 3600.0
+QUERY_SECONDS = 30.0  # for one response
+SERIES_SECONDS = 90.0  # for all responses of one call of `series`
+LIMIT_BYTES = 256 * 2**20  # an hour of 5,000 series, read every 5 s, has 130 MiB
+# Grids of `earliest`, coarse to fine (seconds).
+GRIDS = (3600.0, 60.0)
+# Rather an error than a part (Thanos; VictoriaMetrics), and no downsampled data (Thanos). Others ignore these.
+COMPLETE = {"partial_response": "false", "deny_partial_response": "1", "max_source_resolution": "0s"}
+
+
+class _Matrix(msgspec.Struct):
+    metric: dict[str, str]
+    values: list[tuple[float, str]] = []
+
+
+class _Vector(msgspec.Struct):
+    metric: dict[str, str]
+    value: tuple[float, str]
+
+
+class _Data(msgspec.Struct, rename="camel"):
+    result_type: str
+    result: msgspec.Raw
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    status: str
+    data: _Data | None = None
+    error: str | None = None
+    warnings: list[str] | None = None
+    is_partial: bool | None = None
+
+
+Result = TypeVar("Result", _Matrix, _Vector)
+_TYPES = {_Matrix: "matrix", _Vector: "vector"}
 
 
 class PrometheusSource:
     """Reads `selector[range]` by instant queries, which return samples as they were scraped, not interpolated ones."""
 
-    def __init__(self, url: str, client: httpx.Client | None = None) -> None:
-        """`url` is the server's root, such as http://127.0.0.1:9090."""
+    def __init__(self, url: str, credentials: Credentials = NO_CREDENTIALS) -> None:
+        """`url` is the server's root, such as http://127.0.0.1:9090, without credentials."""
         self.name = f"prometheus:{url}"
         self._url = url.rstrip("/")
-        self._client = client or httpx.Client(timeout=TIMEOUT_SECONDS)
+        self._http = HttpClient(credentials)
 
     def series(self, selectors: Sequence[Selector], start: float, end: float) -> list[Series]:
-        """Return the samples with start < time <= end of all selected series; raises SourceError."""
+        """Return the samples with start < time <= end of all selected series, without NaN (a sample that is absent).
+
+        Raises SourceError, at the latest SERIES_SECONDS after the call.
+        """
         # Whole milliseconds, and one more than needed: Prometheus 2 includes a range's start, Prometheus 3 does not.
         range_ms = max(1, round((end - start) * 1000)) + 1
+        deadline = time.monotonic() + SERIES_SECONDS
         found: dict[tuple[str, ...], Series] = {}
         for selector in selectors:
-            for item in self._query(selector.promql(over=f"{range_ms}ms"), end):
-                labels = dict(item["metric"])
-                name = labels.pop("__name__")
-                samples = [(float(at), float(value)) for at, value in item["values"] if start < float(at) <= end]
+            for item in self._query(selector.promql(over=f"{range_ms}ms"), end, _Matrix, deadline):
+                labels = item.metric
+                name = labels.pop("__name__", selector.name)
+                samples = [(at, number(value)) for at, value in item.values if start < at <= end]
+                samples = [(at, value) for at, value in samples if not math.isnan(value)]
                 if samples:
                     found[(name, *sorted(f"{key}={value}" for key, value in labels.items()))] = Series(
                         name, labels, samples
@@ -41,41 +86,92 @@ class PrometheusSource:
         return list(found.values())
 
     def earliest(self, since: float, now: float) -> float:
-        """Return a time before which no replica has a sample, at most an hour early; raises SourceError.
+        """Return a time before which no replica has a sample, at most a minute early; raises SourceError.
 
-        Queried on a grid of an hour: reading every sample of a long retention to find the first costs too much.
+        Queried on a grid, first of an hour and then of a minute: reading every sample of a long retention costs too much.
         """
         started = Selector(REPLICA_START.name)
-        expression = f"min(min_over_time(timestamp({started})[{max(1, round(now - since))}s:1h]))"
-        result = self._query(expression, now)
-        return max(since, (float(result[0]["value"][1]) if result else now) - GRID_SECONDS)
+        deadline = time.monotonic() + SERIES_SECONDS
+        begin, end = since, now
+        for grid in GRIDS:
+            expression = f"min(min_over_time(timestamp({started})[{max(1, round(end - begin))}s:{grid:.0f}s]))"
+            result = self._query(expression, end, _Vector, deadline)
+            end = min(end, number(result[0].value[1])) if result else end
+            begin = max(since, end - grid)
+        return begin
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._http.close()
 
     def retention(self) -> float | None:
         """Return for how many seconds the server keeps samples; None where it doesn't report that (servers other than Prometheus)."""
+        request = Request(f"{self._url}/api/v1/status/runtimeinfo", QUERY_SECONDS, 2**20)
         try:
-            text = self._client.get(f"{self._url}/api/v1/status/runtimeinfo").json()["data"]["storageRetention"]
+            text = msgspec.json.decode(self._http.send(request).body)["data"]["storageRetention"]
             limits = str(text).split(" or ")  # a time, a size, or both: `15d or 10GiB`
-        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        except (HttpError, ValueError, KeyError, TypeError):
             return None
         for limit in limits:
             with suppress(ValueError):
                 return compound(limit, PROMETHEUS_UNITS)
         return None
 
-    def _query(self, expression: str, at: float) -> list[dict[str, Any]]:
+    def _query(self, expression: str, at: float, kind: type[Result], deadline: float) -> list[Result]:
+        seconds = min(QUERY_SECONDS, deadline - time.monotonic())
+        if seconds <= 0:
+            raise SourceError(f"{self._url}: too slow: the queries took {SERIES_SECONDS:g} s together. Check its load.")
+        form = {"query": expression, "time": f"{at:.3f}", **COMPLETE}
         try:
-            response = self._client.post(f"{self._url}/api/v1/query", data={"query": expression, "time": f"{at:.3f}"})
-            body = response.json()
-        except (httpx.HTTPError, ValueError) as error:
+            response = self._http.send(
+                Request(f"{self._url}/api/v1/query", seconds, LIMIT_BYTES, form, compressed=True)
+            )
+        except HttpError as error:
             raise SourceError(
-                f"{self._url}: no response from the Prometheus API: {error or type(error).__name__}. Check the address."
+                f"{self._url}: no response from the Prometheus API: {error}. Check the address and the server."
             ) from error
-        if not isinstance(body, dict) or body.get("status") != "success":
-            reason = body.get("error") if isinstance(body, dict) else None
-            raise SourceError(f"{self._url}: query rejected ({response.status_code}): {reason or response.text[:200]}")
-        result: list[dict[str, Any]] = body["data"]["result"]
-        return result
+        return self._result(response, kind)
+
+    def _result(self, response: Response, kind: type[Result]) -> list[Result]:
+        """Return the result of a whole, complete response; raises SourceError."""
+        try:
+            answer = msgspec.json.decode(response.body, type=_Answer)
+        except (ValueError, RecursionError) as error:
+            raise self._not_the_api(response, error) from error
+        if answer.status != "success" or response.status != 200:
+            raise SourceError(
+                f"{self._url}: query rejected ({response.status}): {_line(answer.error or answer.status)}"
+            )
+        # Prometheus 2.48 to 2.54 has remarks on the expression among the warnings; later versions have `infos` for them.
+        warnings = [one for one in answer.warnings or () if not one.startswith("PromQL info")]
+        if warnings or answer.is_partial:
+            raise SourceError(
+                f"{self._url}: incomplete response: {_line(warnings[0]) if warnings else 'isPartial'}. "
+                "Nothing is counted from it. Check the stores behind the server."
+            )
+        try:
+            if answer.data is None or answer.data.result_type != _TYPES[kind]:
+                raise ValueError(f"no {_TYPES[kind]} in it")
+            return msgspec.json.decode(answer.data.result, type=list[kind])  # type: ignore[valid-type]
+        except (ValueError, RecursionError) as error:
+            raise self._not_the_api(response, error) from error
+
+    def _not_the_api(self, response: Response, error: Exception) -> SourceError:
+        begin = _line(response.body[:400].decode(errors="replace"))[:100] or "empty"
+        return SourceError(
+            f"{self._url}: not a response of the Prometheus API (HTTP {response.status}, {_line(str(error))}): {begin}. "
+            "Check the address and the credentials."
+        )
+
+
+def number(text: str) -> float:
+    """Read a sample's value; one that isn't a number is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _line(text: str) -> str:
+    """Return one line of printable text, at most 200 characters."""
+    return "".join(char if char.isprintable() else " " for char in " ".join(text.split()))[:200].rstrip(".")

@@ -16,7 +16,7 @@ class Matcher(NamedTuple):
     value: str
 
     def __str__(self) -> str:
-        return f'{self.label}{self.op}"{_quoted(self.value)}"'
+        return f'{self.label}{self.op}"{quoted(self.value)}"'
 
     @classmethod
     def one_of(cls, label: str, values: tuple[str, ...]) -> "Matcher":
@@ -54,5 +54,6 @@ def promql(name: str, matchers: Iterable[Matcher], over: str = "") -> str:
 _REGEX_CHARACTER = re.compile(r"[\\.+*?()|\[\]{}^$]")  # what RE2 gives a meaning
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Escape a text for a PromQL string in double quotes."""
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

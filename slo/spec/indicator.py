@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 from plimsoll.slo.metrics import Metric
-from plimsoll.slo.units import Duration
+from plimsoll.slo.units import Duration, shown
 
 if TYPE_CHECKING:
     from plimsoll.slo.spec.objectives import Objective, Pool
@@ -73,7 +73,7 @@ class Indicator(ABC):
         found = indicator.read(body) if indicator else None
         if found is None:
             raise ValueError(
-                f"{value!r} isn't an indicator. Write {' or '.join(i.syntax for i in _REGISTRY.values())}."
+                f"{shown(value)} isn't an indicator. Write {' or '.join(i.syntax for i in _REGISTRY.values())}."
             )
         return found
 

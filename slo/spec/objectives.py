@@ -10,14 +10,18 @@ from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-import yaml
 
+from plimsoll.slo import strict_yaml
 from plimsoll.slo.spec.indicator import Indicator
 from plimsoll.slo.spec.node_pricing import Node, Positive, Usd
-from plimsoll.slo.units import Duration, Target
+from plimsoll.slo.units import Duration, Target, shown
 
 # A DNS label: it becomes a label value, a part of a URL and of a rule's name.
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+Name = Annotated[
+    str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+]  # $ would also match before a last line break
+# As engines report it. Without control characters, which no log, terminal or table shows as they are.
+ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z")]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -54,13 +58,13 @@ class Window:
         calendar, timezone = value.get("calendar"), value.get("timezone", "UTC")
         if set(value) - {"calendar", "timezone"} or calendar not in CALENDARS:
             raise ValueError(
-                f"{value!r} isn't a window. Write 28d or {{calendar: {'|'.join(CALENDARS)}, timezone: UTC}}."
+                f"{shown(value)} isn't a window. Write 28d or {{calendar: {'|'.join(CALENDARS)}, timezone: UTC}}."
             )
         try:
             ZoneInfo(timezone)
         except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:
             raise ValueError(
-                f"{timezone!r} isn't an IANA time zone. Write UTC or a name such as Europe/Berlin."
+                f"{shown(timezone)} isn't an IANA time zone. Write UTC or a name such as Europe/Berlin."
             ) from error
         nominal = {"week": "7d", "month": "30d", "quarter": "90d"}[calendar]
         return cls(Duration.parse(nominal), calendar, timezone)
@@ -101,7 +105,7 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     name: Name
-    model: Annotated[str, msgspec.Meta(min_length=1)]
+    model: ModelName
     node: Node
     nodes: Nodes
     timing: Timing
@@ -134,6 +138,12 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def has_bounds(self) -> bool:
         """Whether its good requests may be known only as an interval: a latency whose threshold need not be a bucket bound."""
         return self.bucket_mismatch == "bounds" and self.indicator.latency is not None
+
+    @property
+    def counts(self) -> str:
+        """What it counts, in words: the part of its definition that isn't the target or the window."""
+        mismatch = f", bucket_mismatch: {self.bucket_mismatch}" if self.indicator.latency else ""
+        return f"{self.indicator}{mismatch}, pool {self.pool}"
 
     @property
     def spec_hash(self) -> str:
@@ -189,11 +199,8 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load(text: str) -> Spec:
-    """Read an objectives file's text; raises SpecError that names path and fix."""
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SpecError(f"not YAML: {' '.join(str(error).split())}. Fix the syntax.") from error
+    """Read an objectives file's text; raises SpecError that names path and fix, InvalidYamlError that names the line."""
+    data = strict_yaml.load(text)
     try:
         spec = msgspec.convert(data, Spec, dec_hook=_decode)
     except msgspec.ValidationError as error:

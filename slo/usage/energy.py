@@ -7,7 +7,9 @@ from math import fsum
 
 from plimsoll.slo.calendar import slot_of
 from plimsoll.slo.metrics import GPU_ASSIGNMENT, GPU_ENERGY
-from plimsoll.slo.sli.increments import MAX_GAP, Observed, Unit, unit
+from plimsoll.slo.sli.increments import MAX_GAP, Unit, unit
+from plimsoll.slo.sli.observed import Observed
+from plimsoll.slo.sli.soundness import sound
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Pool
@@ -28,7 +30,7 @@ def selectors(series: Sequence[Series]) -> list[Selector]:
 
 def energy(observed: Observed, gpus: Sequence[Series], watched: Mapping[int, set[Unit]]) -> dict[int, float]:
     """Return joules per slot, of slots in which the GPUs of every observed replica are known, report, and serve no other pool."""
-    grown = {_gpu(item): _grown(item.samples) for item in gpus if item.name == GPU_ENERGY.name}
+    grown = {_gpu(item): _grown(item.samples) for item in sound(gpus).series if item.name == GPU_ENERGY.name}
     tenants: dict[Gpu, dict[int, set[Unit]]] = defaultdict(lambda: defaultdict(set))
     for item in gpus:
         if item.name == GPU_ASSIGNMENT.name:

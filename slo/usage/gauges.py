@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.metrics import KV_CACHE_USAGE, REQUESTS_WAITING, Metric
-from plimsoll.slo.sli.increments import Observed, Unit
+from plimsoll.slo.sli.increments import Unit
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 
 

@@ -12,7 +12,8 @@ from operator import add
 
 from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import slot_of
-from plimsoll.slo.sli.increments import MAX_GAP, SAME_START, Observed, Replica, Unit, covered_seconds
+from plimsoll.slo.sli.increments import MAX_GAP, SAME_START, Replica, Unit, covered_seconds
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Pool
@@ -32,7 +33,8 @@ class PoolSlot:
     time, and the mean over time. `kv` is the used share of the KV cache: the fullest replica's, and the mean over
     replicas and time. `replicas` and `nodes` are the means of those observed, over the time in which any was; a node is as many
     replicas as the pool's `node.replicas`. `replica_disruptions`: replicas that restarted, stopped, or were not to be seen any more while
-    others were. `energy_joules`: of the replicas' GPUs, where every one is known and computes for no other pool.
+    others were. `energy_joules`: of the replicas' GPUs, where every one is known and computes for no other pool. `scrapes` and `samples`
+    of the replicas that bear on the slot decide which of two rows knows more (plimsoll.slo.ledger.invariants).
     """
 
     slot: int
@@ -55,6 +57,8 @@ class PoolSlot:
     replica_disruptions: int | None = None
     energy_joules: float | None = None
     simulated: bool = False
+    scrapes: int | None = None
+    samples: int | None = None
 
 
 FAMILIES = {
@@ -87,13 +91,14 @@ def selectors(pool: Pool) -> tuple[Selector, ...]:
 def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> list[PoolSlot]:
     """Return the slots in which any replica was observed; `gpus` is what plimsoll.slo.usage.energy selected."""
     watched = _observed_units(observed)
-    covered = covered_seconds(((replica, replica.lives()) for replica in observed.fleet.values()), observed.slots)
+    fleet = observed.fleet.values()
+    covered = covered_seconds(((one, (seen for _, seen in one.stretches())) for one in fleet), observed.slots)
     disruptions = _disruptions(observed)
     lived = gauges(observed, pool.node.replicas)
     fields = {name: _reported(watched, _counter(observed, name)) for name in COUNTED}
     inside = _reported(watched, lambda unit: _inside(observed, unit))
     joules = energy(observed, gpus, watched)
-    found = []
+    known, found = observed.knowledge(), []
     for slot in observed.slots:
         if not covered[slot] and slot not in watched:
             continue
@@ -108,6 +113,8 @@ def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> l
                 replica_disruptions=disruptions[slot] if slot in watched else None,
                 energy_joules=joules.get(slot),
                 simulated=any(observed.fleet[unit].simulated for unit in watched.get(slot, ())),
+                scrapes=known[slot][0],
+                samples=known[slot][1],
             )
         )
     return found
@@ -148,7 +155,7 @@ def _counter(observed: Observed, name: str) -> Callable[[Unit], dict[int, float]
     family, labels = COUNTED[name]
 
     def report(unit: Unit) -> dict[int, float]:
-        found: dict[int, float] = {}
+        found, odd = dict[int, float](), set[int]()
         for item in observed.series[unit]:
             if item.name == FAMILIES[family].name:
                 mine = all(item.labels.get(label) == value for label, value in labels)
@@ -157,7 +164,8 @@ def _counter(observed: Observed, name: str) -> Callable[[Unit], dict[int, float]
                     found |= {slot: found.get(slot, 0.0) for slot in {slot_of(at) for at, _ in item.samples}}
                 for slot, by in observed.grown(item, observed.fleet[unit]) if mine else ():
                     found[slot] = found.get(slot, 0.0) + by
-        return found
+                odd |= observed.odd_slots(item) if mine else set()
+        return {slot: value for slot, value in found.items() if slot not in odd}
 
     return report
 

@@ -160,7 +160,7 @@ def bench(url: str, spec: Spec, days: int, rounds: int, stack: ExitStack) -> flo
         f"{engine.dialect.name}: {len(spec.objectives)} objectives x {days} days filled in {time.perf_counter() - start:.0f} s"
     )
     say("a minute's ingest of all, and evaluating them", timed(service.ingest, 4), "target 10,000 ms")
-    assert not service.job_errors, service.job_errors
+    assert not service.runs.errors, service.runs.errors
     say("evaluating all objectives again", timed(service.evaluate, 5))
     server = stack.enter_context(serving(service))
     client = stack.enter_context(httpx.Client(base_url=server))

@@ -18,6 +18,7 @@ from stack import require, wait_for
 
 pytestmark = pytest.mark.slow
 
+TOKEN = "0123456789abcdef" * 2
 DEAD_ENGINE = "http://127.0.0.1:9"  # the discard port: nobody listens
 # What a GPU node does not have, the extras' packages, and what it does not need.
 FOREIGN = {
@@ -101,10 +102,10 @@ def test_without_gpus_it_leaves_nvml_alone(tmp_path: Path) -> None:
 
 def test_a_token_in_the_environment_is_asked_for(tmp_path: Path) -> None:
     fake = FakeNvml(tmp_path, 1)
-    with exporting(tmp_path, env=fake.env | {"PLIMSOLL_EXPORTER_TOKEN": "s3cret"}) as exporter:
+    with exporting(tmp_path, env=fake.env | {"PLIMSOLL_EXPORTER_TOKEN": TOKEN}) as exporter:
         assert exporter.get().status_code == 401
-        assert exporter.get(authorization="Bearer s3cret").status_code == 200
-        assert "s3cret" not in exporter.said()
+        assert exporter.get(authorization=f"Bearer {TOKEN}").status_code == 200
+        assert TOKEN not in exporter.said()
 
 
 def test_tls_by_a_certificate_and_its_key(tmp_path: Path) -> None:

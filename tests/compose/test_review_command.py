@@ -15,6 +15,7 @@ from paths import ROOT
 from plimsoll.slo.calendar import WEEK
 from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import token
@@ -35,7 +36,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ledger = Ledger(engine)
     counts = [SlotCount(int(START) + 300 * index, 90, 100, 300.0, "request") for index in range(10)]
     ledger.record({("fast", "hash"): counts}, int(START + WEEK), {"pool": [slot(START, 300), slot(START + 300, None)]})
-    app = create_app(Service(priced(), World({}, {}), ledger, clock=lambda: NOW), [token("reader", "read", "secret")])
+    app = create_app(
+        Service(priced(), World({}, {}), ledger, clock=lambda: NOW), Access([token("reader", "read", "secret")])
+    )
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run)

@@ -8,18 +8,21 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from export_process import Exporter, exporting
 from fakenvml import FakeNvml
 from gpu_engine import engine
 from paths import ROOT
+from plimsoll.alerts.build import render
 from plimsoll.exporters.collector import Point
 from plimsoll.exporters.gpu_assignment import GpuAssignment, GpuProcess, MigInstance, Server, shares_of
 from plimsoll.exporters.process_tree import ProcessTree
 from plimsoll.slo import metrics as c
-from stack import promtool_test, versions, wait_for
+from plimsoll.slo.metrics import recorded
+from plimsoll.slo.spec.objectives import load
+from promtool import Batch, only, run_batches
+from stack import wait_for
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct"
 GB, KV = 10**9, 1_073_741_824  # KV: what the page of the fixture says
@@ -169,31 +172,41 @@ def documented(heading: str) -> str:
 
 @pytest.mark.prometheus
 def test_the_documented_queries_give_the_ratios_that_they_promise(tmp_path: Path) -> None:
-    """Two GPUs of one replica draw 300 W each for 100 tokens a second; a third one, of nobody, draws 500 W."""
+    """Replica r alone on a (300 W), chat and embed share b (400 W), c (500 W) is shared and can't be split, d is of nobody."""
+    shares = (("a", "r", "m", 1.0), ("b", "chat", "chat", 0.75), ("b", "embed", "embed", 0.25))
+    unknown = (("c", "x", "unsplit"), ("c", "r2", "other"))
+    own = 'instance="n",uuid="{}",replica="{}",model="{}"'
+    watts = {"a": 300, "b": 400, "c": 500, "d": 600}
     series = {
-        **{f'gpu_energy_joules_total{{instance="n",uuid="{gpu}"}}': f"0+{watts * 60}x20" for gpu, watts in WATTS},
-        **{f'gpu_assignment_info{{instance="n",uuid="{gpu}",replica="r",model="m"}}': "1x20" for gpu in "ab"},
-        'gpu_assignment_info{instance="n",uuid="a",replica="second",model="m"}': "1x20",
-        'llm_generation_tokens_total{instance="n",replica="r",model="m",rank="0"}': "0+6000x20",
+        **{
+            f'gpu_energy_joules_total{{instance="n",uuid="{gpu}"}}': f"0+{power * 60}x20"
+            for gpu, power in watts.items()
+        },
+        **{f"gpu_assignment_info{{{own.format(*one[:3])}}}": "1x20" for one in (*shares, *unknown)},
+        **{f"gpu_assignment_share_ratio{{{own.format(*one[:3])}}}": f"{one[3]}x20" for one in shares},
+        **{
+            f'llm_generation_tokens_total{{instance="n",replica="r",model="{model}",rank="0"}}': "0+6000x20"
+            for model in ("m", "chat", "embed", "unsplit", "other")
+        },
         'gpu_memory_usage_bytes{instance="n",uuid="a",replica="r",component="kv_cache"}': "40x20",
         'llm_kv_cache_usage_ratio{instance="n",replica="r",model="m",engine="vllm",rank="0"}': "0.25x20",
     }
+    energy = {"m": 3.0, "chat": 3.0, "embed": 1.0}
+    unsplit = [{"labels": f'{recorded.UNSPLIT_GPUS}{{model="{model}"}}', "value": 1} for model in ("unsplit", "other")]
     expected = {
-        "Energy per token": [{"labels": '{model="m"}', "value": 6}],
-        "KV cache in use": [{"labels": '{component="kv_cache", instance="n", replica="r", uuid="a"}', "value": 10}],
+        documented("Energy per token"): [
+            {"labels": f'{{model="{name}"}}', "value": value} for name, value in energy.items()
+        ],
+        documented("KV cache in use"): [
+            {"labels": '{component="kv_cache", instance="n", replica="r", uuid="a"}', "value": 10}
+        ],
+        recorded.UNSPLIT_GPUS: unsplit,
     }
-    tests = [
-        {"expr": documented(heading), "eval_time": "20m", "exp_samples": samples}
-        for heading, samples in expected.items()
-    ]
+    tests = [{"expr": expr, "eval_time": "20m", "exp_samples": samples} for expr, samples in expected.items()]
     inputs = [{"series": name, "values": values} for name, values in series.items()]
-    file = tmp_path / "tests.yml"
+    rules = render(load((ROOT / "slo" / "objectives.yaml").read_text()))["fleet.rules.yml"]
     group = {"interval": "1m", "input_series": inputs, "promql_expr_test": tests}
-    file.write_text(yaml.safe_dump({"rule_files": [], "evaluation_interval": "1m", "tests": [group]}))
-    promtool_test([file], versions("promtool"))
-
-
-WATTS = (("a", 300), ("b", 300), ("c", 500))
+    run_batches(tmp_path, [Batch(only(rules, {recorded.UNSPLIT_GPUS, recorded.MODEL_POWER}), [group], "30s")])
 
 
 def test_it_is_said_why_nothing_can_be_joined(tmp_path: Path) -> None:

@@ -154,6 +154,19 @@ def test_the_token_may_be_a_password() -> None:
         assert client.get("/metrics", auth=("any", "s3c:ret")).status_code == 200
 
 
+@pytest.mark.parametrize("host", ["evil.example", "gpu-1", "127.0.0.1.evil.example:9800"])
+def test_without_a_token_a_page_that_took_over_a_name_reads_nothing(host: str) -> None:
+    with served(Gpus()) as client:
+        for path in ("/metrics", "/"):
+            answer = client.get(path, headers={"host": host})
+            assert (answer.status_code, "gpu_up" in answer.text) == (421, False)
+            assert client.get(path, headers={"host": "10.0.0.5:9800"}).status_code == 200
+        assert client.get("/-/healthy", headers={"host": host}).status_code == 200
+    with served(Gpus(), token="s3cret") as client:
+        named = {"host": host, "authorization": "Bearer s3cret"}
+        assert client.get("/metrics", headers=named).status_code == 200
+
+
 def test_there_are_no_other_paths_and_nothing_to_change() -> None:
     with served(Gpus()) as client:
         for path in ("/metrics/", "/metrics/../etc/passwd", "/%2e%2e/", "/docs", "/openapi.json", "/-/else"):
@@ -251,6 +264,7 @@ def test_a_taken_port_is_named() -> None:
 
 def test_the_token_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
     file = tmp_path / "token"
+    file.touch(0o600)
     file.write_text("from-file\n")
     assert read_token({}, EXPORTER_TOKEN) is None
     assert read_token({"PLIMSOLL_EXPORTER_TOKEN": ""}, EXPORTER_TOKEN) is None
@@ -263,6 +277,7 @@ def test_the_token_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
 
 def test_a_token_file_that_gives_none_is_refused(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
+    empty.touch(0o600)
     empty.write_text("\n")
     for path, word in ((empty, "empty"), (tmp_path / "absent", "not readable")):
         with pytest.raises(ListenError, match=word):

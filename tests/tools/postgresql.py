@@ -68,9 +68,9 @@ class PostgreSQL:
         self._run(self._pg_ctl, "-D", "data", "-m", "immediate", "stop")
         self._folder.cleanup()
 
-    def database(self) -> str:
-        """Make a database and return its URL."""
+    def database(self, options: str = "") -> str:
+        """Make a database and return its URL; `options` are those of CREATE DATABASE."""
         name = f"ledger{next(self._numbers)}"
         with psycopg.connect(host=str(self.folder), user="plimsoll", dbname="postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
+            connection.execute(f"CREATE DATABASE {name} {options}".encode())
         return f"postgresql://plimsoll@/{name}?host={self.folder}"

@@ -16,6 +16,7 @@ need amtool prometheus-alertmanager "the tests marked prometheus that send alert
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="${missing}postgresql|the tests marked postgresql
 "
 need victoria-metrics victoria-metrics "the tests that read a VictoriaMetrics"
+need faketime faketime "the tests that change the system clock"
 need chromium chromium "the tests marked browser"
 need gcc gcc "the NVML tests (their library is compiled)"
 echo '#include <stdio.h>' | gcc -E - >/dev/null 2>&1 || missing="${missing}libc6-dev|the NVML tests (their library is compiled)

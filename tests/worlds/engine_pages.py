@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -32,8 +33,7 @@ def server(answer: Answer) -> Iterator[str]:
                 connection, _ = listener.accept()
                 with connection:
                     connection.settimeout(5)
-                    request = connection.recv(65536).decode()
-                    answer(connection, request.split(" ")[1], stop)
+                    answer(connection, _asked(connection), stop)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.05)
@@ -44,6 +44,19 @@ def server(answer: Answer) -> Iterator[str]:
         finally:
             stop.set()
             thread.join()
+
+
+def _asked(connection: socket.socket) -> str:
+    """Read a whole request, so that closing the connection resets nothing; returns its path."""
+    request = b""
+    while b"\r\n\r\n" not in request and (part := connection.recv(65536)):
+        request += part
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: *(\d+)", head)
+    left = int(length[1]) - len(body) if length else 0
+    while left > 0 and (part := connection.recv(65536)):
+        left -= len(part)
+    return head.split(b" ")[1].decode()
 
 
 def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:

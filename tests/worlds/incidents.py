@@ -240,7 +240,7 @@ def detection(incident: Incident, objectives: tuple[Objective, ...], until: floa
     pages = [
         (one, tier)
         for one in objectives
-        for tier in burn_rate.tiers(one.window.seconds, one.budget_ratio)
+        for tier in burn_rate.alerts(one.window.seconds, one.budget_ratio)
         if tier.severity == "page"
     ]
     moment = incident.begins

@@ -2,7 +2,8 @@
 
 from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import SLOT
-from plimsoll.slo.sli.increments import MAX_GAP, Observed, pad
+from plimsoll.slo.sli.increments import MAX_GAP, pad
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.usage.slots import PoolSlot, count_pool
 from pool_world import SPEC, Life, PoolWorld, asks

@@ -49,7 +49,7 @@ class XidCounts:
     def load(self, stored: dict[str, dict[str, list[float]]]) -> None:
         """Take over stored counts; raises ValueError, TypeError or AttributeError for an invalid structure."""
         self._counts = {
-            key: {int(xid): (int(count), float(at)) for xid, (count, at) in seen.items()}
+            key: {int(xid): (max(0, int(count)), float(at)) for xid, (count, at) in seen.items()}
             for key, seen in stored.items()
         }
         self._stored = {(key, xid): at for key, seen in self._counts.items() for xid, (_, at) in seen.items()}

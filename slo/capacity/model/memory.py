@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-import yaml
+from plimsoll.slo import strict_yaml
 
 GIB = 2**30
 GB = 1e9
@@ -123,7 +123,7 @@ def _data(kind: str, name: str) -> dict[str, Any]:
 
 
 def _entries(kind: str) -> dict[str, Any]:
-    entries: dict[str, Any] = yaml.safe_load(
+    entries: dict[str, Any] = strict_yaml.load(
         (files("plimsoll.slo") / "data" / f"{kind}.yaml").read_text(encoding="utf-8")
     )[kind]
     return entries

@@ -8,8 +8,8 @@ from math import ceil, inf
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-import yaml
 
+from plimsoll.slo import strict_yaml
 from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.spec.node_pricing import HOURS_PER_YEAR
 
@@ -70,7 +70,7 @@ def packaged() -> Prices:
 
 
 def overridden(text: str) -> Prices:
-    """Put a file of a user's own prices, in the form of prices.yaml, before the packaged ones; raises ValueError that names path and fix."""
+    """Put a file of a user's own prices, in the form of prices.yaml, before the packaged ones; raises ValueError that names path and fix, InvalidYamlError."""
     own, ours = _read(text), packaged()
     for name in own.gpus:
         if name not in memory.gpus():
@@ -86,11 +86,7 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def _read(text: str) -> Prices:
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"not YAML: {' '.join(str(error).split())}") from error
-    written = _converted(data, _Written, "")
+    written = _converted(strict_yaml.load(text), _Written, "")
     return Prices(
         {name: _converted(entry, ApiPrice, f"apis.{name}") for name, entry in written.apis.items()},
         {name: _converted(entry, GpuPrice, f"gpus.{name}") for name, entry in written.gpus.items()},

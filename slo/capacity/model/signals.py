@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from math import isfinite
 
 from plimsoll.slo import metrics as catalogue
+from plimsoll.slo.sli.duplicates import counted_once
 from plimsoll.slo.sli.increments import Unit, unit
+from plimsoll.slo.sli.soundness import sound
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Pool
@@ -75,27 +76,27 @@ SIGNALS = {
 
 def selectors(pool: Pool) -> list[Selector]:
     """Return the series to read for a pool's signals."""
-    metrics = (*SIGNALS.values(), catalogue.REPLICA_INFO)
+    metrics = (*SIGNALS.values(), catalogue.REPLICA_INFO, catalogue.REPLICA_START)
     return [Selector(metric.name, (("model", (pool.model,)),)) for metric in metrics]
 
 
 def read(series: Sequence[Series], now: float) -> tuple[ReplicaSignals, ...]:
-    """Order raw series by replica. A replica without a sample in the last STALE seconds isn't reporting, not idle.
+    """Order raw series by replica, each counted once. A replica without a sample in the last STALE seconds isn't reporting, not idle.
 
-    A value that isn't finite (engines divide zero by zero) counts as missing.
+    A value that can't be (engines divide zero by zero) counts as missing.
     """
     joined: dict[Unit, dict[str, dict[float, float]]] = defaultdict(lambda: defaultdict(dict))
     names: dict[Unit, str] = {}
     simulated: set[Unit] = set()
-    for name, labels, samples in series:
+    for name, labels, samples in sound(counted_once(series).series).series:
+        if "replica" not in labels:
+            continue
         key = unit(labels)
         names[key] = labels["replica"]
         if labels.get("simulated") == "true":
             simulated.add(key)
         moments = joined[key][name]
         for at, value in samples:
-            if not isfinite(value):
-                continue
             old = moments.get(at)
             if old is None:
                 moments[at] = value

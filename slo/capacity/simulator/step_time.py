@@ -4,7 +4,7 @@ from dataclasses import astuple, dataclass
 from importlib.resources import files
 from typing import Any
 
-import yaml
+from plimsoll.slo import strict_yaml
 
 MILLISECOND = 1e-3
 
@@ -81,5 +81,5 @@ def _model(name: str) -> dict[str, Any]:
 
 def _models() -> dict[str, Any]:
     text = (files("plimsoll.slo") / "data" / "step_models.yaml").read_text(encoding="utf-8")
-    models: dict[str, Any] = yaml.safe_load(text)["models"]
+    models: dict[str, Any] = strict_yaml.load(text)["models"]
     return models

@@ -8,12 +8,14 @@
 
 import csv
 import gzip
-import json
+import zlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
+
+from plimsoll.slo import strict_json
 
 UNITS = {"ms": 1000.0, "s": 1.0}  # of timestamps, by how many there are in a second
 EXPECTED = (
@@ -44,14 +46,14 @@ def load(path: Path, scale: float = 1.0, unit: str | None = None) -> list[Arriva
     """
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8", newline="") as file:
-        first = file.readline()
-        file.seek(0)
         try:
+            first = file.readline()
+            file.seek(0)
             rows = list(_json(file, unit) if first.startswith("{") else _azure(file))
         except KeyError as error:
             raise TraceError(f"{path}: missing {error}; {EXPECTED}") from error
-        except (TypeError, ValueError, AttributeError) as error:
-            raise TraceError(f"{path}: {error}; {EXPECTED}") from error
+        except (TypeError, ValueError, AttributeError, OverflowError, csv.Error, EOFError, zlib.error) as error:
+            raise TraceError(f"{path}: {' '.join(str(error).split())[:200]}; {EXPECTED}") from error
     if not rows:
         raise TraceError(f"{path}: no requests in it")
     rows.sort(key=lambda row: row.time)
@@ -69,7 +71,7 @@ def _azure(lines: Iterable[str]) -> Iterator[Arrival]:
 
 
 def _json(lines: Iterable[str], unit: str | None) -> Iterator[Arrival]:
-    rows = [json.loads(line) for line in lines if line.strip()]
+    rows = [strict_json.load(line) for line in lines if line.strip()]
     results = [row for row in rows if "start_times" in row]  # with --append-result one a line
     if results:
         for result in results:

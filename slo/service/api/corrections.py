@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import SLOT
+from plimsoll.slo.ledger.invariants import MOST
 from plimsoll.slo.ledger.manual_changes import audit_events
 from plimsoll.slo.service.api import models
 from plimsoll.slo.service.api.manual import ManualChange, Moment, author
@@ -14,7 +15,7 @@ from plimsoll.slo.service.http.problems import READING, WRITING, ApiError
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.increments import SlotCount
 
-Count = Annotated[int, Field(ge=0, le=2**53)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
 
 
 class CorrectionRequest(ManualChange):
@@ -65,7 +66,7 @@ def add(api: APIRouter, service: Service) -> None:
         if body.good > body.total:
             raise ApiError(422, "invalid_counts", f"good: {body.good} exceeds total {body.total}.")
         count = SlotCount(int(start), body.good, body.total, body.covered_seconds, "")
-        service.ledger.correct(slo_id, count, author(request, body.actor), body.reason, now)
+        service.ledger.correct(slo_id, count, author(request, body.actor, "actor"), body.reason, now)
         service.evaluate()
         (row,) = service.ledger.slots(slo_id, start, start + SLOT)
         return models.Slot.model_validate(row)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from plimsoll.slo.error_budget import exclusions
 from plimsoll.slo.ledger.manual_changes import AlreadyCanceledError, cancel, exclude
-from plimsoll.slo.service.api.manual import Actor, ManualChange, Moment, Reason, author
+from plimsoll.slo.service.api.manual import ACTOR, Actor, ManualChange, Moment, Reason, author
 from plimsoll.slo.service.api.models import Row, Timestamp
 from plimsoll.slo.service.http.problems import READING, WRITING, ApiError
 from plimsoll.slo.service.state import Service
@@ -26,7 +26,7 @@ class ExclusionRequest(BaseModel):
     """A time range to exclude. Every slot that it touches is excluded as a whole."""
 
     model_config = ConfigDict(extra="forbid")
-    created_by: Actor
+    created_by: Actor | None = Field(None, description=ACTOR)
     reason: Reason
     since: Moment = Field(alias="from")
     until: Moment = Field(alias="to")
@@ -70,7 +70,7 @@ def add(api: APIRouter, service: Service) -> None:
     )
     def create_exclusion(body: ExclusionRequest, request: Request, response: Response) -> Exclusion:
         """Past and future ranges are allowed. Budgets are evaluated again at once."""
-        wanted = _checked(service, body, author(request, body.created_by))
+        wanted = _checked(service, body, author(request, body.created_by, "created_by"))
         saved = exclude(service.ledger.engine, wanted, service.clock())
         service.evaluate()
         response.headers["Location"] = f"/api/v1/exclusions/{saved.id}"
@@ -80,7 +80,7 @@ def add(api: APIRouter, service: Service) -> None:
     def cancel_exclusion(id: ExclusionId, body: CancelExclusionRequest, request: Request) -> Exclusion:
         """Its time range counts again. The exclusion stays listed."""
         try:
-            actor = author(request, body.actor)
+            actor = author(request, body.actor, "actor")
             canceled = cancel(service.ledger.engine, str(id), actor, body.reason, service.clock())
         except KeyError as error:
             raise ApiError(404, "unknown_exclusion", f"Unknown exclusion {id}.") from error

@@ -22,6 +22,37 @@ class Row(BaseModel):
     model_config = ConfigDict(from_attributes=True, validate_by_name=True, validate_by_alias=True)
 
 
+class DataProblem(Row):
+    """Something wrong with data that came in. It costs the numbers that it names, and nothing else."""
+
+    code: str = Field(examples=["duplicate_target"])
+    where: str = Field(description="The series, replica, or slot.")
+    message: str
+    fix: str
+    slot: Timestamp | None = Field(description="Start of the first slot that it concerns. `null`: no single one.")
+    objective: str = Field(description="The SLO, if it is a problem of one alone; otherwise empty.")
+
+
+class DefinitionChange(BaseModel):
+    """A change of what an SLO counts. `null`: a definition that was not recorded."""
+
+    at: Timestamp = Field(description="Start of the first slot that was counted under the new definition.")
+    before: str | None = Field(serialization_alias="from", examples=["time_to_first_token <= 600ms, pool chat-70b"])
+    after: str | None = Field(serialization_alias="to")
+
+
+class SloDetail(Slo):
+    """An SLO, its status, and by which definitions the slots of its window were counted."""
+
+    counts: str = Field(description="What it counts now. A changed target or window doesn't change it.")
+    definition_changes: list[DefinitionChange] = Field(description="In the window, oldest first.")
+    slots_by_earlier_definition: int = Field(
+        description="Slots of the window that were counted under another definition."
+    )
+    slots: int = Field(description="Slots of the window with data.")
+    data_problems: list[DataProblem] = Field(description="What the last ingest found wrong with its data.")
+
+
 class Slos(BaseModel):
     """SLOs in the order of the objectives file, from one evaluation."""
 
@@ -67,6 +98,7 @@ class Slot(Row):
     total: int
     covered_seconds: float
     spec_hash: str
+    counts: str | None = Field(default=None, description="What the SLO counted then. `null`: not recorded.")
     indeterminate: int = INDETERMINATE
     source: str = Field(
         description="Kinds of evidence, joined by `+`: evaluated per request in the engine, an exact bucket, a lower bound, bounds, or a "

@@ -10,7 +10,7 @@ from plimsoll.slo.capacity.forecast_models import PoolForecast
 from plimsoll.slo.capacity.recommendation.models import Recommendation, RecommendationHistory
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.pool_cost import PoolCost, cost_of
-from plimsoll.slo.service.api.models import Row, Timestamp
+from plimsoll.slo.service.api.models import DataProblem, Row, Timestamp
 from plimsoll.slo.service.http.parameters import LIMIT, NEXT, PoolName, Since, Until, link, require_pool, span
 from plimsoll.slo.service.http.problems import READING
 from plimsoll.slo.service.state import Service
@@ -29,6 +29,7 @@ class Pool(BaseModel):
     max_nodes: int
     warm_spares: int
     slos: list[str] = Field(description="IDs of its SLOs.")
+    data_problems: list[DataProblem] = Field(description="What the last ingest found wrong with its data.")
 
 
 class Pools(BaseModel):
@@ -110,6 +111,7 @@ def _pool_routes(api: APIRouter, service: Service) -> None:
                     max_nodes=pool.nodes.max,
                     warm_spares=pool.nodes.warm_spares,
                     slos=[item.id for item in service.spec.objectives if item.pool == pool.name],
+                    data_problems=[DataProblem.model_validate(one) for one in service.problems.of(pool.name)],
                 )
                 for pool in service.spec.pools
             ]

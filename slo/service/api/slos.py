@@ -6,11 +6,11 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Query, Response
 
-from plimsoll.slo.calendar import rfc3339
+from plimsoll.slo.calendar import SLOT, first_slot, rfc3339, slot_of
 from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.error_budget.exclusions import stretches
 from plimsoll.slo.reports.budget_history import budget_history
-from plimsoll.slo.reports.slo_status import Slo
+from plimsoll.slo.reports.definitions import Definitions, definitions_of, known_definitions
 from plimsoll.slo.service.api import models
 from plimsoll.slo.service.http.parameters import (
     AFTER,
@@ -27,6 +27,7 @@ from plimsoll.slo.service.http.parameters import (
 )
 from plimsoll.slo.service.http.problems import READING, ApiError
 from plimsoll.slo.service.state import Evaluation, Service
+from plimsoll.slo.spec.window_bounds import bounds
 
 MAX_CACHED_PAGES = 16  # of one evaluation
 
@@ -49,6 +50,12 @@ def _one(service: Service, slo_id: str, at: datetime | None = None) -> tuple[Eva
     require_slo(service, slo_id)
     evaluated = _evaluation(service, at, slo_id)
     return evaluated, evaluated.budgets[slo_id]
+
+
+def window_definitions(service: Service, budget: Budget, at: float) -> Definitions:
+    """Return by which definitions the slots of an SLO's window at a moment were counted."""
+    start = first_slot(bounds(budget.objective.window, at)[0])
+    return definitions_of(service.ledger.engine, budget.objective, start, slot_of(at) + SLOT)
 
 
 def _page(evaluated: Evaluation, after: str, limit: int, at: datetime | None) -> str:
@@ -85,9 +92,21 @@ def _slo_routes(api: APIRouter, service: Service) -> None:
         return Response(evaluated.pages[after, limit], media_type="application/json")
 
     @api.get("/slos/{slo_id}", responses=READING, tags=["SLOs"], summary="Get an SLO")
-    def get_slo(slo_id: SloId, at: At = None) -> Slo:
-        """The same object as in the list."""
-        return _one(service, slo_id, at)[0].slos[slo_id]
+    def get_slo(slo_id: SloId, at: At = None) -> models.SloDetail:
+        """The same object as in the list, and more. `data_problems` are those of now."""
+        evaluated, budget = _one(service, slo_id, at)
+        found = window_definitions(service, budget, evaluated.at)
+        return models.SloDetail(
+            **evaluated.slos[slo_id].model_dump(),
+            counts=budget.objective.counts,
+            definition_changes=[models.DefinitionChange(**change._asdict()) for change in found.changes],
+            slots_by_earlier_definition=found.earlier_slots,
+            slots=found.slots,
+            data_problems=[
+                models.DataProblem.model_validate(one)
+                for one in service.problems.of(budget.objective.pool, budget.objective.id)
+            ],
+        )
 
 
 def _history_routes(api: APIRouter, service: Service) -> None:
@@ -139,7 +158,11 @@ def _slot_routes(api: APIRouter, service: Service) -> None:
         rows = service.ledger.slots(slo_id, start, end, limit + 1)
         excluded = stretches(service.records.exclusions(), chosen)
         more = {"from": rfc3339(rows[-1].slot), "to": rfc3339(end), "limit": limit} if len(rows) > limit else None
-        found = [models.Slot.model_validate(row) for row in rows[:limit]]
+        found, texts = (
+            [models.Slot.model_validate(row) for row in rows[:limit]],
+            known_definitions(service.ledger.engine),
+        )
         for slot, row in zip(found, rows, strict=False):
+            slot.counts = texts.get(row.spec_hash)
             slot.excluded = any(low <= row.slot < high for low, high in excluded)
         return models.Slots(slots=found, next=link(f"/api/v1/slos/{slo_id}/slots", **more) if more else None)

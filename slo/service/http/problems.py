@@ -22,6 +22,8 @@ CODES = {
     404: "not_found",
     405: "method_not_allowed",
     409: "conflict",
+    413: "body_too_large",
+    421: "unknown_host",
     422: "invalid_request",
     429: "rate_limit_exceeded",
     500: "internal_error",
@@ -34,6 +36,8 @@ DESCRIPTIONS = {
     403: ("InsufficientScope", "Insufficient scope"),
     404: ("NotFound", "Not found"),
     409: ("Conflict", "Conflict with the current state"),
+    413: ("BodyTooLarge", "Body too large"),
+    421: ("UnknownHost", "The `Host` header is not a name of this service"),
     422: ("InvalidRequest", "Invalid request"),
     429: ("RateLimitExceeded", "Rate limit exceeded"),
     503: ("Unavailable", "Ledger unavailable"),
@@ -65,10 +69,10 @@ def _documented(*statuses: int) -> Documented:
 
 # Problems that the API's document lists: for routes that read, and for those that write.
 READING: Documented = {
-    **_documented(401, 403, 404, 422, 429, 503),
+    **_documented(401, 403, 404, 413, 421, 422, 429, 503),
     304: {"description": "Not modified: `If-None-Match` has the current ETag"},
 }
-WRITING = _documented(400, 401, 403, 404, 409, 422, 429, 503)
+WRITING = _documented(400, 401, 403, 404, 409, 413, 421, 422, 429, 503)
 
 
 def components() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from fastapi.templating import Jinja2Templates
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.reports.attribution import attributed_with_worst
 from plimsoll.slo.reports.pool_cost import cost_of
+from plimsoll.slo.service.api.slos import window_definitions
 from plimsoll.slo.service.api.tenants import budgets_of_tenants
 from plimsoll.slo.service.http.parameters import require_pool, require_slo, window_or
 from plimsoll.slo.service.state import Service
@@ -43,6 +44,8 @@ def _slo(service: Service, slo_id: str, hours: int) -> dict[str, Any]:
         "worst": worst,
         "exclusions": [one for one in service.records.exclusions() if one.covers(objective) and one.end > start],
         "recommendation": service.recommendation(objective.pool),
+        "definitions": window_definitions(service, evaluated.budgets[slo_id], evaluated.at),
+        "problems": service.problems.of(objective.pool, slo_id),
         **_range(evaluated.at, hours),
     }
 
@@ -65,6 +68,7 @@ def _pool(service: Service, name: str, hours: int) -> dict[str, Any]:
     return {
         "pool": pool,
         "recommendation": found,
+        "problems": service.problems.of(name),
         "reasons": [text for code, text in reasons if code not in NEXT_STEPS],
         "next_steps": [text for code, text in reasons if code in NEXT_STEPS],
         "evidence": {name.replace("_", " "): _text(value) for name, value in found.evidence.items()},

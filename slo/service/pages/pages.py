@@ -1,7 +1,6 @@
 """HTML pages: SLOs, one SLO, one pool, what-if analysis, weekly review, runbooks, API. They load nothing from other hosts."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -12,7 +11,7 @@ from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.service.api.reviews import review_of
 from plimsoll.slo.service.pages import api_reference, detail, whatif
 from plimsoll.slo.service.pages.runbooks import contents, render_runbooks
-from plimsoll.slo.service.pages.text import FILTERS, GLOBALS
+from plimsoll.slo.service.pages.templates import page_templates
 from plimsoll.slo.service.state import Service
 
 URGENCY = ("exhausted", "burning", "unknown", "ok")
@@ -21,9 +20,7 @@ URGENCY = ("exhausted", "burning", "unknown", "ok")
 def router(service: Service, runbooks: str) -> APIRouter:
     """Return the routes of the pages."""
     pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-    templates = Jinja2Templates(directory=Path(__file__).parents[1] / "templates")
-    templates.env.filters |= FILTERS
-    templates.env.globals |= GLOBALS
+    templates = page_templates()
 
     @pages.get("/")
     def slos_page(request: Request) -> HTMLResponse:
@@ -47,10 +44,11 @@ def router(service: Service, runbooks: str) -> APIRouter:
     api_reference.add(pages, templates)
     _review_pages(pages, templates, service)
 
+    rendered = {"contents": contents(runbooks), "content": render_runbooks(runbooks)}  # once: the page needs no token
+
     @pages.get("/runbooks")
     def runbooks_page(request: Request) -> HTMLResponse:
-        context = {"contents": contents(runbooks), "content": render_runbooks(runbooks)}
-        return templates.TemplateResponse(request, "runbooks.html", context)
+        return templates.TemplateResponse(request, "runbooks.html", rendered)
 
     return pages
 

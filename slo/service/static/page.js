@@ -158,6 +158,7 @@ const key = (box) => box.dataset.chart + " " + box.dataset.of;
 async function renew() {
   if (document.visibilityState === "visible" && !document.querySelector("main").contains(document.activeElement)) {
     const response = await fetch(location.href);
+    if (response.status === 401) return location.reload(); // the session has ended: the login page leads back here
     if (response.ok) {
       const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
       const drawn = new Map([...document.querySelectorAll(".chart")].map((box) => [key(box), box]));

@@ -146,7 +146,7 @@ def test_a_replica_that_was_reached_before_is_down_under_the_same_labels() -> No
         (fixed("", "401 Unauthorized"), r"HTTP 401\. Check --engine\."),
         (fixed(gzip.compress(LOAD.encode()), "200 OK", "Content-Encoding: gzip"), "the response is compressed"),
         (fixed(b"a" * (LIMIT_BYTES + 1)), r"the response is larger than 4 MiB\. Check --engine\."),
-        (fixed(LOAD, "200 OK", "Content-Length: 9999999"), "the response has no length. Is the engine running there"),
+        (fixed(LOAD, "200 OK", "Content-Length: 9999999"), "the response has two lengths. Is the engine running there"),
     ],
 )
 def test_what_is_not_an_engine_s_page_gives_one_line_with_the_address_and_the_fix(answer: Answer, problem: str) -> None:
@@ -156,6 +156,30 @@ def test_what_is_not_an_engine_s_page_gives_one_line_with_the_address_and_the_fi
         message = str(raised.value)
     assert message.startswith(f"{url}/metrics: ")
     assert "\n" not in message and len(message) < 300
+
+
+def closing_ends_it(body: str) -> Answer:
+    """A page as of HTTP/1.0: without a length, it ends as the connection does."""
+
+    def answer(connection: socket.socket, path: str, stop: threading.Event) -> None:
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n" + body.encode())
+
+    return answer
+
+
+def test_a_page_that_ends_by_closing_is_read() -> None:
+    with server(closing_ends_it(LOAD)) as url:
+        by_closing = collect(EngineCollector(url))
+    with server(fixed(LOAD)) as url:
+        by_length = collect(EngineCollector(url))
+    counters = [[point.value for point in one if point.metric.kind == "counter"] for one in (by_closing, by_length)]
+    assert counters[0] == counters[1] and sum(counters[0]) > 0
+
+
+@pytest.mark.parametrize("cut", [1, 3, 40])
+def test_a_page_that_ends_by_closing_within_a_line_is_not_taken_for_whole(cut: int) -> None:
+    with server(closing_ends_it(LOAD[:-cut])) as url, pytest.raises(CollectorError, match="the last line is truncated"):
+        collect(EngineCollector(url))
 
 
 @pytest.mark.parametrize(

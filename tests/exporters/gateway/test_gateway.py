@@ -161,7 +161,18 @@ def test_what_is_no_generation_passes_uncounted() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff", b'{"model": 3}', b'["x"]', b'{"model": "' + b"x" * 2**22 + b'"}'], ids=range(6)
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b'{"model": 3}',
+        b'["x"]',
+        b'{"model": "' + b"x" * 2**22 + b'"}',
+        b'{"model": "\xff"}',
+        b'{"a": ' + b"[" * 5000,
+    ],
+    ids=range(8),
 )
 def test_a_request_without_a_readable_model_is_of_unknown_model(body: bytes) -> None:
     edge = Edge(STREAM)

@@ -54,13 +54,13 @@ def test_a_users_file_goes_before_ours_entry_by_entry() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("apis: [", "not YAML"),
+        ("apis: [", ":1:8: not YAML: "),
         ("[]", "top level: Expected `object`"),
         ("gpu: {}", "top level: Object contains unknown field `gpu`"),
         (OWN.replace("house:", '"":'), "apis: Expected `str` of length >= 1"),
         (OWN.replace("2.0", "0"), "apis.sonnet.usd_per_million_input_tokens: Expected `float` > 0"),
-        (OWN.replace("2.0", ".nan"), "apis.sonnet.usd_per_million_input_tokens: Expected `float`"),
-        (OWN.replace("2.0", ".inf"), "apis.sonnet.usd_per_million_input_tokens: Expected `float`"),
+        (OWN.replace("2.0", ".nan"), ":3:42: '.nan' isn't a finite number"),
+        (OWN.replace("2.0", ".inf"), ":3:42: '.inf' isn't a finite number"),
         (OWN.replace(", date: 2026-10-01", "", 1), "apis.sonnet: Object missing required field `date`"),
         (OWN.replace("2026-10-01", "soon", 1), "apis.sonnet.date: Invalid RFC3339"),
         (
@@ -78,7 +78,7 @@ def test_what_is_wrong_is_one_line_with_path_and_fix(
     for command in (["whatif"], ["serve", "--source", "scrape:http://127.0.0.1:1"]):
         assert main([*command, "--price-file", str(file)]) == 2
         told = capsys.readouterr().err
-        assert f"--price-file {file}: {says}" in told
+        assert f"--price-file {file}{':' if says[0] == ':' else ': '}{says.lstrip(':')}" in told
         assert told.count("\n") == 1
 
 

@@ -11,8 +11,11 @@ DAY = 86400.0
     ("days", "factors"),
     [
         (30, [14.4, 6.0, 3.0, 1.0]),  # SRE workbook, table 5-8 and its Prometheus example
-        (28, [13.44, 5.6, 2.8, 0.9333]),  # the same fractions over 28 days
-        (7, [13.44, 3.5, 1.4, 0.98]),  # 8, 12.5, 20 and 42 % of a week's budget
+        (
+            28,
+            [13.44, 5.6, 2.8, 1.0],
+        ),  # the same fractions over 28 days; the last would be 0.93, and no threshold is below 1
+        (7, [13.44, 3.5, 1.4, 1.0]),  # 8, 12.5, 20 and 42 % of a week's budget
     ],
 )
 def test_factors_are_those_of_the_published_tables(days: int, factors: list[float]) -> None:
@@ -39,8 +42,13 @@ def test_detection_time_is_threshold_times_window_over_errors() -> None:
     assert tiers(30 * DAY, 0.001)[0].detection_seconds(0.001, 0.5) == pytest.approx(14.4 * 0.001 * 3600 / 0.5)
 
 
-def test_no_window_looks_back_as_far_as_the_objective_itself() -> None:
-    assert [tier.tier for tier in tiers(3 * DAY, 0.01)] == ["page-fast", "page-slow", "ticket-fast"]
+def test_windows_shrink_with_a_short_slo_window_and_grow_with_a_long_one() -> None:
+    hours = {days: [tier.long / 3600 for tier in tiers(days * DAY, 0.01)] for days in (1 / 24, 1, 3, 90, 365)}
+    assert hours[1 / 24] == pytest.approx([1 / 6, 1 / 6, 1 / 4])  # one page, two tickets
+    assert hours[1] == pytest.approx([1 / 6, 1 / 2, 3, 8])
+    assert hours[3] == pytest.approx([1 / 4, 2, 8, 24])
+    assert hours[90] == [1, 6, 24, 168]
+    assert hours[365] == [1, 6, 24, 336]
 
 
 def test_without_requests_the_burn_rate_is_unknown() -> None:

@@ -235,7 +235,7 @@ def test_a_file_of_which_nothing_is_carried_ends_with_status_1_and_no_yaml(
     broken = tmp_path / "broken.yaml"
     broken.write_text("slos: [")
     assert main(["import", "sloth", str(broken)]) == 2
-    assert f"plimsoll: {broken}: not YAML" in capsys.readouterr().err
+    assert f"plimsoll: {broken}:1:8: not YAML" in capsys.readouterr().err
     assert main(["import", "sloth", str(tmp_path / "none")]) == 2
     assert main(["import", "sloth", str(FIXTURES / "sloth.yml"), "--window", "1M"]) == 2
     assert "--window: '1M' isn't a duration" in capsys.readouterr().err.splitlines()[-1]

@@ -10,11 +10,12 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from plimsoll.slo.ledger.database import DatabaseError, open_database, reason, writing
+from plimsoll.slo.ledger.database import SESSION, DatabaseError, open_database, reason, writing
 from plimsoll.slo.ledger.rollup import DAY, HOUR
 from plimsoll.slo.ledger.schema import metadata
 from plimsoll.slo.ledger.slots import Ledger, write_audit_event
 from plimsoll.slo.sli.increments import SlotCount
+from postgresql import PostgreSQL
 
 Opener = Callable[[str], Ledger]
 # The tables as they were before a database had a version, as SQLAlchemy wrote them then.
@@ -121,3 +122,33 @@ def test_a_full_disk_and_a_read_only_database_are_named_and_nothing_stored_is_lo
 
 def test_a_ledger_in_memory_is_a_ledger(open_ledger: Opener) -> None:
     assert open_ledger("sqlite://").recorded_until() == {}
+
+
+@pytest.mark.postgresql
+def test_a_database_that_cannot_store_every_name_is_refused_with_the_fix(postgresql: PostgreSQL) -> None:
+    url = postgresql.database("ENCODING 'SQL_ASCII' TEMPLATE template0")
+    with pytest.raises(DatabaseError, match=r"SQL_ASCII.*ENCODING 'UTF8'") as error:
+        open_database(url)
+    assert "\n" not in reason(error.value)
+
+
+@pytest.mark.postgresql
+def test_a_writer_that_waits_for_another_gives_up_within_seconds(postgresql: PostgreSQL, open_ledger: Opener) -> None:
+    url = postgresql.database()
+    held, waits = open_ledger(url), open_ledger(url)
+    event.listen(
+        waits.engine, "begin", lambda connection: connection.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
+    )
+    with writing(held.engine), pytest.raises(SQLAlchemyError, match="lock timeout"):
+        waits.record({}, 0, {"pool": []})
+    waits.record({}, 0, {"pool": []})
+
+
+@pytest.mark.postgresql
+def test_sessions_have_limits_that_a_rollback_does_not_lift(postgresql: PostgreSQL, open_ledger: Opener) -> None:
+    engine = open_ledger(postgresql.database()).engine
+    for _ in range(2):
+        with engine.connect() as connection:
+            found = {name: connection.execute(text(f"SHOW {name}")).scalar() for name in SESSION if "tcp" not in name}
+            assert found == {name: value.replace("60s", "1min") for name, value in SESSION.items() if "tcp" not in name}
+            connection.rollback()

@@ -41,7 +41,7 @@ def test_no_window_changes_when_old_slots_go(service: Service) -> None:
     moments = [*range(END - 5 * DAY, END, 7 * HOUR + 1234), *range(END - 16 * DAY, END, 31 * HOUR)]
     before = [evaluate(service.ledger, SPEC.objectives, [], moment) for moment in moments]
     service.prune()
-    assert service.job_errors == {}
+    assert service.runs.errors == {}
     limit = service.records.pruned_until
     assert limit == (END - SLOT - 20 * DAY) // DAY * DAY
     assert service.ledger.slots("fast", 0, limit) == []

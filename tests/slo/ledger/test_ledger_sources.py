@@ -1,6 +1,5 @@
 """The same recorded samples give the same ledger, whoever kept them: a real Prometheus, a real VictoriaMetrics."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -25,7 +24,8 @@ from plimsoll.slo.spec.objectives import load
 from pool_slots import BUSY, SLOTS, count
 from promtool import series as series_text
 from recorded import Recorded
-from stack import Prometheus, Server
+from stack import Server
+from stored_world import lines, stored_in_prometheus
 from world import MODEL, SPEC_TEXT, spec
 
 Opener = Callable[[str], Ledger]
@@ -53,14 +53,6 @@ class VictoriaMetrics(Server):
             return httpx.get(f"{self.url}/health", timeout=1).is_success
         except httpx.TransportError:
             return False
-
-
-def lines(series: list[Series], milliseconds: bool) -> Iterator[str]:
-    """The samples in the text format: Prometheus' own has time in milliseconds, OpenMetrics in seconds."""
-    for item in series:
-        labels = ",".join(f'{name}="{value}"' for name, value in item.labels.items())
-        for at, value in item.samples:
-            yield f"{item.name}{{{labels}}} {value!r} {round(at * 1000) if milliseconds else f'{at:.3f}'}\n"
 
 
 def histograms() -> list[Series]:
@@ -104,17 +96,7 @@ def victoria_metrics() -> Server:
 
 
 def prometheus() -> Server:
-    server = Prometheus(interval="1h")
-    page = server.folder / "page"
-    page.write_text("".join([*lines(everything(), milliseconds=False), "# EOF\n"]))
-    made = [
-        str(part) for part in ("promtool", "tsdb", "create-blocks-from", "openmetrics", page, server.folder / "data")
-    ]
-    subprocess.run(made, check=True, capture_output=True)
-    arguments = server.arguments()
-    server.arguments = lambda: [*arguments, "--storage.tsdb.retention.time=100y"]  # type: ignore[method-assign]
-    server.start()
-    return server
+    return stored_in_prometheus(everything())
 
 
 @pytest.fixture(
@@ -130,8 +112,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.fixture
 def source(server: Server) -> Iterator[PrometheusSource]:
-    with httpx.Client(timeout=30) as client:
-        yield PrometheusSource(server.url, client)
+    with closing(PrometheusSource(server.url)) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +151,9 @@ def test_the_ledger_is_the_same_in_one_go_or_step_by_step(
     for now in range(int(T0), int(END) + 1, 600):
         ingest(spec(), source, stepwise, now)
         if now == int(T0) + 3600:  # away for a while; then everything is caught up with
-            with httpx.Client() as client, pytest.raises(SourceError, match="no response from the Prometheus API"):
-                ingest(spec(), PrometheusSource("http://127.0.0.1:9", client), stepwise, now + 300)
+            absent = PrometheusSource("http://127.0.0.1:9")
+            with closing(absent), pytest.raises(SourceError, match="no response from the Prometheus API"):
+                ingest(spec(), absent, stepwise, now + 300)
     assert rows(stepwise) == truth
 
 
@@ -219,10 +202,10 @@ def sample(item: Series) -> str:
     return series_text(item.name, {name: value for name, value in item.labels.items() if name != "instance"})
 
 
-def test_the_beginning_of_what_is_kept_is_found_within_an_hour(source: PrometheusSource) -> None:
+def test_the_beginning_of_what_is_kept_is_found_within_two_minutes(source: PrometheusSource) -> None:
     first = WORLD.earliest(0, END)
     found = source.earliest(END - 28 * 86400, END)
-    assert first - 2 * 3600 - 1 <= found <= first
+    assert first - 120 - 1 <= found <= first
 
 
 def test_a_name_that_tries_promql_selects_nothing_and_breaks_nothing(source: PrometheusSource) -> None:

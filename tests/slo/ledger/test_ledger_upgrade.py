@@ -10,7 +10,7 @@ from alembic import command
 from sqlalchemy import MetaData, create_engine
 
 from paths import ROOT
-from plimsoll.slo.ledger.database import migrations, writing
+from plimsoll.slo.ledger.database import migrations
 from plimsoll.slo.ledger.documents import last_attempt, saved_review
 from plimsoll.slo.ledger.manual_changes import audit_events, stored_exclusions
 from plimsoll.slo.ledger.retention import pruned_until
@@ -42,7 +42,7 @@ def ledger(database: str, written: Rows, open_ledger: Callable[[str], Ledger]) -
     """The same rows in the tables of 0.1, on either database, opened by this version."""
     old = create_engine(database.replace("postgresql:", "postgresql+psycopg:"))
     config = migrations()
-    with writing(old) as connection:
+    with old.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0008")
     tables = MetaData()

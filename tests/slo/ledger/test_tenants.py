@@ -163,7 +163,7 @@ def client(gateways: Gateways, tmp_path: Path, open_ledger: Callable[[str], Ledg
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
     service = Service(SPEC, gateways.source(), ledger, clock=lambda: float(END))
     service.ingest()
-    assert service.job_errors == {}
+    assert service.runs.errors == {}
     return TestClient(create_app(service))
 
 

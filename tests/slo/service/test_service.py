@@ -6,6 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.pages.runbooks import render_runbooks
 from plimsoll.slo.service.state import Service
@@ -139,7 +140,7 @@ def test_runbooks_are_served_with_anchors_and_without_their_html(client: TestCli
 
 
 def test_with_a_token_only_its_holder_and_the_health_checks_are_answered(service: Service) -> None:
-    guarded = TestClient(create_app(service, [token("someone", "read", "s3cret")]))
+    guarded = TestClient(create_app(service, Access([token("someone", "read", "s3cret")])))
     rejected = guarded.get("/api/v1/slos")
     assert (rejected.status_code, rejected.headers["www-authenticate"]) == (401, "Bearer")
     assert rejected.json()["code"] == "authentication_required"

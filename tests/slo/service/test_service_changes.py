@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.metrics import EXCLUDED
+from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import new_token
@@ -162,9 +163,9 @@ def test_a_correction_stands_against_every_source_and_keeps_what_it_replaced(
 
 def test_the_audit_names_the_token_that_was_used(service: Service) -> None:
     text, kept = new_token("ci", "write")
-    guarded = TestClient(create_app(service, [kept]), headers={"Authorization": f"Bearer {text}"})
+    guarded = TestClient(create_app(service, Access([kept])), headers={"Authorization": f"Bearer {text}"})
     assert guarded.post("/api/v1/exclusions", json=INCIDENT).status_code == 201
-    assert guarded.get("/api/v1/audit").json()["events"][0]["actor"] == "ann (token ci)"
+    assert guarded.get("/api/v1/audit").json()["events"][0]["actor"] == "ci"
 
 
 def test_a_calendar_month_begins_with_its_first_slot_and_not_with_the_last_one_before(

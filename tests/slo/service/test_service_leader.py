@@ -28,7 +28,7 @@ def test_one_leads_and_each_answers_the_same(postgresql: PostgreSQL, open_ledger
     for service in (one, other):
         service.ingest()
         service.recommend()
-    assert (one.leader.leads(), other.leader.leads()) == (True, False)
+    assert (one.leads(), other.leads()) == (True, False)
     assert other_source.reads == 1, "the follower reads for its recommendation only"  # type: ignore[attr-defined]
     answers = [TestClient(create_app(service)) for service in (one, other)]
     assert answers[0].get("/api/v1/slos").json() == answers[1].get("/api/v1/slos").json()
@@ -40,7 +40,7 @@ def test_one_leads_and_each_answers_the_same(postgresql: PostgreSQL, open_ledger
     assert "Last ingest was 7200 s ago." in other.not_ready_reasons()
     one.leader.resign()
     other.ingest()
-    assert (other.not_ready_reasons(), one.leader.leads(), other.leader.leads()) == ([], False, True)
+    assert (other.not_ready_reasons(), one.leads(), other.leads()) == ([], False, True)
     other.leader.resign()
 
 
@@ -56,17 +56,17 @@ def test_a_killed_leader_is_followed_and_nothing_is_lost(postgresql: PostgreSQL,
     if child == 0:
         leading = Service(spec(), world(), Ledger(open_database(url)), clock=lambda: T0 + 600)
         leading.ingest()
-        os.write(writer, b"leads" if leading.leader.leads() else b"fails")
+        os.write(writer, b"leads" if leading.leads() else b"fails")
         signal.pause()
     try:
         assert os.read(reader, 5) == b"leads"
         follower.ingest()
-        assert not follower.leader.leads()
+        assert not follower.leads()
         assert follower.evaluated().budgets["fast"].counted.total == 167
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    wait_for(follower.leader.leads, "PostgreSQL to see that the leader is gone")
+    wait_for(follower.leads, "the lease of the killed leader to end", 60)
     now[0] = NOW
     follower.ingest()
     (budget,) = follower.evaluated().budgets.values()

@@ -37,7 +37,7 @@ def later(found: list[Series], seconds: float) -> list[Series]:
 
 def decided(one: Service) -> tuple[str, int, int | None, str | None]:
     one.recommend()
-    assert one.job_errors == {}
+    assert one.runs.errors == {}
     found: Recommendation = one.recommendation("pool")
     return found.action, found.nodes, found.recommended_nodes, found.rule
 
@@ -85,6 +85,6 @@ def test_a_standby_that_takes_over_decides_as_the_leader(new_database: Callable[
     before = decided(leader)
     assert decided(standby) == before, "while it stands by"
     leader.leader.resign()
-    assert standby.leader.leads()
+    assert standby.leads()
     assert decided(standby) == before, "once it leads"
     assert len(standby.ledger.recommendations("pool", 10)) >= 1

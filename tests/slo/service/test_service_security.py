@@ -7,9 +7,10 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event
 
 from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
-from plimsoll.slo.service.tokens import holder, new_token, read_tokens, token
+from plimsoll.slo.service.tokens import bearer, find, new_token, read_tokens, token
 from service_world import INCIDENT, NOW, T0, world
 from world import spec
 
@@ -26,7 +27,7 @@ def service(database: str, open_ledger: Opener) -> Service:
 
 def caller(service: Service, scope: str, **limits: str) -> TestClient:
     made, kept = new_token("caller", "write" if scope == "write" else "read")
-    app = create_app(service, [token("other", "write", "other"), kept], limits=limits)
+    app = create_app(service, Access([token("other", "write", "other"), kept]), limits=limits)
     return TestClient(app, headers={"Authorization": f"Bearer {made}"})
 
 
@@ -45,9 +46,10 @@ def test_only_hashes_of_tokens_are_kept() -> None:
     assert made not in str(kept)
     (again,) = read_tokens(f"# tokens\n\n{kept}  # for the dashboards\n")
     assert again == kept
-    assert holder([again], f"Bearer {made}") == kept
+    for right in (f"Bearer {made}", f"bearer {made}"):
+        assert find([again], bearer(right)) == kept
     for wrong in ("", "Bearer ", f"Bearer {kept.digest}", made, f"Basic {made}", f"Bearer {made} "):
-        assert holder([again], wrong) is None, wrong
+        assert find([again], bearer(wrong)) is None, wrong
     with pytest.raises(ValueError, match="line 2"):
         read_tokens(f"{kept}\ngrafana admin {kept.digest}")
     with pytest.raises(ValueError, match="line 1"):
@@ -55,7 +57,7 @@ def test_only_hashes_of_tokens_are_kept() -> None:
 
 
 def test_too_many_questions_are_refused_with_the_time_to_wait(service: Service) -> None:
-    client = caller(service, "write", reads="5/minute", writes="2/minute", bad="3/minute")
+    client = caller(service, "write", reads="5/minute", writes="2/minute", wrong="3/minute")
     answers = [client.get("/api/v1/pools") for _ in range(7)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 2
     assert (answers[-1].headers["content-type"], answers[-1].headers["retry-after"]) == (
@@ -81,7 +83,7 @@ def test_every_answer_carries_the_security_headers_and_no_other_origin_is_let_in
         assert not [name for name in answer.headers if name.startswith("access-control-")]
     foreign = client.post("/api/v1/exclusions", json=INCIDENT, headers={"Origin": "https://evil.example"})
     assert (foreign.status_code, foreign.json()["code"]) == (403, "cross_origin")
-    own = client.post("/api/v1/exclusions", json=INCIDENT, headers={"Origin": "http://testserver"})
+    own = client.post("/api/v1/exclusions", json=INCIDENT, headers={"Origin": "http://localhost"})
     assert own.status_code == 201
     plain = client.post("/api/v1/exclusions", content="{}", headers={"Content-Type": "text/plain"})
     assert plain.status_code == 422

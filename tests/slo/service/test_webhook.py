@@ -87,7 +87,7 @@ def test_what_is_not_taken_is_told_again_and_logged_once(
     assert len(receiver.bodies) == 2
     (said,) = [record.getMessage() for record in caplog.records if "webhook" in record.getMessage()]
     assert said == "webhook to 127.0.0.1 failed: it returned 503", "no path, which may be a secret"
-    assert not service.job_errors, "a receiver that is away is no trouble of the service's own work"
+    assert not service.runs.errors, "a receiver that is away is no trouble of the service's own work"
     receiver.status = 204
     service.recommend()
     service.recommend()

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from plimsoll.slo import metrics
 from plimsoll.slo.calendar import SLOT, slot_of
 from plimsoll.slo.sli.evidence import countings
-from plimsoll.slo.sli.increments import MAX_GAP, Observed, SlotCount, pad
+from plimsoll.slo.sli.increments import MAX_GAP, SlotCount, pad
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.spec.objectives import load
 from world import SPEC_TEXT, Process, World, spec
@@ -144,14 +145,18 @@ def test_a_slot_with_simulated_requests_is_labelled_for_good() -> None:
     assert (slot.total, slot.source) == (3, "per_request+simulated")
 
 
-def test_two_nodes_that_call_their_engine_alike_are_two_replicas() -> None:
-    one = World(
-        {"127.0.0.1:8000": old([(T0 + 5, True)] * 3)}, {"127.0.0.1:8000": every(T0 - 60, T0 + 360)}
-    ).all_series()
-    two = [Series(name, {**labels, "instance": "other:9800"}, samples) for name, labels, samples in one]
-    series = one + two
-    (slot,) = Observed(series, [int(T0)]).count(WAYS)
-    assert (slot.total, slot.covered_seconds) == (6, 300.0)
+@pytest.mark.parametrize(("later", "more"), [(0.01, 0), (0.0, 1)], ids=["other start", "other counts"])
+def test_two_nodes_that_call_their_engine_alike_are_two_replicas(later: float, more: int) -> None:
+    times, name = every(T0 - 60, T0 + 360), "127.0.0.1:8000"
+    one, two = (
+        World({name: old([(T0 + 5, True)] * number, T0 - 86400 + start)}, {name: times}).all_series()
+        for number, start in ((3, 0.0), (3 + more, later))
+    )
+    other = [Series(name, {**labels, "instance": "other:9800"}, samples) for name, labels, samples in two]
+    observed = Observed([*one, *other], [int(T0)])
+    (slot,) = observed.count(WAYS)
+    assert (slot.total, slot.covered_seconds) == (6 + more, 300.0)
+    assert observed.problems == []
 
 
 def bucket_series(le: str | None, single: float) -> list[Series]:

@@ -10,7 +10,8 @@ from plimsoll.slo import metrics as c
 from plimsoll.slo.checks.offline import findings
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.sli.evidence import countings
-from plimsoll.slo.sli.increments import Observed, SlotCount
+from plimsoll.slo.sli.increments import SlotCount
+from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.spec.objectives import load
 from world import SPEC_TEXT
 

@@ -4,6 +4,7 @@ import pytest
 
 from paths import OBJECTIVES
 from plimsoll.slo.spec.objectives import SpecError, load
+from plimsoll.slo.strict_yaml import InvalidYamlError
 from spec_texts import OWNED
 
 TEXT = OBJECTIVES.read_text()
@@ -36,7 +37,11 @@ def test_the_packaged_file_reads_as_the_design_describes_it() -> None:
         ("target: 95%", "target: 95", r"objectives\[0\]\.target: 95 isn't a percentage above 0% and below 100%"),
         ("target: 95%", "target: 100%", r"objectives\[0\]\.target: '100%' isn't a percentage"),
         ("target: 95%", "target: 0%", r"objectives\[0\]\.target: '0%' isn't a percentage"),
-        ("600ms", "600", r"objectives\[0\]\.indicator: 600 isn't a duration above zero. Write a number and a unit"),
+        (
+            "600ms",
+            "600",
+            r"objectives\[0\]\.indicator: 600 isn't a duration above zero and up to 100 years. Write a number and a unit",
+        ),
         ("600ms", "0s", r"objectives\[0\]\.indicator: '0s' isn't a duration above zero"),
         (
             "time_to_first_token",
@@ -93,12 +98,12 @@ def test_the_packaged_file_reads_as_the_design_describes_it() -> None:
             r"objectives\[0\]\.bucket_mismatch: Invalid enum value 'guess'. Use one of: unknown, lower_bound, bounds.",
         ),
         (TEXT, "", "top level: Expected `object`, got `null`"),
-        (TEXT, "pools: [", "not YAML: "),
+        (TEXT, "pools: [", "1:9: not YAML: "),
     ],
 )
 def test_a_mistake_is_answered_with_the_path_and_the_fix(old: str, new: str, message: str) -> None:
     assert old in TEXT
-    with pytest.raises(SpecError, match=f"^{message}") as error:
+    with pytest.raises((SpecError, InvalidYamlError), match=f"^{message}") as error:
         load(TEXT.replace(old, new, 1))
     assert "\n" not in str(error.value)
 

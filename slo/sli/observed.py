@@ -1,0 +1,299 @@
+"""What was observed of a pool's replicas around some slots, and what an SLO counts in it. Pure.
+
+Each replica is counted once, whatever reads it (plimsoll.slo.sli.duplicates). What one replica reports and can't be so costs its own numbers, is
+named in `problems`, and nothing else:
+
+- An odd sample (plimsoll.slo.sli.soundness), or a histogram without its count: the scrape is none for what is counted from that series. The next
+  one has what was missed, where it comes within MAX_GAP.
+- More good than total requests in a slot: this replica is known, but not observed, in the slot.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence, Set
+from itertools import chain
+from typing import NamedTuple
+
+from plimsoll.slo.calendar import SLOT, slot_of
+from plimsoll.slo.sli.data_problem import DataProblem
+from plimsoll.slo.sli.duplicates import counted_once, target_text
+from plimsoll.slo.sli.evidence import Counting, Sample, Way, best
+from plimsoll.slo.sli.increments import (
+    MAX_GAP,
+    SIMULATED,
+    Interval,
+    Replica,
+    SlotCount,
+    Unit,
+    covered_seconds,
+    increments,
+    is_derived,
+    replicas,
+    unit,
+)
+from plimsoll.slo.sli.soundness import sound
+from plimsoll.slo.sources import Series
+from plimsoll.slo.sources.selector import Selector
+
+Sums = dict[int, list[float]]  # slot -> good, total, indeterminate
+
+
+class Life(NamedTuple):
+    """One process of a replica: the times at which it was read, the series that its pages had, and their names and labels."""
+
+    times: frozenset[float]
+    series: list[Series]
+    offers: list[Sample]
+
+
+class _Part(NamedTuple):
+    """What one life of a replica gives to a count: its kind of evidence, the requests by slot, and the slots in which these are impossible;
+    the series, and the scrapes that don't count."""
+
+    life: Life
+    source: str
+    sums: Sums
+    impossible: frozenset[int]
+    series: list[Series]
+    skipped: frozenset[float] = frozenset()
+
+
+class Observed:
+    """What was observed of a pool's replicas around some slots, computed once for all SLOs that count it.
+
+    `fleet` has the replicas' observations and `series` everything that was read, both by replica; `problems` what was found wrong
+    so far. What is given as `series` must reach MAX_GAP beyond the slots (consecutive ones, in order) on both sides.
+    """
+
+    def __init__(self, series: Sequence[Series], slots: Sequence[int]) -> None:
+        self.slots = slots
+        once = counted_once(series)
+        found = sound(once.series)
+        self.odd = found.odd
+        self.problems: list[DataProblem] = [*found.problems, *(one.problem() for one in once.duplicates)]
+        self.fleet = replicas(found.series)
+        self.series: dict[Unit, list[Series]] = defaultdict(list)
+        for item in found.series:
+            self.series[unit(item.labels)].append(item)
+        # What many SLOs share, by the `id` of lives and series, which live as long as this.
+        self._watched: dict[tuple[int, frozenset[float], frozenset[int]], tuple[Interval, ...]] = {}
+        self._covered: dict[tuple[tuple[int, ...], ...], dict[int, float]] = {}
+        self._grown: dict[tuple[int, frozenset[float]], list[tuple[int, float, float]]] = {}
+        self._numbers: dict[Hashable, dict[int, int]] = {}
+        self._matching: dict[tuple[int, Selector], list[Series]] = {}
+        self._read: dict[int, frozenset[float]] = {}
+        self._lives = {key: self._lives_of(key, replica) for key, replica in self.fleet.items()}
+        times = {life.times for lives in self._lives.values() for life in lives}
+        self._slots_seen = {some: {slot_of(at) for at in some} for some in times}
+
+    def _lives_of(self, key: Unit, replica: Replica) -> list[Life]:
+        """Part a replica's series by its processes: a restart may bring other bounds, or the plugin."""
+        found, lives = [], replica.lives()
+        for times in lives:
+            alone = len(lives) == 1
+            mine = [item for item in self.series[key] if alone or not times.isdisjoint(self._times(item))]
+            found.append(Life(times, mine, [(item.name, item.labels) for item in mine]))
+        return found
+
+    def _times(self, item: Series) -> frozenset[float]:
+        """Return when a series was read, odd samples included."""
+        if id(item) not in self._read:
+            self._read[id(item)] = self.odd.get(id(item), frozenset()).union(at for at, _ in item.samples)
+        return self._read[id(item)]
+
+    def count(self, ways: Sequence[Way]) -> list[SlotCount]:
+        """Count an objective's good and total requests in each slot, each life of a replica by the best evidence that it offers.
+
+        A slot in which no replica was observed has 0 of 0 requests and 0 seconds covered: unknown.
+        """
+        sums: Sums = defaultdict(lambda: [0.0, 0.0, 0.0])
+        used: dict[int, set[str]] = defaultdict(set)
+        by_replica = [self._parts(key, replica, ways) for key, replica in self.fleet.items()]
+        parts = [part for mine in by_replica for part in mine]
+        for replica, mine in zip(self.fleet.values(), by_replica, strict=True):
+            for part in mine:
+                for slot in self._slots_seen[part.life.times]:
+                    used[slot] |= {part.source, SIMULATED} if replica.simulated else {part.source}
+        for part in parts:
+            for slot, values in part.sums.items():
+                sums[slot] = [one + other for one, other in zip(sums[slot], values, strict=True)]
+        covered, known = self._covered_seconds(by_replica), self._knowledge(parts)
+        return [
+            SlotCount(
+                slot,
+                round(sums[slot][0]),
+                round(sums[slot][1]),
+                covered[slot],
+                "+".join(sorted(used[slot])),
+                round(sums[slot][2]),
+                *known[slot],
+            )
+            for slot in self.slots
+        ]
+
+    def _parts(self, key: Unit, replica: Replica, ways: Sequence[Way]) -> list[_Part]:
+        offered = ((life, best(ways, life.offers)) for life in self._lives[key])
+        return [self._part(key, replica, life, found) for life, found in offered if found is not None]
+
+    def _part(self, key: Unit, replica: Replica, life: Life, counting: Counting) -> _Part:
+        """Count one life. Slots with more good than total requests are left out."""
+        series = list({id(one): one for selector in counting.selectors for one in self._match(life, selector)}.values())
+        skipped = self._skipped(key, life, counting, series)
+        sums = self._sums(counting, life, _except(replica, skipped), skipped)
+        impossible = {slot for slot, (good, total, more) in sums.items() if not (0 <= good <= total - more <= total)}
+        for slot in impossible:
+            good, total, more = sums.pop(slot)
+            if slot in self.slots:
+                self.problems.append(_impossible(key, slot, (good, total, more)))
+        return _Part(life, counting.source, sums, frozenset(impossible), series, skipped)
+
+    def _stretches(self, replica: Replica, part: _Part) -> tuple[Interval, ...]:
+        """Return the stretches of time that a part observed."""
+        key = id(part.life), part.skipped, part.impossible
+        if key not in self._watched:
+            seen = _except(replica, part.skipped)
+            mine = (stretch for _, stretch in seen.stretches() if stretch[1] in part.life.times)
+            self._watched[key] = tuple(piece for one in mine for piece in _without(one, part.impossible))
+        return self._watched[key]
+
+    def _match(self, life: Life, selector: Selector) -> list[Series]:
+        key = id(life), selector
+        if key not in self._matching:
+            self._matching[key] = [item for item in life.series if selector.matches(item.name, item.labels)]
+        return self._matching[key]
+
+    def _skipped(self, key: Unit, life: Life, counting: Counting, series: Sequence[Series]) -> frozenset[float]:
+        """Return the scrapes that don't count: those with an odd sample of the series, or with a histogram that has no count."""
+        skipped = frozenset[float]().union(*(self.odd.get(id(item), ()) for item in series)) & life.times
+        if not counting.by_histogram:
+            return skipped
+        buckets, counts = (
+            self._histograms(life, some) for some in ((*counting.good, *(counting.most or ())), counting.total)
+        )
+        torn = {at for one in {*buckets, *counts} for at in _unlike(buckets.get(one), counts.get(one))}
+        torn = (torn & life.times) - skipped
+        if torn:
+            at = min(torn)
+            message = f"{len(torn)} scrapes have buckets without their count, or the reverse. They aren't counted."
+            fix = "Check that the source answers in full, and the metrics page of the exporter."
+            where = f"{counting.total[0].name} of {_replica_text(key)}"
+            self.problems.append(DataProblem("histogram_incomplete", where, message, fix, slot_of(at)))
+        return skipped | torn
+
+    def _histograms(
+        self, life: Life, selectors: Iterable[Selector]
+    ) -> dict[frozenset[tuple[str, str]], list[frozenset[float]]]:
+        """Return the times of each selected series, by the histogram that it is a part of."""
+        found: dict[frozenset[tuple[str, str]], list[frozenset[float]]] = defaultdict(list)
+        for selector in selectors:
+            for item in self._match(life, selector):
+                found[frozenset(pair for pair in item.labels.items() if pair[0] != "le")].append(self._times(item))
+        return found
+
+    def _sums(self, counting: Counting, life: Life, seen: Replica, skipped: frozenset[float]) -> Sums:
+        """Add the increments of a life. `without` is subtracted from `good` only if `good` selects anything."""
+        plus = (counting.good, counting.total, counting.most or ())
+        minus = (
+            counting.without if counting.good else (),
+            counting.without,
+            (counting.good or counting.without) if counting.most else (),
+        )
+        sums: Sums = defaultdict(lambda: [0.0, 0.0, 0.0])
+        for sign, groups in ((1, plus), (-1, minus)):
+            for index, selectors in enumerate(groups):
+                for item in {id(one): one for selector in selectors for one in self._match(life, selector)}.values():
+                    for slot, by, at in self._growth(item, seen, skipped):
+                        if at in life.times:
+                            sums[slot][index] += sign * by
+        return sums
+
+    def _covered_seconds(self, by_replica: Sequence[Sequence[_Part]]) -> dict[int, float]:
+        fleet = list(self.fleet.values())
+        watched = [
+            [self._stretches(replica, part) for part in parts] for replica, parts in zip(fleet, by_replica, strict=True)
+        ]
+        key = tuple(tuple(map(id, stretches)) for stretches in watched)
+        if key not in self._covered:
+            joined = [list(chain.from_iterable(stretches)) for stretches in watched]
+            self._covered[key] = covered_seconds(zip(fleet, joined, strict=True), self.slots)
+        return self._covered[key]
+
+    def knowledge(self) -> dict[int, tuple[int, int]]:
+        """Return per slot the scrapes of replicas, and the samples of all their series, that bear on it."""
+        lives = (life for lives in self._lives.values() for life in lives)
+        return self._knowledge([_Part(life, "", {}, frozenset(), life.series) for life in lives])
+
+    def _knowledge(self, parts: Iterable[_Part]) -> dict[int, tuple[int, int]]:
+        found = dict.fromkeys(self.slots, (0, 0))
+        for part in parts:
+            life = part.life
+            scrapes = self._numbers_of((id(life), 0, part.skipped), life.times - part.skipped)
+            samples = [
+                self._numbers_of((id(life), id(item), None), life.times & self._times(item)) for item in part.series
+            ]
+            for slot, (some, more) in found.items():
+                found[slot] = some + scrapes[slot], more + sum(one[slot] for one in samples)
+        return found
+
+    def _numbers_of(self, key: Hashable, times: Set[float]) -> dict[int, int]:
+        """Return per slot how many of the times bear on it: those in it, and up to MAX_GAP before and after."""
+        if key not in self._numbers:
+            ordered = sorted(times)
+            self._numbers[key] = {
+                slot: bisect_right(ordered, slot + SLOT + MAX_GAP) - bisect_right(ordered, slot - MAX_GAP)
+                for slot in self.slots
+            }
+        return self._numbers[key]
+
+    def odd_slots(self, item: Series) -> set[int]:
+        """Return the slots of a series' odd samples, and those that hold what grew since: its numbers there aren't known."""
+        odd, times = self.odd.get(id(item), frozenset()), [at for at, _ in item.samples]
+        following = (next((at for at in times if at > one), one) for one in odd)
+        return {slot_of(at) for at in chain(odd, following)}
+
+    def grown(self, item: Series, replica: Replica) -> list[tuple[int, float]]:
+        """Return (slot, growth) of one counter series of a replica, one entry per observation that saw growth."""
+        return [(slot, by) for slot, by, _ in self._growth(item, replica, frozenset())]
+
+    def _growth(self, item: Series, replica: Replica, skipped: frozenset[float]) -> list[tuple[int, float, float]]:
+        key = id(item), skipped
+        if key not in self._grown:
+            grown = increments(item.samples, replica, is_derived(item))
+            self._grown[key] = [(slot_of(at), by, at) for at, by in grown]
+        return self._grown[key]
+
+
+def _except(replica: Replica, skipped: frozenset[float]) -> Replica:
+    return Replica([one for one in replica.observed if one[0] not in skipped]) if skipped else replica
+
+
+def _unlike(buckets: Sequence[frozenset[float]] | None, counts: Sequence[frozenset[float]] | None) -> frozenset[float]:
+    """Return the times at which a histogram has some of its series and not the others."""
+    every = [*(buckets or ()), *(counts or ())]
+    return frozenset.union(*every) - (frozenset.intersection(*every) if buckets and counts else frozenset())
+
+
+def _without(stretch: Interval, slots: Iterable[int]) -> Iterator[Interval]:
+    """Cut some slots out of a stretch of time."""
+    begin, end = stretch
+    for slot in sorted(slots):
+        if begin < slot < end:
+            yield begin, float(slot)
+        if begin < slot + SLOT and slot < end:
+            begin = float(slot + SLOT)
+    if begin < end:
+        yield begin, end
+
+
+def _replica_text(key: Unit) -> str:
+    return f"replica {dict(key).get('replica', '?')} ({target_text(key)})"
+
+
+def _impossible(key: Unit, slot: int, counted: tuple[float, float, float]) -> DataProblem:
+    good, total, indeterminate = counted
+    more = f" and {indeterminate:,.0f} that may be good" if indeterminate else ""
+    message = f"{good:,.0f} good requests{more} of {total:,.0f}. The replica isn't counted in this slot."
+    fix = (
+        "Check the metrics page of the engine and its exporter: a histogram's buckets and count contradict each other."
+    )
+    return DataProblem("contradictory_counts", _replica_text(key), message, fix, slot)

@@ -1,0 +1,120 @@
+"""One replica that is read more than once counts once; replicas that merely share a name count each."""
+
+import pytest
+
+from plimsoll.slo.calendar import SLOT
+from plimsoll.slo.capacity.model import signals
+from plimsoll.slo.metrics import REPLICA_START, REQUESTS_WAITING
+from plimsoll.slo.sli.duplicates import SKEW, counted_once
+from plimsoll.slo.sli.evidence import countings
+from plimsoll.slo.sli.observed import Observed
+from plimsoll.slo.sources import Series
+from plimsoll.slo.usage.slots import count_pool
+from pool_slots import BUSY, SLOTS
+from pool_world import SPEC as POOL_SPEC
+from world import MODEL, Process, World, spec
+
+SPEC = spec()
+WAYS = countings(SPEC.objective("fast"), SPEC.pool("pool"))
+T0 = 1_700_000_100.0
+REQUESTS = [(T0 - 600 + 0.9 * i, i % 9 != 0) for i in range(2000)]
+SAME_TARGET = {
+    "two jobs": {"job": "servicemonitor"},
+    "an HA pair": {"prometheus_replica": "b"},
+    "federation": {"job": "federate", "instance": "prometheus:9090", "exported_instance": "node:9800"},
+}
+
+
+def every(start: float, end: float, step: float = 15.0) -> list[float]:
+    return [start + step * i for i in range(int((end - start) / step) + 1)]
+
+
+def view(times: list[float], requests: list[tuple[float, bool]] = REQUESTS, **target: str) -> list[Series]:
+    found = World({"a": [Process(T0 - 86400, requests)]}, {"a": times}).all_series()
+    return [Series(name, {**labels, **target}, samples) for name, labels, samples in found]
+
+
+ONE = view(every(T0 - 315, T0 + 630), job="podmonitor")
+
+
+def total(series: list[Series]) -> list[tuple[int, int, float]]:
+    slots = [int(T0), int(T0) + SLOT]
+    return [(one.good, one.total, one.covered_seconds) for one in Observed(series, slots).count(WAYS)]
+
+
+@pytest.mark.parametrize("target", SAME_TARGET.values(), ids=SAME_TARGET)
+@pytest.mark.parametrize("later", [0.0, 7.0, 14.9])
+def test_a_replica_that_is_read_twice_counts_once_whenever_it_is_read(target: dict[str, str], later: float) -> None:
+    other = view(every(T0 - 315 + later, T0 + 630), REQUESTS, **target)
+    for both in (ONE + other, other + ONE):
+        observed = Observed(both, [int(T0), int(T0) + SLOT])
+        counted = [(one.good, one.total, one.covered_seconds) for one in observed.count(WAYS)]
+        assert counted in (total(ONE), total(other))
+        assert [(one.code, one.slot) for one in observed.problems] == [("duplicate_target", None)]
+        assert len(observed.fleet) == 1
+
+
+def test_clocks_of_two_servers_that_differ_by_less_than_the_skew_are_no_restart() -> None:
+    times = every(T0 - 315, T0 + 630)
+    ahead = [
+        Series(name, labels, [(at + SKEW / 2, value) for at, value in samples])
+        for name, labels, samples in view(times, prometheus_replica="b")
+    ]
+    assert total(ONE + ahead) in (total(ONE), total(ahead))
+
+
+def test_one_view_fills_the_gaps_of_the_other() -> None:
+    holed = view([at for at in every(T0 - 315, T0 + 630) if not T0 + 20 < at < T0 + 460], job="a")
+    other = view([at for at in every(T0 - 315, T0 + 630) if not T0 + 500 < at < T0 + 930], job="b")
+    assert sum(seconds for *_, seconds in total(holed)) < 2 * SLOT
+    assert [seconds for *_, seconds in total(holed + other)] == [300.0, 300.0]
+    served = [good for at, good in REQUESTS if T0 < at <= T0 + 600]
+    assert [sum(n) for n in zip(*total(holed + other), strict=True)][:2] == [sum(served), len(served)]
+
+
+def test_a_view_with_fewer_metrics_is_ignored_though_it_comes_first() -> None:
+    partial = [item for item in view(every(T0 - 315, T0 + 630), job="a") if item.name == REPLICA_START.name]
+    assert total(partial + ONE) == total(ONE)
+
+
+def test_an_odd_sample_in_one_view_does_not_make_it_another_replica() -> None:
+    odd = view(every(T0 - 315, T0 + 630), job="z")
+    at, _ = odd[1].samples[20]
+    odd[1].samples[20] = (at, 1e300)
+    assert total(ONE + odd) == total(ONE)
+
+
+@pytest.mark.parametrize("behind", [SKEW - 1, SKEW + 30])
+def test_replicas_that_share_name_and_start_are_two_once_their_counters_contradict(behind: float) -> None:
+    """The same load later: within the skew of clocks it may be one replica, beyond it can't."""
+    late = view(every(T0 - 315, T0 + 630), [(at + behind, good) for at, good in REQUESTS], node="other")
+    assert len(counted_once(ONE + late).duplicates) == (behind < SKEW)
+
+
+def test_a_pools_usage_counts_each_replica_and_its_gpus_once() -> None:
+    series = BUSY.series()
+    both = series + [Series(name, {**labels, "job": "b"}, samples) for name, labels, samples in series]
+    pool = POOL_SPEC.pool("pool")
+    assert count_pool(Observed(both, SLOTS), pool, both) == count_pool(Observed(series, SLOTS), pool, series)
+    assert count_pool(Observed(series, SLOTS), pool, series)[0].energy_joules
+
+
+def test_signals_of_a_replica_that_is_read_twice_are_those_of_one() -> None:
+    labels = {"replica": "a", "model": MODEL, "engine": "vllm", "rank": "0"}
+    times = every(T0 - 315, T0)
+    one = [
+        Series(
+            REPLICA_START.name,
+            {"replica": "a", "model": MODEL, "engine": "vllm", "job": "a"},
+            [(at, 5.0) for at in times],
+        ),
+        Series(REQUESTS_WAITING.name, {**labels, "job": "a"}, [(at, 7.0) for at in times]),
+    ]
+    two = [Series(name, {**found, "job": "b"}, samples) for name, found, samples in one]
+    assert signals.read(one + two, T0) == signals.read(one, T0)
+    other = [
+        Series(name, {**found, "job": "b"}, [(at, v + (name == REPLICA_START.name)) for at, v in samples])
+        for name, found, samples in one
+    ]
+    assert len(signals.read(one + other, T0)) == 2
+    assert REPLICA_START.name in {selector.name for selector in signals.selectors(SPEC.pool("pool"))}
