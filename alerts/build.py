@@ -4,7 +4,8 @@ from typing import Any
 
 from plimsoll.alerts.burn_rate import burn_alerts
 from plimsoll.alerts.fleet import fleet_recordings, last_seen_recordings
-from plimsoll.alerts.gpu import gpu_alerts
+from plimsoll.alerts.gpus.groups import baseline_recordings
+from plimsoll.alerts.gpus.health import gpu_alerts
 from plimsoll.alerts.incident_signatures import signature_recordings
 from plimsoll.alerts.pool import pool_alerts
 from plimsoll.alerts.receivers import Receivers
@@ -19,6 +20,7 @@ OBJECTIVES_EVERY = 30
 HEALTH_EVERY = 15
 FLEET_EVERY = 30
 LAST_SEEN_EVERY = 60
+BASELINES_EVERY = 120
 
 
 def render(
@@ -64,6 +66,7 @@ def _fleet_groups(spec: Spec) -> list[Group]:
     signatures = [one for pool in spec.pools for one in signature_recordings(pool)]
     return [
         Group("fleet-last-seen", LAST_SEEN_EVERY, last_seen_recordings()),
+        Group("gpu-baselines", BASELINES_EVERY, baseline_recordings()),
         Group("fleet", FLEET_EVERY, [*fleet_recordings(), *signatures]),
     ]
 

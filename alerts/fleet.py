@@ -5,6 +5,7 @@ about 120. Buckets stay buckets, so that any quantile can be computed from them.
 for single replicas only. The target labels region and node stay where Prometheus has them.
 """
 
+from plimsoll.alerts.gpus.groups import clock_recordings
 from plimsoll.alerts.rules import Recording
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric, recorded
@@ -23,6 +24,8 @@ def fleet_recordings() -> list[Recording]:
         *(_p95(metric) for metric in BY_REPLICA),
         _prefix_hits(),
         *_worst_gpus(),
+        *_energy(),
+        *clock_recordings(),
     ]
 
 
@@ -58,4 +61,18 @@ def _worst_gpus() -> list[Recording]:
     return [
         Recording(recorded.NODE_CLOCK, f"min by ({NODE}) ({clock} / {highest})", {}),
         Recording(recorded.NODE_TEMPERATURE, f"max by ({NODE}) ({c.GPU_TEMPERATURE})", {}),
+    ]
+
+
+def _energy() -> list[Recording]:
+    """Return the power of each model's GPUs. A GPU that two replicas share counts for each by its share of the work."""
+    assigned, share = c.GPU_ASSIGNMENT.name, c.GPU_ASSIGNMENT_SHARE.name
+    unsplit = f"count by ({MODEL}) ({assigned} unless on (instance, uuid, replica, model) {share})"
+    power = (
+        f"sum by ({MODEL}) ({share} * on (instance, uuid) group_left () "
+        f"max by (instance, uuid) (rate({c.GPU_ENERGY}[5m])))"
+    )
+    return [
+        Recording(recorded.UNSPLIT_GPUS, unsplit, {}),
+        Recording(recorded.MODEL_POWER, f"{power}\nunless on ({MODEL}) {recorded.UNSPLIT_GPUS}", {}),
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from plimsoll.alerts import burn_rate as burn_alerts
 from plimsoll.alerts import exclusions, pool, saturation, self_monitoring
+from plimsoll.alerts.gpus import health as gpus
 from plimsoll.alerts.receivers import WATCHDOG, Receivers
 from plimsoll.alerts.rules import Sites
 from plimsoll.slo.error_budget import burn_rate
@@ -19,7 +20,13 @@ BY_ALERT = ["alertname", "instance", "severity"]
 REPLICA = ["instance", "replica"]
 PAGE, TICKET, NULL = "page", "ticket", "null"
 # Everything that a node's exporter reports: unknown while the exporter is down.
-ON_NODE = ("LLMReplica.+", "GPU.+", self_monitoring.COLLECTOR_FAILING, self_monitoring.ENGINE_METRIC_MISSING)
+ON_NODE = (
+    "LLMReplica.+",
+    "GPU.+",
+    "NVSwitch.+",
+    self_monitoring.COLLECTOR_FAILING,
+    self_monitoring.ENGINE_METRIC_MISSING,
+)
 # Early warnings that a stall or a long queue explains.
 WARNINGS = (saturation.LATENCY_NEAR_THRESHOLD, saturation.QUEUE_GROWING, saturation.REQUESTS_ABANDONED)
 
@@ -103,6 +110,8 @@ def _inhibitions() -> list[dict[str, Any]]:
             _named(pool.ALL_EXPORTERS_DOWN), [_named(pool.REPLICAS_BELOW_MINIMUM, pool.EXPORTER_DOWN, *ON_NODE)], []
         ),
         _inhibit(_named(pool.EXPORTER_DOWN), [_named(*ON_NODE)], ["instance"]),
+        # GPUs that can't be asked: the collector fails for the same reason.
+        _inhibit(_named(gpus.NOT_READABLE), [_named(collector), 'collector=~"nvml|amdsmi"'], ["instance"]),
         _inhibit(_named(collector), [_named(missing)], ["instance", "collector"]),
     ]
 

@@ -18,6 +18,35 @@ COLLECTOR = "{{ $labels.collector }}"
 PoolFilter = Callable[[str, str], str]
 
 
+def _each(query: str, arguments: str, text: str, before: str = "", after: str = "") -> str:
+    """Return a template that shows a text for each series of a query, and nothing without one."""
+    inner = query.replace('"', '\\"')
+    found = f'query (printf "{inner}" {arguments})'
+    return f"{{{{ with {found} }}}}{before}{{{{ range . }}}}{text}{{{{ end }}}}{after}{{{{ end }}}}"
+
+
+_MINE = '{instance="%s",uuid="%s"}'
+_LABELS = "$labels.instance $labels.uuid"
+# Who is affected by a GPU: its replica, its pods, and the other GPUs of the replica's group, where these are known.
+GROUP = (
+    _each(f"{c.GPU_ASSIGNMENT}{_MINE}", _LABELS, " {{ .Labels.replica }}", " Replica:", ".")
+    + _each(
+        f"{c.GPU_POD}{_MINE}",
+        _LABELS,
+        " {{ .Labels.namespace }}/{{ .Labels.pod }}/{{ .Labels.container }}",
+        " Pod:",
+        ".",
+    )
+    + _each(
+        f'group by (uuid) ({c.GPU_ASSIGNMENT}{{instance="%s",uuid!="%s"}} and on (instance, replica) {c.GPU_ASSIGNMENT}{_MINE})',
+        f"{_LABELS} {_LABELS}",
+        " {{ .Labels.uuid }}",
+        " Other GPUs of its group:",
+        ".",
+    )
+)
+
+
 def of(metric: Metric, model: str, part: str = "", **labels: str) -> str:
     """Return a selector of one model's metric, or of `part`, one of its sample names."""
     further = ((name, tuple(value.split("|"))) for name, value in labels.items())

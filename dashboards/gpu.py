@@ -5,7 +5,7 @@ from typing import Any
 from plimsoll.dashboards import common, drilldown, gpu_panels, no_data, panels, queries
 from plimsoll.dashboards.panels import BAD, BLUE, GOOD, GREEN, GREY, ORANGE, SKY, VERMILLION, WARN, Query, Section, Text
 from plimsoll.slo import links, metrics
-from plimsoll.slo.metrics import Metric
+from plimsoll.slo.metrics import Metric, recorded
 from plimsoll.slo.spec.objectives import Spec
 
 # Faults of a GPU, worst first: the rank, and the metrics that are above zero while it lasts.
@@ -36,7 +36,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
         default_links=[drilldown.to_dashboard("Replica dashboard", links.REPLICA)],
         sections=[
             Section("", [(4, [*common.health_stats(), common.simulated_stat()])]),
-            Section("Health", [(8, [_health(), _xid()]), (9, gpu_panels.state())]),
+            Section("Health", [(8, [_health(), _xid()]), (9, gpu_panels.state()), (8, gpu_panels.not_readable())]),
             Section("Throttling", [(9, [_throttling(), *_margins()])]),
             Section("Utilization", [(9, gpu_panels.load()), (9, _activity())]),
             Section("Memory", [(9, _memory())]),
@@ -197,6 +197,15 @@ def _energy() -> list[Any]:
     tokens = queries.rate(metrics.GENERATION_TOKENS, "instance")
     return [
         gpu_panels.per_gpu("GPU power", "Power draw of the board.", metrics.GPU_POWER, "watt"),
+        panels.graph(
+            "Power by model",
+            "Power of the GPUs of each model's replicas. A GPU that replicas share counts by their shares; no data while a share is "
+            f"unknown. Source: {recorded.MODEL_POWER}.",
+            [Query(f"sum by (model) ({queries.of_models(recorded.MODEL_POWER)})", "{{model}}")],
+            unit="watt",
+            no_data=no_data.GPU,
+            many=True,
+        ),
         panels.graph(
             "Energy per output token",
             "Energy of a node's GPUs per output token of its chosen replicas. Lower with larger batches. "

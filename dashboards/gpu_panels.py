@@ -7,6 +7,7 @@ from plimsoll.dashboards.panels import BAD, GOOD, Query, Text
 from plimsoll.slo import links, metrics
 from plimsoll.slo.metrics import Metric, recorded
 
+SLOW = 0.9  # the threshold of GPUSlowerThanFellows
 LEGEND = "{{instance}} GPU {{index}}"
 _CLOCK = (
     "SM clock as a fraction of its maximum. Below the others under the same load: throttled by heat or a power cap. Time "
@@ -63,6 +64,61 @@ def worst() -> list[Any]:
             f"Core temperature. A hot GPU is throttled. Source: {metrics.GPU_TEMPERATURE}.",
             queries.of_node(recorded.NODE_TEMPERATURE),
             "celsius",
+        ),
+    ]
+
+
+def stragglers() -> Any:
+    """Return the panel that names the GPU at whose pace its replica runs."""
+    ratio = queries.of_replicas(recorded.CLOCK_RATIO, against="group")
+    return panels.graph(
+        links.GPU_STRAGGLERS.title,
+        "Clock of each busy GPU as a ratio to the upper quartile of its replica's GPUs, lowest first. A replica runs at the pace of "
+        f"its slowest GPU. Below {SLOW:.0%}: GPUSlowerThanFellows. Source: {recorded.CLOCK_RATIO}.",
+        [Query(f"bottomk(10, min by (instance, uuid, replica) ({ratio}))", "{{replica}} {{instance}} {{uuid}}")],
+        unit="percentunit",
+        limits=[SLOW],
+        no_data=no_data.GROUPS,
+        many=True,
+        low=True,
+        links=[common.TO_GPU],
+    )
+
+
+def not_readable() -> list[Any]:
+    """Return the panels of GPUs that can't be asked, of missing metrics, and of the NVSwitch fabric."""
+    fabric = (
+        f"({queries.select(metrics.GPU_FABRIC_STATE)} < bool 3) or ({queries.select(metrics.GPU_FABRIC_STATUS)} > bool 0) "
+        f"or ({queries.select(metrics.GPU_FABRIC_FAULT)} == bool 1)"
+    )
+    return [
+        panels.graph(
+            links.GPU_STATES.title,
+            "GPUs that the exporter can't ask, by reason, and metrics that a GPU had and lost. Neither means that the GPU is lost. "
+            f"Source: {metrics.GPU_NOT_READABLE}, {metrics.GPU_METRIC_MISSING}.",
+            [
+                Query(
+                    f"count by (instance, reason) ({queries.of_gpus(queries.select(metrics.GPU_NOT_READABLE))})",
+                    "{{instance}} {{reason}}",
+                ),
+                Query(
+                    f"count by (instance, uuid) ({queries.of_gpus(queries.select(metrics.GPU_METRIC_MISSING))})",
+                    "{{instance}} {{uuid}} metrics missing",
+                ),
+            ],
+            unit="short",
+            decimals=0,
+            no_data=no_data.READABLE,
+            many=True,
+        ),
+        panels.timeline(
+            links.GPU_FABRIC.title,
+            "Whether each GPU joined the NVSwitch fabric, and the fabric is healthy. "
+            f"Source: {metrics.GPU_FABRIC_STATE}, {metrics.GPU_FABRIC_STATUS}, {metrics.GPU_FABRIC_FAULT}.",
+            [Query(f"max by (instance, uuid) ({queries.of_gpus(f'({fabric})')})", "{{instance}} {{uuid}}")],
+            unit="none",
+            no_data=no_data.FABRIC,
+            texts={0: Text("joined", GOOD), 1: Text("not ready", BAD)},
         ),
     ]
 

@@ -44,7 +44,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
                 [(8, engine_panels.latencies(spec, True)), (8, engine_panels.phases(spec, True))],
             ),
             Section("Saturation", [(9, engine_panels.scheduler(spec)), (9, engine_panels.memory())]),
-            Section("GPU health", [(9, gpu_panels.worst())]),
+            Section("GPU health", [(9, gpu_panels.worst()), (8, [gpu_panels.stragglers()])]),
             Section("Changes", [(9, _changes(spec)), (8, [_collectors()])]),
         ],
     )

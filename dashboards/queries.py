@@ -31,9 +31,9 @@ def of_models(name: str, *variables: str) -> str:
     return _braces(name, _matching("model", "region", *variables))
 
 
-def of_replicas(recorded: str) -> str:
+def of_replicas(recorded: str, **labels: str) -> str:
     """Return the selector of a series recorded per replica, for the chosen replicas."""
-    return _braces(recorded, _matching("model", "replica", *TARGETS))
+    return _braces(recorded, _matching("model", "replica", *TARGETS) + _fixed(labels))
 
 
 def of_node(recorded: str) -> str:

@@ -6,19 +6,25 @@ ancestor listens on. Not detected: workers started by another program (Ray, a la
 siblings), engines behind a proxy or a published port, and processes hidden from /proc.
 """
 
+import re
 import socket
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from plimsoll.exporters.collector import Point
+from plimsoll.exporters.kubernetes.pods import Pods
 from plimsoll.exporters.process_tree import Process, ProcessTree
 from plimsoll.slo import metrics as c
 
 # Seconds until an unassigned process is checked again: an engine may load its weights before it listens.
 RECHECK_SECONDS = 15.0
+_MEMORY = (c.GPU_MEMORY_USED, c.GPU_MEMORY_RESERVED)
+# Slices of a MIG instance in its name, as in `MIG 3g.40gb` or `MIG 1c.3g.40gb` (one of its three compute slices). A GPU has 7
+# compute slices, an A30 4.
+_SLICES = re.compile(r"MIG (?:(\d+)c\.)?(\d+)g\.")
 
 
 class Server(NamedTuple):
@@ -32,10 +38,19 @@ class Server(NamedTuple):
 
 
 class GpuProcess(NamedTuple):
-    """A process on a GPU, and its memory there in bytes (None: not reported)."""
+    """A process on a GPU: its memory there in bytes, MIG's GPU instance, its SM time in percent (None: not reported)."""
 
     pid: int
     memory: float | None
+    instance: int | None = None
+    sm: float | None = None
+
+
+class MigInstance(NamedTuple):
+    """A MIG instance: its UUID, and the part of the GPU's slices that it has (None: unknown)."""
+
+    uuid: str
+    share: float | None
 
 
 class Served(Protocol):
@@ -52,30 +67,47 @@ class GpuAssignment:
 
     servers: Sequence[Served]
     tree: ProcessTree = field(default_factory=ProcessTree)
+    pods: Pods = field(default_factory=Pods)
     _owners: dict[Process, tuple[str | None, float]] = field(default_factory=dict)
     _last: dict[str, list[Point]] = field(default_factory=dict)
 
-    def gpu(
-        self, uuid: str, processes: Sequence[GpuProcess], used: float | None, reserved: float | None
-    ) -> list[Point]:
-        """Return the points of a GPU that responded: its engines, and its memory by component (bytes)."""
-        servers = [one.server for one in self.servers]
-        owners = [self._owner(process.pid, servers) for process in processes]
+    def gpu(self, info: Mapping[str, str], processes: Sequence[GpuProcess], points: Sequence[Point]) -> list[Point]:
+        """Return further points of a GPU that responded: its engines and pods, and its memory by component (bytes).
+
+        `info` has the labels of its gpu_info, `points` its own values.
+        """
+        uuid, servers = info["uuid"], [one.server for one in self.servers]
         known = {server.replica: server for server in servers}
+        owned = [(self._owner(process.pid, servers), process) for process in processes]
+        instances = _mig_instances(points)
+        replicas = {
+            owner: {"uuid": uuid, "replica": owner, "model": known[owner].model}
+            for owner in sorted({owner for owner, _ in owned if owner is not None})
+        }
+        on_instance = sorted(
+            {(instances[one.instance].uuid, owner) for owner, one in owned if owner and one.instance in instances}
+        )
         self._last[uuid] = [
-            Point(c.GPU_ASSIGNMENT, {"uuid": uuid, "replica": replica, "model": known[replica].model}, 1)
-            for replica in sorted({owner for owner in owners if owner is not None})
+            *(Point(c.GPU_ASSIGNMENT, labels, 1) for labels in replicas.values()),
+            *(Point(c.GPU_MIG_ASSIGNMENT, {**replicas[owner], "mig_uuid": mig}, 1) for mig, owner in on_instance),
+            *self.pods.points(info, [one.uuid for one in instances.values()], processes, instances),
         ]
-        usage = _memory_usage(list(zip(owners, processes, strict=True)), known, used, reserved)
+        shares = shares_of(owned, instances)
+        usage = _memory_usage(owned, known, *_memory(points))
         return [
             *self._last[uuid],
-            Point(c.GPU_PROCESSES_UNASSIGNED, {"uuid": uuid}, owners.count(None)),
+            *(Point(c.GPU_ASSIGNMENT_SHARE, replicas[owner], share) for owner, share in shares.items()),
+            Point(c.GPU_PROCESSES_UNASSIGNED, {"uuid": uuid}, sum(owner is None for owner, _ in owned)),
             *(Point(c.GPU_MEMORY_USAGE, {"uuid": uuid, **labels}, value) for labels, value in usage),
         ]
 
-    def lost(self, uuid: str) -> list[Point]:
-        """Return the last known engines of a GPU that doesn't respond: they are affected."""
-        return self._last.get(uuid, [])
+    def unjoined_because(self) -> str:
+        """Return why GPUs can't be joined to replicas from here, and the fix; empty if they can."""
+        return self.tree.unreadable_because()
+
+    def lost(self, info: Mapping[str, str]) -> list[Point]:
+        """Return the last known engines and pods of a GPU that doesn't respond: they are affected."""
+        return self._last.get(info["uuid"]) or self.pods.points(info, [], [], {})
 
     def forget(self, uuids: Iterable[str]) -> None:
         """Drop the state of other GPUs than these, and of ended processes."""
@@ -101,6 +133,52 @@ class GpuAssignment:
             if found:
                 return found[0] if len(found) == 1 else None  # two replicas with one server: the owner is ambiguous
         return None
+
+
+def shares_of(
+    owned: Sequence[tuple[str | None, GpuProcess]], instances: Mapping[int | None, MigInstance]
+) -> dict[str, float]:
+    """Return each replica's part of a GPU's work (0 to 1); without those for which the driver doesn't report it.
+
+    Under MIG it is the replica's slices, if no other process uses its instances. A replica alone on a GPU has all of it.
+    Otherwise it is the replica's part of the SM time of all processes.
+    """
+    replicas = {owner for owner, _ in owned if owner is not None}
+    if instances:
+        users: dict[int | None, set[str | None]] = {}
+        for owner, process in owned:
+            users.setdefault(process.instance, set()).add(owner)
+        mine = {one: [key for key, owners in users.items() if one in owners] for one in replicas}
+        return {
+            one: sum(instances[key].share or 0.0 for key in keys)
+            for one, keys in mine.items()
+            if all(users[key] == {one} and key in instances and instances[key].share is not None for key in keys)
+        }
+    if len(replicas) == 1 and all(owner is not None for owner, _ in owned):
+        return dict.fromkeys(replicas, 1.0)
+    times = [(owner, process.sm) for owner, process in owned]
+    total = sum(sm for _, sm in times if sm is not None)
+    if not total or any(sm is None for _, sm in times):
+        return {}
+    return {one: sum(sm or 0.0 for owner, sm in times if owner == one) / total for one in sorted(replicas)}
+
+
+def _mig_instances(points: Iterable[Point]) -> dict[int | None, MigInstance]:
+    """Return the MIG instances by the number of their GPU instance."""
+    found: dict[int | None, MigInstance] = {}
+    for point in points:
+        if point.metric is c.GPU_MIG_INFO:
+            name = point.labels["name"]
+            slices = _SLICES.search(name)
+            share = int(slices[1] or slices[2]) / (4 if "A30" in name else 7) if slices else None
+            found[int(point.labels["gpu_instance"])] = MigInstance(point.labels["mig_uuid"], share)
+    return found
+
+
+def _memory(points: Iterable[Point]) -> tuple[float | None, float | None]:
+    values = {point.metric: point.value for point in points if point.metric in _MEMORY}
+    used, reserved = (values.get(metric) for metric in _MEMORY)
+    return used, reserved
 
 
 def _memory_usage(

@@ -14,6 +14,10 @@ from typing import NamedTuple
 PROC = Path("/proc")
 # The kernel's number of the first PID namespace (PROC_PID_INIT_INO of include/linux/proc_ns.h).
 _HOST_NAMESPACE = "pid:[4026531836]"
+_CAPABILITIES = re.compile(r"^CapEff:\s*([0-9a-f]+)$", re.MULTILINE)
+# Bits of include/uapi/linux/capability.h: CAP_DAC_OVERRIDE or CAP_DAC_READ_SEARCH, which root has also in a container, and
+# CAP_SYS_PTRACE.
+_READ, _TRACE = 1 << 1 | 1 << 2, 1 << 19
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 _LOCAL = re.compile(r"\|-- (\S+)\n\s+/32 host LOCAL")
 _LISTENING = "0A"  # TCP_LISTEN of include/net/tcp_states.h
@@ -41,6 +45,17 @@ class ProcessTree:
     def __init__(self, folder: Path = PROC) -> None:
         self._folder = folder
         self._trusted = self._link("self", "ns", "pid") == _HOST_NAMESPACE
+
+    def unreadable_because(self) -> str:
+        """Return why processes can't be joined with their servers from here, and the fix; empty if they can."""
+        if not self._trusted:
+            return "this exporter has a PID namespace of its own. Set hostPID: true (Docker: --pid=host)."
+        effective = _CAPABILITIES.search(self._text("self", "status"))
+        # Without SYS_PTRACE, root lists a process's open files, but can't read which they are.
+        held = int(effective[1], 16) if effective else 0
+        if not (held & _TRACE and held & _READ):
+            return "it can't read other processes' sockets. Run it as root with the capability SYS_PTRACE."
+        return ""
 
     def process(self, pid: int) -> Process | None:
         """Return the process that NVML's PID refers to; None where that is unknown."""

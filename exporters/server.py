@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,13 +36,48 @@ LANDING = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Plimsoll exporter</title>
 <h1>Plimsoll exporter</h1>
 <p>Engine and GPU metrics of this node: <a href="metrics">metrics</a>.</p>
-<p>Health: <a href="-/healthy">healthy</a>, <a href="-/ready">ready</a>.</p>
+<p>Health: <a href="-/healthy">healthy</a>, <a href="-/ready">ready</a>, <a href="-/gpus">GPUs</a>.</p>
 </html>
 """
 
 
-def create_app(runner: Runner, token: str | None = None, hosts: Hosts | None = None) -> Starlette:
+class Health(NamedTuple):
+    """What the health endpoints show: why this process needs a restart (empty: it doesn't), and further pages."""
+
+    trouble: Callable[[], str] = str
+    pages: Sequence[Route] = ()
+
+
+def create_app(
+    runner: Runner, token: str | None = None, hosts: Hosts | None = None, health: Health | None = None
+) -> Starlette:
     """Return the exporter as an ASGI app. With a token, every path but the health endpoints requires it; without, a known host."""
+    health = health or Health()
+
+    async def landing(_: Request) -> Response:
+        return HTMLResponse(LANDING)
+
+    async def alive(_: Request) -> Response:
+        why = health.trouble()
+        return PlainTextResponse(f"{why}\n", 503) if why else PlainTextResponse("ok\n")
+
+    return Starlette(
+        routes=[
+            Route("/", landing),
+            _metrics_route(runner),
+            Route("/-/healthy", alive),
+            Route("/-/ready", alive),
+            *health.pages,
+        ],
+        middleware=[
+            Middleware(ConcurrencyLimit),
+            Middleware(TokenAuth, token=token) if token else Middleware(KnownHost, hosts=hosts or Hosts()),
+            Middleware(GZipMiddleware, compresslevel=1),
+        ],
+    )
+
+
+def _metrics_route(runner: Runner) -> Route:
     once = OnceLogger(logging.getLogger(__name__))
     renderer = Renderer()
 
@@ -55,25 +91,7 @@ def create_app(runner: Runner, token: str | None = None, hosts: Hosts | None = N
             once.recovered("metrics endpoint")
         return Response(page.body, headers={"content-type": page.content_type})
 
-    async def landing(_: Request) -> Response:
-        return HTMLResponse(LANDING)
-
-    async def alive(_: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    return Starlette(
-        routes=[
-            Route("/", landing),
-            Route("/metrics", metrics),
-            Route("/-/healthy", alive),
-            Route("/-/ready", alive),
-        ],
-        middleware=[
-            Middleware(ConcurrencyLimit),
-            Middleware(TokenAuth, token=token) if token else Middleware(KnownHost, hosts=hosts or Hosts()),
-            Middleware(GZipMiddleware, compresslevel=1),
-        ],
-    )
+    return Route("/metrics", metrics)
 
 
 def time_limit(header: str | None) -> float:

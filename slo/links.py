@@ -53,6 +53,9 @@ KV_TRANSFERS = Panel(REPLICA, "KV cache transfer failures")
 GPU_HEALTH = Panel(GPU, "GPU health")
 GPU_XIDS = Panel(GPU, "Time since last XID error")
 GPU_CLOCKS = Panel(GPU, "Clock throttling by reason")
+GPU_STRAGGLERS = Panel(ONCALL, "GPU stragglers")
+GPU_FABRIC = Panel(GPU, "NVSwitch fabric")
+GPU_STATES = Panel(GPU, "GPUs not readable")
 GPU_NVLINKS = Panel(GPU, "NVLinks down")
 
 

@@ -132,7 +132,7 @@ def test_our_metric_and_series_names_are_spelled_in_one_place_only() -> None:
 
 def test_the_catalogue_keeps_the_naming_rules() -> None:
     for metric in metrics.ALL:
-        assert re.fullmatch(r"(llm|gpu|plimsoll)_[a-z0-9_]+", metric.name), metric.name
+        assert re.fullmatch(r"(llm|gpu|nvswitch|plimsoll)_[a-z0-9_]+", metric.name), metric.name
         assert metric.name.endswith("_total") == (metric.kind == "counter"), metric.name
         assert not re.search(r"_(ms|mb|mib|mhz|percent|perc|celcius)(_|$)", metric.name), metric.name
         assert metric.help.endswith("."), metric.name

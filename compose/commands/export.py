@@ -22,11 +22,15 @@ from plimsoll.compose.listen import (
 from plimsoll.exporters.collector import Collector
 from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
 from plimsoll.exporters.gpu_assignment import GpuAssignment
-from plimsoll.exporters.nvml.collector import NvmlCollector
+from plimsoll.exporters.gpu_page import gpus_route
+from plimsoll.exporters.nvml.collector import AMD, NVIDIA, VENDORS, GpuCollector, Vendor
 from plimsoll.exporters.nvml.state import GpuState, StateError
+from plimsoll.exporters.nvml.xids.kernel_log import KMSG, KernelLog
 from plimsoll.exporters.runner import Runner
-from plimsoll.exporters.server import Tls, create_app, serve
+from plimsoll.exporters.server import Health, Tls, create_app, serve
 from plimsoll.slo.units import Duration
+
+AMD_COMPUTE, NVIDIA_DRIVER = Path("/dev/kfd"), Path("/proc/driver/nvidia")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +43,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Engine or gateway, such as http://127.0.0.1:8000. NAME becomes the label `replica`. Repeatable.",
     )
     add_tokens(parser)
-    parser.add_argument("--no-gpu", action="store_true", help="Don't read GPUs: this node has no NVIDIA GPU.")
+    parser.add_argument("--no-gpu", action="store_true", help="Don't read GPUs: this node has none.")
+    parser.add_argument(
+        "--gpu-vendor",
+        choices=tuple(VENDORS),
+        help="Maker of the node's GPUs (default: amd if the kernel has AMD's compute device and not NVIDIA's driver, else nvidia).",
+    )
+    parser.add_argument(
+        "--kernel-log",
+        default=str(KMSG),
+        metavar="FILE",
+        help="Kernel log with the XIDs that NVML doesn't report (default: %(default)s). `none`: don't read it.",
+    )
     parser.add_argument(
         "--state-dir",
         type=Path,
@@ -96,7 +111,9 @@ def run(args: argparse.Namespace) -> int:
     if args.state_dir:
         _make_folder(args.state_dir)
     gpu_state = None if args.no_gpu else _gpu_state(args.state_dir)
-    runner = Runner(collectors(args.engine, _probes(args), gpu_state, args.state_dir, args.engine_token))
+    vendor = VENDORS[args.gpu_vendor] if args.gpu_vendor else _vendor()
+    found = collectors(args.engine, _probes(args), gpu_state, args.state_dir, args.engine_token, vendor)
+    runner = Runner(found)
     host, port = read_address(args.listen)
     token, hosts = server_token(os.environ, EXPORTER_TOKEN), read_hosts(args.allowed_host)
     tls = _tls(args.tls_cert, args.tls_key)
@@ -106,10 +123,28 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("plimsoll").info("metrics on %s://%s:%d/metrics", scheme, shown, port)
     if args.otlp_endpoint:
         _push(runner, args.otlp_endpoint, interval)
-    app = create_app(runner, token, hosts)
+    gpus = next((one for one in found if isinstance(one, GpuCollector)), None)
+    health = Health()
+    if gpus is not None and gpu_state is not None:
+        _start_gpus(gpus, gpu_state, args.kernel_log, has_engines=bool(args.engine))
+        health = Health(lambda: gpus.trouble, [gpus_route(gpus.board, runner)])
+    app = create_app(runner, token, hosts, health)
     freeze_objects()
     serve(app, listening, tls)
     return 0
+
+
+def _vendor() -> Vendor:
+    return AMD if AMD_COMPUTE.exists() and not NVIDIA_DRIVER.exists() else NVIDIA
+
+
+def _start_gpus(gpus: GpuCollector, state: GpuState, kernel_log: str, *, has_engines: bool) -> None:
+    """Follow the kernel's log, and state in one line what GPUs aren't joined with."""
+    if kernel_log != "none":
+        KernelLog(state, Path(kernel_log)).start()
+    why = gpus.assignment.unjoined_because()
+    if why and has_engines:
+        logging.getLogger("plimsoll").warning("GPUs are not joined to replicas because %s", why)
 
 
 def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
@@ -179,6 +214,7 @@ def collectors(
     gpu_state: GpuState | None,
     state: Path | None,
     tokens: Sequence[str] = (),
+    vendor: Vendor = NVIDIA,
 ) -> list[Collector]:
     """Return the collectors; GPUs are read if `gpu_state` is given. Raises UserError for a bad address, a duplicate name, or no collector."""
     served = engine_collectors(engines, tokens, state)
@@ -188,7 +224,7 @@ def collectors(
             option, _, given = name.partition(":")
             raise UserError(f"--{option}: {given} is given {uses} times. Give each its own NAME=.")
     if gpu_state is not None:
-        found.append(NvmlCollector(gpu_state, assignment=GpuAssignment(served)))
+        found.append(GpuCollector(gpu_state, assignment=GpuAssignment(served), vendor=vendor))
     if not found:
         raise UserError("--engine: nothing to export. Add --engine http://HOST:PORT, or remove --no-gpu.")
     return found

@@ -2,7 +2,7 @@
 
 If the library crashes, hangs, or is replaced by a driver upgrade, only this process is affected. It reads one deadline
 (time.monotonic(), shared by all processes) per line, and writes one line of JSON for each: {"gpus": [...]}, or finally
-{"dead": [NVML's code name, advice]}. In between it reports XIDs as {"xid": [uuid, number, unix time]}. It exits when its input ends.
+{"dead": [NVML's code name, advice, reason]}. In between it reports XIDs as {"xid": [uuid, number, unix time]}. It exits when its input ends.
 """
 
 import json
@@ -12,11 +12,14 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
 from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
-from plimsoll.exporters.nvml.errors import describe_init, name
-from plimsoll.exporters.nvml.node import LibraryUnusableError, Node
+from plimsoll.exporters.nvml.node import LibraryUnusableError, Node, ReadableGpu, nvidia_gpus
+from plimsoll.exporters.nvml.xids.events import OnXid
+
+Start = Callable[[OnXid], Sequence[ReadableGpu]]
 
 
 class Channel:
@@ -38,18 +41,18 @@ class Channel:
         self.send({"xid": [uuid, number, at]})
 
 
-def work(deadlines: "queue.Queue[float]", channel: Channel) -> None:
+def work(start: Start, deadlines: "queue.Queue[float]", channel: Channel) -> None:
     """Start the library and serve requests; returns when the library is unusable."""
     try:
-        node = Node(channel.xid)
+        node = Node(start(channel.xid))
         while True:
             channel.send({"gpus": node.read(deadlines.get())})
     except LibraryUnusableError as error:
-        channel.send({"dead": [name(error.code), describe_init(error.code)]})
+        channel.send({"dead": [error.cause, error.advice, error.reason]})
 
 
-def main() -> None:
-    """Serve until the input ends. Another thread calls the driver: this one must notice when the exporter exits."""
+def main(start: Start) -> None:
+    """Serve the GPUs of `start` until the input ends. Another thread calls the driver: this one must notice when the exporter exits."""
     limit_memory()
     freeze_objects()
     signal.signal(
@@ -61,7 +64,7 @@ def main() -> None:
 
     def run() -> None:
         try:
-            work(deadlines, channel)
+            work(start, deadlines, channel)
         except BaseException:
             traceback.print_exc()
         os._exit(1)  # don't wait for threads stuck in the driver
@@ -73,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(nvidia_gpus)

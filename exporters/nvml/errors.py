@@ -8,11 +8,26 @@ import pynvml
 # A field unavailable for this GPU, driver or user: NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND, NO_DATA,
 # ARGUMENT_VERSION_MISMATCH, DEPRECATED. Not a failure; the sample is absent.
 ABSENT = frozenset({3, 4, 13, 21, 25, 26})
-# This GPU failed: CORRUPTED_INFOROM, GPU_IS_LOST, RESET_REQUIRED, OPERATING_SYSTEM (blocked, by a cgroup for example).
-GPU_FAILED = frozenset({14, 15, 16, 17})
+# This GPU failed, or isn't accessible: GPU_IS_LOST, RESET_REQUIRED, OPERATING_SYSTEM (blocked, by a cgroup for example).
+GPU_FAILED = frozenset({15, 16, 17})
+# The GPU computes without its InfoROM.
+CORRUPTED_INFOROM = 14
 # Every handle is invalid until the library is reinitialized: UNINITIALIZED, DRIVER_NOT_LOADED, LIB_RM_VERSION_MISMATCH,
 # GPU_NOT_FOUND.
 LIBRARY_UNUSABLE = frozenset({1, 9, 18, 28})
+# Not available on this GPU or under this driver, as long as nothing is reconfigured: NOT_SUPPORTED, FUNCTION_NOT_FOUND.
+UNSUPPORTED = frozenset({3, 13})
+UNKNOWN = 999
+# The exporter can't ask, and the GPU may be fine: values of the label `reason` of gpu_not_readable. Without
+# permission: NO_PERMISSION, and OPERATING_SYSTEM. UNKNOWN counts only if every GPU returns it.
+REASONS = {
+    4: "no_permission",
+    9: "driver_not_loaded",
+    12: "library_missing",
+    17: "no_permission",
+    18: "driver_mismatch",
+}
+DEVICES_LOST, OTHER_REASON = "devices_lost", "library_failed"
 
 _NAMES: dict[int, str] = {
     value: name.removeprefix("NVML_ERROR_") for name, value in vars(pynvml).items() if name.startswith("NVML_ERROR_")
@@ -23,6 +38,11 @@ _INIT_ADVICE = {
     18: "library and kernel module have different driver versions. Finish the driver upgrade, or restart this container.",
     999: "NVML doesn't start (UNKNOWN, 999). This container may have lost its GPUs; restart it.",
 }
+
+
+def init_reason(code: int) -> str:
+    """Return why the library doesn't start, as a value of the label `reason`."""
+    return DEVICES_LOST if code == UNKNOWN else REASONS.get(code, OTHER_REASON)
 
 
 def name(code: int) -> str:

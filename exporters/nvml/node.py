@@ -3,16 +3,17 @@
 import queue
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import pynvml
 
 from plimsoll.exporters.deadline import DeadlineCall, DeadlineExceeded
 from plimsoll.exporters.nvml.abi import optional_text
-from plimsoll.exporters.nvml.errors import LIBRARY_UNUSABLE, describe
-from plimsoll.exporters.nvml.events import OnXid
+from plimsoll.exporters.nvml.errors import LIBRARY_UNUSABLE, describe_init, init_reason, name
 from plimsoll.exporters.nvml.gpu import Gpu, GpuError, Reading
+from plimsoll.exporters.nvml.xids.events import OnXid
 from plimsoll.slo.metrics import Metric
 
 # The result for one GPU: index, info, and either values and processes, or trouble (and `stuck`, the seconds it hangs).
@@ -24,24 +25,46 @@ STALL_SECONDS = 0.02
 
 
 class LibraryUnusableError(Exception):
-    """Every handle is invalid, and this process can't get new ones because it has the old library loaded."""
+    """Every handle is invalid, and this process can't get new ones because it has the old library loaded.
 
-    def __init__(self, code: int) -> None:
-        super().__init__(describe(code))
-        self.code = code
+    `cause` is a label value of the restarts, `advice` one line, and `reason` a label value of gpu_not_readable.
+    """
+
+    def __init__(self, cause: str, advice: str, reason: str) -> None:
+        super().__init__(advice)
+        self.cause, self.advice, self.reason = cause, advice, reason
+
+
+class ReadableGpu(Protocol):
+    """One GPU of a library."""
+
+    index: int
+    info: dict[str, str]
+
+    def read(self, deadline: float) -> Reading:
+        """Read every value; raises GpuError."""
+
+
+def _unusable(code: int) -> LibraryUnusableError:
+    return LibraryUnusableError(name(code), describe_init(code), init_reason(code))
+
+
+def nvidia_gpus(on_xid: OnXid) -> list[Gpu]:
+    """Start the library and return the GPUs that it lists; raises LibraryUnusableError."""
+    try:
+        pynvml.nvmlInit()
+        system = {"driver_version": _driver_version(), "cuda_version": _cuda_version()}
+        count = pynvml.nvmlDeviceGetCount()
+    except pynvml.NVMLError as error:
+        raise _unusable(error.value) from None
+    return [Gpu(index, system, on_xid) for index in range(count)]
 
 
 class Node:
-    """The GPUs that the library lists. Raises LibraryUnusableError if it doesn't start."""
+    """All GPUs of one library."""
 
-    def __init__(self, on_xid: OnXid) -> None:
-        try:
-            pynvml.nvmlInit()
-            system = {"driver_version": _driver_version(), "cuda_version": _cuda_version()}
-            count = pynvml.nvmlDeviceGetCount()
-        except pynvml.NVMLError as error:
-            raise LibraryUnusableError(error.value) from None
-        self._gpus = [Gpu(index, system, on_xid) for index in range(count)]
+    def __init__(self, gpus: Sequence[ReadableGpu]) -> None:
+        self._gpus = gpus
         self._calls: dict[int, DeadlineCall[Reading]] = {}
         self._series: dict[int, tuple[str, tuple[Metric, ...], tuple[dict[str, str], ...]]] = {}
 
@@ -54,7 +77,7 @@ class Node:
         self._calls = {index: call for index, call in self._calls.items() if call not in unstarted}
         return reports
 
-    def _report(self, gpu: Gpu, call: DeadlineCall[Reading]) -> Report:
+    def _report(self, gpu: ReadableGpu, call: DeadlineCall[Reading]) -> Report:
         report = _outcome(gpu, call)
         if "values" in report:
             metrics, labels, report["values"] = (
@@ -98,7 +121,7 @@ def _run_calls(calls: list[DeadlineCall[Reading]], until: float) -> list[Deadlin
     return unstarted
 
 
-def _outcome(gpu: Gpu, call: DeadlineCall[Reading]) -> Report:
+def _outcome(gpu: ReadableGpu, call: DeadlineCall[Reading]) -> Report:
     report: Report = {"index": gpu.index, "info": gpu.info}
     try:
         reading = call.result(0)
@@ -106,11 +129,11 @@ def _outcome(gpu: Gpu, call: DeadlineCall[Reading]) -> Report:
         return report | {"trouble": "isn't responding", "stuck": call.seconds}
     except GpuError as error:
         if error.code in LIBRARY_UNUSABLE:
-            raise LibraryUnusableError(error.code) from None
+            raise _unusable(error.code) from None
         return report | {"trouble": f"isn't responding: {error}", "code": error.code}
     except Exception as error:  # a bug met on one GPU must not lose the others
         return report | {"trouble": f"isn't readable: {type(error).__name__}: {error}"}
-    return report | {"info": reading.info, "values": reading.values, "processes": reading.processes}
+    return report | reading._asdict()
 
 
 def _driver_version() -> str:

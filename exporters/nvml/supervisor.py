@@ -14,22 +14,25 @@ from plimsoll.exporters.deadline import DeadlineExceeded
 from plimsoll.slo.metrics import BY_NAME, Metric
 
 Report = dict[str, Any]
+NVML = "plimsoll.exporters.nvml.child"
+RELEASE_SECONDS = 5.0
 OnXid = Callable[[str, int, float], None]
 
 
 class ChildExited(Exception):
-    """The child exited; `cause` is a label value."""
+    """The child exited. `cause` is a label value of the restarts, `reason` one of gpu_not_readable."""
 
-    def __init__(self, cause: str, message: str) -> None:
+    def __init__(self, cause: str, message: str, reason: str) -> None:
         super().__init__(message)
         self.cause = cause
+        self.reason = reason
 
 
 class Child:
     """One child process. It calls `on_xid`, on its own thread, for each XID. Times are time.monotonic() seconds."""
 
-    def __init__(self, on_xid: OnXid) -> None:
-        """Start it; raises OSError."""
+    def __init__(self, on_xid: OnXid, module: str = NVML) -> None:
+        """Start the module's program; raises OSError."""
         self.on_xid = on_xid
         self.started = time.monotonic()
         self._changed = threading.Condition()
@@ -39,7 +42,7 @@ class Child:
         self._requested: float | None = None
         self._response: list[Report] | None = None
         self._exit: ChildExited | None = None
-        command = [sys.executable, "-P", "-m", "plimsoll.exporters.nvml.child"]
+        command = [sys.executable, "-P", "-m", module]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._stdin, self._stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         threading.Thread(target=self._receive, name="NVML responses", daemon=True).start()
@@ -69,6 +72,11 @@ class Child:
         """Kill the child, without waiting. One stuck in the driver ends when the driver call returns."""
         self.on_xid = _ignore_xid
         self._process.kill()
+
+    def wait(self) -> None:
+        """Wait until a killed child has ended: only then are its devices closed. One stuck in the driver isn't waited for."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(RELEASE_SECONDS)
 
     def _send(self, until: float) -> None:
         with suppress(OSError, ValueError):  # it exited, or is about to: the receiving thread reports how
@@ -115,4 +123,6 @@ def _ignore_xid(_uuid: str, _xid: int, _at: float) -> None:
 
 def _exited(code: int) -> ChildExited:
     how = signal.Signals(-code).name if code < 0 else f"exit {code}"
-    return ChildExited(how, f"the process with the driver library ended by {how}. Check `dmesg` and the log.")
+    return ChildExited(
+        how, f"the process with the driver library ended by {how}. Check `dmesg` and the log.", "library_crashed"
+    )

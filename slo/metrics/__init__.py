@@ -8,6 +8,7 @@ from plimsoll.slo.metrics.engine import *  # noqa: F403
 from plimsoll.slo.metrics.engine_parts import *  # noqa: F403
 from plimsoll.slo.metrics.gpu import *  # noqa: F403
 from plimsoll.slo.metrics.gpu_board import *  # noqa: F403
+from plimsoll.slo.metrics.gpu_presence import *  # noqa: F403
 from plimsoll.slo.metrics.gpu_processes import *  # noqa: F403
 from plimsoll.slo.metrics.metric import *  # noqa: F403
 from plimsoll.slo.metrics.metric import Metric

@@ -3,11 +3,16 @@
 from plimsoll.slo.metrics.metric import Metric
 
 UUID = ("uuid",)
-GPU_UP = Metric("gpu_up", "gauge", UUID, "Whether the GPU responds (1), or is expected but not responding (0).")
+GPU_UP = Metric(
+    "gpu_up",
+    "gauge",
+    UUID,
+    "Whether the GPU responds (1), or is expected but not responding (0). Absent while it can't be asked (gpu_not_readable).",
+)
 GPU_INFO = Metric(
     "gpu_info",
     "gauge",
-    ("uuid", "index", "name", "pci_bus_id", "driver_version", "cuda_version"),
+    ("uuid", "index", "name", "pci_bus_id", "driver_version", "cuda_version", "vendor"),
     "Identity of a GPU, constant 1.",
 )
 GPU_RESPONSE_AGE = Metric(
@@ -20,7 +25,7 @@ GPU_XID_ERRORS = Metric(
     "gpu_xid_errors_total",
     "counter",
     ("uuid", "xid"),
-    "XID errors reported by the driver while the exporter runs; retained across its restarts with --state-dir.",
+    "XID errors reported by NVML or in the kernel's log, each counted once; retained across restarts with --state-dir. Codes start at 0 only if a source can report them.",
 )
 GPU_XID_LAST = Metric(
     "gpu_xid_last_timestamp_seconds",
@@ -268,18 +273,6 @@ GPU_NVLINK_RECEIVED = Metric(
     "counter",
     UUID,
     "Payload bytes received on all NVLinks (NVLINK_THROUGHPUT_DATA_RX).",
-)
-GPU_FABRIC_STATE = Metric(
-    "gpu_fabric_state",
-    "gauge",
-    UUID,
-    "NVSwitch fabric state: 1 not started, 2 in progress, 3 completed. CUDA doesn't start before 3 (nvmlDeviceGetGpuFabricInfoV).",
-)
-GPU_FABRIC_HEALTH = Metric(
-    "gpu_fabric_health",
-    "gauge",
-    UUID,
-    "NVSwitch fabric health: 1 healthy, 2 unhealthy, 3 limited capacity (healthSummary).",
 )
 GPU_MIG_ENABLED = Metric(
     "gpu_mig_enabled",

@@ -51,6 +51,57 @@ GPU_SRAM_LIFETIME_ERRORS = Metric(
     ("uuid", "unit"),
     "Uncorrected SRAM errors over the GPU's lifetime, by unit: l2, sm, pcie, microcontroller, other (nvmlDeviceGetSramEccErrorStatus).",
 )
+GPU_FABRIC_STATE = Metric(
+    "gpu_fabric_state",
+    "gauge",
+    UUID,
+    "NVSwitch fabric state: 1 not started, 2 in progress, 3 completed. CUDA doesn't start before 3 (nvmlDeviceGetGpuFabricInfoV).",
+)
+GPU_FABRIC_HEALTH = Metric(
+    "gpu_fabric_health",
+    "gauge",
+    UUID,
+    "NVSwitch fabric health: 1 healthy, 2 unhealthy, 3 limited capacity (healthSummary).",
+)
+GPU_FABRIC_STATUS = Metric(
+    "gpu_fabric_status",
+    "gauge",
+    UUID,
+    "NVML's result of joining the NVSwitch fabric, once completed: 0 success, otherwise an error code (nvmlDeviceGetGpuFabricInfoV status).",
+)
+GPU_FABRIC_FAULT = Metric(
+    "gpu_fabric_fault",
+    "gauge",
+    ("uuid", "fault"),
+    "Whether the NVSwitch fabric has the fault (1), by fault: degraded_bandwidth, route_recovery, route_unhealthy, access_timeout_recovery, incorrect_configuration (healthMask).",
+)
+GPU_FABRIC_INFO = Metric(
+    "gpu_fabric_info",
+    "gauge",
+    ("uuid", "cluster", "clique"),
+    "NVLink cluster and clique of the GPU, constant 1. Only GPUs of one clique reach each other by NVLink.",
+)
+GPU_ECC_MODE = Metric(
+    "gpu_ecc_enabled",
+    "gauge",
+    ("uuid", "when"),
+    "Whether ECC is on (1), now and after the next reset (`pending`) (nvmlDeviceGetEccMode).",
+)
+GPU_MIG_PENDING = Metric(
+    "gpu_mig_pending", "gauge", UUID, "Whether MIG is enabled after the next reset (1) (nvmlDeviceGetMigMode)."
+)
+GPU_BUSY_MEAN = Metric(
+    "gpu_busy_mean_ratio",
+    "gauge",
+    UUID,
+    "Fraction of time with at least one kernel running, mean of the driver's samples since the last scrape. Where GPM isn't supported (A100, L40S), the closest to activity (nvmlDeviceGetSamples).",
+)
+GPU_MEMORY_BUSY_MEAN = Metric(
+    "gpu_memory_busy_mean_ratio",
+    "gauge",
+    UUID,
+    "Fraction of time with device memory being read or written, mean of the driver's samples since the last scrape (nvmlDeviceGetSamples).",
+)
 GPU_SM_CYCLES = Metric(
     "gpu_sm_cycles_total", "counter", UUID, "SM cycles since the node started (GPM, driver 595 and later)."
 )

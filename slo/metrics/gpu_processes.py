@@ -18,6 +18,30 @@ GPU_ASSIGNMENT = Metric(
     ("uuid", "replica", "model"),
     "Replica that computes on the GPU, constant 1. While the GPU doesn't respond, the last known one.",
 )
+GPU_ASSIGNMENT_SHARE = Metric(
+    "gpu_assignment_share_ratio",
+    "gauge",
+    ("uuid", "replica", "model"),
+    "Replica's part of the GPU's work: 1 if alone, its slices under MIG, its part of the SM time under time slicing. Absent where the driver doesn't report it.",
+)
+GPU_MIG_ASSIGNMENT = Metric(
+    "gpu_mig_assignment_info",
+    "gauge",
+    ("uuid", "mig_uuid", "replica", "model"),
+    "Replica that computes on the MIG instance, constant 1.",
+)
+GPU_POD = Metric(
+    "gpu_pod_info",
+    "gauge",
+    ("uuid", "mig_uuid", "namespace", "pod", "container"),
+    "Kubernetes container that has the GPU or MIG instance, constant 1 (kubelet's pod resources, or the processes' cgroups).",
+)
+GPU_MPS_PROCESSES = Metric(
+    "gpu_mps_processes",
+    "gauge",
+    UUID,
+    "Compute processes that share the GPU through MPS (nvmlDeviceGetMPSComputeRunningProcesses).",
+)
 GPU_MEMORY_USAGE = Metric(
     "gpu_memory_usage_bytes",
     "gauge",

@@ -21,13 +21,19 @@ NVML_RESTARTS = Metric(
     "plimsoll_nvml_restarts_total",
     "counter",
     ("cause",),
-    "Restarts of the process that holds the driver's library, by cause (a signal, an NVML code, stuck).",
+    "Restarts of the process that holds the driver's library, by cause (a signal, an NVML code, stuck, devices_changed).",
 )
 METRIC_MISSING = Metric(
     "plimsoll_engine_metric_missing",
     "gauge",
     ("collector", "metric", "reason"),
     "The engine's metric names without a usable number, 1 for each, by reason: absent (its version should expose it), ambiguous (its rows can't be combined), several_processes (each response is another process's counters).",
+)
+KERNEL_LOG_READABLE = Metric(
+    "plimsoll_kernel_log_readable",
+    "gauge",
+    (),
+    "Whether the exporter reads the kernel's log (1). Without it XIDs that NVML doesn't report (62, 79, 119, 120) aren't counted.",
 )
 BUILD_INFO = Metric("plimsoll_build_info", "gauge", ("version",), "Version of the exporter, constant 1.")
 

@@ -20,6 +20,17 @@ PREFIX_HITS = "replica:prefix_cache_hits:ratio2m"
 # Of the GPUs of a node, the lowest SM clock as a ratio of its maximum, and the highest core temperature: instance.
 NODE_CLOCK = "node:gpu_clock:min_ratio"
 NODE_TEMPERATURE = "node:gpu_temperature_celsius:max"
+# Power in watts of the GPUs of a model's replicas, split by their shares of each GPU: model. Absent while a share is unknown: then
+# the second series has the number of GPUs that can't be split.
+MODEL_POWER = "model:gpu_energy_joules:rate5m"
+UNSPLIT_GPUS = "model:gpu_energy_unsplit:count"
+# Clocks of each busy GPU, means of five minutes: instance, uuid, replica, model, domain (sm, memory).
+GROUP_CLOCK = "gpu:busy_clock_hertz:avg5m"
+# The same as a ratio to the upper quartile of the replica's GPUs, or (against="fleet") to the median of the GPUs of the same kind
+# that serve the same model, for GPUs below their power limit: instance, uuid, replica, model, domain, against.
+CLOCK_RATIO = "gpu:busy_clock:ratio"
+# Mean of the ratio to the group over the day before the last half hour, with the same labels; absent before six hours of data.
+CLOCK_BASELINE = "gpu:busy_clock:ratio_avg1d"
 # 1 while a pool shows an incident signature, 0 while it doesn't: pool, signature.
 INCIDENT_SIGNATURE = "pool:incident_signature:active"
 # Values of its label signature (requirements R21 to R24); each is the anchor of its runbook section.

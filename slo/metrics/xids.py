@@ -19,16 +19,13 @@ class Xid:
     action: str
 
 
-def _load() -> dict[int, Xid]:
-    table = strict_yaml.load((files("plimsoll.slo") / "data" / "xids.yaml").read_text(encoding="utf-8"))
-    rows = [
-        Xid(number, row["meaning"], row["severity"], row["action"])
-        for row in table["xids"]
-        for number in row["numbers"]
-    ]
-    return {row.number: row for row in rows}
-
-
-XIDS: dict[int, Xid] = _load()
+_TABLE = strict_yaml.load((files("plimsoll.slo") / "data" / "xids.yaml").read_text(encoding="utf-8"))
+XIDS: dict[int, Xid] = {
+    number: Xid(number, row["meaning"], row["severity"], row["action"])
+    for row in _TABLE["xids"]
+    for number in row["numbers"]
+}
 # XIDs that page. Their counters exist from the start, at 0.
 CRITICAL = frozenset(number for number, xid in XIDS.items() if xid.severity == "page")
+# XIDs that only the kernel's log reports. Without it their counters don't exist: a 0 would state what isn't known.
+KERNEL_LOG_ONLY: frozenset[int] = frozenset(_TABLE["kernel_log_only"])

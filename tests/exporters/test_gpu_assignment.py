@@ -1,74 +1,31 @@
 """Which engine runs on which GPU: real processes that listen and fork, and /proc of machines that this one is not."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from export_process import Exporter, exporting
 from fakenvml import FakeNvml
-from paths import FIXTURES, ROOT
-from plimsoll.exporters.gpu_assignment import GpuAssignment, GpuProcess, Server
+from gpu_engine import engine
+from paths import ROOT
+from plimsoll.alerts.build import render
+from plimsoll.exporters.collector import Point
+from plimsoll.exporters.gpu_assignment import GpuAssignment, GpuProcess, MigInstance, Server, shares_of
 from plimsoll.exporters.process_tree import ProcessTree
 from plimsoll.slo import metrics as c
-from stack import promtool_test, versions, wait_for
+from plimsoll.slo.metrics import recorded
+from plimsoll.slo.spec.objectives import load
+from promtool import Batch, only, run_batches
+from stack import wait_for
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct"
 GB, KV = 10**9, 1_073_741_824  # KV: what the page of the fixture says
-# An engine: its server, which serves a recorded page, starts a core, which starts workers; each says its number.
-ENGINE = """
-import http.server, os, signal, sys, time
-class Page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = open(sys.argv[1], "rb").read()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *_):
-        pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-workers, (told, tell) = int(sys.argv[2]), os.pipe()
-if os.fork() == 0:
-    server.server_close()
-    pids = []
-    for _ in range(workers):
-        pids.append(os.fork())
-        if not pids[-1]:
-            break
-    else:
-        os.write(tell, " ".join(map(str, pids)).encode())
-    sys.stdin.read()
-    os._exit(0)
-print(server.server_address[1], os.read(told, 99).decode(), flush=True)
-server.serve_forever()
-"""
-
-
-@contextmanager
-def engine(workers: int) -> Iterator[tuple[str, list[int]]]:
-    """A running engine's URL and its workers' numbers; all its processes end with their common input."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", ENGINE, FIXTURES / "vllm-0.32.0-load.prom", str(workers)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin and process.stdout
-    try:
-        port, *pids = map(int, process.stdout.readline().split())
-        yield f"http://127.0.0.1:{port}", pids
-    finally:
-        process.stdin.close()
-        process.kill()
-        process.wait(30)
-        process.stdout.close()
 
 
 def rows(exporter: Exporter, metric: c.Metric) -> dict[tuple[str, ...], float]:
@@ -145,11 +102,12 @@ class Fixed:
         self.server = Server(replica, "m", host, port, kv)
 
 
+INFO = {"uuid": "GPU-1", "pci_bus_id": "00000000:01:00.0"}
 HOST, CONTAINER = "pid:[4026531836]", "pid:[4026532999]"
 
 
 def replicas(node: Node, pid: int, *engines: Fixed) -> list[str]:
-    points = GpuAssignment(engines, ProcessTree(node.folder)).gpu("GPU-1", [GpuProcess(pid, None)], None, None)
+    points = GpuAssignment(engines, ProcessTree(node.folder)).gpu(INFO, [GpuProcess(pid, None)], [])
     return [point.labels["replica"] for point in points if point.metric is c.GPU_ASSIGNMENT]
 
 
@@ -182,7 +140,8 @@ def test_one_server_under_two_names_belongs_to_neither(tmp_path: Path) -> None:
 
 def held(node: Node, kv: float | None, *tenants: GpuProcess, used: float = 90.0) -> dict[str, float]:
     join = GpuAssignment([Fixed("a", "127.0.0.1", 8000, kv)], ProcessTree(node.folder))
-    points = join.gpu("GPU-1", tenants, used, 5.0)
+    own = [Point(c.GPU_MEMORY_USED, INFO, used), Point(c.GPU_MEMORY_RESERVED, INFO, 5.0)]
+    points = join.gpu(INFO, tenants, own)
     return {point.labels["component"]: point.value for point in points if point.metric is c.GPU_MEMORY_USAGE}
 
 
@@ -213,28 +172,103 @@ def documented(heading: str) -> str:
 
 @pytest.mark.prometheus
 def test_the_documented_queries_give_the_ratios_that_they_promise(tmp_path: Path) -> None:
-    """Two GPUs of one replica draw 300 W each for 100 tokens a second; a third one, of nobody, draws 500 W."""
+    """Replica r alone on a (300 W), chat and embed share b (400 W), c (500 W) is shared and can't be split, d is of nobody."""
+    shares = (("a", "r", "m", 1.0), ("b", "chat", "chat", 0.75), ("b", "embed", "embed", 0.25))
+    unknown = (("c", "x", "unsplit"), ("c", "r2", "other"))
+    own = 'instance="n",uuid="{}",replica="{}",model="{}"'
+    watts = {"a": 300, "b": 400, "c": 500, "d": 600}
     series = {
-        **{f'gpu_energy_joules_total{{instance="n",uuid="{gpu}"}}': f"0+{watts * 60}x20" for gpu, watts in WATTS},
-        **{f'gpu_assignment_info{{instance="n",uuid="{gpu}",replica="r",model="m"}}': "1x20" for gpu in "ab"},
-        'gpu_assignment_info{instance="n",uuid="a",replica="second",model="m"}': "1x20",
-        'llm_generation_tokens_total{instance="n",replica="r",model="m",rank="0"}': "0+6000x20",
+        **{
+            f'gpu_energy_joules_total{{instance="n",uuid="{gpu}"}}': f"0+{power * 60}x20"
+            for gpu, power in watts.items()
+        },
+        **{f"gpu_assignment_info{{{own.format(*one[:3])}}}": "1x20" for one in (*shares, *unknown)},
+        **{f"gpu_assignment_share_ratio{{{own.format(*one[:3])}}}": f"{one[3]}x20" for one in shares},
+        **{
+            f'llm_generation_tokens_total{{instance="n",replica="r",model="{model}",rank="0"}}': "0+6000x20"
+            for model in ("m", "chat", "embed", "unsplit", "other")
+        },
         'gpu_memory_usage_bytes{instance="n",uuid="a",replica="r",component="kv_cache"}': "40x20",
         'llm_kv_cache_usage_ratio{instance="n",replica="r",model="m",engine="vllm",rank="0"}': "0.25x20",
     }
+    energy = {"m": 3.0, "chat": 3.0, "embed": 1.0}
+    unsplit = [{"labels": f'{recorded.UNSPLIT_GPUS}{{model="{model}"}}', "value": 1} for model in ("unsplit", "other")]
     expected = {
-        "Energy per token": [{"labels": '{model="m"}', "value": 6}],
-        "KV cache in use": [{"labels": '{component="kv_cache", instance="n", replica="r", uuid="a"}', "value": 10}],
+        documented("Energy per token"): [
+            {"labels": f'{{model="{name}"}}', "value": value} for name, value in energy.items()
+        ],
+        documented("KV cache in use"): [
+            {"labels": '{component="kv_cache", instance="n", replica="r", uuid="a"}', "value": 10}
+        ],
+        recorded.UNSPLIT_GPUS: unsplit,
     }
-    tests = [
-        {"expr": documented(heading), "eval_time": "20m", "exp_samples": samples}
-        for heading, samples in expected.items()
-    ]
+    tests = [{"expr": expr, "eval_time": "20m", "exp_samples": samples} for expr, samples in expected.items()]
     inputs = [{"series": name, "values": values} for name, values in series.items()]
-    file = tmp_path / "tests.yml"
+    rules = render(load((ROOT / "slo" / "objectives.yaml").read_text()))["fleet.rules.yml"]
     group = {"interval": "1m", "input_series": inputs, "promql_expr_test": tests}
-    file.write_text(yaml.safe_dump({"rule_files": [], "evaluation_interval": "1m", "tests": [group]}))
-    promtool_test([file], versions("promtool"))
+    run_batches(tmp_path, [Batch(only(rules, {recorded.UNSPLIT_GPUS, recorded.MODEL_POWER}), [group], "30s")])
 
 
-WATTS = (("a", 300), ("b", 300), ("c", 500))
+def test_it_is_said_why_nothing_can_be_joined(tmp_path: Path) -> None:
+    for place, namespace in (("node", HOST), ("container", CONTAINER), ("unprivileged", HOST)):
+        (tmp_path / place).mkdir()
+        Node(tmp_path / place, namespace)
+    # Root in a container without further capabilities; with SYS_PTRACE.
+    for place, capabilities in (
+        ("unprivileged", "00000000a80425fb"),
+        ("node", "00000000a80c25fb"),
+        ("container", "1ff"),
+    ):
+        (tmp_path / place / "1" / "status").write_text(f"Name:\tplimsoll\nCapEff:\t{capabilities}\n")
+    assert ProcessTree(tmp_path / "node").unreadable_because() == ""
+    assert "hostPID" in ProcessTree(tmp_path / "container").unreadable_because()
+    assert "SYS_PTRACE" in ProcessTree(tmp_path / "unprivileged").unreadable_because()
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is not installed")
+@pytest.mark.skipif(not ProcessTree()._trusted or os.getuid() != 0, reason="not root on the machine itself")
+@pytest.mark.parametrize("take", [["--bounding-set", "-sys_ptrace"], ["--reuid", "65534", "--clear-groups"]])
+def test_what_this_machine_really_allows_agrees_with_what_is_said(take: list[str]) -> None:
+    said = (
+        "from plimsoll.exporters.process_tree import ProcessTree as T; print('SYS_PTRACE' in T().unreadable_because())"
+    )
+    command = ["setpriv", *take, sys.executable, "-c", said]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+    assert ProcessTree().unreadable_because() == ""
+
+
+def test_the_replicas_parts_of_a_gpu_follow_mig_or_the_sm_time_and_are_never_guessed() -> None:
+    mig: dict[int | None, MigInstance] = {1: MigInstance("MIG-a", 3 / 7), 2: MigInstance("MIG-b", 1 / 7)}
+    alone = [("a", GpuProcess(1, None))]
+    assert shares_of(alone, {}) == {"a": 1.0}
+    assert shares_of([*alone, ("a", GpuProcess(2, None))], {}) == {"a": 1.0}
+    shared = [("a", GpuProcess(1, None, None, 60.0)), ("b", GpuProcess(2, None, None, 20.0))]
+    assert shares_of(shared, {}) == {"a": 0.75, "b": 0.25}
+    assert shares_of([*shared, (None, GpuProcess(3, None, None, 20.0))], {}) == {"a": 0.6, "b": 0.2}
+    # A process whose time isn't reported, or none that did anything: unknown.
+    assert shares_of([*shared, (None, GpuProcess(3, None))], {}) == {}
+    assert shares_of([("a", GpuProcess(1, None)), (None, GpuProcess(2, None))], {}) == {}
+    assert shares_of([("a", GpuProcess(1, None, None, 0.0)), ("b", GpuProcess(2, None, None, 0.0))], {}) == {}
+    instances = [("a", GpuProcess(1, None, 1)), ("b", GpuProcess(2, None, 2))]
+    assert shares_of(instances, mig) == {"a": 3 / 7, "b": 1 / 7}
+    # Two replicas in one instance: its part can't be split.
+    assert shares_of([*instances, ("c", GpuProcess(3, None, 2))], mig) == {"a": 3 / 7}
+
+
+@pytest.mark.skipif(not ProcessTree()._trusted, reason="this PID namespace is not the machine's own")
+def test_each_mig_instance_names_its_replica(tmp_path: Path) -> None:
+    fake = FakeNvml(tmp_path, 1)
+    with engine(1) as (first, (one,)), engine(1) as (second, (two,)):
+        fake.slice(0, 0, "MIG-a", "NVIDIA H100 80GB HBM3 MIG 3g.40gb", 1, (42 * GB, 30 * GB))
+        fake.slice(0, 1, "MIG-b", "NVIDIA H100 80GB HBM3 MIG 1g.10gb", 9, (10 * GB, 2 * GB))
+        fake.run(0, (one, 2**64 - 1, 1), (two, 2**64 - 1, 9))
+        engines = ("--engine", f"one={first}", "--engine", f"two={second}", "--kernel-log", "none")
+        with exporting(tmp_path, *engines, env=fake.env) as exporter:
+            exporter.get()
+            gpu = fake.uuid(0)
+            assert rows(exporter, c.GPU_MIG_ASSIGNMENT) == {
+                (gpu, "MIG-a", "one", MODEL): 1,
+                (gpu, "MIG-b", "two", MODEL): 1,
+            }
+            shares = rows(exporter, c.GPU_ASSIGNMENT_SHARE)
+    assert shares == {(gpu, "one", MODEL): pytest.approx(3 / 7), (gpu, "two", MODEL): pytest.approx(1 / 7)}

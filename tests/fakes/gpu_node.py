@@ -9,7 +9,8 @@ import pytest
 
 from fakenvml import FakeNvml
 from plimsoll.exporters.collector import Point
-from plimsoll.exporters.nvml.collector import NvmlCollector
+from plimsoll.exporters.nvml.collector import NVIDIA, GpuCollector, Vendor
+from plimsoll.exporters.nvml.inventory import Inventory
 from plimsoll.exporters.nvml.state import GpuState
 from plimsoll.exporters.runner import Runner
 from plimsoll.slo import metrics
@@ -33,8 +34,16 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNvml]:
 class Node:
     """An NVML collector behind a runner."""
 
-    def __init__(self, state: Path | None = None, inventory: Path = NOWHERE, stuck_seconds: float = 60) -> None:
-        self.collector = NvmlCollector(GpuState(state), inventory, stuck_seconds)
+    def __init__(
+        self,
+        state: Path | None = None,
+        inventory: Path = NOWHERE,
+        stuck_seconds: float = 60,
+        bus: Path = NOWHERE,
+        vendor: Vendor = NVIDIA,
+    ) -> None:
+        self.state = GpuState(state)
+        self.collector = GpuCollector(self.state, Inventory(inventory, bus), stuck_seconds, vendor=vendor)
         self.runner = Runner([self.collector])
         self.points: list[Point] = []
 
@@ -46,7 +55,14 @@ class Node:
 
     def of(self, uuid: str) -> dict[str, float]:
         """Values of one GPU, by metric name and further labels' values; XIDs, age and info left out."""
-        apart = {metrics.GPU_INFO, metrics.GPU_XID_ERRORS, metrics.GPU_XID_LAST, metrics.GPU_RESPONSE_AGE}
+        apart = {
+            metrics.GPU_HEALTH_VERDICT,
+            metrics.GPU_HEALTH_REASON,
+            metrics.GPU_INFO,
+            metrics.GPU_XID_ERRORS,
+            metrics.GPU_XID_LAST,
+            metrics.GPU_RESPONSE_AGE,
+        }
         return {
             " ".join(
                 [point.metric.name, *(value for name, value in point.labels.items() if name != "uuid")]
@@ -74,6 +90,10 @@ class Node:
 
     def up(self) -> list[float]:
         return [point.value for point in self.points if point.metric is metrics.GPU_UP]
+
+    def reasons(self) -> dict[str, str]:
+        """Why GPUs can't be asked, by UUID."""
+        return {p.labels["uuid"]: p.labels["reason"] for p in self.points if p.metric is metrics.GPU_NOT_READABLE}
 
     def success(self) -> float:
         return next(point.value for point in self.points if point.metric is metrics.COLLECTOR_SUCCESS)

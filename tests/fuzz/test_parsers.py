@@ -26,7 +26,8 @@ from plimsoll.exporters.engines import parser
 from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.exporters.exposition import Renderer
 from plimsoll.exporters.gateway.response import Response
-from plimsoll.exporters.nvml.state import FILE, GpuState, StateError, unknown_gpus
+from plimsoll.exporters.nvml.inventory import Inventory
+from plimsoll.exporters.nvml.state import FILE, GpuState, StateError
 from plimsoll.exporters.server import MAX_TIME_LIMIT, time_limit
 from plimsoll.exporters.state_file import StateFile
 from plimsoll.slo import strict_json, strict_yaml
@@ -180,7 +181,7 @@ def test_a_state_file(tmp_path: Path, body: bytes) -> None:
 def test_the_kernels_text_on_a_gpu(tmp_path: Path, body: bytes) -> None:
     (tmp_path / "0000:21:00.0").mkdir(exist_ok=True)
     (tmp_path / "0000:21:00.0" / "information").write_bytes(body)
-    assert all(info["uuid"] for info in unknown_gpus(tmp_path, set()))
+    assert all(info["uuid"] for info in Inventory(tmp_path).others(set()))
 
 
 @fuzz(300)

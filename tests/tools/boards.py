@@ -49,6 +49,8 @@ RECORDED: Mapping[str, set[str]] = {
     **{name: {"le", "model", "region"} for name in OF_MODELS},
     **{name: {"instance", "replica", "model", "region", "node"} for name in OF_REPLICAS},
     **{name: {"instance", "region", "node"} for name in (recorded.NODE_CLOCK, recorded.NODE_TEMPERATURE)},
+    recorded.MODEL_POWER: {"model", "region"},
+    recorded.CLOCK_RATIO: {"instance", "uuid", "replica", "model", "domain", "against", "region", "node"},
     recorded.INCIDENT_SIGNATURE: {"pool", "signature", "region"},
 }
 

@@ -1,11 +1,12 @@
 """The board: serial and firmware versions, fans, modes, and repairs pending until a reset."""
 
 import ctypes
+from collections.abc import Callable
 
 import pynvml
 
 from plimsoll.exporters.nvml.abi import Driver, Handle, call, optional_text, versioned
-from plimsoll.exporters.nvml.errors import ABSENT
+from plimsoll.exporters.nvml.errors import ABSENT, CORRUPTED_INFOROM
 from plimsoll.exporters.nvml.registry import Values, cached_reader_per_gpu, reader, reader_per_gpu
 from plimsoll.slo import metrics as c
 
@@ -26,17 +27,29 @@ class Board:
 
     def __init__(self, _driver: Driver) -> None:
         self._info: dict[str, str] | None = None
+        self._corrupted = False
 
     def __call__(self, handle: Handle) -> Values:
-        """Yield the identity; a value that the GPU doesn't report is an empty label."""
+        """Yield the identity; a value that the GPU doesn't report is an empty label. Raises CORRUPTED_INFOROM after it."""
         if self._info is None:
             self._info = {
-                "serial": optional_text(lambda: pynvml.nvmlDeviceGetSerial(handle)),
-                "vbios_version": optional_text(lambda: pynvml.nvmlDeviceGetVbiosVersion(handle)),
-                "inforom_version": optional_text(lambda: pynvml.nvmlDeviceGetInforomImageVersion(handle)),
-                "gsp_version": optional_text(lambda: _gsp_version(handle)),
+                "serial": self._text(lambda: pynvml.nvmlDeviceGetSerial(handle)),
+                "vbios_version": self._text(lambda: pynvml.nvmlDeviceGetVbiosVersion(handle)),
+                "inforom_version": self._text(lambda: pynvml.nvmlDeviceGetInforomImageVersion(handle)),
+                "gsp_version": self._text(lambda: _gsp_version(handle)),
             }
         yield c.GPU_BOARD_INFO, self._info, 1
+        if self._corrupted:
+            raise pynvml.NVMLError(CORRUPTED_INFOROM)
+
+    def _text(self, read: Callable[[], object]) -> str:
+        try:
+            return optional_text(read)
+        except pynvml.NVMLError as error:
+            if error.value != CORRUPTED_INFOROM:
+                raise
+            self._corrupted = True
+            return ""
 
 
 @reader_per_gpu

@@ -1,6 +1,9 @@
 """A GPU's memory, utilization, power, clocks and PCIe link, in base units."""
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pynvml
 
@@ -16,25 +19,48 @@ _CLOCKS = {
     "memory": pynvml.NVML_CLOCK_MEM,
     "video": pynvml.NVML_CLOCK_VIDEO,
 }
+MEMINFO = Path("/proc/meminfo")
+_MEMINFO = re.compile(r"^(MemTotal|MemAvailable):\s+(\d+) kB$", re.MULTILINE)
 
 
 @reader
 def memory(handle: Handle) -> Values:
     """Yield the device memory, by the second version of the call, which reports the driver's part separately.
 
-    The first version counts that part as used, so for an old driver only total and free are exported.
+    The first version counts that part as used, so for an old driver only total and free are exported. A GPU without memory of
+    its own (GB10, Jetson) supports neither or reports zeros: its memory is the system's.
     """
     try:
         memory = pynvml.nvmlDeviceGetMemoryInfo(handle, pynvml.nvmlMemory_v2)
     except pynvml.NVMLError as error:
         if error.value not in ABSENT:
             raise
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        try:
+            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        except pynvml.NVMLError as also:
+            if also.value != pynvml.NVML_ERROR_NOT_SUPPORTED:
+                raise
+            yield from _system_memory()
+            return
     else:
-        yield metrics.GPU_MEMORY_USED, {}, memory.used
-        yield metrics.GPU_MEMORY_RESERVED, {}, memory.reserved
-    yield metrics.GPU_MEMORY_TOTAL, {}, memory.total
-    yield metrics.GPU_MEMORY_FREE, {}, memory.free
+        if memory.total:
+            yield metrics.GPU_MEMORY_USED, {}, memory.used
+            yield metrics.GPU_MEMORY_RESERVED, {}, memory.reserved
+    if memory.total:
+        yield metrics.GPU_MEMORY_TOTAL, {}, memory.total
+        yield metrics.GPU_MEMORY_FREE, {}, memory.free
+    else:
+        yield from _system_memory()
+
+
+def _system_memory() -> Values:
+    with suppress(OSError):
+        found = dict(_MEMINFO.findall(MEMINFO.read_text()))
+        total, free = (int(found[name]) * 1024 for name in ("MemTotal", "MemAvailable"))
+        yield metrics.GPU_MEMORY_UNIFIED, {}, 1
+        yield metrics.GPU_MEMORY_TOTAL, {}, total
+        yield metrics.GPU_MEMORY_FREE, {}, free
+        yield metrics.GPU_MEMORY_USED, {}, total - free
 
 
 @reader

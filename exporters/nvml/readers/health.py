@@ -1,11 +1,10 @@
-"""GPU health: memory errors, clock limits, temperatures, and the NVSwitch fabric."""
+"""GPU health: memory errors, clock limits, and temperatures."""
 
 import ctypes
 
 import pynvml
 
 from plimsoll.exporters.nvml.abi import Handle, call, versioned
-from plimsoll.exporters.nvml.errors import ABSENT
 from plimsoll.exporters.nvml.readers.fields import THRESHOLDS
 from plimsoll.exporters.nvml.registry import Values, reader
 from plimsoll.slo import metrics as c
@@ -39,21 +38,6 @@ class _Margin(ctypes.Structure):
     _fields_ = (("version", ctypes.c_uint), ("degrees", ctypes.c_int))
 
 
-class _Fabric(ctypes.Structure):
-    _fields_ = (
-        ("version", ctypes.c_uint),
-        ("cluster", ctypes.c_uint8 * 16),
-        ("status", ctypes.c_int),
-        ("clique", ctypes.c_uint32),
-        ("state", ctypes.c_uint),
-        ("health_mask", ctypes.c_uint32),
-    )
-
-
-class _Fabric3(ctypes.Structure):
-    _fields_ = (*_Fabric._fields_, ("health", ctypes.c_uint8))
-
-
 class _Histogram(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_uint) for name in _SPARE)
 
@@ -78,6 +62,13 @@ def ecc(handle: Handle) -> Values:
     for counter, metric in enumerate((c.GPU_ECC_ERRORS, c.GPU_ECC_LIFETIME_ERRORS)):
         for error, name in enumerate(_ERRORS):
             yield metric, {"error": name}, pynvml.nvmlDeviceGetTotalEccErrors(handle, error, counter)
+
+
+@reader
+def ecc_mode(handle: Handle) -> Values:
+    """Yield whether ECC is on, now and after the next reset."""
+    for when, mode in zip(("now", "pending"), pynvml.nvmlDeviceGetEccMode(handle), strict=True):
+        yield c.GPU_ECC_MODE, {"when": when}, mode
 
 
 @reader
@@ -115,22 +106,3 @@ def thresholds(handle: Handle) -> Values:
     for number, threshold in enumerate(THRESHOLDS):
         degrees = pynvml.nvmlDeviceGetTemperatureThreshold(handle, number)
         yield c.GPU_TEMPERATURE_THRESHOLD, {"threshold": threshold}, degrees
-
-
-@reader
-def fabric(handle: Handle) -> Values:
-    """Yield the state of the NVSwitch fabric, if there is one. A driver accepts structures up to its own version."""
-    for layout, version in ((_Fabric3, 3), (_Fabric, 2)):
-        answer = versioned(layout, version)
-        try:
-            call("nvmlDeviceGetGpuFabricInfoV", handle, ctypes.byref(answer))
-            break
-        except pynvml.NVMLError as error:
-            if error.value not in ABSENT:
-                raise
-    else:
-        return
-    if answer.state:
-        yield c.GPU_FABRIC_STATE, {}, answer.state
-        if getattr(answer, "health", 0):
-            yield c.GPU_FABRIC_HEALTH, {}, answer.health

@@ -29,8 +29,10 @@ class Mig:
 
     def __call__(self, handle: Handle) -> Values:
         """Yield whether MIG is enabled, and the instances."""
-        enabled = pynvml.nvmlDeviceGetMigMode(handle)[0] == pynvml.NVML_DEVICE_MIG_ENABLE
+        current, pending = pynvml.nvmlDeviceGetMigMode(handle)
+        enabled = current == pynvml.NVML_DEVICE_MIG_ENABLE
         yield c.GPU_MIG_ENABLED, {}, int(enabled)
+        yield c.GPU_MIG_PENDING, {}, int(pending == pynvml.NVML_DEVICE_MIG_ENABLE)
         seen = set()
         for instance in _instances(handle) if enabled else ():
             uuid, number = text(pynvml.nvmlDeviceGetUUID(instance)), pynvml.nvmlDeviceGetGpuInstanceId(instance)

@@ -7,7 +7,7 @@ from functools import cache
 import pynvml
 
 from plimsoll.exporters.nvml.abi import Driver, Handle, call, field_values, function
-from plimsoll.exporters.nvml.errors import ABSENT
+from plimsoll.exporters.nvml.errors import ABSENT, GPU_FAILED, LIBRARY_UNUSABLE
 from plimsoll.exporters.nvml.registry import Values, reader_per_gpu
 from plimsoll.slo import metrics as c
 
@@ -42,21 +42,28 @@ class NvLinks:
 
     def __call__(self, handle: Handle) -> Values:
         """Yield the state of each link, the errors of each active link, and the bytes of all; nothing without NVLink."""
-        if self._count is None:
+        if not self._count:  # asked again while the driver doesn't report it: the fabric manager may start later
             self._count = int(field_values(handle, ((LINK_COUNT, 0),))[0] or 0)
-        if not self._count:
-            return
-        up = [link for link in range(self._count) if _active(handle, link)]
-        for link in range(self._count):
-            yield c.GPU_NVLINK_UP, _labels(link), int(link in up)
-        yield from _bytes(handle, up)
+        states = {link: _state(handle, link) for link in range(self._count)}
+        for link, active in states.items():
+            if active is not None:
+                yield c.GPU_NVLINK_UP, _labels(link), active
+        up = [link for link, active in states.items() if active]
+        if any(active is not None for active in states.values()):
+            yield from _bytes(handle, up)
         if up:
             self._errors = self._errors or _errors_for(handle, up[0])
             yield from self._errors(handle, up)
 
 
-def _active(handle: Handle, link: int) -> bool:
-    return bool(pynvml.nvmlDeviceGetNvLinkState(handle, link))
+def _state(handle: Handle, link: int) -> int | None:
+    """Return whether the link is active, None where only its number exists: the driver's count is an upper bound."""
+    try:
+        return int(pynvml.nvmlDeviceGetNvLinkState(handle, link))
+    except pynvml.NVMLError as error:
+        if error.value in GPU_FAILED | LIBRARY_UNUSABLE:
+            raise
+        return None
 
 
 def _errors_for(handle: Handle, link: int) -> Callable[[Handle, list[int]], Values]:
@@ -76,9 +83,10 @@ def _counter_errors(handle: Handle, links: list[int]) -> Values:
     for link in links:
         for number, kind in enumerate(_COUNTERS):
             code = read(handle, link, number, into)
-            if code:
+            if code in GPU_FAILED | LIBRARY_UNUSABLE:
                 raise pynvml.NVMLError(code)
-            yield c.GPU_NVLINK_ERRORS, _labels(link, kind), count.value
+            if not code:
+                yield c.GPU_NVLINK_ERRORS, _labels(link, kind), count.value
 
 
 def _field_errors(handle: Handle, links: list[int]) -> Values:

@@ -12,7 +12,7 @@ from fakenvml import FakeNvml
 from gpu_node import Node, fake, node
 from plimsoll.exporters.nvml.state import FILE, GpuState, StateError
 from plimsoll.slo import metrics as c
-from plimsoll.slo.metrics.xids import CRITICAL, XIDS
+from plimsoll.slo.metrics.xids import CRITICAL, KERNEL_LOG_ONLY, XIDS
 from stack import wait_for
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ def counted(node: Node, uuid: str) -> dict[str, float]:
 
 def test_critical_xids_start_at_zero_for_every_gpu(fake: FakeNvml, node: Node) -> None:
     for index in range(8):
-        assert node.family(c.GPU_XID_ERRORS, fake.uuid(index)) == dict.fromkeys(map(str, CRITICAL), 0)
+        assert node.family(c.GPU_XID_ERRORS, fake.uuid(index)) == dict.fromkeys(map(str, CRITICAL - KERNEL_LOG_ONLY), 0)
     assert node.family(c.GPU_XID_LAST) == {}
 
 
@@ -106,7 +106,7 @@ def test_a_torn_file_is_kept_aside_and_counting_begins_anew(
     assert memory.gpus() == {}
     assert (tmp_path / "gpus.broken").read_text() == torn
     assert len(caplog.records) == 1
-    assert json.loads((tmp_path / FILE).read_text()) == {"gpus": {}, "xids": {}}
+    assert json.loads((tmp_path / FILE).read_text()) == {"gpus": {}, "xids": {}, "sxids": [], "kernel_log": []}
 
 
 def test_a_file_cut_short_by_a_crash_never_replaces_the_whole_one(tmp_path: Path) -> None:

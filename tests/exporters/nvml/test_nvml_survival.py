@@ -75,7 +75,8 @@ def test_the_gpus_are_known_while_nvml_itself_does_not_start(tmp_path: Path, fak
     with closing(Node(inventory=inventory(tmp_path, fake, 0, 1))) as node:
         node.scrape(time_limit=0.5)
         assert node.success() == 0
-        assert node.family(c.GPU_UP) == {fake.uuid(0): 0, fake.uuid(1): 0}
+        assert node.family(c.GPU_UP) == {}
+        assert node.reasons() == {fake.uuid(0): "not_responding", fake.uuid(1): "not_responding"}
         fake.state.init_hangs = 0
         wait_for(lambda: node.all_up() and len(node.up()) == 8, "all GPUs")
 
@@ -97,7 +98,7 @@ def test_a_library_that_crashes_costs_no_scrape(fake: FakeNvml, node: Node, capl
     fake.state.crash = 1
     crashed = threading.Thread(target=node.scrape, args=(60,))
     crashed.start()
-    wait_for(lambda: node.collector._restarts["SIGSEGV"], "the process to crash")
+    wait_for(lambda: node.collector._reader.restarts["SIGSEGV"], "the process to crash")
     fake.state.crash = 0
     crashed.join(60)
     node.wait_until_all_up()
@@ -112,7 +113,8 @@ def test_a_library_that_keeps_crashing_is_not_started_at_every_scrape(
     for _ in range(20):
         node.scrape(60)
         assert node.success() == 0
-        assert node.up() == [0] * 8
+        assert node.up() == []
+        assert list(node.reasons().values()) == ["library_crashed"] * 8
     assert 2 <= ends(node)["SIGSEGV"] <= 8
     assert sum("SIGSEGV" in record.getMessage() for record in caplog.records) == 1
     fake.state.crash = 0
@@ -152,18 +154,24 @@ def test_another_gpu_in_a_lost_ones_place_ends_the_wait_for_it(fake: FakeNvml, n
 
 
 @pytest.mark.parametrize(
-    ("code", "advice"),
-    [(9, "driver isn't loaded"), (18, "driver versions"), (999, "container"), (4, "NO_PERMISSION (4)")],
+    ("code", "reason", "advice"),
+    [
+        (9, "driver_not_loaded", "driver isn't loaded"),
+        (18, "driver_mismatch", "driver versions"),
+        (999, "devices_lost", "container"),
+        (4, "no_permission", "NO_PERMISSION (4)"),
+    ],
 )
-def test_a_library_that_does_not_start_is_explained_and_tried_again(
-    fake: FakeNvml, node: Node, code: int, advice: str, caplog: pytest.LogCaptureFixture
+def test_a_library_that_does_not_start_says_nothing_about_its_gpus_and_is_tried_again(
+    fake: FakeNvml, node: Node, code: int, reason: str, advice: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake.state.init_code = code
     fake.restart_driver("590.48.01")
     for _ in range(3):
         node.scrape(60)
         assert node.success() == 0
-        assert node.up() == [0] * 8
+        assert node.up() == []
+        assert node.reasons() == {fake.uuid(index): reason for index in range(8)}
     said = [record.getMessage() for record in caplog.records if record.name == "plimsoll.exporters.runner"]
     assert len(said) == 1
     assert advice in said[0]
@@ -177,7 +185,8 @@ def test_a_container_that_lost_its_gpus_gets_a_fresh_library(fake: FakeNvml, nod
         fake.lose(index, pynvml.NVML_ERROR_UNKNOWN)
     for _ in range(2):
         node.scrape()
-        assert node.up() == [0] * 8
+        assert node.up() == []
+        assert set(node.reasons().values()) == {"devices_lost"}
         assert ends(node) == {}
 
     def restarted() -> bool:
@@ -185,6 +194,7 @@ def test_a_container_that_lost_its_gpus_gets_a_fresh_library(fake: FakeNvml, nod
         return ends(node) == {"UNKNOWN": 1}
 
     wait_for(restarted, "the process to be replaced")
+    assert set(node.reasons().values()) == {"devices_lost"}
     for index in range(8):
         fake.restore(index)
     node.wait_until_all_up()
@@ -233,7 +243,7 @@ def test_a_gpu_that_hangs_for_long_is_tried_in_another_process_while_the_others_
 def test_a_process_that_reads_more_takes_the_place_of_the_stuck_one(fake: FakeNvml) -> None:
     with closing(Node(stuck_seconds=1.5)) as node:
         node.scrape(60)
-        stuck = node.collector._child
+        stuck = node.collector._reader._child
         assert stuck is not None
         fake.set(2, wedged=stuck._process.pid)  # as where the driver lost this process's reply
 

@@ -64,6 +64,10 @@ CALLS = (
     "gsp",
     "repair",
     "unrepairable",
+    "ecc_mode",
+    "mps",
+    "process_use",
+    "samples",
 )
 # An H100 SXM under load; fields are those of Device, clocks in NVML's order graphics, sm, memory, video.
 H100 = {
@@ -94,6 +98,7 @@ H100 = {
     "inforom": "G520.0200.00.05",
     "bar1_used": 3 * 2**20,
     "event_types": 0x181E,
+    "ecc_mode": (1, 1),
     "links_up": 2**18 - 1,
     "gpm_supported": 1,
 }
@@ -215,18 +220,24 @@ class FakeNvml:
         device.ratios[place] = Ratio(number, code, percent)
         device.ratio_count = max(device.ratio_count, place + 1)
 
-    def run(self, index: int, *processes: tuple[int, int]) -> None:
-        """Let processes, as (pid, bytes), be all that runs on a GPU."""
+    def asked(self, index: int, call: str) -> int:
+        """How often a call (a name of CALLS) was made on a GPU."""
+        return int(self.state.devices[index].asked[CALLS.index(call)])
+
+    def run(self, index: int, *processes: tuple[int, ...]) -> None:
+        """Let processes, as (pid, bytes) or (pid, bytes, MIG's GPU instance, SM percent), be all that runs on a GPU."""
         device = self.state.devices[index]
-        for place, (pid, size) in enumerate(processes):
+        for place, (pid, size, *rest) in enumerate(processes):
             device.pids[place], device.process_memory[place] = pid, size
+            device.process_instances[place], device.process_sm[place] = (*rest, 0, 0)[:2]
         device.process_count = len(processes)
 
     def slice(self, index: int, place: int, uuid: str, name: str, instance: int, memory: tuple[int, int]) -> None:
         """Switch MIG on and put an instance, with its memory in all and in use, at a place."""
         device = self.state.devices[index]
         device.slices[place] = Slice(instance, 0, *memory, uuid.encode(), name.encode())
-        device.slice_count, device.mig_mode = max(device.slice_count, place + 1), 1
+        device.slice_count = max(device.slice_count, place + 1)
+        device.mig_mode = device.mig_pending = 1
 
     def xid(self, index: int, number: int, type_: int = XID_EVENT) -> None:
         """Report an event, an XID by default, on a GPU."""

@@ -22,7 +22,8 @@ enum { DEVICES = 16, CALLS = 64, FIELDS = 320, RATIOS = 16, LINKS = 18, SLICES =
 /* One number per call that can be made to fail by itself; the names are CALLS in __init__.py, in this order. */
 enum { HANDLE, UUID, NAME, PCI, MEMORY_V2, MEMORY, UTILIZATION, POWER, POWER_LIMIT, ENERGY, TEMPERATURE, CLOCK, CLOCK_MAX,
        FIELD_VALUES, CLOCK_REASONS, ECC, SRAM, MARGIN, THRESHOLD, PCIE, LINK_STATE, LINK_ERRORS, FABRIC, MIG_MODE, BAR1,
-       STATE, PERSISTENCE, PROCESS_LIST, REMAP_ROOM, GPM, EVENT_TYPES, BOARD, FANS, COMPUTE_MODE, GSP, REPAIR, UNREPAIRABLE };
+       STATE, PERSISTENCE, PROCESS_LIST, REMAP_ROOM, GPM, EVENT_TYPES, BOARD, FANS, COMPUTE_MODE, GSP, REPAIR, UNREPAIRABLE,
+       ECC_MODE, MPS, PROCESS_USE, SAMPLES };
 
 typedef struct { uint32_t id, scope; int32_t code; uint32_t type; uint64_t bits; } Field;
 typedef struct { uint32_t id; int32_t code; double value; } Ratio;
@@ -35,6 +36,7 @@ typedef struct {
   uint32_t wedged;      /* 1: every call on this GPU hangs until this is 0 again; a process's id: in that process */
   uint32_t reads;       /* calls made so far */
   int32_t codes[CALLS]; /* not 0: this one call returns it */
+  uint32_t asked[CALLS]; /* how often each call was made */
   char uuid[96], name[96], bus_id[32];
   uint64_t memory_total, memory_reserved, memory_used, energy_mj;
   uint32_t busy_percent, power_mw, power_limit_mw, temperature_c, clock_mhz[4], clock_max_mhz[4];
@@ -42,6 +44,10 @@ typedef struct {
   uint32_t sram_exceeded, remap_room[5], fabric_version, fabric_state, fabric_health, performance_state, persistence;
   uint32_t mig_mode, slice_count, process_count, pids[PROCESSES], gpm_supported, gpm_samples, ratio_count, field_count, links_up;
   uint32_t compute_mode, gsp_enabled, fan_count, fan_percent[4], repair[2], unrepairable;
+  uint32_t fabric_status, fabric_mask, fabric_clique, ecc_mode[2], mig_pending, mps_count, sample_count, samples[2];
+  uint32_t process_instances[PROCESSES], process_sm[PROCESSES];
+  int32_t link_codes[LINKS]; /* not 0: the state of this link returns it */
+  uint8_t fabric_cluster[16];
   char serial[32], vbios[32], inforom[32], gsp_version[32];
   uint64_t sram_errors[11];
   uint64_t bar1_used, clock_reasons, event_types, ecc[2][2], process_memory[PROCESSES], link_errors[LINKS][4];
@@ -80,10 +86,12 @@ typedef struct { unsigned version; int margin; } Margin;
 typedef struct { unsigned version, channel, tpc; } Repair;
 typedef struct { unsigned version, flag; } Unrepairable;
 typedef struct { Device *device; uint32_t number; } Sample;
+typedef struct { unsigned pid; uint64_t time; unsigned sm, memory, encoder, decoder; } ProcessUse;
+typedef struct { uint64_t time, value; } UseSample;
 API const unsigned fake_sizes[] = { sizeof(State), sizeof(Device), sizeof(PciInfo), sizeof(Memory), sizeof(MemoryV2), sizeof(Utilization),
                                     sizeof(FieldValue), sizeof(GpmMetric), sizeof(GpmSupport), sizeof(EventData), sizeof(ProcessInfo),
                                     sizeof(SramStatus), sizeof(Bar1), sizeof(FabricInfo), sizeof(Margin), sizeof(Repair),
-                                    sizeof(Unrepairable) };
+                                    sizeof(Unrepairable), sizeof(ProcessUse), sizeof(UseSample) };
 
 static State *state;
 static Device *found[DEVICES];
@@ -113,6 +121,7 @@ static int enter(void *handle, int call) {
   Device *device = handle;
   if (state->crash) raise(SIGSEGV);
   __sync_fetch_and_add(&device->reads, 1);
+  __sync_fetch_and_add(&device->asked[call], 1);
   while (*(volatile uint32_t *)&device->wedged == 1) usleep(1000);
   for (uint32_t pid = getpid(); *(volatile uint32_t *)&device->wedged == pid;) usleep(1000);
   return device->code ? device->code : device->codes[call];
@@ -231,16 +240,20 @@ API int nvmlDeviceGetCurrPcieLinkGeneration(Device *d, unsigned *value) { ENTER(
 API int nvmlDeviceGetMaxPcieLinkGeneration(Device *d, unsigned *value) { ENTER(d, PCIE); *value = d->pcie[1]; return SUCCESS; }
 API int nvmlDeviceGetCurrPcieLinkWidth(Device *d, unsigned *value) { ENTER(d, PCIE); *value = d->pcie[2]; return SUCCESS; }
 API int nvmlDeviceGetMaxPcieLinkWidth(Device *d, unsigned *value) { ENTER(d, PCIE); *value = d->pcie[3]; return SUCCESS; }
-API int nvmlDeviceGetNvLinkState(Device *d, unsigned link, unsigned *active) { ENTER(d, LINK_STATE); if (link >= LINKS) return INVALID_ARGUMENT; *active = d->links_up >> link & 1; return SUCCESS; }
+API int nvmlDeviceGetNvLinkState(Device *d, unsigned link, unsigned *active) { ENTER(d, LINK_STATE); if (link >= LINKS) return INVALID_ARGUMENT; if (d->link_codes[link]) return d->link_codes[link]; *active = d->links_up >> link & 1; return SUCCESS; }
 API int nvmlDeviceGetNvLinkErrorCounter(Device *d, unsigned link, unsigned kind, uint64_t *count) { ENTER(d, LINK_ERRORS); if (link >= LINKS || kind > 3) return INVALID_ARGUMENT; *count = d->link_errors[link][kind]; return SUCCESS; }
 API int nvmlDeviceGetGpuFabricInfoV(Device *d, FabricInfo *info) { /* a driver knows the struct up to its own version */
   ENTER(d, FABRIC);
   if (info->version >> 24 > d->fabric_version) return VERSION_MISMATCH;
   info->state = d->fabric_state;
+  info->status = d->fabric_status;
+  info->clique = d->fabric_clique;
+  info->health_mask = d->fabric_mask;
+  memcpy(info->cluster, d->fabric_cluster, sizeof info->cluster);
   if (info->version >> 24 >= 3) info->health = (uint8_t)d->fabric_health;
   return SUCCESS;
 }
-API int nvmlDeviceGetMigMode(Device *d, unsigned *current, unsigned *pending) { ENTER(d, MIG_MODE); *current = *pending = d->mig_mode; return SUCCESS; }
+API int nvmlDeviceGetMigMode(Device *d, unsigned *current, unsigned *pending) { ENTER(d, MIG_MODE); *current = d->mig_mode; *pending = d->mig_pending; return SUCCESS; }
 API int nvmlDeviceGetMaxMigDeviceCount(Device *d, unsigned *count) { ENTER(d, MIG_MODE); *count = SLICES; return SUCCESS; }
 API int nvmlDeviceGetMigDeviceHandleByIndex(Device *d, unsigned index, void **handle) {
   ENTER(d, MIG_MODE);
@@ -279,9 +292,36 @@ API int nvmlDeviceGetComputeRunningProcesses_v3(Device *d, unsigned *count, Proc
   unsigned room = *count;
   *count = d->process_count;
   if (room < d->process_count) return INSUFFICIENT_SIZE;
-  for (unsigned i = 0; i < d->process_count && processes; i++) processes[i] = (ProcessInfo){ d->pids[i], d->process_memory[i], ~0u, ~0u };
+  for (unsigned i = 0; i < d->process_count && processes; i++) processes[i] = (ProcessInfo){ d->pids[i], d->process_memory[i], d->mig_mode ? d->process_instances[i] : ~0u, ~0u };
   return SUCCESS;
 }
+API int nvmlDeviceGetMPSComputeRunningProcesses_v3(Device *d, unsigned *count, ProcessInfo *processes) {
+  ENTER(d, MPS);
+  unsigned room = *count;
+  *count = d->mps_count;
+  if (room < d->mps_count) return INSUFFICIENT_SIZE;
+  for (unsigned i = 0; i < d->mps_count && processes; i++) processes[i] = (ProcessInfo){ d->pids[i], d->process_memory[i], ~0u, ~0u };
+  return SUCCESS;
+}
+API int nvmlDeviceGetProcessUtilization(Device *d, ProcessUse *uses, unsigned *count, uint64_t since) { /* an idle GPU: NOT_FOUND */
+  (void)since;
+  ENTER(d, PROCESS_USE);
+  unsigned room = *count;
+  *count = d->process_count;
+  if (!d->process_count) return NOT_FOUND;
+  if (!uses || room < d->process_count) return INSUFFICIENT_SIZE;
+  for (unsigned i = 0; i < d->process_count; i++) uses[i] = (ProcessUse){ d->pids[i], ++d->sample_count, d->process_sm[i], 0, 0, 0 };
+  return SUCCESS;
+}
+API int nvmlDeviceGetSamples(Device *d, unsigned kind, uint64_t since, unsigned *type, unsigned *count, UseSample *samples) {
+  ENTER(d, SAMPLES);
+  if (kind < 1 || kind > 2) return INVALID_ARGUMENT;
+  *type = 1; /* unsigned int */
+  if (!samples) { *count = 2; return SUCCESS; }
+  for (unsigned i = 0; i < *count; i++) samples[i] = (UseSample){ since + 1 + i, i % 2 ? d->samples[kind - 1] : 0 }; /* half the time idle */
+  return SUCCESS;
+}
+API int nvmlDeviceGetEccMode(Device *d, unsigned *current, unsigned *pending) { ENTER(d, ECC_MODE); *current = d->ecc_mode[0]; *pending = d->ecc_mode[1]; return SUCCESS; }
 API int nvmlGpmQueryDeviceSupport(Device *d, GpmSupport *support) { ENTER(d, GPM); support->supported = d->gpm_supported; return SUCCESS; }
 API int nvmlGpmSampleAlloc(Sample **sample) { *sample = calloc(1, sizeof **sample); return SUCCESS; }
 API int nvmlGpmSampleFree(Sample *sample) { free(sample); return SUCCESS; }

@@ -146,10 +146,10 @@ def test_signals_of_a_replica_that_is_read_twice_are_those_of_one() -> None:
 
 
 def test_replicas_of_one_name_whose_start_is_unknown_are_not_one() -> None:
-    def unknown(**target: str) -> list[Series]:
+    def unknown(instance: str) -> list[Series]:
         return [
             Series(name, labels, [(at, 0.0) for at, _ in samples] if name == REPLICA_START.name else samples)
-            for name, labels, samples in view(every(T0 - 315, T0 + 630), **target)
+            for name, labels, samples in view(every(T0 - 315, T0 + 630), instance=instance)
         ]
 
     one, other = unknown(instance="node-a:9800"), unknown(instance="node-b:9800")

@@ -5,8 +5,10 @@ The recovery action that the driver requests (`gpu_recovery_action`) takes prece
 
 from collections.abc import Iterable
 
+from plimsoll.alerts.gpus.fabric import fabric_alerts
+from plimsoll.alerts.gpus.groups import degradation_alerts
 from plimsoll.alerts.rules import Alert
-from plimsoll.alerts.templates import DURATION, GPU, INSTANCE, PERCENT, VALUE, PoolFilter, pool_filters, text_for
+from plimsoll.alerts.templates import DURATION, GPU, GROUP, INSTANCE, PERCENT, VALUE, PoolFilter, pool_filters, text_for
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics.xids import XIDS, Severity
@@ -14,6 +16,7 @@ from plimsoll.slo.spec.objectives import Spec
 
 EACH = "instance, uuid"
 # Throttle reasons that reduce throughput. A power cap has its own alert.
+NOT_READABLE = "GPUNotReadable"
 THROTTLED = "software_thermal|hardware_thermal|hardware_power_brake"
 # Values of gpu_recovery_action, as NVML defines them.
 ACTIONS = {
@@ -30,7 +33,8 @@ ACTIONS = {
 def gpu_alerts(spec: Spec) -> list[Alert]:
     """Return every alert on GPUs: pages for each pool and for GPUs of no pool, then tickets."""
     pages = [page for name, keep in pool_filters(spec) for page in _pages(name, keep)]
-    return [*_lost(spec), *pages, _xid("ticket"), *_memory_tickets(), *_throttled(), *_links()]
+    tickets = [*_memory_tickets(), *_throttled(), *_links(), *_unreported(), *degradation_alerts()]
+    return [*_lost(spec), *pages, _xid("ticket"), *fabric_alerts(spec), *tickets]
 
 
 def _lost(spec: Spec) -> list[Alert]:
@@ -50,7 +54,8 @@ def _lost(spec: Spec) -> list[Alert]:
                 f" Replicas there use {sizes[name]} GPU{'s' * (sizes[name] > 1)} each and stop if any fails:{names}."
                 if name
                 else ""
-            ),
+            )
+            + f"{GROUP} If it was removed on purpose, run `plimsoll gpus forget {GPU}`.",
             panel=links.GPUS,
             pool=name,
         )
@@ -69,7 +74,7 @@ def _pages(pool: str, keep: PoolFilter) -> list[Alert]:
             expr=keep(f"max by ({EACH}) ({c.GPU_RECOVERY_ACTION}) > 0", "instance"),
             hold=60,
             summary=f"A GPU on {INSTANCE} needs recovery.",
-            description=f"The driver requests {action} for GPU {GPU} on {INSTANCE}. Drain the node first.",
+            description=f"The driver requests {action} for GPU {GPU} on {INSTANCE}. Drain the node first.{GROUP}",
             panel=links.GPU_HEALTH,
             pool=pool,
         ),
@@ -81,7 +86,7 @@ def _pages(pool: str, keep: PoolFilter) -> list[Alert]:
             summary=f"GPU memory on {INSTANCE} can't be repaired.",
             description=(
                 f"GPU {GPU} on {INSTANCE} failed to remap a row, has unrepairable memory, or exceeded its SRAM error "
-                "threshold. Replace it."
+                f"threshold. Replace it.{GROUP}"
             ),
             panel=links.GPU_HEALTH,
             pool=pool,
@@ -101,7 +106,7 @@ def _xid(severity: Severity, pool: str = "", keep: PoolFilter = lambda vector, o
         summary=f"{'A critical' if severity == 'page' else 'An'} XID error occurred on {INSTANCE}.",
         description=(
             f"GPU {GPU} on {INSTANCE} reported XID {{{{ $labels.xid }}}} {DURATION} ago: "
-            f"{text_for('$labels.xid', rows, 'unknown error. Next: see the runbook')}."
+            f"{text_for('$labels.xid', rows, 'unknown error. Next: see the runbook')}.{GROUP}"
         ),
         panel=links.GPU_XIDS,
         pool=pool,
@@ -130,6 +135,45 @@ def _memory_tickets() -> Iterable[Alert]:
         f"A GPU on {INSTANCE} has uncorrectable ECC errors.",
         f"GPU {GPU} on {INSTANCE} had {VALUE} uncorrectable ECC errors in the last hour. Workloads on it may have failed.",
         links.GPU_HEALTH,
+    )
+
+
+def _unreported() -> Iterable[Alert]:
+    reasons = {
+        "driver_mismatch": "library and driver have different versions. Reboot the node, or restart the exporter's container",
+        "devices_lost": "its container lost its devices. Restart the exporter's container",
+        "no_permission": "it has no permission. Check the container's devices and cgroup",
+        "driver_not_loaded": "the driver isn't loaded",
+        "not_bound": "another driver has them. If that is on purpose, run `plimsoll gpus forget UUID`",
+    }
+    yield _ticket(
+        NOT_READABLE,
+        f'count by (instance, reason) ({c.GPU_NOT_READABLE}{{reason!="paused"}} == 1)',
+        f"GPUs on {INSTANCE} can't be read.",
+        f"The exporter on {INSTANCE} can't ask {VALUE} GPUs: "
+        f"{text_for('$labels.reason', reasons, '{{ $labels.reason }}')}. Engines may be fine, but a GPU that fails isn't seen.",
+        links.GPU_STATES,
+        300,
+    )
+    names = f'{c.GPU_METRIC_MISSING}{{instance=\\"%s\\",uuid=\\"%s\\"}}'
+    listed = (
+        f'{{{{ range query (printf "{names}" $labels.instance $labels.uuid) }}}} {{{{ .Labels.metric }}}}{{{{ end }}}}'
+    )
+    yield _ticket(
+        "GPUMetricMissing",
+        f"count by ({EACH}) ({c.GPU_METRIC_MISSING} == 1)",
+        f"A GPU on {INSTANCE} no longer reports some metrics.",
+        f"GPU {GPU} on {INSTANCE} no longer reports {VALUE} metrics (nvidia-smi: ERR!):{listed}. Alerts on them can't fire.",
+        links.GPU_STATES,
+        600,
+    )
+    yield _ticket(
+        "GPUInfoROMCorrupted",
+        f"max by ({EACH}) ({c.GPU_INFOROM_CORRUPTED}) == 1",
+        f"The InfoROM of a GPU on {INSTANCE} is corrupted.",
+        f"The driver reports a corrupted InfoROM of GPU {GPU} on {INSTANCE}. It computes, but its error record isn't reliable.",
+        links.GPU_HEALTH,
+        600,
     )
 
 

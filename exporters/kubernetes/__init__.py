@@ -1,0 +1,1 @@
+"""Joins GPUs with the containers of Kubernetes that have them."""
