@@ -23,9 +23,14 @@ SIMULATED = "simulated"
 CLOCK_SKEW = 60.0  # seconds by which the clocks of an engine's host and of the source may differ
 SAME_START = 1.0  # seconds; start times of one process may differ by a rounding, those of two processes do not
 
-# Labels that our own metrics carry beside `replica`; other labels (instance, region, ...) identify the target.
-# One of the service's has a label `job`, which is also Prometheus' own.
-OWN_LABELS = {label for metric in metrics.ALL for label in metric.labels} - {"replica", "job"} | {"le"}
+# Labels that an exporter gives to the metrics of replicas and gateways, beside `replica`; other labels (instance, job, cluster, ...) identify
+# the target. What only metrics of GPUs' hosts or of the service have, such as a GPU's `cluster`, is no part of them.
+OWN_LABELS = {
+    label
+    for metric in metrics.ALL
+    if not metric.name.startswith("plimsoll_") and not {"replica", "gateway"}.isdisjoint(metric.labels)
+    for label in metric.labels
+} - {"replica"} | {"le"}
 
 # Counters that the exporter works out as lower bounds (plimsoll.exporters.engines.derived), and withholds while they are uncertain: when one
 # appears, part of it may have been counted before.

@@ -39,7 +39,7 @@ def test_an_objective_shows_its_counts_coverage_budget_and_burn_rates(client: Te
     assert burns["page-fast"]["long_burn_rate"] == pytest.approx(40 / 1000 / 0.05, rel=0.02)
     assert burns["page-fast"]["short_burn_rate"] == 0.0
     assert not any(burn["firing"] for burn in slo["burn_rates"])
-    assert client.get("/api/v1/slos/fast").json() == slo
+    assert client.get("/api/v1/slos/fast").json().items() >= slo.items()
 
 
 def test_slots_add_up_to_the_budget(client: TestClient) -> None:

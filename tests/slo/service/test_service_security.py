@@ -118,7 +118,9 @@ def test_the_past_is_told_as_it_was_and_the_future_not_at_all(service: Service) 
     then = client.get("/api/v1/slos/fast", params={"at": "2023-11-14T22:50:00Z"}).json()
     assert (then["total"], then["total"] - then["good"]) == (584, 0)  # one every 3.6 s of 35 minutes, the first at once
     listed = client.get("/api/v1/slos", params={"at": "2023-11-14T22:50:00Z"}).json()
-    assert (listed["slos"], listed["at"]) == ([then], "2023-11-14T22:50:00Z")
+    (slo,) = listed["slos"]
+    assert then.items() >= slo.items()
+    assert listed["at"] == "2023-11-14T22:50:00Z"
     history = client.get("/api/v1/slos/fast/budget", params={"at": "2023-11-14T22:50:00Z"}).json()
     assert (history["bad"], history["points"][-1]["at"]) == (0, "2023-11-14T22:50:00Z")
     for wrong in ("2100-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "1969-12-31T00:00:00Z"):
