@@ -15,6 +15,12 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def printable(text: str) -> str:
+    """Make one line of at most 500 characters of a text that may quote what others wrote; no terminal acts on it."""
+    line = "".join(one if one.isprintable() else "?" for one in text)
+    return line if len(line) <= 500 else f"{line[:497]}..."
+
+
 class Duration(float):
     """Seconds, read from one number and one unit."""
 

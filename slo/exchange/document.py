@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from plimsoll.slo import strict_yaml
+from plimsoll.slo.units import printable
 
 Path = tuple[str | int, ...]
 
@@ -58,7 +59,7 @@ class Field:
     def where(self) -> str:
         """Its path as people write it: `document 2, slos[0].sli.events.error_query`."""
         text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.path).lstrip(".")
-        return ", ".join(filter(None, (self.document.name, text or "top level")))
+        return printable(", ".join(filter(None, (self.document.name, text or "top level"))))
 
     def at(self, *keys: str) -> "Field":
         """Return a field below; nothing is used by that."""

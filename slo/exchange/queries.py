@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import promql_parser
 
+from plimsoll.slo.units import printable
+
 # Ratios of both are ratios of the counted requests over the same time.
 GROWTH = ("rate", "increase")
 _WINDOW = re.compile(r"\{\{\s*\.window\s*\}\}")  # Sloth's placeholder for the range
@@ -14,6 +16,9 @@ _WINDOW = re.compile(r"\{\{\s*\.window\s*\}\}")  # Sloth's placeholder for the r
 
 class UnsupportedQueryError(ValueError):
     """The query is not a sum of counters; the message states why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class Matcher(NamedTuple):

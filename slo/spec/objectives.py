@@ -14,7 +14,7 @@ import msgspec
 from plimsoll.slo import strict_yaml
 from plimsoll.slo.spec.indicator import Indicator
 from plimsoll.slo.spec.node_pricing import Node, Positive, Usd
-from plimsoll.slo.units import Duration, Target, shown
+from plimsoll.slo.units import Duration, Target, printable, shown
 
 # A DNS label: it becomes a label value, a part of a URL and of a rule's name.
 Name = Annotated[
@@ -207,7 +207,8 @@ def load(text: str) -> Spec:
         message, _, path = str(error).partition(" - at `$")
         path = path.rstrip("`").lstrip(".")
         choices = ", ".join(_CHOICES.get(path.rpartition(".")[2], ()))
-        raise SpecError(f"{path or 'top level'}: {message}{choices and f'. Use one of: {choices}.'}") from error
+        where = f"{path or 'top level'}: {message}{choices and f'. Use one of: {choices}.'}"
+        raise SpecError(printable(where)) from error
     _check_names(spec)
     return spec
 

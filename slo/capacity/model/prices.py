@@ -12,6 +12,7 @@ import msgspec
 from plimsoll.slo import strict_yaml
 from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.spec.node_pricing import HOURS_PER_YEAR
+from plimsoll.slo.units import printable
 
 Usd = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 ApiName = Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
@@ -99,7 +100,7 @@ def _converted(data: object, kind: type[T], where: str) -> T:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `")
         at = where + path.partition("$")[2].rstrip("`")
-        raise ValueError(f"{at.lstrip('.') or 'top level'}: {message}") from error
+        raise ValueError(printable(f"{at.lstrip('.') or 'top level'}: {message}")) from error
 
 
 MILLION = 1_000_000
