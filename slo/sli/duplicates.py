@@ -83,12 +83,16 @@ def counted_once(series: Sequence[Series]) -> Once:
         by_unit[unit(item.labels)].append(item)
     duplicates = []
     for (replica, model), starts in shared.items():
+        linked: list[set[Unit]] = []
         for views in _clusters(starts, by_unit):
+            linked.append({view.unit for view in views})
             first, *others = sorted(views, key=lambda view: view.rank)
             _merge(first, others, by_unit)
             ignored = tuple(view.unit for view in others if _overlap(first, view))
             if ignored:
                 duplicates.append(Duplicate(replica, model, first.unit, ignored))
+        for units in _connected(linked):
+            _join(units, by_unit)
     return Once([item for items in by_unit.values() for item in items if item.samples], duplicates)
 
 
@@ -172,6 +176,33 @@ def _merge(first: _View, others: Sequence[_View], by_unit: dict[Unit, list[Serie
         seen = sorted({*seen, *fill})
         _remove(other, by_unit)
     by_unit[first.unit] = list(mine.values())
+
+
+def _connected(linked: Iterable[set[Unit]]) -> list[set[Unit]]:
+    """Join the sets that have a unit in common."""
+    found: list[set[Unit]] = []
+    for units in linked:
+        touching = [one for one in found if one & units]
+        found = [*(one for one in found if one not in touching), units.union(*touching)]
+    return found
+
+
+def _join(units: set[Unit], by_unit: dict[Unit, list[Series]]) -> None:
+    """Give one replica's processes one target, whichever were read by which: else its restart would look like another replica.
+
+    Processes that ran at the same time are not one replica's: they stay apart.
+    """
+    home = min(units, key=sorted)
+    target = {name: value for name, value in home if name != "replica"}
+    joined: dict[Key, Series] = {}
+    for item in (item for one in units for item in by_unit[one]):
+        own = {name: value for name, value in item.labels.items() if name in OWN_LABELS | {"replica"}}
+        before = joined[_key(item)].samples if _key(item) in joined else []
+        joined[_key(item)] = Series(item.name, target | own, sorted([*before, *item.samples]))
+    starts = [item.samples for (name, _), item in joined.items() if name == metrics.REPLICA_START.name]
+    changes = [sum(one != other for (_, one), (_, other) in pairwise(samples)) for samples in starts]
+    if all(count < len({start for _, start in samples}) for count, samples in zip(changes, starts, strict=True)):
+        by_unit.update({one: [] for one in units} | {home: list(joined.values())})
 
 
 def _beyond(first: _View, other: _View, at: float) -> bool:

@@ -57,7 +57,7 @@ def blind_advice(world: World, advice: Sequence[Advice]) -> tuple[list[Advice], 
         one
         for one in advice
         if any(
-            mark.what == "blind" and mark.source == one.service and mark.begin + SETTLE < one.at < mark.end
+            mark.what == "blind" and mark.source == one.service and mark.begin + SETTLE < one.at and one.read < mark.end
             for mark in world.marks
         )
     ]

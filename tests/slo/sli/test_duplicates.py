@@ -86,6 +86,23 @@ def test_a_job_that_comes_and_goes_takes_nothing_from_the_other(name: str, last:
     assert total(always + brief) == total(always)
 
 
+@pytest.mark.parametrize("name", ["a", "z"])
+def test_a_restart_is_one_replicas_also_where_another_job_read_only_the_new_process(name: str) -> None:
+    lives = {"a": [Process(T0 - 86400, REQUESTS, end=T0 + 90), Process(T0 + 120.25, [(T0 + 130, True)])]}
+    jobs = {
+        job: [
+            Series(item.name, {**item.labels, "job": job}, item.samples)
+            for item in World(lives, {"a": times}).all_series()
+        ]
+        for job, times in (("podmonitor", every(T0 - 315, T0 + 630)), (name, every(T0 + 125, T0 + 200)))
+    }
+    (good, requests, seconds), _ = total(jobs["podmonitor"] + jobs[name])
+    one = total(jobs["podmonitor"])[0]
+    assert (good, requests) == one[:2]
+    assert one[2] < 300 - 30  # no process ran for half a minute, and the end of the old one was not read
+    assert seconds == one[2]
+
+
 @pytest.mark.parametrize("behind", [-SKEW / 2, SKEW / 2])
 def test_beyond_the_first_view_a_clock_that_differs_is_no_restart(behind: float) -> None:
     gone = view(every(T0 - 315, T0 + 300), job="a")
