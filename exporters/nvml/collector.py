@@ -141,7 +141,12 @@ class GpuCollector:
             if report["info"]
         }
         states |= {report["info"]["uuid"]: "up" for report in up}
-        points = [*self._presence(states), *(point for report in up for point in self._read(report))]
+        unasked = [report["info"] for report in reports if "unasked" in report]
+        states |= {info["uuid"]: NOT_RESPONDING for info in unasked if info}
+        unknown = (
+            "" if all(unasked) else NOT_RESPONDING
+        )  # one that was never asked may be any of those without a report
+        points = [*self._presence(states, unknown), *(point for report in up for point in self._read(report))]
         return self._with_verdicts(points)
 
     def _read(self, report: Report) -> Iterator[Point]:
@@ -169,7 +174,7 @@ class GpuCollector:
         """Yield each GPU's state: `states` has "up" or why a GPU can't be asked, by UUID; `reason` applies to all others."""
         now = time.monotonic()
         for uuid, info in self._mine().items():
-            state = states.get(uuid, "") or reason
+            state = states.get(uuid, reason)
             if state != "up":
                 yield from self.assignment.lost(info)
             if not state and self._inventory.unbound(info["pci_bus_id"]):

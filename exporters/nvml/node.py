@@ -16,7 +16,8 @@ from plimsoll.exporters.nvml.gpu import Gpu, GpuError, Reading
 from plimsoll.exporters.nvml.xids.events import OnXid
 from plimsoll.slo.metrics import Metric
 
-# The result for one GPU: index, info, and either values and processes, or trouble (and `stuck`, the seconds it hangs).
+# The result for one GPU: index, info, and either values and processes, or trouble (and `stuck`, the seconds it hangs, or `unasked`
+# if the time didn't suffice to ask it).
 # `series` has the names and labels of `values`, in order; it is sent only when they change.
 Report = dict[str, Any]
 # Concurrent threads contend for the interpreter at every driver call, which costs four times the work. So one thread reads
@@ -74,6 +75,9 @@ class Node:
         self._calls |= {gpu.index: DeadlineCall(gpu.read, until) for gpu in free}
         unstarted = _run_calls([self._calls[gpu.index] for gpu in free], until)
         reports = [self._report(gpu, self._calls[gpu.index]) for gpu in self._gpus]
+        for report, gpu in zip(reports, self._gpus, strict=True):
+            if self._calls[gpu.index] in unstarted:
+                report["unasked"] = True
         self._calls = {index: call for index, call in self._calls.items() if call not in unstarted}
         return reports
 

@@ -128,14 +128,14 @@ def running(command: list[str], port: int, env: dict[str, str]) -> Iterator[Expo
             process.wait(30)
 
 
-def measure(title: str, exporter: Exporter, fake: FakeNvml, scrapes: int) -> None:
+def measure(title: str, exporter: Exporter, fake: FakeNvml, scrapes: int, gpus: int = 8) -> None:
     """Latency, CPU and memory over that many scrapes in a row."""
     for _ in range(WARM_UP):
         _, page = exporter.scrape()
     before, cpu = exporter.memory(), exporter.cpu_ms()
     took = []
     for number in range(scrapes):
-        for index in range(8):  # what moves on a GPU at work
+        for index in range(gpus):  # what moves on a GPU at work
             fake.set(
                 index, power_mw=600_000 + number % 977, energy_mj=10**11 + number * 9000, busy_percent=number % 100
             )
@@ -194,6 +194,11 @@ def main(scrapes: int) -> None:
             wedge(exporter, fake)
         with running(export, port, fake.env) as exporter:
             measure("plimsoll export, 8 GPUs", exporter, fake, scrapes)
+        for gpus in (4, 16):  # a node of an NVL72 has 4; the cost is linear
+            (folder / str(gpus)).mkdir()
+            other = FakeNvml(folder / str(gpus), gpus)
+            with running(export, port, other.env) as exporter:
+                measure(f"plimsoll export, {gpus} GPUs", exporter, other, scrapes, gpus)
         command = [nvitop(folder / "nvitop"), "-B", "127.0.0.1", "-p", str(port)]
         with running(command, port, fake.env) as exporter:
             measure("nvitop-exporter, 8 GPUs", exporter, fake, scrapes)
