@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from h2.config import H2Configuration
@@ -70,7 +71,7 @@ class FakeKubelet:
                 link, _ = self._server.accept()
             except OSError:
                 return
-            with link:
+            with link, suppress(OSError):  # the client may hang up
                 self._answer(link)
 
     def _answer(self, link: socket.socket) -> None:
