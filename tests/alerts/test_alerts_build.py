@@ -85,7 +85,7 @@ def test_an_alert_has_severity_source_texts_and_links(rule: dict[str, Any]) -> N
     shown = re.sub(r"\{\{.*?\}\}", "a name or number", annotations["summary"])
     assert 0 < len(shown) <= 80, "a phone shows two lines"
     assert shown.endswith(".")
-    assert annotations["description"].endswith(".")
+    assert annotations["description"].removesuffix("{{ end }}").endswith(".")
     assert annotations["runbook_url"] == links.runbook_url(rule["alert"])
     assert annotations["dashboard_url"].startswith(f"{links.GRAFANA_URL}/d/")
     assert annotations["slo_url"].startswith(links.SERVICE_URL)
