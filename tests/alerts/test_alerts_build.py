@@ -14,7 +14,6 @@ from paths import ROOT
 from plimsoll.alerts.build import render, render_kubernetes
 from plimsoll.alerts.rules import Sites
 from plimsoll.alerts.self_monitoring import FOREIGN
-from plimsoll.alerts.templates import GROUP
 from plimsoll.slo import links, metrics
 from plimsoll.slo.metrics import recorded as series
 from plimsoll.slo.spec.objectives import load
@@ -86,7 +85,7 @@ def test_an_alert_has_severity_source_texts_and_links(rule: dict[str, Any]) -> N
     shown = re.sub(r"\{\{.*?\}\}", "a name or number", annotations["summary"])
     assert 0 < len(shown) <= 80, "a phone shows two lines"
     assert shown.endswith(".")
-    assert annotations["description"].removesuffix(GROUP).endswith(".")
+    assert annotations["description"].removesuffix("{{ end }}").endswith(".")
     assert annotations["runbook_url"] == links.runbook_url(rule["alert"])
     assert annotations["dashboard_url"].startswith(f"{links.GRAFANA_URL}/d/")
     assert annotations["slo_url"].startswith(links.SERVICE_URL)

@@ -19,6 +19,7 @@ ALLOWED = frozenset(
 )  # fmt: skip
 # Licenses of distributions whose metadata has free text only, read in their license files.
 READ = {
+    "amdsmi": "MIT",
     "boolean-py": "BSD-2-Clause",
     "contourpy": "BSD-3-Clause",
     "cycler": "BSD-3-Clause",

@@ -144,7 +144,7 @@ def test_7_at_90_percent_a_total_outage_pages(database: str, open_ledger: Opener
     source, start = counters([*steady, *outage], 60), T0 + 120 * 60
     minute = first_page(open_ledger(database), promise("90%"), source, start, 60)
     assert minute is not None
-    assert 40 <= minute <= 50
+    assert minute <= 5  # to the slot: the one in progress is whole here
 
 
 def test_8_one_failure_in_ten_an_hour_wakes_nobody(database: str, open_ledger: Opener) -> None:

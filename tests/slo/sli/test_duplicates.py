@@ -89,17 +89,18 @@ def test_a_job_that_comes_and_goes_takes_nothing_from_the_other(name: str, last:
 @pytest.mark.parametrize("name", ["a", "z"])
 def test_a_restart_is_one_replicas_also_where_another_job_read_only_the_new_process(name: str) -> None:
     lives = {"a": [Process(T0 - 86400, REQUESTS, end=T0 + 90), Process(T0 + 120.25, [(T0 + 130, True)])]}
+    lives["b"] = [Process(T0 - 86400, REQUESTS)]
     jobs = {
         job: [
             Series(item.name, {**item.labels, "job": job}, item.samples)
-            for item in World(lives, {"a": times}).all_series()
+            for item in World(lives, dict.fromkeys(lives, times)).all_series()
         ]
         for job, times in (("podmonitor", every(T0 - 315, T0 + 630)), (name, every(T0 + 125, T0 + 200)))
     }
     (good, requests, seconds), _ = total(jobs["podmonitor"] + jobs[name])
     one = total(jobs["podmonitor"])[0]
     assert (good, requests) == one[:2]
-    assert one[2] < 300 - 30  # no process ran for half a minute, and the end of the old one was not read
+    assert one[2] == 300 - 45.25 / 2  # the old process was last read at 75 s, and the new one began at 120.25 s
     assert seconds == one[2]
 
 
