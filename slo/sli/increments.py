@@ -24,7 +24,7 @@ CLOCK_SKEW = 60.0  # seconds by which the clocks of an engine's host and of the 
 SAME_START = 1.0  # seconds; start times of one process may differ by a rounding, those of two processes do not
 
 # Labels that an exporter gives to the metrics of replicas and gateways, beside `replica`; other labels (instance, job, cluster, ...) identify
-# the target. What only metrics of GPUs' hosts or of the service have, such as a GPU's `cluster`, is no part of them.
+# the target. What only metrics of GPUs' hosts or of the service have, such as a GPU's `cluster`, does not count.
 OWN_LABELS = {
     label
     for metric in metrics.ALL
