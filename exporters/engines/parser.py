@@ -199,7 +199,10 @@ def _parse_lines(lines: list[bytes]) -> Iterator[tuple[bytes, tuple[str, Labels]
     if any(line.count(b'="') > LIMIT_LABELS for line in lines):
         raise ValueError(f"a series has more than {LIMIT_LABELS} labels")
     families = text_string_to_metric_families(b"\n".join((*lines, b"")).decode())
-    samples = [sample for family in families for sample in family.samples]
+    try:
+        samples = [sample for family in families for sample in family.samples]
+    except IndexError:  # the client library, for a label without a name
+        raise ValueError("a label has no name") from None
     for line, sample in zip(lines, samples, strict=True):
         parts = line.rsplit(None, 1 if sample.timestamp is None else 2)
         if len(parts) < 2 or not parts[0].endswith((b"}", sample.name.encode())):

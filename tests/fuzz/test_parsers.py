@@ -73,6 +73,7 @@ def attempt(read: Callable[[], Any], *documented: type[BaseException]) -> Any:
 
 @fuzz(120)
 @given(mutated(*PAGES))
+@example(b'vllm:a{b="c", ="e"} 1\n')
 def test_an_engines_page(body: bytes) -> None:
     page = attempt(lambda: parser.Parser().parse(body), ValueError)
     if page is not None:
