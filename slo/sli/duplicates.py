@@ -199,7 +199,7 @@ def _join(units: set[Unit], by_unit: dict[Unit, list[Series]]) -> None:
         own = {name: value for name, value in item.labels.items() if name in OWN_LABELS | {"replica"}}
         before = joined[_key(item)].samples if _key(item) in joined else []
         joined[_key(item)] = Series(item.name, target | own, sorted([*before, *item.samples]))
-    starts = [item.samples for (name, _), item in joined.items() if name == metrics.REPLICA_START.name]
+    starts = [_sound(item) for (name, _), item in joined.items() if name == metrics.REPLICA_START.name]
     changes = [sum(one != other for (_, one), (_, other) in pairwise(samples)) for samples in starts]
     if all(count < len({start for _, start in samples}) for count, samples in zip(changes, starts, strict=True)):
         by_unit.update({one: [] for one in units} | {home: list(joined.values())})

@@ -1,7 +1,7 @@
 """Samples that no counter or gauge can have. Each costs itself, is named, and nothing else. Pure.
 
-A sample is odd if it is not finite, negative, beyond MOST, a ratio above MOST_RATIO, no whole number where events are counted, or
-more than FASTEST events per second above the sample before it.
+A sample is odd if it is not finite, negative, beyond MOST, a ratio above MOST_RATIO, no whole number where events are counted, more than
+FASTEST events per second above the sample before it, or a start more than AHEAD after it was read.
 """
 
 from collections.abc import Iterable
@@ -14,6 +14,7 @@ from plimsoll.slo.sources import Series
 
 MOST = 2.0**53  # beyond it a float doesn't hold every whole number, so sums would not be exact
 MOST_RATIO = 1.01  # engines round
+AHEAD = 3600.0  # seconds: no process starts after it was read, but clocks differ
 FASTEST = 1e8  # events per second: hundreds of times the tokens of any replica
 REAL_UNITS = ("_seconds_total", "_joules_total")  # counters of something that is not counted in whole numbers
 
@@ -43,7 +44,8 @@ def odd_samples(item: Series) -> dict[float, float]:
     (most, whole), odd = _RULES.get(item.name, _ANY), dict[float, float]()
     last_at, last = 0.0, MOST  # of the last sample that isn't odd
     for at, value in item.samples:
-        if not 0 <= value <= most or (whole and (value % 1 or value - last > FASTEST * (at - last_at) > 0)):
+        ahead = item.name == metrics.REPLICA_START.name and value > at + AHEAD
+        if ahead or not 0 <= value <= most or (whole and (value % 1 or value - last > FASTEST * (at - last_at) > 0)):
             odd[at] = value
         else:
             last_at, last = at, value

@@ -86,8 +86,9 @@ def test_a_job_that_comes_and_goes_takes_nothing_from_the_other(name: str, last:
     assert total(always + brief) == total(always)
 
 
+@pytest.mark.parametrize("odd", [T0 - 86400, -5.0, 2.0**53])
 @pytest.mark.parametrize("name", ["a", "z"])
-def test_a_restart_is_one_replicas_also_where_another_job_read_only_the_new_process(name: str) -> None:
+def test_a_restart_is_one_replicas_also_where_another_job_read_only_the_new_process(name: str, odd: float) -> None:
     lives = {"a": [Process(T0 - 86400, REQUESTS, end=T0 + 90), Process(T0 + 120.25, [(T0 + 130, True)])]}
     lives["b"] = [Process(T0 - 86400, REQUESTS)]
     jobs = {
@@ -97,6 +98,8 @@ def test_a_restart_is_one_replicas_also_where_another_job_read_only_the_new_proc
         ]
         for job, times in (("podmonitor", every(T0 - 315, T0 + 630)), (name, every(T0 + 125, T0 + 200)))
     }
+    start = next(item for item in jobs["podmonitor"] if item.name == REPLICA_START.name)
+    start.samples[5] = (start.samples[5][0], odd)
     (good, requests, seconds), _ = total(jobs["podmonitor"] + jobs[name])
     one = total(jobs["podmonitor"])[0]
     assert (good, requests) == one[:2]

@@ -10,7 +10,7 @@ from plimsoll.slo import metrics
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.sli.evidence import countings
 from plimsoll.slo.sli.observed import Observed
-from plimsoll.slo.sli.soundness import FASTEST, MOST, MOST_RATIO, odd_samples
+from plimsoll.slo.sli.soundness import AHEAD, FASTEST, MOST, MOST_RATIO, odd_samples
 from plimsoll.slo.sources import Series
 from plimsoll.slo.spec.objectives import load
 from plimsoll.slo.usage.slots import count_pool
@@ -80,6 +80,8 @@ def test_the_bounds_of_a_plausible_sample() -> None:
 
     counter, ratio = metrics.FINISHED.name, metrics.KV_CACHE_USAGE.name
     assert odd(counter, (15.0, MOST)) == []
+    assert odd(metrics.REPLICA_START.name, (15.0, 15.0 + AHEAD)) == []
+    assert odd(metrics.REPLICA_START.name, (15.0, 16.0 + AHEAD)) == [15.0]
     assert odd(counter, (15.0, MOST + 2)) == [15.0]
     assert odd(counter, (0.0, 5.0), (15.0, 5.0 + 15 * FASTEST)) == []
     assert odd(counter, (0.0, 5.0), (15.0, 6.0 + 15 * FASTEST), (30.0, 7.0)) == [15.0]
