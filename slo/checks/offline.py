@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 from plimsoll.slo.checks.finding import Finding, pool_path, slo_path
-from plimsoll.slo.error_budget.burn_rate import BurnRateAlert, alerts
+from plimsoll.slo.error_budget.burn_rate import DAY, HOUR, BurnRateAlert, alerts
 from plimsoll.slo.spec.objectives import Objective, Spec
+
+LONGEST = 366 * DAY  # seconds of a window for which burn-rate alerts are tested (a leap year), from HOUR on
 
 
 def findings(spec: Spec) -> list[Finding]:
@@ -25,8 +27,11 @@ def findings(spec: Spec) -> list[Finding]:
 
 def _slo(objective: Objective, path: str) -> Iterator[Finding]:
     """Yield which burn-rate thresholds are capped, how long an incident goes unnoticed, and settings without effect."""
-    budget = objective.budget_ratio
-    found = alerts(objective.window.seconds, budget)
+    budget, window = objective.budget_ratio, objective.window.seconds
+    if not HOUR <= window <= LONGEST:
+        message = f"SLO {objective.id}: no burn-rate alert holds for a window of {objective.window}."
+        yield Finding("error", "window-without-alerts", f"{path}.window", message, "Use a window from 1h to 366d.")
+    found = alerts(window, budget)
     for tier in found:
         if tier.threshold < tier.uncapped_threshold:
             message = (
