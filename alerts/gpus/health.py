@@ -156,9 +156,7 @@ def _unreported() -> Iterable[Alert]:
         300,
     )
     names = f'{c.GPU_METRIC_MISSING}{{instance=\\"%s\\",uuid=\\"%s\\"}}'
-    listed = (
-        f'{{{{ range query (printf "{names}" $labels.instance $labels.uuid) }}}} {{{{ .Labels.metric }}}}{{{{ end }}}}'
-    )
+    listed = f'{{{{ range query (printf "{names}" $labels.instance $labels.uuid) | sortByLabel "metric" }}}} {{{{ .Labels.metric }}}}{{{{ end }}}}'
     yield _ticket(
         "GPUMetricMissing",
         f"count by ({EACH}) ({c.GPU_METRIC_MISSING} == 1)",

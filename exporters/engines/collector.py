@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,14 @@ class EngineCollector:
     """
 
     def __init__(
-        self, engine: str, state: Path | None = None, token: Path | None = None, tree: ProcessTree | None = None
+        self,
+        engine: str,
+        state: Path | None = None,
+        token: Path | None = None,
+        tree: ProcessTree | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """Raise ValueError if `engine` isn't a server address."""
+        """`clock` gives Unix seconds. Raises ValueError if `engine` isn't a server address."""
         named = _NAMED.fullmatch(engine)
         text, _, query = (named[2] if named else engine).partition("?")
         self._url, address = address_of(text, "--engine")
@@ -60,7 +65,7 @@ class EngineCollector:
         self._replicas: dict[str, Replica] = {}
         self._read_before = False
         self._started = 0.0
-        self._tree = tree or ProcessTree()
+        self._tree, self._clock = tree or ProcessTree(), clock
         host, _, port = address.rpartition(":")
         self.server = Server(self.replica, UNKNOWN, host.strip("[]"), int(port), None)
         self._facts: dict[Lookup, str] = {}
@@ -101,7 +106,7 @@ class EngineCollector:
         """Return every point; raises ValueError for a page that isn't a replica's."""
         shapes = self._parts[1]
         self._started = page.series.get(_STARTED, {}).get((), 0.0) if not mapping.replicas else 0.0
-        now, simulated = time.time(), 1.0 in page.series.get(metrics.SIMULATED.name, {}).values()
+        now, simulated = self._clock(), 1.0 in page.series.get(metrics.SIMULATED.name, {}).values()
         for key in [key for key in self._replicas if key not in shapes]:
             del self._replicas[key]
         lacking: dict[tuple[str, str], None] = {}

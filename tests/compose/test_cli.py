@@ -100,7 +100,7 @@ def test_check_says_when_an_incident_would_be_noticed(tmp_path: Path) -> None:
     status, text = said("check", "--objectives", str(file))
     assert status == 0
     assert (
-        "SLO chat-ttft: 10% bad: no page, ticket after 33.6 h; 50% bad: page after 3.4 h; 100% bad: page after 40 min"
+        "SLO chat-ttft: 10% bad: no page, ticket after 36.0 h; 50% bad: page after 4 min; 100% bad: page after 2 min"
         in text
     )
     file.write_text(GOOD.replace("600ms}, target: 95%", "600ms}, target: 90%", 1))

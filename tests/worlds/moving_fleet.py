@@ -60,6 +60,8 @@ class Fleet:
 
     def _label_sets(self, metric: Metric) -> Iterator[dict[str, str]]:
         replicas = [(STEADY, MODEL), (LOST, MODEL), (FOREIGN, OTHER)] if "replica" in metric.labels else [("", "")]
+        if metric is metrics.GPU_ASSIGNMENT:
+            replicas = replicas[:1]  # GPUs of several replicas belong to no group
         if metric is metrics.REPLICA_UP:
             replicas.append((UNBORN, ""))
         elif self.lost:

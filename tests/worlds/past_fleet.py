@@ -70,7 +70,8 @@ class Node:
         self.stuck_until = 0.0
         self.down = False
         self._renderer = Renderer()
-        self._collector = EngineCollector(f"{self.name}=http://{self.name}:8000")
+        self._now = float(EPOCH)
+        self._collector = EngineCollector(f"{self.name}=http://{self.name}:8000", clock=lambda: self._now)
         self._collector._reader = self  # type: ignore[assignment]  # metrics come from here instead of the network
         self._born = 0.0
         self.start(-3600.0)
@@ -101,6 +102,7 @@ class Node:
 
     def scrape(self, at: float, more: list[Point]) -> tuple[str, list[Point]]:
         """Return the exporter's metrics as text at `at`, and the engine's points in it."""
+        self._now = EPOCH + at
         try:
             points, succeeded = list(with_features(list(self._collector.collect(math.inf)))), 1
         except CollectorError:

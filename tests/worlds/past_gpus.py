@@ -73,7 +73,9 @@ class Gpu:
             (c.GPU_MEMORY_USED, used),
             (c.GPU_MEMORY_RESERVED, 0.006 * TOTAL),
             (c.GPU_MEMORY_FREE, 0.994 * TOTAL - used),
-            (c.GPU_BUSY, min(1.0, 0.9 * busy + 0.1)),
+            (c.GPU_BUSY, 0.7 + 0.3 * busy),
+            (c.GPU_FABRIC_STATE, 3),
+            (c.GPU_FABRIC_STATUS, 0),
             (c.GPU_POWER, watts),
             (c.GPU_POWER_LIMIT, LIMIT),
             (c.GPU_TEMPERATURE, core),
@@ -91,7 +93,8 @@ class Gpu:
     def _held_by(self, model: str) -> Iterator[Point]:
         """Yield its assignment and its memory by component: FP8 weights of a 70B model on two GPUs, the rest KV cache."""
         replica = self.uuid.removeprefix("GPU-").rsplit("-", 1)[0]
-        yield Point(c.GPU_ASSIGNMENT, {"uuid": self.uuid, "replica": replica, "model": model}, 1)
+        for metric in (c.GPU_ASSIGNMENT, c.GPU_ASSIGNMENT_SHARE):
+            yield Point(metric, {"uuid": self.uuid, "replica": replica, "model": model}, 1)
         for component, share, mine in (("weights", 0.45, replica), ("kv_cache", 0.47, replica), ("driver", 0.006, "")):
             yield Point(c.GPU_MEMORY_USAGE, {"uuid": self.uuid, "component": component, "replica": mine}, share * TOTAL)
 

@@ -80,6 +80,7 @@ def pages() -> list[Series]:
 EXPECTED = [
     ("error", "threshold-not-a-bound", "objectives[1].indicator", "(nearest: 500ms, 750ms)"),
     ("warning", "metric-missing", "pools[0]", "llm_kv_cache_usage_ratio is missing on r2"),
+    ("warning", "alert-never-fires", "objectives[2]", "about 0.05 requests per 5m: outage"),
     ("warning", "alert-never-fires", "objectives[2]", "about 0.6 requests per 1h: page-fast"),
     ("warning", "alert-never-fires", "objectives[2]", "about 3.6 requests per 6h: page-slow"),
     ("info", "alert-fires-at-minimum", "objectives[2]", "about 14.4 requests per 1d: one bad request"),

@@ -212,7 +212,7 @@ def test_the_last_hour_counts_where_it_was_watched_and_not_the_replicas_life() -
     ]
     (first, *_) = found(spec(TTFT), series)
     assert first.code == "alert-never-fires"
-    assert "about 0 requests per 1h" in first.message
+    assert "about 0 requests per 5m" in first.message
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from service_world import INCIDENT, NOW, world
 from world import spec
 
 Opener = Callable[[str], Ledger]
-MANY = 60  # more requests than an application has threads
+MANY = 31  # with one that writes: as many requests of data as are let in at a time
 LIMIT = "SET LOCAL lock_timeout = '2s'"  # in place of plimsoll.slo.ledger.database.SESSION's, to save time
 
 
