@@ -78,7 +78,7 @@ def markdown(result: Result) -> str:
         f"| Slots compared, (objective, slot) pairs | {sum(one.exact + one.bounded for one in result.compared.values())} |",
         f"| Differences | {result.differences} |",
         f"| Pages deserved / arrived / false / missing | {len(must)} / {len(seen)} / {len(seen - may)} / {len(missing(must, seen))} |",
-        f"| Recommendations read / made blind / releases while blind | {len(result.advice)} / {len(result.blind)} / {len(result.releases)} |",
+        f"| Recommendations read / made without data / of these, releases of nodes | {len(result.advice)} / {len(result.blind)} / {len(result.releases)} |",
         f"| Other problems | {len(result.problems)} |",
         "",
         *_ledgers(result),
