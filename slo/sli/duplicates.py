@@ -9,7 +9,7 @@ gap, and before and after it, the others fill it. The clocks of two servers may 
 """
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -51,10 +51,13 @@ class Duplicate(NamedTuple):
 
 
 class Once(NamedTuple):
-    """Series in which each replica is there once, and what was found more than once."""
+    """Series in which each replica is there once, what was found more than once, and by the name of a replica the times at which views
+    were read that aren't among the series.
+    """
 
     series: list[Series]
     duplicates: list[Duplicate]
+    ignored: dict[str, list[float]]
 
 
 class _View(NamedTuple):
@@ -77,11 +80,11 @@ def counted_once(series: Sequence[Series]) -> Once:
             named[item.labels["replica"], item.labels.get("model", "")][unit(item.labels)] = item
     shared = {name: starts for name, starts in named.items() if len(starts) > 1}
     if not shared:
-        return Once(list(series), [])
+        return Once(list(series), [], {})
     by_unit: dict[Unit, list[Series]] = defaultdict(list)
     for item in series:
         by_unit[unit(item.labels)].append(item)
-    duplicates = []
+    duplicates, unread = [], dict[str, list[float]]()
     for (replica, model), starts in shared.items():
         linked: list[set[Unit]] = []
         for views in _clusters(starts, by_unit):
@@ -93,7 +96,14 @@ def counted_once(series: Sequence[Series]) -> Once:
                 duplicates.append(Duplicate(replica, model, first.unit, ignored))
         for units in _connected(linked):
             _join(units, by_unit)
-    return Once([item for items in by_unit.values() for item in items if item.samples], duplicates)
+        counted = (item for one in starts for item in by_unit[one] if item.name == metrics.REPLICA_START.name)
+        rest = _times(starts.values()) - _times(counted)
+        unread.setdefault(replica, []).extend(rest.elements())
+    return Once([item for items in by_unit.values() for item in items if item.samples], duplicates, unread)
+
+
+def _times(items: Iterable[Series]) -> Counter[float]:
+    return Counter(at for item in items for at, _ in item.samples)
 
 
 def _clusters(starts: dict[Unit, Series], by_unit: dict[Unit, list[Series]]) -> Iterator[list[_View]]:

@@ -1,16 +1,14 @@
 """What was observed of a pool's replicas around some slots, and what an SLO counts in it. Pure.
 
-Each replica is counted once, whatever reads it (plimsoll.slo.sli.duplicates). What one replica reports and can't be so costs its own numbers, is
-named in `problems`, and nothing else:
+Each replica is counted once, whatever reads it (plimsoll.slo.sli.duplicates). What can't be costs a replica its own numbers, and is in `problems`:
 
-- An odd sample (plimsoll.slo.sli.soundness), or a histogram without its count: the scrape is none for what is counted from that series. The next
-  one has what was missed, where it comes within MAX_GAP.
+- An odd sample (plimsoll.slo.sli.soundness), or a histogram without its count: the scrape is none for that series, and the next one makes up for it.
 - More good than total requests in a slot: this replica is known, but not observed, in the slot.
 """
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence, Set
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -69,7 +67,7 @@ class Observed:
         self.slots = slots
         once = counted_once(series)
         found = sound(once.series)
-        self.odd = found.odd
+        self.odd, self._ignored = found.odd, once.ignored
         self.problems: list[DataProblem] = [*found.problems, *(one.problem() for one in once.duplicates)]
         self.fleet = replicas(found.series)
         self.series: dict[Unit, list[Series]] = defaultdict(list)
@@ -83,6 +81,7 @@ class Observed:
         self._matching: dict[tuple[int, Selector], list[Series]] = {}
         self._read: dict[int, frozenset[float]] = {}
         self._lives = {key: self._lives_of(key, replica) for key, replica in self.fleet.items()}
+        self._name = {id(one): dict(key).get("replica", "") for key, lives in self._lives.items() for one in lives}
         times = {life.times for lives in self._lives.values() for life in lives}
         self._slots_seen = {some: {slot_of(at) for at in some} for some in times}
 
@@ -224,18 +223,20 @@ class Observed:
         return self._knowledge([_Part(life, "", {}, frozenset(), life.series) for life in lives])
 
     def _knowledge(self, parts: Iterable[_Part]) -> dict[int, tuple[int, int]]:
-        found = dict.fromkeys(self.slots, (0, 0))
+        found, names = dict.fromkeys(self.slots, (0, 0)), set[str]()
         for part in parts:
-            life = part.life
+            names.add(self._name[id(life := part.life)])
             scrapes = self._numbers_of((id(life), 0, part.skipped), life.times - part.skipped)
             samples = [
                 self._numbers_of((id(life), id(item), None), life.times & self._times(item)) for item in part.series
             ]
             for slot, (some, more) in found.items():
                 found[slot] = some + scrapes[slot], more + sum(one[slot] for one in samples)
-        return found
+        # Which of several views of a replica counts may change with another sample; how much was read in all only grows.
+        ignored = [self._numbers_of(name, self._ignored[name]) for name in names & self._ignored.keys()]
+        return {slot: (some + sum(one[slot] for one in ignored), more) for slot, (some, more) in found.items()}
 
-    def _numbers_of(self, key: Hashable, times: Set[float]) -> dict[int, int]:
+    def _numbers_of(self, key: Hashable, times: Iterable[float]) -> dict[int, int]:
         """Return per slot how many of the times bear on it: those in it, and up to MAX_GAP before and after."""
         if key not in self._numbers:
             ordered = sorted(times)
