@@ -133,7 +133,7 @@ def test_client_engine_plugin_exporter_prometheus_ledger_and_api_agree_exactly(w
         wait_for(lambda name=name: outcomes(whole, name) == whole.tally, f"{name} to agree with {whole.tally}", 60)  # type: ignore[misc]
 
 
-def test_an_overload_pages_once_with_links_and_a_stable_key_and_ends(whole: Whole) -> None:
+def test_an_overload_pages_once_with_links_and_a_stable_key_and_resolves(whole: Whole) -> None:
     async def burst() -> None:
         async with new_client() as client:
             stay = [asyncio.create_task(ask(client, whole.engine, BURST_TOKENS)) for _ in range(190)]
@@ -156,9 +156,16 @@ def test_an_overload_pages_once_with_links_and_a_stable_key_and_ends(whole: Whol
     address, _, anchor = runbook.partition("#")
     assert f'id="{anchor}"' in httpx.get(address, timeout=10, trust_env=False).raise_for_status().text
     assert any(f"/d/{links.ONCALL}?viewPanel=" in href for href in hrefs.values())
-    # The incident itself resolves with the last page of its pool, which may be another alert's.
-    firing = 'ALERTS{alertname="LLMQueueDepthHigh",alertstate="firing"}'
-    wait_for(lambda: not whole.prometheus.query(firing), "the queue's alert to end", 420)
+    resolved = wait_for(
+        lambda: [
+            e
+            for e in whole.pagerduty.events
+            if (e["event_action"], e["dedup_key"]) == ("resolve", trigger["dedup_key"])
+        ],
+        "the page to resolve",
+        420,
+    )
+    assert len(resolved) == 1
     assert {event["dedup_key"] for event in queue} == {trigger["dedup_key"]}
     assert whole.pagerduty.rejected == []
 
