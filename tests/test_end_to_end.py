@@ -163,7 +163,7 @@ def test_an_overload_pages_once_with_links_and_a_stable_key_and_resolves(whole: 
             if (e["event_action"], e["dedup_key"]) == ("resolve", trigger["dedup_key"])
         ],
         "the page to resolve",
-        420,
+        600,  # SLOOutage ends when its five minutes have no request, and the group waits a minute
     )
     assert len(resolved) == 1
     assert {event["dedup_key"] for event in queue} == {trigger["dedup_key"]}

@@ -26,6 +26,9 @@ from stack import Alertmanager, Prometheus, free_port, scrape
 # A busy machine is seldom late for it, and recorded rates, which lose up to an interval at a window's edge, stay within 1 %.
 SCRAPE_INTERVAL = "2s"
 LIMIT = 1.0  # seconds: short requests take a fraction of it, long ones a multiple; the client checks both
+# The overload's queue lasts minutes on a slow machine. No first token is later than this, so that the budgets that burn, and for
+# how long, don't depend on the machine.
+FIRST = "600s"
 OBJECTIVES = f"""
 version: plimsoll/v1
 pools:
@@ -35,9 +38,9 @@ pools:
     nodes: {{min: 1, max: 4, warm_spares: 1}}
     timing: {{cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}}
 objectives:
-  - {{id: first, pool: chat, indicator: {{time_to_first_token: 30s}}, target: 95%, window: 28d}}
+  - {{id: first, pool: chat, indicator: {{time_to_first_token: {FIRST}}}, target: 95%, window: 28d}}
   - {{id: whole, pool: chat, indicator: {{request_duration: {LIMIT * 1000:g}ms}}, target: 90%, window: 28d}}
-  - {{id: joint, pool: chat, indicator: {{goodput: {{ttft: 30s, e2e: {LIMIT * 1000:g}ms}}}}, target: 90%, window: 28d}}
+  - {{id: joint, pool: chat, indicator: {{goodput: {{ttft: {FIRST}, e2e: {LIMIT * 1000:g}ms}}}}, target: 90%, window: 28d}}
   - {{id: served, pool: chat, indicator: availability, target: 99%, window: {{calendar: quarter, timezone: UTC}}}}
 """
 
