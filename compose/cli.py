@@ -1,4 +1,4 @@
-"""The `plimsoll` command. A command is a module in compose/commands, imported only when it is asked for.
+"""The `plimsoll` command. A command is a module in a folder of compose/commands, imported only when it is asked for.
 
 Its docstring is the command's help; `EXTRA`, where there is one, names the extra that it needs installed; `add_arguments`
 declares its arguments and `run` does it.
@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def commands() -> dict[str, Path]:
     """Return command -> its module's file. A name that Python reserves ends with an underscore there: `import_.py`."""
-    files = sorted(path for path in FOLDER.glob("*.py") if path.name != "__init__.py")
-    return {path.stem.rstrip("_").replace("_", "-"): path for path in files}
+    files = {path.stem.rstrip("_").replace("_", "-"): path for path in FOLDER.glob("*/*.py") if path.stem != "__init__"}
+    return dict(sorted(files.items()))
 
 
 def build_parser(only: Collection[str] | None = None) -> argparse.ArgumentParser:
@@ -50,7 +50,7 @@ def build_parser(only: Collection[str] | None = None) -> argparse.ArgumentParser
         command = subparsers.add_parser(name, help=summary, description=summary)
         if only is None or name in only:
             extra = EXTRA.search(text)
-            module = needed(f"plimsoll.compose.commands.{path.stem}", extra and extra[1])
+            module = needed(f"plimsoll.compose.commands.{path.parent.name}.{path.stem}", extra and extra[1])
             command.description = module.__doc__
             module.add_arguments(command)
             command.set_defaults(run=module.run)

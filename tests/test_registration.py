@@ -39,7 +39,7 @@ class PrefillDuration(Latency):
     kind = "prefill_duration"
     histogram = metrics.PREFILL
 """,
-    "compose/commands/acme.py": '''"""Run acme."""
+    "compose/commands/slos/acme.py": '''"""Run acme."""
 
 
 def add_arguments(parser):

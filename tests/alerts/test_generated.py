@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from plimsoll.alerts.rules import Sites
-from plimsoll.compose.commands.build import FOLDERS, rendered, rendered_kubernetes
+from plimsoll.compose.commands.slos.build import FOLDERS, rendered, rendered_kubernetes
 from plimsoll.compose.inputs import DEFAULT_OBJECTIVES, read_objectives
 from process import PLIMSOLL, rejected
 

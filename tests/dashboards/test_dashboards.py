@@ -13,7 +13,7 @@ import pytest
 
 from boards import OBJECTIVES, RENDERED, SPEC, each_board, each_panel
 from paths import ROOT
-from plimsoll.compose.commands.build import rendered
+from plimsoll.compose.commands.slos.build import rendered
 from plimsoll.dashboards import drilldown
 from plimsoll.dashboards.build import boards
 from plimsoll.dashboards.panels import GREY, SERIES

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from fuzzing import fuzz
 from mutation import VALUES, mutated, mutated_text, regrown
 from paths import FIXTURES, ROOT
-from plimsoll.compose.commands.import_ import READERS, names
+from plimsoll.compose.commands.slos.import_ import READERS, names
 from plimsoll.compose.inputs import UserError, read_address
 from plimsoll.compose.sources import read_source
 from plimsoll.exporters.collector import CollectorError

@@ -11,7 +11,7 @@ import yaml
 
 from paths import FIXTURES, OBJECTIVES
 from plimsoll.compose.cli import main
-from plimsoll.compose.commands.import_ import READERS, names
+from plimsoll.compose.commands.slos.import_ import READERS, names
 from plimsoll.slo.exchange.conversion import Reading, write
 from plimsoll.slo.exchange.document import Document
 from plimsoll.slo.exchange.to_openslo import write_openslo

@@ -2,7 +2,7 @@
 
 import pytest
 
-from plimsoll.compose.commands.import_ import READERS, names
+from plimsoll.compose.commands.slos.import_ import READERS, names
 from plimsoll.slo.exchange.conversion import Reading
 from plimsoll.slo.exchange.document import Document
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from plimsoll.compose.commands.backtest import MILLISECONDS, read_slo
+from plimsoll.compose.commands.capacity.backtest import MILLISECONDS, read_slo
 from plimsoll.compose.inputs import UserError, add_prices, pool_of, read_objectives, read_prices, read_text
 from plimsoll.slo import strict_json
 from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica

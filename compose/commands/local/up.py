@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from plimsoll.compose.commands.build import rendered
+from plimsoll.compose.commands.slos.build import rendered
 from plimsoll.compose.inputs import UserError, read_objectives
 from plimsoll.compose.supervisor import Part, Ports, configure_alertmanager, configure_prometheus, free_port, supervise
 from plimsoll.slo.spec.objectives import Spec

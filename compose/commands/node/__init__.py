@@ -1,0 +1,1 @@
+"""Commands of a node: its engines and GPUs."""

@@ -1,0 +1,1 @@
+"""Commands on objectives files, and what is made of them."""
