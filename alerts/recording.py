@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from plimsoll.alerts.rules import Recording
+from plimsoll.slo.calendar import DAY, HOUR
 from plimsoll.slo.error_budget import burn_rate
 from plimsoll.slo.metrics import recorded
 from plimsoll.slo.sli.bucket_bounds import at_most, below
@@ -125,7 +126,7 @@ def _burn_rate(objective: Objective, window: float, lower_bound: bool) -> str:
     The recorded rate covers 5 minutes by itself, so the sum starts 5 minutes later: together they span the window. From a
     day on, every fifth minute is summed instead: a fifth of the samples, for the same requests.
     """
-    if window >= burn_rate.DAY:
+    if window >= DAY:
         bad = of(recorded.bad_requests(window, lower_bound), objective)
         return f"{bad} / ({_requests(recorded.TOTAL_RATE, objective, window)} > 0) / {objective.budget_ratio!r}"
     good, total = of(_good(lower_bound), objective), of(recorded.TOTAL_RATE, objective)
@@ -145,5 +146,5 @@ def _good(lower_bound: bool) -> str:
 
 def _requests(name: str, objective: Objective, window: float) -> str:
     """Return a number of requests: rates summed on a fixed grid, so that it doesn't depend on how often rules run."""
-    step = STEP if window <= 6 * burn_rate.HOUR else RATE
+    step = STEP if window <= 6 * HOUR else RATE
     return f"{step:g} * sum_over_time({of(name, objective)}[{duration_text(window)}:{duration_text(step)}])"

@@ -75,6 +75,11 @@ class Alert:
         }
 
 
+def ticket(name: str, expr: str, summary: str, description: str, panel: links.Panel, hold: float = 0) -> Alert:
+    """Return an alert of no pool that opens a ticket."""
+    return Alert(name, "ticket", expr, summary, description, panel, hold=hold)
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Rules that are evaluated in order, every `interval` seconds."""

@@ -2,13 +2,13 @@
 
 import argparse
 import ipaddress
-import os
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from plimsoll.compose.inputs import UserError
 from plimsoll.slo.hosts import Hosts
+from plimsoll.slo.private_file import exposed
 from plimsoll.slo.service.tokens import is_strong
 
 # Environment variables that hold a bearer token. With _FILE appended, the variable names a file that holds it.
@@ -44,16 +44,9 @@ def read_token(environ: Mapping[str, str], variable: str) -> str | None:
 
 
 def read_private(path: Path) -> str:
-    """Return the text of a file that only this process' user may read; another owner may let its group read it.
-
-    The second is how Kubernetes mounts a secret for a process that isn't root. Raises ValueError with the fix, and OSError.
-    """
-    status = path.stat()
-    others = 0o077 if status.st_uid == os.geteuid() else 0o007
-    if status.st_mode & others:
-        raise ValueError(
-            f"{path} can be read by other users. Run `chmod 600 {path}` (Kubernetes: `defaultMode: 0440`)."
-        )
+    """Return the text of a file that no other user may read. Raises ValueError with the fix, and OSError."""
+    if problem := exposed(path):
+        raise ValueError(problem)
     return path.read_text(encoding="utf-8")
 
 

@@ -18,7 +18,8 @@ def first_slot(start: float) -> int:
     return floor(start / SLOT) * SLOT
 
 
-WEEK = 7 * 86400.0
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0  # seconds
+WEEK = 7 * DAY
 
 
 def week_of(at: float) -> str:
@@ -39,6 +40,3 @@ def start_of(week: str) -> int:
 def rfc3339(at: float) -> str:
     """Write Unix seconds as RFC 3339 in UTC."""
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
-
-
-DAY = 86400.0

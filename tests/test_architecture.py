@@ -19,6 +19,7 @@ LAYERS = (
         "calendar",
         "links",
         "hosts",
+        "private_file",
         "strict_yaml",
         "strict_json",
         "metrics",

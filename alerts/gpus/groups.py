@@ -7,7 +7,7 @@ power cap, clocks depend on load and silicon, so only GPUs below their limit are
 
 from collections.abc import Iterable
 
-from plimsoll.alerts.rules import Alert, Recording
+from plimsoll.alerts.rules import Alert, Recording, ticket
 from plimsoll.alerts.templates import GPU, GROUP, INSTANCE, PERCENT, VALUE
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
@@ -62,7 +62,7 @@ def degradation_alerts() -> Iterable[Alert]:
     """Yield the tickets on GPUs that are slower than others, or show the first signs of a fault."""
     yield _slower()
     errors = f'sum by ({EACH}) (increase({c.GPU_ECC_ERRORS}{{error="corrected"}}[1h]))'
-    yield _ticket(
+    yield ticket(
         "GPUCorrectedECCErrorsHigh",
         f"{errors} > {CORRECTED_PER_HOUR:g}",
         f"A GPU on {INSTANCE} corrects many memory errors.",
@@ -70,7 +70,7 @@ def degradation_alerts() -> Iterable[Alert]:
         links.GPU_HEALTH,
     )
     spares = f'sum by ({EACH}) ({c.GPU_REMAP_BANKS}{{spare=~"low|none"}})'
-    yield _ticket(
+    yield ticket(
         "GPUMemorySparesLow",
         f"{spares} > 0",
         f"A GPU on {INSTANCE} has few spare memory rows.",
@@ -79,7 +79,7 @@ def degradation_alerts() -> Iterable[Alert]:
         600,
     )
     replays = f"sum by ({EACH}) (increase({c.GPU_PCIE_REPLAYS}[1h]))"
-    yield _ticket(
+    yield ticket(
         "GPUPCIeReplaysHigh",
         f"{replays} > {REPLAYS_PER_HOUR:g}",
         f"A PCIe link on {INSTANCE} repeats packets.",
@@ -87,7 +87,7 @@ def degradation_alerts() -> Iterable[Alert]:
         links.GPU_HEALTH,
     )
     now, best = (f"max by ({EACH}) ({metric})" for metric in (c.GPU_PCIE_GENERATION, c.GPU_PCIE_GENERATION_MAX))
-    yield _ticket(
+    yield ticket(
         "GPUPCIeGenerationReduced",
         f"{now} < {best}\nand on ({EACH}) max by ({EACH}) (avg_over_time({c.GPU_BUSY}[{WINDOW}])) > {BUSY}",
         f"A busy GPU on {INSTANCE} uses an old PCIe generation.",
@@ -104,7 +104,7 @@ def _slower() -> Alert:
         f'({ratio}{{against="group"}} < {SLOW_IN_GROUP})\nor {dropped}\n'
         f'or ({ratio}{{against="fleet"}} < {SLOW_IN_FLEET})'
     )
-    return _ticket(
+    return ticket(
         SLOWER,
         f"min by ({EACH}, domain) ({expr})",
         f"A GPU on {INSTANCE} is slower than its fellows.",
@@ -113,7 +113,3 @@ def _slower() -> Alert:
         links.GPU_STRAGGLERS,
         HOLD,
     )
-
-
-def _ticket(name: str, expr: str, summary: str, description: str, panel: links.Panel, hold: float = 0) -> Alert:
-    return Alert(name, "ticket", expr, summary, description, panel, hold=hold)

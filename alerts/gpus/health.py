@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from plimsoll.alerts.gpus.fabric import fabric_alerts
 from plimsoll.alerts.gpus.groups import degradation_alerts
-from plimsoll.alerts.rules import Alert
+from plimsoll.alerts.rules import Alert, ticket
 from plimsoll.alerts.templates import DURATION, GPU, GROUP, INSTANCE, PERCENT, VALUE, PoolFilter, pool_filters, text_for
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
@@ -113,15 +113,11 @@ def _xid(severity: Severity, pool: str = "", keep: PoolFilter = lambda vector, o
     )
 
 
-def _ticket(name: str, expr: str, summary: str, description: str, panel: links.Panel, hold: float = 0) -> Alert:
-    return Alert(name, "ticket", expr, summary, description, panel, hold=hold)
-
-
 def _memory_tickets() -> Iterable[Alert]:
     repairs = (c.GPU_REMAP_PENDING, c.GPU_RETIRED_PENDING, c.GPU_REPAIR_PENDING)
     pending = f"max by ({EACH}) ({' or '.join(f'{repair} == 1' for repair in repairs)})"
     errors = f'sum by ({EACH}) (increase({c.GPU_ECC_ERRORS}{{error="uncorrected"}}[1h]))'
-    yield _ticket(
+    yield ticket(
         "GPUResetPending",
         pending,
         f"A GPU on {INSTANCE} needs a reset.",
@@ -129,7 +125,7 @@ def _memory_tickets() -> Iterable[Alert]:
         links.GPU_HEALTH,
         600,
     )
-    yield _ticket(
+    yield ticket(
         "GPUUncorrectableECCErrors",
         f"{errors} > 0",
         f"A GPU on {INSTANCE} has uncorrectable ECC errors.",
@@ -146,7 +142,7 @@ def _unreported() -> Iterable[Alert]:
         "driver_not_loaded": "the driver isn't loaded",
         "not_bound": "another driver has them. If that is on purpose, run `plimsoll gpus forget UUID`",
     }
-    yield _ticket(
+    yield ticket(
         NOT_READABLE,
         f'count by (instance, reason) ({c.GPU_NOT_READABLE}{{reason!="paused"}} == 1)',
         f"GPUs on {INSTANCE} can't be read.",
@@ -157,7 +153,7 @@ def _unreported() -> Iterable[Alert]:
     )
     names = f'{c.GPU_METRIC_MISSING}{{instance=\\"%s\\",uuid=\\"%s\\"}}'
     listed = f'{{{{ range query (printf "{names}" $labels.instance $labels.uuid) | sortByLabel "metric" }}}} {{{{ .Labels.metric }}}}{{{{ end }}}}'
-    yield _ticket(
+    yield ticket(
         "GPUMetricMissing",
         f"count by ({EACH}) ({c.GPU_METRIC_MISSING} == 1)",
         f"A GPU on {INSTANCE} no longer reports some metrics.",
@@ -165,7 +161,7 @@ def _unreported() -> Iterable[Alert]:
         links.GPU_STATES,
         600,
     )
-    yield _ticket(
+    yield ticket(
         "GPUInfoROMCorrupted",
         f"max by ({EACH}) ({c.GPU_INFOROM_CORRUPTED}) == 1",
         f"The InfoROM of a GPU on {INSTANCE} is corrupted.",
@@ -183,7 +179,7 @@ def _throttled() -> Iterable[Alert]:
         f'{{{{ with query (printf "{lost}" $labels.uuid $labels.uuid) }}}}{{{{ . | first | value | humanizePercentage }}}}'
         "{{ else }}an unknown ratio{{ end }}"
     )
-    yield _ticket(
+    yield ticket(
         "GPUClocksThrottled",
         f'max by ({EACH}, reason) (avg_over_time({c.GPU_CLOCK_LIMITED}{{reason=~"{THROTTLED}"}}[10m])) > 0.1',
         f"A GPU on {INSTANCE} is throttled.",
@@ -192,7 +188,7 @@ def _throttled() -> Iterable[Alert]:
         links.GPU_CLOCKS,
     )
     limit, default = (f"max by ({EACH}) ({metric})" for metric in (c.GPU_POWER_LIMIT, c.GPU_POWER_LIMIT_DEFAULT))
-    yield _ticket(
+    yield ticket(
         "GPUPowerLimitReduced",
         f"{limit} < 0.98 * {default}",
         f"A GPU on {INSTANCE} runs below its default power limit.",
@@ -203,7 +199,7 @@ def _throttled() -> Iterable[Alert]:
 
 
 def _links() -> Iterable[Alert]:
-    yield _ticket(
+    yield ticket(
         "GPUNVLinkDown",
         f"count by ({EACH}) ({c.GPU_NVLINK_UP} == 0 and max_over_time({c.GPU_NVLINK_UP}[1d]) == 1)",
         f"NVLinks of a GPU on {INSTANCE} are down.",
@@ -212,7 +208,7 @@ def _links() -> Iterable[Alert]:
         links.GPU_NVLINKS,
         60,
     )
-    yield _ticket(
+    yield ticket(
         "GPUNVLinkErrors",
         f'sum by ({EACH}) (increase({c.GPU_NVLINK_ERRORS}{{kind=~"recovery|recovery_failed"}}[1h])) > 0.5',
         f"An NVLink on {INSTANCE} recovered from errors.",
@@ -220,7 +216,7 @@ def _links() -> Iterable[Alert]:
         links.GPU_NVLINKS,
     )
     width, widest = (f"max by ({EACH}) ({metric})" for metric in (c.GPU_PCIE_WIDTH, c.GPU_PCIE_WIDTH_MAX))
-    yield _ticket(
+    yield ticket(
         "GPUPCIeLinkDegraded",
         f"{width} < {widest}",
         f"A PCIe link on {INSTANCE} runs below its maximum width.",

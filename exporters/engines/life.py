@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 from plimsoll.exporters.collector import Point
 from plimsoll.exporters.process_tree import Listener
+from plimsoll.slo.metrics.engine import CLOCK_SKEW, SAME_START
 
-# Seconds for which starts may differ by a rounding, and clocks of engine and exporter by a fault.
-SAME_START, SKEW = 1.0, 60.0
 # Seconds after which an address where several processes answered is believed again.
 DOUBT = 600.0
 _FORMER = 8
@@ -83,7 +82,7 @@ class Life:
     def _follow_stated(self, seen: Seen) -> None:
         """A later process began after the last reading. One that already ran then is another process at this address."""
         if self._stated and abs(seen.stated - self._stated) > SAME_START:
-            if seen.stated + SKEW < self._at or any(abs(seen.stated - one) <= SAME_START for one in self._former):
+            if seen.stated + CLOCK_SKEW < self._at or any(abs(seen.stated - one) <= SAME_START for one in self._former):
                 self._doubted = seen.at + DOUBT
             self._former = [*self._former, self._stated][-_FORMER:]
         self.start = seen.stated

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from plimsoll.slo.calendar import DAY, HOUR
 from plimsoll.slo.checks.finding import Finding, pool_path, slo_path
-from plimsoll.slo.error_budget.burn_rate import DAY, HOUR, BurnRateAlert, alerts
+from plimsoll.slo.error_budget.burn_rate import BurnRateAlert, alerts
 from plimsoll.slo.spec.objectives import Objective, Spec
 
 LONGEST = 366 * DAY  # seconds of a window for which burn-rate alerts are tested (a leap year), from HOUR on

@@ -13,11 +13,9 @@ a total outage pages within three minutes at ten requests a minute (the outage t
 from dataclasses import dataclass
 from typing import Literal
 
+from plimsoll.slo.calendar import DAY, HOUR, MINUTE, WEEK
+
 Severity = Literal["page", "ticket"]
-MINUTE = 60.0
-HOUR = 3600.0
-DAY = 86400.0
-WEEK = 7 * DAY
 SHORTEST = 300.0  # seconds: the recorded rates cover five minutes, so no window is shorter (but the outage tier's)
 SHORT_SHARE = 12  # short window = long / 12
 # A tier must fire at 80 % bad at the latest, so that a pool with one replica left of five still pages.

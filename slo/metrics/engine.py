@@ -29,6 +29,10 @@ REPLICA_DOWN_REASON = Metric(
     ("replica", "reason"),
     "Why llm_replica_up is 0, constant 1: unreachable (no connection), timeout (no complete response in time), status (an HTTP error), unauthorized (it requires a token), page (a response that isn't a supported metrics endpoint's).",
 )
+# Seconds by which start times of one process may differ by a rounding; those of two processes differ by more.
+SAME_START = 1.0
+# Seconds by which the clocks of an engine's host and of the reader of its start may differ.
+CLOCK_SKEW = 60.0
 SIMULATED = Metric(
     "plimsoll_simulated",
     "gauge",

@@ -15,13 +15,12 @@ from itertools import pairwise
 from plimsoll.slo import metrics
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.metrics import ABANDONED, REJECTED, REPLICA_INFO, REPLICA_START
+from plimsoll.slo.metrics.engine import CLOCK_SKEW, SAME_START
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 
 MAX_GAP = 300.0  # seconds; Prometheus' own look-back for a missed scrape (--query.lookback-delta)
 SIMULATED = "simulated"
-CLOCK_SKEW = 60.0  # seconds by which the clocks of an engine's host and of the source may differ
-SAME_START = 1.0  # seconds; start times of one process may differ by a rounding, those of two processes do not
 
 # Labels that an exporter gives to the metrics of replicas and gateways, beside `replica`; other labels (instance, job, cluster, ...) identify
 # the target. What only metrics of GPUs' hosts or of the service have, such as a GPU's `cluster`, does not count.

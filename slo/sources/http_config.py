@@ -8,12 +8,12 @@ configuration's folder and read for each request, so a rotated token or certific
 import base64
 import re
 import ssl
-import stat
 from pathlib import Path
 
 import msgspec
 
 from plimsoll.slo import strict_yaml
+from plimsoll.slo.private_file import exposed
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 _VALUE = re.compile(r"[\t -~]*")
@@ -147,7 +147,7 @@ def load(path: Path) -> Credentials:
     """Read a configuration and everything that it names; raises HttpConfigError."""
     try:
         text = path.read_text(encoding="utf-8")
-        exposed = path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+        problem_of_mode = exposed(path)
     except (OSError, UnicodeDecodeError) as error:
         raise HttpConfigError(f"{path}: can't be read: {getattr(error, 'strerror', None) or 'not UTF-8'}.") from error
     try:
@@ -159,8 +159,8 @@ def load(path: Path) -> Credentials:
         raise HttpConfigError(f"{path}: {error}. Use the fields of Prometheus' HTTP configuration.") from error
     if problem := _problem(config):
         raise HttpConfigError(f"{path}: {problem}")
-    if config.has_secrets and exposed:
-        raise HttpConfigError(f"{path}: holds a secret that other users may read. Run `chmod 600 {path}`.")
+    if config.has_secrets and problem_of_mode:
+        raise HttpConfigError(f"{path}: holds a secret. {problem_of_mode}")
     found = Credentials(config, path.parent)
     try:
         found.headers()

@@ -12,7 +12,8 @@ from operator import add
 
 from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import slot_of
-from plimsoll.slo.sli.increments import MAX_GAP, SAME_START, Replica, Unit, covered_seconds
+from plimsoll.slo.metrics.engine import SAME_START
+from plimsoll.slo.sli.increments import MAX_GAP, Replica, Unit, covered_seconds
 from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from plimsoll.alerts.build import render
-from plimsoll.slo.error_budget.burn_rate import DAY, HOUR, LEAST, OUTAGE, REACHABLE, alerts
+from plimsoll.slo.calendar import DAY, HOUR
+from plimsoll.slo.error_budget.burn_rate import LEAST, OUTAGE, REACHABLE, alerts
 from plimsoll.slo.metrics import recorded
 from plimsoll.slo.sli.evidence import Way, countings
 from plimsoll.slo.spec.objectives import Objective, Spec, load

@@ -18,7 +18,8 @@ from plimsoll.slo import metrics as c
 from plimsoll.slo.capacity.simulator.synthetic_traffic import Lengths, requests, unevenness
 from plimsoll.slo.capacity.simulator.traces import Arrival
 from plimsoll.slo.metrics import Metric
-from plimsoll.slo.sli.increments import MAX_GAP, SAME_START, Replica, Unit, increments, is_derived, replicas, unit
+from plimsoll.slo.metrics.engine import SAME_START
+from plimsoll.slo.sli.increments import MAX_GAP, Replica, Unit, increments, is_derived, replicas, unit
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Pool

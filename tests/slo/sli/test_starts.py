@@ -3,7 +3,8 @@
 import pytest
 
 from plimsoll.slo.metrics import REPLICA_START
-from plimsoll.slo.sli.increments import CLOCK_SKEW, increments, replicas
+from plimsoll.slo.metrics.engine import CLOCK_SKEW
+from plimsoll.slo.sli.increments import increments, replicas
 from plimsoll.slo.sources import Series
 
 LABELS = {"replica": "r", "model": "m", "engine": "sglang"}
