@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from gpu_cases import GPUS
+from gpu_fabric_cases import FABRIC, SPLIT
 from health_cases import Case
 from paths import ROOT
 from plimsoll.alerts.build import render
@@ -20,7 +21,7 @@ from promtool import Batch, case, counter, fires, only, run_batches, run_cases, 
 from self_monitoring_cases import SELF_MONITORING
 
 WRITTEN = ROOT / "tests" / "fixtures" / "rules" / "health.yml"
-CASES = [*POOLS, *EXCLUSIONS, *GPUS, *SELF_MONITORING]
+CASES = [*POOLS, *EXCLUSIONS, *GPUS, *FABRIC, *SPLIT, *SELF_MONITORING]
 RULES = render(load((ROOT / "slo" / "objectives.yaml").read_text()))["health.rules.yml"]
 TWO_REPLICAS_A_NODE = load("""
 version: plimsoll/v1

@@ -1,37 +1,24 @@
-"""Who gets in: known hosts and origins, sessions of browsers, users of a proxy, and what is limited before anyone is known."""
+"""Who gets in: known hosts and origins, sessions of browsers, and users of a proxy."""
 
-import asyncio
-import json
 import logging
-import socket
-from collections.abc import Callable, Iterator
-from ipaddress import ip_network
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 from limits import parse
-from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
 
-from plimsoll.exporters.connections import server_options
+from access_world import HTML, READER, TEXT, client_of, lines, log_in
 from plimsoll.slo.hosts import Hosts
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service import auth
-from plimsoll.slo.service.access import Access, Proxy, is_public
-from plimsoll.slo.service.app import create_app
-from plimsoll.slo.service.http.body import MAX_BODY, MAX_REQUESTS, RequestLimit
+from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.sessions import SESSION_SECONDS
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.tokens import Token, new_token
 from service_world import INCIDENT, NOW, world
-from thread_server import serving
 from world import spec
 
-HTML = {"Accept": "text/html,application/xhtml+xml"}
 LINK = "/slos/fast?from=2023-11-14T22:00:00Z&x=a%2Fb"
-TEXT, READER = new_token("ann", "read")
 WRITE_TEXT, WRITER = new_token("ci", "write")
 
 
@@ -43,20 +30,6 @@ def clock() -> list[float]:
 @pytest.fixture
 def service(tmp_path: object, open_ledger: Callable[[str], Ledger], clock: list[float]) -> Service:
     return Service(spec(), world(), open_ledger(f"sqlite:///{tmp_path}/ledger.db"), clock=lambda: clock[0])
-
-
-def client_of(service: Service, access: Access | None = None, url: str = "http://localhost", **more: Any) -> TestClient:
-    address = more.pop("address", "192.0.2.7")
-    app = create_app(service, access, runbooks="# Runbooks\n\nLook at the queue.", **more)
-    return TestClient(app, base_url=url, client=(address, 5000), follow_redirects=False)
-
-
-def log_in(client: TestClient, text: str, target: str = "/", **headers: str) -> Any:
-    return client.post("/login", data={"token": text, "next": target}, headers=headers)
-
-
-def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    return [json.loads(record.message) for record in caplog.records if record.name == "plimsoll.access"]
 
 
 @pytest.mark.parametrize(
@@ -256,60 +229,6 @@ def test_many_addresses_fill_neither_memory_nor_log_and_lock_no_one_out(
     assert log_in(TestClient(app, client=("198.51.100.200", 1), follow_redirects=False), TEXT).status_code == 303
 
 
-PROXY = Proxy([ip_network("10.0.0.0/24"), ip_network("fd00::/64")], "X-Forwarded-User", [("X-Forwarded-Groups", "sre")])
-BEHIND = {"X-Forwarded-User": "ann@example.com", "X-Forwarded-Host": "slo.example.com", "X-Forwarded-Proto": "https"}
-
-
-def test_the_user_of_a_named_proxy_reads_and_in_the_group_writes(service: Service) -> None:
-    access = Access(hosts=Hosts(["slo.example.com"]), proxy=PROXY)
-    for address in ("10.0.0.9", "fd00::7"):
-        client = client_of(service, access, address=address)
-        assert client.get("/api/v1/slos").status_code == 401
-        assert client.get("/", headers=HTML | BEHIND).status_code == 200
-        rejected = client.post(
-            "/api/v1/exclusions", json=INCIDENT, headers=BEHIND | {"X-Forwarded-Groups": "dev, sres"}
-        )
-        assert (rejected.status_code, rejected.json()["code"]) == (403, "insufficient_scope")
-        own = {"X-Forwarded-Groups": "dev, sre", "Origin": "https://slo.example.com"}
-        written = client.post("/api/v1/exclusions", json=INCIDENT | {"created_by": "bob"}, headers=BEHIND | own)
-        assert (written.status_code, written.json()["created_by"]) == (201, "ann@example.com")
-        for twisted in (
-            {"Origin": "https://evil.example"},
-            {"X-Forwarded-Host": "evil.example", "Origin": "https://evil.example"},
-        ):
-            assert client.post("/api/v1/exclusions", json=INCIDENT, headers=BEHIND | own | twisted).status_code >= 403
-
-
-@pytest.mark.parametrize("address", ["10.0.1.9", "127.0.0.1", "fd00:0:0:1::7", "", "proxy"])
-def test_from_anybody_else_the_headers_of_a_proxy_say_nothing(
-    service: Service, address: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    client = client_of(service, Access([READER], Hosts(["slo.example.com"]), PROXY), address=address)
-    assert client.get("/", headers=BEHIND | {"X-Forwarded-For": "10.0.0.9"}).status_code == 401
-    log_in(client, "wrong", **BEHIND, **{"X-Forwarded-For": "203.0.113.5"})
-    assert lines(caplog)[-1]["address"] == address
-    assert "Secure" not in log_in(client, TEXT, **BEHIND).headers["set-cookie"]
-
-
-@pytest.mark.parametrize("names", [["ann", "root"], [""], ["a\tb"], ["x" * 101], [" "]])
-def test_a_user_without_one_clear_name_is_nobody(service: Service, names: list[str]) -> None:
-    client = client_of(service, Access(proxy=PROXY), address="10.0.0.9")
-    headers = [("X-Forwarded-User", name) for name in names]
-    assert client.get("/api/v1/slos", headers=headers).status_code == 401
-
-
-def test_behind_a_named_proxy_the_client_is_whom_the_proxy_forwards(
-    service: Service, caplog: pytest.LogCaptureFixture
-) -> None:
-    client = client_of(service, Access([READER], proxy=PROXY), address="10.0.0.9", limits={"wrong": "1/minute"})
-    forwarded = {"X-Forwarded-For": "1.1.1.1, 203.0.113.5, 10.0.0.3", "X-Forwarded-Proto": "https"}
-    assert log_in(client, "wrong", **forwarded).status_code == 401
-    assert lines(caplog)[-1]["address"] == "203.0.113.5"
-    assert log_in(client, TEXT, **forwarded | {"X-Forwarded-For": "9.9.9.9, 203.0.113.5"}).status_code == 429
-    answer = log_in(client, TEXT, **forwarded | {"X-Forwarded-For": "203.0.113.6"})
-    assert (answer.status_code, "Secure" in answer.headers["set-cookie"]) == (303, True)
-
-
 def test_the_audit_holds_who_was_authenticated_and_not_who_is_claimed(service: Service) -> None:
     client = client_of(service, Access([WRITER]))
     client.headers["Authorization"] = f"Bearer {WRITE_TEXT}"
@@ -321,72 +240,3 @@ def test_the_audit_holds_who_was_authenticated_and_not_who_is_claimed(service: S
     assert {one["actor"] for one in client.get("/api/v1/audit").json()["events"]} == {"ci"}
     missing = client_of(service, address="127.0.0.1").post("/api/v1/exclusions", json=anonymous)
     assert (missing.status_code, missing.json()["code"]) == (422, "missing_actor")
-
-
-@pytest.fixture
-def port(service: Service) -> Iterator[int]:
-    """A real server, for bodies as a client sends them."""
-    options = server_options()
-    server = uvicorn.Server(uvicorn.Config(create_app(service), log_level="error", lifespan="off", **options))
-    with socket.create_server(("127.0.0.1", 0)) as listening, serving(server, listening):
-        yield listening.getsockname()[1]
-
-
-@pytest.mark.parametrize("size", [MAX_BODY, MAX_BODY + 1, 20_000_000])
-@pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
-def test_a_body_has_a_limit(port: int, size: int, chunked: bool) -> None:
-    head = b"POST /api/v1/exclusions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    head += b"Transfer-Encoding: chunked\r\n\r\n" if chunked else b"Content-Length: %d\r\n\r\n" % size
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as one:
-        one.sendall(head)
-        for start in range(0, size, 2**15):
-            part = b" " * min(2**15, size - start)
-            one.sendall(b"%x\r\n%s\r\n" % (len(part), part) if chunked else part)
-        if chunked:
-            one.sendall(b"0\r\n\r\n")
-        answer = one.recv(65536)
-    assert answer.split()[1] == (b"422" if size <= MAX_BODY else b"413")
-
-
-def test_slow_requests_leave_a_place_for_what_needs_no_token() -> None:
-    async def scenario() -> list[int]:
-        over, codes = asyncio.Event(), list[int]()
-
-        async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-            if not is_public(scope["path"]):
-                await over.wait()
-            await Response("done")(scope, receive, send)
-
-        async def send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                codes.append(message["status"])
-
-        async def receive() -> Message:
-            return {"type": "http.disconnect"}
-
-        limit = RequestLimit(slow)
-        get = {"type": "http", "method": "GET", "headers": []}
-        inside = [asyncio.create_task(limit(get | {"path": "/"}, receive, send)) for _ in range(MAX_REQUESTS)]
-        await asyncio.sleep(0)
-        for path in ("/api/v1/slos", "/-/healthy", "/-/ready", "/runbooks", "/login", "/static/page.css"):
-            await limit(get | {"path": path}, receive, send)
-        over.set()
-        await asyncio.gather(*inside)
-        await limit(get | {"path": "/"}, receive, send)
-        return codes
-
-    assert asyncio.run(scenario()) == [503] + [200] * 5 + [200] * MAX_REQUESTS + [200]
-
-
-def test_an_absolute_request_target_gets_past_nothing(port: int) -> None:
-    for target in (b"http://evil.example/api/v1/slos", b"http://127.0.0.1/-/healthy"):
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as one:
-            one.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % target)
-            assert one.recv(65536).split()[1] == b"404"
-    for head in (b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as one:
-            one.sendall(head)
-            assert one.recv(65536).split()[1] == b"400"
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as one:
-        one.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        assert one.recv(65536).split()[1] == b"421"

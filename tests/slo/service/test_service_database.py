@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import QueuePool, event, text
 
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
@@ -28,12 +28,16 @@ def test_requests_that_wait_for_the_database_end_with_503_and_hold_up_no_health_
     event.listen(service.ledger.engine, "begin", lambda connection: connection.exec_driver_sql(LIMIT))
     service.ingest()
 
+    pool = service.ledger.engine.pool
+    assert isinstance(pool, QueuePool)
+
     async def check() -> None:
         transport = httpx.ASGITransport(create_app(service, limits={}))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             waiting = [asyncio.create_task(client.get("/api/v1/exclusions")) for _ in range(MANY)]
             waiting.append(asyncio.create_task(client.post("/api/v1/exclusions", json=INCIDENT)))
-            await asyncio.sleep(0.5)
+            while pool.checkedout() < pool.size():
+                await asyncio.sleep(0.01)
             assert (await asyncio.wait_for(client.get("/-/healthy"), 5)).status_code == 200
             assert (await asyncio.wait_for(client.get("/-/ready"), 5)).status_code == 200
             assert not any(task.done() for task in waiting), "all were waiting"
