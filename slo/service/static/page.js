@@ -118,7 +118,13 @@ function options(box, kind) {
     legend: { show: kind !== KINDS.budget, markers: { dash: (plot, number) => BORDERS[number - 1] } },
     cursor: { y: false, drag: { x: false, y: false }, ...(kind.sync ? { sync: { key: "slots" } } : {}) },
     scales: {
-      ...(box.dataset.since ? { x: { range: () => [Date.parse(box.dataset.since) / 1000, Date.parse(box.dataset.until) / 1000] } } : {}),
+      // A chart of one point has no range of its own: an hour around it, not years.
+      x: {
+        range: (plot, low, high) =>
+          box.dataset.since
+            ? [Date.parse(box.dataset.since) / 1000, Date.parse(box.dataset.until) / 1000]
+            : high - low < 3600 ? [high - 3600, high] : [low, high],
+      },
       y: { range: (plot, low, high) => [Math.min(0, low ?? 0), Math.max(kind.top ?? 1, high ?? 1) * (kind.top ? 1 : 1.05)] },
     },
     axes: [{ ...axis, values: (plot, values) => values.map(moment), space: 90 }, { ...axis, values: (plot, values) => values.map(format), size: 64 }],
