@@ -53,7 +53,8 @@ def pool_rows(engine: Engine, pool: str, start: float, end: float, limit: int | 
     with engine.connect() as connection:
         rows = connection.execute(query.order_by(pool_slots.c.slot).limit(limit)).all()
     until = 3 + len(_MEASURED_FIRST)
-    return [PoolSlot(row[0], row[1] / 1000, *row[3:until], bool(row[2]), *row[until:]) for row in map(tuple, rows)]
+    ordered = ((row[0], row[1] / 1000, *row[3:until], bool(row[2]), *row[until:]) for row in map(tuple, rows))
+    return [PoolSlot(*values) for values in ordered]
 
 
 @cache

@@ -72,10 +72,10 @@ def _between(levels: list[Stretch], load: float) -> Stretch:
     """Interpolate between the two levels next to a load."""
     index = min(max(1, bisect_right([one["load"] for one in levels], load)), len(levels) - 1)
     low, high = levels[index - 1], levels[index]
-    share = (load - low["load"]) / (high["load"] - low["load"])
+    share: float = (load - low["load"]) / (high["load"] - low["load"])
 
     def mix(one: float, other: float) -> float:
-        return max(0.0, one + (other - one) * share)
+        return max(0.0, float(one + (other - one) * share))
 
     mixed: dict[str, Any] = {name: mix(low[name], high[name]) for name in (*_COUNTS, *_GAUGES)}
     total = {name: mix(low["total"][name], high["total"][name]) for name in low["total"]}

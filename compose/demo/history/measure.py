@@ -71,7 +71,7 @@ def _longer(shape: Profile, times: float) -> Profile:
 
 # Overload as a multiple of the calm rate: what a model can take differs by the length of its answers.
 OVERLOAD = {"chat": 3.5, "reasoning": 9.0, "embedding": 27.0}
-# Incident -> the replicas that serve, and the traffic of each (the fingerprints R21 to R24 of the source documents, and failed requests).
+# Incident -> the replicas that serve, and the traffic of each (requirements R21 to R24 of the source documents, and failed requests).
 INCIDENTS: dict[str, Callable[[Profile, int, float], tuple[int, Profile]]] = {
     "overload": lambda shape, size, times: (size, _steady(shape, times)),
     "long prompts": lambda shape, size, _: (size, _steady(_longer(shape, 1.9), 1.2)),

@@ -44,7 +44,7 @@ def load_at(at: float, start: float, random: Random) -> float:
     weekend = int(at // DAY + 3) % 7 >= 5  # day 0 of Unix time was a Thursday
     daytime = 0.35 + 0.6 * max(0.0, sin(pi * (hour - 6) / 14))
     growth = 1.01 ** ((at - start) / (7 * DAY))
-    return daytime * (0.6 if weekend else 1.0) * growth * random.uniform(0.94, 1.06)
+    return float(daytime * (0.6 if weekend else 1.0) * growth * random.uniform(0.94, 1.06))
 
 
 def begins(now: float, days_ago: int, hour: float) -> int:
