@@ -31,6 +31,7 @@ def router(service: Service, runbooks: str) -> APIRouter:
         context = {
             "budgets": found,
             "exhaustions": evaluated.exhaustions,
+            "pools": [pool.name for pool in service.spec.pools],
             "recommendations": recommendations,
             "simulated": any(item.counted.simulated for item in found)
             or any(item.simulated for item in recommendations),
