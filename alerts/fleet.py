@@ -5,7 +5,7 @@ about 120. Buckets stay buckets, so that any quantile can be computed from them.
 for single replicas only. The target labels region and node stay where Prometheus has them.
 """
 
-from plimsoll.alerts.gpus.groups import clock_recordings
+from plimsoll.alerts.gpus.groups import activity_recordings, clock_recordings
 from plimsoll.alerts.rules import Recording
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric, recorded
@@ -26,6 +26,7 @@ def fleet_recordings() -> list[Recording]:
         *_worst_gpus(),
         *_energy(),
         *clock_recordings(),
+        *activity_recordings(),
     ]
 
 
