@@ -5,7 +5,7 @@ replica's GPUs, which do the same work, and with those of the fleet that serve t
 power cap, clocks depend on load and silicon, so only GPUs below their limit are compared with the fleet.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from plimsoll.alerts.rules import Alert, Recording, ticket
 from plimsoll.alerts.templates import GPU, GROUP, INSTANCE, PERCENT, VALUE
@@ -27,13 +27,14 @@ EACH = "instance, uuid"
 SLOWER = "GPUSlowerThanFellows"
 
 
-def clock_recordings() -> list[Recording]:
-    """Return the series of busy GPUs' clocks, each after those that it reads."""
-    by = "instance, uuid, replica, model, region, node"
+def clock_recordings(extra: Sequence[str] = ()) -> list[Recording]:
+    """Return the series of busy GPUs' clocks, each after those that it reads; `extra` are further labels of the targets."""
+    of_replica = ", ".join(("replica", "model", "region", "node", *extra))
+    by = f"instance, uuid, {of_replica}"
     group, clock = "instance, replica, model, domain", recorded.GROUP_CLOCK
     busy = f"max by ({EACH}) (avg_over_time({c.GPU_BUSY}[{WINDOW}])) > {BUSY}"
     clocks = f'max by ({EACH}, domain) (avg_over_time({c.GPU_CLOCK}{{domain=~"sm|memory"}}[{WINDOW}]))'
-    joined = f"{clocks} * on ({EACH}) group_left (replica, model, region, node) (group by ({by}) ({c.GPU_ASSIGNMENT}) and on ({EACH}) (count by ({EACH}) ({c.GPU_ASSIGNMENT}) == 1))"
+    joined = f"{clocks} * on ({EACH}) group_left ({of_replica}) (group by ({by}) ({c.GPU_ASSIGNMENT}) and on ({EACH}) (count by ({EACH}) ({c.GPU_ASSIGNMENT}) == 1))"
     upper = f"(quantile by ({group}) (0.75, {clock}) and on ({group}) (count by ({group}) ({clock}) > 1))"
     named = f"({clock} * on ({EACH}) group_left (name) max by ({EACH}, name) ({c.GPU_INFO}))"
     median = f"(quantile by (model, name, domain) (0.5, {named}) and on (model, name, domain) (count by (model, name, domain) ({named}) > 3))"
