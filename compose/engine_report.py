@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec import structs
 
 from plimsoll import alerts, dashboards
 from plimsoll.exporters.collector import CollectorError, Point
@@ -19,6 +20,7 @@ from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.sli.evidence import best, countings
 from plimsoll.slo.spec.objectives import Spec
+from plimsoll.slo.spec.pool_match import EVERYTHING
 
 SECONDS = 10.0
 
@@ -101,7 +103,8 @@ def _counted(points: Sequence[Point], models: set[str], spec: Spec) -> Iterator[
     for objective in spec.objectives:
         pool = spec.pool(objective.pool)
         if pool.model in models:
-            found = best(countings(objective, pool), series)
+            every = structs.replace(pool, match=EVERYTHING)  # the page has no labels of a scrape target
+            found = best(countings(objective, every), series)
             yield objective.id, None if found is None else found.source
 
 

@@ -5,7 +5,7 @@ replica's GPUs, which do the same work, and with those of the fleet that serve t
 power cap, clocks depend on load and silicon, so only GPUs below their limit are compared with the fleet.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from plimsoll.alerts.rules import Alert, Recording, ticket
 from plimsoll.alerts.templates import GPU, GROUP, INSTANCE, PERCENT, VALUE
@@ -26,16 +26,17 @@ BASELINE_SECONDS, RECORDED_EVERY = 21600.0, 30.0  # data that a baseline needs, 
 CORRECTED_PER_HOUR = 100.0
 REPLAYS_PER_HOUR = 60.0
 EACH = "instance, uuid"
-BY = "instance, uuid, replica, model, region, node"
+OF_REPLICA = ("replica", "model", "region", "node")
 SLOWER = "GPUSlowerThanFellows"
 WAITED_FOR = "GPUDelaysItsGroup"
 
 
-def of_busy(values: str) -> str:
+def of_busy(values: str, extra: Sequence[str]) -> str:
     """Return the expression of `values` (by instance and UUID) for busy GPUs of one replica each, with the replica's labels."""
-    alone = f"(group by ({BY}) ({c.GPU_ASSIGNMENT}) and on ({EACH}) (count by ({EACH}) ({c.GPU_ASSIGNMENT}) == 1))"
+    of_replica = ", ".join((*OF_REPLICA, *extra))
+    alone = f"(group by ({EACH}, {of_replica}) ({c.GPU_ASSIGNMENT}) and on ({EACH}) (count by ({EACH}) ({c.GPU_ASSIGNMENT}) == 1))"
     busy = f"max by ({EACH}) (avg_over_time({c.GPU_BUSY}[{WINDOW}])) > {BUSY}"
-    return f"({values} * on ({EACH}) group_left (replica, model, region, node) {alone})\nand on ({EACH}) {busy}"
+    return f"({values} * on ({EACH}) group_left ({of_replica}) {alone})\nand on ({EACH}) {busy}"
 
 
 def usual(series: str) -> str:
@@ -44,8 +45,9 @@ def usual(series: str) -> str:
     return f"avg_over_time({past})\nand count_over_time({past}) > {BASELINE_SECONDS / RECORDED_EVERY:g}"
 
 
-def clock_recordings() -> list[Recording]:
-    """Return the series of busy GPUs' clocks, each after those that it reads."""
+def clock_recordings(extra: Sequence[str] = ()) -> list[Recording]:
+    """Return the series of busy GPUs' clocks, each after those that it reads; `extra` are further labels of the targets."""
+    by = ", ".join((EACH, *OF_REPLICA, *extra))
     group, clock = "instance, replica, model, domain", recorded.GROUP_CLOCK
     clocks = f'max by ({EACH}, domain) (avg_over_time({c.GPU_CLOCK}{{domain=~"sm|memory"}}[{WINDOW}]))'
     upper = f"(quantile by ({group}) (0.75, {clock}) and on ({group}) (count by ({group}) ({clock}) > 1))"
@@ -54,11 +56,11 @@ def clock_recordings() -> list[Recording]:
     power = f"max by ({EACH}) (avg_over_time({c.GPU_POWER}[{WINDOW}])) / max by ({EACH}) ({c.GPU_POWER_LIMIT})"
     fleet = f"{named} / on (model, name, domain) group_left () {median}"
     return [
-        Recording(clock, of_busy(clocks), {}),
+        Recording(clock, of_busy(clocks, extra), {}),
         Recording(recorded.CLOCK_RATIO, f"{clock} / on ({group}) group_left () {upper}", {"against": "group"}),
         Recording(
             recorded.CLOCK_RATIO,
-            f"max by ({BY}, domain) ({fleet})\nand on ({EACH}) ({power} < {POWER_CAPPED})",
+            f"max by ({by}, domain) ({fleet})\nand on ({EACH}) ({power} < {POWER_CAPPED})",
             {"against": "fleet"},
         ),
     ]
@@ -113,8 +115,8 @@ def degradation_alerts() -> Iterable[Alert]:
     )
 
 
-def activity_recordings() -> list[Recording]:
-    """Return the SM activity of each busy GPU as a ratio to the lower quartile of its replica's GPUs.
+def activity_recordings(extra: Sequence[str] = ()) -> list[Recording]:
+    """Return the SM activity of each busy GPU as a ratio to the lower quartile of its replica's GPUs; `extra` as for clocks.
 
     While GPUs wait for a slower one at a collective, a few of their SMs spin. The GPU that they wait for doesn't wait itself, so
     its SMs are active for longer, whatever slows it: memory, a link, or the host.
@@ -123,7 +125,7 @@ def activity_recordings() -> list[Recording]:
     active = recorded.GROUP_ACTIVITY
     lower = f"(quantile by ({group}) (0.25, {active}) and on ({group}) (count by ({group}) ({active}) > 1))"
     return [
-        Recording(active, of_busy(f"max by ({EACH}) (avg_over_time({c.GPU_SM_ACTIVE}[{WINDOW}]))"), {}),
+        Recording(active, of_busy(f"max by ({EACH}) (avg_over_time({c.GPU_SM_ACTIVE}[{WINDOW}]))", extra), {}),
         Recording(recorded.ACTIVITY_RATIO, f"{active} / on ({group}) group_left () {lower}", {}),
     ]
 

@@ -1,7 +1,7 @@
 """What is wrong with an objectives file by live data: pure findings from the samples of the last hour, or of one scrape."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from plimsoll.slo import metrics as c
@@ -45,7 +45,7 @@ def selectors(spec: Spec) -> list[Selector]:
     for pool in spec.pools:
         names = [metric.name for metric in (*USEFUL, *sorted(optional, key=str))]
         names += [histogram.bucket for histogram in HISTOGRAMS.values()]
-        found += [Selector(name, (("model", (pool.model,)),)) for name in names]
+        found += [Selector(name, pool.labels) for name in names]
     for objective in spec.objectives:
         for counting in countings(objective, spec.pool(objective.pool)):
             found += counting.selectors
@@ -59,11 +59,11 @@ def live_findings(spec: Spec, live: Live) -> list[Finding]:
     units: dict[Unit, list[Series]] = defaultdict(list)
     for item in once.series:
         units[unit(item.labels)].append(item)
-    models = {key: model for key, series in units.items() if (model := _model(series, live.now)) is not None}
+    labels = {key: some for key, series in units.items() if (some := _labels(series, live.now)) is not None}
     found: list[Finding] = []
     for pool in spec.pools:
-        fleet = {key: units[key] for key, model in models.items() if model == pool.model}
-        found += _pool(spec, pool, fleet, live.now) if fleet else _not_live(spec, pool, set(models.values()))
+        fleet = {key: units[key] for key, mine in labels.items() if pool.owns(mine)}
+        found += _pool(spec, pool, fleet, live.now) if fleet else _not_live(spec, pool, labels.values())
     for objective in spec.objectives:
         path = slo_path(spec, objective)
         found += retention_findings(objective, path, live.retention)
@@ -74,22 +74,31 @@ def live_findings(spec: Spec, live: Live) -> list[Finding]:
     return [*found, *_missing_at_exporters(live.series)]
 
 
-def _model(series: Sequence[Series], now: float) -> str | None:
-    """Return the model of a replica that was read within MAX_GAP; None where it was not."""
+def _labels(series: Sequence[Series], now: float) -> Mapping[str, str] | None:
+    """Return the labels of a replica that was read within MAX_GAP; None where it was not."""
     starts = [item for item in series if item.name == c.REPLICA_START.name and item.samples[-1][0] >= now - MAX_GAP]
-    return starts[0].labels.get("model") if starts else None
+    return starts[0].labels if starts else None
 
 
-def _not_live(spec: Spec, pool: Pool, models: set[str]) -> Iterator[Finding]:
-    live = f"Live models: {', '.join(sorted(models))}." if models else "No replica is live."
+def _not_live(spec: Spec, pool: Pool, labels: Iterable[Mapping[str, str]]) -> Iterator[Finding]:
+    shown = sorted({" ".join(_shown(some, pool)) for some in labels if "model" in some})
+    live = f"Live models: {', '.join(shown)}." if shown else "No replica is live."
     objectives = [item for item in spec.objectives if item.pool == pool.name]
     level: Level = "error" if objectives else "warning"
-    message = f"Pool {pool.name}: no live replica serves the model {pool.model}. {live}"
-    fix = "Check the model's name, and that an exporter reads its engine."
+    matched = f" with {', '.join(label for label, _ in pool.match.labels)} as in its match" if pool.match.labels else ""
+    message = f"Pool {pool.name}: no live replica serves the model {pool.model}{matched}. {live}"
+    fix = f"Check the model's name{', the labels of the scrape targets,' if pool.match.labels else ','} and that an exporter reads its engine."
     yield Finding(level, "pool-not-live", f"{pool_path(spec, pool)}.model", message, fix)
     for objective in objectives:
         message = f"SLO {objective.id} counts nothing: no replica of pool {pool.name} is live."
         yield Finding("error", "slo-not-live", slo_path(spec, objective), message, f"Fix pool {pool.name}.")
+
+
+def _shown(labels: Mapping[str, str], pool: Pool) -> Iterator[str]:
+    """Yield a replica's model, and its labels that the pool matches: `model region=eu`."""
+    yield labels["model"]
+    for label, _ in pool.match.labels:
+        yield f"{label}={labels[label]}" if label in labels else f"(no {label})"
 
 
 def _pool(spec: Spec, pool: Pool, fleet: dict[Unit, list[Series]], now: float) -> Iterator[Finding]:

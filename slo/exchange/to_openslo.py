@@ -11,6 +11,7 @@ from plimsoll.slo.exchange.openslo import BUCKET_MISMATCH, INDICATOR, MINUTE, PO
 from plimsoll.slo.sli.evidence import Counting, Near, countings
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec, Window
+from plimsoll.slo.spec.pool_match import Match
 from plimsoll.slo.units import Duration, duration_text, percent_text
 
 # Days on which a calendar period begins: any would do; the first of January 2024 was a Monday as well.
@@ -43,11 +44,13 @@ def _document(kind: str, name: str, annotations: dict[str, str], spec: dict[str,
 
 def _service(pool: Pool) -> dict[str, Any]:
     fields = msgspec.to_builtins(pool, enc_hook=_text)
-    facts = {field: value for field, value in fields.items() if field != "name" and value is not None}
+    facts = {field: value for field, value in fields.items() if field != "name" and value not in (None, {})}
     return _document("Service", pool.name, {POOL: json.dumps(facts)}, {"description": f"Serves {pool.model}"})
 
 
-def _text(value: object) -> str:
+def _text(value: object) -> Any:
+    if isinstance(value, Match):
+        return value.to_file()
     return duration_text(value) if isinstance(value, Duration) else percent_text(float(str(value)))
 
 

@@ -93,7 +93,7 @@ class _PoolIngest:
             return None
 
     def _selectors(self) -> list[Selector]:
-        model = (("model", (self._pool.model,)),)
+        model = self._pool.labels
         found = [Selector(metric.name, model) for metric in (REPLICA_START, REPLICA_INFO)]
         found += [*pool_usage.selectors(self._pool), energy.assignments(self._pool)]
         for objective in self._objectives:

@@ -98,8 +98,9 @@ class ScrapeSource:
         instance = urlsplit(page).netloc
         names = {selector.name for selector in self._wanted}
         for sample in samples(response.body, response.framed, names):
-            if any(selector.matches(sample.name, sample.labels) for selector in self._wanted):
-                yield sample._replace(labels={**sample.labels, "instance": instance})
+            labels = {**sample.labels, "instance": instance}
+            if any(selector.matches(sample.name, labels) for selector in self._wanted):
+                yield sample._replace(labels=labels)
 
     def _keep(self, at: float, samples: list[Sample]) -> None:
         at_ms = round(at * 1000)

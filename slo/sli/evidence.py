@@ -129,11 +129,20 @@ def select(name: str, **labels: str | tuple[str, ...]) -> Selector:
     )
 
 
-def per_request(objective: Objective) -> Counting:
-    """Count what the vLLM plugin evaluated, by objective ID alone, so that two SLOs of one pool never mix."""
+def per_request(objective: Objective, pool: Pool) -> Counting:
+    """Count what the vLLM plugin evaluated, by objective ID, so that two SLOs of one pool never mix.
+
+    A plugin doesn't know its target's labels, so it evaluates the SLOs of every pool of its model: the pool's match selects among them.
+    """
+    mine = of_objective(objective, pool)
     name = metrics.OBJECTIVE_REQUESTS.name
-    good, bad = (select(name, objective=objective.id, outcome=outcome) for outcome in ("good", "bad"))
+    good, bad = (Selector(name, (*mine, ("outcome", (outcome,)))) for outcome in ("good", "bad"))
     return Counting(PER_REQUEST, (good,), (good, bad))
+
+
+def of_objective(objective: Objective, pool: Pool) -> Labels:
+    """Return the labels of what the vLLM plugin evaluated for an SLO on the pool's replicas."""
+    return (("objective", (objective.id,)), *pool.labels[1:])
 
 
 def by_histogram(

@@ -39,9 +39,7 @@ class NotCounted(NamedTuple):
 
 def why_not(objective: Objective, pool: Pool, series: Iterable[Series]) -> NotCounted | None:
     """Return why the series as they are now can't be counted by tenant; None where they can."""
-    mine = [
-        (item.name, item.labels) for item in series if item.labels.get("model") == pool.model and TENANT in item.labels
-    ]
+    mine = [(item.name, item.labels) for item in series if pool.owns(item.labels) and TENANT in item.labels]
     if not mine:
         message = f"No gateway reports the model {pool.model}: {c.GATEWAY_REQUESTS} is missing."
         return NotCounted(message, "Install the gateway middleware, or let the exporter read LiteLLM.")
@@ -91,7 +89,7 @@ def count_tenants(
 
     A slot's coverage is the same for every tenant.
     """
-    mine = [item for item in series if item.labels.get("model") == pool.model and TENANT in item.labels]
+    mine = [item for item in series if pool.owns(item.labels) and TENANT in item.labels]
     whole = count(objective, pool, Observed([*mine, *observations(mine)], slots), mine, None)
     parts: dict[str, list[Series]] = defaultdict(list)
     for item in mine:
@@ -113,7 +111,7 @@ def _ways(objective: Objective, pool: Pool, tenant: str | None) -> list[Way]:
 
 
 def _labels(pool: Pool, tenant: str | None) -> Labels:
-    model: Labels = (("model", (pool.model,)),)
+    model: Labels = pool.labels
     return model if tenant is None else (*model, (TENANT, (tenant,)))
 
 

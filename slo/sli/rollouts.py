@@ -85,7 +85,7 @@ def running(source: Source, pool: Pool, now: float, known: Rollout | None = None
 
     The past is read only where `known`, the rollout found before, is over.
     """
-    info = Selector(c.REPLICA_INFO.name, (("model", (pool.model,)),))
+    info = Selector(c.REPLICA_INFO.name, pool.labels)
     live = _seen(source.series([info], now - LIVE, now))
     if len(live) < 2:
         return None

@@ -4,6 +4,7 @@ Every error states the path of the bad field and what to write instead. The mode
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, Literal, get_args
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from plimsoll.slo import strict_yaml
+from plimsoll.slo.spec import pool_match
 from plimsoll.slo.spec.indicator import Indicator
 from plimsoll.slo.spec.node_pricing import Node, Positive, Usd
 from plimsoll.slo.units import Duration, Target, printable, shown
@@ -98,6 +100,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The interchangeable replicas that serve one model: one scaling decision.
 
+    `match` narrows them to those whose target labels (such as region or namespace) have the given value, or one of several.
     `max_kv_cache_usage` (default 85%): above it, sustained, requests are about to queue or to be preempted. Source: requirement
     R10 of the source documents.
     `owner` is the team whose on-call is paged (default: the common one).
@@ -113,6 +116,16 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_kv_cache_usage: Target = Target(0.85)
     max_usd_per_million_tokens: Usd | None = None
     owner: Name | None = None
+    match: pool_match.Match = pool_match.EVERYTHING
+
+    @property
+    def labels(self) -> pool_match.Values:
+        """The labels that select its series, and their values: its model, then its match."""
+        return (("model", (self.model,)), *self.match.labels)
+
+    def owns(self, labels: Mapping[str, str]) -> bool:
+        """Whether a series of a replica or gateway with these labels is the pool's."""
+        return pool_match.has(labels, self.labels)
 
 
 class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -218,16 +231,17 @@ def _decode(kind: Any, value: object) -> Any:
 
 
 def _check_names(spec: Spec) -> None:
-    """Reject names that are used twice or that name nothing; one model belongs to one pool."""
+    """Reject names that are used twice or that name nothing, and replicas that would be of two pools."""
     groups = {
         "pools: name": [pool.name for pool in spec.pools],
-        "pools: model": [pool.model for pool in spec.pools],
         "objectives: id": [objective.id for objective in spec.objectives],
     }
     for path, names in groups.items():
         for name, uses in Counter(names).items():
             if uses > 1:
                 raise SpecError(f"{path} {name!r} is used {uses} times. Make each unique.")
+    if shared := pool_match.overlap(spec.pools):
+        raise SpecError(printable(shared))
     pools, objectives = {pool.name for pool in spec.pools}, {objective.id for objective in spec.objectives}
     for index, item in enumerate(spec.exclusions):
         _require(f"exclusions[{index}].objective", "objective", item.objective, objectives)

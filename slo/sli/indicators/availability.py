@@ -5,7 +5,8 @@ from typing import ClassVar, Self
 
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
-from plimsoll.slo.sli.evidence import COUNTER, SERVED, Counting, select
+from plimsoll.slo.sli.evidence import COUNTER, SERVED, Counting
+from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.indicator import FAILED, FinishedRequest, Indicator, register
 from plimsoll.slo.spec.objectives import Objective, Pool
 
@@ -35,11 +36,11 @@ class Availability(Indicator):
         """Count completed over completed, failed, rejected and abandoned while queued. A client's stop mid-stream is left out."""
         del objective
         finished = metrics.FINISHED.name
-        completed = select(finished, model=pool.model, reason=SERVED)
+        completed = Selector(finished, (*pool.labels, ("reason", SERVED)))
         bad = (
-            select(finished, model=pool.model, reason=tuple(FAILED)),
-            select(metrics.REJECTED.name, model=pool.model),
-            select(metrics.ABANDONED.name, model=pool.model, stage="queued"),
+            Selector(finished, (*pool.labels, ("reason", tuple(FAILED)))),
+            Selector(metrics.REJECTED.name, pool.labels),
+            Selector(metrics.ABANDONED.name, (*pool.labels, ("stage", ("queued",)))),
         )
         return (Counting(COUNTER, (completed,), (completed, *bad)),)
 
