@@ -1,6 +1,7 @@
 """State of the service: the ledger, the last evaluation and recommendations, and the health of its jobs."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from threading import Lock
@@ -26,6 +27,7 @@ from plimsoll.slo.reports.calibration import stored_fit
 from plimsoll.slo.reports.measured_states import newest_state, save_state
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.slo_status import Slo
+from plimsoll.slo.service.configuration import configuration_problems
 from plimsoll.slo.service.data_problems import DataProblems
 from plimsoll.slo.service.job_runs import JobRuns
 from plimsoll.slo.service.system_clock import HOLD_SECONDS, SystemClock
@@ -139,6 +141,16 @@ class Service:
             judged = [one for one in self.spec.objectives if one.pool == pool.name]
             look = partial(self.rollouts[pool.name].look, self.source, judged, self.clock())
             self.runs.run(f"watch rollouts {pool.name}", look)
+
+    def check(self) -> None:
+        """Job: compare the objectives file with what is live."""
+        self.runs.run("check", self._check)
+
+    def _check(self) -> None:
+        with suppress(
+            SourceError
+        ):  # the other jobs report it, more often than this one runs; what was found still holds
+            self.problems.configuration = configuration_problems(self.spec, self.source, self.clock())
 
     def recommend(self) -> None:
         """Job: decide for every pool, and store what changed."""
