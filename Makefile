@@ -54,6 +54,7 @@ sbom: $(VENV)/dev.stamp ## Write build/plimsoll.cdx.json, the software bill of m
 
 generate: $(VENV)/dev.stamp ## Write alerts/generated, dashboards/generated and docs/reference from the code
 	@$(BIN)/plimsoll build
+	@$(BIN)/plimsoll chart
 	@$(BIN)/python -m plimsoll.compose.reference docs/reference
 	@$(BIN)/plimsoll review --schema > docs/review.schema.json
 	@$(BIN)/python tests/tools/dependencies.py > docs/reference/dependencies.md

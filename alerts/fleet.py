@@ -7,7 +7,7 @@ for single replicas only. The target labels region and node stay where Prometheu
 
 from typing import NamedTuple
 
-from plimsoll.alerts.gpus.groups import clock_recordings
+from plimsoll.alerts.gpus.groups import activity_recordings, clock_recordings
 from plimsoll.alerts.rules import Recording
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric, recorded
@@ -40,14 +40,15 @@ def _further(some: str, extra: tuple[str, ...]) -> list[str]:
 
 def fleet_recordings(spec: Spec) -> list[Recording]:
     """Return the rates and quantiles, one rule each for all models: a pool is selected by its model and match."""
-    by = _By.of(spec)
+    by, further = _By.of(spec), _further(REPLICA, pool_match.match_labels(spec.pools))
     return [
         *(_rates(metric, by) for metric in RATES),
         *(_p95(metric, by) for metric in BY_REPLICA),
         _prefix_hits(by),
         *_worst_gpus(by),
         *_energy(by),
-        *clock_recordings(_further(REPLICA, pool_match.match_labels(spec.pools))),
+        *clock_recordings(further),
+        *activity_recordings(further),
     ]
 
 

@@ -33,5 +33,5 @@ def render(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
 
 
 def render_kubernetes(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
-    """Return the text of each ConfigMap, with the same dashboards and data sources, by name."""
+    """Return the text of each ConfigMap, with the same dashboards, by name."""
     return provisioning.config_maps(boards(spec, service))

@@ -19,8 +19,10 @@ FOLDERS = ("alerts", "compose", "dashboards", "exporters", "slo")
 
 
 def is_packaged(name: str) -> bool:
-    """Beside the command, compose/ holds what a clone starts: compose.yaml and the like."""
-    of_the_command = name.endswith((".py", "/py.typed")) or name.startswith("compose/demo/")
+    """Beside the command, compose/ holds what a clone starts: compose.yaml and the like. The command writes the chart's `files`."""
+    of_the_command = name.endswith((".py", "/py.typed")) or name.startswith(("compose/demo/", "compose/helm/"))
+    if name.startswith("compose/helm/files/"):
+        return False
     return name.split("/", maxsplit=1)[0] in FOLDERS and (of_the_command or not name.startswith("compose/"))
 
 

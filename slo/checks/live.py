@@ -1,5 +1,6 @@
 """What is wrong with an objectives file by live data: pure findings from the samples of the last hour, or of one scrape."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import SLOT, slot_of
 from plimsoll.slo.checks.finding import Finding, Level, pool_path, slo_path
 from plimsoll.slo.checks.gateways import gateway_findings
+from plimsoll.slo.checks.starting import proposals
 from plimsoll.slo.checks.thresholds import between_bounds, names, uncounted
 from plimsoll.slo.checks.traffic import LOOKBACK, offers, per_second, retention_findings, traffic_findings
 from plimsoll.slo.sli import gateway_counts
@@ -71,6 +73,8 @@ def live_findings(spec: Spec, live: Live) -> list[Finding]:
         path = slo_path(spec, objective)
         found += retention_findings(objective, path, live.retention)
         found += gateway_findings(spec, objective, live.series, live.now)
+    models = {key: mine["model"] for key, mine in labels.items() if "model" in mine}
+    found += [*_without_pool(spec, live.series, models), *_unmatched(spec, labels)]
     found += [Finding("warning", "duplicate-target", "source", *one.problem()[2:4]) for one in once.duplicates]
     return [*found, *_missing_at_exporters(live.series)]
 
@@ -93,6 +97,9 @@ def _not_live(spec: Spec, pool: Pool, labels: Iterable[Mapping[str, str]]) -> It
     matched = f" with {', '.join(label for label, _ in pool.match.labels)} as in its match" if pool.match.labels else ""
     message = f"Pool {pool.name}: no live replica serves the model {pool.model}{matched}. {live}"
     fix = f"Check the model's name{', the labels of the scrape targets,' if pool.match.labels else ','} and that an exporter reads its engine."
+    named = {pool.model for pool in spec.pools}
+    if free := sorted({some["model"] for some in labels if "model" in some} - named):
+        fix += f" To count the live one instead: `model: {json.dumps(free[0])}`."
     yield Finding(level, "pool-not-live", f"{pool_path(spec, pool)}.model", message, fix)
     for objective in objectives:
         message = f"SLO {objective.id} counts nothing: no replica of pool {pool.name} is live."
@@ -104,6 +111,35 @@ def _shown(labels: Mapping[str, str], pool: Pool) -> Iterator[str]:
     yield labels["model"]
     for label, _ in pool.match.labels:
         yield f"{label}={labels[label]}" if label in labels else f"(no {label})"
+
+
+def _without_pool(spec: Spec, series: Sequence[Series], models: dict[Unit, str]) -> Iterator[Finding]:
+    """Yield the live models that no pool names, each with the lines that add one."""
+    named = {pool.model for pool in spec.pools}
+    for one in proposals(
+        [item for item in series if unit(item.labels) in models], named, {pool.name for pool in spec.pools}
+    ):
+        replicas = names([key for key, model in models.items() if model == one.model])
+        message = f"Model {one.model} ({replicas}) belongs to no pool: nothing counts its requests."
+        slo = next((slo for slo in one.slos if slo.indicator), None)
+        lines = f"Add to `pools`: `- {{name: {one.pool}, model: {json.dumps(one.model)}}}`"
+        if slo is not None:
+            lines += f", and to `objectives`: `- {{id: {slo.id}, pool: {one.pool}, {slo.line}}}`"
+        fix = f"{lines}. `plimsoll init --out FILE` adds them all; then restart the service."
+        yield Finding("warning", "model-without-pool", "pools", message, fix)
+
+
+def _unmatched(spec: Spec, labels: Mapping[Unit, Mapping[str, str]]) -> Iterator[Finding]:
+    """Yield the live replicas of a pool's model that no pool matches, by model."""
+    for model in sorted({pool.model for pool in spec.pools}):
+        mine = [key for key, some in labels.items() if some.get("model") == model]
+        unmatched = [key for key in mine if not any(pool.owns(labels[key]) for pool in spec.pools)]
+        if unmatched:
+            message = (
+                f"No pool matches {names(unmatched)}, which serves the model {model}: nothing counts its requests."
+            )
+            fix = "Add a pool whose match has the labels of its scrape target, or add their values to one."
+            yield Finding("warning", "replica-without-pool", "pools", message, fix)
 
 
 def _pool(spec: Spec, pool: Pool, fleet: dict[Unit, list[Series]], now: float) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ stored scrape, exactly as it would have from Prometheus.
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from urllib.parse import urlsplit
 
@@ -61,25 +61,38 @@ class ScrapeSource:
 
     def scrape(self) -> None:
         """Read every page once and keep its samples, each as it arrives; raises SourceError where every page failed."""
+        at, problems = self._clock(), {}
+        for page, found in self._read(self._wanted):
+            if isinstance(found, str):
+                problems[page] = found
+            else:
+                self._keep(at, found)
+        self._report([f"{page}: {problems[page]}" for page in self._pages if page in problems])
+
+    def now(self, selectors: Sequence[Selector]) -> list[Series]:
+        """Read every page once for any series, and store nothing. What can't be read is missing."""
         at = self._clock()
-        problems = {}
+        pages = (found for _, found in self._read(selectors) if not isinstance(found, str))
+        return [Series(one.name, one.labels, [(at, one.value)]) for found in pages for one in found]
+
+    def _read(self, selectors: Sequence[Selector]) -> Iterator[tuple[str, list[Sample] | str]]:
+        """Yield of every page, as it arrives, the selected samples, or why there are none."""
         pages: dict[Future[Response], str] = {}
         for page in self._pages:
             try:
                 pages[self._http.start(Request(page, SCRAPE_SECONDS, LIMIT_BYTES))] = page
             except HttpError as error:
-                problems[page] = str(error)
+                yield page, str(error)
         for future in as_completed(pages):
             page = pages.pop(future)  # a stored page's text is let go of
             try:
-                found = list(self._select(page, future.result()))
+                found = list(self._select(page, future.result(), selectors))
             except HttpError as error:
-                problems[page] = f"no answer: {error}"
+                yield page, f"no answer: {error}"
             except ValueError as error:
-                problems[page] = f"not a metrics page: {error}"
+                yield page, f"not a metrics page: {error}"
             else:
-                self._keep(at, found)
-        self._report([f"{page}: {problems[page]}" for page in self._pages if page in problems])
+                yield page, found
 
     def _report(self, problems: Sequence[str]) -> None:
         """Log each problem when it begins; raises SourceError where no page was read."""
@@ -91,15 +104,15 @@ class ScrapeSource:
             more = len(problems) - NAMED
             raise SourceError("; ".join(problems[:NAMED]) + (f"; and {more} more" if more > 0 else ""))
 
-    def _select(self, page: str, response: Response) -> Iterable[Sample]:
-        """Yield the wanted samples of a response; raises HttpError, ValueError."""
+    def _select(self, page: str, response: Response, selectors: Sequence[Selector]) -> Iterable[Sample]:
+        """Yield the selected samples of a response; raises HttpError, ValueError."""
         if response.status != 200:
             raise HttpError(f"HTTP {response.status}")
         instance = urlsplit(page).netloc
-        names = {selector.name for selector in self._wanted}
+        names = {selector.name for selector in selectors}
         for sample in samples(response.body, response.framed, names):
             labels = {**sample.labels, "instance": instance}
-            if any(selector.matches(sample.name, labels) for selector in self._wanted):
+            if any(selector.matches(sample.name, labels) for selector in selectors):
                 yield sample._replace(labels=labels)
 
     def _keep(self, at: float, samples: list[Sample]) -> None:

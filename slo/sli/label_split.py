@@ -30,13 +30,14 @@ Labels = tuple[tuple[str, tuple[str, ...]], ...]
 
 @dataclass
 class Side:
-    """What carried one value: good and total requests (and how many more may be good), replicas, and requests by latency and upper
-    bound in seconds."""
+    """What carried one value: good and total requests (and how many more may be good), bad and total by slot, replicas, and requests
+    by latency and upper bound in seconds."""
 
     value: str
     good: int = 0
     total: int = 0
     indeterminate: int = 0
+    slots: dict[int, tuple[int, int]] = field(default_factory=dict)
     replicas: set[Unit] = field(default_factory=set)
     buckets: dict[str, dict[float, int]] = field(default_factory=dict)
 
@@ -51,6 +52,8 @@ class Side:
             self.good += slot.good
             self.total += slot.total
             self.indeterminate += slot.indeterminate
+            bad, total = self.slots.get(slot.slot, (0, 0))
+            self.slots[slot.slot] = bad + slot.total - slot.good, total + slot.total
 
 
 class LabelSplit(Protocol):

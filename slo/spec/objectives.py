@@ -99,10 +99,18 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     procurement_lead_time: Duration = Duration(8 * 7 * 86400)
 
 
+# What stands in for the lines of a pool that aren't written. An unknown GPU without a price costs nothing that is shown. The
+# times are those of the source documents (requirement R26).
+UNKNOWN_NODE = Node("unknown", 1)
+ANY_NODES = Nodes(1, 100)
+USUAL_TIMING = Timing(Duration(150.0), Duration(5.0), Duration(300.0))
+
+
 class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The interchangeable replicas that serve one model: one scaling decision.
 
     `match` narrows them to those whose target labels (such as region or namespace) have the given value, or one of several.
+    `node`, `nodes` and `timing` have defaults, so that SLOs work without them; costs, and the size of the pool, need them.
     `max_kv_cache_usage` (default 85%): above it, sustained, requests are about to queue or to be preempted. Source: requirement
     R10 of the source documents.
     `owner` is the team whose on-call is paged (default: the common one).
@@ -111,9 +119,9 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Name
     model: ModelName
-    node: Node
-    nodes: Nodes
-    timing: Timing
+    node: Node = UNKNOWN_NODE
+    nodes: Nodes = ANY_NODES
+    timing: Timing = USUAL_TIMING
     max_waiting_per_node: Positive = 20
     max_kv_cache_usage: Target = Target(0.85)
     max_usd_per_million_tokens: Usd | None = None
@@ -128,6 +136,12 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def owns(self, labels: Mapping[str, str]) -> bool:
         """Whether a series of a replica or gateway with these labels is the pool's."""
         return pool_match.has(labels, self.labels)
+
+    @property
+    def unwritten(self) -> frozenset[str]:
+        """The lines among `node`, `nodes` and `timing` that the file lacks, so that their defaults stand in."""
+        defaults = {"node": UNKNOWN_NODE, "nodes": ANY_NODES, "timing": USUAL_TIMING}
+        return frozenset(name for name, default in defaults.items() if getattr(self, name) is default)
 
 
 class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -202,12 +216,13 @@ class Exclusion(
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole objectives file."""
+    """A whole objectives file. `proposed`: `plimsoll init` wrote it, and its thresholds are not checked yet. Pages show this."""
 
     version: Literal["plimsoll/v1"]
     pools: tuple[Pool, ...]
     objectives: tuple[Objective, ...]
     exclusions: tuple[Exclusion, ...] = ()
+    proposed: bool = False
 
     def pool(self, name: str) -> Pool:
         """Return the pool of that name; raises KeyError."""
