@@ -9,7 +9,7 @@ from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.sli.evidence import SERVED
-from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
+from plimsoll.slo.sli.indicators.latency import GATEWAY_HISTOGRAMS, HISTOGRAMS
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 from plimsoll.slo.units import duration_text, percent_text
 
@@ -217,7 +217,8 @@ def _slow(pool: Pool) -> Alert:
 def _near_threshold(objective: Objective, pool: Pool) -> Alert:
     """The quantile of the SLO target comes close to the latency threshold; the error budget doesn't burn yet."""
     kind, share = objective.indicator.kind, percent_text(objective.target)
-    metric, threshold = HISTOGRAMS[kind], objective.indicator.thresholds[kind]
+    histograms = GATEWAY_HISTOGRAMS if objective.count_at == "gateway" else HISTOGRAMS
+    metric, threshold = histograms[kind], objective.indicator.thresholds[kind]
     panel = {"time_to_first_token": links.TTFT, "time_per_output_token": links.TPOT}.get(kind, links.E2E)
     enough = f"sum(increase({of(metric, pool, metric.count)}[10m])) >= {10 * EVENTS}"
     return Alert(

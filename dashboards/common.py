@@ -179,10 +179,9 @@ def bounds(spec: Spec, upper_bound: str) -> tuple[list[Query], str]:
 
 
 def latency_thresholds(spec: Spec, latency: str) -> Sequence[float]:
-    """Return the distinct thresholds in seconds that the SLOs set on a latency, ascending."""
-    return sorted(
-        {float(one.indicator.thresholds[latency]) for one in spec.objectives if latency in one.indicator.thresholds}
-    )
+    """Return the distinct thresholds in seconds that the SLOs set on a latency of engines, ascending."""
+    at_engines = [one.indicator.thresholds for one in spec.objectives if one.count_at == "engine"]
+    return sorted({float(thresholds[latency]) for thresholds in at_engines if latency in thresholds})
 
 
 def model_suffix(spec: Spec) -> str:

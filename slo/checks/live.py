@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import SLOT, slot_of
 from plimsoll.slo.checks.finding import Finding, Level, pool_path, slo_path
+from plimsoll.slo.checks.gateways import gateway_findings
 from plimsoll.slo.checks.starting import proposals
 from plimsoll.slo.checks.thresholds import between_bounds, names, uncounted
 from plimsoll.slo.checks.traffic import LOOKBACK, offers, per_second, retention_findings, traffic_findings
@@ -51,7 +52,9 @@ def selectors(spec: Spec) -> list[Selector]:
     for objective in spec.objectives:
         for counting in countings(objective, spec.pool(objective.pool)):
             found += counting.selectors
-        found += gateway_counts.selectors(objective, spec.pool(objective.pool)) if objective.group_by else []
+        found += (
+            gateway_counts.selectors(objective, spec.pool(objective.pool)) if gateway_counts.are_read(objective) else []
+        )
     return list(dict.fromkeys(found))
 
 
@@ -69,11 +72,9 @@ def live_findings(spec: Spec, live: Live) -> list[Finding]:
     for objective in spec.objectives:
         path = slo_path(spec, objective)
         found += retention_findings(objective, path, live.retention)
-        if objective.group_by and (why := gateway_counts.why_not(objective, spec.pool(objective.pool), live.series)):
-            message = f"SLO {objective.id}: no error budget per tenant. {why.message}"
-            found.append(Finding("warning", "tenants-not-counted", f"{path}.group_by", message, why.fix))
+        found += gateway_findings(spec, objective, live.series, live.now)
     models = {key: mine["model"] for key, mine in labels.items() if "model" in mine}
-    found += _without_pool(spec, live.series, models)
+    found += [*_without_pool(spec, live.series, models), *_unmatched(spec, labels)]
     found += [Finding("warning", "duplicate-target", "source", *one.problem()[2:4]) for one in once.duplicates]
     return [*found, *_missing_at_exporters(live.series)]
 
@@ -84,10 +85,14 @@ def _labels(series: Sequence[Series], now: float) -> Mapping[str, str] | None:
     return starts[0].labels if starts else None
 
 
+def _at_engines(spec: Spec, pool: Pool) -> list[Objective]:
+    return [item for item in spec.objectives if item.pool == pool.name and item.count_at == "engine"]
+
+
 def _not_live(spec: Spec, pool: Pool, labels: Iterable[Mapping[str, str]]) -> Iterator[Finding]:
     shown = sorted({" ".join(_shown(some, pool)) for some in labels if "model" in some})
     live = f"Live models: {', '.join(shown)}." if shown else "No replica is live."
-    objectives = [item for item in spec.objectives if item.pool == pool.name]
+    objectives = _at_engines(spec, pool)
     level: Level = "error" if objectives else "warning"
     matched = f" with {', '.join(label for label, _ in pool.match.labels)} as in its match" if pool.match.labels else ""
     message = f"Pool {pool.name}: no live replica serves the model {pool.model}{matched}. {live}"
@@ -124,8 +129,21 @@ def _without_pool(spec: Spec, series: Sequence[Series], models: dict[Unit, str])
         yield Finding("warning", "model-without-pool", "pools", message, fix)
 
 
+def _unmatched(spec: Spec, labels: Mapping[Unit, Mapping[str, str]]) -> Iterator[Finding]:
+    """Yield the live replicas of a pool's model that no pool matches, by model."""
+    for model in sorted({pool.model for pool in spec.pools}):
+        mine = [key for key, some in labels.items() if some.get("model") == model]
+        unmatched = [key for key in mine if not any(pool.owns(labels[key]) for pool in spec.pools)]
+        if unmatched:
+            message = (
+                f"No pool matches {names(unmatched)}, which serves the model {model}: nothing counts its requests."
+            )
+            fix = "Add a pool whose match has the labels of its scrape target, or add their values to one."
+            yield Finding("warning", "replica-without-pool", "pools", message, fix)
+
+
 def _pool(spec: Spec, pool: Pool, fleet: dict[Unit, list[Series]], now: float) -> Iterator[Finding]:
-    objectives = [item for item in spec.objectives if item.pool == pool.name]
+    objectives = _at_engines(spec, pool)
     yield from _missing(pool, pool_path(spec, pool), objectives, fleet)
     slots = range(slot_of(now - LOOKBACK), slot_of(now) + SLOT, SLOT)
     observed = Observed([item for series in fleet.values() for item in series], slots)

@@ -35,7 +35,7 @@ class Reading:
 
 @dataclass
 class ConvertedSlo:
-    """An SLO as the objectives file writes it, with its model; `field` is its place in the source."""
+    """An SLO as the objectives file writes it, with its model; `field` is its place in the source, `optional` are further fields."""
 
     field: Field
     id: str
@@ -44,7 +44,7 @@ class ConvertedSlo:
     target: str
     window: str | dict[str, str]
     losses: list[Loss]
-    bucket_mismatch: str | None = None
+    optional: Mapping[str, str] | None = None
     pool: str | None = None  # that the source itself describes
 
 
@@ -138,7 +138,7 @@ def write(converted: Conversion, title: str) -> str:
         pool = slo.pool or next(pool["name"] for pool in pools if pool["model"] == slo.model)
         body = {"id": name, "pool": pool, "indicator": slo.indicator, "target": slo.target}
         body["window"] = slo.window
-        objectives.append(body | ({"bucket_mismatch": slo.bucket_mismatch} if slo.bucket_mismatch else {}))
+        objectives.append(body | dict(slo.optional or {}))
     whole = {"version": "plimsoll/v1", "pools": pools, "objectives": objectives}
     return f"# {title}\n" + yaml.safe_dump(whole, sort_keys=False, width=120, allow_unicode=True)
 

@@ -16,6 +16,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 UNITS = {"m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY, "M": 30 * DAY, "Q": 90 * DAY, "Y": 365 * DAY}
 # Facts of ours for which OpenSLO has no field stand in annotations, which it gives to each implementation for that.
 POOL, INDICATOR, BUCKET_MISMATCH = "plimsoll/pool", "plimsoll/indicator", "plimsoll/bucket-mismatch"
+COUNT_AT = "plimsoll/count-at"
 QUERIES = ("query", "promql", "expr")
 REASONS = {
     "labels": "ours carry objective, pool and tier",
@@ -74,7 +75,7 @@ def _objectives(
     at, sums = _sums(_ratio(spec, named), named)
     service = str(spec.at("service").data)
     own = pools.get(service, {})
-    annotation, bucket_mismatch = _annotation(root, INDICATOR), _annotation(root, BUCKET_MISMATCH)
+    annotation, optional = _annotation(root, INDICATOR), _optional(root)
     kind: Any
     if annotation.data is not None:
         stored = _json(annotation, "indicator", "model")
@@ -95,9 +96,8 @@ def _objectives(
         target = percent(goal.at("target"), 100) if ratio else percent(goal.at("targetPercent"))
         listed, losses = losses, []  # of the whole, so they are listed once
         numbered = name if len(goals) == 1 else f"{name}-{number}"
-        mismatch = bucket_mismatch.text("") or None
         yield ConvertedSlo(
-            goal, numbered, model, kind, target, length, listed, mismatch, service if described else None
+            goal, numbered, model, kind, target, length, listed, optional, service if described else None
         )
 
 
@@ -106,6 +106,12 @@ def _ratio(spec: Field, named: dict[tuple[str, str], Field]) -> Field:
     if sli.at("ratioMetric").data is None:
         raise UnsupportedFieldError(sli.where, "isn't a ratioMetric: a threshold on a number doesn't count requests")
     return sli.at("ratioMetric")
+
+
+def _optional(root: Field) -> dict[str, str]:
+    """Use the annotations that hold fields of the objectives file as they are; those that it has."""
+    found = {"bucket_mismatch": _annotation(root, BUCKET_MISMATCH), "count_at": _annotation(root, COUNT_AT)}
+    return {name: text for name, at in found.items() if (text := at.text(""))}
 
 
 def _match(pool: Mapping[str, Any]) -> Match:

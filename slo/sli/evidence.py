@@ -31,9 +31,9 @@ Sample = tuple[str, Mapping[str, str]]  # name and labels of a series
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """Good and total as sums of counters; `without` is taken off both. `source` names the kind of evidence.
+    """Good and total as sums of counters; `without` is taken off both, `bad` off good. `source` names the kind of evidence.
 
-    `good` is what is certainly good. `most` is the upper bound of what may be good: None where it equals `good`. `without` is a
+    `good` without `bad` is what is certainly good. `most` is the upper bound of what may be good: None where it equals `good`. `without` is a
     part of `good` and `most`, unless they select nothing.
     """
 
@@ -42,6 +42,7 @@ class Counting:
     total: tuple[Selector, ...]
     without: tuple[Selector, ...] = ()
     most: tuple[Selector, ...] | None = None
+    bad: tuple[Selector, ...] = ()
 
     @property
     def bucket_mismatch(self) -> bool:
@@ -56,7 +57,7 @@ class Counting:
     @property
     def selectors(self) -> tuple[Selector, ...]:
         """Every selector that is read, once each."""
-        return tuple(dict.fromkeys((*self.good, *self.total, *self.without, *(self.most or ()))))
+        return tuple(dict.fromkeys((*self.good, *self.total, *self.without, *self.bad, *(self.most or ()))))
 
     def offered(self, series: Sequence[Sample]) -> "Counting | None":
         """Return itself where the series have every part of `good`: a missing bucket bound offers nothing."""
@@ -119,6 +120,8 @@ def best(ways: Sequence[Way], series: Sequence[Sample]) -> Counting | None:
 
 def countings(objective: Objective, pool: Pool) -> tuple[Way, ...]:
     """List the ways in which an SLO can be counted, best first."""
+    if objective.count_at == "gateway":
+        return objective.indicator.gateway_evidence(objective, pool.labels)
     return objective.indicator.evidence(objective, pool)
 
 

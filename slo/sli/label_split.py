@@ -74,6 +74,8 @@ def parting(objective: Objective, pool: Pool, label: str) -> LabelSplit:
         objective = structs.replace(objective, bucket_mismatch="bounds")
     if label in OF_REQUESTS and not indicator.per_request:
         raise ValueError(f"{indicator.kind} isn't counted by {label}. Use a label of the replicas.")
+    if objective.count_at == "gateway" and label != TENANT:
+        raise ValueError("an SLO that gateways count is split by tenant only.")
     if label == TENANT and not indicator.at_gateways:
         raise ValueError(f"gateways don't evaluate {indicator.kind}. Use an SLO on a latency or on availability.")
     if label in OF_REQUESTS:
@@ -144,7 +146,7 @@ class ByTenant:
     def add(self, side: Side, series: Sequence[Series], slots: Sequence[int]) -> None:
         """Add requests and buckets."""
         observed = Observed([*series, *gateway_counts.observations(series)], slots)
-        side.count(gateway_counts.count(self._objective, self._pool, observed, series, side.value))
+        side.count(observed.count(gateway_counts.ways(self._objective, self._pool, side.value)))
         mine: Labels = (*self._pool.labels, (TENANT, (side.value,)))
         for latency in self._objective.indicator.thresholds:
             _buckets(side, latency, observed, series, Selector(GATEWAY_HISTOGRAMS[latency].bucket, mine))

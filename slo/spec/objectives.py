@@ -29,8 +29,10 @@ ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 BucketMismatch = Literal["unknown", "lower_bound", "bounds"]
 GroupBy = Literal["tenant"]
+CountAt = Literal["engine", "gateway"]
 _CHOICES = {
     "bucket_mismatch": get_args(BucketMismatch),
+    "count_at": get_args(CountAt),
     "group_by": get_args(GroupBy),
     "version": ("plimsoll/v1",),
 }
@@ -145,6 +147,7 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An SLO: the ratio (`target`) of a pool's requests that must be good, by `indicator`, over `window`.
 
+    `count_at: gateway` counts the requests that gateways were sent, also those that no engine got; `engine` those of the engines.
     `group_by: tenant` also keeps an error budget per tenant, as gateways count them.
     """
 
@@ -155,6 +158,7 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window: Window
     bucket_mismatch: BucketMismatch = "unknown"
     group_by: GroupBy | None = None
+    count_at: CountAt = "engine"
 
     @property
     def budget_ratio(self) -> float:
@@ -170,7 +174,8 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def counts(self) -> str:
         """What it counts, in words: the part of its definition that isn't the target or the window."""
         mismatch = f", bucket_mismatch: {self.bucket_mismatch}" if self.indicator.latency else ""
-        return f"{self.indicator}{mismatch}, pool {self.pool}"
+        at = ", at gateways" if self.count_at == "gateway" else ""
+        return f"{self.indicator}{mismatch}, pool {self.pool}{at}"
 
     @property
     def spec_hash(self) -> str:
@@ -186,6 +191,8 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "window": str(self.window),
             "off_bucket": _HASHED_MISMATCH[self.bucket_mismatch],
         }
+        if self.count_at != "engine":  # which 0.1 didn't have
+            fields["count_at"] = self.count_at
         return sha256(msgspec.json.encode(fields, enc_hook=str)).hexdigest()[:12]
 
 
@@ -268,6 +275,11 @@ def _check_names(spec: Spec) -> None:
             raise SpecError(
                 f"{where}.group_by: gateways don't evaluate {objective.indicator.kind} per tenant. Leave it out, or set it on "
                 "a latency or availability SLO."
+            )
+        if objective.count_at == "gateway" and not objective.indicator.at_gateways:
+            raise SpecError(
+                f"{where}.count_at: gateways don't evaluate {objective.indicator.kind}. Leave it out, or set it on a latency or "
+                "availability SLO."
             )
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.sli.evidence import Way, by_histogram, per_request
-from plimsoll.slo.sources.selector import Selector
+from plimsoll.slo.sources.selector import Labels, Selector
 from plimsoll.slo.spec.indicator import COMPLETED, LATENCIES, FinishedRequest, Indicator, Outcome, register
 from plimsoll.slo.spec.objectives import Objective, Pool
 from plimsoll.slo.units import Duration
@@ -48,6 +48,12 @@ class Latency(Indicator):
         labels, threshold = pool.labels, self.thresholds[self.kind]
         buckets = by_histogram(self.histogram, labels, threshold, objective.bucket_mismatch, self.without(pool))
         return (per_request(objective, pool), buckets) if self.per_request else (buckets,)
+
+    def gateway_evidence(self, objective: Objective, labels: Labels) -> tuple[Way, ...]:
+        """Count the buckets of the gateways' histogram, if they have one."""
+        if self.gateway_histogram is None:
+            return ()
+        return (by_histogram(self.gateway_histogram, labels, self.thresholds[self.kind], objective.bucket_mismatch),)
 
     def without(self, pool: Pool) -> tuple[Selector, ...]:
         """Select requests that the histogram counts although they have no such latency."""

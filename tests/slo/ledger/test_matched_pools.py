@@ -103,10 +103,10 @@ def test_a_pool_without_replicas_names_the_labels_that_are_there() -> None:
     series = Recorded(regional(AMERICA, {"region": "us-2"}, "u")).series(
         signals.selectors(load(TEXT.replace("us}", "us-2}")).pools[1]), now - 900, now
     )
-    found = {
-        item.path: item.message for item in live_findings(spec(), Live(series, now)) if item.code == "pool-not-live"
-    }
+    codes = ("pool-not-live", "replica-without-pool")
+    found = {item.path: item.message for item in live_findings(spec(), Live(series, now)) if item.code in codes}
     assert found == {
+        "pools": "No pool matches a, which serves the model m: nothing counts its requests.",
         "pools[0].model": "Pool eu: no live replica serves the model m with region, namespace as in its match. "
         "Live models: m region=us-2 (no namespace).",
         "pools[1].model": "Pool us: no live replica serves the model m with region as in its match. Live models: m region=us-2.",
