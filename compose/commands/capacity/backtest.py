@@ -137,7 +137,8 @@ def run(args: argparse.Namespace) -> int:
     if note:
         print(f"\n{note}", file=sys.stderr if args.json else sys.stdout)
     if draw is not None:
-        draw(backtest, outcomes, f"{source}{'' if args.scale == 1 else f', at {args.scale:g} times its rate'}")
+        rate = "" if args.scale == 1 else f", at {args.scale:g} times its rate"
+        draw(backtest, outcomes, f"{source}{rate}{'' if args.multiply == 1 else f', {args.multiply} copies'}")
     return 0
 
 
