@@ -6,7 +6,7 @@ from plimsoll.slo.capacity.model.prices import MILLION
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.whatif.evaluate import ScenarioResult, in_flight
 from plimsoll.slo.capacity.whatif.request import extrapolations
-from plimsoll.slo.capacity.whatif.scenario import Scenario, arithmetic, hardware_in, hardware_of
+from plimsoll.slo.capacity.whatif.scenario import Scenario, arithmetic, hardware_in, hardware_of, timing
 
 MILLISECONDS = 1000
 SIMULATED = (
@@ -18,7 +18,8 @@ def print_report(scenario: Scenario, result: ScenarioResult | None, api: str) ->
     """Print the question, its arithmetic and the result; `api` is what the cost is compared with."""
     _print_question(scenario)
     if result is None:
-        print(f"\n{_replica(scenario)} can't meet {_written(scenario.target)} for these requests at any rate.")
+        sure = "" if timing(scenario).measured else " with the slowest step times that are likely"
+        print(f"\n{_replica(scenario)} can't meet {_written(scenario.target)} for these requests at any rate{sure}.")
     else:
         _print(scenario, result, api)
     _print_in_flight(scenario)

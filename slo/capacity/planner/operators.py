@@ -177,5 +177,5 @@ def _options(deployed: Deployed, config: str) -> list[dict[str, Any]]:
 
 def _reason(error: Exception) -> str:
     """Return the first sentence of an error, without paths of its files."""
-    text = re.split(r" at /| \(/|: */|\n", " ".join(str(error).split()))[0]
+    text = re.split(r" at /| \(/|: */| \{|\n", " ".join(str(error).split()))[0]
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON].rsplit(' ', 1)[0]} ..."

@@ -15,14 +15,17 @@ from plimsoll.slo.capacity.model.memory import BITS_PER_BYTE, Fit
 from plimsoll.slo.capacity.planner import architecture, checkpoints, operators, roofline
 from plimsoll.slo.capacity.planner.architecture import Architecture
 from plimsoll.slo.capacity.planner.operators import Deployed, NoOperators
-from plimsoll.slo.capacity.planner.step_fit import fitted
-from plimsoll.slo.capacity.simulator.step_time import Scaled, StepModel
+from plimsoll.slo.capacity.planner.step_fit import Fitted, fitted
+from plimsoll.slo.capacity.simulator.step_time import Scaled
 
 Band = tuple[float, float]
 # Factors on step times, fastest and slowest, that hold the fitted points. SGLang: there are none, so the ends of both others.
 OPERATORS: Mapping[str, Band] = {"vllm": (0.85, 1.15), "sglang": (0.83, 1.15), "trtllm": (0.83, 1.15)}
 ROOFLINE: Band = (0.7, 1.7)
-OTHER_MAKER: Band = (0.7, 2.2)  # GPUs that nothing here was compared with
+NOT_COMPARED: Band = (0.7, 2.2)  # GPUs of which there are no measured operators to compare the roofline with
+USUAL_ERROR = 0.04  # of a fit, which the bands include; that of models with experts is larger
+PUBLISHED = "by published measurements of servers"
+COMPARED = "wide, by the difference of measured operators from rooflines"
 UTILIZATION = 0.9  # of a GPU's memory, 0 to 1 (vLLM: gpu_memory_utilization)
 OVERHEAD = 2e9  # bytes per GPU for activations and CUDA graphs where nothing was measured: an assumption
 BATCHED_TOKENS = 8192
@@ -50,8 +53,8 @@ class PlannedReplica:
 
     def deployed(self, kv_bytes: int) -> Deployed:
         """Return it as measured operators are asked for it."""
-        on, own = self.hardware, _bits(self.config, self.model)
-        bits = None if on.weight_bits == own else on.weight_bits
+        on = self.hardware
+        bits = None if on.weight_bits == _bits_of_config(self.config) else on.weight_bits
         return Deployed(self.config, on.gpu, on.gpus, self.engine, bits, BITS_PER_BYTE * kv_bytes)
 
 
@@ -107,13 +110,11 @@ def timing(planned: PlannedReplica, kv_bytes: int, kind: tuple[int, int], larges
     except NoOperators as error:
         if line is None:
             raise ValueError(f"model {planned.model!r}: {error}, and its sizes are not known") from error
-        band = ROOFLINE if gpu.system else OTHER_MAKER
-        return _band(
-            line,
-            line,
-            band,
-            f"a roofline of {planned.model} on {on.gpus} x {on.gpu}, as there are no measured operators: {error}",
+        why = f"a roofline of {planned.model} on {on.gpus} x {on.gpu}, as there are no measured operators: {error}"
+        band, by = (
+            (ROOFLINE, COMPARED) if gpu.system else (NOT_COMPARED, "wide, as nothing measured on this GPU was compared")
         )
+        return _band(line, line, band, why, by)
     source = f"measured operators of {planned.model} on {on.gpus} x {on.gpu} ({operators.source()}, {planned.engine})"
     low, high = OPERATORS[planned.engine]
     if on.gpus > 1 and gpu.link_bytes_per_second <= HOST_LINKED and line is not None:
@@ -176,16 +177,20 @@ def _computed(planned: PlannedReplica, sizes: Architecture) -> tuple[float, int,
     return max(0.0, left), 0, steps
 
 
-def _band(fast: StepModel, slow: StepModel, band: Band, source: str) -> Scaled:
+def _band(fast: Fitted, slow: Fitted, band: Band, source: str, by: str = PUBLISHED) -> Scaled:
+    low = band[0] * (1 - max(0.0, fast.error - USUAL_ERROR))
+    high = band[1] * (1 + max(0.0, slow.error - USUAL_ERROR))
     steps = (
         f"step times: {source}",
-        f"band: {band[0]:g} to {band[1]:g} times as long, by published measurements of servers",
+        f"band: {low:.2f} to {high:.2f} times as long, {by}",
     )
-    return Scaled((fast.times(band[0]), slow.times(band[1])), False, steps)
+    return Scaled((fast.model.times(low), slow.model.times(high)), False, steps)
 
 
-def _faster(one: StepModel, other: StepModel) -> StepModel:
-    return min(one, other, key=lambda model: model.prefill(BATCHED_TOKENS) + model.decode(64, BATCHED_TOKENS))
+def _faster(one: Fitted, other: Fitted) -> Fitted:
+    return min(
+        one, other, key=lambda found: found.model.prefill(BATCHED_TOKENS) + found.model.decode(64, BATCHED_TOKENS)
+    )
 
 
 def _known(model: str) -> str:
@@ -221,10 +226,14 @@ def _bits(known: str, model: str) -> int:
     """Bits of a weight of the checkpoint: by its name, else by its configuration unless that is of another precision."""
     if named := checkpoints.named_bits(model):
         return named
+    of_other = checkpoints.named_bits(known) and known.lower() != model.lower() and not known.lstrip().startswith("{")
+    return 16 if of_other else _bits_of_config(known)
+
+
+def _bits_of_config(known: str) -> int:
     if known.lstrip().startswith("{"):
         return architecture.bits(_parsed(known))
-    of_other = checkpoints.named_bits(known) and known.lower() != model.lower()
-    return 16 if of_other else architecture.bits(operators.configurations()[known])
+    return checkpoints.named_bits(known) or architecture.bits(operators.configurations()[known])
 
 
 def _gib(size: float) -> str:
