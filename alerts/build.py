@@ -72,7 +72,7 @@ def _fleet_groups(spec: Spec) -> list[Group]:
     """Return the fleet's series and the signatures that read them, in order, and a second group of what changes slowly."""
     signatures = [one for pool in spec.pools for one in signature_recordings(pool)]
     return [
-        Group("fleet-last-seen", LAST_SEEN_EVERY, last_seen_recordings()),
+        Group("fleet-last-seen", LAST_SEEN_EVERY, last_seen_recordings(spec)),
         Group("gpu-baselines", BASELINES_EVERY, baseline_recordings()),
-        Group("fleet", FLEET_EVERY, [*fleet_recordings(), *signatures]),
+        Group("fleet", FLEET_EVERY, [*fleet_recordings(spec), *signatures]),
     ]
