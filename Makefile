@@ -20,7 +20,7 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	@# mypy, and Pythons that have not installed the package (vLLM's own), see the folders as `plimsoll` below .venv/src.
 	@mkdir -p $(VENV)/src/plimsoll && for folder in alerts compose dashboards exporters slo; do ln -sfn ../../../$$folder $(VENV)/src/plimsoll/$$folder; done
 	@# Tests and benchmarks import their fakes, worlds and tools by name.
-	@printf '%s\n' $(foreach folder,chaos fakes worlds tools,"$(CURDIR)/tests/$(folder)") > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/plimsoll-tests.pth"
+	@printf '%s\n' $(foreach folder,chaos containers fakes worlds tools,"$(CURDIR)/tests/$(folder)") > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/plimsoll-tests.pth"
 	@touch $@
 
 setup: $(VENV)/dev.stamp ## Install Plimsoll and its development tools into .venv
@@ -40,7 +40,7 @@ chaos: $(VENV)/dev.stamp ## Kill, stop and spoil every part for MINUTES=10 by th
 	@$(BIN)/python tests/chaos/run.py --seed $(SEED) --minutes $(MINUTES) $(if $(REPORT),--markdown $(REPORT))
 
 containers: $(VENV)/dev.stamp ## Build the image and run compose.yaml for real: podman on Debian, as root (some minutes)
-	@$(BIN)/python tests/containers/run.py
+	@$(BIN)/python tests/containers/drive_stack.py
 
 check: $(VENV)/dev.stamp ## Lint, types and the fast tests, in some two minutes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy

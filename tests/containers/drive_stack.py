@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from images import ROOT, Containers, missing, podman_compose
+from container_engine import ROOT, Containers, missing, podman_compose
 
 HERE = Path(__file__).parent
 PAGE = ROOT / "tests" / "fixtures" / "vllm-0.32.0-load.prom"
@@ -82,14 +82,8 @@ class Stack:
 
     def compose(self, *arguments: str, check: bool = True, **variables: str) -> str:
         """Output of podman-compose."""
-        command = (
-            podman_compose(),
-            "--podman-path",
-            self.containers.folder / "podman",
-            "-f",
-            "compose/compose.yaml",
-            *arguments,
-        )
+        tool: tuple[str | Path, ...] = (podman_compose(), "--podman-path", self.containers.folder / "podman")
+        command = (*tool, "-f", "compose/compose.yaml", *arguments)
         return self.containers.run(*command, cwd=self.clone, check=check, **(self.variables | variables))
 
     def container(self, service: str) -> str:
@@ -172,9 +166,10 @@ def drive(stack: Stack) -> None:
         found = stack.get("prometheus", f"/api/v1/query?query={query}")
         return found["data"]["result"] if found else []
 
-    found = wait_for(
-        lambda: len(up("llm_replica_up==1")) > 1 and up("llm_replica_up"), "two engines in Prometheus", 180
-    )
+    def both() -> list[dict[str, Any]]:
+        return up("llm_replica_up") if len(up("llm_replica_up==1")) > 1 else []
+
+    found = wait_for(both, "two engines in Prometheus", 180)
     replicas = sorted(one["metric"]["replica"] for one in found)
     require(replicas == ["a", "b"], f"Prometheus has the two engines and no other: {replicas}")
     rules = stack.get("prometheus", "/api/v1/rules")["data"]["groups"]
@@ -182,14 +177,12 @@ def drive(stack: Stack) -> None:
     own = [group["name"] for group in rules if group["name"].startswith("objective-")]
     require((bad, own) == ([], ["objective-own-ttft"]), "the rules are those of the own objectives, and none fails")
     token = stack.values["prometheus-token"]
-    budget = wait_for(
-        lambda: next(
-            (one for one in (stack.get("service", "/api/v1/slos", token) or {}).get("slos", ()) if one["total"]),
-            None,
-        ),
-        "booked requests",
-        540,
-    )
+
+    def booked() -> list[dict[str, Any]]:
+        found = stack.get("service", "/api/v1/slos", token)
+        return [one for one in found["slos"] if one["total"]] if found else []
+
+    (budget,) = wait_for(booked, "booked requests", 540)
     good, total = budget["good"], budget["total"]
     require(
         budget["id"] == "own-ttft" and good * TOTAL == total * GOOD,
@@ -253,8 +246,8 @@ def main() -> None:
             stack.compose("up", "-d", *SERVICES)
             step("stack started")
             for engine in ("engine-a", "engine-b"):
-                stack.stand_in(engine, "engine.py", f"/opt/{PAGE.name}")
-            stack.stand_in("pager", "pager.py")
+                stack.stand_in(engine, "engine_stand_in.py", f"/opt/{PAGE.name}")
+            stack.stand_in("pager", "pager_stand_in.py")
             drive(stack)
             containers.podman("rm", "--force", "--time", "2", "engine-a", "engine-b", "pager")
             stack.compose("down", "--volumes")

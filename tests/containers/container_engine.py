@@ -82,7 +82,8 @@ class Containers:
         """Build an image. Only pip's certificates and index come from this machine: they are mounted, not copied."""
         settings = self.folder / "pip.conf"
         lines = [f"{key} = {value}" for key in ("cert", "index-url") if (value := pip_setting(key))]
-        settings.write_text("[global]\n" + "\n".join(lines) + "\n")
+        # Debian's own Python packages have no record of their files, so that pip can't replace them; it leaves them alone.
+        settings.write_text("\n".join(("[global]", *lines, "[install]", "ignore-installed = true", "")))
         mounts = (f"{settings}:/etc/pip.conf:ro", "/etc/ssl/certs:/etc/ssl/certs:ro")
         flags = [word for mount in mounts for word in ("--volume", mount)]
         self.run("buildah", *self.storage, "bud", "--pull-never", *flags, "--file", file, "--tag", tag, context)
