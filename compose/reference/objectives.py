@@ -10,6 +10,7 @@ from msgspec import inspect as types
 
 from plimsoll.compose.reference.markdown import page, table
 from plimsoll.slo.spec.objectives import Spec
+from plimsoll.slo.spec.pool_match import EVERYTHING
 from plimsoll.slo.units import Duration, Target, percent_text
 
 # How people write the types that msgspec hands to a `parse` of ours.
@@ -17,6 +18,7 @@ WRITTEN = {
     "Duration": "duration: `600ms`, `5m`, `28d`",
     "Target": "percentage: `99.9%`",
     "Indicator": "indicator: `availability`, `{time_to_first_token: 600ms}`, `{goodput: {ttft: 600ms, tpot: 40ms}}`",
+    "Match": "labels: `{region: eu}`, `{region: [eu, us]}`",
     "Window": "window: `28d`, `{calendar: month, timezone: UTC}`",
 }
 
@@ -59,7 +61,7 @@ def _fields(kind: type[msgspec.Struct]) -> Iterator[tuple[str, str, str]]:
 
 
 def _default(value: Any) -> str:
-    if value is NODEFAULT or value is None or value == ():
+    if value is NODEFAULT or value is None or value in ((), EVERYTHING):
         return ""
     if isinstance(value, msgspec.Struct):
         return f"`{{{', '.join(_written(value))}}}`"

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.schema import scraped_samples, scraped_series
-from plimsoll.slo.metrics import REPLICA_START
+from plimsoll.slo.metrics import GATEWAY_REQUESTS, REPLICA_START
 from plimsoll.slo.sources import Series, SourceError
 from plimsoll.slo.sources.http import HttpClient, HttpError, Request, Response
 from plimsoll.slo.sources.http_config import NO_CREDENTIALS, Credentials
@@ -111,8 +111,9 @@ class ScrapeSource:
         instance = urlsplit(page).netloc
         names = {selector.name for selector in selectors}
         for sample in samples(response.body, response.framed, names):
-            if any(selector.matches(sample.name, sample.labels) for selector in selectors):
-                yield sample._replace(labels={**sample.labels, "instance": instance})
+            labels = {**sample.labels, "instance": instance}
+            if any(selector.matches(sample.name, labels) for selector in selectors):
+                yield sample._replace(labels=labels)
 
     def _keep(self, at: float, samples: list[Sample]) -> None:
         at_ms = round(at * 1000)
@@ -147,11 +148,11 @@ class ScrapeSource:
         return [item for item in found.values() if any(s.matches(item.name, item.labels) for s in selectors)]
 
     def earliest(self, since: float, now: float) -> float:
-        """Return the time of the oldest stored observation of a replica."""
+        """Return the time of the oldest stored observation of a replica or gateway."""
         query = (
             select(func.min(scraped_samples.c.at_ms))
             .join(scraped_series, scraped_samples.c.series == scraped_series.c.id)
-            .where(scraped_series.c.name == REPLICA_START.name)
+            .where(scraped_series.c.name.in_([REPLICA_START.name, GATEWAY_REQUESTS.name]))
         )
         with self._engine.connect() as connection:
             oldest = connection.execute(query).scalar()

@@ -112,7 +112,11 @@ def exhaustion_text(found: Exhaustion) -> str:
 
 
 def slo_text(objective: Objective) -> str:
-    """Return what an SLO requires, as one phrase."""
+    """Return what an SLO requires, and where requests are counted if that isn't at the engines, as one phrase."""
+    return _requirement(objective) + (", counted at gateways" if objective.count_at == "gateway" else "")
+
+
+def _requirement(objective: Objective) -> str:
     target, text = percent_text(objective.target), str(objective.indicator)
     if text == "availability":
         return f"{target} of requests succeed"
