@@ -60,7 +60,7 @@ def plan(jobs: BackgroundScheduler, service: Service) -> None:
     every(INGEST_SECONDS, "ingest", service.ingest, 1)
     every(86400, "prune", service.prune, 600)
     # Soon after the start: a week's review is saved once the week is recorded, early on Monday (UTC), or once a service runs again.
-    every(600, "review", partial(save_reviews, service), 30)
+    every(600, "review", partial(save_reviews, service), 10)
     every(600, "calibrate", partial(calibrate_pools, service), 60)
     every(INGEST_SECONDS, "evaluate", service.renew, 0)
     every(RECOMMEND_SECONDS, "recommend", service.recommend, 2)
