@@ -73,6 +73,10 @@ class ProcessTree:
             yield pid
             pid = int(fields[1])
 
+    def command(self, pid: int) -> list[str]:
+        """Return the words of a process's command line; none where it can't be seen."""
+        return self._text(str(pid), "cmdline").rstrip("\0").split("\0")
+
     def listens(self, pid: int, port: int, addresses: frozenset[str]) -> bool:
         """Return whether the process itself listens on that port, on a machine or in a pod with one of the addresses."""
         sockets = {match[1] for link in self._descriptors(pid) if (match := _SOCKET.fullmatch(link))}

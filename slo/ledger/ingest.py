@@ -21,7 +21,7 @@ from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.tenants import count_new_tenants, key
 from plimsoll.slo.ledger.usage import pools_recorded_until
 from plimsoll.slo.metrics import REPLICA_INFO, REPLICA_START
-from plimsoll.slo.sli import gateway_counts
+from plimsoll.slo.sli import gateway_counts, roles
 from plimsoll.slo.sli.data_problem import DataProblem, distinct
 from plimsoll.slo.sli.evidence import countings
 from plimsoll.slo.sli.increments import MAX_GAP, SlotCount, pad
@@ -72,7 +72,8 @@ class _PoolIngest:
         self._pool, self._objectives, self._source, self._ledger = pool, objectives, source, ledger
         self._ways = {objective.id: countings(objective, pool) for objective in objectives}
         self.problems: list[DataProblem] = []
-        self._unread: dict[str, gateway_counts.NotCounted | None] = {}  # why gateways couldn't count an SLO last
+        # By SLO: why engines or gateways, whichever count it, couldn't in the last slots.
+        self._unread: dict[str, roles.NotCounted | None] = {}
 
     def run(self, since: float, now: float) -> None:
         """Record the slots from `since` to `now`."""
@@ -81,7 +82,7 @@ class _PoolIngest:
             self._chunk(starts[begin : begin + CHUNK_SLOTS], now)
         for objective, why in self._unread.items():
             if why is not None:
-                problem = DataProblem("not_counted_at_gateway", f"SLO {objective}", f"Unknown: {why.message}", why.fix)
+                problem = DataProblem("not_counted_here", f"SLO {objective}", f"Unknown: {why.message}", why.fix)
                 self.problems.append(problem._replace(objective=objective))
 
     def attempt(self, code: str, where: str, work: Callable[[], T], objective: str = "") -> T | None:
@@ -130,6 +131,8 @@ class _PoolIngest:
     def _count(self, objective: Objective, observed: Observed, series: Sequence[Series]) -> Counts:
         ways = self._ways[objective.id]
         if objective.count_at == "engine":
+            found = (replica.role for replica in observed.fleet.values())
+            self._unread[objective.id] = roles.why_not(objective, found)
             return {(objective.id, objective.spec_hash): observed.count(ways)}
         gateways = gateway_counts.observed(self._pool, series, observed.slots)
         counts = gateways.count(ways)

@@ -61,10 +61,11 @@ class SlotCount:
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One replica's observations: [(time, start of its process)], in order of time; and whether its numbers are a model's."""
+    """One replica's observations: [(time, start of its process)], in order of time; whether its numbers are a model's; and its role."""
 
     observed: list[tuple[float, float]]
     simulated: bool = False
+    role: str = ""
 
     def lives(self) -> list[frozenset[float]]:
         """Return the times of observation of each of its processes."""
@@ -105,12 +106,18 @@ def replicas(series: Iterable[Series]) -> dict[Unit, Replica]:
     """Collect the observations of every replica from the series REPLICA_START and REPLICA_INFO."""
     observed: dict[Unit, dict[float, float]] = defaultdict(dict)
     simulated: set[Unit] = set()
+    roles: dict[Unit, str] = {}
     for name, labels, samples in series:
         if name == REPLICA_START.name:
             observed[unit(labels)].update(samples)
-        elif name == REPLICA_INFO.name and labels.get("simulated") == "true":
-            simulated.add(unit(labels))
-    return {key: Replica(_steady(sorted(times.items())), key in simulated) for key, times in observed.items()}
+        elif name == REPLICA_INFO.name:
+            roles[unit(labels)] = labels.get("role", "")
+            if labels.get("simulated") == "true":
+                simulated.add(unit(labels))
+    return {
+        key: Replica(_steady(sorted(times.items())), key in simulated, roles.get(key, ""))
+        for key, times in observed.items()
+    }
 
 
 def _steady(observed: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:

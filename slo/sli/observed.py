@@ -29,6 +29,7 @@ from plimsoll.slo.sli.increments import (
     replicas,
     unit,
 )
+from plimsoll.slo.sli.roles import PREFILL
 from plimsoll.slo.sli.soundness import sound
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
@@ -107,16 +108,15 @@ class Observed:
         """
         sums: Sums = defaultdict(lambda: [0.0, 0.0, 0.0])
         used: dict[int, set[str]] = defaultdict(set)
-        by_replica = [self._parts(key, replica, ways) for key, replica in self.fleet.items()]
-        parts = [part for mine in by_replica for part in mine]
-        for replica, mine in zip(self.fleet.values(), by_replica, strict=True):
-            for part in mine:
-                for slot in self._slots_seen[part.life.times]:
-                    used[slot] |= {part.source, SIMULATED} if replica.simulated else {part.source}
-        for part in parts:
+        found = [(replica, self._parts(key, replica, ways)) for key, replica in self.fleet.items()]
+        # A prefill engine without evidence isn't missing: decode counts.
+        counted = [(replica, mine) for replica, mine in found if mine or replica.role != PREFILL]
+        for replica, part in ((replica, part) for replica, mine in counted for part in mine):
+            for slot in self._slots_seen[part.life.times]:
+                used[slot] |= {part.source, SIMULATED} if replica.simulated else {part.source}
             for slot, values in part.sums.items():
                 sums[slot] = [one + other for one, other in zip(sums[slot], values, strict=True)]
-        covered, known = self._covered_seconds(by_replica), self._knowledge(parts)
+        covered, known = self._covered_seconds(counted), self._knowledge(part for _, mine in counted for part in mine)
         return [
             SlotCount(
                 slot,
@@ -206,12 +206,10 @@ class Observed:
                             sums[slot][index] += sign * by
         return sums
 
-    def _covered_seconds(self, by_replica: Sequence[Sequence[_Part]]) -> dict[int, float]:
-        fleet = list(self.fleet.values())
-        watched = [
-            [self._stretches(replica, part) for part in parts] for replica, parts in zip(fleet, by_replica, strict=True)
-        ]
-        key = tuple(tuple(map(id, stretches)) for stretches in watched)
+    def _covered_seconds(self, counted: Sequence[tuple[Replica, Sequence[_Part]]]) -> dict[int, float]:
+        fleet = [replica for replica, _ in counted]
+        watched = [[self._stretches(one, part) for part in parts] for one, parts in counted]
+        key = tuple((id(one), *map(id, some)) for one, some in zip(fleet, watched, strict=True))
         if key not in self._covered:
             joined = [list(chain.from_iterable(stretches)) for stretches in watched]
             self._covered[key] = covered_seconds(zip(fleet, joined, strict=True), self.slots)

@@ -15,6 +15,7 @@ from plimsoll.slo.calendar import slot_of
 from plimsoll.slo.metrics.engine import SAME_START
 from plimsoll.slo.sli.increments import MAX_GAP, Replica, Unit, covered_seconds
 from plimsoll.slo.sli.observed import Observed
+from plimsoll.slo.sli.roles import PREFILL
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Pool
@@ -96,7 +97,7 @@ def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> l
     covered = covered_seconds(((one, (seen for _, seen in one.stretches())) for one in fleet), observed.slots)
     disruptions = _disruptions(observed)
     lived = gauges(observed, pool.node.replicas)
-    fields = {name: _reported(watched, _counter(observed, name)) for name in COUNTED}
+    fields = {name: _reported(_counting(observed, watched, name), _counter(observed, name)) for name in COUNTED}
     inside = _reported(watched, lambda unit: _inside(observed, unit))
     joules = energy(observed, gpus, watched)
     known, found = observed.knowledge(), []
@@ -140,6 +141,14 @@ def _observed_units(observed: Observed) -> dict[int, set[Unit]]:
         for at, _ in replica.observed:
             found[slot_of(at)].add(unit)
     return found
+
+
+def _counting(observed: Observed, watched: dict[int, set[Unit]], name: str) -> dict[int, set[Unit]]:
+    """Return the observed replicas that count something: tokens are those of decode engines, where a request is counted."""
+    if name not in ("input_tokens", "output_tokens"):
+        return watched
+    found = {slot: {unit for unit in units if observed.fleet[unit].role != PREFILL} for slot, units in watched.items()}
+    return {slot: units for slot, units in found.items() if units}
 
 
 def _reported(watched: dict[int, set[Unit]], report: Callable[[Unit], dict[int, float]]) -> dict[int, float]:

@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         action="append",
         default=[],
-        metavar="[NAME=]URL",
-        help="Engine or gateway, such as http://127.0.0.1:8000. NAME becomes the label `replica`. Repeatable.",
+        metavar="[NAME=]URL[#ROLE]",
+        help="Engine or gateway, such as http://127.0.0.1:8000. NAME becomes the label `replica`; ROLE is prefill or decode, where its page and command line don't state it. Repeatable.",
     )
     add_tokens(parser)
     parser.add_argument("--no-gpu", action="store_true", help="Don't read GPUs: this node has none.")
