@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from plimsoll.compose.service_client import add_reading, ratio, read, table
+from plimsoll.compose.live.service_client import add_reading, ratio, read, table
 
 EXTRA = "service"
 

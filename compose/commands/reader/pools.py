@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from plimsoll.compose.service_client import add_reading, read, table
+from plimsoll.compose.live.service_client import add_reading, read, table
 
 EXTRA = "service"
 

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from plimsoll.compose.service_client import add_reading, read
+from plimsoll.compose.live.service_client import add_reading, read
 
 EXTRA = "service"
 

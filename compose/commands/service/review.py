@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from plimsoll.compose.inputs import UserError
-from plimsoll.compose.service_client import add_service, fetch
+from plimsoll.compose.live.service_client import add_service, fetch
 
 EXTRA = "service"
 
