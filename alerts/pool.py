@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from plimsoll.alerts.capacity import capacity_alerts
 from plimsoll.alerts.exclusions import exclusion_alerts
+from plimsoll.alerts.kinds import for_kind
 from plimsoll.alerts.roles import role_alerts
 from plimsoll.alerts.rollouts import rollout_alert
 from plimsoll.alerts.rules import Alert
@@ -41,7 +42,7 @@ def pool_alerts(spec: Spec) -> list[Alert]:
 
 
 def _of_one_pool(spec: Spec, pool: Pool) -> list[Alert]:
-    return [
+    every = [
         *_kv_cache(pool),
         _queue_depth(pool),
         _stalled(pool),
@@ -53,6 +54,7 @@ def _of_one_pool(spec: Spec, pool: Pool) -> list[Alert]:
         rollout_alert(pool),
         *_down(pool.name, of_pool(pool), pool.timing.cold_start),
     ]
+    return for_kind(pool, every)
 
 
 def _down(pool: str, keep: PoolFilter, cold_start: float) -> list[Alert]:
