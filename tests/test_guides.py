@@ -14,7 +14,7 @@ import yaml
 
 from helm import HELM, KUBECTL
 from paths import OBJECTIVES, ROOT
-from plimsoll.compose.cli import build_parser
+from plimsoll.compose.cli import build_parser, main
 
 GUIDES = ROOT / "docs" / "how-to"
 
@@ -72,6 +72,19 @@ def test_the_commands_for_kubernetes_work(tmp_path: Path) -> None:
     assert {"kind: PrometheusRule", "kind: AlertmanagerConfig", "kind: DaemonSet"} <= set(outputs[2].splitlines())
     assert "https://slo.example.com/" in outputs[2]
     assert yaml.safe_load(outputs[3])["metadata"]["name"] == "plimsoll-receivers"
+
+
+def test_the_commands_for_the_secrets_of_compose_work(tmp_path: Path) -> None:
+    """As root in a container's image they end with the owner; here the rest is checked, and `plimsoll stack` accepts what they wrote."""
+    block = blocks("deploy-compose.md", "sh")[0].replace("chown 65534:65534", "chown $(id -u):$(id -g)")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    variables = {"PATH": path, "PLIMSOLL_CONFIG": str(tmp_path / "config"), "PAGERDUTY_ROUTING_KEY": "k" * 32}
+    subprocess.run(("sh", "-euc", block), env={**os.environ, **variables}, check=True, capture_output=True, timeout=100)
+    (tmp_path / "config" / "objectives.yaml").write_text(OBJECTIVES.read_text())
+    (tmp_path / "config" / "engines").write_text("http://10.0.0.5:8000\n")
+    folders = (f"--config={tmp_path}/config", f"--secrets-dir={tmp_path}/config/secrets", f"--out={tmp_path}/out")
+    assert main(["stack", *folders]) == 0
+    assert re.fullmatch(r"\S{20,}\n", (tmp_path / "config" / "secrets" / "prometheus-token").read_text())
 
 
 def test_the_exporter_beside_an_engine_is_a_valid_container() -> None:

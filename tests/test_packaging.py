@@ -97,4 +97,4 @@ def test_the_image_holds_what_the_wheel_holds(built: Built, tmp_path: Path) -> N
     assert in_wheel(wheel) == built.in_wheel
     copied = [step.text for step in image if step.instruction in ("COPY", "ADD")]
     assert copied == ["--from=build /src/requirements.lock /src/wheels/*.whl /tmp/plimsoll/"]
-    assert [step.text for step in image if step.instruction == "USER"] == ["plimsoll"]
+    assert [step.text for step in image if step.instruction == "USER"] == ["65534:65534"]

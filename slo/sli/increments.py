@@ -180,7 +180,7 @@ def increments(
         value = values.get(at)
         if value is not None:
             if known is None or at - known[0] > MAX_GAP or abs(start - known[1]) > SAME_START:
-                base = _birth(value, at, start, previous, derived)
+                base = baseline(value, at, start, previous, derived)
             else:
                 base = known[2] if value >= known[2] else 0.0  # it fell without a new start: all of it is new
             if value > base:
@@ -190,8 +190,8 @@ def increments(
     return grown
 
 
-def _birth(value: float, at: float, start: float, previous: tuple[float, float] | None, derived: bool) -> float:
-    """Return what a series counted before it was first observed: all of its `value`, or 0."""
+def baseline(value: float, at: float, start: float, previous: tuple[float, float] | None, derived: bool) -> float:
+    """Return what a series counted before it was first observed: all of its `value`, or 0. `previous` is the replica's observation before."""
     if at - start <= MAX_GAP:
         return 0.0  # a newborn replica
     if previous is None or at - previous[0] > MAX_GAP:
@@ -204,3 +204,15 @@ def _birth(value: float, at: float, start: float, previous: tuple[float, float] 
 def pad(slots: Sequence[int]) -> Interval:
     """Return the time span of samples that the slots need."""
     return slots[0] - MAX_GAP, slots[-1] + SLOT + MAX_GAP
+
+
+def without(stretch: Interval, slots: Iterable[int]) -> Iterator[Interval]:
+    """Cut some slots out of a stretch of time."""
+    begin, end = stretch
+    for slot in sorted(slots):
+        if begin < slot < end:
+            yield begin, float(slot)
+        if begin < slot + SLOT and slot < end:
+            begin = float(slot + SLOT)
+    if begin < end:
+        yield begin, end

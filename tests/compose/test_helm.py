@@ -343,6 +343,18 @@ def test_an_autoscaler_has_the_bounds_of_its_pool(matrix: dict[str, Objects], tm
     assert four["triggers"][0]["metadata"]["query"] == 'max(plimsoll_recommended_nodes{pool="chat-70b"}) * 4'
 
 
+def test_an_autoscaler_needs_the_bounds_of_its_pool_and_no_more(tmp_path: Path) -> None:
+    text = (ROOT / "slo" / "objectives.yaml").read_text()
+    lines = [line for line in text.splitlines() if not line.strip().startswith(("node:", "timing:", "max_usd"))]
+    unbounded = [line for line in lines if not line.strip().startswith("nodes:")]
+    for name, chosen in (("bounded", lines), ("unbounded", unbounded)):
+        (tmp_path / f"{name}.yaml").write_text("\n".join(chosen) + "\n")
+        assert main(["chart", "--objectives", str(tmp_path / f"{name}.yaml"), "--out", str(tmp_path / name)]) == 0
+    assert only(rendered(tmp_path / "bounded", VALUES["KEDA"]), "ScaledObject")["spec"]["minReplicaCount"] == 2
+    done = helm("template", "a", tmp_path / "unbounded", "--values", "-", stdin=json.dumps(VALUES["KEDA"]))
+    assert 'pool "chat-70b" has no `nodes: {min, max}`' in done.stderr
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -19,9 +19,10 @@ def test_grafana_looks_for_the_dashboards_where_the_stack_mounts_them() -> None:
     (provider,) = yaml.safe_load(FILES["provisioning/dashboards/plimsoll.yml"])["providers"]
     assert provider["options"] == {"path": PATH}
     assert provider["allowUiUpdates"] is False
-    mounted = dict(volume.split(":")[:2] for volume in STACK["services"]["grafana"]["volumes"])
-    assert mounted["../dashboards/generated"] == PATH
-    assert mounted["../dashboards/generated/provisioning"] == "/etc/grafana/provisioning"
+    grafana = STACK["services"]["grafana"]
+    mounted = dict(volume.split(":")[:2] for volume in grafana["volumes"])
+    assert mounted["stack"] == PATH  # `plimsoll stack` writes its folder `dashboards` there
+    assert grafana["environment"]["GF_PATHS_PROVISIONING"] == f"{PATH}/dashboards/provisioning"
 
 
 def test_the_data_sources_are_those_that_the_dashboards_choose_among() -> None:

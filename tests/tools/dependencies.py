@@ -11,7 +11,7 @@ from typing import NamedTuple
 from packaging.requirements import Requirement
 
 NAME = "plimsoll-slo"
-USERS = ("", "service", "build", "forecast", "picture", "parquet", "postgresql", "otel")
+USERS = ("", "service", "build", "forecast", "picture", "parquet", "planner", "postgresql", "otel")
 DEVELOPERS = ("dev",)
 # What a distribution may be licensed under: permissive, or copyleft of its own files (MPL-2.0) or of a library that is only imported (LGPL).
 ALLOWED = frozenset(

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from plimsoll.compose.inputs import UserError, needed, pool_of, read_objectives
+from plimsoll.compose.pool_replica import add_replica, replica_of
 from plimsoll.compose.traffic import add_traffic, read_traffic
+from plimsoll.slo.capacity.backtest.frontier import frontier
 from plimsoll.slo.capacity.backtest.run import HOLD, POLICIES, Backtest, check
+from plimsoll.slo.capacity.backtest.tables import frontier_table, table
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
-from plimsoll.slo.capacity.simulator import fleet, step_time
+from plimsoll.slo.capacity.simulator import fleet
 from plimsoll.slo.capacity.simulator.fleet import Outcome, Setup
 from plimsoll.slo.capacity.simulator.request import Limits
 from plimsoll.slo.spec.objectives import Pool, Spec
@@ -41,7 +44,7 @@ def _add_pool(parser: argparse.ArgumentParser) -> None:
         help="of the objectives file: its latency SLO, nodes, times and price, and goodput by each of its objectives",
     )
     parser.add_argument("--objectives", metavar="FILE", help="objectives file of the pool (default: the packaged one)")
-    parser.add_argument("--replica", default="70b-fp8-h100-tp4", metavar="NAME", help="a node (default: %(default)s)")
+    add_replica(parser)
     parser.add_argument(
         "--policy",
         action="append",
@@ -105,6 +108,11 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
         metavar="USD",
         help=f"price per GPU (default: that of the pool's node, or {GPU_HOUR_USD:g})",
     )
+    parser.add_argument(
+        "--frontier",
+        action="store_true",
+        help="compare at equal attainment of --slo: constant fleets of all sizes, and each --policy (default: all) swept over its own knob. A week takes minutes per run.",
+    )
     parser.add_argument("--chart", metavar="FILE", help=f"write a chart of the comparison: {' or '.join(CHARTS)}")
     parser.add_argument("--json", action="store_true", help="Print JSON (with several policies: a list).")
 
@@ -119,26 +127,40 @@ def run(args: argparse.Namespace) -> int:
             check(name)
         except ValueError as error:
             raise UserError(f"--{error}") from error
+    if args.frontier and args.chart:
+        raise UserError("--chart draws single runs. Leave out --frontier.")
     draw = _drawing(args.chart)
     arrivals, source, note = read_traffic(args, pool, _progress)
+    if not args.json:  # there it is a field
+        note = f"Replica: {setup.replica}." + (f"\n{note}" if note else "")
     objectives = () if spec is None or pool is None else [one for one in spec.objectives if one.pool == pool.name]
     hold = HOLD if pool is None else pool.timing.scale_in_stabilization
-    backtest = Backtest(arrivals, setup, target, _node_usd(args, pool), hold, tuple(objectives))
+    backtest = Backtest(arrivals, setup, target, _node_usd(args, pool, setup), hold, tuple(objectives))
+    if args.frontier:
+        kinds = [name.partition(":")[0] for name in args.policy or ()]
+        _write(frontier(backtest, kinds, lambda text: _progress(f"frontier: {text}")), args.json, note, frontier_table)
+        return 0
     outcomes = {}
     for name in names:
         outcomes[name] = backtest.replay(name, lambda text, name=name: _progress(f"{name}: {text}"))  # type: ignore[misc]
+    _write([backtest.report(name, outcomes[name]) for name in names], args.json, note, table)
+    if draw is not None:
+        rate = "" if args.scale == 1 else f", at {args.scale:g} times its rate"
+        draw(backtest, outcomes, f"{source}{rate}{'' if args.multiply == 1 else f', {args.multiply} copies'}")
+    return 0
+
+
+def _write(
+    reports: list[dict[str, Any]], as_json: bool, note: str, written: Callable[[list[dict[str, Any]]], str]
+) -> None:
     _progress("")
-    reports = [backtest.report(name, outcomes[name]) for name in names]
-    if args.json:
+    if as_json:
         json.dump(reports[0] if len(reports) == 1 else reports, sys.stdout, indent=2)
         print()
     else:
-        _table(reports)
+        print(written(reports))
     if note:
-        print(f"\n{note}", file=sys.stderr if args.json else sys.stdout)
-    if draw is not None:
-        draw(backtest, outcomes, f"{source}{'' if args.scale == 1 else f', at {args.scale:g} times its rate'}")
-    return 0
+        print(f"\n{note}", file=sys.stderr if as_json else sys.stdout)
 
 
 def _pool(spec: Spec, name: str | None) -> Pool:
@@ -164,12 +186,10 @@ def _target(args: argparse.Namespace, spec: Spec | None, pool: Pool | None) -> L
     return found
 
 
-def _node_usd(args: argparse.Namespace, pool: Pool | None) -> float:
+def _node_usd(args: argparse.Namespace, pool: Pool | None, setup: Setup) -> float:
     if args.gpu_usd_per_hour is None and pool is not None and pool.node.hourly_usd:
         return pool.node.hourly_usd
-    return step_time.replica(args.replica).gpus * (
-        GPU_HOUR_USD if args.gpu_usd_per_hour is None else float(args.gpu_usd_per_hour)
-    )
+    return setup.gpus * (GPU_HOUR_USD if args.gpu_usd_per_hour is None else float(args.gpu_usd_per_hour))
 
 
 def _drawing(file: str | None) -> Callable[[Backtest, Mapping[str, Outcome], str], None] | None:
@@ -198,37 +218,6 @@ def _progress(text: str) -> None:
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def _table(reports: list[dict[str, Any]]) -> None:
-    """Print one row per policy, as Markdown."""
-    goods = [_goods(row) for row in reports]
-    heads = ["policy", "TTFT p50/p95/p99 ms", "TPOT p50/p95/p99 ms", *(f"good {name}" for name in goods[0])]
-    print("| " + " | ".join([*heads, "node hours", "USD", "changes", "flaps", "most nodes", "lost + 503"]) + " |")
-    print("|---" * (len(heads) + 6) + "|")
-    for row, good in zip(reports, goods, strict=True):
-        cells = [
-            row["policy"],
-            _latencies(row["ttft_ms"]),
-            _latencies(row["tpot_ms"]),
-            *(f"{share:.4f}" for share in good.values()),
-            f"{row['node_hours']:.2f}",
-            f"{row['cost_usd']:.2f}",
-            *(str(row[key]) for key in ("scale_events", "flaps", "most_nodes")),
-            str(row["lost"] + row["rejected"]),
-        ]
-        print("| " + " | ".join(cells) + " |")
-
-
-def _goods(report: dict[str, Any]) -> dict[str, float]:
-    """Goodput by the pool's objectives, or, without a pool, by common limits."""
-    if "objectives" not in report:
-        return dict(report["goodput"])
-    return {f"{name} ({one['target']:.4g})": one["good"] for name, one in report["objectives"].items()}
-
-
-def _latencies(values: dict[str, float | None]) -> str:
-    return " / ".join("-" if value is None else f"{value:,.0f}" for value in values.values())
-
-
 def _setup(args: argparse.Namespace, pool: Pool | None) -> Setup:
     nodes = args.nodes or ("2:12" if pool is None else f"{pool.nodes.min}:{pool.nodes.max}")
     least, _, most = nodes.partition(":")
@@ -249,13 +238,10 @@ def _setup(args: argparse.Namespace, pool: Pool | None) -> Setup:
     for factor in slowness:
         if not (factor > 0 and isfinite(factor)):
             raise UserError(f"--slowdown {factor:g}: write a factor above 0, such as 1.5 for half as slow again")
-    try:
-        model = step_time.load(args.replica)
-    except ValueError as error:
-        raise UserError(f"--replica: {error}") from error
+    replica = replica_of(args, pool)
     return Setup(
-        model,
-        Limits(prefix_block=args.prefix_cache),
+        replica.model,
+        Limits(replica.blocks, prefix_block=args.prefix_cache),
         int(least),
         int(most),
         cold,
@@ -265,6 +251,8 @@ def _setup(args: argparse.Namespace, pool: Pool | None) -> Setup:
         admission=args.max_queue,
         slowness=slowness,
         losses=tuple(sorted(args.fail_node_after)),
+        replica=replica.name,
+        gpus=replica.gpus,
     )
 
 

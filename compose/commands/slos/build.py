@@ -126,14 +126,15 @@ def run(args: argparse.Namespace) -> int:
         files.update(twins.get(part, {}))
         folder = FOLDERS[part] if args.out is None else Path(args.out) / part
         try:
-            _write(folder, files)
+            write(folder, files)
         except OSError as error:
             raise UserError(f"{folder}: can't write: {error.strerror}. Use another folder with --out.") from error
         print(f"{folder}: {len(files)} files")
     return 0
 
 
-def _write(folder: Path, files: dict[str, str]) -> None:
+def write(folder: Path, files: dict[str, str]) -> None:
+    """Write the files, and remove others that lie in the folder; raises OSError."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
