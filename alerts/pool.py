@@ -9,12 +9,12 @@ from dataclasses import replace
 
 from plimsoll.alerts.capacity import capacity_alerts
 from plimsoll.alerts.exclusions import exclusion_alerts
-from plimsoll.alerts.kinds import for_kind
-from plimsoll.alerts.roles import role_alerts
 from plimsoll.alerts.rollouts import rollout_alert
 from plimsoll.alerts.rules import Alert
 from plimsoll.alerts.saturation import early_warnings
 from plimsoll.alerts.templates import INSTANCE, PERCENT, REPLICA, VALUE, PoolFilter, of, of_no_pool, of_pool, serving
+from plimsoll.alerts.topology.kinds import for_kind
+from plimsoll.alerts.topology.roles import role_alerts
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.spec.objectives import Pool, Spec
