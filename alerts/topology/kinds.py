@@ -30,7 +30,7 @@ _OF_GENERATION = frozenset(
 
 
 def for_kind(pool: Pool, alerts: Iterable[Alert]) -> list[Alert]:
-    """Return the alerts that make sense for a pool's kind. Nobody waits for a batch pool: what would page is a ticket.
+    """Return the alerts that make sense for a pool's kind. No user waits for a batch pool: what would page is a ticket.
 
     SLOs alert as for any pool: a deadline that is missed is what its owner asked to hear of.
     """

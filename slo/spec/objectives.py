@@ -112,7 +112,7 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The interchangeable replicas that serve one model: one scaling decision.
 
     `match` narrows them to those whose target labels (such as region or namespace) have the given value, or one of several.
-    `kind` chooses its default alerts: for `batch`, whose answers nobody waits for, a queue is no alert and nothing but an SLO pages;
+    `kind` chooses its default alerts: for `batch`, whose answers no user waits for, a queue doesn't alert and only SLOs page;
     `embedding` generates no tokens, so it has no latency of tokens.
     `node`, `nodes` and `timing` have defaults, so that SLOs work without them; costs, and the size of the pool, need them.
     `max_kv_cache_usage` (default 85%): above it, sustained, requests are about to queue or to be preempted. Source: requirement
