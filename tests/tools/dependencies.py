@@ -27,6 +27,7 @@ READ = {
     "grafanalib": "Apache-2.0",
     "jinja2": "BSD-3-Clause",
     "kiwisolver": "BSD-3-Clause",
+    "kubernetes-validate": "Apache-2.0",
     "license-expression": "Apache-2.0",
     "matplotlib": "PSF-2.0",
     "nvidia-ml-py": "BSD-3-Clause",
