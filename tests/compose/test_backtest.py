@@ -58,7 +58,9 @@ def test_json_is_one_object_with_the_promised_keys_and_the_numbers_of_the_plain_
 
 def test_every_policy_runs_and_several_make_one_table(trace: str) -> None:
     rows = [part for name in POLICIES for part in ("--policy", name)]
-    table = said("--trace", trace, "--nodes", "1:3", "--cold-start", "30", *rows).splitlines()
+    text, _, note = said("--trace", trace, "--nodes", "1:3", "--cold-start", "30", *rows).partition("\n\n")
+    table = text.splitlines()
+    assert note == "Replica: 70b-fp8-h100-tp4.\n"
     assert [line.split("|")[1].strip() for line in table[2:]] == list(POLICIES)
     assert len({line.count("|") for line in table}) == 1
 
