@@ -1,7 +1,7 @@
 """State of the service: the ledger, the last evaluation and recommendations, and the health of its jobs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock
 
@@ -22,6 +22,7 @@ from plimsoll.slo.ledger.leader import Leader
 from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.scrape_source import ScrapeSource
 from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.reports.attained import attained
 from plimsoll.slo.reports.calibration import stored_fit
 from plimsoll.slo.reports.measured_states import newest_state, save_state
 from plimsoll.slo.reports.records import Records
@@ -142,7 +143,10 @@ class Service:
     def _recommend(self, pool: Pool) -> None:
         now = self.clock()
         span = max(signals.MEMORY, pool.timing.scale_in_stabilization) + signals.STALE
-        target = latency_target(self.spec, pool, self._evaluation.budgets if self._evaluation else None)
+        budgets = self._evaluation.budgets if self._evaluation else {}
+        target = latency_target(self.spec, pool, budgets)
+        if target is not None:
+            target = replace(target, attained=attained(self.ledger, self.spec, pool, budgets, now))
         try:
             series = self.source.series(signals.selectors(pool), now - span, now)
         except SourceError as error:
