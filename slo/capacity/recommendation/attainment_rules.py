@@ -1,5 +1,7 @@
 """Nodes that the counted attainment requires: at once where a target is missed, and over a week by the error budget."""
 
+from dataclasses import replace
+
 from plimsoll.slo.capacity.recommendation.attained_hours import HOUR
 from plimsoll.slo.capacity.recommendation.demand import ATTAINED_SECONDS
 from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
@@ -31,6 +33,15 @@ def attainment(case: PoolSnapshot, estimate: AttainmentEstimate, burn: float = 1
         return NodeRequirement("attainment", None, [Reason("attainment_missed", f"{text}; {_why(case, estimate)}.")])
     more = f"{text}, and {nodes(count)} would have reached {estimate.of(count):.1%} instead of {estimate.of(case.held):.1%}."
     return NodeRequirement("attainment", count, [Reason("attainment_missed", more)], more)
+
+
+def fast_burn(case: PoolSnapshot, estimate: AttainmentEstimate) -> NodeRequirement:
+    """Require one node more while requests queue and the budget burns fast, if a node more would do better; the next one once that serves."""
+    found = attainment(case, estimate, FAST_BURN)
+    if found.nodes is None:
+        return found
+    one_more = case.held + 1 if case.saturated and not case.pending else None
+    return replace(found, nodes=one_more)
 
 
 def _gain(estimate: AttainmentEstimate, count: int) -> float:

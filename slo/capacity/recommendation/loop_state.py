@@ -8,6 +8,7 @@ LEARNED = HOUR  # seconds that have to be counted before the loop decides
 # Changes of direction in a week: a pool with a busy and a quiet time of day needs two a day. Nodes that were added are only removed while
 # adding them again would be within it, so that there are no more, whatever the traffic does.
 MOST_TURNS = 14
+MOST_EARLY_TURNS = 2  # the same until the loop decides
 
 
 class BudgetLoop(msgspec.Struct, frozen=True):
@@ -38,7 +39,7 @@ class BudgetLoop(msgspec.Struct, frozen=True):
 
     def may_turn(self, now: float) -> bool:
         """Whether nodes may be removed: those that were added last only a few times a week."""
-        return self.direction != 1 or len(self._turns(now)) < MOST_TURNS - 1
+        return self.direction != 1 or len(self._turns(now)) < (MOST_TURNS - 1 if self.decides else MOST_EARLY_TURNS)
 
     def after(self, before: int, count: int, now: float) -> "BudgetLoop":
         """Return the state after a recommendation of `count` nodes that follows one of `before`."""

@@ -3,7 +3,7 @@
 from math import ceil
 
 from plimsoll.slo.capacity.model.signals import SUSTAINED
-from plimsoll.slo.capacity.recommendation.attainment_rules import FAST_BURN, attainment, error_budget
+from plimsoll.slo.capacity.recommendation.attainment_rules import attainment, error_budget, fast_burn
 from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
 from plimsoll.slo.capacity.recommendation.loop_state import BudgetLoop
 from plimsoll.slo.capacity.recommendation.models import NodeRequirement, Reason, Rule
@@ -30,7 +30,7 @@ def evaluate_rules(case: PoolSnapshot, estimate: AttainmentEstimate, loop: Budge
         else NodeRequirement("queue", None, [])
     )
     if loop.decides:
-        return [error_budget(loop), warm, kv_cache, attainment(case, estimate, FAST_BURN)]
+        return [error_budget(loop), warm, kv_cache, fast_burn(case, estimate)]
     return [*_recent_rules(case, queue, warm), kv_cache, attainment(case, estimate)]
 
 
