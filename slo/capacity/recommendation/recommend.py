@@ -90,8 +90,19 @@ def _decide(
         fewer = scale_in(case, estimate, loop)
         count, rule = fewer.nodes or case.held, fewer.rule
         reasons += fewer.reasons
-    limited = limit(case.pool, count, rule)
+    limited = _within_load(case, limit(case.pool, count, rule))
     return replace(limited, reasons=reasons + limited.reasons)
+
+
+def _within_load(case: PoolSnapshot, limited: NodeRequirement) -> NodeRequirement:
+    """Hold where the maximum would remove nodes that somebody added beyond it while requests queue at them."""
+    if limited.rule != "max_nodes" or not case.saturated or (limited.nodes or 0) >= case.held:
+        return limited
+    text = (
+        f"{nodes(case.held)} are above the pool maximum of {nodes(case.pool.nodes.max)}, but {case.waiting:g} requests are waiting: "
+        "none is removed before they are served. Raise the maximum, or add nothing by hand."
+    )
+    return NodeRequirement("max_nodes", case.held, [Reason("max_nodes", text)])
 
 
 def _recommendation(
