@@ -139,7 +139,7 @@ def test_a_pool_gives_promise_nodes_price_and_a_column_for_each_of_its_objective
     [
         (["--policy", "magic"], "--policy 'magic': known are fixed:N, plimsoll, keda, hpa-queue, hpa-util, wva, apa"),
         (["--policy", "fixed:0"], "--policy 'fixed:0': known are"),
-        (["--policy", "keda:3"], "--policy 'keda:3': known are"),
+        (["--policy", "keda:0"], "--policy 'keda:0': known are"),
         (["--replica", "h900"], "--replica: no step model for replica 'h900'; known are 70b-fp8-h100-tp4"),
         (["--nodes", "3"], "--nodes '3': write MIN:MAX with 1 <= MIN <= MAX, such as 2:12"),
         (["--nodes", "3:2"], "--nodes '3:2': write MIN:MAX"),
