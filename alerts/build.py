@@ -8,6 +8,7 @@ from plimsoll.alerts.gpus.groups import baseline_recordings
 from plimsoll.alerts.gpus.health import gpu_alerts
 from plimsoll.alerts.incident_signatures import signature_recordings
 from plimsoll.alerts.pool import pool_alerts
+from plimsoll.alerts.prometheus_operator import alertmanager_config, prometheus_rule
 from plimsoll.alerts.receivers import Receivers
 from plimsoll.alerts.recording import recordings
 from plimsoll.alerts.routing import config
@@ -40,9 +41,15 @@ def render(
 def render_kubernetes(spec: Spec, sites: Sites, *, meta: bool = True) -> dict[str, str]:
     """Return the same rules for the Prometheus operator, as {name: text} of one PrometheusRule each."""
     return {
-        f"kubernetes/{name}.yaml": _prometheus_rule(f"plimsoll-{name}", found)
+        f"kubernetes/{name}.yaml": to_yaml(prometheus_rule(f"plimsoll-{name}", found), "For the Prometheus operator.")
         for name, found in _rules(spec, sites, meta).items()
     }
+
+
+def render_alertmanager_config(spec: Spec, receivers: Receivers | None = None, sites: Sites | None = None) -> str:
+    """Return the text of an AlertmanagerConfig's spec, which routes as `alertmanager.yml` does."""
+    found = alertmanager_config(spec, receivers or Receivers(), sites or Sites())
+    return to_yaml(found, "The spec of an AlertmanagerConfig, for the Prometheus operator.")
 
 
 def _rules(spec: Spec, sites: Sites, meta: bool) -> dict[str, dict[str, Any]]:
@@ -65,17 +72,7 @@ def _fleet_groups(spec: Spec) -> list[Group]:
     """Return the fleet's series and the signatures that read them, in order, and a second group of what changes slowly."""
     signatures = [one for pool in spec.pools for one in signature_recordings(pool)]
     return [
-        Group("fleet-last-seen", LAST_SEEN_EVERY, last_seen_recordings()),
+        Group("fleet-last-seen", LAST_SEEN_EVERY, last_seen_recordings(spec)),
         Group("gpu-baselines", BASELINES_EVERY, baseline_recordings()),
-        Group("fleet", FLEET_EVERY, [*fleet_recordings(), *signatures]),
+        Group("fleet", FLEET_EVERY, [*fleet_recordings(spec), *signatures]),
     ]
-
-
-def _prometheus_rule(name: str, rules: dict[str, Any]) -> str:
-    document = {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "PrometheusRule",
-        "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "plimsoll"}},
-        "spec": rules,
-    }
-    return to_yaml(document, "For the Prometheus operator.")

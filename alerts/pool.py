@@ -1,6 +1,6 @@
 """Alerts on a pool's saturation and on the presence of its replicas and exporters.
 
-Rules are written once per pool of the objectives file, selected by the pool's model and labeled with its name. A replica that
+Rules are written once per pool of the objectives file, selected by the pool's model and match and labeled with its name. A replica that
 is down exports no model: its pool is the one that it served in the last day (`templates.of_pool`), and one more rule, without a
 pool, covers what never reported a model (`templates.of_no_pool`). A rule over smoothed values has no `for`.
 """
@@ -9,9 +9,12 @@ from dataclasses import replace
 
 from plimsoll.alerts.capacity import capacity_alerts
 from plimsoll.alerts.exclusions import exclusion_alerts
+from plimsoll.alerts.rollouts import rollout_alert
 from plimsoll.alerts.rules import Alert
 from plimsoll.alerts.saturation import early_warnings
 from plimsoll.alerts.templates import INSTANCE, PERCENT, REPLICA, VALUE, PoolFilter, of, of_no_pool, of_pool, serving
+from plimsoll.alerts.topology.kinds import for_kind
+from plimsoll.alerts.topology.roles import role_alerts
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.spec.objectives import Pool, Spec
@@ -39,7 +42,7 @@ def pool_alerts(spec: Spec) -> list[Alert]:
 
 
 def _of_one_pool(spec: Spec, pool: Pool) -> list[Alert]:
-    return [
+    every = [
         *_kv_cache(pool),
         _queue_depth(pool),
         _stalled(pool),
@@ -47,8 +50,11 @@ def _of_one_pool(spec: Spec, pool: Pool) -> list[Alert]:
         _crash_looping(pool),
         *early_warnings(spec, pool),
         *capacity_alerts(pool),
-        *_down(pool.name, of_pool(pool.model), pool.timing.cold_start),
+        *role_alerts(pool),
+        rollout_alert(pool),
+        *_down(pool.name, of_pool(pool), pool.timing.cold_start),
     ]
+    return for_kind(pool, every)
 
 
 def _down(pool: str, keep: PoolFilter, cold_start: float) -> list[Alert]:
@@ -57,9 +63,7 @@ def _down(pool: str, keep: PoolFilter, cold_start: float) -> list[Alert]:
 
 def _kv_cache(pool: Pool) -> list[Alert]:
     """A nearly full cache is normal for a busy engine: it pages only while requests wait or are preempted."""
-    usage, waiting, preempted = (
-        of(metric, pool.model) for metric in (c.KV_CACHE_USAGE, c.REQUESTS_WAITING, c.PREEMPTIONS)
-    )
+    usage, waiting, preempted = (of(metric, pool) for metric in (c.KV_CACHE_USAGE, c.REQUESTS_WAITING, c.PREEMPTIONS))
     old = f"max by (instance, replica) ({usage} offset 10m)"  # a replica that just started has no ten minutes of data
     high = f"max by (instance, replica) (avg_over_time({usage}[10m])) > {pool.max_kv_cache_usage:g}\nand {old} >= 0"
     queued = f"sum by (instance, replica) (avg_over_time({waiting}[10m])) >= 1"
@@ -88,7 +92,7 @@ def _kv_cache(pool: Pool) -> list[Alert]:
 
 def _queue_depth(pool: Pool) -> Alert:
     """Mean requests waiting per node above the pool's limit (requirement R25), over two minutes: short bursts don't page."""
-    waiting = f"avg_over_time({of(c.REQUESTS_WAITING, pool.model)}[2m])"
+    waiting = f"avg_over_time({of(c.REQUESTS_WAITING, pool)}[2m])"
     replicas = f"count(group by (instance, replica) ({waiting}))"
     return Alert(
         name=QUEUE_DEPTH_HIGH,
@@ -110,10 +114,9 @@ def _stalled(pool: Pool) -> Alert:
     An engine that counts tokens only when a request finishes has no progress series, and so no alert: a long answer isn't a stall.
     """
     work = " + ".join(
-        f"sum by (instance, replica, rank) ({of(metric, pool.model)})"
-        for metric in (c.REQUESTS_RUNNING, c.REQUESTS_WAITING)
+        f"sum by (instance, replica, rank) ({of(metric, pool)})" for metric in (c.REQUESTS_RUNNING, c.REQUESTS_WAITING)
     )
-    tokens = f"sum by (instance, replica, rank) (rate({of(c.PROGRESS_TOKENS, pool.model)}[2m]))"
+    tokens = f"sum by (instance, replica, rank) (rate({of(c.PROGRESS_TOKENS, pool)}[2m]))"
     return Alert(
         name=REPLICA_STALLED,
         severity="page",
@@ -136,7 +139,7 @@ def _below_minimum(pool: Pool) -> Alert:
     return Alert(
         name=REPLICAS_BELOW_MINIMUM,
         severity="page",
-        expr=f"(count(group by (instance, replica) ({serving(pool.model)})) or vector(0)) < {least}",
+        expr=f"(count(group by (instance, replica) ({serving(pool)})) or vector(0)) < {least}",
         hold=300,
         summary="Fewer replicas are up than the pool requires.",
         description=f"{VALUE} replicas of {pool.name} are up; its minimum of {pool.nodes.min} nodes runs {least}.",
@@ -147,7 +150,7 @@ def _below_minimum(pool: Pool) -> Alert:
 
 def _crash_looping(pool: Pool) -> Alert:
     """A replica that restarts before it counts as down. A rollout restarts it once or twice."""
-    started = of(c.REPLICA_START, pool.model)
+    started = of(c.REPLICA_START, pool)
     return Alert(
         name="LLMReplicaCrashLooping",
         severity="page",

@@ -59,6 +59,18 @@ COVERAGE = Metric(
     ("objective", "pool"),
     "Fraction of the SLO window with data, by the ledger.",
 )
+ROLLOUT_DIFFERENCE = Metric(
+    "plimsoll_rollout_bad_ratio_difference",
+    "gauge",
+    ("objective", "pool", "baseline", "candidate", "bound"),
+    "Bad ratio of the rollout's new version minus that of the old one, and (bound=lower, upper) an interval that holds at every reading.",
+)
+ROLLOUT_VERDICT = Metric(
+    "plimsoll_rollout_verdict",
+    "gauge",
+    ("objective", "pool", "baseline", "candidate", "verdict"),
+    "1 for the verdict on the rollout's new version: worse, not_worse, undecided; 0 for the others. Absent without a rollout.",
+)
 REPLICA_CAPACITY = Metric(
     "plimsoll_replica_saturation_tokens_per_second",
     "gauge",
@@ -92,4 +104,17 @@ JOB_FAILURES = Metric(
 )
 JOB_LAST_SUCCESS = Metric(
     "plimsoll_job_last_success_timestamp_seconds", "gauge", ("task",), "Unix time of the job's last successful run."
+)
+# Named as Prometheus names its own (prometheus_config_last_reload_successful).
+RELOAD_SUCCESSFUL = Metric(
+    "plimsoll_config_last_reload_successful",
+    "gauge",
+    (),
+    "Whether the objectives file was read at the last attempt (1), or is faulty, so that the objectives before it are still used (0).",
+)
+RELOAD_SUCCESS_TIME = Metric(
+    "plimsoll_config_last_reload_success_timestamp_seconds",
+    "gauge",
+    (),
+    "Unix time at which the objectives file was last read without an error.",
 )

@@ -31,6 +31,11 @@ GROUP_CLOCK = "gpu:busy_clock_hertz:avg5m"
 CLOCK_RATIO = "gpu:busy_clock:ratio"
 # Mean of the ratio to the group over the day before the last half hour, with the same labels; absent before six hours of data.
 CLOCK_BASELINE = "gpu:busy_clock:ratio_avg1d"
+# SM activity of each busy GPU, mean of five minutes; the same as a ratio to the lower quartile of its replica's GPUs; and that
+# ratio's mean over a day as above: instance, uuid, replica, model.
+GROUP_ACTIVITY = "gpu:busy_sm_active_ratio:avg5m"
+ACTIVITY_RATIO = "gpu:busy_sm_active:ratio"
+ACTIVITY_BASELINE = "gpu:busy_sm_active:ratio_avg1d"
 # 1 while a pool shows an incident signature, 0 while it doesn't: pool, signature.
 INCIDENT_SIGNATURE = "pool:incident_signature:active"
 # Values of its label signature (requirements R21 to R24); each is the anchor of its runbook section.

@@ -1,8 +1,9 @@
 """State of the service: the ledger, the last evaluation and recommendations, and the health of its jobs."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Lock
 
 from plimsoll.slo.calendar import WEEK
@@ -17,7 +18,7 @@ from plimsoll.slo.error_budget.exclusions import Exclusion
 from plimsoll.slo.error_budget.exhaustion import Exhaustion
 from plimsoll.slo.ledger.evaluation import evaluate
 from plimsoll.slo.ledger.exhaustion_inputs import exhaustions
-from plimsoll.slo.ledger.ingest import FINAL_AFTER, ingest
+from plimsoll.slo.ledger.ingest import FINAL_AFTER, Recorded, ingest
 from plimsoll.slo.ledger.leader import Leader
 from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.scrape_source import ScrapeSource
@@ -27,10 +28,12 @@ from plimsoll.slo.reports.calibration import stored_fit
 from plimsoll.slo.reports.measured_states import newest_state, save_state
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.slo_status import Slo
+from plimsoll.slo.service.configuration import Reloads, configuration_problems
 from plimsoll.slo.service.data_problems import DataProblems
 from plimsoll.slo.service.job_runs import JobRuns
 from plimsoll.slo.service.system_clock import HOLD_SECONDS, SystemClock
 from plimsoll.slo.service.webhook import Webhook
+from plimsoll.slo.sli.rollouts import RolloutWatch
 from plimsoll.slo.sources import Source, SourceError
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 
@@ -86,9 +89,28 @@ class Service:
         self.ingested_at: float | None = None
         self.problems = DataProblems()
         self.webhook: Webhook | None = None
+        self.reloads: Reloads | None = None
+        self.rollouts = {pool.name: RolloutWatch(pool) for pool in spec.pools}
         self._decisions: dict[str, Decision] = {}
         self._evaluation: Evaluation | None = None
         self._ingesting = Lock()
+        self._recorded: dict[str, Recorded] = {}
+
+    def reload(self, spec: Spec) -> None:
+        """Use other objectives from now on. What is stored stays; SLOs that are new are caught up with by the next ingest."""
+        with self._ingesting:
+            # First an evaluation that has the SLOs of both, so that every request finds its own.
+            both = {one.id: one for one in (*self.spec.objectives, *spec.objectives)}
+            self._evaluation = self._evaluate_at(self.clock(), list(both.values()), None)
+            self.rollouts = {
+                pool.name: known
+                if (known := self.rollouts.get(pool.name)) and known.pool == pool
+                else RolloutWatch(pool)
+                for pool in spec.pools
+            }
+            self.records.use(spec)
+            self.spec, self._recorded = spec, {}
+            self.evaluate()
 
     def leads(self) -> bool:
         """Job: renew the lease or take over a free one; return whether this service leads. Without the database it doesn't."""
@@ -125,12 +147,29 @@ class Service:
             self.runs.run("evaluate", self.evaluate)
 
     def _ingest(self, now: float) -> None:
-        self.problems.renew(ingest(self.spec, self.source, self.ledger, now))
+        self.problems.renew(ingest(self.spec, self.source, self.ledger, now, self._recorded))
 
     def _follow(self, now: float) -> None:
         recorded = self.ledger.recorded_until()
         if all(recorded.get(objective.id, 0) > now - FINAL_AFTER - READY_LAG for objective in self.spec.objectives):
             self.ingested_at = now
+
+    def watch_rollouts(self) -> None:
+        """Job: compare the versions of each pool that serves with two."""
+        for pool in self.spec.pools:
+            judged = [one for one in self.spec.objectives if one.pool == pool.name]
+            look = partial(self.rollouts[pool.name].look, self.source, judged, self.clock())
+            self.runs.run(f"watch rollouts {pool.name}", look)
+
+    def check(self) -> None:
+        """Job: compare the objectives file with what is live."""
+        self.runs.run("check", self._check)
+
+    def _check(self) -> None:
+        with suppress(
+            SourceError
+        ):  # the other jobs report it, more often than this one runs; what was found still holds
+            self.problems.configuration = configuration_problems(self.spec, self.source, self.clock())
 
     def recommend(self) -> None:
         """Job: decide for every pool, and store what changed."""

@@ -50,6 +50,8 @@ class Indicator(ABC):
     syntax: ClassVar[str]  # how the objectives file writes it
     per_request: ClassVar[bool] = True  # whether the vLLM plugin evaluates it, request by request
     at_gateways: ClassVar[bool] = True  # whether gateways count it, and so by tenant
+    # Whether it covers prefill and decode, so that no engine counts it where these are engines of their own.
+    spans_roles: ClassVar[bool] = False
     # How to get its evidence where an engine's metrics have none; empty where no installation helps.
     evidence_fix: ClassVar[str] = ""
     # What an export to OpenSLO loses, because the exported query doesn't state the indicator; None where the query does.
@@ -93,9 +95,19 @@ class Indicator(ABC):
     def evidence(self, objective: "Objective", pool: "Pool") -> tuple[Any, ...]:
         """Return the ways to count it (plimsoll.slo.sli.evidence.Way), best first: ledger, rules and exports read these alone."""
 
+    def gateway_evidence(self, objective: "Objective", labels: Any) -> tuple[Any, ...]:
+        """Return the ways to count it at gateways, best first, by their series with these labels; none where they don't evaluate it."""
+        del objective, labels
+        return ()
+
     @abstractmethod
     def evaluate(self, request: FinishedRequest) -> Outcome | None:
         """Return the outcome of one request, as the vLLM plugin counts it; None leaves the request out of the total."""
+
+    @property
+    def of_tokens(self) -> bool:
+        """Whether it needs generated tokens, which embedding models don't have."""
+        return not {"time_to_first_token", "time_per_output_token"}.isdisjoint(self.thresholds)
 
     @property
     def latency(self) -> str | None:

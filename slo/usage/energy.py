@@ -19,7 +19,7 @@ Gpu = tuple[Unit, str]  # where it was read, and its uuid
 
 def assignments(pool: Pool) -> Selector:
     """Select which GPUs the pool's replicas compute on."""
-    return Selector(GPU_ASSIGNMENT.name, (("model", (pool.model,)),))
+    return Selector(GPU_ASSIGNMENT.name, pool.labels)
 
 
 def selectors(series: Sequence[Series]) -> list[Selector]:
@@ -34,8 +34,9 @@ def energy(observed: Observed, gpus: Sequence[Series], watched: Mapping[int, set
     tenants: dict[Gpu, dict[int, set[Unit]]] = defaultdict(lambda: defaultdict(set))
     for item in gpus:
         if item.name == GPU_ASSIGNMENT.name:
-            for at, _ in item.samples:
-                tenants[_gpu(item)][slot_of(at)].add(unit(item.labels))
+            tenant, by_slot = unit(item.labels), tenants[_gpu(item)]
+            for slot in {slot_of(at) for at, _ in item.samples}:
+                by_slot[slot].add(tenant)
     found = {}
     for slot in observed.slots:
         mine = {gpu for gpu, slots in tenants.items() if slots.get(slot, set()) & watched.get(slot, set())}

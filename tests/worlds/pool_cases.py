@@ -27,6 +27,15 @@ def _pool_case(alert: str, over: list[Given], under: list[Given], **rest: Any) -
     return Case(alert, own["severity"], over, under, own, url={"pool": POOL, **rest.pop("url", {})}, **rest)
 
 
+def _rollout(worse: int) -> list[Given]:
+    labels = {**SERVICE, "objective": "chat-ttft", "pool": POOL, "baseline": "0.31.0", "candidate": "0.32.0"}
+    bounds = {"lower": 0.009, "upper": 0.031}
+    return [
+        given(c.ROLLOUT_VERDICT, flat(worse), **labels, verdict="worse"),
+        *(given(c.ROLLOUT_DIFFERENCE, flat(value), **labels, bound=bound) for bound, value in bounds.items()),
+    ]
+
+
 def _replica_case(alert: str, over: list[Given], under: list[Given], **rest: Any) -> Case:
     own = {**NODE, "replica": "r1", **rest.pop("labels", {})}
     return _pool_case(alert, over, under, labels=own, url={"replica": "r1"}, **rest)
@@ -90,6 +99,12 @@ def _transfers(failed: float) -> list[Given]:
         engine(c.KV_TRANSFER_TIME.count, ramp((1000 - failed) / 40), "decode"),
         engine(c.KV_TRANSFER_FAILURES, ramp(failed / 40), "prefill", reason="expired"),
     ]
+
+
+def _of_role(role: str, samples: str) -> list[Given]:
+    """A replica of that role, named after it, that reports as long as it has samples."""
+    own = {**NODE, "replica": role, "model": MODEL, "engine": "vllm"}
+    return [given(c.REPLICA_INFO, samples, **own, role=role), given(c.REPLICA_UP, flat(1), **NODE, replica=role)]
 
 
 def _of_ranks(*usage: float) -> list[Given]:
@@ -181,6 +196,27 @@ POOLS = [
         panel=links.KV_TRANSFERS,
     ),
     _replica_case(
+        "LLMKVBlocksReused",
+        # 1 in ten minutes (40 samples), and none of that reason
+        over=[engine(c.KV_TRANSFER_FAILURES, ramp(0.05), reason="late")],
+        under=[engine(c.KV_TRANSFER_FAILURES, ramp(0.05), reason="expired")],
+        labels={"severity": "page"},
+        summary="Answers may be wrong: r1 reused blocks too early.",
+        description="2 KV cache transfers from r1 of chat-70b ended after their lease in 10 minutes. Their blocks may have been reused "
+        "meanwhile, so that answers rest on another request's tokens. Drain the replica.",
+        panel=links.KV_TRANSFERS,
+    ),
+    _pool_case(
+        "LLMRoleMissing",
+        over=[*_of_role("prefill", f"1x{END - 40}"), *_of_role("decode", flat(1))],
+        under=[*_of_role("prefill", flat(1)), *_of_role("decode", flat(1))],
+        labels={"severity": "page", "role": "prefill"},
+        summary="No prefill engine is up.",
+        description="No prefill engine of chat-70b has been up for 2 minutes. The pool can't serve requests that need it, however many "
+        "engines of the other role are up.",
+        panel=links.ROLES,
+    ),
+    _replica_case(
         "LLMPreemptionRateHigh",
         over=[engine(c.PREEMPTIONS, ramp(1)), engine(c.FINISHED, ramp(4), reason="stop")],
         under=[engine(c.PREEMPTIONS, ramp(1)), engine(c.FINISHED, ramp(5.1), reason="stop")],
@@ -253,6 +289,15 @@ POOLS = [
         summary="The pool needs its maximum number of nodes.",
         description="8 nodes have been recommended for chat-70b for 10 minutes; the maximum is 8. Additional demand will queue.",
         panel=links.NODES,
+    ),
+    _pool_case(
+        "LLMRolloutWorse",
+        over=_rollout(1),
+        under=_rollout(0),
+        labels={"objective": "chat-ttft", "baseline": "0.31.0", "candidate": "0.32.0"},
+        summary="0.32.0 is worse than 0.31.0 for chat-ttft.",
+        description="0.9% to 3.1% more of the requests of 0.32.0 are bad than of 0.31.0, which serves chat-70b beside it. Roll back.",
+        panel=links.BUDGET,
     ),
     _replica_case(
         "LLMReplicaCrashLooping",

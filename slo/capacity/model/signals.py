@@ -77,7 +77,7 @@ SIGNALS = {
 def selectors(pool: Pool) -> list[Selector]:
     """Return the series to read for a pool's signals."""
     metrics = (*SIGNALS.values(), catalogue.REPLICA_INFO, catalogue.REPLICA_START)
-    return [Selector(metric.name, (("model", (pool.model,)),)) for metric in metrics]
+    return [Selector(metric.name, pool.labels) for metric in metrics]
 
 
 def read(series: Sequence[Series], now: float) -> tuple[ReplicaSignals, ...]:
@@ -96,6 +96,9 @@ def read(series: Sequence[Series], now: float) -> tuple[ReplicaSignals, ...]:
         if labels.get("simulated") == "true":
             simulated.add(key)
         moments = joined[key][name]
+        if not moments:
+            moments.update(samples)
+            continue
         for at, value in samples:
             old = moments.get(at)
             if old is None:

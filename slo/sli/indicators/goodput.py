@@ -15,6 +15,7 @@ class Goodput(Indicator):
     kind = "goodput"
     syntax = f"{{goodput: {{{', '.join(f'{name}: 600ms' for name in SHORT_NAMES)}}}}}"
     at_gateways = False
+    spans_roles = True
     evidence_fix = "Install the vLLM plugin there"
     openslo_loss = "the query reads requests that the vLLM plugin evaluated; the thresholds are in an annotation"
     bad_outcomes = ("errors",)
@@ -33,8 +34,7 @@ class Goodput(Indicator):
 
     def evidence(self, objective: Objective, pool: Pool) -> tuple[Counting]:
         """Count what the plugin evaluated."""
-        del pool
-        return (per_request(objective),)
+        return (per_request(objective, pool),)
 
     def evaluate(self, request: FinishedRequest) -> Outcome | None:
         """Return whether a request met every threshold that applies to it. A failed request is bad."""
