@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from threading import Lock
 
@@ -23,6 +23,7 @@ from plimsoll.slo.ledger.leader import Leader
 from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.scrape_source import ScrapeSource
 from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.reports.attained import attained
 from plimsoll.slo.reports.calibration import stored_fit
 from plimsoll.slo.reports.measured_states import newest_state, save_state
 from plimsoll.slo.reports.records import Records
@@ -181,7 +182,10 @@ class Service:
     def _recommend(self, pool: Pool) -> None:
         now = self.clock()
         span = max(signals.MEMORY, pool.timing.scale_in_stabilization) + signals.STALE
-        target = latency_target(self.spec, pool, self._evaluation.budgets if self._evaluation else None)
+        budgets = self._evaluation.budgets if self._evaluation else {}
+        target = latency_target(self.spec, pool, budgets)
+        if target is not None:
+            target = replace(target, attained=attained(self.ledger, self.spec, pool, budgets, now))
         try:
             series = self.source.series(signals.selectors(pool), now - span, now)
         except SourceError as error:

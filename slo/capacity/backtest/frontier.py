@@ -1,6 +1,6 @@
 """Policies at equal attainment: each swept over its own knob, and constant fleets of every size beside them.
 
-A policy that attains more for more node-hours says nothing by itself: so does any larger fleet. What counts is whether another
+A policy that attains more for more node-hours proves nothing: so does any larger fleet. What counts is whether another
 policy, at any value of its knob, attains as much for fewer node-hours, and how many node-hours a constant fleet takes for the same.
 """
 

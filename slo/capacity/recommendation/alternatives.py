@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
-from plimsoll.slo.capacity.recommendation.models import Alternative, Cost, ExpectedAttainment
+from plimsoll.slo.capacity.recommendation.models import Alternative, Cost, ExpectedAttainment, NodeRequirement
 from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
-from plimsoll.slo.capacity.recommendation.rules import NodeRequirement
 from plimsoll.slo.capacity.recommendation.spot import OnDemandNeed, hourly
 from plimsoll.slo.capacity.recommendation.texts import nodes as counted
 from plimsoll.slo.capacity.recommendation.texts import span

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
+from typing import NamedTuple
 
 from plimsoll.slo.capacity.model.replica_throughput import OWN_SECONDS, ReplicaThroughput, measure
 from plimsoll.slo.capacity.model.signals import GAP, MEMORY, ReplicaSignals
@@ -23,17 +24,29 @@ RECENT = 60.0  # seconds over which the current demand is averaged
 # Seconds of traffic on which the SLO is planned to be met: bursts that long ago are expected to come again. Half an hour
 # takes 7 % more node-hours for 0.2 points of goodput, ten minutes lose 0.8 points (docs/capacity-backtests.md).
 EXPECTED_AGAIN = 900.0
+ATTAINED_SECONDS = 900.0  # over which the recent attainment is counted
+
+
+class Attained(NamedTuple):
+    """Counted requests of the latency SLO that is furthest below its target: in the last ATTAINED_SECONDS, and in its window so far."""
+
+    good: float
+    total: float
+    window_good: float
+    window_total: float
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyTarget:
     """What capacity is planned for: `target` (ratio) of the requests get their first token within `ttft` seconds, and further
-    ones every `tpot` seconds (inf: no threshold). `exhausted_slos` names those of its SLOs whose error budget is exhausted."""
+    ones every `tpot` seconds (inf: no threshold). `exhausted_slos` names those of its SLOs whose error budget is exhausted;
+    `attained` is what was counted (None: nothing)."""
 
     ttft: float
     tpot: float
     target: float
     exhausted_slos: tuple[str, ...] = ()
+    attained: Attained | None = None
 
     @property
     def max_wait(self) -> float:

@@ -3,6 +3,7 @@
 One type: rules compute with it, the API returns it, the webhook posts it, and the ledger stores it.
 """
 
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,10 +12,25 @@ from plimsoll.slo.capacity.model.timestamp import Timestamp
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 
 Action = Literal["scale_out", "scale_in", "hold", "insufficient_data"]
-Rule = Literal["demand", "slo", "queue", "kv_cache", "max_nodes", "min_nodes", "scale_in", "hold", "no_data"]
+Rule = Literal[
+    "error_budget",
+    "attainment",
+    "demand",
+    "slo",
+    "queue",
+    "kv_cache",
+    "max_nodes",
+    "min_nodes",
+    "scale_in",
+    "hold",
+    "no_data",
+]
 Method = Literal["simulation", "queue_replay"]
 ReasonCode = Literal[
     "source_unavailable",
+    "error_budget_hours",
+    "attainment_missed",
+    "replica_stuck",
     "not_evaluated",
     "no_replica_reporting",
     "nodes_pending",
@@ -36,6 +52,7 @@ ReasonCode = Literal[
     "scale_in_blocked_demand",
     "scale_in_blocked_kv_cache",
     "scale_in_blocked_slo",
+    "scale_in_blocked_turns",
     "activate_warm_spares",
     "start_nodes",
     "restore_warm_spares",
@@ -52,6 +69,16 @@ class Reason(NamedTuple):
 
     code: ReasonCode
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRequirement:
+    """Nodes that a rule requires (None: none). `reasons` are always shown; `shortfall` states why fewer nodes are insufficient."""
+
+    rule: Rule
+    nodes: int | None
+    reasons: list[Reason]
+    shortfall: str = ""
 
 
 class _Frozen(BaseModel):
@@ -115,7 +142,8 @@ class Recommendation(_Frozen):
     simulated: bool = False
     rule: Rule | None = Field(
         default=None,
-        description="The rule that decided. demand: arrivals and backlog; slo: latency SLO on the recent traffic; queue: waiting requests "
+        description="The rule that decided. error_budget: the last week's requests, within the error budget; "
+        "attainment: counted attainment below the target; demand: arrivals and backlog; slo: latency SLO on the recent traffic; queue: waiting requests "
         "per node; kv_cache: KV cache usage; max_nodes, min_nodes: limits of the pool; scale_in: fewer nodes suffice; hold: no rule "
         "requires more and scale-in is blocked; no_data: no data.",
     )

@@ -17,12 +17,14 @@ from typing import NamedTuple
 from plimsoll.slo.capacity.model.signals import SUSTAINED, ReplicaSignals
 from plimsoll.slo.capacity.recommendation.alternatives import alternatives, cost, expected
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
+from plimsoll.slo.capacity.recommendation.budget_loop import advance
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
+from plimsoll.slo.capacity.recommendation.loop_state import BudgetLoop
 from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState, rounded
-from plimsoll.slo.capacity.recommendation.models import Action, Reason, Recommendation, no_data
+from plimsoll.slo.capacity.recommendation.models import Action, NodeRequirement, Reason, Recommendation, no_data
 from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot, look
-from plimsoll.slo.capacity.recommendation.rules import NodeRequirement, evaluate_rules, limit
+from plimsoll.slo.capacity.recommendation.rules import evaluate_rules, limit
 from plimsoll.slo.capacity.recommendation.scale_in import on_demand_need, scale_in, weakest
 from plimsoll.slo.capacity.recommendation.spot import OnDemandNeed, mix
 from plimsoll.slo.capacity.recommendation.texts import nodes, span
@@ -50,11 +52,13 @@ def recommend(
     replicas beyond its nodes that disappear were removed; any other that does not report counts as present, so that missing data never
     shrinks a pool. `engine` is the simulator's model of a replica (None: not known): with it, scale-in has to pass a simulation.
     """
-    return decide(look(pool, replicas, now, target, state=state), engine)
+    return decide(look(pool, replicas, now, target, state=state), engine, state)
 
 
-def decide(case: PoolSnapshot, engine: Calibrated | None = None, *, explain: bool = True) -> Decision:
-    """Decide for one snapshot. `explain` False leaves out evidence, alternatives and expected attainment, which take longer than the
+def decide(
+    case: PoolSnapshot, engine: Calibrated | None = None, state: MeasuredState | None = None, *, explain: bool = True
+) -> Decision:
+    """Decide for one snapshot, after the decision that left `state`. `explain` False leaves out evidence, alternatives and expected attainment, which take longer than the
     decision: for backtests, which only follow it."""
     if not case.seen:
         reason = Reason(
@@ -62,16 +66,20 @@ def decide(case: PoolSnapshot, engine: Calibrated | None = None, *, explain: boo
         )
         found = no_data(case.pool.name, case.now, reason, case.target, case.evidence())
         return Decision(found.model_copy(update={"simulated": case.simulated}), None)
-    required, estimate = evaluate_rules(case), AttainmentEstimate(case, engine)
-    decided = _decide(case, required, estimate)
+    loop, estimate = advance(state.loop if state else None, case), AttainmentEstimate(case, engine)
+    required = evaluate_rules(case, estimate, loop)
+    decided = _decide(case, required, estimate, loop)
     need = on_demand_need(case)
     count = decided.nodes or case.held
     found = _recommendation(case, required, decided, need)
-    state = MeasuredState(case.now, count, rounded(case.plan.throughput) if case.plan else None)
-    return Decision(_explained(case, found, required, decided, need, estimate) if explain else found, state)
+    after = loop.after(state.recommended_nodes if state else case.held, count, case.now)
+    new = MeasuredState(case.now, count, rounded(case.plan.throughput) if case.plan else None, after)
+    return Decision(_explained(case, found, required, decided, need, estimate) if explain else found, new)
 
 
-def _decide(case: PoolSnapshot, required: list[NodeRequirement], estimate: AttainmentEstimate) -> NodeRequirement:
+def _decide(
+    case: PoolSnapshot, required: list[NodeRequirement], estimate: AttainmentEstimate, loop: BudgetLoop
+) -> NodeRequirement:
     """Take the largest requirement, within the limits of the pool. If it doesn't exceed the current nodes, scale in if possible."""
     most = max(required, key=lambda one: one.nodes or 0)
     pending = f"{nodes(case.pending)} {'are' if case.pending != 1 else 'is'} starting and included."
@@ -79,11 +87,22 @@ def _decide(case: PoolSnapshot, required: list[NodeRequirement], estimate: Attai
     if most.nodes is not None and most.nodes > case.held:
         count, rule = most.nodes, most.rule
     else:
-        fewer = scale_in(case, estimate)
+        fewer = scale_in(case, estimate, loop)
         count, rule = fewer.nodes or case.held, fewer.rule
         reasons += fewer.reasons
-    limited = limit(case.pool, count, rule)
+    limited = _within_load(case, limit(case.pool, count, rule))
     return replace(limited, reasons=reasons + limited.reasons)
+
+
+def _within_load(case: PoolSnapshot, limited: NodeRequirement) -> NodeRequirement:
+    """Hold where the maximum would remove nodes that somebody added beyond it while requests queue at them."""
+    if limited.rule != "max_nodes" or not case.saturated or (limited.nodes or 0) >= case.held:
+        return limited
+    text = (
+        f"{nodes(case.held)} are above the pool maximum of {nodes(case.pool.nodes.max)}, but {case.waiting:g} requests are waiting: "
+        "none is removed before they are served. Raise the maximum, or add nothing by hand."
+    )
+    return NodeRequirement("max_nodes", case.held, [Reason("max_nodes", text)])
 
 
 def _recommendation(

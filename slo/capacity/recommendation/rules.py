@@ -1,10 +1,12 @@
 """Nodes that each rule requires, and the limits of the pool. GPU utilization isn't used: it is near 100% for any busy engine."""
 
-from dataclasses import dataclass
 from math import ceil
 
 from plimsoll.slo.capacity.model.signals import SUSTAINED
-from plimsoll.slo.capacity.recommendation.models import Reason, Rule
+from plimsoll.slo.capacity.recommendation.attainment_rules import attainment, error_budget, fast_burn
+from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
+from plimsoll.slo.capacity.recommendation.loop_state import BudgetLoop
+from plimsoll.slo.capacity.recommendation.models import NodeRequirement, Reason, Rule
 from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
 from plimsoll.slo.capacity.recommendation.texts import nodes, span
 from plimsoll.slo.spec.objectives import Pool
@@ -12,38 +14,38 @@ from plimsoll.slo.spec.objectives import Pool
 ENOUGH = 0.8  # ratio of a span that must have data before a value counts as sustained
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRequirement:
-    """Nodes that a rule requires (None: none). `reasons` are always shown; `shortfall` states why fewer nodes are insufficient."""
-
-    rule: Rule
-    nodes: int | None
-    reasons: list[Reason]
-    shortfall: str = ""
-
-
-def evaluate_rules(case: PoolSnapshot) -> list[NodeRequirement]:
+def evaluate_rules(case: PoolSnapshot, estimate: AttainmentEstimate, loop: BudgetLoop) -> list[NodeRequirement]:
     """Return what each rule requires.
 
-    Once the saturation throughput is known, the queue rule requires warm spares only: they serve long before a cold node does.
+    Once the saturation throughput is known, the queue rule requires warm spares only: they serve long before a cold node does. Once
+    the loop on the error budget has learned enough, it decides in place of the rules that look at the last minutes.
     """
     queue, kv_cache = _queue(case), _kv_cache(case)
+    spares = min(queue.nodes or 0, case.held + case.pool.nodes.warm_spares)
+    warm = (
+        NodeRequirement(
+            "queue", spares, queue.reasons, "The queue is above its limit, and a warm spare serves in seconds."
+        )
+        if spares > case.held
+        else NodeRequirement("queue", None, [])
+    )
+    if loop.decides:
+        return [error_budget(loop), warm, kv_cache, fast_burn(case, estimate)]
+    return [*_recent_rules(case, queue, warm), kv_cache, attainment(case, estimate)]
+
+
+def _recent_rules(case: PoolSnapshot, queue: NodeRequirement, warm: NodeRequirement) -> list[NodeRequirement]:
+    """Return what the demand of the last minutes requires."""
     plan = case.plan
     if plan is None:
-        return [queue, kv_cache]
-    spares = min(queue.nodes or 0, case.held + case.pool.nodes.warm_spares)
+        return [queue]
     lead = span(case.pool.timing.cold_start)
     backlog = f"To clear the backlog within {lead} of a cold start, {nodes(plan.backlog_nodes)} are required."
     slo = f"Queue replay of the recent traffic requires {nodes(plan.slo_nodes)}."
     return [
         NodeRequirement("demand", plan.backlog_nodes, plan.reasons[:1], backlog),
         NodeRequirement("slo", plan.slo_nodes, plan.reasons[1:], slo),
-        NodeRequirement(
-            "queue", spares, queue.reasons, "The queue is above its limit, and a warm spare serves in seconds."
-        )
-        if spares > case.held
-        else NodeRequirement("queue", None, []),
-        kv_cache,
+        warm,
     ]
 
 

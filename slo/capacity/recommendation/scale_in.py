@@ -4,24 +4,31 @@ from math import ceil
 
 from plimsoll.slo.capacity.model.signals import STALE, ReplicaSignals, watched
 from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
-from plimsoll.slo.capacity.recommendation.models import Reason, ReasonCode
+from plimsoll.slo.capacity.recommendation.loop_state import MOST_TURNS, BudgetLoop
+from plimsoll.slo.capacity.recommendation.models import NodeRequirement, Reason, ReasonCode
 from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
-from plimsoll.slo.capacity.recommendation.rules import NodeRequirement
 from plimsoll.slo.capacity.recommendation.spot import OnDemandNeed
 from plimsoll.slo.capacity.recommendation.texts import nodes, span
 
+TURNS = f"the direction changed {MOST_TURNS - 1} times within a week, and adding nodes again would be the last of {MOST_TURNS} times"
 STEP = 60.0  # seconds: the longest common scrape interval, by which a span of samples may fall short of the stabilization window
 
 
-def scale_in(case: PoolSnapshot, estimate: AttainmentEstimate) -> NodeRequirement:
-    """Return fewer nodes if they could have served all of the stabilization window, and meet the SLO in a simulation where one is
-    possible."""
-    held, least, plan = case.held, case.pool.nodes.min, case.plan
-    unknown = _unknown(case)
-    if unknown:
-        return NodeRequirement("hold", held, [_blocked("scale_in_blocked_data", unknown)])
+def scale_in(case: PoolSnapshot, estimate: AttainmentEstimate, loop: BudgetLoop) -> NodeRequirement:
+    """Return fewer nodes if the loop on the error budget requires fewer; before it has learned enough, if they could have served all of
+    the stabilization window, and meet the SLO in a simulation where one is possible."""
+    held, least, unknown = case.held, case.pool.nodes.min, _unknown(case)
     if held <= least:
-        return NodeRequirement("hold", held, [])
+        return NodeRequirement("hold", held, [_blocked("scale_in_blocked_data", unknown)] if unknown else [])
+    if unknown or not loop.may_turn(case.now):
+        blocked = _blocked("scale_in_blocked_data", unknown) if unknown else _blocked("scale_in_blocked_turns", TURNS)
+        return NodeRequirement("hold", held, [blocked])
+    return _one_node(case, loop) if loop.decides else _several_nodes(case, estimate)
+
+
+def _several_nodes(case: PoolSnapshot, estimate: AttainmentEstimate) -> NodeRequirement:
+    """Return the nodes that the stabilization window required, if they are fewer."""
+    held, least, plan = case.held, case.pool.nodes.min, case.plan
     fewer = held - 1 if plan is None else max(plan.least_nodes, least)
     peak = _peak(case) * _load_factor(case, fewer)
     blocked = _by_load(case, fewer) or _by_kv_cache(case, fewer, peak)
@@ -38,12 +45,33 @@ def scale_in(case: PoolSnapshot, estimate: AttainmentEstimate) -> NodeRequiremen
     )
 
 
+def _one_node(case: PoolSnapshot, loop: BudgetLoop) -> NodeRequirement:
+    """Return one node fewer where the error budget requires fewer: each removal costs a warm prefix cache."""
+    held = case.held
+    if loop.nodes >= held:
+        return NodeRequirement("hold", held, [])
+    fewer = held - 1
+    peak = _peak(case) * _load_factor(case, fewer)
+    blocked = _by_queue(case) or _by_kv_cache(case, fewer, peak)
+    if blocked:
+        return NodeRequirement("hold", held, [blocked])
+    text = f"One node at a time, with at most {peak:.0%} KV cache usage on {nodes(fewer)}."
+    return NodeRequirement("scale_in", fewer, [Reason("scale_in_possible", text)])
+
+
+def _by_queue(case: PoolSnapshot) -> Reason | None:
+    # Fewer may suffice for the demand, but requests that wait now would wait longer: ordered nodes are not canceled either.
+    if not case.saturated:
+        return None
+    text = f"{case.waiting:g} requests are waiting (limit {case.pool.max_waiting_per_node} per node)"
+    return _blocked("scale_in_blocked_queue", text)
+
+
 def _by_load(case: PoolSnapshot, fewer: int) -> Reason | None:
     """State which queue or demand blocks scale-in; None where none does."""
-    window, most = span(case.pool.timing.scale_in_stabilization), case.pool.max_waiting_per_node
-    # Fewer may suffice for the demand, but requests that wait now would wait longer: ordered nodes are not canceled either.
-    if case.saturated:
-        return _blocked("scale_in_blocked_queue", f"{case.waiting:g} requests are waiting (limit {most} per node)")
+    window = span(case.pool.timing.scale_in_stabilization)
+    if (queued := _by_queue(case)) is not None:
+        return queued
     waited = max(value for replica in case.replicas for at, value in replica.waiting if at > case.since)
     if case.plan is None and waited > 0:
         return _blocked("scale_in_blocked_queue", f"{waited:g} requests were waiting in the last {window}")

@@ -242,7 +242,8 @@ class _Fleet:
         known = [*self.serving, *self.draining, *(node for _, node in self.stopped)]
         signals = tuple(found for node in known if (found := node.signals(now)) is not None)
         busy = tuple(node.busy for node in self.serving)
-        view = View(now, len(self.serving), len(self.starting), signals, busy)
+        finished = tuple(request for node in known for request in node.take_finished())
+        view = View(now, len(self.serving), len(self.starting), signals, busy, finished)
         wanted = self._limited(self.policy.decide(view))
         step = (wanted > view.nodes) - (wanted < view.nodes)
         if step == 0:

@@ -4,17 +4,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from plimsoll.slo.capacity.model.signals import ReplicaSignals
+from plimsoll.slo.capacity.simulator.request import Request
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a live service knows at a moment. `busy` is each serving node's GPU utilization, 0 to 1, as NVML reports it."""
+    """What a live service knows at a moment. `busy` is each serving node's GPU utilization, 0 to 1, as NVML reports it; `finished` are
+    the requests that finished since the last evaluation, which a live service counts by SLO."""
 
     now: float
     serving: int
     pending: int
     replicas: tuple[ReplicaSignals, ...]  # with the samples of the last 30 min, including stopped nodes
     busy: tuple[float, ...]
+    finished: tuple[Request, ...] = ()
 
     @property
     def nodes(self) -> int:

@@ -21,6 +21,7 @@ class Node:
         self._sampled = ordered
         self.busy = 0.0  # share of the last sampling interval in which a kernel ran, as NVML's utilization has it
         self._prompt = self._generated = self._finished = 0
+        self._done: list[Request] = []
         self._samples: dict[str, Samples] = {
             name: []
             for name in (
@@ -44,6 +45,7 @@ class Node:
             self._prompt += sum(request.prompt for request in step.first_tokens)
             self._generated += step.decodes * step.count + len(step.first_tokens) + len(step.resumed)
             self._finished += len(step.finished)
+            self._done += step.finished
         self._clock = max(self._clock, now)
 
     def add(self, request: Request) -> None:
@@ -79,6 +81,11 @@ class Node:
         self.busy = ran / (now - self._sampled) if now > self._sampled else 0.0
         self._busy = [span for span in self._busy if span[1] > now]
         self._sampled = now
+
+    def take_finished(self) -> list[Request]:
+        """Return the requests that finished since the last call."""
+        done, self._done = self._done, []
+        return done
 
     def signals(self, now: float) -> ReplicaSignals | None:
         """Return the signals that the service would have; None before the first scrape."""

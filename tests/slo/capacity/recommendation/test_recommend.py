@@ -38,6 +38,15 @@ def test_a_queue_at_the_limit_holds_and_above_it_adds_as_many_nodes_as_the_queue
     assert text == "50 requests are waiting, 25 per node (limit 20): 3 nodes required."
 
 
+@pytest.mark.parametrize(("waiting", "action", "nodes"), [(100, "hold", 10), (0, "scale_in", None)])
+def test_nodes_beyond_the_maximum_are_not_removed_while_requests_queue_at_them(
+    waiting: int, action: str, nodes: int | None
+) -> None:
+    found = recommended(POOL, tuple(replica(f"r{index}", waiting=waiting) for index in range(10)), NOW)
+    assert found.action == action
+    assert found.recommended_nodes == (nodes or POOL.nodes.max)
+
+
 def test_the_warm_spare_is_used_first_and_replaced_behind() -> None:
     found = recommended(POOL, (replica("a", waiting=70),), NOW)
     assert (found.action, found.nodes) == ("scale_out", 3)
