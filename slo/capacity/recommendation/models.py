@@ -30,7 +30,6 @@ ReasonCode = Literal[
     "source_unavailable",
     "error_budget_hours",
     "attainment_missed",
-    "replica_stuck",
     "not_evaluated",
     "no_replica_reporting",
     "nodes_pending",
