@@ -1,18 +1,22 @@
 """Every file of `alerts/generated`, a pure function of the objectives: the same input gives the same bytes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from plimsoll.alerts.burn_rate import burn_alerts
 from plimsoll.alerts.fleet import fleet_recordings, last_seen_recordings
 from plimsoll.alerts.gpus.groups import baseline_recordings
 from plimsoll.alerts.gpus.health import gpu_alerts
+from plimsoll.alerts.identity import identity_recordings
+from plimsoll.alerts.impact import impact_recordings, ranked
 from plimsoll.alerts.incident_signatures import signature_recordings
 from plimsoll.alerts.pool import pool_alerts
 from plimsoll.alerts.receivers import Receivers
 from plimsoll.alerts.recording import recordings
 from plimsoll.alerts.routing import config
 from plimsoll.alerts.rules import Alert, Group, Recording, Sites, to_yaml
-from plimsoll.alerts.self_monitoring import meta_alerts, self_monitoring_alerts
+from plimsoll.alerts.self_monitoring import GROUP, meta_alerts, self_monitoring_alerts
+from plimsoll.alerts.traffic import idle_recordings, traffic_alerts, traffic_recordings
 from plimsoll.slo.spec.objectives import Objective, Spec
 
 # Seconds between evaluations. Recorded values don't depend on them; they bound the delay of an alert.
@@ -21,6 +25,7 @@ HEALTH_EVERY = 15
 FLEET_EVERY = 30
 LAST_SEEN_EVERY = 60
 BASELINES_EVERY = 120
+HISTORY_EVERY = 300
 
 
 def render(
@@ -48,26 +53,37 @@ def render_kubernetes(spec: Spec, sites: Sites, *, meta: bool = True) -> dict[st
 def _rules(spec: Spec, sites: Sites, meta: bool) -> dict[str, dict[str, Any]]:
     """Return each rule file's content, by the name of the file without its suffix."""
     objectives = [_objective_group(spec, objective) for objective in spec.objectives]
-    parts = {"pools": pool_alerts(spec), "gpus": gpu_alerts(spec), "plimsoll": self_monitoring_alerts()}
-    parts |= {"meta": meta_alerts()} if meta else {}
-    health = [Group(name, HEALTH_EVERY, alerts) for name, alerts in parts.items()]
+    parts = {"pools": [*pool_alerts(spec), *traffic_alerts(spec)], "gpus": gpu_alerts(spec)}
+    parts |= {"plimsoll": self_monitoring_alerts()} | ({"meta": meta_alerts()} if meta else {})
+    health = [
+        _group("identity", LAST_SEEN_EVERY, identity_recordings()),
+        _group("impact", HEALTH_EVERY, impact_recordings(spec)),
+        _group("traffic", FLEET_EVERY, traffic_recordings(spec)),
+        _group("traffic-history", HISTORY_EVERY, idle_recordings(spec)),
+        *(_group(name, HEALTH_EVERY, alerts) for name, alerts in parts.items()),
+    ]
     files = {"objectives": objectives, "health": health, "fleet": _fleet_groups(spec)}
     return {name: {"groups": [group.as_group(sites) for group in groups]} for name, groups in files.items()}
+
+
+def _group(name: str, interval: float, rules: Sequence[Recording | Alert]) -> Group:
+    """Return a group of ours, with the impact of its pages."""
+    return Group(f"{GROUP}{name}", interval, [ranked(rule) if isinstance(rule, Alert) else rule for rule in rules])
 
 
 def _objective_group(spec: Spec, objective: Objective) -> Group:
     """Return one group per SLO, so that they are evaluated in parallel and a failing one doesn't stop the others."""
     rules: list[Recording | Alert] = [*recordings(objective, spec.pool(objective.pool)), *burn_alerts(objective)]
-    return Group(f"objective-{objective.id}", OBJECTIVES_EVERY, rules)
+    return _group(f"objective-{objective.id}", OBJECTIVES_EVERY, rules)
 
 
 def _fleet_groups(spec: Spec) -> list[Group]:
     """Return the fleet's series and the signatures that read them, in order, and a second group of what changes slowly."""
     signatures = [one for pool in spec.pools for one in signature_recordings(pool)]
     return [
-        Group("fleet-last-seen", LAST_SEEN_EVERY, last_seen_recordings()),
-        Group("gpu-baselines", BASELINES_EVERY, baseline_recordings()),
-        Group("fleet", FLEET_EVERY, [*fleet_recordings(), *signatures]),
+        _group("fleet-last-seen", LAST_SEEN_EVERY, last_seen_recordings()),
+        _group("gpu-baselines", BASELINES_EVERY, baseline_recordings()),
+        _group("fleet", FLEET_EVERY, [*fleet_recordings(), *signatures]),
     ]
 
 

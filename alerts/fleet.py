@@ -30,9 +30,8 @@ def fleet_recordings() -> list[Recording]:
 
 
 def last_seen_recordings() -> list[Recording]:
-    """Return the last labels and start time of each replica in a day: a replica that is down exports neither."""
+    """Return the last start time of each replica in a day: a replica that is down doesn't export it."""
     return [
-        Recording(recorded.LAST_INFO, f"group by ({REPLICA}) (last_over_time({c.REPLICA_INFO}[1d]))", {}),
         Recording(recorded.LAST_START, f"max by ({REPLICA}) (last_over_time({c.REPLICA_START}[1d]))", {}),
     ]
 

@@ -6,7 +6,7 @@ Secrets are referenced as files and never written. An owner's file has the owner
 from dataclasses import dataclass
 from typing import Any
 
-from plimsoll.alerts import burn_rate
+from plimsoll.alerts.impact import BY_GRAVITY
 from plimsoll.alerts.rules import Sites
 
 PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"
@@ -50,24 +50,34 @@ class Receivers:
         return {"url": url, "send_resolved": True} | ({"http_config": token} if self.webhook_token else {})
 
 
-# The alert that represents its group: one that still fires, user impact before causes.
+# The alert that represents its group: one that still fires, the gravest first.
 _FIRST = (
     "{{ $first := index .Alerts 0 }}"
-    "{{ if .Alerts.Firing }}{{ $first = index .Alerts.Firing 0 }}{{ end }}"
-    f'{{{{ range .Alerts.Firing }}}}{{{{ if eq .Labels.alertname "{burn_rate.NAME}" }}}}{{{{ $first = . }}}}{{{{ end }}}}{{{{ end }}}}'
+    "{{ if .Alerts.Firing }}{{ $first = index .Alerts.Firing 0 }}{{ end }}{{ $alerts := .Alerts.Firing }}"
+    f"{{{{ range (stringSlice `{'` `'.join(reversed(BY_GRAVITY))}`) }}}}{{{{ $name := . }}}}"
+    "{{ range $alerts }}{{ if eq .Labels.alertname $name }}{{ $first = . }}{{ end }}{{ end }}{{ end }}"
 )
 _SEVERITY = (
     '{{ if eq .CommonLabels.severity "page" }}critical{{ else if eq .CommonLabels.severity "ticket" }}warning'
     '{{ else if eq .CommonLabels.severity "info" }}info{{ else }}error{{ end }}'
 )
+# An alert of another team's rules may lack a summary.
+_HEADLINE = "{{ or $first.Annotations.summary $first.Annotations.message $first.Annotations.description $first.Labels.alertname `Alert without a name` }}"
 _SUMMARY = (
-    f"{_FIRST}{{{{ with $first.Labels.pool }}}}{{{{ . }}}}: {{{{ end }}}}{{{{ $first.Annotations.summary }}}}"
+    f"{_FIRST}{{{{ with $first.Labels.pool }}}}{{{{ . }}}}: {{{{ end }}}}{_HEADLINE}"
     "{{ if gt (len .Alerts.Firing) 1 }} ({{ len .Alerts.Firing }} alerts){{ end }}"
 )
+# PagerDuty rejects events above 512 KB: of a group, the first SHOWN alerts appear, each text cut at CHARACTERS.
+SHOWN, CHARACTERS = 20, 1000
 
 
 def _lines(alerts: str) -> str:
-    return f"{{{{ range .Alerts.{alerts} }}}}{{{{ .Labels.alertname }}}}: {{{{ .Annotations.summary }}}}\n{{{{ .Annotations.description }}}}\n{{{{ end }}}}"
+    """Return a template with the texts of a group's first alerts, and the number of the others."""
+    text = f"{{{{ .Labels.alertname }}}}: {{{{ printf `%.{CHARACTERS}s` .Annotations.summary }}}}\n{{{{ printf `%.{CHARACTERS}s` .Annotations.description }}}}\n"
+    more = (
+        f"{{{{ if gt (len .Alerts.{alerts}) {SHOWN} }}}}... {{{{ len .Alerts.{alerts} }}}} alerts in all\n{{{{ end }}}}"
+    )
+    return f"{{{{ range $index, $alert := .Alerts.{alerts} }}}}{{{{ if lt $index {SHOWN} }}}}{text}{{{{ end }}}}{{{{ end }}}}{more}"
 
 
 def _of_first(field: str) -> str:

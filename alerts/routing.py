@@ -14,9 +14,12 @@ from plimsoll.alerts.rules import Sites
 from plimsoll.slo.error_budget import burn_rate
 from plimsoll.slo.spec.objectives import Spec
 
-# Alerts of a pool share one incident per severity: a saturated pool raises several at once, and one person handles all.
-BY_POOL = ["pool", "severity"]
-BY_ALERT = ["alertname", "instance", "severity"]
+# Labels of the site, external ones of Prometheus or target labels: what happens in one region never mutes another's, and pages apart.
+SITE = ["cluster", "region"]
+# Alerts of a pool share one incident per severity: a saturated pool raises several at once, and one person handles all. A graver
+# impact (`impact.py`) is an incident of its own: the on-call who acknowledged the smaller one is paged again.
+BY_POOL = ["pool", "severity", "impact", *SITE]
+BY_ALERT = ["alertname", "instance", "severity", "impact", *SITE]
 REPLICA = ["instance", "replica"]
 PAGE, TICKET, NULL = "page", "ticket", "null"
 # Everything that a node's exporter reports: unknown while the exporter is down.
@@ -122,4 +125,5 @@ def _named(*names: str) -> str:
 
 
 def _inhibit(source: str, targets: list[str], equal: list[str]) -> dict[str, Any]:
-    return {"source_matchers": [source], "target_matchers": targets} | ({"equal": equal} if equal else {})
+    """Return a rule that holds within one site only. A label that both alerts lack counts as equal."""
+    return {"source_matchers": [source], "target_matchers": targets, "equal": [*equal, *SITE]}

@@ -74,9 +74,9 @@ class Window:
 
 
 class Nodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Minimum and maximum nodes of a pool, and its warm spares beside them."""
+    """Minimum and maximum nodes of a pool, and its warm spares beside them. A pool with a minimum of 0 scales to zero."""
 
-    min: Positive
+    min: NotNegative
     max: Positive
     warm_spares: NotNegative = 0
 

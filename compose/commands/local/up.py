@@ -64,7 +64,7 @@ def _engines(args: argparse.Namespace, spec: Spec, ports: Ports) -> list[Part]:
 
 
 def _demo_replicas(spec: Spec) -> int:
-    return spec.pools[0].nodes.min * spec.pools[0].node.replicas
+    return max(1, spec.pools[0].nodes.min) * spec.pools[0].node.replicas
 
 
 def _own_parts(args: argparse.Namespace, ports: Ports, data: Path) -> list[Part]:
