@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from plimsoll.alerts.budget_states import budget_alerts
 from plimsoll.alerts.burn_rate import burn_alerts
 from plimsoll.alerts.fleet import fleet_recordings, last_seen_recordings
 from plimsoll.alerts.gpus.groups import baseline_recordings
@@ -60,6 +61,7 @@ def _rules(spec: Spec, sites: Sites, meta: bool) -> dict[str, dict[str, Any]]:
         _group("impact", HEALTH_EVERY, impact_recordings(spec)),
         _group("traffic", FLEET_EVERY, traffic_recordings(spec)),
         _group("traffic-history", HISTORY_EVERY, idle_recordings(spec)),
+        _group("budgets", HISTORY_EVERY, budget_alerts(spec)),
         *(_group(name, HEALTH_EVERY, alerts) for name, alerts in parts.items()),
     ]
     files = {"objectives": objectives, "health": health, "fleet": _fleet_groups(spec)}

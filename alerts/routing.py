@@ -6,8 +6,8 @@ dedup_key is a hash of the route and the group's labels, so changing routes or `
 
 from typing import Any
 
+from plimsoll.alerts import budget_states, exclusions, pool, saturation, self_monitoring
 from plimsoll.alerts import burn_rate as burn_alerts
-from plimsoll.alerts import exclusions, pool, saturation, self_monitoring
 from plimsoll.alerts.gpus import health as gpus
 from plimsoll.alerts.receivers import WATCHDOG, Receivers
 from plimsoll.alerts.rules import Sites
@@ -99,6 +99,9 @@ def _inhibitions() -> list[dict[str, Any]]:
         _inhibit(_named(exclusions.NAME), ['severity=~"page|ticket"'], ["pool"]),
         *slower,
         _inhibit('severity="page"', ['severity="ticket"'], same),
+        # What is left of a budget is one ticket: the gravest state, and no forecast while it burns.
+        _inhibit(_named(budget_states.EXHAUSTED), [_named(budget_states.LOW, budget_states.FORECAST)], ["objective"]),
+        _inhibit(_named(burn_alerts.NAME), [_named(budget_states.FORECAST)], ["objective"]),
         _inhibit(_named(down), [_named(stalled, kv_cache, preemptions)], REPLICA),
         # A collector that reads an engine that is down fails too; the collector of the GPUs doesn't.
         _inhibit(_named(down), [_named(collector), 'collector!="nvml"'], ["instance"]),

@@ -119,6 +119,7 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An SLO: the ratio (`target`) of a pool's requests that must be good, by `indicator`, over `window`.
 
     `group_by: tenant` also keeps an error budget per tenant, as gateways count them.
+    `policy` is its error budget policy: what happens once the budget is exhausted, such as "Freeze releases." Alerts and pages show it.
     """
 
     id: Name
@@ -128,6 +129,7 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window: Window
     bucket_mismatch: BucketMismatch = "unknown"
     group_by: GroupBy | None = None
+    policy: ShortText | None = None
 
     @property
     def budget_ratio(self) -> float:

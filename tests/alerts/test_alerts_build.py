@@ -8,6 +8,7 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
+from msgspec import structs
 
 from each_case import each_case
 from paths import ROOT
@@ -148,3 +149,19 @@ def test_runbooks_query_only_metrics_that_exist() -> None:
     assert {name for name in re.findall(r"\b(?:llm|gpu|plimsoll)_\w+", RUNBOOK_TEXT)} <= known
     recorded = {rule["record"] for rule in RULES if "record" in rule}
     assert set(re.findall(r"\bobjective:\w+:\w+", RUNBOOK_TEXT)) <= recorded
+
+
+def test_alerts_on_a_budget_name_its_slos_policy() -> None:
+    first, *others = SPEC.objectives
+    spec = structs.replace(SPEC, objectives=(structs.replace(first, policy="Freeze releases."), *others))
+    rules = [
+        rule
+        for text in render(spec).values()
+        for group in yaml.safe_load(text).get("groups", ())
+        for rule in group["rules"]
+    ]
+    burning = [rule for rule in rules if rule.get("alert") == "SLOErrorBudgetBurn"]
+    stated = {rule["labels"]["objective"] for rule in burning if "Policy: Freeze releases." in str(rule["annotations"])}
+    assert stated == {first.id}
+    [exhausted] = [rule for rule in rules if rule.get("alert") == "SLOErrorBudgetExhausted"]
+    assert f'eq $labels.objective "{first.id}" }}}} Policy: Freeze releases.' in exhausted["annotations"]["description"]

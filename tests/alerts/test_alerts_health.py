@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from budget_cases import BUDGETS
 from gpu_cases import GPUS
 from gpu_fabric_cases import FABRIC, SPLIT
 from health_cases import Case
@@ -23,7 +24,7 @@ from self_monitoring_cases import SELF_MONITORING
 
 WRITTEN = ROOT / "tests" / "fixtures" / "rules" / "health.yml"
 READ = {LAST_INFO, LAST_EXPORTER, ARRIVALS, USUAL_ARRIVALS}  # recorded series that alerts read
-CASES = [*POOLS, *EXCLUSIONS, *GPUS, *FABRIC, *SPLIT, *SELF_MONITORING]
+CASES = [*BUDGETS, *POOLS, *EXCLUSIONS, *GPUS, *FABRIC, *SPLIT, *SELF_MONITORING]
 RULES = render(load((ROOT / "slo" / "objectives.yaml").read_text()))["health.rules.yml"]
 TWO_REPLICAS_A_NODE = load("""
 version: plimsoll/v1
