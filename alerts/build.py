@@ -11,10 +11,10 @@ from plimsoll.alerts.gpus.health import gpu_alerts
 from plimsoll.alerts.identity import identity_recordings
 from plimsoll.alerts.impact import impact_recordings, ranked
 from plimsoll.alerts.incident_signatures import signature_recordings
+from plimsoll.alerts.notify.receivers import Receivers
+from plimsoll.alerts.notify.routing import config, fragment
 from plimsoll.alerts.pool import pool_alerts
-from plimsoll.alerts.receivers import Receivers
 from plimsoll.alerts.recording import recordings
-from plimsoll.alerts.routing import config
 from plimsoll.alerts.rules import Alert, Group, Recording, Sites, to_yaml
 from plimsoll.alerts.self_monitoring import GROUP, meta_alerts, self_monitoring_alerts
 from plimsoll.alerts.traffic import idle_recordings, traffic_alerts, traffic_recordings
@@ -40,7 +40,14 @@ def render(
         "fleet": "Recorded series for dashboards, and incident signatures.",
     }
     rules = {f"{name}.rules.yml": to_yaml(found, heads[name]) for name, found in _rules(spec, sites, meta).items()}
-    return {**rules, "alertmanager.yml": to_yaml(config(spec, receivers, sites), "For Alertmanager 0.25 and later.")}
+    whole = config(spec, receivers, sites)
+    return {
+        **rules,
+        "alertmanager.yml": to_yaml(whole, "For Alertmanager 0.25 and later."),
+        "alertmanager-fragment.yml": to_yaml(
+            fragment(whole), "For an Alertmanager with routes of its own: merge each list into its."
+        ),
+    }
 
 
 def render_kubernetes(spec: Spec, sites: Sites, *, meta: bool = True) -> dict[str, str]:

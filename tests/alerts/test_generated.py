@@ -67,7 +67,7 @@ def test_build_rejects_an_unknown_receiver(tmp_path: Path) -> None:
     command = [*PLIMSOLL, "build", "--out", str(tmp_path), "--page-receiver", "pager"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert answer.returncode == 2
-    assert answer.stderr.startswith("plimsoll: --page-receiver: ")
+    assert answer.stderr.startswith("plimsoll: receivers: ")
     assert answer.stderr.count("\n") == 1
     assert not (tmp_path / "alerts").exists()
 

@@ -7,7 +7,7 @@ import yaml
 
 from paths import OBJECTIVES
 from plimsoll.alerts.build import render
-from plimsoll.alerts.receivers import Receivers
+from plimsoll.alerts.notify.receivers import Receivers
 from plimsoll.slo.spec.objectives import load
 
 SPEC = load(OBJECTIVES.read_text())

@@ -9,7 +9,7 @@ from typing import Any
 from plimsoll.alerts import budget_states, exclusions, pool, saturation, self_monitoring
 from plimsoll.alerts import burn_rate as burn_alerts
 from plimsoll.alerts.gpus import health as gpus
-from plimsoll.alerts.receivers import WATCHDOG, Receivers
+from plimsoll.alerts.notify.receivers import WATCHDOG, Receivers
 from plimsoll.alerts.rules import Sites
 from plimsoll.slo.error_budget import burn_rate
 from plimsoll.slo.spec.objectives import Spec
@@ -55,6 +55,7 @@ def config(spec: Spec, receivers: Receivers, sites: Sites) -> dict[str, Any]:
             receivers.receiver(PAGE, receivers.pages, sites),
             *(receivers.receiver(f"{PAGE}-{owner}", receivers.pages, sites, owner) for owner in owners),
             receivers.receiver(TICKET, receivers.tickets, sites),
+            *(receivers.receiver(f"{TICKET}-{owner}", receivers.tickets, sites, owner) for owner in owners),
             receivers.watchdog(),
             {"name": NULL},
         ],
@@ -72,6 +73,10 @@ def _routes(owners: dict[str, list[str]]) -> list[dict[str, Any]]:
         _page(PAGE, [pages, 'pool!=""'], BY_POOL),
         _page(PAGE, [pages], BY_ALERT),
         _route(NULL, ['severity="info"']),
+        *(
+            _route(f"{TICKET}-{owner}", [f'pool=~"{"|".join(pools)}"'], group_by=BY_POOL)
+            for owner, pools in owners.items()
+        ),
         _route(TICKET, ['pool!=""'], group_by=BY_POOL),
     ]
 
@@ -130,3 +135,24 @@ def _named(*names: str) -> str:
 def _inhibit(source: str, targets: list[str], equal: list[str]) -> dict[str, Any]:
     """Return a rule that holds within one site only. A label that both alerts lack counts as equal."""
     return {"source_matchers": [source], "target_matchers": targets, "equal": [*equal, *SITE]}
+
+
+def fragment(whole: dict[str, Any]) -> dict[str, Any]:
+    """Return the same for an Alertmanager with routes of its own: one route for our alerts, our receivers, and our inhibitions.
+
+    `routes` goes first into the list of the existing route, `receivers` and `inhibit_rules` into theirs.
+    """
+    ours = 'source="plimsoll"'
+    route = {key: value for key, value in whole["route"].items() if key != "routes"}
+    routes = [one | {"receiver": _prefixed(one["receiver"])} for one in whole["route"]["routes"]]
+    route |= {"matchers": [ours], "receiver": _prefixed(route["receiver"]), "routes": routes}
+    inhibitions = [
+        one | {side: [*one[side], ours] for side in ("source_matchers", "target_matchers")}
+        for one in whole["inhibit_rules"]
+    ]
+    receivers = [one | {"name": _prefixed(one["name"])} for one in whole["receivers"]]
+    return {"routes": [route], "inhibit_rules": inhibitions, "receivers": receivers}
+
+
+def _prefixed(receiver: str) -> str:
+    return f"plimsoll-{receiver}"
