@@ -1,6 +1,7 @@
 """Every file of `alerts/generated`, a pure function of the objectives: the same input gives the same bytes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from plimsoll.alerts.budget_states import budget_alerts
@@ -64,35 +65,44 @@ def _rules(spec: Spec, sites: Sites, meta: bool) -> dict[str, dict[str, Any]]:
     parts = {"pools": [*pool_alerts(spec), *traffic_alerts(spec)], "gpus": gpu_alerts(spec)}
     parts |= {"plimsoll": self_monitoring_alerts()} | ({"meta": meta_alerts()} if meta else {})
     health = [
-        _group("identity", LAST_SEEN_EVERY, identity_recordings()),
-        _group("impact", HEALTH_EVERY, impact_recordings(spec)),
-        _group("traffic", FLEET_EVERY, traffic_recordings(spec)),
-        _group("traffic-history", HISTORY_EVERY, idle_recordings(spec)),
-        _group("budgets", HISTORY_EVERY, budget_alerts(spec)),
-        *(_group(name, HEALTH_EVERY, alerts) for name, alerts in parts.items()),
+        _group(spec, "identity", LAST_SEEN_EVERY, identity_recordings()),
+        _group(spec, "impact", HEALTH_EVERY, impact_recordings(spec)),
+        _group(spec, "traffic", FLEET_EVERY, traffic_recordings(spec)),
+        _group(spec, "traffic-history", HISTORY_EVERY, idle_recordings(spec)),
+        _group(spec, "budgets", HISTORY_EVERY, budget_alerts(spec)),
+        *(_group(spec, name, HEALTH_EVERY, alerts) for name, alerts in parts.items()),
     ]
     files = {"objectives": objectives, "health": health, "fleet": _fleet_groups(spec)}
     return {name: {"groups": [group.as_group(sites) for group in groups]} for name, groups in files.items()}
 
 
-def _group(name: str, interval: float, rules: Sequence[Recording | Alert]) -> Group:
+def _group(spec: Spec, name: str, interval: float, rules: Sequence[Recording | Alert]) -> Group:
     """Return a group of ours, with the impact of its pages."""
-    return Group(f"{GROUP}{name}", interval, [ranked(rule) if isinstance(rule, Alert) else rule for rule in rules])
+    found = [_with_runbook(spec, ranked(rule)) if isinstance(rule, Alert) else rule for rule in rules]
+    return Group(f"{GROUP}{name}", interval, found)
+
+
+def _with_runbook(spec: Spec, alert: Alert) -> Alert:
+    """Return a pool's alert with what its runbook needs of the objectives file: the model, and the owner to escalate to."""
+    if not alert.pool:
+        return alert
+    pool = spec.pool(alert.pool)
+    return replace(alert, runbook={"model": pool.model, **({"owner": pool.owner} if pool.owner else {})})
 
 
 def _objective_group(spec: Spec, objective: Objective) -> Group:
     """Return one group per SLO, so that they are evaluated in parallel and a failing one doesn't stop the others."""
     rules: list[Recording | Alert] = [*recordings(objective, spec.pool(objective.pool)), *burn_alerts(objective)]
-    return _group(f"objective-{objective.id}", OBJECTIVES_EVERY, rules)
+    return _group(spec, f"objective-{objective.id}", OBJECTIVES_EVERY, rules)
 
 
 def _fleet_groups(spec: Spec) -> list[Group]:
     """Return the fleet's series and the signatures that read them, in order, and a second group of what changes slowly."""
     signatures = [one for pool in spec.pools for one in signature_recordings(pool)]
     return [
-        _group("fleet-last-seen", LAST_SEEN_EVERY, last_seen_recordings()),
-        _group("gpu-baselines", BASELINES_EVERY, baseline_recordings()),
-        _group("fleet", FLEET_EVERY, [*fleet_recordings(), *signatures]),
+        _group(spec, "fleet-last-seen", LAST_SEEN_EVERY, last_seen_recordings()),
+        _group(spec, "gpu-baselines", BASELINES_EVERY, baseline_recordings()),
+        _group(spec, "fleet", FLEET_EVERY, [*fleet_recordings(), *signatures]),
     ]
 
 

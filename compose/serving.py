@@ -41,8 +41,9 @@ def serve(
     access: Access,
     webhook: tuple[str, str | None] | None,
     prices: Prices,
+    grafana: str,
 ) -> None:
-    """Serve until interrupted. `places`: source, database, and (host, port); `webhook`: URL and token. Raises UserError."""
+    """Serve until interrupted. `places`: source, database, and (host, port); `webhook`: URL and token; `grafana`: its URL. Raises UserError."""
     where, database, (host, port) = places
     engine = open_ledger(database)
     clock = SystemClock()
@@ -53,7 +54,7 @@ def serve(
     service.records.prices = prices
     service.webhook = None if webhook is None else Webhook(*webhook)
     telemetry, end_telemetry = _telemetry(service)
-    app = create_app(service, access, runbooks, telemetry=telemetry)
+    app = create_app(service, access, runbooks, telemetry=telemetry, grafana=grafana)
     address = ":".join(map(str, listening.getsockname()[:2]))
     logging.getLogger("plimsoll").info("SLO service on http://%s, source %s", address, source.name)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, **server_options())

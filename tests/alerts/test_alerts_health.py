@@ -10,7 +10,7 @@ import yaml
 from budget_cases import BUDGETS
 from gpu_cases import GPUS
 from gpu_fabric_cases import FABRIC, SPLIT
-from health_cases import Case
+from health_cases import Case, runbook
 from paths import ROOT
 from plimsoll.alerts.build import render
 from plimsoll.alerts.rules import SOURCE
@@ -83,7 +83,7 @@ def annotations(one: Case) -> dict[str, str]:
     return {
         "summary": one.summary,
         "description": one.description,
-        "runbook_url": links.runbook_url(one.alert),
+        "runbook_url": runbook(one.alert, one.labels),
         "dashboard_url": links.panel_url(one.panel, **one.url),
         "slo_url": f"{links.SERVICE_URL}{one.path or (links.pool_page(pool, '') if pool else '/')}",
     }

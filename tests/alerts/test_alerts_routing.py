@@ -128,7 +128,7 @@ def test_a_long_queue_pages_once_with_links_and_resolves_under_the_same_key(tmp_
     )
     assert "limit 20; pool size 2-8 nodes" in payload["custom_details"]["firing"]
     assert [link["href"] for link in trigger["links"]] == [
-        links.runbook_url("LLMQueueDepthHigh"),
+        links.runbook_url("LLMQueueDepthHigh", pool="chat-70b", model=MODEL),
         links.panel_url(links.QUEUE, pool="chat-70b"),
         links.pool_page("chat-70b"),
     ]
