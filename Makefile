@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
 
-.PHONY: help setup run test chaos check fuzz audit sbom generate pictures lock
+.PHONY: help setup run test chaos containers check fuzz audit sbom bundle generate pictures lock
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -20,7 +20,7 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	@# mypy, and Pythons that have not installed the package (vLLM's own), see the folders as `plimsoll` below .venv/src.
 	@mkdir -p $(VENV)/src/plimsoll && for folder in alerts compose dashboards exporters slo; do ln -sfn ../../../$$folder $(VENV)/src/plimsoll/$$folder; done
 	@# Tests and benchmarks import their fakes, worlds and tools by name.
-	@printf '%s\n' $(foreach folder,chaos fakes worlds tools,"$(CURDIR)/tests/$(folder)") > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/plimsoll-tests.pth"
+	@printf '%s\n' $(foreach folder,chaos containers fakes worlds tools,"$(CURDIR)/tests/$(folder)") > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/plimsoll-tests.pth"
 	@touch $@
 
 setup: $(VENV)/dev.stamp ## Install Plimsoll and its development tools into .venv
@@ -39,6 +39,9 @@ chaos: $(VENV)/dev.stamp ## Kill, stop and spoil every part for MINUTES=10 by th
 	@sh tests/tools/prepare.sh
 	@$(BIN)/python tests/chaos/run.py --seed $(SEED) --minutes $(MINUTES) $(if $(REPORT),--markdown $(REPORT))
 
+containers: $(VENV)/dev.stamp ## Build the image and run compose.yaml for real: podman on Debian, as root (some minutes)
+	@$(BIN)/python tests/containers/drive_stack.py
+
 check: $(VENV)/dev.stamp ## Lint, types and the fast tests, in some two minutes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy
 	@$(BIN)/python -m pytest -q -n auto -m "not slow and not engine and not prometheus and not postgresql and not browser"
@@ -52,8 +55,13 @@ audit: $(VENV)/dev.stamp ## Look for known vulnerabilities of the locked distrib
 sbom: $(VENV)/dev.stamp ## Write build/plimsoll.cdx.json, the software bill of materials (CycloneDX)
 	@$(BIN)/python tests/tools/sbom.py build/plimsoll.cdx.json
 
+bundle: $(VENV)/dev.stamp ## Write build/plimsoll.tar.gz: wheels with hashes for Python 3.11 to 3.14, chart, configuration, licenses, SBOM
+	@$(BIN)/python tests/tools/interpreters.py
+	@$(BIN)/python tests/tools/bundle.py build/plimsoll.tar.gz
+
 generate: $(VENV)/dev.stamp ## Write alerts/generated, dashboards/generated and docs/reference from the code
 	@$(BIN)/plimsoll build
+	@$(BIN)/plimsoll chart
 	@$(BIN)/python -m plimsoll.compose.reference docs/reference
 	@$(BIN)/plimsoll review --schema > docs/review.schema.json
 	@$(BIN)/python tests/tools/dependencies.py > docs/reference/dependencies.md

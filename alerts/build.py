@@ -12,6 +12,7 @@ from plimsoll.alerts.gpus.health import gpu_alerts
 from plimsoll.alerts.identity import identity_recordings
 from plimsoll.alerts.impact import impact_recordings, ranked
 from plimsoll.alerts.incident_signatures import signature_recordings
+from plimsoll.alerts.notify.prometheus_operator import alertmanager_config, prometheus_rule
 from plimsoll.alerts.notify.receivers import Receivers
 from plimsoll.alerts.notify.routing import config, fragment
 from plimsoll.alerts.pool import pool_alerts
@@ -54,9 +55,15 @@ def render(
 def render_kubernetes(spec: Spec, sites: Sites, *, meta: bool = True) -> dict[str, str]:
     """Return the same rules for the Prometheus operator, as {name: text} of one PrometheusRule each."""
     return {
-        f"kubernetes/{name}.yaml": _prometheus_rule(f"plimsoll-{name}", found)
+        f"kubernetes/{name}.yaml": to_yaml(prometheus_rule(f"plimsoll-{name}", found), "For the Prometheus operator.")
         for name, found in _rules(spec, sites, meta).items()
     }
+
+
+def render_alertmanager_config(spec: Spec, receivers: Receivers | None = None, sites: Sites | None = None) -> str:
+    """Return the text of an AlertmanagerConfig's spec, which routes as `alertmanager.yml` does."""
+    found = alertmanager_config(spec, receivers or Receivers(), sites or Sites())
+    return to_yaml(found, "The spec of an AlertmanagerConfig, for the Prometheus operator.")
 
 
 def _rules(spec: Spec, sites: Sites, meta: bool) -> dict[str, dict[str, Any]]:
@@ -65,7 +72,7 @@ def _rules(spec: Spec, sites: Sites, meta: bool) -> dict[str, dict[str, Any]]:
     parts = {"pools": [*pool_alerts(spec), *traffic_alerts(spec)], "gpus": gpu_alerts(spec)}
     parts |= {"plimsoll": self_monitoring_alerts()} | ({"meta": meta_alerts()} if meta else {})
     health = [
-        _group(spec, "identity", LAST_SEEN_EVERY, identity_recordings()),
+        _group(spec, "identity", LAST_SEEN_EVERY, identity_recordings(spec)),
         _group(spec, "impact", HEALTH_EVERY, impact_recordings(spec)),
         _group(spec, "traffic", FLEET_EVERY, traffic_recordings(spec)),
         _group(spec, "traffic-history", HISTORY_EVERY, idle_recordings(spec)),
@@ -100,17 +107,7 @@ def _fleet_groups(spec: Spec) -> list[Group]:
     """Return the fleet's series and the signatures that read them, in order, and a second group of what changes slowly."""
     signatures = [one for pool in spec.pools for one in signature_recordings(pool)]
     return [
-        _group(spec, "fleet-last-seen", LAST_SEEN_EVERY, last_seen_recordings()),
+        _group(spec, "fleet-last-seen", LAST_SEEN_EVERY, last_seen_recordings(spec)),
         _group(spec, "gpu-baselines", BASELINES_EVERY, baseline_recordings()),
-        _group(spec, "fleet", FLEET_EVERY, [*fleet_recordings(), *signatures]),
+        _group(spec, "fleet", FLEET_EVERY, [*fleet_recordings(spec), *signatures]),
     ]
-
-
-def _prometheus_rule(name: str, rules: dict[str, Any]) -> str:
-    document = {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "PrometheusRule",
-        "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "plimsoll"}},
-        "spec": rules,
-    }
-    return to_yaml(document, "For the Prometheus operator.")

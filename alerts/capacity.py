@@ -29,14 +29,12 @@ def capacity_alerts(pool: Pool) -> list[Alert]:
 
 def _tokens(pool: Pool, span: str) -> str:
     """Return the throughput of all replicas, input + output tokens/s, as saturation throughput is measured."""
-    prompt, generated = (
-        f"sum(rate({of(metric, pool.model)}[{span}]))" for metric in (c.PROMPT_TOKENS, c.GENERATION_TOKENS)
-    )
+    prompt, generated = (f"sum(rate({of(metric, pool)}[{span}]))" for metric in (c.PROMPT_TOKENS, c.GENERATION_TOKENS))
     return f"({prompt} + {generated})"
 
 
 def _serving(pool: Pool) -> str:
-    return f"count(group by (instance, replica) ({serving(pool.model)}))"
+    return f"count(group by (instance, replica) ({serving(pool)}))"
 
 
 def _capacity(pool: Pool, how: str = "avg") -> str:
@@ -65,7 +63,7 @@ def _overcommitted(pool: Pool) -> Alert:
     A replica's KV cache usage is the mean of its ranks, each of which has a cache of its own.
     """
     serving, lost = _serving(pool), pool.node.replicas
-    usage = f"avg by (instance, replica) (avg_over_time({of(c.KV_CACHE_USAGE, pool.model)}[{LOAD_WINDOW}]))"
+    usage = f"avg by (instance, replica) (avg_over_time({of(c.KV_CACHE_USAGE, pool)}[{LOAD_WINDOW}]))"
     cache = f"sum({usage}) / ({pool.max_kv_cache_usage:g} * ({serving} - {lost}))"
     rest = f"({_capacity(pool)} * {serving} - {lost} * {_capacity(pool, 'max')})"
     tokens = f"{_tokens(pool, LOAD_WINDOW)} / {rest}"
@@ -85,7 +83,7 @@ def _overcommitted(pool: Pool) -> Alert:
 
 def _spare_missing(pool: Pool) -> Alert:
     """A warm spare is a replica that is up and has processed hardly any tokens for ten minutes: probes may query it."""
-    busy = f"count(sum by (instance, replica) (rate({of(c.PROMPT_TOKENS, pool.model)}[10m])) > {PROBED})"
+    busy = f"count(sum by (instance, replica) (rate({of(c.PROMPT_TOKENS, pool)}[10m])) > {PROBED})"
     spares = pool.nodes.warm_spares * pool.node.replicas
     return Alert(
         name="LLMWarmSpareMissing",

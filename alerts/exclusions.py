@@ -31,7 +31,7 @@ def _excluded(pool: Pool) -> Alert:
     It fires once for each region and cluster of the pool's replicas that are target labels, and once without: it mutes what has its labels.
     """
     each = f'max by (objective) (max_over_time({c.EXCLUDED}{{pool="{pool.name}"}}[{AFTER}]))'
-    sites = f"group by (cluster, region) ({of(c.REPLICA_INFO, pool.model)})"
+    sites = f"group by (cluster, region) ({of(c.REPLICA_INFO, pool)})"
     return Alert(
         name=NAME,
         severity="info",

@@ -5,21 +5,22 @@ an alert keeps its labels until the problem is fixed, however long that takes. W
 replica that its exporter no longer lists, and a target that Prometheus no longer scrapes.
 """
 
+from plimsoll.alerts.fleet import By
 from plimsoll.alerts.rules import Recording
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import recorded
+from plimsoll.slo.spec.objectives import Spec
 
-REPLICA = "instance, replica, model, region, node"
 GAP = "1h"  # of a Prometheus that was down itself: identity survives it
 
 
-def identity_recordings() -> list[Recording]:
+def identity_recordings(spec: Spec) -> list[Recording]:
     """Return the labels of each replica and of each exporter when they were last seen."""
     info, exporter = (f"last_over_time({name}[{GAP}])" for name in (recorded.LAST_INFO, recorded.LAST_EXPORTER))
     return [
         Recording(
             recorded.LAST_INFO,
-            f"group by ({REPLICA}) ({c.REPLICA_INFO})\n"
+            f"group by ({By.of(spec).replica}) ({c.REPLICA_INFO})\n"
             f"or on (instance, replica) ({info} and on (instance, replica) {c.REPLICA_UP}\n"
             f"  or {info} and on (instance) up == 0)",
             {},

@@ -46,8 +46,8 @@ def _prefill_burst(pool: Pool) -> str:
 
 def _kv_cache_saturated(pool: Pool) -> str:
     """The KV cache is saturated: requests wait for it or are preempted (R22)."""
-    waiting = f"sum by (region) (avg_over_time({of(c.REQUESTS_WAITING, pool.model)}{NOW})) >= bool 1"
-    preempted = f"sum by (region) (rate({of(c.PREEMPTIONS, pool.model)}{NOW})) > bool 0"
+    waiting = f"sum by (region) (avg_over_time({of(c.REQUESTS_WAITING, pool)}{NOW})) >= bool 1"
+    preempted = f"sum by (region) (rate({of(c.PREEMPTIONS, pool)}{NOW})) > bool 0"
     return f"({_kv_cache(pool)} > bool {pool.max_kv_cache_usage:g})\n* (({waiting}) + ({preempted}) > bool 0)"
 
 
@@ -77,7 +77,7 @@ def _just_started(pool: Pool) -> str:
 
 
 def _selected(recorded: str, pool: Pool) -> str:
-    return str(Selector(recorded, (("model", (pool.model,)),)))
+    return str(Selector(recorded, pool.labels))
 
 
 def _p95(histogram: Metric, pool: Pool, usual: bool = False) -> str:
@@ -90,11 +90,11 @@ def _p95(histogram: Metric, pool: Pool, usual: bool = False) -> str:
 def _prompt(pool: Pool, span: str) -> str:
     """Return the mean prompt length in tokens: a ratio of sums over all requests."""
     tokens, prompts = (
-        f"sum by (region) (rate({of(c.PROMPT_LENGTH, pool.model, part)}{span}))"
+        f"sum by (region) (rate({of(c.PROMPT_LENGTH, pool, part)}{span}))"
         for part in (c.PROMPT_LENGTH.sum, c.PROMPT_LENGTH.count)
     )
     return f"({tokens} / {prompts})"
 
 
 def _kv_cache(pool: Pool) -> str:
-    return f"max by (region) (avg_over_time({of(c.KV_CACHE_USAGE, pool.model)}{NOW}))"
+    return f"max by (region) (avg_over_time({of(c.KV_CACHE_USAGE, pool)}{NOW}))"

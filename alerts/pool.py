@@ -1,7 +1,7 @@
 """Alerts on a pool's saturation and on the presence of its replicas and exporters.
 
-Rules are written once per pool of the objectives file, selected by the pool's model and labeled with its name. A replica that
-is down exports no model: its pool is the one that it served last (`identity.py`), and one more rule, without a pool, covers
+Rules are written once per pool of the objectives file, selected by the pool's model and match and labeled with its name. A replica
+that is down exports no model: its pool is the one that it served last (`identity.py`), and one more rule, without a pool, covers
 what never reported a model (`templates.of_no_pool`). A rule over smoothed values has no `for`.
 
 One replica or exporter that is down is a ticket: the pool is built to lose one. It pages where users feel it (burn-rate alerts),
@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from plimsoll.alerts.capacity import capacity_alerts
 from plimsoll.alerts.exclusions import exclusion_alerts
+from plimsoll.alerts.rollouts import rollout_alert
 from plimsoll.alerts.rules import Alert
 from plimsoll.alerts.saturation import early_warnings, growth
 from plimsoll.alerts.templates import (
@@ -68,7 +69,8 @@ def _of_one_pool(spec: Spec, pool: Pool) -> list[Alert]:
         _crash_looping(pool),
         *early_warnings(spec, pool),
         *capacity_alerts(pool),
-        *_down(pool.name, of_pool(pool.model), pool.timing.cold_start),
+        rollout_alert(pool),
+        *_down(pool.name, of_pool(pool), pool.timing.cold_start),
     ]
 
 
@@ -78,9 +80,7 @@ def _down(pool: str, keep: PoolFilter, cold_start: float) -> list[Alert]:
 
 def _kv_cache(pool: Pool) -> list[Alert]:
     """A nearly full cache is normal for a busy engine: it pages only while requests wait or are preempted, and users feel it."""
-    usage, waiting, preempted = (
-        of(metric, pool.model) for metric in (c.KV_CACHE_USAGE, c.REQUESTS_WAITING, c.PREEMPTIONS)
-    )
+    usage, waiting, preempted = (of(metric, pool) for metric in (c.KV_CACHE_USAGE, c.REQUESTS_WAITING, c.PREEMPTIONS))
     old = f"max by ({EACH}) ({usage} offset 10m)"  # a replica that just started has no ten minutes of data
     high = f"max by ({EACH}) (avg_over_time({usage}[10m])) > {pool.max_kv_cache_usage:g}\nand {old} >= 0"
     queued = f"sum by ({EACH}) (avg_over_time({waiting}[10m])) >= 1"
@@ -116,14 +116,14 @@ def _queue_depth(pool: Pool, objectives: Sequence[Objective]) -> list[Alert]:
     It pages while users feel it, or will: the queue grows, and a request that joins it now waits longer than the TTFT threshold.
     A long queue whose first tokens are in time is a batch's.
     """
-    waiting = f"avg_over_time({of(c.REQUESTS_WAITING, pool.model)}[2m])"
+    waiting = f"avg_over_time({of(c.REQUESTS_WAITING, pool)}[2m])"
     replicas = f"count(group by (instance, replica) ({waiting}))"
     long = f"{pool.node.replicas} * sum({waiting})\n/ {replicas} > {pool.max_waiting_per_node}"
     felt = [harmed(pool)]
     thresholds = [one.indicator.thresholds.get("time_to_first_token") for one in objectives]
     if known := [float(threshold) for threshold in thresholds if threshold]:
-        started = f"sum(rate({of(c.TTFT, pool.model, c.TTFT.count)}[5m]))"
-        wait = f"sum({of(c.REQUESTS_WAITING, pool.model)}) / {started} > {min(known):g}"
+        started = f"sum(rate({of(c.TTFT, pool, c.TTFT.count)}[5m]))"
+        wait = f"sum({of(c.REQUESTS_WAITING, pool)}) / {started} > {min(known):g}"
         felt.append(f"{growth(pool)} and {wait}")
     numbers = (
         f"{VALUE} requests were waiting per node of {pool.name} over 2 minutes (limit {pool.max_waiting_per_node}; "
@@ -155,10 +155,8 @@ def _stalled(pool: Pool) -> list[Alert]:
     A single request may be a long prompt that an engine computes in one step: it is a ticket, after ten minutes.
     """
     each = f"{EACH}, rank"
-    work = " + ".join(
-        f"sum by ({each}) ({of(metric, pool.model)})" for metric in (c.REQUESTS_RUNNING, c.REQUESTS_WAITING)
-    )
-    tokens = f"sum by ({each}) (rate({of(c.PROGRESS_TOKENS, pool.model)}[2m]))"
+    work = " + ".join(f"sum by ({each}) ({of(metric, pool)})" for metric in (c.REQUESTS_RUNNING, c.REQUESTS_WAITING))
+    tokens = f"sum by ({each}) (rate({of(c.PROGRESS_TOKENS, pool)}[2m]))"
     page = Alert(
         name=REPLICA_STALLED,
         severity="page",
@@ -187,7 +185,7 @@ def _stalled(pool: Pool) -> list[Alert]:
 
 
 def _up(pool: Pool) -> str:
-    return f"(count(group by (instance, replica) ({serving(pool.model)})) or vector(0))"
+    return f"(count(group by (instance, replica) ({serving(pool)})) or vector(0))"
 
 
 def _pool_down(pool: Pool) -> Alert:
@@ -226,7 +224,7 @@ def _below_minimum(pool: Pool) -> Alert:
 
 def _crash_looping(pool: Pool) -> Alert:
     """A replica that restarts before it counts as down. A rollout restarts it once or twice."""
-    started = of(c.REPLICA_START, pool.model)
+    started = of(c.REPLICA_START, pool)
     return Alert(
         name="LLMReplicaCrashLooping",
         severity="ticket",

@@ -87,6 +87,7 @@ def _evidence(way: Way, span: float = RATE) -> _Evidence:
     total, without = _rate(way.total, span), _rate(way.without, span) if way.without else ""
     if isinstance(way, Counting):
         good, total = _less(_rate(way.good, span), without), _less(total, without)
+        good = _less(good, _rate(way.bad, span) if way.bad else "")
         return _Evidence(good, good, f"({total} and {good})")
     lower = _less(_bucket_rate(way, "max", f'le=~"{at_most(way.limit)}"', span), without)
     total = _less(total, without)

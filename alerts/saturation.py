@@ -9,7 +9,7 @@ from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.sli.evidence import SERVED
-from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
+from plimsoll.slo.sli.indicators.latency import GATEWAY_HISTOGRAMS, HISTOGRAMS
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 from plimsoll.slo.units import duration_text, percent_text
 
@@ -54,7 +54,7 @@ def growth(pool: Pool) -> str:
 
     A replica counts once it has ten minutes of data: the slope of two samples is noise.
     """
-    waiting = of(c.REQUESTS_WAITING, pool.model)
+    waiting = of(c.REQUESTS_WAITING, pool)
     slope = f"sum(deriv({waiting}[10m]) and {waiting} offset 10m >= 0)"
     replicas = f"count(group by ({EACH}) ({waiting}))"
     return f"600 * {pool.node.replicas} * {slope}\n/ {replicas} > {pool.max_waiting_per_node}"
@@ -78,7 +78,7 @@ def _queue_growing(pool: Pool) -> Alert:
 
 def _preemptions(pool: Pool) -> Alert:
     preempted, finished = (
-        f"sum by ({EACH}) (increase({of(metric, pool.model)}[10m]))" for metric in (c.PREEMPTIONS, c.FINISHED)
+        f"sum by ({EACH}) (increase({of(metric, pool)}[10m]))" for metric in (c.PREEMPTIONS, c.FINISHED)
     )
     return Alert(
         name=PREEMPTION_RATE_HIGH,
@@ -96,7 +96,7 @@ def _preemptions(pool: Pool) -> Alert:
 
 
 def _share_lost(pool: Pool, lost: str, limit: float) -> str:
-    good = f"sum(increase({of(c.FINISHED, pool.model, reason='|'.join(SERVED))}[10m]))"
+    good = f"sum(increase({of(c.FINISHED, pool, reason='|'.join(SERVED))}[10m]))"
     return f"{lost} / ({lost} + ({good} or vector(0))) > {limit}\nand {lost} >= {EVENTS}"
 
 
@@ -104,7 +104,7 @@ def _rejected(pool: Pool) -> Alert:
     return Alert(
         name="LLMRequestsRejected",
         severity="ticket",
-        expr=_share_lost(pool, f"sum(increase({of(c.REJECTED, pool.model)}[10m]))", MAX_REJECTED),
+        expr=_share_lost(pool, f"sum(increase({of(c.REJECTED, pool)}[10m]))", MAX_REJECTED),
         summary="Requests are being rejected.",
         description=(
             f"{PERCENT} of requests to {pool.name} were rejected in the last 10 minutes (threshold {percent_text(MAX_REJECTED)})."
@@ -119,7 +119,7 @@ def _abandoned(pool: Pool) -> Alert:
     return Alert(
         name=REQUESTS_ABANDONED,
         severity="ticket",
-        expr=_share_lost(pool, f"sum(increase({of(c.ABANDONED, pool.model, stage='queued')}[10m]))", MAX_ABANDONED),
+        expr=_share_lost(pool, f"sum(increase({of(c.ABANDONED, pool, stage='queued')}[10m]))", MAX_ABANDONED),
         summary="Clients abandon requests while they are queued.",
         description=(
             f"At least {PERCENT} of clients of {pool.name} disconnected before the first token in 10 minutes "
@@ -132,8 +132,8 @@ def _abandoned(pool: Pool) -> Alert:
 
 def _transfers_failing(pool: Pool) -> Alert:
     """KV cache transfers between prefill and decode engines. The engines' own requests look fine until decode gives an error."""
-    failed = f"sum(increase({of(c.KV_TRANSFER_FAILURES, pool.model)}[10m]))"
-    done = f"sum(increase({of(c.KV_TRANSFER_TIME, pool.model, c.KV_TRANSFER_TIME.count)}[10m]))"
+    failed = f"sum(increase({of(c.KV_TRANSFER_FAILURES, pool)}[10m]))"
+    done = f"sum(increase({of(c.KV_TRANSFER_TIME, pool, c.KV_TRANSFER_TIME.count)}[10m]))"
     return Alert(
         name="LLMKVTransfersFailing",
         severity="ticket",
@@ -150,11 +150,11 @@ def _transfers_failing(pool: Pool) -> Alert:
 
 def _prefix_cache(pool: Pool) -> Alert:
     """A cache that is empty after a restart fills again by itself: replicas that started in the last half hour don't count."""
-    queried = of(c.PREFIX_QUERIED, pool.model)
+    queried = of(c.PREFIX_QUERIED, pool)
     warm = f" and on ({EACH}) ({queried} offset {WARM} unless resets({queried}[{WARM}]) > 0)"
 
     def tokens(metric: Metric, span: str, only: str = "") -> str:
-        return f"sum(increase({of(metric, pool.model)}{span}){only})"
+        return f"sum(increase({of(metric, pool)}{span}){only})"
 
     now, before = (
         f"{tokens(c.PREFIX_HIT, span, only)} / {tokens(c.PREFIX_QUERIED, span, only)}"
@@ -174,25 +174,25 @@ def _prefix_cache(pool: Pool) -> Alert:
     )
 
 
-def _quantile(metric: Metric, model: str, by: str, share: float = 0.95, span: str = "10m", only: str = "") -> str:
-    rates = f"rate({of(metric, model, metric.bucket)}[{span}]){only}"
+def _quantile(metric: Metric, pool: Pool, by: str, share: float = 0.95, span: str = "10m", only: str = "") -> str:
+    rates = f"rate({of(metric, pool, metric.bucket)}[{span}]){only}"
     return f"histogram_quantile({share:g}, sum by ({', '.join(filter(None, ('le', by)))}) ({rates}))"
 
 
-def _enough(metric: Metric, model: str, count: int, span: str) -> str:
-    return f"sum by ({EACH}) (increase({of(metric, model, metric.count)}[{span}])) >= {count}"
+def _enough(metric: Metric, pool: Pool, count: int, span: str) -> str:
+    return f"sum by ({EACH}) (increase({of(metric, pool, metric.count)}[{span}])) >= {count}"
 
 
 def _cold(pool: Pool) -> Alert:
     """A cold replica whose TTFT is more than three times that of the older ones (requirement R23)."""
-    age = f"time() - max by ({EACH}) ({of(c.REPLICA_START, pool.model)})"
-    cold = _quantile(c.TTFT, pool.model, EACH, span="5m")
-    older = _quantile(c.TTFT, pool.model, "", span="5m", only=f" and on ({EACH}) ({age} >= {COLD})")
+    age = f"time() - max by ({EACH}) ({of(c.REPLICA_START, pool)})"
+    cold = _quantile(c.TTFT, pool, EACH, span="5m")
+    older = _quantile(c.TTFT, pool, "", span="5m", only=f" and on ({EACH}) ({age} >= {COLD})")
     return Alert(
         name="LLMReplicaServingWhileCold",
         severity="ticket",
         expr=(
-            f"({cold}\n  and on ({EACH}) ({age} < {COLD})\n  and {_enough(c.TTFT, pool.model, EVENTS, '5m')})\n"
+            f"({cold}\n  and on ({EACH}) ({age} < {COLD})\n  and {_enough(c.TTFT, pool, EVENTS, '5m')})\n"
             f"> on () group_left () 3 * {older}"
         ),
         summary=f"{REPLICA} receives traffic before it is warm.",
@@ -211,8 +211,8 @@ def _slow(pool: Pool) -> Alert:
 
     A replica with less than half of the usual requests doesn't count as usual: one that just joined is fast because its batch is small.
     """
-    requests = f"sum by ({EACH}) (increase({of(c.TPOT, pool.model, c.TPOT.count)}[10m]))"
-    evaluated = f"({_quantile(c.TPOT, pool.model, EACH)}\n  and {requests} >= {2 * EVENTS})"
+    requests = f"sum by ({EACH}) (increase({of(c.TPOT, pool, c.TPOT.count)}[10m]))"
+    evaluated = f"({_quantile(c.TPOT, pool, EACH)}\n  and {requests} >= {2 * EVENTS})"
     usual = f"{requests} > on () group_left () 0.5 * quantile(0.5, {requests})"
     # The lower median: of an even number, the lower one of the two in the middle. Of a single replica it is NaN, which nothing exceeds.
     middle = f"scalar(floor((count({usual}) - 1) / 2) / (count({usual}) - 1))"
@@ -234,13 +234,14 @@ def _slow(pool: Pool) -> Alert:
 def _near_threshold(objective: Objective, pool: Pool) -> Alert:
     """The quantile of the SLO target comes close to the latency threshold; the error budget doesn't burn yet."""
     kind, share = objective.indicator.kind, percent_text(objective.target)
-    metric, threshold = HISTOGRAMS[kind], objective.indicator.thresholds[kind]
+    histograms = GATEWAY_HISTOGRAMS if objective.count_at == "gateway" else HISTOGRAMS
+    metric, threshold = histograms[kind], objective.indicator.thresholds[kind]
     panel = {"time_to_first_token": links.TTFT, "time_per_output_token": links.TPOT}.get(kind, links.E2E)
-    enough = f"sum(increase({of(metric, pool.model, metric.count)}[10m])) >= {10 * EVENTS}"
+    enough = f"sum(increase({of(metric, pool, metric.count)}[10m])) >= {10 * EVENTS}"
     return Alert(
         name=LATENCY_NEAR_THRESHOLD,
         severity="ticket",
-        expr=f"{_quantile(metric, pool.model, '', objective.target)} > {EARLY * threshold:.6g}\nand {enough}",
+        expr=f"{_quantile(metric, pool, '', objective.target)} > {EARLY * threshold:.6g}\nand {enough}",
         summary=f"{objective.id} latency is close to its threshold.",
         description=(
             f"p{share.removesuffix('%')} latency for {objective.id} was {DURATION} over 10 minutes (threshold {threshold}, "

@@ -50,21 +50,21 @@ GROUP = (
 )
 
 
-def of(metric: Metric, model: str, part: str = "", **labels: str) -> str:
-    """Return a selector of one model's metric, or of `part`, one of its sample names."""
+def of(metric: Metric, pool: Pool, part: str = "", **labels: str) -> str:
+    """Return a selector of a pool's metric, or of `part`, one of its sample names."""
     further = ((name, tuple(value.split("|"))) for name, value in labels.items())
-    return str(Selector(part or metric.name, (("model", (model,)), *further)))
+    return str(Selector(part or metric.name, (*pool.labels, *further)))
 
 
-def served(on: str, model: str = "") -> str:
-    """Return a query for what serves the model (default: any), or did when it was last seen: a replica that is down exports no model."""
-    info = of(c.REPLICA_INFO, model, recorded.LAST_INFO) if model else recorded.LAST_INFO
+def served(on: str, pool: Pool | None = None) -> str:
+    """Return a query for what serves the pool (default: any), or did when it was last seen: a replica that is down exports no model."""
+    info = of(c.REPLICA_INFO, pool, recorded.LAST_INFO) if pool else recorded.LAST_INFO
     return f"group by ({on}) ({info})"
 
 
-def of_pool(model: str) -> PoolFilter:
-    """Return a filter that keeps what served the model."""
-    return lambda vector, on: f"{vector}\nand on ({on}) {served(on, model)}"
+def of_pool(pool: Pool) -> PoolFilter:
+    """Return a filter that keeps what served the pool."""
+    return lambda vector, on: f"{vector}\nand on ({on}) {served(on, pool)}"
 
 
 def of_no_pool(vector: str, on: str) -> str:
@@ -74,7 +74,7 @@ def of_no_pool(vector: str, on: str) -> str:
 
 def pool_filters(spec: Spec) -> list[tuple[str, PoolFilter]]:
     """Return every pool's name and filter; the last one, without a name, keeps what belongs to no pool."""
-    return [*((pool.name, of_pool(pool.model)) for pool in spec.pools), ("", of_no_pool)]
+    return [*((pool.name, of_pool(pool)) for pool in spec.pools), ("", of_no_pool)]
 
 
 def harmed(pool: Pool) -> str:
@@ -98,7 +98,7 @@ def text_for(label: str, texts: dict[str, str], other: str) -> str:
     return f"{begin}{{{{ else }}}}{other}{{{{ end }}}}"
 
 
-def serving(model: str) -> str:
-    """Return the replicas of a model that are up. One that sleeps answers its metrics, and serves nothing."""
-    up = f"{of(c.REPLICA_INFO, model)} and on (instance, replica) {c.REPLICA_UP} == 1"
+def serving(pool: Pool) -> str:
+    """Return the replicas of a pool that are up. One that sleeps answers its metrics, and serves nothing."""
+    up = f"{of(c.REPLICA_INFO, pool)} and on (instance, replica) {c.REPLICA_UP} == 1"
     return f"{up} unless on (instance, replica) {c.REPLICA_AWAKE} == 0"

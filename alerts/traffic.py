@@ -47,7 +47,7 @@ def traffic_alerts(spec: Spec) -> list[Alert]:
 
 def _recordings(pool: Pool) -> list[Recording]:
     """Requests that end, however they do, are those that arrive: an engine counts no arrivals."""
-    ended, *others = (f"sum(rate({of(metric, pool.model)}[5m]))" for metric in (c.FINISHED, c.REJECTED, c.ABANDONED))
+    ended, *others = (f"sum(rate({of(metric, pool)}[5m]))" for metric in (c.FINISHED, c.REJECTED, c.ABANDONED))
     arrivals = " + ".join((ended, *(f"({one} or vector(0))" for one in others)))
     mean = f"avg_over_time({_own(recorded.ARRIVALS, pool)}[1h] offset 5m)"
     noticed = f'ALERTS{{alertname="{TRAFFIC_STOPPED}",pool="{pool.name}"}}'
@@ -72,13 +72,13 @@ def _stopped(pool: Pool) -> Alert:
     unusual = " or ".join(f"{one} < {USUAL} * {usual}" for one in past)
     idle = f"{_own(recorded.IDLE_RATIO, pool)} > {IDLE}"
     begun = f'ALERTS{{alertname="{TRAFFIC_STOPPED}",alertstate="firing",pool="{pool.name}"}}'
-    work = " + ".join(f"sum({of(metric, pool.model)})" for metric in (c.REQUESTS_RUNNING, c.REQUESTS_WAITING))
-    stalled = f"{work} > 0 and sum(rate({of(c.PROGRESS_TOKENS, pool.model)}[2m])) == 0"
+    work = " + ".join(f"sum({of(metric, pool)})" for metric in (c.REQUESTS_RUNNING, c.REQUESTS_WAITING))
+    stalled = f"{work} > 0 and sum(rate({of(c.PROGRESS_TOKENS, pool)}[2m])) == 0"
     return Alert(
         name=TRAFFIC_STOPPED,
         severity="page",
         expr=(
-            f"60 * {now} <= {60 * STOPPED:g} * {usual}\nand {usual} >= {LEAST:.4g}\nand on () ({serving(pool.model)})\n"
+            f"60 * {now} <= {60 * STOPPED:g} * {usual}\nand {usual} >= {LEAST:.4g}\nand on () ({serving(pool)})\n"
             f"unless on () ({stalled})\nunless on (pool) (({unusual} or {idle}) unless on (pool) {begun})"
         ),
         hold=HOLD,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec import structs
 
 from plimsoll import alerts, dashboards
 from plimsoll.exporters.collector import CollectorError, Point
@@ -18,7 +19,8 @@ from plimsoll.exporters.engines.fetch import reason_of
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.sli.evidence import best, countings
-from plimsoll.slo.spec.objectives import Spec
+from plimsoll.slo.spec.objectives import CountAt, Spec
+from plimsoll.slo.spec.pool_match import EVERYTHING
 
 SECONDS = 10.0
 
@@ -82,7 +84,7 @@ def report(collector: EngineCollector, url: str, spec: Spec) -> Report:
             point.labels["metric"]: point.labels["reason"] for point in points if point.metric is metrics.METRIC_MISSING
         },
         missing=list(_costs(present, gateway)),
-        objectives={} if gateway else dict(_counted(points, {point.labels["model"] for point in info}, spec)),
+        objectives=dict(_counted(points, _models(points, gateway), spec, "gateway" if gateway else "engine")),
         limits=mapping.checked.limits,
     )
 
@@ -96,12 +98,20 @@ def _costs(present: set[Metric], gateway: bool) -> Iterator[Cost]:
                 yield cost
 
 
-def _counted(points: Sequence[Point], models: set[str], spec: Spec) -> Iterator[tuple[str, str | None]]:
+def _models(points: Sequence[Point], gateway: bool) -> set[str]:
+    carrier = metrics.GATEWAY_REQUESTS if gateway else metrics.REPLICA_INFO
+    return {point.labels["model"] for point in points if point.metric is carrier}
+
+
+def _counted(
+    points: Sequence[Point], models: set[str], spec: Spec, count_at: CountAt
+) -> Iterator[tuple[str, str | None]]:
     series = [(point.metric.name + point.suffix, point.labels) for point in points]
     for objective in spec.objectives:
         pool = spec.pool(objective.pool)
-        if pool.model in models:
-            found = best(countings(objective, pool), series)
+        if pool.model in models and objective.count_at == count_at:
+            every = structs.replace(pool, match=EVERYTHING)  # the page has no labels of a scrape target
+            found = best(countings(objective, every), series)
             yield objective.id, None if found is None else found.source
 
 

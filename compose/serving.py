@@ -89,5 +89,5 @@ def wanted(spec: Spec) -> list[Selector]:
         pool = spec.pool(objective.pool)
         for counting in countings(objective, pool):
             found += counting.selectors
-        found += gateway_counts.selectors(objective, pool) if objective.group_by else []
+        found += gateway_counts.selectors(objective, pool) if gateway_counts.are_read(objective) else []
     return list(dict.fromkeys(found))

@@ -10,7 +10,7 @@ from pathlib import Path
 from plimsoll.compose.inputs import UserError
 from plimsoll.compose.sources import SourceInput, add_source_config, open_prometheus, read_prometheus
 from plimsoll.slo.capacity.backtest.traffic_history import READ, History, HistoryError, Part, parts, rebuilt, selectors
-from plimsoll.slo.capacity.simulator.traces import UNITS, Arrival, TraceError, load
+from plimsoll.slo.capacity.simulator.traces import UNITS, Arrival, TraceError, load, superposed
 from plimsoll.slo.sli.increments import MAX_GAP
 from plimsoll.slo.sources import SourceError
 from plimsoll.slo.spec.objectives import Pool
@@ -44,10 +44,24 @@ def add_traffic(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--to", dest="until", metavar="TIME", help="end, such as 2026-11-20T18:00:00Z (default: now)")
     parser.add_argument("--scale", type=float, default=1.0, metavar="K", help="replay at K times the recorded rate")
+    parser.add_argument(
+        "--multiply",
+        type=int,
+        default=1,
+        metavar="K",
+        help="superpose K copies, each a K-th of an hour later than the one before, so that a week keeps its hours",
+    )
 
 
 def read_traffic(args: argparse.Namespace, pool: Pool | None, progress: Progress) -> tuple[list[Arrival], str, str]:
     """Return requests in time order, the name of their source, and a note about it (may be empty). Raises UserError."""
+    if args.multiply < 1:
+        raise UserError(f"--multiply {args.multiply}: write a whole number, 1 or above.")
+    arrivals, source, note = _recorded(args, pool, progress)
+    return superposed(arrivals, args.multiply), source, note
+
+
+def _recorded(args: argparse.Namespace, pool: Pool | None, progress: Progress) -> tuple[list[Arrival], str, str]:
     if not (args.scale > 0 and isfinite(args.scale)):
         raise UserError(f"--scale: expected a number above 0, got {args.scale:g}.")
     if args.prometheus is None:

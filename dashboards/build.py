@@ -2,6 +2,7 @@
 
 from plimsoll.dashboards import budgets, capacity, gpu, oncall, pool, provisioning, replica
 from plimsoll.dashboards.normalize import to_json
+from plimsoll.dashboards.topology.match_filters import narrowed
 from plimsoll.slo import links
 from plimsoll.slo.spec.objectives import Spec
 
@@ -21,7 +22,8 @@ def boards(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
     The same input gives the same bytes. Links inside Grafana are paths, so that they work on any host.
     """
     return {
-        name: to_json(build(spec)).replace(links.SERVICE_URL, service.rstrip("/")) for name, build in DASHBOARDS.items()
+        name: narrowed(to_json(build(spec)), spec).replace(links.SERVICE_URL, service.rstrip("/"))
+        for name, build in DASHBOARDS.items()
     }
 
 
@@ -31,5 +33,5 @@ def render(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
 
 
 def render_kubernetes(spec: Spec, service: str = links.SERVICE_URL) -> dict[str, str]:
-    """Return the text of each ConfigMap, with the same dashboards and data sources, by name."""
+    """Return the text of each ConfigMap, with the same dashboards, by name."""
     return provisioning.config_maps(boards(spec, service))

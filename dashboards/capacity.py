@@ -38,18 +38,18 @@ def _per_pool(pools: Any, write: Callable[[Pool], str]) -> list[Query]:
 
 
 def _sum(metric: Metric, pool: Pool) -> str:
-    return f"sum({queries.select(metric, model=pool.model)})"
+    return f"sum({queries.select(metric, **dict(pool.labels))})"
 
 
 def _nodes_up(pool: Pool) -> str:
     """Return the number of a pool's nodes that are up: its reporting replicas, divided by the replicas of a node."""
-    return f"{queries.replica_count(model=pool.model)} / {pool.node.replicas}"
+    return f"{queries.replica_count(**dict(pool.labels))} / {pool.node.replicas}"
 
 
 def _tokens(pool: Pool, *kinds: Metric) -> str:
     """Return tokens per second of these kinds, by default of input and output."""
     both = kinds or (metrics.PROMPT_TOKENS, metrics.GENERATION_TOKENS)
-    return " + ".join(queries.rate(kind, model=pool.model) for kind in both)
+    return " + ".join(queries.rate(kind, **dict(pool.labels)) for kind in both)
 
 
 def _headlines(spec: Spec) -> list[Any]:

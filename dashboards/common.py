@@ -5,10 +5,10 @@ from typing import Any
 
 from plimsoll.dashboards import drilldown, no_data, panels, queries
 from plimsoll.dashboards.panels import BAD, GOOD, GREY, NEUTRAL, PINK, WARN, Query, Step, Text
+from plimsoll.dashboards.topology import match_filters
 from plimsoll.slo import links, metrics
 from plimsoll.slo.error_budget import burn_rate
 from plimsoll.slo.metrics import recorded
-from plimsoll.slo.sources.selector import quoted
 from plimsoll.slo.spec.objectives import Objective, Spec
 
 # Labels that identify an alert.
@@ -48,18 +48,18 @@ def model_variable(spec: Spec) -> Any:
     Engine metrics carry a model and no pool; the objectives file maps one to the other. Models without a pool stay.
     """
     pairs = " or ".join(
-        f'label_replace(label_replace(vector(1), "pool", "{pool.name}", "", ""), "model", "{_replacement(pool.model)}", "", "")'
+        f'label_replace(label_replace(vector(1), "pool", "{pool.name}", "", ""), "model", "{match_filters.replacement(pool.model)}", "", "")'
         for pool in spec.pools
     )
     chosen = 'label_replace(vector(1), "chosen", "yes", "", "")'
-    others = f'label_replace({pairs}, "chosen", "yes", "pool", "$pool") unless on (chosen) {chosen}'
+    marked = f'label_replace({pairs}, "chosen", "yes", "pool", "$pool")'
+    others = f"{marked} unless on (chosen) {chosen}"
+    if len({pool.model for pool in spec.pools}) < len(
+        spec.pools
+    ):  # a model that isn't chosen with one pool is with another
+        others = f"({others}) unless on (model) ({marked} and on (chosen) {chosen})"
     query = f"query_result(group by (model) ({recorded.LAST_INFO}) unless on (model) ({others}))"
     return panels.variable("model", "Model", query, regex='/model="(.*)"}/')
-
-
-def _replacement(text: str) -> str:
-    """Escape a text for label_replace, in whose replacement `$1` and `${name}` stand for groups."""
-    return queries.literal(quoted(text.replace("$", "$$")))
 
 
 def scope(spec: Spec, *further: Any) -> list[Any]:
@@ -70,6 +70,7 @@ def scope(spec: Spec, *further: Any) -> list[Any]:
         panels.datasource("traces", "Traces", "tempo"),
         panels.variable("region", "Region", f"label_values({recorded.LAST_INFO}, region)", allValue=".*"),
         pool_variable(spec),
+        *match_filters.variables(spec),
         model_variable(spec),
         panels.variable("node", "Node", f"label_values({served}, node)", allValue=".*"),
         *further,
@@ -178,15 +179,14 @@ def bounds(spec: Spec, upper_bound: str) -> tuple[list[Query], str]:
 
 
 def latency_thresholds(spec: Spec, latency: str) -> Sequence[float]:
-    """Return the distinct thresholds in seconds that the SLOs set on a latency, ascending."""
-    return sorted(
-        {float(one.indicator.thresholds[latency]) for one in spec.objectives if latency in one.indicator.thresholds}
-    )
+    """Return the distinct thresholds in seconds that the SLOs set on a latency of engines, ascending."""
+    at_engines = [one.indicator.thresholds for one in spec.objectives if one.count_at == "engine"]
+    return sorted({float(thresholds[latency]) for thresholds in at_engines if latency in thresholds})
 
 
 def model_suffix(spec: Spec) -> str:
-    """Return the end of a legend that names the model; empty with a single pool."""
-    return " {{model}}" if len(spec.pools) > 1 else ""
+    """Return the end of a legend that names the model, and the labels that distinguish its pools; empty with a single pool."""
+    return f" {{{{model}}}}{match_filters.legend(spec)}" if len(spec.pools) > 1 else ""
 
 
 def tiers(objective: Objective) -> tuple[burn_rate.BurnRateAlert, ...]:

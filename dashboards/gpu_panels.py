@@ -71,11 +71,21 @@ def worst() -> list[Any]:
 def stragglers() -> Any:
     """Return the panel that names the GPU at whose pace its replica runs."""
     ratio = queries.of_replicas(recorded.CLOCK_RATIO, against="group")
+    active = queries.of_replicas(recorded.ACTIVITY_RATIO)
     return panels.graph(
         links.GPU_STRAGGLERS.title,
-        "Clock of each busy GPU as a ratio to the upper quartile of its replica's GPUs, lowest first. A replica runs at the pace of "
-        f"its slowest GPU. Below {SLOW:.0%}: GPUSlowerThanFellows. Source: {recorded.CLOCK_RATIO}.",
-        [Query(f"bottomk(10, min by (instance, uuid, replica) ({ratio}))", "{{replica}} {{instance}} {{uuid}}")],
+        "Clock of each busy GPU as a ratio to the upper quartile of its replica's GPUs, lowest first; and SM activity the other way "
+        f"around, as the GPU that others wait for is the most active. A replica runs at the pace of its slowest GPU. Clock below {SLOW:.0%}: "
+        f"GPUSlowerThanFellows. Source: {recorded.CLOCK_RATIO}, {recorded.ACTIVITY_RATIO}.",
+        [
+            Query(
+                f"bottomk(10, min by (instance, uuid, replica) ({ratio}))", "{{replica}} {{instance}} {{uuid}} clock"
+            ),
+            Query(
+                f"bottomk(10, clamp_max(1 / max by (instance, uuid, replica) ({active}), 1))",
+                "{{replica}} {{instance}} {{uuid}} others' activity",
+            ),
+        ],
         unit="percentunit",
         limits=[SLOW],
         no_data=no_data.GROUPS,

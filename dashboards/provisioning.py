@@ -1,7 +1,8 @@
 """Provisioning files for Grafana, and ConfigMaps for Grafana in Kubernetes.
 
 The keys are those of Grafana 10.4 to 13 (administration/provisioning). In Kubernetes, the sidecar of Grafana's Helm chart
-loads every ConfigMap with the label grafana_dashboard or grafana_datasource.
+loads every ConfigMap with the label grafana_dashboard. A data source isn't among them: a cluster's Grafana has its own, and
+doesn't start with two that are the default.
 """
 
 from collections.abc import Mapping
@@ -47,15 +48,14 @@ def files() -> dict[str, str]:
 
 def config_maps(boards: Mapping[str, str]) -> dict[str, str]:
     """Return the text of each ConfigMap by name, for dashboards given as file name -> JSON text."""
-    maps = {"datasources": ("grafana_datasource", {"plimsoll.yaml": _yaml(_SOURCES)})}
-    maps |= {name.removesuffix(".json"): ("grafana_dashboard", {name: text}) for name, text in boards.items()}
-    return {f"kubernetes/{name}.yaml": _config_map(name, label, data) for name, (label, data) in maps.items()}
+    maps = {name.removesuffix(".json"): {name: text} for name, text in boards.items()}
+    return {f"kubernetes/{name}.yaml": _config_map(name, data) for name, data in maps.items()}
 
 
-def _config_map(name: str, label: str, data: dict[str, str]) -> str:
+def _config_map(name: str, data: dict[str, str]) -> str:
     metadata = {
         "name": f"plimsoll-grafana-{name}",
-        "labels": {"app.kubernetes.io/name": "plimsoll", label: "1"},
+        "labels": {"app.kubernetes.io/name": "plimsoll", "grafana_dashboard": "1"},
         "annotations": {"grafana_folder": FOLDER},
     }
     return _yaml({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})

@@ -15,6 +15,7 @@ TARGETS = ("region", "node")
 # Variables that narrow an engine metric that has the label.
 _SCOPE = ("model", "replica")
 _RATE = "[$__rate_interval]"
+REGION = 'region=~"$region"'  # the matcher that every selector of a target has
 # Replicas of different nodes may share a name such as 127.0.0.1:8000; the exporter's address makes it unique.
 REPLICA = "instance, replica"
 REPLICA_NAME = "{{replica}} @ {{instance}}"
@@ -65,7 +66,7 @@ def _braces(name: str, matchers: list[str]) -> str:
     return f"{name}{{{','.join(matchers)}}}" if matchers else name
 
 
-def rate(metric: Metric, by: str = "", **labels: str | tuple[str, ...]) -> str:
+def rate(metric: Metric, by: str = "", /, **labels: str | tuple[str, ...]) -> str:
     """Return a counter's increase per second, summed over `by`."""
     return f"{_sum(by)}(rate({select(metric, **labels)}{_RATE}))"
 

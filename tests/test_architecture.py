@@ -139,3 +139,38 @@ def test_the_catalogue_keeps_the_naming_rules() -> None:
         assert metric.help.endswith("."), metric.name
         if metric.name.startswith("gpu_"):
             assert metric.labels[0] == "uuid", metric.name
+
+
+def annotated(node: ast.stmt) -> list[ast.expr]:
+    """Annotations of a field or a method."""
+    if isinstance(node, ast.AnnAssign):
+        return [node.annotation]
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        arguments = node.args
+        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+        return [one for one in (node.returns, *(each.annotation for each in every if each)) if one]
+    return []
+
+
+def bound(node: ast.stmt) -> set[str]:
+    """Names to which a statement of a class gives a value."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    has_value = getattr(node, "value", None) is not None
+    return {one.id for one in targets if isinstance(one, ast.Name)} if has_value else set()
+
+
+@each_module
+def test_no_name_of_a_class_hides_a_type_that_its_annotations_use(path: Path) -> None:
+    """Python 3.14 evaluates annotations late: `date: date = None` is then None, and what reads annotations (dataclasses) fails."""
+    for one in ast.walk(ast.parse(path.read_text())):
+        if isinstance(one, ast.ClassDef):
+            names = {
+                name.id
+                for node in one.body
+                for note in annotated(node)
+                for name in ast.walk(note)
+                if isinstance(name, ast.Name)
+            }
+            assert names & {name for node in one.body for name in bound(node)} == set(), one.name

@@ -19,8 +19,10 @@ FOLDERS = ("alerts", "compose", "dashboards", "exporters", "slo")
 
 
 def is_packaged(name: str) -> bool:
-    """Beside the command, compose/ holds what a clone starts: compose.yaml and the like."""
-    of_the_command = name.endswith((".py", "/py.typed")) or name.startswith("compose/demo/")
+    """Beside the command, compose/ holds what a clone starts: compose.yaml and the like. The command writes the chart's `files`."""
+    of_the_command = name.endswith((".py", "/py.typed")) or name.startswith(("compose/demo/", "compose/helm/"))
+    if name.startswith("compose/helm/files/"):
+        return False
     return name.split("/", maxsplit=1)[0] in FOLDERS and (of_the_command or not name.startswith("compose/"))
 
 
@@ -95,4 +97,4 @@ def test_the_image_holds_what_the_wheel_holds(built: Built, tmp_path: Path) -> N
     assert in_wheel(wheel) == built.in_wheel
     copied = [step.text for step in image if step.instruction in ("COPY", "ADD")]
     assert copied == ["--from=build /src/requirements.lock /src/wheels/*.whl /tmp/plimsoll/"]
-    assert [step.text for step in image if step.instruction == "USER"] == ["plimsoll"]
+    assert [step.text for step in image if step.instruction == "USER"] == ["65534:65534"]

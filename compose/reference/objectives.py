@@ -10,6 +10,7 @@ from msgspec import inspect as types
 
 from plimsoll.compose.reference.markdown import page, table
 from plimsoll.slo.spec.objectives import Spec
+from plimsoll.slo.spec.pool_match import EVERYTHING
 from plimsoll.slo.units import Duration, Target, percent_text
 
 # How people write the types that msgspec hands to a `parse` of ours.
@@ -17,6 +18,7 @@ WRITTEN = {
     "Duration": "duration: `600ms`, `5m`, `28d`",
     "Target": "percentage: `99.9%`",
     "Indicator": "indicator: `availability`, `{time_to_first_token: 600ms}`, `{goodput: {ttft: 600ms, tpot: 40ms}}`",
+    "Match": "labels: `{region: eu}`, `{region: [eu, us]}`",
     "Window": "window: `28d`, `{calendar: month, timezone: UTC}`",
 }
 
@@ -59,15 +61,26 @@ def _fields(kind: type[msgspec.Struct]) -> Iterator[tuple[str, str, str]]:
 
 
 def _default(value: Any) -> str:
-    if value is NODEFAULT or value is None or value == ():
+    if value is NODEFAULT or value is None or value in ((), EVERYTHING):
         return ""
+    if isinstance(value, msgspec.Struct):
+        return f"`{{{', '.join(_written(value))}}}`"
     if isinstance(value, Target):
         return f"`{percent_text(value)}`"
     return f"`{value}`" if isinstance(value, Duration) or not isinstance(value, float) else f"`{value:g}`"
 
 
+def _written(value: msgspec.Struct) -> Iterator[str]:
+    """Yield the fields of a struct that differ from their own defaults, as the file writes them."""
+    for field in msgspec.structs.fields(value):
+        if (found := getattr(value, field.name)) != field.default:
+            yield f"{field.encode_name}: {found}"
+
+
 def _type(one: types.Type) -> str:
-    text = {"StrType": "text", "IntType": "whole number", "FloatType": "number"}.get(type(one).__name__, "")
+    text = {"StrType": "text", "IntType": "whole number", "FloatType": "number", "BoolType": "`true` or `false`"}.get(
+        type(one).__name__, ""
+    )
     match one:
         case types.Metadata():
             text = _type(one.type)

@@ -146,7 +146,7 @@ def _objectives(path: str | None, model: str, rank: str) -> RequestCounts:
             {outcome: _counter().labels(model, rank, objective.id, outcome) for outcome in OUTCOMES},
         )
         for objective in spec.objectives
-        if objective.pool in pools and objective.indicator.per_request
+        if objective.pool in pools and objective.indicator.per_request and objective.count_at == "engine"
     ]
 
 

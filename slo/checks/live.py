@@ -1,12 +1,15 @@
 """What is wrong with an objectives file by live data: pure findings from the samples of the last hour, or of one scrape."""
 
+import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import SLOT, slot_of
 from plimsoll.slo.checks.finding import Finding, Level, pool_path, slo_path
+from plimsoll.slo.checks.gateways import gateway_findings
+from plimsoll.slo.checks.starting import proposals
 from plimsoll.slo.checks.thresholds import between_bounds, names, uncounted
 from plimsoll.slo.checks.traffic import LOOKBACK, offers, per_second, retention_findings, traffic_findings
 from plimsoll.slo.sli import gateway_counts
@@ -45,11 +48,13 @@ def selectors(spec: Spec) -> list[Selector]:
     for pool in spec.pools:
         names = [metric.name for metric in (*USEFUL, *sorted(optional, key=str))]
         names += [histogram.bucket for histogram in HISTOGRAMS.values()]
-        found += [Selector(name, (("model", (pool.model,)),)) for name in names]
+        found += [Selector(name, pool.labels) for name in names]
     for objective in spec.objectives:
         for counting in countings(objective, spec.pool(objective.pool)):
             found += counting.selectors
-        found += gateway_counts.selectors(objective, spec.pool(objective.pool)) if objective.group_by else []
+        found += (
+            gateway_counts.selectors(objective, spec.pool(objective.pool)) if gateway_counts.are_read(objective) else []
+        )
     return list(dict.fromkeys(found))
 
 
@@ -59,41 +64,86 @@ def live_findings(spec: Spec, live: Live) -> list[Finding]:
     units: dict[Unit, list[Series]] = defaultdict(list)
     for item in once.series:
         units[unit(item.labels)].append(item)
-    models = {key: model for key, series in units.items() if (model := _model(series, live.now)) is not None}
+    labels = {key: some for key, series in units.items() if (some := _labels(series, live.now)) is not None}
     found: list[Finding] = []
     for pool in spec.pools:
-        fleet = {key: units[key] for key, model in models.items() if model == pool.model}
-        found += _pool(spec, pool, fleet, live.now) if fleet else _not_live(spec, pool, set(models.values()))
+        fleet = {key: units[key] for key, mine in labels.items() if pool.owns(mine)}
+        found += _pool(spec, pool, fleet, live.now) if fleet else _not_live(spec, pool, labels.values())
     for objective in spec.objectives:
         path = slo_path(spec, objective)
         found += retention_findings(objective, path, live.retention)
-        if objective.group_by and (why := gateway_counts.why_not(objective, spec.pool(objective.pool), live.series)):
-            message = f"SLO {objective.id}: no error budget per tenant. {why.message}"
-            found.append(Finding("warning", "tenants-not-counted", f"{path}.group_by", message, why.fix))
+        found += gateway_findings(spec, objective, live.series, live.now)
+    models = {key: mine["model"] for key, mine in labels.items() if "model" in mine}
+    found += [*_without_pool(spec, live.series, models), *_unmatched(spec, labels)]
     found += [Finding("warning", "duplicate-target", "source", *one.problem()[2:4]) for one in once.duplicates]
     return [*found, *_missing_at_exporters(live.series)]
 
 
-def _model(series: Sequence[Series], now: float) -> str | None:
-    """Return the model of a replica that was read within MAX_GAP; None where it was not."""
+def _labels(series: Sequence[Series], now: float) -> Mapping[str, str] | None:
+    """Return the labels of a replica that was read within MAX_GAP; None where it was not."""
     starts = [item for item in series if item.name == c.REPLICA_START.name and item.samples[-1][0] >= now - MAX_GAP]
-    return starts[0].labels.get("model") if starts else None
+    return starts[0].labels if starts else None
 
 
-def _not_live(spec: Spec, pool: Pool, models: set[str]) -> Iterator[Finding]:
-    live = f"Live models: {', '.join(sorted(models))}." if models else "No replica is live."
-    objectives = [item for item in spec.objectives if item.pool == pool.name]
+def _at_engines(spec: Spec, pool: Pool) -> list[Objective]:
+    return [item for item in spec.objectives if item.pool == pool.name and item.count_at == "engine"]
+
+
+def _not_live(spec: Spec, pool: Pool, labels: Iterable[Mapping[str, str]]) -> Iterator[Finding]:
+    shown = sorted({" ".join(_shown(some, pool)) for some in labels if "model" in some})
+    live = f"Live models: {', '.join(shown)}." if shown else "No replica is live."
+    objectives = _at_engines(spec, pool)
     level: Level = "error" if objectives else "warning"
-    message = f"Pool {pool.name}: no live replica serves the model {pool.model}. {live}"
-    fix = "Check the model's name, and that an exporter reads its engine."
+    matched = f" with {', '.join(label for label, _ in pool.match.labels)} as in its match" if pool.match.labels else ""
+    message = f"Pool {pool.name}: no live replica serves the model {pool.model}{matched}. {live}"
+    fix = f"Check the model's name{', the labels of the scrape targets,' if pool.match.labels else ','} and that an exporter reads its engine."
+    named = {pool.model for pool in spec.pools}
+    if free := sorted({some["model"] for some in labels if "model" in some} - named):
+        fix += f" To count the live one instead: `model: {json.dumps(free[0])}`."
     yield Finding(level, "pool-not-live", f"{pool_path(spec, pool)}.model", message, fix)
     for objective in objectives:
         message = f"SLO {objective.id} counts nothing: no replica of pool {pool.name} is live."
         yield Finding("error", "slo-not-live", slo_path(spec, objective), message, f"Fix pool {pool.name}.")
 
 
+def _shown(labels: Mapping[str, str], pool: Pool) -> Iterator[str]:
+    """Yield a replica's model, and its labels that the pool matches: `model region=eu`."""
+    yield labels["model"]
+    for label, _ in pool.match.labels:
+        yield f"{label}={labels[label]}" if label in labels else f"(no {label})"
+
+
+def _without_pool(spec: Spec, series: Sequence[Series], models: dict[Unit, str]) -> Iterator[Finding]:
+    """Yield the live models that no pool names, each with the lines that add one."""
+    named = {pool.model for pool in spec.pools}
+    for one in proposals(
+        [item for item in series if unit(item.labels) in models], named, {pool.name for pool in spec.pools}
+    ):
+        replicas = names([key for key, model in models.items() if model == one.model])
+        message = f"Model {one.model} ({replicas}) belongs to no pool: nothing counts its requests."
+        slo = next((slo for slo in one.slos if slo.indicator), None)
+        lines = f"Add to `pools`: `- {{name: {one.pool}, model: {json.dumps(one.model)}}}`"
+        if slo is not None:
+            lines += f", and to `objectives`: `- {{id: {slo.id}, pool: {one.pool}, {slo.line}}}`"
+        fix = f"{lines}. `plimsoll init --out FILE` adds them all; then restart the service."
+        yield Finding("warning", "model-without-pool", "pools", message, fix)
+
+
+def _unmatched(spec: Spec, labels: Mapping[Unit, Mapping[str, str]]) -> Iterator[Finding]:
+    """Yield the live replicas of a pool's model that no pool matches, by model."""
+    for model in sorted({pool.model for pool in spec.pools}):
+        mine = [key for key, some in labels.items() if some.get("model") == model]
+        unmatched = [key for key in mine if not any(pool.owns(labels[key]) for pool in spec.pools)]
+        if unmatched:
+            message = (
+                f"No pool matches {names(unmatched)}, which serves the model {model}: nothing counts its requests."
+            )
+            fix = "Add a pool whose match has the labels of its scrape target, or add their values to one."
+            yield Finding("warning", "replica-without-pool", "pools", message, fix)
+
+
 def _pool(spec: Spec, pool: Pool, fleet: dict[Unit, list[Series]], now: float) -> Iterator[Finding]:
-    objectives = [item for item in spec.objectives if item.pool == pool.name]
+    objectives = _at_engines(spec, pool)
     yield from _missing(pool, pool_path(spec, pool), objectives, fleet)
     slots = range(slot_of(now - LOOKBACK), slot_of(now) + SLOT, SLOT)
     observed = Observed([item for series in fleet.values() for item in series], slots)

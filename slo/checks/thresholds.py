@@ -50,11 +50,12 @@ def _why(objective: Objective, ways: Sequence[Way], series: Sequence[Series]) ->
         fix = objective.indicator.evidence_fix or "Check the engine's version and its /metrics endpoint"
         return "evidence-missing", f"{name} is missing", f"{fix}."
     bounds = [duration_text(bound) for bound in found if bound is not None and bound < inf]
+    line = f"indicator: {{{latency}: {bounds[0]}}}"
     modes = "lower_bound or bounds" if objective.bucket_mismatch == "unknown" and found.lower is not None else "bounds"
     return (
         "threshold-not-a-bound",
         f"the threshold {threshold} isn't a bucket bound (nearest: {', '.join(bounds)})",
-        f"{VLLM_ARGS}, use {' or '.join(bounds)}, or set bucket_mismatch: {modes}.",
+        f"Write `{line}`. Or: {VLLM_ARGS}, use {' or '.join(bounds)}, or set bucket_mismatch: {modes}.",
     )
 
 

@@ -11,6 +11,8 @@ import yaml
 from plimsoll.slo.exchange.document import Document, Field, Loss, UnsupportedFieldError
 from plimsoll.slo.exchange.indicator_matching import Found, Known, recognize
 from plimsoll.slo.exchange.queries import Sum, UnsupportedQueryError
+from plimsoll.slo.sources.selector import Matcher
+from plimsoll.slo.spec.pool_match import EVERYTHING, Match
 from plimsoll.slo.units import Target, compound, duration_text
 
 _NAME = 63  # characters of a DNS label
@@ -33,7 +35,7 @@ class Reading:
 
 @dataclass
 class ConvertedSlo:
-    """An SLO as the objectives file writes it, with its model; `field` is its place in the source."""
+    """An SLO as the objectives file writes it, with its model; `field` is its place in the source, `optional` are further fields."""
 
     field: Field
     id: str
@@ -42,7 +44,8 @@ class ConvertedSlo:
     target: str
     window: str | dict[str, str]
     losses: list[Loss]
-    bucket_mismatch: str | None = None
+    optional: Mapping[str, str] | None = None
+    pool: str | None = None  # that the source itself describes
 
 
 @dataclass
@@ -71,13 +74,26 @@ class Conversion:
         return self
 
 
-def indicator(reading: Reading, at: Field, sums: Callable[[], tuple[Sum, Sum]], losses: list[Loss]) -> Found:
-    """Find what the queries at a field count, good and total, with its model; raises UnsupportedFieldError."""
+def indicator(
+    reading: Reading, at: Field, sums: Callable[[], tuple[Sum, Sum]], losses: list[Loss], match: Match = EVERYTHING
+) -> Found:
+    """Find what the queries at a field count, good and total, with its model; raises UnsupportedFieldError.
+
+    `match` is that of its pool; any other matcher is a loss.
+    """
     try:
         found = recognize(*sums(), reading.names)
     except UnsupportedQueryError as error:
         raise UnsupportedFieldError(at.where, str(error)) from error
     losses += [Loss(at.where, difference) for difference in found.differences]
+    losses += [
+        Loss(
+            at.where,
+            f"{item.label}{item.op}{item.value!r} narrows what is counted; a pool is every replica of its model",
+        )
+        for item in found.narrowed
+        if tuple(item) not in {tuple(Matcher.one_of(*one)) for one in match.labels}
+    ]
     if found.model is None:
         if reading.model is None:
             raise UnsupportedFieldError(at.where, "names no model, so its pool is unknown. Add --model NAME")
@@ -119,21 +135,21 @@ def write(converted: Conversion, title: str) -> str:
             converted.losses.append(
                 Loss(slo.field.where, f"{ids[index]!r} is renamed to {name!r}: names are lower case and unique")
             )
-        body = {"id": name, "pool": pools[slo.model]["name"], "indicator": slo.indicator, "target": slo.target}
+        pool = slo.pool or next(pool["name"] for pool in pools if pool["model"] == slo.model)
+        body = {"id": name, "pool": pool, "indicator": slo.indicator, "target": slo.target}
         body["window"] = slo.window
-        objectives.append(body | ({"bucket_mismatch": slo.bucket_mismatch} if slo.bucket_mismatch else {}))
-    whole = {"version": "plimsoll/v1", "pools": list(pools.values()), "objectives": objectives}
+        objectives.append(body | dict(slo.optional or {}))
+    whole = {"version": "plimsoll/v1", "pools": pools, "objectives": objectives}
     return f"# {title}\n" + yaml.safe_dump(whole, sort_keys=False, width=120, allow_unicode=True)
 
 
-def _pools(converted: Conversion) -> dict[str, dict[str, Any]]:
-    """Return one pool per model, the source's own where it describes one."""
-    pools = {pool["model"]: {"name": name, **pool} for name, pool in converted.pools.items()}
+def _pools(converted: Conversion) -> list[dict[str, Any]]:
+    """Return the pools that the source itself describes, and one for each further model."""
+    pools: list[dict[str, Any]] = [{"name": name, **pool} for name, pool in converted.pools.items()]
     for slo in converted.slos:
-        if slo.model not in pools:
-            taken = {pool["name"] for pool in pools.values()}
-            name = _unused(_slug(slo.model.rpartition("/")[2], "pool"), taken)
-            pools[slo.model] = {"name": name, "model": slo.model, **PLACEHOLDERS}
+        if slo.model not in {pool["model"] for pool in pools}:
+            name = _unused(_slug(slo.model.rpartition("/")[2], "pool"), {pool["name"] for pool in pools})
+            pools.append({"name": name, "model": slo.model, **PLACEHOLDERS})
             reason = f"doesn't describe pool {name!r}: node, nodes and timing are placeholders. Replace them."
             converted.losses.append(Loss(slo.field.where, reason))
     return pools

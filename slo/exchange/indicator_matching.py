@@ -29,11 +29,12 @@ class Known(NamedTuple):
 
 
 class Found(NamedTuple):
-    """An indicator as in the objectives file, its model (None: not given), and the differences in counting."""
+    """An indicator as in the objectives file, its model (None: not given), the differences in counting, and what else selects series."""
 
     indicator: str | dict[str, str]
     model: str | None
     differences: list[str]
+    narrowed: tuple[Matcher, ...] = ()
 
 
 class _Part(NamedTuple):
@@ -57,15 +58,11 @@ def recognize(good: Sum, total: Sum, names: Mapping[str, Known]) -> Found:
     parts = [Counter({_part(term, names): count for term, count in side.terms.items()}) for side in (good, total)]
     indicator, differences = _latency(*parts) or _availability(*parts)
     models = [item.value for item in next(iter(wheres), ()) if item.label == "model" and item.op == "="]
-    narrowed = [item for item in next(iter(wheres), ()) if item.label != "model" or item.op != "="]
-    differences += [
-        f"{item.label}{item.op}{item.value!r} narrows what is counted; a pool is every replica of its model"
-        for item in narrowed
-    ]
+    narrowed = tuple(item for item in next(iter(wheres), ()) if item.label != "model" or item.op != "=")
     differences += [
         f"is grouped by {label}; an SLO is one number for its pool" for label in sorted(good.grouped | total.grouped)
     ]
-    return Found(indicator, models[0] if models else None, differences)
+    return Found(indicator, models[0] if models else None, differences, narrowed)
 
 
 def _known(term: Term, names: Mapping[str, Known]) -> tuple[Known, str]:

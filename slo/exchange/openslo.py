@@ -1,6 +1,6 @@
 """OpenSLO v1: reading. Its fields: github.com/OpenSLO/OpenSLO, README.md (September 2025)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +8,7 @@ from plimsoll.slo import strict_json
 from plimsoll.slo.exchange.conversion import Conversion, ConvertedSlo, Reading, indicator, percent, window
 from plimsoll.slo.exchange.document import Document, Field, Loss, UnsupportedFieldError
 from plimsoll.slo.exchange.queries import Sum, read_ratio, read_sum
+from plimsoll.slo.spec.pool_match import EVERYTHING, Match
 
 VERSION = "openslo/v1"
 # In seconds. `m` is minutes and `M` months; a month that rolls has 30 days here, as a calendar one has by its nominal length.
@@ -15,6 +16,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 UNITS = {"m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY, "M": 30 * DAY, "Q": 90 * DAY, "Y": 365 * DAY}
 # Facts of ours for which OpenSLO has no field stand in annotations, which it gives to each implementation for that.
 POOL, INDICATOR, BUCKET_MISMATCH = "plimsoll/pool", "plimsoll/indicator", "plimsoll/bucket-mismatch"
+COUNT_AT = "plimsoll/count-at"
 QUERIES = ("query", "promql", "expr")
 REASONS = {
     "labels": "ours carry objective, pool and tier",
@@ -70,19 +72,19 @@ def _objectives(
             spec.at("budgetingMethod").where, "counts time slices; an error budget counts requests"
         )
     losses: list[Loss] = []
-    sli = spec.at("indicator", "spec") if spec.at("indicator").data is not None else _referred(spec, named)
-    if sli.at("ratioMetric").data is None:
-        raise UnsupportedFieldError(sli.where, "isn't a ratioMetric: a threshold on a number doesn't count requests")
-    at, sums = _sums(sli.at("ratioMetric"), named)
-    annotation, bucket_mismatch = _annotation(root, INDICATOR), _annotation(root, BUCKET_MISMATCH)
+    at, sums = _sums(_ratio(spec, named), named)
+    service = str(spec.at("service").data)
+    own = pools.get(service, {})
+    annotation, optional = _annotation(root, INDICATOR), _optional(root)
     kind: Any
     if annotation.data is not None:
         stored = _json(annotation, "indicator", "model")
         kind, model = stored["indicator"], stored["model"]
     else:
-        found = indicator(reading, at, sums, losses)
+        found = indicator(reading, at, sums, losses, _match(own))
         kind, model = found.indicator, found.model or ""
-    if pools.get(str(spec.at("service").data), {}).get("model") == model:  # Plimsoll wrote it: these hold nothing more
+    described = own.get("model") == model
+    if described:  # Plimsoll wrote it: these hold nothing more
         for field in ("service", "description", "indicator"):
             spec.at(field).use()
     length = _window(spec, reading, losses)
@@ -92,9 +94,32 @@ def _objectives(
     for number, goal in enumerate(goals, 1):
         ratio = goal.at("target").data is not None
         target = percent(goal.at("target"), 100) if ratio else percent(goal.at("targetPercent"))
-        own, losses = losses, []  # of the whole, so they are listed once
+        listed, losses = losses, []  # of the whole, so they are listed once
         numbered = name if len(goals) == 1 else f"{name}-{number}"
-        yield ConvertedSlo(goal, numbered, model, kind, target, length, own, bucket_mismatch.text("") or None)
+        yield ConvertedSlo(
+            goal, numbered, model, kind, target, length, listed, optional, service if described else None
+        )
+
+
+def _ratio(spec: Field, named: dict[tuple[str, str], Field]) -> Field:
+    sli = spec.at("indicator", "spec") if spec.at("indicator").data is not None else _referred(spec, named)
+    if sli.at("ratioMetric").data is None:
+        raise UnsupportedFieldError(sli.where, "isn't a ratioMetric: a threshold on a number doesn't count requests")
+    return sli.at("ratioMetric")
+
+
+def _optional(root: Field) -> dict[str, str]:
+    """Use the annotations that hold fields of the objectives file as they are; those that it has."""
+    found = {"bucket_mismatch": _annotation(root, BUCKET_MISMATCH), "count_at": _annotation(root, COUNT_AT)}
+    return {name: text for name, at in found.items() if (text := at.text(""))}
+
+
+def _match(pool: Mapping[str, Any]) -> Match:
+    """Return the match of a pool that Plimsoll wrote; one that was edited into nonsense is an error of the objectives file."""
+    try:
+        return Match.parse(pool.get("match", {}))
+    except ValueError:
+        return EVERYTHING
 
 
 def _annotation(root: Field, name: str) -> Field:

@@ -7,10 +7,11 @@ import msgspec
 import yaml
 
 from plimsoll.slo.exchange.document import Loss
-from plimsoll.slo.exchange.openslo import BUCKET_MISMATCH, INDICATOR, MINUTE, POOL, VERSION
-from plimsoll.slo.sli.evidence import Counting, Near, countings
+from plimsoll.slo.exchange.openslo import BUCKET_MISMATCH, COUNT_AT, INDICATOR, MINUTE, POOL, VERSION
+from plimsoll.slo.sli.evidence import Near, countings
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec, Window
+from plimsoll.slo.spec.pool_match import Match
 from plimsoll.slo.units import Duration, duration_text, percent_text
 
 # Days on which a calendar period begins: any would do; the first of January 2024 was a Monday as well.
@@ -43,18 +44,22 @@ def _document(kind: str, name: str, annotations: dict[str, str], spec: dict[str,
 
 def _service(pool: Pool) -> dict[str, Any]:
     fields = msgspec.to_builtins(pool, enc_hook=_text)
-    facts = {field: value for field, value in fields.items() if field != "name" and value is not None}
+    facts = {field: value for field, value in fields.items() if field != "name" and value not in (None, {})}
     return _document("Service", pool.name, {POOL: json.dumps(facts)}, {"description": f"Serves {pool.model}"})
 
 
-def _text(value: object) -> str:
+def _text(value: object) -> Any:
+    if isinstance(value, Match):
+        return value.to_file()
     return duration_text(value) if isinstance(value, Duration) else percent_text(float(str(value)))
 
 
 def _slo(objective: Objective, pool: Pool) -> dict[str, Any]:
     annotations = {}
-    if objective.indicator.openslo_loss:
+    if objective.indicator.openslo_loss or objective.count_at == "gateway":
         annotations[INDICATOR] = json.dumps({"indicator": objective.indicator.to_file(), "model": pool.model})
+    if objective.count_at == "gateway":
+        annotations[COUNT_AT] = objective.count_at
     if objective.bucket_mismatch != "unknown":
         annotations[BUCKET_MISMATCH] = objective.bucket_mismatch
     way = countings(objective, pool)[-1]  # what every exporter has: the plugin isn't everywhere
@@ -67,8 +72,8 @@ def _slo(objective: Objective, pool: Pool) -> dict[str, Any]:
             "spec": {
                 "ratioMetric": {
                     "counter": True,
-                    "good": _metric(counting.good, counting),
-                    "total": _metric(counting.total, counting),
+                    "good": _metric(counting.good, (*counting.without, *counting.bad)),
+                    "total": _metric(counting.total, counting.without),
                 }
             },
         },
@@ -79,9 +84,9 @@ def _slo(objective: Objective, pool: Pool) -> dict[str, Any]:
     return _document("SLO", objective.id, annotations, spec)
 
 
-def _metric(selectors: tuple[Selector, ...], counting: Counting) -> dict[str, Any]:
+def _metric(selectors: tuple[Selector, ...], without: tuple[Selector, ...]) -> dict[str, Any]:
     query = " + ".join(f"sum({selector})" for selector in selectors)
-    query += "".join(f" - sum({selector})" for selector in counting.without)
+    query += "".join(f" - sum({selector})" for selector in without)
     return {"metricSource": {"type": "Prometheus", "spec": {"query": query}}}
 
 

@@ -26,7 +26,7 @@ from plimsoll.slo.sli.data_problem import DataProblem, distinct
 from plimsoll.slo.sli.evidence import countings
 from plimsoll.slo.sli.increments import MAX_GAP, SlotCount, pad
 from plimsoll.slo.sli.observed import Observed
-from plimsoll.slo.sources import Source, SourceError
+from plimsoll.slo.sources import Series, Source, SourceError
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 from plimsoll.slo.usage import energy
@@ -72,12 +72,17 @@ class _PoolIngest:
         self._pool, self._objectives, self._source, self._ledger = pool, objectives, source, ledger
         self._ways = {objective.id: countings(objective, pool) for objective in objectives}
         self.problems: list[DataProblem] = []
+        self._unread: dict[str, gateway_counts.NotCounted | None] = {}  # why gateways couldn't count an SLO last
 
     def run(self, since: float, now: float) -> None:
         """Record the slots from `since` to `now`."""
         starts = list(range(slot_of(since), slot_of(now) + SLOT, SLOT))
         for begin in range(0, len(starts), CHUNK_SLOTS):
             self._chunk(starts[begin : begin + CHUNK_SLOTS], now)
+        for objective, why in self._unread.items():
+            if why is not None:
+                problem = DataProblem("not_counted_at_gateway", f"SLO {objective}", f"Unknown: {why.message}", why.fix)
+                self.problems.append(problem._replace(objective=objective))
 
     def attempt(self, code: str, where: str, work: Callable[[], T], objective: str = "") -> T | None:
         """Do some work. A failure that is neither the source's nor the database's is a problem of this one pool or SLO."""
@@ -93,11 +98,11 @@ class _PoolIngest:
             return None
 
     def _selectors(self) -> list[Selector]:
-        model = (("model", (self._pool.model,)),)
+        model = self._pool.labels
         found = [Selector(metric.name, model) for metric in (REPLICA_START, REPLICA_INFO)]
         found += [*pool_usage.selectors(self._pool), energy.assignments(self._pool)]
         for objective in self._objectives:
-            found += gateway_counts.selectors(objective, self._pool) if objective.group_by else []
+            found += gateway_counts.selectors(objective, self._pool) if gateway_counts.are_read(objective) else []
             found += [selector for way in self._ways[objective.id] for selector in way.selectors]
         return list(dict.fromkeys(found))
 
@@ -109,7 +114,7 @@ class _PoolIngest:
         observed = Observed(series, chunk)
         counts: dict[tuple[str, str], Sequence[SlotCount]] = {}
         for item in self._objectives:
-            counts |= self._slo(item, item.id, partial(self._count, item, observed))
+            counts |= self._slo(item, item.id, partial(self._count, item, observed, series))
             if item.group_by:
                 tenants = partial(count_new_tenants, self._ledger.engine, item, self._pool, series, chunk)
                 counts |= self._slo(item, key(item.id, None), tenants)
@@ -122,8 +127,15 @@ class _PoolIngest:
         self.problems += observed.problems
         self.problems += self._ledger.record(counts, final, {self._pool.name: usage or []})
 
-    def _count(self, objective: Objective, observed: Observed) -> Counts:
-        return {(objective.id, objective.spec_hash): observed.count(self._ways[objective.id])}
+    def _count(self, objective: Objective, observed: Observed, series: Sequence[Series]) -> Counts:
+        ways = self._ways[objective.id]
+        if objective.count_at == "engine":
+            return {(objective.id, objective.spec_hash): observed.count(ways)}
+        gateways = gateway_counts.observed(self._pool, series, observed.slots)
+        counts = gateways.count(ways)
+        self.problems += gateways.problems
+        self._unread[objective.id] = gateway_counts.why_not(objective, self._pool, series)
+        return {(objective.id, objective.spec_hash): counts}
 
     def _slo(self, objective: Objective, name: str, work: Callable[[], Counts]) -> Counts:
         """Return the counts of an SLO. Where counting fails the slots stay unknown: none, and its progress moves on."""

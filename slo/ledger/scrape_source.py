@@ -7,7 +7,7 @@ stored scrape, exactly as it would have from Prometheus.
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from urllib.parse import urlsplit
 
@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.schema import scraped_samples, scraped_series
-from plimsoll.slo.metrics import REPLICA_START
+from plimsoll.slo.metrics import GATEWAY_REQUESTS, REPLICA_START
 from plimsoll.slo.sources import Series, SourceError
 from plimsoll.slo.sources.http import HttpClient, HttpError, Request, Response
 from plimsoll.slo.sources.http_config import NO_CREDENTIALS, Credentials
@@ -61,25 +61,38 @@ class ScrapeSource:
 
     def scrape(self) -> None:
         """Read every page once and keep its samples, each as it arrives; raises SourceError where every page failed."""
+        at, problems = self._clock(), {}
+        for page, found in self._read(self._wanted):
+            if isinstance(found, str):
+                problems[page] = found
+            else:
+                self._keep(at, found)
+        self._report([f"{page}: {problems[page]}" for page in self._pages if page in problems])
+
+    def now(self, selectors: Sequence[Selector]) -> list[Series]:
+        """Read every page once for any series, and store nothing. What can't be read is missing."""
         at = self._clock()
-        problems = {}
+        pages = (found for _, found in self._read(selectors) if not isinstance(found, str))
+        return [Series(one.name, one.labels, [(at, one.value)]) for found in pages for one in found]
+
+    def _read(self, selectors: Sequence[Selector]) -> Iterator[tuple[str, list[Sample] | str]]:
+        """Yield of every page, as it arrives, the selected samples, or why there are none."""
         pages: dict[Future[Response], str] = {}
         for page in self._pages:
             try:
                 pages[self._http.start(Request(page, SCRAPE_SECONDS, LIMIT_BYTES))] = page
             except HttpError as error:
-                problems[page] = str(error)
+                yield page, str(error)
         for future in as_completed(pages):
             page = pages.pop(future)  # a stored page's text is let go of
             try:
-                found = list(self._select(page, future.result()))
+                found = list(self._select(page, future.result(), selectors))
             except HttpError as error:
-                problems[page] = f"no answer: {error}"
+                yield page, f"no answer: {error}"
             except ValueError as error:
-                problems[page] = f"not a metrics page: {error}"
+                yield page, f"not a metrics page: {error}"
             else:
-                self._keep(at, found)
-        self._report([f"{page}: {problems[page]}" for page in self._pages if page in problems])
+                yield page, found
 
     def _report(self, problems: Sequence[str]) -> None:
         """Log each problem when it begins; raises SourceError where no page was read."""
@@ -91,15 +104,16 @@ class ScrapeSource:
             more = len(problems) - NAMED
             raise SourceError("; ".join(problems[:NAMED]) + (f"; and {more} more" if more > 0 else ""))
 
-    def _select(self, page: str, response: Response) -> Iterable[Sample]:
-        """Yield the wanted samples of a response; raises HttpError, ValueError."""
+    def _select(self, page: str, response: Response, selectors: Sequence[Selector]) -> Iterable[Sample]:
+        """Yield the selected samples of a response; raises HttpError, ValueError."""
         if response.status != 200:
             raise HttpError(f"HTTP {response.status}")
         instance = urlsplit(page).netloc
-        names = {selector.name for selector in self._wanted}
+        names = {selector.name for selector in selectors}
         for sample in samples(response.body, response.framed, names):
-            if any(selector.matches(sample.name, sample.labels) for selector in self._wanted):
-                yield sample._replace(labels={**sample.labels, "instance": instance})
+            labels = {**sample.labels, "instance": instance}
+            if any(selector.matches(sample.name, labels) for selector in selectors):
+                yield sample._replace(labels=labels)
 
     def _keep(self, at: float, samples: list[Sample]) -> None:
         at_ms = round(at * 1000)
@@ -134,11 +148,11 @@ class ScrapeSource:
         return [item for item in found.values() if any(s.matches(item.name, item.labels) for s in selectors)]
 
     def earliest(self, since: float, now: float) -> float:
-        """Return the time of the oldest stored observation of a replica."""
+        """Return the time of the oldest stored observation of a replica or gateway."""
         query = (
             select(func.min(scraped_samples.c.at_ms))
             .join(scraped_series, scraped_samples.c.series == scraped_series.c.id)
-            .where(scraped_series.c.name == REPLICA_START.name)
+            .where(scraped_series.c.name.in_([REPLICA_START.name, GATEWAY_REQUESTS.name]))
         )
         with self._engine.connect() as connection:
             oldest = connection.execute(query).scalar()

@@ -65,6 +65,18 @@ COVERAGE = Metric(
     ("objective", "pool"),
     "Fraction of the SLO window with data, by the ledger.",
 )
+ROLLOUT_DIFFERENCE = Metric(
+    "plimsoll_rollout_bad_ratio_difference",
+    "gauge",
+    ("objective", "pool", "baseline", "candidate", "bound"),
+    "Bad ratio of the rollout's new version minus that of the old one, and (bound=lower, upper) an interval that holds at every reading.",
+)
+ROLLOUT_VERDICT = Metric(
+    "plimsoll_rollout_verdict",
+    "gauge",
+    ("objective", "pool", "baseline", "candidate", "verdict"),
+    "1 for the verdict on the rollout's new version: worse, not_worse, undecided; 0 for the others. Absent without a rollout.",
+)
 REPLICA_CAPACITY = Metric(
     "plimsoll_replica_saturation_tokens_per_second",
     "gauge",

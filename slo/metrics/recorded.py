@@ -43,6 +43,11 @@ ARRIVALS = "pool:requests:rate5m"
 USUAL_ARRIVALS = "pool:requests_usual:rate1h"
 # Ratio of the last week's five-minute spans in which no request arrived: pool.
 IDLE_RATIO = "pool:requests_idle:ratio1w"
+# SM activity of each busy GPU, mean of five minutes; the same as a ratio to the lower quartile of its replica's GPUs; and that
+# ratio's mean over a day as above: instance, uuid, replica, model.
+GROUP_ACTIVITY = "gpu:busy_sm_active_ratio:avg5m"
+ACTIVITY_RATIO = "gpu:busy_sm_active:ratio"
+ACTIVITY_BASELINE = "gpu:busy_sm_active:ratio_avg1d"
 # 1 while a pool shows an incident signature, 0 while it doesn't: pool, signature.
 INCIDENT_SIGNATURE = "pool:incident_signature:active"
 # Values of its label signature (requirements R21 to R24); each is the anchor of its runbook section.

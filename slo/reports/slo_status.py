@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from plimsoll.slo.error_budget.budget import Budget, TierBurn
 from plimsoll.slo.error_budget.exhaustion import CONFIDENCE, LEAST_COVERAGE, LOOKBACK, METHOD, Exhaustion, State
-from plimsoll.slo.spec.objectives import BucketMismatch
+from plimsoll.slo.spec.objectives import BucketMismatch, CountAt
 
 INDETERMINATE = Field(
     description="Requests among `total` that may be good or bad: the threshold lies between two bucket boundaries and the SLO sets "
@@ -89,6 +89,9 @@ class Slo(BaseModel):
     indicator: str = Field(examples=["time_to_first_token <= 600ms"])
     target: float = Field(description="Ratio of good requests, 0 to 1.", examples=[0.95])
     window: str = Field(examples=["28d"])
+    count_at: CountAt = Field(
+        description="Where requests are counted: in the engines, or at the gateways, which also see those that no engine got."
+    )
     bucket_mismatch: BucketMismatch = Field(
         description="How requests count if the threshold isn't a bucket boundary: not at all, by the next lower boundary, or by both."
     )
@@ -123,6 +126,7 @@ class Slo(BaseModel):
             indicator=str(objective.indicator),
             target=objective.target,
             window=str(objective.window),
+            count_at=objective.count_at,
             bucket_mismatch=objective.bucket_mismatch,
             good=budget.counted.good,
             total=budget.counted.total,

@@ -1,4 +1,4 @@
-"""What the last ingest found wrong with the data: for the API, the pages, the metrics, and readiness."""
+"""What the last ingest found wrong with the data, and what of the objectives file doesn't fit it: for the API, the pages, the metrics, and readiness."""
 
 import logging
 from collections import Counter
@@ -16,6 +16,7 @@ class DataProblems:
 
     def __init__(self) -> None:
         self.current: Sequence[DataProblem] = ()
+        self.configuration: Sequence[DataProblem] = ()  # what of the objectives file doesn't fit what is live
         self.rejected = Counter(dict.fromkeys(CODES, 0))
 
     def renew(self, found: Sequence[DataProblem]) -> None:
@@ -31,7 +32,8 @@ class DataProblems:
 
     def of(self, pool: str, objective: str = "") -> list[DataProblem]:
         """Return the problems of a pool's data, and those of one of its SLOs alone."""
-        return [one for one in self.current if one.pool == pool and one.objective in ("", objective)]
+        found = (*self.configuration, *self.current)
+        return [one for one in found if one.pool == pool and one.objective in ("", objective)]
 
     def not_ready_reasons(self) -> list[str]:
         """Return one sentence for each pool or SLO that isn't counted at all."""

@@ -17,6 +17,8 @@ from plimsoll.slo.service.system_clock import elapsed
 SCRAPE_SECONDS = 5
 INGEST_SECONDS = 10
 RECOMMEND_SECONDS = 10
+ROLLOUT_SECONDS = 60
+CHECK_SECONDS = 60
 LEAD_SECONDS = 5
 REPLAN_SECONDS = 2.0  # a jump of the system clock from which on jobs are planned again
 THREADS = 10  # more than there are jobs
@@ -62,6 +64,8 @@ def plan(jobs: BackgroundScheduler, service: Service) -> None:
     every(600, "calibrate", partial(calibrate_pools, service), 60)
     every(INGEST_SECONDS, "evaluate", service.renew, 0)
     every(RECOMMEND_SECONDS, "recommend", service.recommend, 2)
+    every(ROLLOUT_SECONDS, "watch rollouts", service.watch_rollouts, 5)
+    every(CHECK_SECONDS, "check", service.check, 3)
 
 
 async def follow_clock(jobs: BackgroundScheduler, service: Service) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from plimsoll.slo import metrics
 from plimsoll.slo.service.state import Service
+from plimsoll.slo.sli.sequential import VERDICTS
 
 
 class ServiceCollector:
@@ -20,7 +21,7 @@ class ServiceCollector:
 
     def collect(self) -> Iterator[Metric]:
         """Yield one family per metric. What needs the ledger is absent without it; the jobs' failures show why."""
-        yield from (*self._jobs(), *self._problems())
+        yield from (*self._jobs(), *self._problems(), *self._rollouts())
         try:
             yield from self._of_ledger()
         except SQLAlchemyError:
@@ -68,6 +69,22 @@ class ServiceCollector:
         for code, number in problems.rejected.items():
             rejected.add_metric([code], number)
         yield from (current, rejected)
+
+    def _rollouts(self) -> Iterator[Metric]:
+        difference, verdict = _family(metrics.ROLLOUT_DIFFERENCE), _family(metrics.ROLLOUT_VERDICT)
+        for watch in self._service.rollouts.values():
+            rollout, judged = watch.current
+            for one in judged if rollout else ():
+                assert rollout is not None  # noqa: S101 - for the type checker
+                labels = [one.objective, rollout.pool, rollout.baseline, rollout.candidate]
+                found = one.found.verdict if one.found else "undecided"
+                for name in VERDICTS:
+                    verdict.add_metric([*labels, name], float(name == found))
+                if one.found:
+                    bounds = {"estimate": one.found.difference, "lower": one.found.low, "upper": one.found.high}
+                    for bound, value in bounds.items():
+                        difference.add_metric([*labels, bound], value)
+        yield from (difference, verdict)
 
     def _jobs(self) -> Iterator[Metric]:
         runs, leader = self._service.runs, _family(metrics.LEADER)

@@ -1,8 +1,9 @@
 """State of the service: the ledger, the last evaluation and recommendations, and the health of its jobs."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Lock
 
 from plimsoll.slo.calendar import WEEK
@@ -26,10 +27,12 @@ from plimsoll.slo.reports.calibration import stored_fit
 from plimsoll.slo.reports.measured_states import newest_state, save_state
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.slo_status import Slo
+from plimsoll.slo.service.configuration import configuration_problems
 from plimsoll.slo.service.data_problems import DataProblems
 from plimsoll.slo.service.job_runs import JobRuns
 from plimsoll.slo.service.system_clock import HOLD_SECONDS, SystemClock
 from plimsoll.slo.service.webhook import Webhook
+from plimsoll.slo.sli.rollouts import RolloutWatch
 from plimsoll.slo.sources import Source, SourceError
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 
@@ -85,6 +88,7 @@ class Service:
         self.ingested_at: float | None = None
         self.problems = DataProblems()
         self.webhook: Webhook | None = None
+        self.rollouts = {pool.name: RolloutWatch(pool) for pool in spec.pools}
         self._decisions: dict[str, Decision] = {}
         self._evaluation: Evaluation | None = None
         self._ingesting = Lock()
@@ -130,6 +134,23 @@ class Service:
         recorded = self.ledger.recorded_until()
         if all(recorded.get(objective.id, 0) > now - FINAL_AFTER - READY_LAG for objective in self.spec.objectives):
             self.ingested_at = now
+
+    def watch_rollouts(self) -> None:
+        """Job: compare the versions of each pool that serves with two."""
+        for pool in self.spec.pools:
+            judged = [one for one in self.spec.objectives if one.pool == pool.name]
+            look = partial(self.rollouts[pool.name].look, self.source, judged, self.clock())
+            self.runs.run(f"watch rollouts {pool.name}", look)
+
+    def check(self) -> None:
+        """Job: compare the objectives file with what is live."""
+        self.runs.run("check", self._check)
+
+    def _check(self) -> None:
+        with suppress(
+            SourceError
+        ):  # the other jobs report it, more often than this one runs; what was found still holds
+            self.problems.configuration = configuration_problems(self.spec, self.source, self.clock())
 
     def recommend(self) -> None:
         """Job: decide for every pool, and store what changed."""

@@ -31,9 +31,9 @@ Sample = tuple[str, Mapping[str, str]]  # name and labels of a series
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """Good and total as sums of counters; `without` is taken off both. `source` names the kind of evidence.
+    """Good and total as sums of counters; `without` is taken off both, `bad` off good. `source` names the kind of evidence.
 
-    `good` is what is certainly good. `most` is the upper bound of what may be good: None where it equals `good`. `without` is a
+    `good` without `bad` is what is certainly good. `most` is the upper bound of what may be good: None where it equals `good`. `without` is a
     part of `good` and `most`, unless they select nothing.
     """
 
@@ -42,6 +42,7 @@ class Counting:
     total: tuple[Selector, ...]
     without: tuple[Selector, ...] = ()
     most: tuple[Selector, ...] | None = None
+    bad: tuple[Selector, ...] = ()
 
     @property
     def bucket_mismatch(self) -> bool:
@@ -56,7 +57,7 @@ class Counting:
     @property
     def selectors(self) -> tuple[Selector, ...]:
         """Every selector that is read, once each."""
-        return tuple(dict.fromkeys((*self.good, *self.total, *self.without, *(self.most or ()))))
+        return tuple(dict.fromkeys((*self.good, *self.total, *self.without, *self.bad, *(self.most or ()))))
 
     def offered(self, series: Sequence[Sample]) -> "Counting | None":
         """Return itself where the series have every part of `good`: a missing bucket bound offers nothing."""
@@ -119,6 +120,8 @@ def best(ways: Sequence[Way], series: Sequence[Sample]) -> Counting | None:
 
 def countings(objective: Objective, pool: Pool) -> tuple[Way, ...]:
     """List the ways in which an SLO can be counted, best first."""
+    if objective.count_at == "gateway":
+        return objective.indicator.gateway_evidence(objective, pool.labels)
     return objective.indicator.evidence(objective, pool)
 
 
@@ -129,11 +132,20 @@ def select(name: str, **labels: str | tuple[str, ...]) -> Selector:
     )
 
 
-def per_request(objective: Objective) -> Counting:
-    """Count what the vLLM plugin evaluated, by objective ID alone, so that two SLOs of one pool never mix."""
+def per_request(objective: Objective, pool: Pool) -> Counting:
+    """Count what the vLLM plugin evaluated, by objective ID, so that two SLOs of one pool never mix.
+
+    A plugin doesn't know its target's labels, so it evaluates the SLOs of every pool of its model: the pool's match selects among them.
+    """
+    mine = of_objective(objective, pool)
     name = metrics.OBJECTIVE_REQUESTS.name
-    good, bad = (select(name, objective=objective.id, outcome=outcome) for outcome in ("good", "bad"))
+    good, bad = (Selector(name, (*mine, ("outcome", (outcome,)))) for outcome in ("good", "bad"))
     return Counting(PER_REQUEST, (good,), (good, bad))
+
+
+def of_objective(objective: Objective, pool: Pool) -> Labels:
+    """Return the labels of what the vLLM plugin evaluated for an SLO on the pool's replicas."""
+    return (("objective", (objective.id,)), *pool.labels[1:])
 
 
 def by_histogram(

@@ -15,7 +15,7 @@ from msgspec import structs
 from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import SLOT, first_slot, slot_of
 from plimsoll.slo.sli import gateway_counts
-from plimsoll.slo.sli.evidence import EXACT_BUCKET, PER_REQUEST, Counting, countings
+from plimsoll.slo.sli.evidence import EXACT_BUCKET, PER_REQUEST, Counting, countings, of_objective
 from plimsoll.slo.sli.gateway_counts import TENANT
 from plimsoll.slo.sli.increments import SlotCount, Unit, pad, unit
 from plimsoll.slo.sli.indicators.latency import GATEWAY_HISTOGRAMS, HISTOGRAMS
@@ -30,13 +30,14 @@ Labels = tuple[tuple[str, tuple[str, ...]], ...]
 
 @dataclass
 class Side:
-    """What carried one value: good and total requests (and how many more may be good), replicas, and requests by latency and upper
-    bound in seconds."""
+    """What carried one value: good and total requests (and how many more may be good), bad and total by slot, replicas, and requests
+    by latency and upper bound in seconds."""
 
     value: str
     good: int = 0
     total: int = 0
     indeterminate: int = 0
+    slots: dict[int, tuple[int, int]] = field(default_factory=dict)
     replicas: set[Unit] = field(default_factory=set)
     buckets: dict[str, dict[float, int]] = field(default_factory=dict)
 
@@ -51,6 +52,8 @@ class Side:
             self.good += slot.good
             self.total += slot.total
             self.indeterminate += slot.indeterminate
+            bad, total = self.slots.get(slot.slot, (0, 0))
+            self.slots[slot.slot] = bad + slot.total - slot.good, total + slot.total
 
 
 class LabelSplit(Protocol):
@@ -71,6 +74,8 @@ def parting(objective: Objective, pool: Pool, label: str) -> LabelSplit:
         objective = structs.replace(objective, bucket_mismatch="bounds")
     if label in OF_REQUESTS and not indicator.per_request:
         raise ValueError(f"{indicator.kind} isn't counted by {label}. Use a label of the replicas.")
+    if objective.count_at == "gateway" and label != TENANT:
+        raise ValueError("an SLO that gateways count is split by tenant only.")
     if label == TENANT and not indicator.at_gateways:
         raise ValueError(f"gateways don't evaluate {indicator.kind}. Use an SLO on a latency or on availability.")
     if label in OF_REQUESTS:
@@ -85,7 +90,7 @@ class ByReplica:
 
     def __init__(self, objective: Objective, pool: Pool, label: str) -> None:
         """`label` is one of llm_replica_info or of the targets."""
-        model: Labels = (("model", (pool.model,)),)
+        model: Labels = pool.labels
         self._label, self._latencies = label, tuple(objective.indicator.thresholds)
         self._ways = countings(objective, pool)
         self._model: Labels = model
@@ -114,13 +119,13 @@ class ByRequest:
 
     def __init__(self, objective: Objective, pool: Pool, label: str) -> None:
         """`label` is one of OF_REQUESTS."""
-        self._label, self._objective = label, objective.id
-        start = Selector(c.REPLICA_START.name, (("model", (pool.model,)),))
-        self.selectors = [start, Selector(c.ADAPTER_REQUESTS.name, (("objective", (objective.id,)),))]
+        self._label, self._mine = label, of_objective(objective, pool)
+        start = Selector(c.REPLICA_START.name, pool.labels)
+        self.selectors = [start, Selector(c.ADAPTER_REQUESTS.name, self._mine)]
 
     def add(self, side: Side, series: Sequence[Series], slots: Sequence[int]) -> None:
         """Add requests; latencies aren't available by these labels."""
-        mine = (("objective", (self._objective,)), (self._label, (side.value,)))
+        mine = (*self._mine, (self._label, (side.value,)))
         good, bad = (Selector(c.ADAPTER_REQUESTS.name, (*mine, ("outcome", (outcome,)))) for outcome in ("good", "bad"))
         side.count(Observed(series, slots).count([Counting(PER_REQUEST, (good,), (good, bad))]))
 
@@ -133,7 +138,7 @@ class ByTenant:
     def __init__(self, objective: Objective, pool: Pool) -> None:
         self._objective, self._pool = objective, pool
         buckets = [GATEWAY_HISTOGRAMS[latency].bucket for latency in objective.indicator.thresholds]
-        model: Labels = (("model", (pool.model,)),)
+        model: Labels = pool.labels
         self.selectors = list(
             dict.fromkeys([*gateway_counts.selectors(objective, pool), *(Selector(name, model) for name in buckets)])
         )
@@ -141,8 +146,8 @@ class ByTenant:
     def add(self, side: Side, series: Sequence[Series], slots: Sequence[int]) -> None:
         """Add requests and buckets."""
         observed = Observed([*series, *gateway_counts.observations(series)], slots)
-        side.count(gateway_counts.count(self._objective, self._pool, observed, series, side.value))
-        mine: Labels = (("model", (self._pool.model,)), (TENANT, (side.value,)))
+        side.count(observed.count(gateway_counts.ways(self._objective, self._pool, side.value)))
+        mine: Labels = (*self._pool.labels, (TENANT, (side.value,)))
         for latency in self._objective.indicator.thresholds:
             _buckets(side, latency, observed, series, Selector(GATEWAY_HISTOGRAMS[latency].bucket, mine))
 

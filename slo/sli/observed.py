@@ -193,7 +193,7 @@ class Observed:
         """Add the increments of a life. `without` is subtracted from `good` only if `good` selects anything."""
         plus = (counting.good, counting.total, counting.most or ())
         minus = (
-            counting.without if counting.good else (),
+            (*counting.without, *counting.bad) if counting.good else (),
             counting.without,
             (counting.good or counting.without) if counting.most else (),
         )

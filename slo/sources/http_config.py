@@ -14,6 +14,7 @@ import msgspec
 
 from plimsoll.slo import strict_yaml
 from plimsoll.slo.private_file import exposed
+from plimsoll.slo.units import printable
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 _VALUE = re.compile(r"[\t -~]*")
@@ -156,7 +157,9 @@ def load(path: Path) -> Credentials:
         line = str(error).partition(":")[0]
         raise HttpConfigError(f"{path}: not YAML, line {line} (or a key stands twice). Fix the syntax.") from None
     except msgspec.ValidationError as error:
-        raise HttpConfigError(f"{path}: {error}. Use the fields of Prometheus' HTTP configuration.") from error
+        raise HttpConfigError(
+            f"{path}: {printable(str(error))}. Use the fields of Prometheus' HTTP configuration."
+        ) from error
     if problem := _problem(config):
         raise HttpConfigError(f"{path}: {problem}")
     if config.has_secrets and problem_of_mode:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from plimsoll.slo.metrics import REPLICA_START
+from plimsoll.slo.metrics import GATEWAY_REQUESTS, REPLICA_START
 from plimsoll.slo.sources import Series, SourceError
 from plimsoll.slo.sources.http import HttpClient, HttpError, Request, Response
 from plimsoll.slo.sources.http_config import NO_CREDENTIALS, Credentials
@@ -86,15 +86,16 @@ class PrometheusSource:
         return list(found.values())
 
     def earliest(self, since: float, now: float) -> float:
-        """Return a time before which no replica has a sample, at most a minute early; raises SourceError.
+        """Return a time before which no replica and no gateway has a sample, at most a minute early; raises SourceError.
 
         Queried on a grid, first of an hour and then of a minute: reading every sample of a long retention costs too much.
         """
-        started = Selector(REPLICA_START.name)
         deadline = time.monotonic() + SERIES_SECONDS
         begin, end = since, now
         for grid in GRIDS:
-            expression = f"min(min_over_time(timestamp({started})[{max(1, round(end - begin))}s:{grid:.0f}s]))"
+            span = f"{max(1, round(end - begin))}s:{grid:.0f}s"
+            first = (f"min_over_time(timestamp({metric})[{span}])" for metric in (REPLICA_START, GATEWAY_REQUESTS))
+            expression = f"min({' or '.join(first)})"
             result = self._query(expression, end, _Vector, deadline)
             end = min(end, number(result[0].value[1])) if result else end
             begin = max(since, end - grid)

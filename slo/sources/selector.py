@@ -18,6 +18,12 @@ class Matcher(NamedTuple):
     def __str__(self) -> str:
         return f'{self.label}{self.op}"{quoted(self.value)}"'
 
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Return whether labels satisfy it. A missing label is an empty one, as in PromQL."""
+        value = labels.get(self.label, "")
+        found = re.fullmatch(self.value, value) is not None if self.op.endswith("~") else value == self.value
+        return found != self.op.startswith("!")
+
     @classmethod
     def one_of(cls, label: str, values: tuple[str, ...]) -> "Matcher":
         """Match a label that has one of some literal values."""
@@ -28,18 +34,23 @@ class Matcher(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Series of one sample name whose labels have one of the given values."""
+    """Series of one sample name whose labels have one of the given values, and satisfy `further` matchers."""
 
     name: str
     labels: Labels = ()
+    further: tuple[Matcher, ...] = ()
 
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
         """Return whether a series is selected."""
-        return name == self.name and all(labels.get(label) in values for label, values in self.labels)
+        return (
+            name == self.name
+            and all(labels.get(label) in values for label, values in self.labels)
+            and all(matcher.holds(labels) for matcher in self.further)
+        )
 
     def promql(self, *more: Matcher, over: str = "") -> str:
         """Write the selector as PromQL, with more matchers, and as a range vector where `over` (such as `5m`) is given."""
-        return promql(self.name, (*(Matcher.one_of(*one) for one in self.labels), *more), over)
+        return promql(self.name, (*(Matcher.one_of(*one) for one in self.labels), *self.further, *more), over)
 
     def __str__(self) -> str:
         return self.promql()

@@ -93,6 +93,11 @@ class Indicator(ABC):
     def evidence(self, objective: "Objective", pool: "Pool") -> tuple[Any, ...]:
         """Return the ways to count it (plimsoll.slo.sli.evidence.Way), best first: ledger, rules and exports read these alone."""
 
+    def gateway_evidence(self, objective: "Objective", labels: Any) -> tuple[Any, ...]:
+        """Return the ways to count it at gateways, best first, by their series with these labels; none where they don't evaluate it."""
+        del objective, labels
+        return ()
+
     @abstractmethod
     def evaluate(self, request: FinishedRequest) -> Outcome | None:
         """Return the outcome of one request, as the vLLM plugin counts it; None leaves the request out of the total."""

@@ -4,6 +4,7 @@ Every error states the path of the bad field and what to write instead. The mode
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, Literal, get_args
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from plimsoll.slo import strict_yaml
+from plimsoll.slo.spec import pool_match
 from plimsoll.slo.spec.indicator import Indicator
 from plimsoll.slo.spec.node_pricing import Node, Positive, Usd
 from plimsoll.slo.units import Duration, Target, printable, shown
@@ -27,8 +29,10 @@ ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 BucketMismatch = Literal["unknown", "lower_bound", "bounds"]
 GroupBy = Literal["tenant"]
+CountAt = Literal["engine", "gateway"]
 _CHOICES = {
     "bucket_mismatch": get_args(BucketMismatch),
+    "count_at": get_args(CountAt),
     "group_by": get_args(GroupBy),
     "version": ("plimsoll/v1",),
 }
@@ -95,9 +99,18 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     procurement_lead_time: Duration = Duration(8 * 7 * 86400)
 
 
+# What stands in for the lines of a pool that aren't written. An unknown GPU without a price costs nothing that is shown. The
+# times are those of the source documents (requirement R26).
+UNKNOWN_NODE = Node("unknown", 1)
+ANY_NODES = Nodes(1, 100)
+USUAL_TIMING = Timing(Duration(150.0), Duration(5.0), Duration(300.0))
+
+
 class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The interchangeable replicas that serve one model: one scaling decision.
 
+    `match` narrows them to those whose target labels (such as region or namespace) have the given value, or one of several.
+    `node`, `nodes` and `timing` have defaults, so that SLOs work without them; costs, and the size of the pool, need them.
     `max_kv_cache_usage` (default 85%): above it, sustained, requests are about to queue or to be preempted. Source: requirement
     R10 of the source documents.
     `owner` is the team whose on-call is paged (default: the common one).
@@ -106,18 +119,35 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Name
     model: ModelName
-    node: Node
-    nodes: Nodes
-    timing: Timing
+    node: Node = UNKNOWN_NODE
+    nodes: Nodes = ANY_NODES
+    timing: Timing = USUAL_TIMING
     max_waiting_per_node: Positive = 20
     max_kv_cache_usage: Target = Target(0.85)
     max_usd_per_million_tokens: Usd | None = None
     owner: Name | None = None
+    match: pool_match.Match = pool_match.EVERYTHING
+
+    @property
+    def labels(self) -> pool_match.Values:
+        """The labels that select its series, and their values: its model, then its match."""
+        return (("model", (self.model,)), *self.match.labels)
+
+    def owns(self, labels: Mapping[str, str]) -> bool:
+        """Whether a series of a replica or gateway with these labels is the pool's."""
+        return pool_match.has(labels, self.labels)
+
+    @property
+    def unwritten(self) -> frozenset[str]:
+        """The lines among `node`, `nodes` and `timing` that the file lacks, so that their defaults stand in."""
+        defaults = {"node": UNKNOWN_NODE, "nodes": ANY_NODES, "timing": USUAL_TIMING}
+        return frozenset(name for name, default in defaults.items() if getattr(self, name) is default)
 
 
 class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An SLO: the ratio (`target`) of a pool's requests that must be good, by `indicator`, over `window`.
 
+    `count_at: gateway` counts the requests that gateways were sent, also those that no engine got; `engine` those of the engines.
     `group_by: tenant` also keeps an error budget per tenant, as gateways count them.
     `policy` is its error budget policy: what happens once the budget is exhausted, such as "Freeze releases." Alerts and pages show it.
     """
@@ -130,6 +160,7 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bucket_mismatch: BucketMismatch = "unknown"
     group_by: GroupBy | None = None
     policy: ShortText | None = None
+    count_at: CountAt = "engine"
 
     @property
     def budget_ratio(self) -> float:
@@ -145,7 +176,8 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def counts(self) -> str:
         """What it counts, in words: the part of its definition that isn't the target or the window."""
         mismatch = f", bucket_mismatch: {self.bucket_mismatch}" if self.indicator.latency else ""
-        return f"{self.indicator}{mismatch}, pool {self.pool}"
+        at = ", at gateways" if self.count_at == "gateway" else ""
+        return f"{self.indicator}{mismatch}, pool {self.pool}{at}"
 
     @property
     def spec_hash(self) -> str:
@@ -161,6 +193,8 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "window": str(self.window),
             "off_bucket": _HASHED_MISMATCH[self.bucket_mismatch],
         }
+        if self.count_at != "engine":  # which 0.1 didn't have
+            fields["count_at"] = self.count_at
         return sha256(msgspec.json.encode(fields, enc_hook=str)).hexdigest()[:12]
 
 
@@ -184,12 +218,13 @@ class Exclusion(
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole objectives file."""
+    """A whole objectives file. `proposed`: `plimsoll init` wrote it, and its thresholds are not checked yet. Pages show this."""
 
     version: Literal["plimsoll/v1"]
     pools: tuple[Pool, ...]
     objectives: tuple[Objective, ...]
     exclusions: tuple[Exclusion, ...] = ()
+    proposed: bool = False
 
     def pool(self, name: str) -> Pool:
         """Return the pool of that name; raises KeyError."""
@@ -220,16 +255,17 @@ def _decode(kind: Any, value: object) -> Any:
 
 
 def _check_names(spec: Spec) -> None:
-    """Reject names that are used twice or that name nothing; one model belongs to one pool."""
+    """Reject names that are used twice or that name nothing, and replicas that would be of two pools."""
     groups = {
         "pools: name": [pool.name for pool in spec.pools],
-        "pools: model": [pool.model for pool in spec.pools],
         "objectives: id": [objective.id for objective in spec.objectives],
     }
     for path, names in groups.items():
         for name, uses in Counter(names).items():
             if uses > 1:
                 raise SpecError(f"{path} {name!r} is used {uses} times. Make each unique.")
+    if shared := pool_match.overlap(spec.pools):
+        raise SpecError(printable(shared))
     pools, objectives = {pool.name for pool in spec.pools}, {objective.id for objective in spec.objectives}
     for index, item in enumerate(spec.exclusions):
         _require(f"exclusions[{index}].objective", "objective", item.objective, objectives)
@@ -241,6 +277,11 @@ def _check_names(spec: Spec) -> None:
             raise SpecError(
                 f"{where}.group_by: gateways don't evaluate {objective.indicator.kind} per tenant. Leave it out, or set it on "
                 "a latency or availability SLO."
+            )
+        if objective.count_at == "gateway" and not objective.indicator.at_gateways:
+            raise SpecError(
+                f"{where}.count_at: gateways don't evaluate {objective.indicator.kind}. Leave it out, or set it on a latency or "
+                "availability SLO."
             )
 
 

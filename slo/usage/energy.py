@@ -19,7 +19,7 @@ Gpu = tuple[Unit, str]  # where it was read, and its uuid
 
 def assignments(pool: Pool) -> Selector:
     """Select which GPUs the pool's replicas compute on."""
-    return Selector(GPU_ASSIGNMENT.name, (("model", (pool.model,)),))
+    return Selector(GPU_ASSIGNMENT.name, pool.labels)
 
 
 def selectors(series: Sequence[Series]) -> list[Selector]:

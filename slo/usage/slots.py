@@ -86,7 +86,7 @@ COUNTED: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
 
 def selectors(pool: Pool) -> tuple[Selector, ...]:
     """Return the series to read for a pool's slots, without energy (plimsoll.slo.usage.energy)."""
-    return tuple(Selector(metric.name, (("model", (pool.model,)),)) for metric in (*FAMILIES.values(), *GAUGES))
+    return tuple(Selector(metric.name, pool.labels) for metric in (*FAMILIES.values(), *GAUGES))
 
 
 def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> list[PoolSlot]:

@@ -217,8 +217,13 @@ def test_an_excluded_pool_is_muted_and_no_other(tmp_path: Path) -> None:
 def test_a_severity_goes_to_all_of_its_receivers(tmp_path: Path) -> None:
     fires = alert("LLMPoolDown", "page", impact="outage", pool="chat-70b")
     sent: list[str] = []
+
+    def noted(path: str, _body: bytes) -> str:
+        sent.append(path)
+        return "ok"
+
     (tmp_path / "pagerduty-routing-key").write_text("k" * 32)
-    with PagerDuty() as pagerduty, serving(lambda path, body: sent.append(path) or "ok") as address:
+    with PagerDuty() as pagerduty, serving(noted) as address:
         ways = ("pagerduty", f"http://{address}/one", f"http://{address}/two")
         receivers = Receivers(pages=ways, secrets_dir=str(tmp_path), pagerduty_url=pagerduty.url)
         with Alertmanager(config(receivers)) as alertmanager:

@@ -13,7 +13,7 @@ import yaml
 
 from paths import ROOT
 from plimsoll.alerts.build import render
-from plimsoll.alerts.gpus.groups import SLOWER
+from plimsoll.alerts.gpus.groups import SLOWER, WAITED_FOR
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import recorded
 from plimsoll.slo.spec.objectives import load
@@ -25,6 +25,8 @@ RULES = render(load((ROOT / "slo" / "objectives.yaml").read_text()))
 MINUTE, DAY, WEEK = 1, 1440, 7 * 1440
 MAX, IDLE = 1980.0, 345.0  # MHz
 CLOCKS = {recorded.GROUP_CLOCK, recorded.CLOCK_RATIO, recorded.CLOCK_BASELINE}
+ACTIVITY = {recorded.GROUP_ACTIVITY, recorded.ACTIVITY_RATIO, recorded.ACTIVITY_BASELINE}
+COMPUTING, SPINNING = 0.8, 0.12  # SMs active in a step's own work, and while waiting at a collective
 # A drop of a GPU's clock, from minute to minute, as a fraction
 Fault = tuple[int, int, float]
 
@@ -53,9 +55,34 @@ def clocks(gpu: int, minutes: int, chance: random.Random, faults: list[Fault]) -
     return found
 
 
-def group(node: str, minutes: int, seed: int, faults: dict[int, list[Fault]], gpus: int = 8) -> list[dict[str, str]]:
-    """Input series of one replica's GPUs."""
+def activity(gpus: int, minutes: int, chance: random.Random, faults: dict[int, list[Fault]]) -> list[list[float]]:
+    """SM activity of each GPU at each minute: all wait for the one whose own work takes longest. A fault slows a GPU's own work."""
+    own = [1 - 0.03 * chance.random() for _ in range(gpus)]
+    found: list[list[float]] = [[] for _ in range(gpus)]
+    for minute in range(minutes):
+        slowed = [
+            max((drop for start, end, drop in faults.get(gpu, []) if start <= minute < end), default=0.0)
+            for gpu in range(gpus)
+        ]
+        took = [seconds * (1 + chance.gauss(0, 0.005)) / (1 - slow) for seconds, slow in zip(own, slowed, strict=True)]
+        step = max(took)
+        for gpu, seconds in enumerate(took):
+            active = (COMPUTING * seconds + SPINNING * (step - seconds)) / step
+            found[gpu].append(busy(minute) * active * (1 + chance.gauss(0, 0.01)))
+    return found
+
+
+def group(
+    node: str,
+    minutes: int,
+    seed: int,
+    faults: dict[int, list[Fault]],
+    gpus: int = 8,
+    slow: dict[int, list[Fault]] | None = None,
+) -> list[dict[str, str]]:
+    """Input series of one replica's GPUs. `faults` lower a clock; `slow` slows a GPU's own work at the same clock."""
     chance = random.Random(seed)  # noqa: S311
+    active = activity(gpus, minutes, random.Random(seed), slow or {})  # noqa: S311
     found = []
     for gpu in range(gpus):
         own = {"instance": f"{node}:9800", "uuid": f"GPU-{node}-{gpu}"}
@@ -63,6 +90,7 @@ def group(node: str, minutes: int, seed: int, faults: dict[int, list[Fault]], gp
         rows: dict[tuple[c.Metric, tuple[tuple[str, str], ...]], list[float] | float] = {
             (c.GPU_CLOCK, (("domain", "sm"),)): sm,
             (c.GPU_CLOCK, (("domain", "memory"),)): 2619.0,
+            (c.GPU_SM_ACTIVE, ()): active[gpu],
             (c.GPU_BUSY, ()): [busy(minute) for minute in range(minutes)],
             (c.GPU_POWER, ()): [690.0 if clock < 0.95 * MAX else 620.0 for clock in sm],
             (c.GPU_POWER_LIMIT, ()): 700.0,
@@ -76,23 +104,24 @@ def group(node: str, minutes: int, seed: int, faults: dict[int, list[Fault]], gp
 
 
 def rules() -> str:
-    """The recording rules of the clocks and the alert, evaluated once a minute."""
-    files = [yaml.safe_load(only(RULES[f"{name}.rules.yml"], {*CLOCKS, SLOWER})) for name in ("fleet", "health")]
+    """The recording rules of clocks and activity and their alerts, evaluated once a minute."""
+    names = {*CLOCKS, *ACTIVITY, SLOWER, WAITED_FOR}
+    files = [yaml.safe_load(only(RULES[f"{name}.rules.yml"], names)) for name in ("fleet", "health")]
     found = [one for file in files for one in file["groups"] if one["rules"]]
     groups = [one | {"interval": "4m" if one["name"] == "gpu-baselines" else "1m"} for one in found]
     return yaml.safe_dump({"groups": groups}, width=10_000)
 
 
-def firing(minute: int, uuids: list[str]) -> dict[str, Any]:
+def firing(minute: int, uuids: list[str], name: str = SLOWER) -> dict[str, Any]:
     """Check which GPUs have the ticket at a minute."""
-    alerts = f'ALERTS{{alertname="{SLOWER}",alertstate="firing"}}'
+    alerts = f'ALERTS{{alertname="{name}",alertstate="firing"}}'
     samples = [{"labels": f'{{uuid="{uuid}"}}', "value": 1} for uuid in uuids]
     return {"expr": f"group by (uuid) ({alerts})", "eval_time": f"{minute}m", "exp_samples": samples}
 
 
 def never(minutes: int) -> dict[str, Any]:
-    """Check that no GPU had the ticket at any minute."""
-    alerts = f'count_over_time(ALERTS{{alertname="{SLOWER}",alertstate="firing"}}[{minutes}m])'
+    """Check that no GPU had a ticket at any minute."""
+    alerts = f'count_over_time(ALERTS{{alertname=~"{SLOWER}|{WAITED_FOR}",alertstate="firing"}}[{minutes}m])'
     return {"expr": alerts, "eval_time": f"{minutes}m", "exp_samples": []}
 
 
@@ -106,7 +135,7 @@ def test_a_week_of_healthy_groups_raises_no_ticket(tmp_path: Path) -> None:
         *group("a", WEEK, 1, {}),
         # Dips of three minutes, such as a hot spot of one rack, are no reason to write a ticket.
         *group("b", WEEK, 11, {3: [(start, start + 3, 0.2) for start in range(300, WEEK, 700)]}, gpus=4),
-        *group("c", WEEK, 21, {}, gpus=2),
+        *group("c", WEEK, 21, {}, gpus=2, slow={1: [(start, start + 3, 0.2) for start in range(300, WEEK, 700)]}),
     ]
     check(tmp_path, inputs, [never(WEEK)])
 
@@ -130,3 +159,15 @@ def test_a_straggler_is_named_within_15_minutes_and_no_fellow_is(tmp_path: Path,
 def test_a_straggler_that_recovers_loses_its_ticket(tmp_path: Path) -> None:
     inputs = group("a", START + 60, 5, {1: [(START, START + 30, 0.2)]})
     check(tmp_path, inputs, [firing(START + 15, ["GPU-a-1"]), firing(START + 45, [])])
+
+
+@pytest.mark.parametrize(("drop", "gpus"), [(0.12, 8), (0.16, 2), (0.30, 4)], ids=["12% of eight", "16% of two", "30%"])
+def test_the_gpu_that_its_group_waits_for_is_named_at_its_usual_clock(tmp_path: Path, drop: float, gpus: int) -> None:
+    inputs = group("a", START + 60, 5, {}, gpus, {1: [(START, START + 60, drop)]})
+    checks = [firing(START - 1, [], WAITED_FOR), firing(START + 15, ["GPU-a-1"], WAITED_FOR), firing(START + 15, [])]
+    check(tmp_path, inputs, checks)
+
+
+def test_a_group_that_waits_little_raises_no_ticket(tmp_path: Path) -> None:
+    inputs = group("a", START + 60, 5, {}, 8, {1: [(START, START + 60, 0.05)]})
+    check(tmp_path, inputs, [firing(START + 15, [], WAITED_FOR), firing(START + 55, [], WAITED_FOR)])

@@ -63,6 +63,14 @@ def test_every_policy_runs_and_several_make_one_table(trace: str) -> None:
     assert len({line.count("|") for line in table}) == 1
 
 
+def test_copies_multiply_the_requests_in_the_same_time(trace: str) -> None:
+    single, double = (
+        json.loads(said("--trace", trace, "--policy", "fixed:2", "--multiply", copies, "--json")) for copies in "12"
+    )
+    assert (single["requests"], double["requests"]) == (1200, 2400)
+    assert double["seconds"] == single["seconds"]
+
+
 def test_ours_is_the_policy_when_none_is_named_and_lost_nodes_and_503_are_counted(trace: str) -> None:
     found = json.loads(
         said(
@@ -137,6 +145,7 @@ def test_a_pool_gives_promise_nodes_price_and_a_column_for_each_of_its_objective
         (["--nodes", "3:2"], "--nodes '3:2': write MIN:MAX"),
         (["--scale", "0"], "--scale: expected a number above 0, got 0"),
         (["--scale", "nan"], "--scale: expected a number above 0, got nan"),
+        (["--multiply", "0"], "--multiply 0: write a whole number, 1 or above"),
         (["--cold-start", "-1"], "--cold-start -1: write seconds above 0"),
         (["--warm-spares", "-1"], "--warm-spares -1: write a whole number, 0 or above"),
         (["--chart", "plot.pdf"], "--chart plot.pdf: write a file that ends with .svg or .png"),

@@ -2,13 +2,19 @@
 
 import os
 import signal
+import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 
-from process import PLIMSOLL
+from engine_pages import LOAD, MODEL, fixed, server
+from plimsoll.compose.cli import main
+from plimsoll.compose.inputs import DEFAULT_OBJECTIVES as DEFAULT_OBJECTIVES_FILE
+from plimsoll.slo.spec.objectives import load
+from process import PLIMSOLL, Command
 from stack import free_port, wait_for
 
 DEFAULT_OBJECTIVES = {"chat-ttft", "chat-tpot", "chat-e2e", "chat-availability", "chat-goodput"}
@@ -109,3 +115,48 @@ def test_no_part_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     up.wait(30)
     wait_for(lambda: not any(part in line for line in running() for part in parts), "both to end", 30)
     wait_for(lambda: children_of(tmp_path) == [], "every part to end", 30)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_own_engines_get_objectives_and_are_counted_without_a_file(tmp_path: Path) -> None:
+    """A model that no bundled file knows; and a second one, which comes later, is on the page with the lines that add it."""
+    data, log = tmp_path / "data", tmp_path / "up.log"
+    ports, flags = some_ports()
+    own = tmp_path / "own.yaml"
+    text = DEFAULT_OBJECTIVES_FILE.read_text().replace("meta-llama/Llama-3.3-70B-Instruct", "acme/own-model")
+    own.write_text(text)
+    engine = Command(
+        tmp_path / "engine.log", "demo", "--port", str(ports["demo"]), "--replicas", "1", "--objectives", str(own),
+        ready=f"http://127.0.0.1:{ports['demo']}/health",
+    )  # fmt: skip
+    served = [LOAD.replace(MODEL, "acme/own-model")]
+
+    def current(connection: socket.socket, path: str, stop: threading.Event) -> None:
+        fixed(served[0])(connection, path, stop)
+
+    with engine, server(current) as second:
+        engines = ["--engine", f"one=http://127.0.0.1:{ports['demo']}", "--engine", f"two={second}"]
+        service = f"http://127.0.0.1:{ports['service']}"
+        up = Command(log, "up", *engines, "--data-dir", str(data), *flags, ready=f"{service}/-/ready")
+        with up:
+            assert "Starting objectives written to" in log.read_text()
+
+            def counted() -> list[dict[str, object]]:
+                slos = httpx.get(f"{service}/api/v1/slos", trust_env=False).json()["slos"]
+                return slos if slos and all(slo["total"] for slo in slos) else []
+
+            slos = wait_for(counted, "requests in every proposed SLO", 90)
+            assert {slo["id"] for slo in slos} == {
+                f"own-model-{kind}" for kind in ("ttft", "tpot", "e2e", "availability")
+            }
+            assert 'id="proposed"' in httpx.get(service, trust_env=False).text
+            served[0] = LOAD.replace(MODEL, "acme/second")
+            wait_for(
+                lambda: "acme/second" in httpx.get(service, trust_env=False).text, "the second model on the page", 120
+            )
+        assert main(["init", "--engine", second, "--out", str(data / "objectives.yaml")]) == 0
+    assert [pool.model for pool in load((data / "objectives.yaml").read_text()).pools] == [
+        "acme/own-model",
+        "acme/second",
+    ]

@@ -51,6 +51,7 @@ RECORDED: Mapping[str, set[str]] = {
     **{name: {"instance", "region", "node"} for name in (recorded.NODE_CLOCK, recorded.NODE_TEMPERATURE)},
     recorded.MODEL_POWER: {"model", "region"},
     recorded.CLOCK_RATIO: {"instance", "uuid", "replica", "model", "domain", "against", "region", "node"},
+    recorded.ACTIVITY_RATIO: {"instance", "uuid", "replica", "model", "region", "node"},
     recorded.INCIDENT_SIGNATURE: {"pool", "signature", "region"},
 }
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from packaging.requirements import Requirement
 
 NAME = "plimsoll-slo"
-USERS = ("", "service", "build", "forecast", "picture", "parquet", "postgresql", "otel")
+USERS = ("", "service", "build", "forecast", "picture", "parquet", "planner", "postgresql", "otel")
 DEVELOPERS = ("dev",)
 # What a distribution may be licensed under: permissive, or copyleft of its own files (MPL-2.0) or of a library that is only imported (LGPL).
 ALLOWED = frozenset(
@@ -27,6 +27,7 @@ READ = {
     "grafanalib": "Apache-2.0",
     "jinja2": "BSD-3-Clause",
     "kiwisolver": "BSD-3-Clause",
+    "kubernetes-validate": "Apache-2.0",
     "license-expression": "Apache-2.0",
     "matplotlib": "PSF-2.0",
     "nvidia-ml-py": "BSD-3-Clause",

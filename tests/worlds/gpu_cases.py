@@ -57,6 +57,13 @@ def _ratio(value: float, against: str = "group") -> list[Given]:
     return [given(recorded.CLOCK_RATIO, flat(value), **labels)]
 
 
+ACTIVE = {**GPU, "replica": "r1", "model": MODEL}
+
+
+def _activity(value: float) -> list[Given]:
+    return [given(recorded.ACTIVITY_RATIO, flat(value), **ACTIVE)]
+
+
 def _slow(over: list[Given], under: list[Given], percent: str, who: str = "") -> Case:
     return gpu_case(
         "GPUSlowerThanFellows",
@@ -73,6 +80,15 @@ def _slow(over: list[Given], under: list[Given], percent: str, who: str = "") ->
 DEGRADED = [
     _slow(_ratio(0.89) + MEMBERS, _ratio(0.91), "89%", WHO),
     _slow(_ratio(0.89, "fleet"), _ratio(0.91, "fleet"), "89%"),
+    gpu_case(
+        "GPUDelaysItsGroup",
+        over=[*_activity(1.12), given(recorded.ACTIVITY_BASELINE, flat(1.02), **ACTIVE)],
+        under=[*_activity(1.09), given(recorded.ACTIVITY_BASELINE, flat(1.02), **ACTIVE)],
+        summary="The other GPUs of a replica on node-a:9800 wait for one.",
+        description="The SM activity of GPU GPU-1 on node-a:9800, compared with its replica's other GPUs, is 10% above its usual. "
+        "They wait for it in each step.",
+        panel=links.GPU_STRAGGLERS,
+    ),
     gpu_case(
         "GPUNotReadable",
         over=[given(c.GPU_NOT_READABLE, flat(1), **{**GPU, "uuid": f"GPU-{n}"}, reason="devices_lost") for n in (1, 2)],

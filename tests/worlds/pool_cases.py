@@ -27,6 +27,15 @@ def _pool_case(alert: str, over: list[Given], under: list[Given], **rest: Any) -
     return Case(alert, own["severity"], over, under, own, url={"pool": POOL, **rest.pop("url", {})}, **rest)
 
 
+def _rollout(worse: int) -> list[Given]:
+    labels = {**SERVICE, "objective": "chat-ttft", "pool": POOL, "baseline": "0.31.0", "candidate": "0.32.0"}
+    bounds = {"lower": 0.009, "upper": 0.031}
+    return [
+        given(c.ROLLOUT_VERDICT, flat(worse), **labels, verdict="worse"),
+        *(given(c.ROLLOUT_DIFFERENCE, flat(value), **labels, bound=bound) for bound, value in bounds.items()),
+    ]
+
+
 def _replica_case(alert: str, over: list[Given], under: list[Given], **rest: Any) -> Case:
     own = {**NODE, "replica": "r1", **rest.pop("labels", {})}
     return _pool_case(alert, over, under, labels=own, url={"replica": "r1"}, **rest)
@@ -264,6 +273,15 @@ POOLS = [
         summary="The pool needs its maximum number of nodes.",
         description="8 nodes have been recommended for chat-70b for 10 minutes; the maximum is 8. Additional demand will queue.",
         panel=links.NODES,
+    ),
+    _pool_case(
+        "LLMRolloutWorse",
+        over=_rollout(1),
+        under=_rollout(0),
+        labels={"objective": "chat-ttft", "baseline": "0.31.0", "candidate": "0.32.0"},
+        summary="0.32.0 is worse than 0.31.0 for chat-ttft.",
+        description="0.9% to 3.1% more of the requests of 0.32.0 are bad than of 0.31.0, which serves chat-70b beside it. Roll back.",
+        panel=links.BUDGET,
     ),
     _replica_case(
         "LLMReplicaCrashLooping",

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from plimsoll.slo.metrics import REPLICA_START
+from plimsoll.slo.metrics import GATEWAY_REQUESTS, REPLICA_START
 from plimsoll.slo.sources import Series, SourceError
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.usage.slots import PoolSlot
@@ -45,7 +45,7 @@ class Recorded:
         times = [
             t[bisect_right(t, since)]
             for t, item in zip(self._times, self.recorded, strict=True)
-            if item.name == REPLICA_START.name and t and t[-1] > since
+            if item.name in (REPLICA_START.name, GATEWAY_REQUESTS.name) and t and t[-1] > since
         ]
         return max(since, min(times) - 1) if times else now
 

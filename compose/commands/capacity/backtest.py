@@ -10,7 +10,9 @@ from typing import Any
 
 from plimsoll.compose.inputs import UserError, needed, pool_of, read_objectives
 from plimsoll.compose.traffic import add_traffic, read_traffic
+from plimsoll.slo.capacity.backtest.frontier import frontier
 from plimsoll.slo.capacity.backtest.run import HOLD, POLICIES, Backtest, check
+from plimsoll.slo.capacity.backtest.tables import frontier_table, table
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.simulator import fleet, step_time
@@ -105,6 +107,11 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
         metavar="USD",
         help=f"price per GPU (default: that of the pool's node, or {GPU_HOUR_USD:g})",
     )
+    parser.add_argument(
+        "--frontier",
+        action="store_true",
+        help="compare at equal attainment of --slo: constant fleets of all sizes, and each --policy (default: all) swept over its own knob. A week takes minutes per run.",
+    )
     parser.add_argument("--chart", metavar="FILE", help=f"write a chart of the comparison: {' or '.join(CHARTS)}")
     parser.add_argument("--json", action="store_true", help="Print JSON (with several policies: a list).")
 
@@ -119,26 +126,38 @@ def run(args: argparse.Namespace) -> int:
             check(name)
         except ValueError as error:
             raise UserError(f"--{error}") from error
+    if args.frontier and args.chart:
+        raise UserError("--chart draws single runs. Leave out --frontier.")
     draw = _drawing(args.chart)
     arrivals, source, note = read_traffic(args, pool, _progress)
     objectives = () if spec is None or pool is None else [one for one in spec.objectives if one.pool == pool.name]
     hold = HOLD if pool is None else pool.timing.scale_in_stabilization
     backtest = Backtest(arrivals, setup, target, _node_usd(args, pool), hold, tuple(objectives))
+    if args.frontier:
+        kinds = [name.partition(":")[0] for name in args.policy or ()]
+        _write(frontier(backtest, kinds, lambda text: _progress(f"frontier: {text}")), args.json, note, frontier_table)
+        return 0
     outcomes = {}
     for name in names:
         outcomes[name] = backtest.replay(name, lambda text, name=name: _progress(f"{name}: {text}"))  # type: ignore[misc]
+    _write([backtest.report(name, outcomes[name]) for name in names], args.json, note, table)
+    if draw is not None:
+        rate = "" if args.scale == 1 else f", at {args.scale:g} times its rate"
+        draw(backtest, outcomes, f"{source}{rate}{'' if args.multiply == 1 else f', {args.multiply} copies'}")
+    return 0
+
+
+def _write(
+    reports: list[dict[str, Any]], as_json: bool, note: str, written: Callable[[list[dict[str, Any]]], str]
+) -> None:
     _progress("")
-    reports = [backtest.report(name, outcomes[name]) for name in names]
-    if args.json:
+    if as_json:
         json.dump(reports[0] if len(reports) == 1 else reports, sys.stdout, indent=2)
         print()
     else:
-        _table(reports)
+        print(written(reports))
     if note:
-        print(f"\n{note}", file=sys.stderr if args.json else sys.stdout)
-    if draw is not None:
-        draw(backtest, outcomes, f"{source}{'' if args.scale == 1 else f', at {args.scale:g} times its rate'}")
-    return 0
+        print(f"\n{note}", file=sys.stderr if as_json else sys.stdout)
 
 
 def _pool(spec: Spec, name: str | None) -> Pool:
@@ -196,37 +215,6 @@ def _progress(text: str) -> None:
     """Show progress in one line of a terminal; nowhere else."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def _table(reports: list[dict[str, Any]]) -> None:
-    """Print one row per policy, as Markdown."""
-    goods = [_goods(row) for row in reports]
-    heads = ["policy", "TTFT p50/p95/p99 ms", "TPOT p50/p95/p99 ms", *(f"good {name}" for name in goods[0])]
-    print("| " + " | ".join([*heads, "node hours", "USD", "changes", "flaps", "most nodes", "lost + 503"]) + " |")
-    print("|---" * (len(heads) + 6) + "|")
-    for row, good in zip(reports, goods, strict=True):
-        cells = [
-            row["policy"],
-            _latencies(row["ttft_ms"]),
-            _latencies(row["tpot_ms"]),
-            *(f"{share:.4f}" for share in good.values()),
-            f"{row['node_hours']:.2f}",
-            f"{row['cost_usd']:.2f}",
-            *(str(row[key]) for key in ("scale_events", "flaps", "most_nodes")),
-            str(row["lost"] + row["rejected"]),
-        ]
-        print("| " + " | ".join(cells) + " |")
-
-
-def _goods(report: dict[str, Any]) -> dict[str, float]:
-    """Goodput by the pool's objectives, or, without a pool, by common limits."""
-    if "objectives" not in report:
-        return dict(report["goodput"])
-    return {f"{name} ({one['target']:.4g})": one["good"] for name, one in report["objectives"].items()}
-
-
-def _latencies(values: dict[str, float | None]) -> str:
-    return " / ".join("-" if value is None else f"{value:,.0f}" for value in values.values())
 
 
 def _setup(args: argparse.Namespace, pool: Pool | None) -> Setup:

@@ -6,26 +6,24 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from plimsoll.compose.commands.capacity.backtest import MILLISECONDS, read_slo
+from plimsoll.compose.commands.capacity.backtest import read_slo
 from plimsoll.compose.inputs import UserError, add_prices, pool_of, read_objectives, read_prices, read_text
+from plimsoll.compose.whatif_report import print_report
 from plimsoll.slo import strict_json
 from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica
 from plimsoll.slo.capacity.model import memory
-from plimsoll.slo.capacity.model.prices import MILLION
+from plimsoll.slo.capacity.model.hardware import BITS, SIZES
+from plimsoll.slo.capacity.planner.operators import ENGINES
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.simulator import step_time
-from plimsoll.slo.capacity.whatif.evaluate import Scenario, ScenarioResult, arithmetic, hardware_in, hardware_of, whatif
-from plimsoll.slo.capacity.whatif.hardware_scaling import BITS, SIZES
-from plimsoll.slo.capacity.whatif.request import DEFAULTS, WhatIfRequest, extrapolations, response
+from plimsoll.slo.capacity.whatif.evaluate import whatif
+from plimsoll.slo.capacity.whatif.request import DEFAULTS, WhatIfRequest, response
+from plimsoll.slo.capacity.whatif.scenario import CONCURRENCIES
 from plimsoll.slo.reports.calibration import PoolCalibration
 from plimsoll.slo.spec.objectives import Pool, Spec
 
 TARGET = "600/40/95"
-
-SIMULATED = (
-    "Simulated, from a model of the engine and Poisson arrivals; replay your own traffic with `plimsoll backtest`."
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +42,15 @@ def _add_replica(parser: argparse.ArgumentParser) -> None:
         "--calibration-file",
         metavar="FILE",
         help="measured replica of --pool: output of `plimsoll calibrate --json`, or the calibration from the API",
+    )
+    source.add_argument(
+        "--model",
+        metavar="NAME",
+        help="a model, such as meta-llama/Llama-3.3-70B-Instruct; with --gpu (extra `planner`; default: that of --pool)",
+    )
+    parser.add_argument("--model-config", metavar="FILE", help="the model's config.json, where its name is not known")
+    parser.add_argument(
+        "--engine", choices=ENGINES, default=ENGINES[0], help="engine of a planned replica (default: %(default)s)"
     )
     parser.add_argument(
         "--gpu",
@@ -106,6 +113,12 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         "--max-num-seqs", type=int, default=256, metavar="N", help="largest batch (default: %(default)s)"
     )
     parser.add_argument(
+        "--concurrency",
+        type=int,
+        metavar="N",
+        help=f"requests in flight to state throughput and latencies for (default: {', '.join(map(str, CONCURRENCIES))})",
+    )
+    parser.add_argument(
         "--kv-cache-bits",
         type=int,
         choices=(8, 16),
@@ -130,6 +143,9 @@ def _add_prices(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Simulate and print the result, or that this replica can't meet the target."""
     _check_numbers(args)
+    args.config_json = (
+        None if args.model_config is None else read_text(Path(args.model_config), f"--model-config {args.model_config}")
+    )
     pool = _pool(args)
     request = _request(args)
     try:
@@ -137,21 +153,14 @@ def run(args: argparse.Namespace) -> int:
         own = _own(args.calibration_file, of_pool)
         prices = read_prices(args.price_file)
         scenario = request.scenario(_target(args, pool), of_pool, {}, prices, args.gpu_usd_per_hour, own)
+        result = whatif(scenario)
     except ValueError as error:
         name, _, rest = str(error).partition(" ")
         raise UserError(f"--{name.replace('_', '-')} {rest}") from error
-    result = whatif(scenario)
     if args.json:
         print(response(args.pool, request, scenario, {}, result).model_dump_json(indent=2))
         return 0
-    _print_question(scenario)
-    if result is None:
-        print(f"\n{_replica(scenario)} can't meet {_written(scenario.target)} for these requests at any rate.")
-    else:
-        _print(scenario, result, args.compare_api or "an API")
-    for line in extrapolations(scenario, result):
-        print(line)
-    print(f"\n{SIMULATED}")
+    print_report(scenario, result, args.compare_api or "an API")
     return 0
 
 
@@ -160,6 +169,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
         "input_tokens",
         "output_tokens",
         "max_num_seqs",
+        "concurrency",
         "request_rate",
         "traffic_multiplier",
         "gpu_usd_per_hour",
@@ -220,46 +230,3 @@ def _target(args: argparse.Namespace, pool: tuple[Spec, Pool] | None) -> Latency
             f"--pool {args.pool!r}: has no objective for time to first token or per output token; add --slo"
         )
     return found
-
-
-def _written(target: LatencyTarget) -> str:
-    limits = (f"{limit * MILLISECONDS:g}" if isfinite(limit) else "any" for limit in (target.ttft, target.tpot))
-    return "/".join((*limits, f"{100 * target.target:g}"))
-
-
-def _replica(scenario: Scenario) -> str:
-    on, own = hardware_in(scenario), scenario.measured_replica
-    if own is None and on == hardware_of(scenario.replica):
-        return scenario.replica
-    name = scenario.replica if own is None else f"{own.pool}'s own replica, as measured,"
-    return f"{name} on {on.gpus} x {on.gpu}" + (f" with {on.weight_bits}-bit weights" if on.weight_bits else "")
-
-
-def _print_question(scenario: Scenario) -> None:
-    kinds = ", ".join(
-        f"{kind.prompt} + {kind.output} tokens" + (f" ({kind.share:.0%})" if len(scenario.mix) > 1 else "")
-        for kind in scenario.mix
-    )
-    print(f"{_replica(scenario)}, requests of {kinds}, target {_written(scenario.target)} (ms/ms/%)\n")
-    print("\n".join(f"  {step}" for step in arithmetic(scenario)))
-
-
-def _print(scenario: Scenario, result: ScenarioResult, api: str) -> None:
-    priced = "GPUs only" if scenario.owned is None else "nodes with power, colocation, and staff"
-    print(
-        f"\nmax. per replica      {_band(result.max_requests_per_second, '.1f')} requests/s within the latency target"
-    )
-    print(f"concurrent requests   {_band(result.concurrent_requests, '.0f')}")
-    print(
-        f"{scenario.rate:g} requests/s need   {_band(result.nodes, 'd')} nodes; {_band(result.nodes_with_redundancy, 'd')} with N+1 redundancy"
-    )
-    print(f"cost per hour         {_band(result.usd_per_hour, '.2f')} USD, {priced}")
-    print(f"cost per 1M tokens    {_band(result.usd_per_million_tokens, '.2f')} USD, input and output, {priced}")
-    if result.break_even_tokens_per_month:
-        low, high = (f"{tokens / MILLION:,.0f}" for tokens in result.break_even_tokens_per_month)
-        print(f"{api} costs more from {low if low == high else f'{low} to {high}'} million tokens per month")
-
-
-def _band(band: tuple[float, float], form: str) -> str:
-    low, high = (format(value, form) for value in band)
-    return low if low == high else f"{low} to {high}"

@@ -5,9 +5,18 @@ import shutil
 import sys
 from pathlib import Path
 
+from plimsoll.compose import starting
 from plimsoll.compose.commands.slos.build import rendered
 from plimsoll.compose.inputs import UserError, read_objectives
-from plimsoll.compose.supervisor import Part, Ports, configure_alertmanager, configure_prometheus, free_port, supervise
+from plimsoll.compose.supervisor import (
+    START_SECONDS,
+    Part,
+    Ports,
+    configure_alertmanager,
+    configure_prometheus,
+    free_port,
+    supervise,
+)
 from plimsoll.slo.spec.objectives import Spec
 
 EXTRA = "service"
@@ -25,7 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[NAME=]URL",
         help="engine to monitor, such as http://127.0.0.1:8000. Repeatable. (default: the simulated demo fleet)",
     )
-    parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: bundled file)")
+    parser.add_argument(
+        "--objectives",
+        metavar="FILE",
+        help="objectives file (default: with --engine, DIR/objectives.yaml, made for the models that are live; else the bundled file)",
+    )
     parser.add_argument(
         "--data-dir", default="data", metavar="DIR", help="folder for ledger, logs and metrics (default: %(default)s)"
     )
@@ -35,7 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Start every part, print where to look, wait, and stop every part."""
-    spec = read_objectives(args.objectives)
     ports = Ports(**{name: getattr(args, f"{name}_port") for name in vars(Ports())})
     data = Path(args.data_dir).resolve()
     try:
@@ -45,8 +57,30 @@ def run(args: argparse.Namespace) -> int:
     for name in ("exporter", "service"):
         if not free_port(getattr(ports, name)):
             raise UserError(f"port {getattr(ports, name)} is in use. Stop what listens there, or set --{name}-port.")
+    if args.engine and not args.objectives:
+        args.objectives = str(_starting_objectives(args.engine, data / "objectives.yaml"))
+    spec = read_objectives(args.objectives)
     parts = [*_engines(args, spec, ports), *_own_parts(args, ports, data), *_optional_parts(spec, ports, data)]
     return supervise(parts, data / "logs", _addresses(args, ports, parts))
+
+
+def _starting_objectives(engines: list[str], file: Path) -> Path:
+    """Make the objectives file of some engines, or add to it the models that no pool names; print what was written."""
+    try:
+        series = starting.from_engines(engines, wait=0.0 if file.exists() else START_SECONDS)
+    except UserError as error:
+        if not file.exists():
+            raise
+        print(f"{file}: used as it is: {error}", flush=True)  # the engines start later
+        return file
+    found = starting.missing_from(file, series)
+    if found:
+        starting.write(file, starting.text_with(file, found))
+        print(
+            "\n".join([f"Starting objectives written to {file}. Check them there:", *starting.summary(found)]),
+            flush=True,
+        )
+    return file
 
 
 def _engines(args: argparse.Namespace, spec: Spec, ports: Ports) -> list[Part]:

@@ -26,13 +26,18 @@ FOLDERS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--objectives", metavar="FILE", help="Objectives file (default: bundled file)")
+    add_content(parser)
     parser.add_argument("--out", metavar="DIR", help="Output folder (default: the committed generated/ folders)")
     parser.add_argument(
         "--kubernetes",
         action="store_true",
         help="Also write DIR/alerts/kubernetes (PrometheusRule) and DIR/dashboards/kubernetes (ConfigMap). Requires --out.",
     )
+
+
+def add_content(parser: argparse.ArgumentParser) -> None:
+    """Declare what decides on the rules, dashboards and routing, for every command that writes them."""
+    parser.add_argument("--objectives", metavar="FILE", help="Objectives file (default: bundled file)")
     parser.add_argument(
         "--no-meta-alerts",
         action="store_true",
@@ -97,7 +102,13 @@ def rendered_kubernetes(spec: Spec, sites: Sites, *, meta_alerts: bool = True) -
     }
 
 
-def _receivers(args: argparse.Namespace) -> Receivers:
+def read_sites(args: argparse.Namespace) -> Sites:
+    """Return the addresses of links."""
+    return Sites(args.service_url.rstrip("/"), args.grafana_url.rstrip("/"))
+
+
+def read_receivers(args: argparse.Namespace) -> Receivers:
+    """Return where alerts go; raises UserError."""
     try:
         return Receivers(
             tuple(args.page_receiver or (PAGERDUTY,)),
@@ -116,14 +127,14 @@ def run(args: argparse.Namespace) -> int:
     """Write every file, and remove generated files that are no longer rendered."""
     if args.kubernetes and args.out is None:
         raise UserError("--kubernetes: no folder to write to. Set --out DIR.")
-    spec, receivers, meta = read_objectives(args.objectives), _receivers(args), not args.no_meta_alerts
-    sites = Sites(args.service_url.rstrip("/"), args.grafana_url.rstrip("/"))
+    spec, receivers, meta = read_objectives(args.objectives), read_receivers(args), not args.no_meta_alerts
+    sites = read_sites(args)
     twins = rendered_kubernetes(spec, sites, meta_alerts=meta) if args.kubernetes else {}
     for part, files in rendered(spec, sites, receivers, meta_alerts=meta).items():
         files.update(twins.get(part, {}))
         folder = FOLDERS[part] if args.out is None else Path(args.out) / part
         try:
-            _write(folder, files)
+            write(folder, files)
         except OSError as error:
             raise UserError(f"{folder}: can't write: {error.strerror}. Use another folder with --out.") from error
         print(f"{folder}: {len(files)} files")
@@ -132,7 +143,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write(folder: Path, files: dict[str, str]) -> None:
+def write(folder: Path, files: dict[str, str]) -> None:
+    """Write the files, and remove others that lie in the folder; raises OSError."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

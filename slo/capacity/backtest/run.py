@@ -25,7 +25,7 @@ from plimsoll.slo.spec.node_pricing import Node
 from plimsoll.slo.spec.objectives import Nodes, Objective, Pool, Timing
 from plimsoll.slo.units import Duration
 
-OTHERS: dict[str, Callable[[], Policy]] = {
+OTHERS: dict[str, Callable[..., Policy]] = {
     "keda": Keda,
     "hpa-queue": HpaQueue,
     "hpa-util": HpaUtilization,
@@ -33,6 +33,7 @@ OTHERS: dict[str, Callable[[], Policy]] = {
     "apa": Apa,
 }
 POLICIES = ("fixed:N", "plimsoll", *OTHERS, "clairvoyant")
+PERCENT = 100
 LIMITS = ((2000, 200), (1000, 100), (600, 40), (450, 40))  # milliseconds to first token and per further token
 SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 MILLISECONDS = 1000
@@ -79,13 +80,15 @@ class Backtest:
 
     def _policy(self, name: str, progress: Progress) -> tuple[Setup, Policy]:
         kind, _, number = name.partition(":")
+        knob = (float(number),) if number else ()
         if kind == "fixed":
             return replace(self.setup, least=int(number), most=int(number)), Fixed(int(number))
         if kind == "plimsoll":
             # As of a pool that was calibrated, and exactly: the prompts that are computed are measured, so no cache is simulated.
             engine = Calibrated(self.setup.model, replace(self.setup.limits, prefix_block=0))
-            return self.setup, Plimsoll(self._pool(), self.target, engine)
-        return self.setup, self.clairvoyant(progress) if kind == "clairvoyant" else OTHERS[kind]()
+            target = replace(self.target, target=float(number) / PERCENT) if number else self.target
+            return self.setup, Plimsoll(self._pool(), target, engine)
+        return self.setup, self.clairvoyant(progress) if kind == "clairvoyant" else OTHERS[kind](*knob)
 
     def _pool(self) -> Pool:
         setup = self.setup
@@ -137,10 +140,22 @@ class Backtest:
 
 def check(name: str) -> None:
     """Raise ValueError unless there is a policy of that name."""
-    kind, _, number = name.partition(":")
-    fixed = kind == "fixed" and number.isdecimal() and int(number) > 0
-    if not fixed and name not in POLICIES[1:]:
+    kind, colon, number = name.partition(":")
+    if kind == "fixed":
+        known = number.isdecimal() and int(number) > 0
+    elif kind == "plimsoll":
+        known = not colon or 0 < _number(number) < PERCENT
+    else:
+        known = name in POLICIES or (kind in OTHERS and 0 < _number(number) < inf)
+    if not known:
         raise ValueError(f"policy {name!r}: known are {', '.join(POLICIES)}")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 def attained(objective: Objective, outcome: Outcome) -> float:

@@ -106,7 +106,7 @@ def selectors(pool: Pool) -> list[Selector]:
     plain = (c.REPLICA_START, c.REPLICA_INFO, c.REQUESTS_RUNNING, c.REQUESTS_WAITING, *ENDED)
     names = [metric.name for metric in plain]
     names += [name for metric in (c.PROMPT_LENGTH, c.GENERATION_LENGTH) for name in (metric.bucket, metric.sum)]
-    return [Selector(name, (("model", (pool.model,)),)) for name in names]
+    return [Selector(name, pool.labels) for name in names]
 
 
 def parts(series: Sequence[Series], start: float, end: float) -> list[Part]:

@@ -68,7 +68,7 @@ class Rank:
 def selectors(pool: Pool) -> list[Selector]:
     """Return the series to read for calibrating a pool."""
     names = (*NAMES.values(), metrics.REPLICA_INFO.name)
-    return [Selector(name, (("model", (pool.model,)),)) for name in names]
+    return [Selector(name, pool.labels) for name in names]
 
 
 def ranks(series: Sequence[Series]) -> list[Rank]:

@@ -15,11 +15,14 @@ KEY_AND_VALUE = 2
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU type: bytes of memory, and its peaks: bytes per second of memory, and dense operations per second by bits of a weight."""
+    """A GPU type: bytes of memory, and its peaks: bytes per second of memory, and dense operations per second by bits of a weight.
+    `link_bytes_per_second`: from one GPU to the others of its node, one way. `system`: its name among measured operators (plimsoll.slo.capacity.planner.operators); None: it is not there."""
 
     memory_bytes: float
     bytes_per_second: float
     operations_per_second: dict[int, float]
+    link_bytes_per_second: float
+    system: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,9 @@ def load_gpu(name: str) -> Gpu:
     """Return a GPU type; raises ValueError that lists the known names."""
     found = _data("gpus", name)
     operations = {bits: tera * TERA for bits, tera in found["tflops"].items()}
-    return Gpu(found["memory_gb"] * GB, found["gb_per_s"] * GB, operations)
+    return Gpu(
+        found["memory_gb"] * GB, found["gb_per_s"] * GB, operations, found["link_gb_per_s"] * GB, found.get("system")
+    )
 
 
 def gpus() -> tuple[str, ...]:

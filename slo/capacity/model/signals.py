@@ -77,7 +77,7 @@ SIGNALS = {
 def selectors(pool: Pool) -> list[Selector]:
     """Return the series to read for a pool's signals."""
     metrics = (*SIGNALS.values(), catalogue.REPLICA_INFO, catalogue.REPLICA_START)
-    return [Selector(metric.name, (("model", (pool.model,)),)) for metric in metrics]
+    return [Selector(metric.name, pool.labels) for metric in metrics]
 
 
 def read(series: Sequence[Series], now: float) -> tuple[ReplicaSignals, ...]:

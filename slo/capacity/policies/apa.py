@@ -23,7 +23,10 @@ class Apa:
 
     interval = 15.0
 
+    def __init__(self, target: float = TARGET) -> None:
+        self.target = target
+
     def decide(self, view: View) -> int:
         """Follow the mean of the last three minutes; holds without a sample."""
         values = [v for replica in view.scraped for at, v in replica.kv_usage if at > view.now - STABLE]
-        return adapted(view.nodes, sum(values) / len(values) / TARGET) if values else view.nodes
+        return adapted(view.nodes, sum(values) / len(values) / self.target) if values else view.nodes

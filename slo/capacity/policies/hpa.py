@@ -41,9 +41,9 @@ class HpaQueue:
     """Requests waiting per pod against a target; 5 is the threshold of vLLM production-stack's chart."""
 
     interval = SYNC
-    target = 5.0
 
-    def __init__(self) -> None:
+    def __init__(self, target: float = 5.0) -> None:
+        self.target = target
         self._behavior = Behavior()
 
     def decide(self, view: View) -> int:
@@ -58,9 +58,9 @@ class HpaUtilization:
     """Mean GPU utilization against a target of 80 %."""
 
     interval = SYNC
-    target = 0.8
 
-    def __init__(self) -> None:
+    def __init__(self, target: float = 0.8) -> None:
+        self.target = target
         self._behavior = Behavior()
 
     def decide(self, view: View) -> int:

@@ -13,9 +13,9 @@ class Keda:
     """
 
     interval = 30.0
-    threshold = 20.0
 
-    def __init__(self) -> None:
+    def __init__(self, threshold: float = 20.0) -> None:
+        self.threshold = threshold
         self._behavior = Behavior()
 
     def decide(self, view: View) -> int:

@@ -19,6 +19,9 @@ class StepModel:
     decode_base: float
     decode_per_sequence: float
     decode_per_kv_token: float
+    shared: float = (
+        0.0  # of a step with both parts: what both have in common, such as reading the weights, and is done once
+    )
 
     def times(self, factor: float) -> "StepModel":
         """Return the model with all step times multiplied."""
@@ -36,6 +39,24 @@ class StepModel:
             return 0.0
         per_sequence = self.decode_per_sequence + self.decode_per_kv_token * context
         return max(MILLISECOND, self.decode_base + sequences * per_sequence)
+
+    def together(self, prefill: float, decode: float) -> float:
+        """Seconds of a step of these parts, as `prefill` and `decode` give them."""
+        return (
+            max(prefill, decode, prefill + decode - self.shared)
+            if self.shared and prefill and decode
+            else prefill + decode
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """Step models from the fastest to the slowest that is likely, whether they were measured on that hardware, and how they were
+    come by."""
+
+    models: tuple[StepModel, ...]
+    measured: bool
+    steps: tuple[str, ...]
 
 
 def names() -> tuple[str, ...]:

@@ -9,7 +9,7 @@
 import csv
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from statistics import fmean
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from plimsoll.slo import strict_json
 
+HOUR = 3600.0  # seconds
 UNITS = {"ms": 1000.0, "s": 1.0}  # of timestamps, by how many there are in a second
 EXPECTED = (
     "expected CSV with TIMESTAMP,ContextTokens,GeneratedTokens, JSON lines with timestamp, input_length, output_length "
@@ -61,6 +62,26 @@ def load(path: Path, scale: float = 1.0, unit: str | None = None) -> list[Arriva
     return [
         Arrival((time - start) / scale, max(1, prompt), max(1, output), prefix) for time, prompt, output, prefix in rows
     ]
+
+
+def superposed(arrivals: Sequence[Arrival], copies: int) -> list[Arrival]:
+    """Return `copies` times the traffic in the same span, in order of arrival: a day keeps its hours, unlike at a higher rate.
+
+    Each copy is an equal part of an hour later than the one before, as bursts of users who don't know of each other don't coincide;
+    what passes the end begins again at the start. Copies share no blocks of prompts. Raises ValueError below one copy.
+    """
+    if copies < 1:
+        raise ValueError(f"{copies} copies: write a whole number, 1 or above")
+    span = arrivals[-1].time or 1.0
+    found = [
+        row._replace(
+            time=(row.time + copy * HOUR / copies) % span if copy else row.time,
+            prefix=tuple(block * copies + copy for block in row.prefix),
+        )
+        for copy in range(copies)
+        for row in arrivals
+    ]
+    return sorted(found, key=lambda row: row.time) if copies > 1 else list(arrivals)
 
 
 def _azure(lines: Iterable[str]) -> Iterator[Arrival]:

@@ -6,7 +6,6 @@ are likely are simulated both. Arrivals are Poisson; real traffic is burstier, w
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil
 from random import Random
@@ -14,54 +13,25 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica
-from plimsoll.slo.capacity.model import memory
-from plimsoll.slo.capacity.model.memory import Deployment, Fit
+from plimsoll.slo.capacity.model.memory import Fit
 from plimsoll.slo.capacity.model.prices import break_even_tokens, nodes_for, packaged, usd_per_million
-from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
-from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.simulator.replay import Result, replay
 from plimsoll.slo.capacity.simulator.request import Limits
 from plimsoll.slo.capacity.simulator.step_time import StepModel
 from plimsoll.slo.capacity.simulator.traces import Arrival
-from plimsoll.slo.capacity.whatif import measured_scaling
-from plimsoll.slo.capacity.whatif.hardware_scaling import Hardware, Scaled, scaled
-from plimsoll.slo.capacity.whatif.measured_scaling import KV_BYTES, OVERHEAD, UTILIZATION
-from plimsoll.slo.capacity.whatif.request_mix import Kind, drawn, mean_context, mean_prompt
-from plimsoll.slo.spec.node_pricing import HOURS_PER_YEAR, OwnedHardware
+from plimsoll.slo.capacity.whatif.concurrency import AtConcurrency, at_concurrency
+from plimsoll.slo.capacity.whatif.request_mix import Kind, drawn, mean_context
+from plimsoll.slo.capacity.whatif.scenario import BLOCK, Scenario, hardware_in, room, timing
+from plimsoll.slo.spec.node_pricing import HOURS_PER_YEAR
 from plimsoll.slo.spec.objectives import Pool
 
 DRAWS = 3
 REQUESTS = 1500  # of a draw: long enough that a replica which cannot keep up is seen to fall behind
+EVERY_AT_ONCE = 1e9  # requests per second
 PRECISION = 0.02  # of the rate that is searched for
-BLOCK = 16  # tokens of a KV block, vLLM's default
 PREFIX_BLOCKS = 64  # most blocks of a shared prefix: finer ones take longer with the same result
 MONTHS = 12  # of a year
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """A replica by name of its step model, or a pool's `measured_replica`, the requests that come, the latency target, and the request rate.
-
-    `rate` is requests per second; `hardware` is the hardware of the replica (default: that of its name); `prefix_cache_hit_ratio` (0 to below 1)
-    is the share of each prompt that is the same for all requests of its kind, as a system prompt, and is found in the prefix
-    cache; `usd_per_gpu_hour` (low, high) replaces the rental prices on record; `api_usd_per_million_tokens` is what an API asks for
-    tokens like these; `owned` is what makes up that price of a node, where it was bought.
-    """
-
-    replica: str
-    mix: tuple[Kind, ...]
-    target: LatencyTarget
-    rate: float
-    max_num_seqs: int = 256
-    kv_value_bytes: int | None = 2  # None: as the pool's own has it
-    usd_per_gpu_hour: tuple[float, float] | None = None
-    hardware: Hardware | None = None
-    prefix_cache_hit_ratio: float = 0.0
-    api_usd_per_million_tokens: float | None = None
-    owned: OwnedHardware | None = None
-    measured_replica: MeasuredReplica | None = None
-
+BATCHED_TOKENS = 8192  # of a step, vLLM's default for servers
 
 Range = tuple[float, float]
 Nodes = tuple[int, int]
@@ -79,10 +49,10 @@ class ScenarioResult(BaseModel):
     concurrent_requests: Range = Field(description="Mean requests in the replica at that rate.")
     nodes: Nodes = Field(description="For the request rate, of one replica each.")
     nodes_with_redundancy: Nodes = Field(description="The same, so that one node can be lost.")
-    usd_per_hour: Range
-    usd_per_million_tokens: Range = Field(description="Input and output tokens of the request rate.")
+    usd_per_hour: Range | None = Field(description="null: the price of the GPU is not known.")
+    usd_per_million_tokens: Range | None = Field(description="Input and output tokens of the request rate.")
     break_even_tokens_per_month: Range | None = Field(
-        description="Tokens per month from which the nodes cost less than the API; null: no API was named."
+        description="Tokens per month from which the nodes cost less than the API; null: no API was named, or no price is known."
     )
 
 
@@ -91,104 +61,64 @@ class _Found(NamedTuple):
     concurrency: float
 
 
-def hardware_in(scenario: Scenario) -> Hardware:
-    """Return the hardware that is asked about; raises ValueError for an unknown name."""
-    if scenario.hardware is not None:
-        return scenario.hardware
-    return (
-        hardware_of(scenario.replica)
-        if scenario.measured_replica is None
-        else measured_scaling.hardware_of(scenario.measured_replica)
-    )
-
-
-def hardware_of(name: str) -> Hardware:
-    """Return the hardware of a named replica. Raises ValueError that lists the known names."""
-    known = step_time.replica(name)
-    return Hardware(known.gpu, known.gpus, int(known.weight_bits))
-
-
-def arithmetic(scenario: Scenario) -> list[str]:
-    """Show step by step what fits into the replica's memory, and where its step times are from. Raises ValueError for unknown names."""
-    on = hardware_in(scenario)
-    bought = [] if scenario.owned is None else [_components(scenario.owned)]
-    return [*_room(scenario, on).steps, *_timing(scenario, on).steps, *_batch(scenario), *bought]
-
-
-def _timing(scenario: Scenario, on: Hardware) -> Scaled:
-    return (
-        scaled(scenario.replica, on)
-        if scenario.measured_replica is None
-        else measured_scaling.timing(scenario.measured_replica, on)
-    )
-
-
-def _batch(scenario: Scenario) -> list[str]:
-    """Return the assumptions about a pool's own replica that no engine reports."""
-    if scenario.measured_replica is None:
-        return []
-    most = scenario.measured_replica.step_times.max_observed_batch
-    return [f"largest batch: {scenario.max_num_seqs} (assumed; engines do not report it); observed: {most}"]
-
-
-def _components(owned: OwnedHardware) -> str:
-    parts = owned.usd_per_year()
-    total = parts.pop("total")
-    parts_text = " + ".join(f"{name} {usd:,.0f}" for name, usd in parts.items())
-    return f"price of a node: {parts_text} = {total:,.0f} USD/year, {owned.usd_per_hour:,.2f} USD/h"
-
-
 def whatif(scenario: Scenario) -> ScenarioResult | None:
     """ScenarioResult; None where no request at all fits the replica or meets the latency target. Raises ValueError for unknown names."""
-    on = hardware_in(scenario)
-    timing, room = _timing(scenario, on), _room(scenario, on)
-    largest = max(kind.prompt + kind.output for kind in scenario.mix)
-    if room.requests < 1 or room.tokens < largest:
+    times, fit = timing(scenario), room(scenario)
+    limits = _limits(scenario, fit)
+    if limits is None:
         return None
-    common = max(_shared(kind, scenario.prefix_cache_hit_ratio) for kind in scenario.mix)
-    prefix_block = BLOCK * ceil(common / BLOCK / PREFIX_BLOCKS)
-    budget = max(8192, scenario.max_num_seqs)
-    limits = Limits(room.tokens // BLOCK, BLOCK, scenario.max_num_seqs, budget, prefix_block)
-    found = sorted(_max_rate(scenario, model, limits, seed) for model in timing.models for seed in range(DRAWS))
+    found = sorted(_max_rate(scenario, model, limits, seed) for model in times.models for seed in range(DRAWS))
     if found[0].rate == 0:
         return None
     most, fewest = (nodes_for(scenario.rate, end.rate) for end in (found[0], found[-1]))
-    tokens = scenario.rate * mean_context(scenario.mix)
-    low, high = scenario.usd_per_gpu_hour or packaged().gpus[on.gpu].usd_per_hour
-    hourly = (fewest * on.gpus * low, most * on.gpus * high)
     in_it = sorted(end.concurrency for end in found)
-    usd = scenario.api_usd_per_million_tokens
+    hourly, usd = _hourly(scenario, (fewest, most)), scenario.api_usd_per_million_tokens
+    tokens = scenario.rate * mean_context(scenario.mix)
     return ScenarioResult(
-        memory=room,
-        step_times_measured=timing.measured,
+        memory=fit,
+        step_times_measured=times.measured,
         max_requests_per_second=(found[0].rate, found[-1].rate),
         concurrent_requests=(in_it[0], in_it[-1]),
         nodes=(fewest, most),
         nodes_with_redundancy=(fewest + 1, most + 1),
         usd_per_hour=hourly,
-        usd_per_million_tokens=(usd_per_million(hourly[0], tokens), usd_per_million(hourly[1], tokens)),
-        break_even_tokens_per_month=None if usd is None else _break_even(hourly, usd),
+        usd_per_million_tokens=None
+        if hourly is None
+        else (usd_per_million(hourly[0], tokens), usd_per_million(hourly[1], tokens)),
+        break_even_tokens_per_month=None if usd is None or hourly is None else _break_even(hourly, usd),
     )
+
+
+def in_flight(scenario: Scenario) -> list[AtConcurrency]:
+    """Return throughput and latencies of one replica at the concurrencies that are asked; none where no request fits it. Raises
+    ValueError for unknown names."""
+    times, limits = timing(scenario), _limits(scenario, room(scenario))
+    if limits is None:
+        return []
+    return [at_concurrency(times.models, limits, scenario.mix, count) for count in scenario.concurrencies]
+
+
+def _limits(scenario: Scenario, fit: Fit) -> Limits | None:
+    """Return the limits of the engine; None where a request of the mix does not fit it."""
+    if fit.requests < 1 or fit.tokens < max(kind.prompt + kind.output for kind in scenario.mix):
+        return None
+    common = max(_shared(kind, scenario.prefix_cache_hit_ratio) for kind in scenario.mix)
+    prefix_block = BLOCK * ceil(common / BLOCK / PREFIX_BLOCKS)
+    budget = max(BATCHED_TOKENS, scenario.max_num_seqs)
+    return Limits(fit.tokens // BLOCK, BLOCK, scenario.max_num_seqs, budget, prefix_block)
+
+
+def _hourly(scenario: Scenario, nodes: Nodes) -> Range | None:
+    on = hardware_in(scenario)
+    record = packaged().gpus.get(on.gpu)
+    price = scenario.usd_per_gpu_hour or (None if record is None else record.usd_per_hour)
+    return None if price is None else (nodes[0] * on.gpus * price[0], nodes[1] * on.gpus * price[1])
 
 
 def _break_even(hourly: tuple[float, float], api_usd_per_million_tokens: float) -> tuple[float, float]:
     """Tokens a month from which nodes that are paid around the clock undercut an API."""
     low, high = (break_even_tokens(usd * HOURS_PER_YEAR, api_usd_per_million_tokens) / MONTHS for usd in hourly)
     return low, high
-
-
-def _room(scenario: Scenario, on: Hardware) -> Fit:
-    shared = int(mean_prompt(scenario.mix) * scenario.prefix_cache_hit_ratio) // BLOCK * BLOCK
-    context = round(mean_context(scenario.mix))
-    if scenario.measured_replica is not None:
-        return measured_scaling.room(scenario.measured_replica, on, scenario.kv_value_bytes, context, shared)
-    known = step_time.replica(scenario.replica)
-    deployment = Deployment(
-        *(on.gpus, memory.load_gpu(on.gpu).memory_bytes * UTILIZATION),
-        *(on.weight_bits or known.weight_bits, scenario.kv_value_bytes or KV_BYTES),
-        overhead_bytes=OVERHEAD * on.gpus,
-    )
-    return memory.fit(memory.load(known.shape), deployment, context, shared)
 
 
 def gpu_price(pool: Pool, gpu: str) -> tuple[float, float] | None:
@@ -210,9 +140,13 @@ def _max_rate(scenario: Scenario, model: StepModel, limits: Limits, seed: int) -
         return met
 
     alone = 1 / sum(kind.share * _seconds_alone(model, kind) for kind in scenario.mix)
-    low, high = 0.0, alone
-    while keeps(high):
+    low, high, most = 0.0, alone, _saturated(scenario, model, limits, seed)
+    # Short requests may all be served in time at any rate, as a draw ends before it falls behind: no replica serves more than when full.
+    while keeps(min(high, most)):
+        if high >= most:
+            return best
         low, high = high, 2 * high
+    high = min(high, most)
     if low == 0.0:  # what one after the other would take is too much: look below, down to next to nothing
         low = alone / 64
         if not keeps(low):
@@ -221,6 +155,14 @@ def _max_rate(scenario: Scenario, model: StepModel, limits: Limits, seed: int) -
         middle = (low + high) / 2
         low, high = (middle, high) if keeps(middle) else (low, middle)
     return best
+
+
+def _saturated(scenario: Scenario, model: StepModel, limits: Limits, seed: int) -> float:
+    """Requests per second that end while all wait at once: of the middle half, as the batch fills before and empties after."""
+    served = replay(list(_arrivals(scenario, limits, EVERY_AT_ONCE, seed)), 1, model, limits).requests
+    ends = sorted(request.finished for request in served if request.finished is not None)
+    first, last = ends[len(ends) // 4], ends[3 * len(ends) // 4]
+    return len(ends) / 2 / (last - first) if last > first else len(ends) / ends[-1]
 
 
 def _seconds_alone(model: StepModel, kind: Kind) -> float:

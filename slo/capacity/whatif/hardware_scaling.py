@@ -8,40 +8,13 @@ are not in it: GPUs without NVLink may lie outside.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from plimsoll.slo.capacity.model.hardware import BITS, Hardware
 from plimsoll.slo.capacity.model.memory import load_gpu
 from plimsoll.slo.capacity.simulator import step_time
-from plimsoll.slo.capacity.simulator.step_time import StepModel
+from plimsoll.slo.capacity.simulator.step_time import Scaled, StepModel
 
 LEAST, MOST = 0.15, 1.0  # powers of the roofline's ratio
-SIZES = (1, 2, 4, 8)  # GPUs of a replica: what attention heads can be dealt to
-BITS = (4, 8, 16)
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """What a replica runs on: GPU type, how many of them by tensor parallelism, bits of a weight (None: not known)."""
-
-    gpu: str
-    gpus: int
-    weight_bits: int | None
-
-    def __post_init__(self) -> None:
-        if self.gpus not in SIZES:
-            raise ValueError(f"tensor_parallel_size {self.gpus}: tensor parallelism over {_listed(SIZES)}")
-        if self.weight_bits is not None and self.weight_bits not in BITS:
-            raise ValueError(f"weight_bits {self.weight_bits}: weights of {_listed(BITS)} bits")
-
-
-@dataclass(frozen=True, slots=True)
-class Scaled:
-    """Step models from the fastest to the slowest that is likely, whether they were measured on that hardware, and how they were
-    come by."""
-
-    models: tuple[StepModel, ...]
-    measured: bool
-    steps: tuple[str, ...]
 
 
 def scaled(name: str, target: Hardware) -> Scaled:
@@ -103,7 +76,3 @@ def _times(model: StepModel, prompts: float, weights: float, cache: float) -> St
         model.decode_per_sequence * weights,
         model.decode_per_kv_token * cache,
     )
-
-
-def _listed(values: tuple[int, ...]) -> str:
-    return ", ".join(map(str, values[:-1])) + f" or {values[-1]}"

@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, sentence
 from plimsoll.slo.capacity.model import memory
+from plimsoll.slo.capacity.model.hardware import BITS, Hardware
 from plimsoll.slo.capacity.model.memory import Deployment, Fit
-from plimsoll.slo.capacity.whatif.hardware_scaling import BITS, Hardware, Scaled, stretched
+from plimsoll.slo.capacity.simulator.step_time import Scaled
+from plimsoll.slo.capacity.whatif.hardware_scaling import stretched
 from plimsoll.slo.capacity.whatif.request_mix import Kind, mean_context
 
 MEASURED = "measured"  # name of the replica in a request

@@ -8,21 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica
 from plimsoll.slo.capacity.model import memory
+from plimsoll.slo.capacity.model.hardware import Hardware
 from plimsoll.slo.capacity.model.prices import Prices
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import step_time
-from plimsoll.slo.capacity.whatif.evaluate import (
-    Scenario,
-    ScenarioResult,
-    arithmetic,
-    gpu_price,
-    hardware_in,
-    hardware_of,
-)
-from plimsoll.slo.capacity.whatif.hardware_scaling import Hardware
+from plimsoll.slo.capacity.whatif.baseline import Baseline, baseline
+from plimsoll.slo.capacity.whatif.concurrency import AtConcurrency
+from plimsoll.slo.capacity.whatif.evaluate import ScenarioResult, gpu_price, in_flight
 from plimsoll.slo.capacity.whatif.measured_scaling import KV_BYTES, MEASURED, beyond
-from plimsoll.slo.capacity.whatif.measured_scaling import hardware_of as hardware_of_measured
 from plimsoll.slo.capacity.whatif.request_mix import LONGEST, Kind, mean_context, mean_prompt, parse, written
+from plimsoll.slo.capacity.whatif.scenario import CONCURRENCIES, Scenario, arithmetic, hardware_in
 from plimsoll.slo.spec.objectives import Pool
 
 Source = Literal["request", "observed", "default"]
@@ -37,9 +32,18 @@ class WhatIfRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     replica: str | None = Field(
         default=None,
-        description=f"Baseline. {MEASURED}: the pool's own by its calibration, the default where it is known; others whose step times "
-        f"are on record: {', '.join(step_time.names())} (the default of these is the first).",
+        description=f"Baseline. {MEASURED}: the pool's own by its calibration, the default where it is known. Else the pool's model, GPU and "
+        f"number of GPUs, or `model`, as planned. Step times on record of the same model: {', '.join(step_time.names())}.",
     )
+    model: str | None = Field(
+        default=None,
+        max_length=200,
+        description="Another model than the pool's, such as meta-llama/Llama-3.3-70B-Instruct.",
+    )
+    config_json: str | None = Field(
+        default=None, max_length=50_000, description="Text of the model's config.json, where its name is not known."
+    )
+    engine: Literal["vllm", "sglang", "trtllm"] = Field(default="vllm", description="Engine of a planned replica.")
     input_tokens: int | None = Field(default=None, ge=1, le=LONGEST, description="Input tokens of a request.")
     output_tokens: int | None = Field(default=None, ge=1, le=16_384, description="Output tokens of a request.")
     workload_mix: str | None = Field(
@@ -60,6 +64,12 @@ class WhatIfRequest(BaseModel):
     tensor_parallel_size: int | None = Field(default=None, ge=1, le=8, description="GPUs per replica: 1, 2, 4 or 8.")
     weight_bits: int | None = Field(default=None, ge=4, le=16, description="Weight precision: 4, 8 or 16 bits.")
     max_num_seqs: int = Field(default=256, ge=1, le=1024, description="Maximum batch size.")
+    concurrency: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description=f"Requests in flight to state throughput and latencies for. Default: {', '.join(map(str, CONCURRENCIES))}.",
+    )
     kv_cache_bits: int | None = Field(
         default=None,
         ge=8,
@@ -90,30 +100,30 @@ class WhatIfRequest(BaseModel):
         `price` is USD per GPU and hour, in place of the pool's own and of those on record (`prices`); `replica` is the pool's own
         where its step times were fitted. Raises ValueError for what does not exist.
         """
-        name, replica = self._which(replica)
-        on = self._hardware(hardware_of(name) if replica is None else hardware_of_measured(replica))
+        base = baseline(self, pool, replica)
+        on = self._hardware(base.hardware)
         known = {**DEFAULTS, **observed, **self.model_dump(include=set(DEFAULTS), exclude_none=True)}
         mix = self._mix(known)
         of_pool = None if pool is None or price is not None else gpu_price(pool, on.gpu)
-        own_price = of_pool if price is None else (price, price)
-        usd = own_price or (prices.gpus[on.gpu].usd_per_hour if on.gpu in prices.gpus else None)
-        if usd is None and replica is not None and on.gpu == replica.gpu:
-            raise ValueError(
-                f"gpu {on.gpu!r}: its price is not on record. Set node.hourly_usd of the pool, or give prices."
-            )
+        on_record = prices.gpus[on.gpu].usd_per_hour if on.gpu in prices.gpus else None
+        usd = (of_pool if price is None else (price, price)) or on_record
+        if usd is None and base.measured is not None and on.gpu == base.measured.gpu:
+            raise ValueError(f"gpu {on.gpu!r}: its price is not on record. Set node.hourly_usd, or give prices.")
         return Scenario(
-            replica=name,
+            replica=base.name,
             mix=mix,
             target=target,
             rate=known["request_rate"] * self.traffic_multiplier,
             max_num_seqs=self.max_num_seqs,
-            kv_value_bytes=self._kv_value_bytes(replica),
+            kv_value_bytes=self._kv_value_bytes(base),
             usd_per_gpu_hour=usd,
             hardware=on,
             prefix_cache_hit_ratio=self.prefix_cache_hit_ratio,
             api_usd_per_million_tokens=self._api_usd(mix, prices),
             owned=pool.node.owned if pool is not None and of_pool else None,
-            measured_replica=replica,
+            measured_replica=base.measured,
+            planned=base.planned,
+            concurrencies=CONCURRENCIES if self.concurrency is None else (self.concurrency,),
         )
 
     def _mix(self, known: Mapping[str, float]) -> tuple[Kind, ...]:
@@ -127,20 +137,10 @@ class WhatIfRequest(BaseModel):
             now.weight_bits if self.weight_bits is None else self.weight_bits,
         )
 
-    def _kv_value_bytes(self, replica: MeasuredReplica | None) -> int | None:
+    def _kv_value_bytes(self, base: Baseline) -> int | None:
         if self.kv_cache_bits is not None:
             return self.kv_cache_bits // BITS_PER_BYTE
-        return KV_BYTES if replica is None else None
-
-    def _which(self, own: MeasuredReplica | None) -> tuple[str, MeasuredReplica | None]:
-        """Return the name of the baseline replica, and the pool's own if it is that one."""
-        if self.replica == MEASURED or (self.replica is None and own is not None):
-            if own is None:
-                raise ValueError(
-                    f"replica {MEASURED!r}: the pool isn't calibrated yet; see `reason` of its calibration"
-                )
-            return MEASURED, own
-        return self.replica or step_time.names()[0], None
+        return KV_BYTES if base.measured is None else None
 
     def _api_usd(self, mix: Sequence[Kind], prices: Prices) -> float | None:
         """Price of 1M tokens of the mix at the API."""
@@ -198,6 +198,9 @@ class WhatIf(BaseModel):
     result: ScenarioResult | None = Field(
         description="null: such requests do not fit this replica, or cannot meet the latency target at any rate."
     )
+    at_concurrency: list[AtConcurrency] = Field(
+        description="One replica with fixed numbers of requests in flight, whatever the latency target; empty: such requests do not fit."
+    )
     simulated: Literal[True] = True
 
 
@@ -234,6 +237,7 @@ def response(
         ),
         calculation=[*arithmetic(scenario), *extrapolations(scenario, result)],
         result=result,
+        at_concurrency=in_flight(scenario),
     )
 
 

@@ -51,6 +51,11 @@ def mean_prompt(mix: Sequence[Kind]) -> float:
     return sum(kind.share * kind.prompt for kind in mix)
 
 
+def mean_output(mix: Sequence[Kind]) -> float:
+    """Mean output tokens of a request."""
+    return sum(kind.share * kind.output for kind in mix)
+
+
 def mean_context(mix: Sequence[Kind]) -> float:
     """Mean tokens of a request, prompt and output."""
     return sum(kind.share * (kind.prompt + kind.output) for kind in mix)

@@ -14,6 +14,7 @@ from plimsoll.slo.service.api.models import DataProblem, Row, Timestamp
 from plimsoll.slo.service.http.parameters import LIMIT, NEXT, PoolName, Since, Until, link, require_pool, span
 from plimsoll.slo.service.http.problems import READING
 from plimsoll.slo.service.state import Service
+from plimsoll.slo.spec import objectives as spec
 
 
 def _measured(text: str) -> Any:
@@ -25,6 +26,9 @@ class Pool(BaseModel):
 
     name: str
     model: str
+    match: dict[str, str | list[str]] = Field(
+        description="Labels of its replicas' scrape targets and their values, from the objectives file."
+    )
     min_nodes: int
     max_nodes: int
     warm_spares: int
@@ -98,24 +102,24 @@ def add(api: APIRouter, service: Service) -> None:
         return cost_of(service.records, chosen, service.throughput(pool), hours)
 
 
+def _described(pool: spec.Pool, service: Service) -> Pool:
+    return Pool(
+        name=pool.name,
+        model=pool.model,
+        match=pool.match.to_file(),
+        min_nodes=pool.nodes.min,
+        max_nodes=pool.nodes.max,
+        warm_spares=pool.nodes.warm_spares,
+        slos=[item.id for item in service.spec.objectives if item.pool == pool.name],
+        data_problems=[DataProblem.model_validate(one) for one in service.problems.of(pool.name)],
+    )
+
+
 def _pool_routes(api: APIRouter, service: Service) -> None:
     @api.get("/pools", responses=READING, tags=["Pools"], summary="List pools")
     def list_pools() -> Pools:
         """In the order of the objectives file."""
-        return Pools(
-            pools=[
-                Pool(
-                    name=pool.name,
-                    model=pool.model,
-                    min_nodes=pool.nodes.min,
-                    max_nodes=pool.nodes.max,
-                    warm_spares=pool.nodes.warm_spares,
-                    slos=[item.id for item in service.spec.objectives if item.pool == pool.name],
-                    data_problems=[DataProblem.model_validate(one) for one in service.problems.of(pool.name)],
-                )
-                for pool in service.spec.pools
-            ]
-        )
+        return Pools(pools=[_described(pool, service) for pool in service.spec.pools])
 
     @api.get(
         "/pools/{pool}/slots",

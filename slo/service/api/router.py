@@ -10,6 +10,7 @@ from plimsoll.slo.service.api import (
     exclusions,
     pools,
     reviews,
+    rollouts,
     slos,
     tenants,
     whatif,
@@ -17,7 +18,19 @@ from plimsoll.slo.service.api import (
 from plimsoll.slo.service.state import Service
 
 # In the order of the API's document.
-RESOURCES = (slos, attribution, compare, tenants, corrections, pools, whatif, calibration, exclusions, reviews)
+RESOURCES = (
+    slos,
+    attribution,
+    compare,
+    rollouts,
+    tenants,
+    corrections,
+    pools,
+    whatif,
+    calibration,
+    exclusions,
+    reviews,
+)
 
 
 def router(service: Service) -> APIRouter:

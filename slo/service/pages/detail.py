@@ -9,6 +9,7 @@ from fastapi.templating import Jinja2Templates
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.reports.attribution import attributed_with_worst
 from plimsoll.slo.reports.pool_cost import cost_of
+from plimsoll.slo.service.api.rollouts import status as rollout_status
 from plimsoll.slo.service.api.slos import window_definitions
 from plimsoll.slo.service.api.tenants import budgets_of_tenants
 from plimsoll.slo.service.http.parameters import require_pool, require_slo, window_or
@@ -67,6 +68,7 @@ def _pool(service: Service, name: str, hours: int) -> dict[str, Any]:
     throughput, reasons = service.throughput(name), list(zip(found.reason_codes, found.reasons, strict=False))
     return {
         "pool": pool,
+        "rollout": rollout_status(service, name).rollout,
         "recommendation": found,
         "problems": service.problems.of(name),
         "reasons": [text for code, text in reasons if code not in NEXT_STEPS],

@@ -33,6 +33,9 @@ def router(service: Service, runbooks: str, grafana: str) -> APIRouter:
             "recommendations": recommendations,
             "simulated": any(item.counted.simulated for item in found)
             or any(item.simulated for item in recommendations),
+            "proposed": service.spec.proposed,
+            "problems": {one.objective.id: service.problems.of(one.objective.pool, one.objective.id) for one in found},
+            "unassigned": service.problems.of(""),
             "not_ready": service.not_ready_reasons(),
             "source": service.source.name,
             "at": evaluated.at,

@@ -8,9 +8,11 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from plimsoll.slo.calendar import rfc3339
+from plimsoll.slo.checks.starting_file import NEEDED_FOR, POOL_LINES
 from plimsoll.slo.error_budget.attribution import PREVENTABLE
 from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.error_budget.exhaustion import LEAST_COVERAGE, Exhaustion
+from plimsoll.slo.service.configuration import SHOWN
 from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
 from plimsoll.slo.spec.objectives import Objective
 from plimsoll.slo.units import duration_text, percent_text
@@ -90,7 +92,11 @@ def exhaustion_text(found: Exhaustion) -> str:
 
 
 def slo_text(objective: Objective) -> str:
-    """Return what an SLO requires, as one phrase."""
+    """Return what an SLO requires, and where requests are counted if that isn't at the engines, as one phrase."""
+    return _requirement(objective) + (", counted at gateways" if objective.count_at == "gateway" else "")
+
+
+def _requirement(objective: Objective) -> str:
     target, text = percent_text(objective.target), str(objective.indicator)
     if text == "availability":
         return f"{target} of requests succeed"
@@ -165,4 +171,7 @@ GLOBALS = {
     "rules": RULES,
     "preventable": PREVENTABLE,
     "spans": SPANS,
+    "configuration_codes": SHOWN,
+    "pool_lines": POOL_LINES,
+    "needed_for": NEEDED_FOR,
 }

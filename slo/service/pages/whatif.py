@@ -8,9 +8,8 @@ from fastapi.templating import Jinja2Templates
 from pydantic import ValidationError
 
 from plimsoll.slo.capacity.model import memory
+from plimsoll.slo.capacity.model.hardware import BITS, SIZES
 from plimsoll.slo.capacity.simulator import step_time
-from plimsoll.slo.capacity.whatif.hardware_scaling import BITS, SIZES
-from plimsoll.slo.capacity.whatif.measured_scaling import MEASURED
 from plimsoll.slo.capacity.whatif.request import WhatIfRequest
 from plimsoll.slo.reports.calibration import calibrated, calibration
 from plimsoll.slo.service.api.whatif import simulated
@@ -19,7 +18,7 @@ from plimsoll.slo.service.http.problems import ApiError
 from plimsoll.slo.service.state import Service
 
 CHOICES = {
-    "replica": [(name, name) for name in step_time.names()],
+    "engine": [("", "vLLM"), ("sglang", "SGLang"), ("trtllm", "TensorRT-LLM")],
     "gpu": [("", "Same as baseline"), *((name, name) for name in memory.gpus())],
     "tensor_parallel_size": [("", "Same as baseline"), *((str(size), str(size)) for size in SIZES)],
     "weight_bits": [("", "Same as baseline"), *((str(bits), f"{bits} bits") for bits in BITS)],
@@ -38,8 +37,11 @@ def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
         apis = [("", "None"), *((name, name) for name in service.records.prices.apis)]
         # An empty field is not an input.
         asked = {name: value for name, value in request.query_params.items() if value.strip()}
-        own = [(MEASURED, "Measured on this pool")] if calibrated(service.records, chosen) else []
-        choices = {**CHOICES, "replica": [*own, *CHOICES["replica"]], "compare_api": apis}
+        label = (
+            "Measured on this pool" if calibrated(service.records, chosen) else "The pool's model and GPUs, as planned"
+        )
+        same = [name for name in step_time.names() if step_time.replica(name).shape == memory.shape_of(chosen.model)]
+        choices = {**CHOICES, "replica": [("", label), *((name, name) for name in same)], "compare_api": apis}
         context: dict[str, Any] = {"pool": chosen, "asked": asked, "choices": choices}
         try:
             context["found"] = simulated(service, pool, WhatIfRequest.model_validate(asked))

@@ -33,8 +33,7 @@ class Goodput(Indicator):
 
     def evidence(self, objective: Objective, pool: Pool) -> tuple[Counting]:
         """Count what the plugin evaluated."""
-        del pool
-        return (per_request(objective),)
+        return (per_request(objective, pool),)
 
     def evaluate(self, request: FinishedRequest) -> Outcome | None:
         """Return whether a request met every threshold that applies to it. A failed request is bad."""

@@ -4,8 +4,8 @@ from typing import ClassVar, Self
 
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
-from plimsoll.slo.sli.evidence import Way, by_histogram, per_request, select
-from plimsoll.slo.sources.selector import Selector
+from plimsoll.slo.sli.evidence import Way, by_histogram, per_request
+from plimsoll.slo.sources.selector import Labels, Selector
 from plimsoll.slo.spec.indicator import COMPLETED, LATENCIES, FinishedRequest, Indicator, Outcome, register
 from plimsoll.slo.spec.objectives import Objective, Pool
 from plimsoll.slo.units import Duration
@@ -45,9 +45,15 @@ class Latency(Indicator):
 
     def evidence(self, objective: Objective, pool: Pool) -> tuple[Way, ...]:
         """Count what the plugin evaluated (it measures LATENCIES), else the histogram's buckets."""
-        labels, threshold = (("model", (pool.model,)),), self.thresholds[self.kind]
+        labels, threshold = pool.labels, self.thresholds[self.kind]
         buckets = by_histogram(self.histogram, labels, threshold, objective.bucket_mismatch, self.without(pool))
-        return (per_request(objective), buckets) if self.per_request else (buckets,)
+        return (per_request(objective, pool), buckets) if self.per_request else (buckets,)
+
+    def gateway_evidence(self, objective: Objective, labels: Labels) -> tuple[Way, ...]:
+        """Count the buckets of the gateways' histogram, if they have one."""
+        if self.gateway_histogram is None:
+            return ()
+        return (by_histogram(self.gateway_histogram, labels, self.thresholds[self.kind], objective.bucket_mismatch),)
 
     def without(self, pool: Pool) -> tuple[Selector, ...]:
         """Select requests that the histogram counts although they have no such latency."""
@@ -77,7 +83,7 @@ class TimePerOutputToken(Latency):
 
     def without(self, pool: Pool) -> tuple[Selector, ...]:
         """Select requests with a single output token: engines record a time of 0 for them, and they have none."""
-        return (select(metrics.GENERATION_LENGTH.bucket, model=pool.model, le=metrics.bucket_bound(1)),)
+        return (Selector(metrics.GENERATION_LENGTH.bucket, (*pool.labels, ("le", (metrics.bucket_bound(1),)))),)
 
 
 @register

@@ -12,8 +12,8 @@ from plimsoll.compose.inputs import DEFAULT_OBJECTIVES
 from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.capacity.model.prices import overridden, packaged
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
-from plimsoll.slo.capacity.whatif.evaluate import arithmetic
 from plimsoll.slo.capacity.whatif.request import WhatIfRequest
+from plimsoll.slo.capacity.whatif.scenario import arithmetic
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
@@ -31,9 +31,9 @@ gpus:
 PROMISE = LatencyTarget(0.6, 0.04, 0.95)
 
 
-def test_every_gpu_has_a_price_with_source_and_date_and_the_documents_apis_have_both() -> None:
+def test_every_price_of_a_gpu_has_source_and_date_and_the_documents_apis_have_both() -> None:
     ours = packaged()
-    assert set(ours.gpus) == set(memory.gpus())
+    assert set(ours.gpus) < set(memory.gpus()), "the rest is unknown, not guessed"
     assert all(one.source and one.date for one in ours.gpus.values())
     assert all(one.source and one.date for one in ours.apis.values())
     haiku, sonnet = ours.api("bedrock-haiku"), ours.api("sonnet")

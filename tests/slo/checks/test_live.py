@@ -1,5 +1,7 @@
 """What `plimsoll check --source` finds in live numbers, on both sides of each bound: pure, by a direct scrape, by a real Prometheus."""
 
+import re
+
 import pytest
 
 from live_world import DAY, HOUR, NOW, POOL, found, replica, spec
@@ -145,11 +147,22 @@ def test_a_pool_matches_nothing_when_no_replica_of_its_model_was_read_within_fiv
 
 
 def test_a_pool_whose_model_no_replica_serves_is_reported_with_the_models_that_are_live() -> None:
-    (first, _) = found(spec(TTFT), replica(model="m-2"))
+    (first, _, _) = found(spec(TTFT), replica(model="m-2"))
     assert (first.level, first.code) == ("error", "pool-not-live")
     assert first.message.endswith("no live replica serves the model m. Live models: m-2.")
-    (unused,) = found(load(POOL + "objectives: []\n"), replica(model="m-2"))
+    assert '`model: "m-2"`' in first.fix
+    (unused, _) = found(load(POOL + "objectives: []\n"), replica(model="m-2"))
     assert (unused.level, unused.code) == ("warning", "pool-not-live")
+
+
+def test_a_live_model_that_no_pool_names_is_reported_with_lines_that_load() -> None:
+    chosen = spec(TTFT)
+    (finding,) = found(chosen, replica(), replica("r2", model="acme/new"), retention=28 * DAY)
+    assert (finding.level, finding.code) == ("warning", "model-without-pool")
+    assert "Model acme/new (r2) belongs to no pool" in finding.message
+    pool, slo = re.findall(r"`- (\{.*?\})`", finding.fix)
+    pasted = load(f"version: plimsoll/v1\npools:\n- {pool}\nobjectives:\n- {slo}\n")
+    assert (pasted.pools[0].model, str(pasted.objectives[0].indicator)) == ("acme/new", "time_to_first_token <= 500ms")
 
 
 @pytest.mark.parametrize("metric", [c.KV_CACHE_USAGE, c.REQUESTS_RUNNING, c.REJECTED, c.ABANDONED])

@@ -220,3 +220,42 @@ def test_slots_of_a_ledger_that_recorded_no_definition_say_so(ledger: Ledger) ->
     slo = TestClient(create_app(service)).get("/api/v1/slos/fast").json()
     assert [change["from"] for change in slo["definition_changes"]] == [None]
     assert slo["slots_by_earlier_definition"] == 1
+
+
+def test_what_does_not_fit_the_objectives_file_is_where_its_numbers_would_be(ledger: Ledger) -> None:
+    """A pool that matches nothing, a model that no pool names: on the pages, with the line to paste; and over once it fits."""
+    foreign = [("acme/new", "other")]
+
+    def renamed(series: list[Series]) -> list[Series]:
+        more = [
+            Series(one.name, {**one.labels, "model": model, "replica": f"of-{model}"}, one.samples)
+            for one in series
+            for model, _ in foreign
+        ]
+        return [*series, *more]
+
+    service, client = served(ledger, renamed)
+    service.check()
+    home, pool = client.get("/").text, client.get("/pools/other").text
+    assert 'data-code="model-without-pool"' in home and "name: new, model: &#34;acme/new&#34;" in home
+    assert 'data-code="pool-not-live"' in pool and 'data-code="pool-not-live"' in client.get("/slos/elsewhere").text
+    assert 'data-code="pool-not-live"' not in client.get("/pools/pool").text
+    codes = [one["code"] for one in client.get("/api/v1/slos/elsewhere").json()["data_problems"]]
+    assert "pool-not-live" in codes
+    foreign[:] = [("other", "other")]
+    service.check()
+    assert 'data-code="model-without-pool"' not in client.get("/").text
+    assert 'data-code="pool-not-live"' not in client.get("/pools/other").text
+
+
+def test_a_pool_without_its_optional_lines_states_which_number_needs_them(ledger: Ledger) -> None:
+    short = load(SPEC_TEXT.partition("pools:")[0] + "proposed: true\npools: [{name: pool, model: m}]\nobjectives: []\n")
+    service = Service(short, world(), ledger, clock=lambda: NOW)
+    client = TestClient(create_app(service))
+    assert 'id="proposed"' in client.get("/").text
+    page = client.get("/pools/pool").text
+    assert all(f"{name}: {{" in page for name in ("node", "nodes", "timing"))
+    assert (
+        "unwritten"
+        not in TestClient(create_app(Service(SPEC, world(), ledger, clock=lambda: NOW))).get("/pools/pool").text
+    )

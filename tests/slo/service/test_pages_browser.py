@@ -20,7 +20,7 @@ from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.increments import SlotCount
 from plimsoll.slo.spec.objectives import load
 from recorded import Recorded, pool_slot
-from world import SPEC_TEXT, spec
+from world import SPEC_TEXT
 
 pytestmark = pytest.mark.browser
 NOW = 1_700_000_400.0
@@ -43,7 +43,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         counts.append(SlotCount(at, 200 - bad, 200, 300.0, "request"))
         rows.append(row)
     ledger.record({("fast", "hash"): counts}, int(NOW) - 1200, {"pool": rows})
-    service = Service(spec(), Recorded([]), ledger, clock=lambda: NOW)
+    known = SPEC_TEXT.replace("model: m", "model: meta-llama/Llama-3.3-70B-Instruct").replace("gpus: 1", "gpus: 4")
+    service = Service(load(known), Recorded([]), ledger, clock=lambda: NOW)
     late = "of requests are expected to miss the target (allowed 5%), by queue replay of the last 15 min."
     advice = Recommendation(
         pool="pool",

@@ -34,7 +34,7 @@ LABELS = {
 @pytest.fixture
 def client(database: str, open_ledger: Callable[[str], Ledger]) -> Iterator[TestClient]:
     service = Service(spec(), world(), open_ledger(database), clock=lambda: NOW)
-    access = Access(tokens=(token("reader", "s" * 32, "read"),))
+    access = Access(tokens=(token("reader", "read", "s" * 32),))
     yield TestClient(create_app(service, access, TEXT, grafana="https://grafana.example"))
 
 

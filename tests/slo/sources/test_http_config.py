@@ -56,6 +56,7 @@ WRONG = {
         "authorization: {credentials: hunter2,\n credentials: hunter2}",
         "not YAML, line 2",
     ),
+    "a field with lines": ('authorization: {"a\\nb": hunter2}', "a?b"),
     "another field": ("bearer_token: hunter2", "bearer_token"),
     "another type": ("authorization: {credentials: [hunter2]}", "$.authorization.credentials"),
     "a list": ("[hunter2]", "Expected `object`"),

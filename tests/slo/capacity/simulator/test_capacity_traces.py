@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plimsoll.slo.capacity.simulator.traces import Arrival, TraceError, load
+from plimsoll.slo.capacity.simulator.traces import Arrival, TraceError, load, superposed
 
 AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens
 2023-11-16 18:17:04.0319600,3180,8
@@ -32,6 +32,19 @@ def test_mooncake_lines_are_milliseconds_and_a_scale_speeds_them_up(tmp_path: Pa
     path.write_text(MOONCAKE)
     assert load(path) == [Arrival(0.0, 6755, 500, (1,)), Arrival(2.5, 7, 1)]
     assert load(path, scale=2.0)[1].time == 1.25
+
+
+def test_copies_keep_the_span_and_each_is_a_part_of_an_hour_later_with_prompts_of_its_own() -> None:
+    rows = [Arrival(0.0, 5, 1, (1,)), Arrival(3000.0, 6, 2, (1, 2)), Arrival(7200.0, 7, 3)]
+    found = superposed(rows, 2)
+    assert [(row.time, row.prompt) for row in found] == [
+        *((0.0, 5), (1800.0, 5), (1800.0, 7), (3000.0, 6), (4800.0, 6), (7200.0, 7))
+    ], "what passes the end begins again at the start"
+    hashes = [set(row.prefix) for row in found if row.prompt == 6]
+    assert hashes[0].isdisjoint(hashes[1])
+    assert superposed(rows, 1) == rows
+    with pytest.raises(ValueError, match="0 copies"):
+        superposed(rows, 0)
 
 
 BAILIAN = '{"chat_id": 159, "parent_chat_id": -1, "timestamp": 61.114, "input_length": 521, "output_length": 132, "type": "text", "turn": 1, "hash_ids": [1, 2]}\n'

@@ -16,8 +16,9 @@ from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.simulator.replay import replay
 from plimsoll.slo.capacity.simulator.request import Limits
-from plimsoll.slo.capacity.whatif.evaluate import DRAWS, Scenario, ScenarioResult, _arrivals, whatif
+from plimsoll.slo.capacity.whatif.evaluate import DRAWS, ScenarioResult, _arrivals, whatif
 from plimsoll.slo.capacity.whatif.request_mix import Kind
+from plimsoll.slo.capacity.whatif.scenario import Scenario
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
@@ -149,7 +150,7 @@ def client(tmp_path: Path, open_ledger: Callable[[str], Ledger]) -> TestClient:
 
 
 def test_the_api_answers_by_the_pools_own_objectives_and_price(client: TestClient) -> None:
-    found = client.get("/api/v1/pools/chat-70b/whatif", params={"request_rate": 40}).json()
+    found = client.get("/api/v1/pools/chat-70b/whatif", params={"request_rate": 40, "replica": QUESTION.replica}).json()
     assert found["latency_target"] == {"ttft_seconds": 0.6, "tpot_seconds": 0.04, "target": 0.95}
     assert found["simulated"] is True
     assert found["result"]["max_requests_per_second"] == list(answer().max_requests_per_second)

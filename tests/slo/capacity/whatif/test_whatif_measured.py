@@ -13,14 +13,15 @@ from fits import FIT
 from plimsoll.compose.cli import main
 from plimsoll.compose.inputs import DEFAULT_OBJECTIVES
 from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, measured_replica, to_json
+from plimsoll.slo.capacity.model.hardware import Hardware
 from plimsoll.slo.capacity.model.prices import packaged
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator.step_time import load as load_steps
-from plimsoll.slo.capacity.whatif.evaluate import Scenario, arithmetic, whatif
-from plimsoll.slo.capacity.whatif.hardware_scaling import Hardware
+from plimsoll.slo.capacity.whatif.evaluate import whatif
 from plimsoll.slo.capacity.whatif.measured_scaling import Bits, bits_of, hardware_of, room, timing
 from plimsoll.slo.capacity.whatif.request import WhatIfRequest
 from plimsoll.slo.capacity.whatif.request_mix import Kind
+from plimsoll.slo.capacity.whatif.scenario import Scenario, arithmetic
 from plimsoll.slo.ledger.documents import CalibrationAttempt, save_attempt
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.app import create_app
@@ -57,7 +58,7 @@ def test_weights_and_cache_are_told_by_what_is_left_for_the_cache_or_not_at_all(
     assert bits_of(fitted(kv_cache_capacity_tokens=440_000)) == Bits(8, 1)
     assert bits_of(fitted(kv_cache_capacity_tokens=100_000)) == Bits(None, None)
     assert bits_of(replace(MINE, model="Qwen/Qwen3-32B")) == Bits(None, None)
-    assert bits_of(replace(MINE, gpu="A100-80GB")) == Bits(None, None)
+    assert bits_of(replace(MINE, gpu="V100-32GB")) == Bits(None, None)
 
 
 def test_the_pools_own_hardware_has_its_fitted_steps_and_the_cache_that_its_engine_reports() -> None:
@@ -100,7 +101,7 @@ def test_what_is_not_known_is_said_and_not_guessed() -> None:
         timing(other, Hardware("H100-80GB", 2, 4))
     with pytest.raises(ValueError, match="2 data-parallel ranks"):
         timing(fitted(data_parallel_size=2), hardware_of(MINE))
-    unknown = replace(MINE, gpu="A100-80GB")
+    unknown = replace(MINE, gpu="V100-32GB")
     with pytest.raises(ValueError, match="price is not on record"):
         WhatIfRequest().scenario(QUESTION.target, None, {}, packaged(), replica=unknown)
     assert WhatIfRequest().scenario(QUESTION.target, None, {}, packaged(), 2.0, unknown).measured_replica == unknown
@@ -149,7 +150,7 @@ def test_api_page_and_command_ask_the_pools_own_replica_once_it_is_known(
     path = f"/api/v1/pools/{POOL.name}/whatif"
     rejected = client.get(path, params={"replica": "measured"})
     assert (rejected.status_code, "its calibration" in rejected.text) == (422, True)
-    assert client.get(path, params={"request_rate": 5}).json()["replica"] == "70b-fp8-h100-tp4"
+    assert client.get(path, params={"request_rate": 5}).json()["replica"] == POOL.model
     save_attempt(ledger.engine, CalibrationAttempt(POOL.name, FIT.until, None, to_json(MINE)))
 
     mine = client.get(path, params={"request_rate": 40}).json()

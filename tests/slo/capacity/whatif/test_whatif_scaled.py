@@ -10,13 +10,15 @@ from fastapi.testclient import TestClient
 from plimsoll.compose.cli import main
 from plimsoll.compose.inputs import DEFAULT_OBJECTIVES
 from plimsoll.slo.calendar import WEEK
+from plimsoll.slo.capacity.model.hardware import Hardware
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.simulator.replay import replay
 from plimsoll.slo.capacity.simulator.request import Limits
-from plimsoll.slo.capacity.whatif.evaluate import Scenario, ScenarioResult, _arrivals, hardware_of, whatif
-from plimsoll.slo.capacity.whatif.hardware_scaling import Hardware, scaled
+from plimsoll.slo.capacity.whatif.evaluate import ScenarioResult, _arrivals, whatif
+from plimsoll.slo.capacity.whatif.hardware_scaling import scaled
 from plimsoll.slo.capacity.whatif.request_mix import Kind, drawn, mean_context, parse, written
+from plimsoll.slo.capacity.whatif.scenario import Scenario, hardware_of
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.reports.request_profile import requests_of
 from plimsoll.slo.service.app import create_app
@@ -84,6 +86,7 @@ def test_scaled_answers_are_bands_around_both_ends() -> None:
     assert (
         answer().max_requests_per_second[1] < found.max_requests_per_second[1] < 4 * answer().max_requests_per_second[1]
     )
+    assert found.usd_per_hour is not None
     assert found.usd_per_hour[0] == pytest.approx(found.nodes[0] * 8 * 2.5)
 
 
@@ -181,8 +184,8 @@ def test_the_api_says_what_cannot_be_asked(ledger: Ledger, path: str, says: str)
 def test_the_arithmetic_is_shown_also_where_nothing_fits(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
     client = TestClient(create_app(Service(load(DEFAULT_OBJECTIVES.read_text()), World({}, {}), ledger, lambda: NOW)))
     found = client.get("/api/v1/pools/chat-70b/whatif", params={"gpu": "L40S-48GB", "tensor_parallel_size": 1}).json()
-    assert found["result"] is None
-    assert "KV cache: none, 25.89 GiB are missing for weights and overhead" in found["calculation"]
+    assert (found["result"], found["at_concurrency"]) == (None, [])
+    assert "KV cache: none, 93.04 GiB are missing for weights and overhead" in found["calculation"]
     assert main(["whatif", "--gpu", "L40S-48GB", "--tensor-parallel-size", "1"]) == 0
     printed = capsys.readouterr().out
     assert "none, 25.89 GiB are missing" in printed

@@ -1,0 +1,105 @@
+"""Route of a pool's rollout: its new engine version beside the old one, SLO by SLO."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from plimsoll.slo.calendar import rfc3339
+from plimsoll.slo.service.api.models import Timestamp
+from plimsoll.slo.service.http.parameters import PoolName, require_pool
+from plimsoll.slo.service.http.problems import READING
+from plimsoll.slo.service.state import Service
+from plimsoll.slo.sli.rollouts import Judged, Rollout
+from plimsoll.slo.sli.sequential import LEVEL, Verdict
+
+TEXTS = {
+    "worse": "worse than {baseline}. Roll back.",
+    "not_worse": "not worse than {baseline}. Promote it.",
+    "undecided": "not decided yet.",
+}
+
+
+class RequestCounts(BaseModel):
+    """Requests of one version in the complete 5-minute slots in which both versions served."""
+
+    bad: int
+    total: int
+
+
+class RolloutSlo(BaseModel):
+    """The candidate compared with the baseline. The interval holds at every reading together, so it may be read at any time."""
+
+    id: str
+    verdict: Verdict = Field(
+        description="`worse`: the interval is above 0. `not_worse`: the candidate burns at most 0.2 more of the budget."
+    )
+    baseline: RequestCounts
+    candidate: RequestCounts
+    bad_ratio_difference: float | None = Field(description="`null`: no slot in which both served.")
+    ci_lower: float | None = Field(description=f"Confidence level {1 - LEVEL:.0%}, for all readings together.")
+    ci_upper: float | None
+    slots: int
+    summary: str
+
+
+class PoolRollout(BaseModel):
+    """Two engine versions that serve a pool at once."""
+
+    baseline: str
+    candidate: str
+    since: Timestamp = Field(description="When the candidate began to serve beside the baseline.")
+    slos: list[RolloutSlo]
+
+
+class RolloutStatus(BaseModel):
+    """A pool's rollout."""
+
+    pool: str
+    rollout: PoolRollout | None = Field(
+        description="`null`: the pool serves with one version, or with two for a day or longer."
+    )
+
+
+def status(service: Service, pool: str) -> RolloutStatus:
+    """Return a pool's rollout as it was last read, at most a minute ago."""
+    rollout, judged = service.rollouts[pool].current
+    if rollout is None:
+        return RolloutStatus(pool=pool, rollout=None)
+    found = [_slo(rollout, one) for one in judged]
+    return RolloutStatus(
+        pool=pool,
+        rollout=PoolRollout(
+            baseline=rollout.baseline, candidate=rollout.candidate, since=rfc3339(rollout.since), slos=found
+        ),
+    )
+
+
+def add(api: APIRouter, service: Service) -> None:
+    """Add the route."""
+
+    @api.get("/pools/{pool}/rollout", responses=READING, tags=["SLOs"], summary="Get a pool's rollout and its verdicts")
+    def get_rollout(pool: PoolName) -> RolloutStatus:
+        """Renewed each minute. The verdict of each SLO may be read at any time: its level holds for all readings together."""
+        return status(service, require_pool(service, pool).name)
+
+
+def _slo(rollout: Rollout, one: Judged) -> RolloutSlo:
+    found = one.found
+    verdict: Verdict = found.verdict if found else "undecided"
+    text = f"{rollout.candidate} is " + TEXTS[verdict].format(baseline=rollout.baseline)
+    counts = [RequestCounts(bad=bad, total=total) for bad, total in (one.baseline, one.candidate)]
+    if found:
+        ratios = [count.bad / count.total for count in counts]
+        text += f" {ratios[1]:.2%} of its requests were bad, {ratios[0]:.2%} with {rollout.baseline}."
+        if found.high < 1:
+            text += f" Difference: {100 * found.low:.2f} to {100 * found.high:.2f} percentage points."
+    return RolloutSlo(
+        id=one.objective,
+        verdict=verdict,
+        baseline=counts[0],
+        candidate=counts[1],
+        bad_ratio_difference=found.difference if found else None,
+        ci_lower=found.low if found else None,
+        ci_upper=found.high if found else None,
+        slots=found.slots if found else 0,
+        summary=text,
+    )
