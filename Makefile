@@ -4,9 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
 
-.PHONY: help setup run test chaos containers check fuzz audit sbom bundle generate pictures lock
+.PHONY: help setup run test chaos containers check fuzz audit sbom bundle generate demo-history pictures lock
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/run.stamp: pyproject.toml setup.py requirements.lock
 	@echo "Setting up $(VENV): Plimsoll and the SLO service (once; about a minute)"
@@ -65,6 +65,9 @@ generate: $(VENV)/dev.stamp ## Write alerts/generated, dashboards/generated and 
 	@$(BIN)/python -m plimsoll.compose.reference docs/reference
 	@$(BIN)/plimsoll review --schema > docs/review.schema.json
 	@$(BIN)/python tests/tools/dependencies.py > docs/reference/dependencies.md
+
+demo-history: $(VENV)/dev.stamp ## Measure anew the slots from which the demo's simulated past is made (seconds)
+	@$(BIN)/python -m plimsoll.compose.demo.history
 
 pictures: $(VENV)/dev.stamp ## Draw docs/img by Grafana's component libraries (needs node, chromium, prometheus; 640 MB once)
 	@$(BIN)/python tests/pictures/draw.py

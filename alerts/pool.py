@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from plimsoll.alerts.capacity import capacity_alerts
 from plimsoll.alerts.exclusions import exclusion_alerts
+from plimsoll.alerts.roles import role_alerts
 from plimsoll.alerts.rollouts import rollout_alert
 from plimsoll.alerts.rules import Alert
 from plimsoll.alerts.saturation import early_warnings, growth
@@ -69,6 +70,7 @@ def _of_one_pool(spec: Spec, pool: Pool) -> list[Alert]:
         _crash_looping(pool),
         *early_warnings(spec, pool),
         *capacity_alerts(pool),
+        *role_alerts(pool),
         rollout_alert(pool),
         *_down(pool.name, of_pool(pool), pool.timing.cold_start),
     ]

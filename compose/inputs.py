@@ -14,6 +14,7 @@ MAX_BYTES = (
     8_000_000  # of an objectives file, an import, prices: 2 million characters of YAML are read, of up to 4 bytes each
 )
 DEFAULT_OBJECTIVES = Path(__file__).parent.parent / "slo" / "objectives.yaml"
+DEMO_OBJECTIVES = Path(__file__).parent / "demo" / "objectives.yaml"
 
 
 class UserError(Exception):

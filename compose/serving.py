@@ -12,6 +12,7 @@ from plimsoll import alerts
 from plimsoll.compose.databases import open_ledger
 from plimsoll.compose.inputs import UserError
 from plimsoll.compose.listen import SERVICE_TOKEN, open_socket
+from plimsoll.compose.reload import ObjectivesFile
 from plimsoll.compose.sources import SourceInput, open_source
 from plimsoll.exporters.connections import server_options
 from plimsoll.exporters.gc_tuning import freeze_objects
@@ -19,6 +20,7 @@ from plimsoll.slo import metrics
 from plimsoll.slo.capacity.calibration import intervals
 from plimsoll.slo.capacity.model import signals
 from plimsoll.slo.capacity.model.prices import Prices
+from plimsoll.slo.ledger.scrape_source import ScrapeSource
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.app import create_app
@@ -27,6 +29,8 @@ from plimsoll.slo.service.system_clock import SystemClock
 from plimsoll.slo.service.webhook import Webhook
 from plimsoll.slo.sli import gateway_counts
 from plimsoll.slo.sli.evidence import countings
+from plimsoll.slo.sources.prometheus import PrometheusSource
+from plimsoll.slo.sources.recent import RecentSource
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Spec
 from plimsoll.slo.usage import slots
@@ -41,28 +45,41 @@ def serve(
     access: Access,
     webhook: tuple[str, str | None] | None,
     prices: Prices,
-    grafana: str,
+    around: tuple[str | None, str],
 ) -> None:
-    """Serve until interrupted. `places`: source, database, and (host, port); `webhook`: URL and token; `grafana`: its URL. Raises UserError."""
+    """Serve until interrupted. `places`: source, database, and (host, port); `webhook`: URL and token; `around`: path of the file that
+    `spec` was read from (None: the bundled file), and Grafana's URL. Raises UserError.
+    """
+    objectives, grafana = around
     where, database, (host, port) = places
     engine = open_ledger(database)
     clock = SystemClock()
-    source = open_source(where, engine, wanted(spec), clock)
+    opened = open_source(where, engine, wanted(spec), clock)
+    source = RecentSource(opened) if isinstance(opened, PrometheusSource) else opened
     listening = open_socket(host, port, None if access.is_open else "required", SERVICE_TOKEN)
     runbooks = (Path(alerts.__file__).parent / "runbooks.md").read_text(encoding="utf-8")
     service = Service(spec, source, Ledger(engine), clock)
     service.records.prices = prices
     service.webhook = None if webhook is None else Webhook(*webhook)
+    service.reloads = file = ObjectivesFile(objectives, lambda new: _reload(service, new))
     telemetry, end_telemetry = _telemetry(service)
     app = create_app(service, access, runbooks, telemetry=telemetry, grafana=grafana)
     address = ":".join(map(str, listening.getsockname()[:2]))
     logging.getLogger("plimsoll").info("SLO service on http://%s, source %s", address, source.name)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, **server_options())
     freeze_objects()  # a garbage collection of all imported objects would delay a response by 0.1 s
+    file.start()
     try:
         uvicorn.Server(config).run(sockets=[listening])
     finally:
         end_telemetry()
+
+
+def _reload(service: Service, spec: Spec) -> None:
+    """Put other objectives into use."""
+    if isinstance(service.source, ScrapeSource):
+        service.source.wanted = tuple(wanted(spec))
+    service.reload(spec)
 
 
 def _telemetry(service: Service) -> tuple[TelemetryConfig | None, Callable[[], object]]:

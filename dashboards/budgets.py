@@ -62,7 +62,8 @@ def _overview(spec: Spec) -> Any:
     return panels.table(
         "SLO overview",
         "One row per SLO. Budget remaining and data coverage are over the SLO window. A burn rate of 1 consumes the whole "
-        "budget by the end of the window. Click an SLO to open its page.",
+        "budget by the end of the window. With less than a day of data (coverage times window) it is too early to judge what remains. "
+        "Click an SLO to open its page.",
         columns | burns,
         by="objective",
         heading="SLO",
@@ -82,7 +83,7 @@ def _remaining(spec: Spec) -> Any:
     return panels.graph(
         links.BUDGET.title,
         "Fraction of the error budget that remains in each SLO's window. Below 0% (dashed) the SLO is "
-        f"missed.{note} Source: {metrics.BUDGET_REMAINING}.",
+        f"missed. With less than a day of data it is too early to judge.{note} Source: {metrics.BUDGET_REMAINING}.",
         [Query(queries.by_slo(metrics.BUDGET_REMAINING, "objective"), "{{objective}}"), *other],
         unit="percentunit",
         min=None,

@@ -79,7 +79,8 @@ def _budgets(spec: Spec) -> list[Any]:
     ticket = common.ticket_budget(spec)
     remaining = panels.stat(
         "Error budget remaining",
-        "Fraction of each SLO's error budget that remains in its window, lowest first. Below 0% the SLO is missed. "
+        "Fraction of each SLO's error budget that remains in its window, lowest first. Below 0% the SLO is missed. With less than a "
+        "day of data (see data coverage) it is too early to judge. "
         f"Orange: less than one ticket's consumption remains ({ticket:.0%}). "
         f"Source: {metrics.BUDGET_REMAINING}.",
         [Query(f"sort({queries.by_slo(metrics.BUDGET_REMAINING)})", "{{objective}}")],

@@ -4,6 +4,7 @@ from typing import Any
 
 from plimsoll.dashboards import common, drilldown, engine_panels, no_data, panels, queries
 from plimsoll.dashboards.panels import Query, Section
+from plimsoll.dashboards.topology import roles
 from plimsoll.slo import links, metrics
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.sli import evidence
@@ -24,6 +25,7 @@ def dashboard(spec: Spec) -> dict[str, Any]:
             Section("", [(4, [*common.health_stats(), common.simulated_stat()])]),
             Section("Latency by replica", [(9, _latencies(spec))]),
             Section("Load balance", [(9, _load()), (9, engine_panels.scheduler(spec))]),
+            Section("By role", [(9, roles.by_role())]),
             Section("By version", [(9, _versions(spec))]),
             Section("By tenant", [(9, _tenants())]),
             Section("By LoRA adapter", [(9, _adapters())]),

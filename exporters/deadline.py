@@ -68,7 +68,7 @@ class SingleFlight(Generic[T]):
         self._work = work
         self._lock = threading.Lock()
         self._call: DeadlineCall[T] | None = None
-        self._queue: queue.SimpleQueue[DeadlineCall[T]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[DeadlineCall[T] | None] = queue.SimpleQueue()
         self._started = False
 
     def join(self, deadline: float) -> DeadlineCall[T]:
@@ -78,6 +78,10 @@ class SingleFlight(Generic[T]):
                 self._call = DeadlineCall(self._work, deadline)
                 self._start(self._call)
             return self._call
+
+    def close(self) -> None:
+        """End the thread once its running call ends. A later call would start no other."""
+        self._queue.put(None)
 
     def _start(self, call: DeadlineCall[T]) -> None:
         """Queue the call for the thread. If the system cannot start a thread, the call fails, not the caller."""
@@ -91,5 +95,5 @@ class SingleFlight(Generic[T]):
         self._queue.put(call)
 
     def _run_calls(self) -> None:
-        while True:
-            self._queue.get().run()
+        while (call := self._queue.get()) is not None:
+            call.run()

@@ -9,7 +9,7 @@ siblings), engines behind a proxy or a published port, and processes hidden from
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -63,11 +63,13 @@ class Served(Protocol):
 
 @dataclass(slots=True)
 class GpuAssignment:
-    """Finds each GPU's engines. It reads `servers` at each call, because their models are known only after a scrape."""
+    """Finds each GPU's engines. It reads `servers`, and the `others` that come and go, at each call, because their models are known only
+    after a scrape."""
 
     servers: Sequence[Served]
     tree: ProcessTree = field(default_factory=ProcessTree)
     pods: Pods = field(default_factory=Pods)
+    others: Callable[[], Sequence[Served]] = tuple
     _owners: dict[Process, tuple[str | None, float]] = field(default_factory=dict)
     _last: dict[str, list[Point]] = field(default_factory=dict)
 
@@ -76,7 +78,7 @@ class GpuAssignment:
 
         `info` has the labels of its gpu_info, `points` its own values.
         """
-        uuid, servers = info["uuid"], [one.server for one in self.servers]
+        uuid, servers = info["uuid"], [one.server for one in (*self.servers, *self.others())]
         known = {server.replica: server for server in servers}
         owned = [(self._owner(process.pid, servers), process) for process in processes]
         instances = _mig_instances(points)

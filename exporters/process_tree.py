@@ -6,8 +6,10 @@ SYS_PTRACE. In a container NVML may report the host's PIDs, which there mean not
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +31,13 @@ class Process(NamedTuple):
 
     pid: int
     started: int
+
+
+class Address(NamedTuple):
+    """Where a process listens: an IP address and a port."""
+
+    host: str
+    port: int
 
 
 class Listener(NamedTuple):
@@ -60,7 +69,7 @@ class ProcessTree:
     def process(self, pid: int) -> Process | None:
         """Return the process that NVML's PID refers to; None where that is unknown."""
         fields = self._stat(pid)
-        if fields is None or not (self._trusted or self._uses_gpu(pid)):
+        if fields is None or not (self._trusted or self.uses_gpu(pid)):
             return None
         return Process(pid, int(fields[19]))
 
@@ -72,6 +81,10 @@ class ProcessTree:
                 return
             yield pid
             pid = int(fields[1])
+
+    def command(self, pid: int) -> list[str]:
+        """Return the words of a process's command line; none where it can't be seen."""
+        return self._text(str(pid), "cmdline").rstrip("\0").split("\0")
 
     def listens(self, pid: int, port: int, addresses: frozenset[str]) -> bool:
         """Return whether the process itself listens on that port, on a machine or in a pod with one of the addresses."""
@@ -91,7 +104,7 @@ class ProcessTree:
         if not any(one in own or one.startswith("127.") or one == "::1" for one in addresses):
             return None
         sockets = {f"socket:[{inode}]" for inode in self._listening("self", port)}
-        found = [one for pid in self._pids() if sockets and (one := self._holder(pid, sockets)) is not None]
+        found = [one for pid in self.pids() if sockets and (one := self._holder(pid, sockets)) is not None]
         return min(found, key=lambda one: one.ticks, default=None)
 
     def _holder(self, pid: int, sockets: set[str]) -> Listener | None:
@@ -103,7 +116,8 @@ class ProcessTree:
         ticks = int(fields[19])
         return Listener(pid, ticks, int(booted[1]) + ticks / os.sysconf("SC_CLK_TCK"))
 
-    def _pids(self) -> Iterator[int]:
+    def pids(self) -> Iterator[int]:
+        """Yield the PIDs of all processes."""
         with suppress(OSError):
             yield from (int(path.name) for path in self._folder.iterdir() if path.name.isdigit())
 
@@ -123,8 +137,22 @@ class ProcessTree:
                 if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
                     yield fields[9]
 
-    def _uses_gpu(self, pid: int) -> bool:
-        return any(link.startswith("/dev/nvidia") for link in self._descriptors(pid))
+    def command(self, pid: int) -> str:
+        """Return a process's command line, its parts separated by spaces; empty where it can't be read."""
+        return self._text(str(pid), "cmdline").replace("\0", " ").strip()
+
+    def listening(self, pid: int) -> Iterator[Address]:
+        """Yield where the process itself listens, in this network namespace."""
+        sockets = {match[1] for link in self._descriptors(pid) if (match := _SOCKET.fullmatch(link))}
+        for table in ("tcp", "tcp6") if sockets else ():
+            for line in self._text("self", "net", table).splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENING and fields[9] in sockets:
+                    yield _address(fields[1])
+
+    def uses_gpu(self, pid: int) -> bool:
+        """Return whether a process has a GPU's device open."""
+        return any(link.startswith(("/dev/nvidia", "/dev/kfd")) for link in self._descriptors(pid))
 
     def _descriptors(self, pid: int) -> Iterator[str]:
         with suppress(OSError):
@@ -145,3 +173,12 @@ class ProcessTree:
         with suppress(OSError):
             return str(self._folder.joinpath(*parts).readlink())
         return ""
+
+
+def _address(text: str) -> Address:
+    """Read an address of /proc/net/tcp: 32-bit words in the machine's byte order, and the port, both in hexadecimal."""
+    host, _, port = text.partition(":")
+    words = (int(host[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(host), 8))
+    found = ip_address(b"".join(words))
+    mapped = getattr(found, "ipv4_mapped", None)
+    return Address(str(mapped or found), int(port, 16))

@@ -1,8 +1,9 @@
 """Runs every collector concurrently until one deadline. A failed or hung collector loses only its own points."""
 
 import logging
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from plimsoll.exporters.collector import Collector, CollectorError, Point
 from plimsoll.exporters.deadline import DeadlineCall, DeadlineExceeded, SingleFlight
@@ -13,15 +14,29 @@ from plimsoll.slo import metrics
 class Runner:
     """The node's collectors behind one call. Thread-safe: concurrent scrapes share a run."""
 
-    def __init__(self, collectors: Sequence[Collector]) -> None:
-        once = OnceLogger(logging.getLogger(__name__))
-        self._runs = [_CollectorRun(collector, once) for collector in collectors]
+    def __init__(self, collectors: Sequence[Collector], more: Callable[[], Sequence[Collector]] = tuple) -> None:
+        """`more` returns those that come and go."""
+        self._once = OnceLogger(logging.getLogger(__name__))
+        self._runs = [_CollectorRun(collector, self._once) for collector in collectors]
+        self._more, self._coming, self._lock = more, dict[int, _CollectorRun](), threading.Lock()
 
     def collect(self, deadline: float) -> list[Point]:
         """Return the points of all collectors by `deadline` (time.monotonic() seconds), with each one's success, duration and age."""
-        calls = [run.calls.join(deadline) for run in self._runs]
-        points = [run.take(call, deadline) for run, call in zip(self._runs, calls, strict=True)]
+        runs = [*self._runs, *self._others()]
+        calls = [run.calls.join(deadline) for run in runs]
+        points = [run.take(call, deadline) for run, call in zip(runs, calls, strict=True)]
         return [point for points in points for point in points]
+
+    def _others(self) -> list["_CollectorRun"]:
+        """Return the runs of the collectors that are there now, and end those of others."""
+        with self._lock:
+            now = {id(one): one for one in self._more()}
+            for key in [key for key in self._coming if key not in now]:
+                self._coming.pop(key).calls.close()
+            for key, one in now.items():
+                if key not in self._coming:
+                    self._coming[key] = _CollectorRun(one, self._once)
+            return [self._coming[key] for key in now]
 
 
 class _CollectorRun:

@@ -6,11 +6,12 @@ from itertools import cycle
 
 from plimsoll.compose.demo.exposition import Page
 from plimsoll.compose.demo.replica import Replica
-from plimsoll.compose.demo.traffic import Call, calls, profile
+from plimsoll.compose.demo.traffic import Call, Profile, calls, profile
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.simulator.engine import Engine
 from plimsoll.slo.capacity.simulator.request import Limits
-from plimsoll.slo.spec.objectives import Spec
+from plimsoll.slo.checks.starting import kind_of
+from plimsoll.slo.spec.objectives import Pool, Spec
 
 # The replica with measured steps that is closest to the reference design's node.
 REPLICA = "70b-fp8-h100-tp4"
@@ -23,12 +24,15 @@ MAX_MODEL_LEN = 32_768
 
 
 class Fleet:
-    """`replicas` of the first pool of `spec`. Deterministic for a seed, except for external requests."""
+    """`replicas` of one pool of `spec` (default: the first). Deterministic for a seed, except for external requests."""
 
-    def __init__(self, spec: Spec, replicas: int, seed: int) -> None:
-        pool = spec.pools[0]
+    def __init__(
+        self, spec: Spec, replicas: int, seed: int, pool: Pool | None = None, shape: Profile | None = None
+    ) -> None:
+        """`shape` is the traffic (default: that of the model's kind)."""
+        pool = pool or spec.pools[0]
         self.model = pool.model
-        self.profile = profile()
+        self.profile = shape or profile(kind_of(pool.model))
         model = step_time.load(REPLICA)
         self.replicas = [Replica(Engine(model, LIMITS), Page(spec, pool, LIMITS)) for _ in range(replicas)]
         self._turns = cycle(self.replicas)

@@ -10,18 +10,18 @@ import uvicorn
 from plimsoll.compose.demo.api import Api
 from plimsoll.compose.demo.fleet import Fleet
 from plimsoll.compose.inputs import UserError
-from plimsoll.slo.spec.objectives import Spec
+from plimsoll.slo.spec.objectives import Pool, Spec
 
 HOST = "127.0.0.1"
 
 
-def serve(spec: Spec, replicas: int, base: int, seed: int) -> None:
-    """Serve `replicas` at ports from `base` on; raises UserError if a port isn't available."""
+def serve(spec: Spec, pool: Pool, replicas: int, base: int, seed: int) -> None:
+    """Serve `replicas` of a pool at ports from `base` on; raises UserError if a port isn't available."""
     sockets = _listen(base, replicas)
     # uvicorn shuts down cleanly, then re-raises the signal for the previous handler: ignore it there.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    asyncio.run(_serve(spec, replicas, base, seed, sockets))
+    asyncio.run(_serve(Fleet(spec, replicas, seed, pool), base, sockets))
 
 
 def _listen(base: int, replicas: int) -> list[socket.socket]:
@@ -59,13 +59,12 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def _serve(spec: Spec, replicas: int, base: int, seed: int, sockets: list[socket.socket]) -> None:
-    fleet = Fleet(spec, replicas, seed)
+async def _serve(fleet: Fleet, base: int, sockets: list[socket.socket]) -> None:
     server = _Server(Api(fleet, base))
     driver = asyncio.create_task(fleet.drive())
     serving = asyncio.create_task(server.serve(sockets=sockets))
     print(
-        f"Demo fleet: {replicas} SIMULATED replicas of {fleet.model} at http://{HOST}:{base} and up; "
+        f"Demo fleet: {len(fleet.replicas)} SIMULATED replicas of {fleet.model} at http://{HOST}:{base} and up; "
         "every number comes from a model.",
         flush=True,
     )

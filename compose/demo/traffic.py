@@ -11,6 +11,7 @@ import msgspec
 
 from plimsoll.slo import strict_yaml
 from plimsoll.slo.capacity.simulator.request import Request
+from plimsoll.slo.checks.starting import ModelKind
 
 
 @dataclass(slots=True, eq=False)
@@ -62,9 +63,10 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return round(lengths[index] + (lengths[index + 1] - lengths[index]) * (share - low) / (high - low))
 
 
-def profile() -> Profile:
-    """Return the demo's traffic profile."""
-    text = (files("plimsoll.compose.demo") / "traffic.yaml").read_text(encoding="utf-8")
+def profile(kind: ModelKind = "chat") -> Profile:
+    """Return the demo's traffic profile of a kind of model."""
+    name = "traffic.yaml" if kind == "chat" else f"traffic-{kind}.yaml"
+    text = (files("plimsoll.compose.demo") / name).read_text(encoding="utf-8")
     return msgspec.convert(strict_yaml.load(text), Profile)
 
 

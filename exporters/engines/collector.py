@@ -14,6 +14,7 @@ from plimsoll.exporters.engines.mapping import EngineMapping, Lookup
 from plimsoll.exporters.engines.normalize import found_names, kv_bytes
 from plimsoll.exporters.engines.parser import Page, Parser, Shape
 from plimsoll.exporters.engines.replica import Replica, info_points, split
+from plimsoll.exporters.engines.roles import ROLES, of_command
 from plimsoll.exporters.gpu_assignment import Server, resolve
 from plimsoll.exporters.process_tree import Listener, ProcessTree
 from plimsoll.exporters.state_file import StateFile
@@ -32,7 +33,8 @@ logger = logging.getLogger(__name__)
 
 
 class EngineCollector:
-    """Reads one endpoint. `engine` is URL or NAME=URL; the replica's name is the URL's host:port by default.
+    """Reads one endpoint. `engine` is URL or NAME=URL; the replica's name is the URL's host:port by default. `#prefill` or
+    `#decode` at its end is the role of an engine whose page and command line don't state it.
 
     On a page of several replicas each is named by that, a slash, and its own name on the page. The state of starts and derived
     counters is stored in the folder `state`, so that they continue when the exporter restarts. `token` is a file.
@@ -48,7 +50,11 @@ class EngineCollector:
     ) -> None:
         """`clock` gives Unix seconds. Raises ValueError if `engine` isn't a server address."""
         named = _NAMED.fullmatch(engine)
-        text, _, query = (named[2] if named else engine).partition("?")
+        whole, _, role = (named[2] if named else engine).partition("#")
+        if role not in ROLES | {""}:
+            raise ValueError(f"--engine: #{role[:20]!r} isn't a role. Use #prefill, #decode, or none.")
+        self._role = role
+        text, _, query = whole.partition("?")
         self._url, address = address_of(text, "--engine")
         self._query = f"?{query}" if query else ""
         self.replica = named[1] if named else address
@@ -135,6 +141,13 @@ class EngineCollector:
         state = self._stored if "bounds" in self._stored else self._stored.get(key)
         return Replica(f"{self.replica}/{key}" if key else self.replica, state)
 
+    def _role_beyond_page(self) -> str:
+        """Return the role that the operator gave, or else that of the command line behind the port."""
+        if self._role:
+            return self._role
+        listener = self._listener(None)
+        return of_command(self._tree.command(int(listener.pid))) if listener else ""
+
     def _listener(self, last: Listener | None) -> Listener | None:
         return self._tree.listener(self.server.port, resolve(self.server.host), last)
 
@@ -142,7 +155,7 @@ class EngineCollector:
         """Return the model that the page names, or else another path of the server; raises ValueError for several models."""
         if mapping.gateway:
             return ""
-        model = replica.page_model(shape, mapping)
+        model = replica.page_model(shape, mapping, self._role_beyond_page)
         if not model and mapping.model is None:
             raise ValueError("it names no model instead of one model. Is it a router?")
         return model or self._look_up(mapping.model, deadline)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from plimsoll.exporters.collector import Point
 from plimsoll.exporters.engines.mapping import CapacityInfo, CapacityProduct, EngineMapping, Source
 from plimsoll.exporters.engines.parser import Labels, Page, Shape
+from plimsoll.exporters.engines.roles import ROLES
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric, bucket_bound
 
@@ -15,7 +16,6 @@ from plimsoll.slo.metrics import Metric, bucket_bound
 LIMIT_PLANNED = 20_000
 SUFFIXES = {"gauge": ("",), "counter": ("",), "histogram": ("_bucket", "_sum", "_count")}
 # What engines write where they don't know the model's name.
-ROLES = frozenset({"prefill", "decode"})
 NO_MODEL = frozenset({"", "undefined", "unknown", "None"})
 
 

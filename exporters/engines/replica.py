@@ -10,6 +10,7 @@ from plimsoll.exporters.engines.life import Life, Seen, totals
 from plimsoll.exporters.engines.mapping import EngineMapping
 from plimsoll.exporters.engines.normalize import Plan, absent, capacity, follow, has_served, model_of, plan, role_of
 from plimsoll.exporters.engines.parser import Labels, Page, Shape
+from plimsoll.exporters.engines.roles import of_users
 from plimsoll.exporters.process_tree import Listener
 from plimsoll.slo import metrics
 
@@ -54,18 +55,18 @@ class Replica:
         self._plan: tuple[Shape, str, Plan] | None = None
         self._model: tuple[Shape, str] | None = None
         self._absent: tuple[Shape, str, list[str]] | None = None
-        self.role = ""
+        self.role = ""  # that the page or, if it names none, its reader gives it
 
     @property
     def state(self) -> dict[str, Any]:
         """The JSON state from which a restarted exporter continues."""
         return {**self._derivations.state, **self.life.state}
 
-    def page_model(self, shape: Shape, mapping: EngineMapping) -> str:
-        """Return the model that the page names, or an empty string; raises ValueError for several."""
+    def page_model(self, shape: Shape, mapping: EngineMapping, role: Callable[[], str]) -> str:
+        """Return the model that the page names, or an empty string; raises ValueError for several. `role` gives what the page doesn't."""
         if self._model is None or self._model[0] is not shape:
             self._model = shape, model_of(shape, mapping)
-            self.role = role_of(shape, mapping)
+            self.role = role_of(shape, mapping) or role()
         return self._model[1]
 
     def lacking(self, page: Page, mapping: EngineMapping, version: str) -> Iterator[tuple[str, str]]:
@@ -95,7 +96,8 @@ class Replica:
         counted = {} if stated else totals(points)
         if not self.life.see(Seen(at, stated, counted, newborn), find):
             return None
-        return points if mapping.http is None else self._derive(points, page, mapping, model)
+        points = points if mapping.http is None else self._derive(points, page, mapping, model)
+        return list(of_users(points, self.role)) if self.role else points
 
     def _derive(self, points: list[Point], page: Page, mapping: EngineMapping, model: str) -> list[Point]:
         now = counts(points, page, mapping)

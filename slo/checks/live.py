@@ -12,7 +12,7 @@ from plimsoll.slo.checks.gateways import gateway_findings
 from plimsoll.slo.checks.starting import proposals
 from plimsoll.slo.checks.thresholds import between_bounds, names, uncounted
 from plimsoll.slo.checks.traffic import LOOKBACK, offers, per_second, retention_findings, traffic_findings
-from plimsoll.slo.sli import gateway_counts
+from plimsoll.slo.sli import gateway_counts, roles
 from plimsoll.slo.sli.duplicates import counted_once
 from plimsoll.slo.sli.evidence import countings
 from plimsoll.slo.sli.increments import MAX_GAP, Unit, unit
@@ -30,6 +30,7 @@ USEFUL = {
     c.PROMPT_TOKENS: "the throughput of a replica isn't measured",
     c.GENERATION_TOKENS: "the throughput of a replica isn't measured",
 }
+OF_DECODE = (c.PROMPT_TOKENS, c.GENERATION_TOKENS)  # that prefill engines don't have, as decode counts a request
 
 
 @dataclass(frozen=True)
@@ -149,13 +150,22 @@ def _pool(spec: Spec, pool: Pool, fleet: dict[Unit, list[Series]], now: float) -
     observed = Observed([item for series in fleet.values() for item in series], slots)
     for objective in objectives:
         ways, path = countings(objective, pool), slo_path(spec, objective)
+        if why := roles.why_not(objective, roles.roles(item for series in fleet.values() for item in series)):
+            message = f"SLO {objective.id} counts nothing at engines. {why.message}"
+            yield Finding("error", "gateway-needed", f"{path}.count_at", message, why.fix)
+            continue
         counted = {key: way for key, series in fleet.items() if (way := offers(ways, series)) is not None}
-        yield from uncounted(objective, path, ways, {key: s for key, s in fleet.items() if key not in counted})
+        others = {key: s for key, s in fleet.items() if key not in counted and not _is_prefill(s)}
+        yield from uncounted(objective, path, ways, others)
         mismatched = {key: fleet[key] for key, way in counted.items() if way.bucket_mismatch}
         yield from between_bounds(objective, path, ways[-1], mismatched, slots)
         rate = per_second(observed, ways, {key: (counted[key], fleet[key]) for key in counted})
         if rate is not None:
             yield from traffic_findings(objective, path, rate)
+
+
+def _is_prefill(series: Sequence[Series]) -> bool:
+    return roles.PREFILL in roles.roles(series)
 
 
 def _missing(
@@ -165,7 +175,8 @@ def _missing(
     for objective in objectives:
         wanted |= objective.indicator.optional_metrics
     for metric, effect in wanted.items():
-        without = [key for key, series in fleet.items() if not any(item.name == metric.name for item in series)]
+        needed = {key: series for key, series in fleet.items() if not (metric in OF_DECODE and _is_prefill(series))}
+        without = [key for key, series in needed.items() if not any(item.name == metric.name for item in series)]
         if without:
             where = f"on {names(without)}" if len(without) < len(fleet) else "on every replica"
             message = f"Pool {pool.name}: {metric} is missing {where}: {effect}."

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from plimsoll.slo.calendar import DAY
 from plimsoll.slo.error_budget.burn_rate import MIN_BAD, USES_LOWER_BOUND, BurnRateAlert, alerts, burn_rate
 from plimsoll.slo.spec.objectives import Objective
 
@@ -65,6 +66,15 @@ class TierBurn:
         )
 
 
+def too_early(window_seconds: float, observed_seconds: float) -> bool:
+    """Whether too little of a window was observed to judge an SLO by it: less than a day, or less than a 28th of a shorter window.
+
+    A day, because traffic has a daily course: one bad hour may be all that was seen of it, and reads as a budget overspent many
+    times. The 28th is a day's share of the usual window (28 d). Burn-rate alerts look at the last minutes and hours, so they don't wait.
+    """
+    return observed_seconds < min(DAY, window_seconds / 28)
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """An objective's state in its window.
@@ -94,6 +104,16 @@ class Budget:
         """What would be left of the budget if nothing were excluded."""
         good, total = self.counted.good + self.excluded.good, self.counted.total + self.excluded.total
         return _left(self.objective, good, total)
+
+    @property
+    def too_early(self) -> bool:
+        """Whether too little of the window was observed for `budget_remaining` to mean anything."""
+        return too_early(self.objective.window.seconds, self.counted.covered_seconds)
+
+    @property
+    def firing(self) -> bool:
+        """Whether a burn-rate alert fires."""
+        return any(burn.firing for burn in self.burns)
 
     @property
     def bad(self) -> int:

@@ -4,7 +4,9 @@ What is wrong with the data of one replica, SLO or pool costs that alone: it is 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from pathlib import Path
 from traceback import extract_tb
 from typing import TypeVar
@@ -21,12 +23,13 @@ from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.tenants import count_new_tenants, key
 from plimsoll.slo.ledger.usage import pools_recorded_until
 from plimsoll.slo.metrics import REPLICA_INFO, REPLICA_START
-from plimsoll.slo.sli import gateway_counts
+from plimsoll.slo.sli import gateway_counts, roles
 from plimsoll.slo.sli.data_problem import DataProblem, distinct
 from plimsoll.slo.sli.evidence import countings
 from plimsoll.slo.sli.increments import MAX_GAP, SlotCount, pad
 from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series, Source, SourceError
+from plimsoll.slo.sources.recent import RECENT, RecentSource
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 from plimsoll.slo.usage import energy
@@ -42,9 +45,23 @@ Counts = Mapping[tuple[str, str], Sequence[SlotCount]]
 T = TypeVar("T")
 
 
-def ingest(spec: Spec, source: Source, ledger: Ledger, now: float) -> list[DataProblem]:
+@dataclass
+class Recorded:
+    """What the last ingest of a pool recorded: the source's readings until then, the selectors that it read, from when on its slots weren't
+    final, and what was wrong with the data in them. A new one knows of none."""
+
+    reading: int = -1
+    selectors: tuple[Selector, ...] = ()
+    since: float = -inf
+    problems: list[DataProblem] = field(default_factory=list)
+
+
+def ingest(
+    spec: Spec, source: Source, ledger: Ledger, now: float, last: dict[str, Recorded] | None = None
+) -> list[DataProblem]:
     """Record every slot from where each SLO and pool stopped until `now`, and return what was wrong with the data.
 
+    `last` has what the calls before recorded, by pool, for the next one: slots that no sample bears on since then are left as they are.
     Raises SourceError when the source fails, and SQLAlchemyError when the database does.
     """
     pull_back_marks(ledger.engine, now, now - LATE - MAX_GAP)
@@ -60,7 +77,10 @@ def ingest(spec: Spec, source: Source, ledger: Ledger, now: float) -> list[DataP
         if since < now - 2 * LATE - MAX_GAP:  # more than the usual look back: find out where the source begins
             since = source.earliest(max(since, now - oldest), now)
         work = _PoolIngest(pool, objectives, source, ledger)
-        work.attempt("pool_not_counted", f"pool {pool.name}", partial(work.run, since, now))
+        before = Recorded() if last is None else last.pop(pool.name, Recorded())
+        found = work.attempt("pool_not_counted", f"pool {pool.name}", partial(work.run, since, now, before))
+        if found is not None and last is not None:
+            last[pool.name] = found
         problems += [problem._replace(pool=pool.name) for problem in work.problems]
     return distinct(problems)
 
@@ -71,18 +91,28 @@ class _PoolIngest:
     def __init__(self, pool: Pool, objectives: list[Objective], source: Source, ledger: Ledger) -> None:
         self._pool, self._objectives, self._source, self._ledger = pool, objectives, source, ledger
         self._ways = {objective.id: countings(objective, pool) for objective in objectives}
+        self._gpus: list[Selector] = []
         self.problems: list[DataProblem] = []
-        self._unread: dict[str, gateway_counts.NotCounted | None] = {}  # why gateways couldn't count an SLO last
+        # By SLO: why engines or gateways, whichever count it, couldn't in the last slots.
+        self._unread: dict[str, roles.NotCounted | None] = {}
 
-    def run(self, since: float, now: float) -> None:
-        """Record the slots from `since` to `now`."""
-        starts = list(range(slot_of(since), slot_of(now) + SLOT, SLOT))
+    def run(self, since: float, now: float, last: Recorded) -> Recorded:
+        """Record the slots from `since` to `now`, but for those that nothing bears on that the last ingest didn't know."""
+        reading, changed = -1, -inf
+        if isinstance(self._source, RecentSource) and now - since < RECENT - MAX_GAP:
+            known = last.reading if since >= last.since else -1  # it goes back where the ledger's progress was set back
+            wanted = last.selectors or tuple(self._selectors())
+            changed, reading = self._source.changed_since(known, wanted, slot_of(since) - MAX_GAP, now)
+        first = max(slot_of(since), slot_of(min(changed, now) - MAX_GAP) if changed > -inf else 0)
+        self.problems += [one for one in last.problems if one.slot is not None and since < one.slot < first]
+        starts = list(range(first, slot_of(now) + SLOT, SLOT))
         for begin in range(0, len(starts), CHUNK_SLOTS):
             self._chunk(starts[begin : begin + CHUNK_SLOTS], now)
         for objective, why in self._unread.items():
             if why is not None:
-                problem = DataProblem("not_counted_at_gateway", f"SLO {objective}", f"Unknown: {why.message}", why.fix)
+                problem = DataProblem("not_counted_here", f"SLO {objective}", f"Unknown: {why.message}", why.fix)
                 self.problems.append(problem._replace(objective=objective))
+        return Recorded(reading, tuple(dict.fromkeys([*self._selectors(), *self._gpus])), since, list(self.problems))
 
     def attempt(self, code: str, where: str, work: Callable[[], T], objective: str = "") -> T | None:
         """Do some work. A failure that is neither the source's nor the database's is a problem of this one pool or SLO."""
@@ -109,8 +139,8 @@ class _PoolIngest:
     def _chunk(self, chunk: list[int], now: float) -> None:
         start, end = pad(chunk)
         series = self._source.series(self._selectors(), start, min(end, now))
-        gpus = energy.selectors(series)
-        joules = self._source.series(gpus, start, min(end, now)) if gpus else []
+        self._gpus = energy.selectors(series)
+        joules = self._source.series(self._gpus, start, min(end, now)) if self._gpus else []
         observed = Observed(series, chunk)
         counts: dict[tuple[str, str], Sequence[SlotCount]] = {}
         for item in self._objectives:
@@ -130,6 +160,8 @@ class _PoolIngest:
     def _count(self, objective: Objective, observed: Observed, series: Sequence[Series]) -> Counts:
         ways = self._ways[objective.id]
         if objective.count_at == "engine":
+            found = (replica.role for replica in observed.fleet.values())
+            self._unread[objective.id] = roles.why_not(objective, found)
             return {(objective.id, objective.spec_hash): observed.count(ways)}
         gateways = gateway_counts.observed(self._pool, series, observed.slots)
         counts = gateways.count(ways)

@@ -22,7 +22,7 @@ is replaced by none. A pool's row: scrapes, samples, the number of known fields,
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, case, func, literal, or_, tuple_
@@ -103,7 +103,8 @@ def _broken_time(row: Mapping[str, Any], at: str, size: int) -> Broken | None:
 
 def slot_problem(objective: str, count: SlotCount) -> DataProblem | None:
     """Return what to report of a row of an SLO that can't be; None where it can."""
-    found = broken_counts(asdict(count) | {"covered_ms": count.covered_seconds * 1000})
+    counts = {name: getattr(count, name) for name in ("slot", "good", "total", "indeterminate")}
+    found = broken_counts(counts | {"covered_ms": count.covered_seconds * 1000})
     if found is None:
         return None
     message = (
@@ -115,7 +116,7 @@ def slot_problem(objective: str, count: SlotCount) -> DataProblem | None:
 
 def pool_problem(pool: str, row: PoolSlot) -> DataProblem | None:
     """Return what to report of a row of a pool that can't be; None where it can."""
-    values = asdict(row) | {"covered_ms": row.covered_seconds * 1000}
+    values = {name: getattr(row, name) for name in ("slot", *MEASURED)} | {"covered_ms": row.covered_seconds * 1000}
     found = broken_pool(values)
     if found is None:
         return None

@@ -33,7 +33,7 @@ log = logging.getLogger("plimsoll.scrape")
 class ScrapeSource:
     """Scrapes exporter pages and answers for what it scraped. A page that fails costs its own samples only.
 
-    `problems` holds why, per page that failed in the last scrape: `URL: reason`.
+    Of every page it stores what `wanted` selects, and `problems` holds why, per page that failed in the last scrape: `URL: reason`.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ScrapeSource:
         self._pages = [url if url.endswith("/metrics") else url.rstrip("/") + "/metrics" for url in urls]
         self._engine = engine
         self._clock = clock
-        self._wanted = tuple(wanted)
+        self.wanted = tuple(wanted)
         self._ids: dict[tuple[str, str], int] = {}
         self._insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
         self._http = HttpClient(credentials)
@@ -62,7 +62,7 @@ class ScrapeSource:
     def scrape(self) -> None:
         """Read every page once and keep its samples, each as it arrives; raises SourceError where every page failed."""
         at, problems = self._clock(), {}
-        for page, found in self._read(self._wanted):
+        for page, found in self._read(self.wanted):
             if isinstance(found, str):
                 problems[page] = found
             else:
@@ -139,13 +139,12 @@ class ScrapeSource:
             .where(scraped_samples.c.at_ms > round(start * 1000), scraped_samples.c.at_ms <= round(end * 1000))
             .order_by(scraped_samples.c.at_ms)
         )
-        found: dict[tuple[str, str], Series] = {}
+        found: dict[tuple[str, str], list[tuple[float, float]]] = {}
         with self._engine.connect() as connection:
             for name, text, at_ms, value in connection.execute(query):
-                if (name, text) not in found:
-                    found[name, text] = Series(name, json.loads(text), [])
-                found[name, text].samples.append((at_ms / 1000, value))
-        return [item for item in found.values() if any(s.matches(item.name, item.labels) for s in selectors)]
+                found.setdefault((name, text), []).append((at_ms / 1000, value))
+        series = (Series(name, json.loads(text), samples) for (name, text), samples in found.items())
+        return [item for item in series if any(s.matches(item.name, item.labels) for s in selectors)]
 
     def earliest(self, since: float, now: float) -> float:
         """Return the time of the oldest stored observation of a replica or gateway."""

@@ -85,12 +85,12 @@ class Ledger:
 
     def slots(self, objective: str, start: float, end: float, limit: int | None = None) -> list[Slot]:
         """Return the slots that begin within [start, end), in order; the first `limit` of them."""
-        query = select(slots).where(slots.c.objective == objective, slots.c.slot >= start, slots.c.slot < end)
+        names = ("slot", "good", "total", "covered_ms", "spec_hash", "source", "indeterminate")
+        query = select(*(slots.c[name] for name in names))
+        query = query.where(slots.c.objective == objective, slots.c.slot >= start, slots.c.slot < end)
         with self.engine.connect() as connection:
-            rows = connection.execute(query.order_by(slots.c.slot).limit(limit))
-            return [
-                Slot(r.slot, r.good, r.total, r.covered_ms / 1000, r.spec_hash, r.source, r.indeterminate) for r in rows
-            ]
+            rows = connection.execute(query.order_by(slots.c.slot).limit(limit)).all()
+        return [Slot(at, good, total, covered / 1000, *rest) for at, good, total, covered, *rest in rows]
 
     def rows(self, objective: str, size: int, start: int, end: int, stride: int | None = None) -> list[tuple[int, ...]]:
         """Return (start, good, total, milliseconds observed, indeterminate) of slots, hours or days (`size` in seconds) in [start, end), or the

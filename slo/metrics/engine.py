@@ -15,7 +15,7 @@ REPLICA_INFO = Metric(
     "llm_replica_info",
     "gauge",
     (*REPLICA, "version", "simulated", "role"),
-    "Model and version that a replica serves, constant 1. Label simulated is 'true' for the demo fleet; role is prefill or decode where the engine's page names it.",
+    "Model and version that a replica serves, constant 1. Label simulated is 'true' for the demo fleet; role is prefill or decode where its page, its command line or its operator names it.",
 )
 REPLICA_START = Metric(
     "llm_replica_start_time_seconds",

@@ -111,3 +111,16 @@ JOB_FAILURES = Metric(
 JOB_LAST_SUCCESS = Metric(
     "plimsoll_job_last_success_timestamp_seconds", "gauge", ("task",), "Unix time of the job's last successful run."
 )
+# Named as Prometheus names its own (prometheus_config_last_reload_successful).
+RELOAD_SUCCESSFUL = Metric(
+    "plimsoll_config_last_reload_successful",
+    "gauge",
+    (),
+    "Whether the objectives file was read at the last attempt (1), or is faulty, so that the objectives before it are still used (0).",
+)
+RELOAD_SUCCESS_TIME = Metric(
+    "plimsoll_config_last_reload_success_timestamp_seconds",
+    "gauge",
+    (),
+    "Unix time at which the objectives file was last read without an error.",
+)

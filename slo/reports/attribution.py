@@ -53,11 +53,11 @@ def attributed_with_worst(
 
 def _counts(records: Records, objective: Objective, start: float, end: float) -> dict[int, tuple[BadRequests, int]]:
     """Return (bad, total) of the slots that have bad requests."""
-    excluded = stretches(records.exclusions(), objective)
+    excluded = [one for one in stretches(records.exclusions(), objective) if one[0] < end and one[1] > start]
     return {
         row.slot: (BadRequests(row.total - row.good, row.indeterminate), row.total)
         for row in records.ledger.slots(objective.id, start, end)
-        if row.total > row.good and not any(low <= row.slot < high for low, high in excluded)
+        if row.total > row.good and not (excluded and any(low <= row.slot < high for low, high in excluded))
     }
 
 

@@ -23,9 +23,13 @@ class Records:
         prices: Prices | None = None,
     ) -> None:
         """`clock` gives Unix seconds; `prices` default to the packaged ones."""
-        self.spec, self.ledger, self.clock = spec, ledger, clock
+        self.ledger, self.clock = ledger, clock
         self.prices = prices or packaged()
-        self.forecasts = Forecasts(spec, ledger)
+        self.use(spec)
+
+    def use(self, spec: Spec) -> None:
+        """Read by these objectives from now on."""
+        self.spec, self.forecasts = spec, Forecasts(spec, self.ledger)
 
     def exclusions(self) -> list[Exclusion]:
         """Return every exclusion: of the objectives file, then those made through the API, newest first."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from plimsoll.slo.checks.finding import Finding
 from plimsoll.slo.checks.live import Live, live_findings, selectors
@@ -14,6 +15,13 @@ from plimsoll.slo.spec.objectives import Spec
 # Findings that leave a number out. The rest is for `plimsoll check`, which reads an hour of traffic.
 SHOWN = ("model-without-pool", "pool-not-live", "threshold-not-a-bound", "evidence-missing")
 _PLACE = re.compile(r"(pools|objectives)\[(\d+)\]")
+
+
+class Reloads(Protocol):
+    """How reading the objectives file again went: at the last attempt, and when it last succeeded (Unix seconds)."""
+
+    successful: bool
+    succeeded_at: float
 
 
 def configuration_problems(spec: Spec, source: Source, now: float) -> list[DataProblem]:

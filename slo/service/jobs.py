@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import inf
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -20,6 +21,9 @@ RECOMMEND_SECONDS = 10
 ROLLOUT_SECONDS = 60
 CHECK_SECONDS = 60
 LEAD_SECONDS = 5
+# A job that takes a second of processor time runs every 80 s, so that it takes an eightieth of a core; at the latest after MOST_SECONDS.
+SPACING, MOST_SECONDS = 80.0, 60.0
+MOST_CHECK_SECONDS = 600.0  # of jobs whose results change with deployments, not with traffic
 REPLAN_SECONDS = 2.0  # a jump of the system clock from which on jobs are planned again
 THREADS = 10  # more than there are jobs
 
@@ -33,6 +37,25 @@ def calibrate_pools(service: Service) -> None:
     """Job of the leader: fit each pool's step-time model."""
     for pool in service.spec.pools:
         service.lead(f"calibrate {pool.name}", partial(calibrate_pool, service.records, service.source, pool))
+
+
+def spaced(
+    work: Callable[[], object], most: float = MOST_SECONDS, clock: Callable[[], float] = time.monotonic
+) -> Callable[[], None]:
+    """Return a job that leaves out runs until SPACING times the processor time of its last one have passed by `clock` (seconds), but at
+    most `most` seconds. Waiting for a slow source doesn't make it rarer.
+    """
+    due = -inf
+
+    def run() -> None:
+        nonlocal due
+        if (begun := clock()) < due:
+            return
+        started = time.thread_time()
+        work()
+        due = begun + min(most, SPACING * (time.thread_time() - started))
+
+    return run
 
 
 def scheduler(service: Service) -> BackgroundScheduler:
@@ -57,15 +80,15 @@ def plan(jobs: BackgroundScheduler, service: Service) -> None:
     every(LEAD_SECONDS, "lead", service.leads, 0.5)
     if service.embedded:
         every(SCRAPE_SECONDS, "scrape", service.scrape, 0)
-    every(INGEST_SECONDS, "ingest", service.ingest, 1)
+    every(INGEST_SECONDS, "ingest", spaced(service.ingest), 1)
     every(86400, "prune", service.prune, 600)
     # Soon after the start: a week's review is saved once the week is recorded, early on Monday (UTC), or once a service runs again.
-    every(600, "review", partial(save_reviews, service), 30)
+    every(600, "review", partial(save_reviews, service), 10)
     every(600, "calibrate", partial(calibrate_pools, service), 60)
     every(INGEST_SECONDS, "evaluate", service.renew, 0)
-    every(RECOMMEND_SECONDS, "recommend", service.recommend, 2)
-    every(ROLLOUT_SECONDS, "watch rollouts", service.watch_rollouts, 5)
-    every(CHECK_SECONDS, "check", service.check, 3)
+    every(RECOMMEND_SECONDS, "recommend", spaced(service.recommend), 2)
+    every(ROLLOUT_SECONDS, "watch rollouts", spaced(service.watch_rollouts, MOST_CHECK_SECONDS), 5)
+    every(CHECK_SECONDS, "check", spaced(service.check, MOST_CHECK_SECONDS), 3)
 
 
 async def follow_clock(jobs: BackgroundScheduler, service: Service) -> None:

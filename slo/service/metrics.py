@@ -21,7 +21,7 @@ class ServiceCollector:
 
     def collect(self) -> Iterator[Metric]:
         """Yield one family per metric. What needs the ledger is absent without it; the jobs' failures show why."""
-        yield from (*self._jobs(), *self._problems(), *self._rollouts())
+        yield from (*self._jobs(), *self._problems(), *self._rollouts(), *self._reloads())
         try:
             yield from self._of_ledger()
         except SQLAlchemyError:
@@ -85,6 +85,13 @@ class ServiceCollector:
                     for bound, value in bounds.items():
                         difference.add_metric([*labels, bound], value)
         yield from (difference, verdict)
+
+    def _reloads(self) -> Iterator[Metric]:
+        if (found := self._service.reloads) is not None:
+            successful, at = _family(metrics.RELOAD_SUCCESSFUL), _family(metrics.RELOAD_SUCCESS_TIME)
+            successful.add_metric([], float(found.successful))
+            at.add_metric([], found.succeeded_at)
+            yield from (successful, at)
 
     def _jobs(self) -> Iterator[Metric]:
         runs, leader = self._service.runs, _family(metrics.LEADER)

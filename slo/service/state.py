@@ -18,7 +18,7 @@ from plimsoll.slo.error_budget.exclusions import Exclusion
 from plimsoll.slo.error_budget.exhaustion import Exhaustion
 from plimsoll.slo.ledger.evaluation import evaluate
 from plimsoll.slo.ledger.exhaustion_inputs import exhaustions
-from plimsoll.slo.ledger.ingest import FINAL_AFTER, ingest
+from plimsoll.slo.ledger.ingest import FINAL_AFTER, Recorded, ingest
 from plimsoll.slo.ledger.leader import Leader
 from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.scrape_source import ScrapeSource
@@ -27,7 +27,7 @@ from plimsoll.slo.reports.calibration import stored_fit
 from plimsoll.slo.reports.measured_states import newest_state, save_state
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.slo_status import Slo
-from plimsoll.slo.service.configuration import configuration_problems
+from plimsoll.slo.service.configuration import Reloads, configuration_problems
 from plimsoll.slo.service.data_problems import DataProblems
 from plimsoll.slo.service.job_runs import JobRuns
 from plimsoll.slo.service.system_clock import HOLD_SECONDS, SystemClock
@@ -88,10 +88,28 @@ class Service:
         self.ingested_at: float | None = None
         self.problems = DataProblems()
         self.webhook: Webhook | None = None
+        self.reloads: Reloads | None = None
         self.rollouts = {pool.name: RolloutWatch(pool) for pool in spec.pools}
         self._decisions: dict[str, Decision] = {}
         self._evaluation: Evaluation | None = None
         self._ingesting = Lock()
+        self._recorded: dict[str, Recorded] = {}
+
+    def reload(self, spec: Spec) -> None:
+        """Use other objectives from now on. What is stored stays; SLOs that are new are caught up with by the next ingest."""
+        with self._ingesting:
+            # First an evaluation that has the SLOs of both, so that every request finds its own.
+            both = {one.id: one for one in (*self.spec.objectives, *spec.objectives)}
+            self._evaluation = self._evaluate_at(self.clock(), list(both.values()), None)
+            self.rollouts = {
+                pool.name: known
+                if (known := self.rollouts.get(pool.name)) and known.pool == pool
+                else RolloutWatch(pool)
+                for pool in spec.pools
+            }
+            self.records.use(spec)
+            self.spec, self._recorded = spec, {}
+            self.evaluate()
 
     def leads(self) -> bool:
         """Job: renew the lease or take over a free one; return whether this service leads. Without the database it doesn't."""
@@ -128,7 +146,7 @@ class Service:
             self.runs.run("evaluate", self.evaluate)
 
     def _ingest(self, now: float) -> None:
-        self.problems.renew(ingest(self.spec, self.source, self.ledger, now))
+        self.problems.renew(ingest(self.spec, self.source, self.ledger, now, self._recorded))
 
     def _follow(self, now: float) -> None:
         recorded = self.ledger.recorded_until()

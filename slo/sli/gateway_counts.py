@@ -7,13 +7,13 @@ to it, so a gateway that was scraped is covered for every tenant.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from plimsoll.slo import metrics as c
 from plimsoll.slo.sli.evidence import Way
 from plimsoll.slo.sli.increments import SlotCount, Unit, unit
 from plimsoll.slo.sli.indicators.latency import GATEWAY_HISTOGRAMS
 from plimsoll.slo.sli.observed import Observed
+from plimsoll.slo.sli.roles import NotCounted
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Labels, Selector
 from plimsoll.slo.spec.objectives import Objective, Pool
@@ -37,13 +37,6 @@ def selectors(objective: Objective, pool: Pool) -> list[Selector]:
 def are_read(objective: Objective) -> bool:
     """Whether anything of an SLO is counted at gateways."""
     return objective.count_at == "gateway" or objective.group_by is not None
-
-
-class NotCounted(NamedTuple):
-    """Why gateways can't count an SLO, and the fix."""
-
-    message: str
-    fix: str
 
 
 def why_not(objective: Objective, pool: Pool, series: Iterable[Series]) -> NotCounted | None:

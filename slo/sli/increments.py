@@ -61,10 +61,11 @@ class SlotCount:
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One replica's observations: [(time, start of its process)], in order of time; and whether its numbers are a model's."""
+    """One replica's observations: [(time, start of its process)], in order of time; whether its numbers are a model's; and its role."""
 
     observed: list[tuple[float, float]]
     simulated: bool = False
+    role: str = ""
 
     def lives(self) -> list[frozenset[float]]:
         """Return the times of observation of each of its processes."""
@@ -105,12 +106,18 @@ def replicas(series: Iterable[Series]) -> dict[Unit, Replica]:
     """Collect the observations of every replica from the series REPLICA_START and REPLICA_INFO."""
     observed: dict[Unit, dict[float, float]] = defaultdict(dict)
     simulated: set[Unit] = set()
+    roles: dict[Unit, str] = {}
     for name, labels, samples in series:
         if name == REPLICA_START.name:
             observed[unit(labels)].update(samples)
-        elif name == REPLICA_INFO.name and labels.get("simulated") == "true":
-            simulated.add(unit(labels))
-    return {key: Replica(_steady(sorted(times.items())), key in simulated) for key, times in observed.items()}
+        elif name == REPLICA_INFO.name:
+            roles[unit(labels)] = labels.get("role", "")
+            if labels.get("simulated") == "true":
+                simulated.add(unit(labels))
+    return {
+        key: Replica(_steady(sorted(times.items())), key in simulated, roles.get(key, ""))
+        for key, times in observed.items()
+    }
 
 
 def _steady(observed: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -173,7 +180,7 @@ def increments(
         value = values.get(at)
         if value is not None:
             if known is None or at - known[0] > MAX_GAP or abs(start - known[1]) > SAME_START:
-                base = _birth(value, at, start, previous, derived)
+                base = baseline(value, at, start, previous, derived)
             else:
                 base = known[2] if value >= known[2] else 0.0  # it fell without a new start: all of it is new
             if value > base:
@@ -183,8 +190,8 @@ def increments(
     return grown
 
 
-def _birth(value: float, at: float, start: float, previous: tuple[float, float] | None, derived: bool) -> float:
-    """Return what a series counted before it was first observed: all of its `value`, or 0."""
+def baseline(value: float, at: float, start: float, previous: tuple[float, float] | None, derived: bool) -> float:
+    """Return what a series counted before it was first observed: all of its `value`, or 0. `previous` is the replica's observation before."""
     if at - start <= MAX_GAP:
         return 0.0  # a newborn replica
     if previous is None or at - previous[0] > MAX_GAP:
@@ -197,3 +204,15 @@ def _birth(value: float, at: float, start: float, previous: tuple[float, float] 
 def pad(slots: Sequence[int]) -> Interval:
     """Return the time span of samples that the slots need."""
     return slots[0] - MAX_GAP, slots[-1] + SLOT + MAX_GAP
+
+
+def without(stretch: Interval, slots: Iterable[int]) -> Iterator[Interval]:
+    """Cut some slots out of a stretch of time."""
+    begin, end = stretch
+    for slot in sorted(slots):
+        if begin < slot < end:
+            yield begin, float(slot)
+        if begin < slot + SLOT and slot < end:
+            begin = float(slot + SLOT)
+    if begin < end:
+        yield begin, end

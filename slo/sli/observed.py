@@ -8,11 +8,12 @@ Each replica is counted once, whatever reads it (plimsoll.slo.sli.duplicates). W
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence, Set
 from itertools import chain
 from typing import NamedTuple
 
 from plimsoll.slo.calendar import SLOT, slot_of
+from plimsoll.slo.sli.columns import Columns
 from plimsoll.slo.sli.data_problem import DataProblem
 from plimsoll.slo.sli.duplicates import counted_once, target_text
 from plimsoll.slo.sli.evidence import Counting, Sample, Way, best
@@ -28,7 +29,9 @@ from plimsoll.slo.sli.increments import (
     is_derived,
     replicas,
     unit,
+    without,
 )
+from plimsoll.slo.sli.roles import PREFILL
 from plimsoll.slo.sli.soundness import sound
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
@@ -79,7 +82,7 @@ class Observed:
         self._grown: dict[tuple[int, frozenset[float]], list[tuple[int, float, float]]] = {}
         self._numbers: dict[Hashable, dict[int, int]] = {}
         self._matching: dict[tuple[int, Selector], list[Series]] = {}
-        self._read: dict[int, frozenset[float]] = {}
+        self._columns = Columns()
         self._lives = {key: self._lives_of(key, replica) for key, replica in self.fleet.items()}
         self._name = {id(one): dict(key).get("replica", "") for key, lives in self._lives.items() for one in lives}
         times = {life.times for lives in self._lives.values() for life in lives}
@@ -96,9 +99,12 @@ class Observed:
 
     def _times(self, item: Series) -> frozenset[float]:
         """Return when a series was read, odd samples included."""
-        if id(item) not in self._read:
-            self._read[id(item)] = self.odd.get(id(item), frozenset()).union(at for at, _ in item.samples)
-        return self._read[id(item)]
+        read = self._columns.times(item)
+        return read | self.odd[id(item)] if id(item) in self.odd else read
+
+    def slots_read(self, item: Series) -> Set[int]:
+        """Return the slots in which a series has a sample that isn't odd."""
+        return self._columns.slots(item)
 
     def count(self, ways: Sequence[Way]) -> list[SlotCount]:
         """Count an objective's good and total requests in each slot, each life of a replica by the best evidence that it offers.
@@ -107,16 +113,15 @@ class Observed:
         """
         sums: Sums = defaultdict(lambda: [0.0, 0.0, 0.0])
         used: dict[int, set[str]] = defaultdict(set)
-        by_replica = [self._parts(key, replica, ways) for key, replica in self.fleet.items()]
-        parts = [part for mine in by_replica for part in mine]
-        for replica, mine in zip(self.fleet.values(), by_replica, strict=True):
-            for part in mine:
-                for slot in self._slots_seen[part.life.times]:
-                    used[slot] |= {part.source, SIMULATED} if replica.simulated else {part.source}
-        for part in parts:
+        found = [(replica, self._parts(key, replica, ways)) for key, replica in self.fleet.items()]
+        # A prefill engine without evidence isn't missing: decode counts.
+        counted = [(replica, mine) for replica, mine in found if mine or replica.role != PREFILL]
+        for replica, part in ((replica, part) for replica, mine in counted for part in mine):
+            for slot in self._slots_seen[part.life.times]:
+                used[slot] |= {part.source, SIMULATED} if replica.simulated else {part.source}
             for slot, values in part.sums.items():
                 sums[slot] = [one + other for one, other in zip(sums[slot], values, strict=True)]
-        covered, known = self._covered_seconds(by_replica), self._knowledge(parts)
+        covered, known = self._covered_seconds(counted), self._knowledge(part for _, mine in counted for part in mine)
         return [
             SlotCount(
                 slot,
@@ -152,7 +157,7 @@ class Observed:
         if key not in self._watched:
             seen = _except(replica, part.skipped)
             mine = (stretch for _, stretch in seen.stretches() if stretch[1] in part.life.times)
-            self._watched[key] = tuple(piece for one in mine for piece in _without(one, part.impossible))
+            self._watched[key] = tuple(piece for one in mine for piece in without(one, part.impossible))
         return self._watched[key]
 
     def _match(self, life: Life, selector: Selector) -> list[Series]:
@@ -206,12 +211,10 @@ class Observed:
                             sums[slot][index] += sign * by
         return sums
 
-    def _covered_seconds(self, by_replica: Sequence[Sequence[_Part]]) -> dict[int, float]:
-        fleet = list(self.fleet.values())
-        watched = [
-            [self._stretches(replica, part) for part in parts] for replica, parts in zip(fleet, by_replica, strict=True)
-        ]
-        key = tuple(tuple(map(id, stretches)) for stretches in watched)
+    def _covered_seconds(self, counted: Sequence[tuple[Replica, Sequence[_Part]]]) -> dict[int, float]:
+        fleet = [replica for replica, _ in counted]
+        watched = [[self._stretches(one, part) for part in parts] for one, parts in counted]
+        key = tuple((id(one), *map(id, some)) for one, some in zip(fleet, watched, strict=True))
         if key not in self._covered:
             joined = [list(chain.from_iterable(stretches)) for stretches in watched]
             self._covered[key] = covered_seconds(zip(fleet, joined, strict=True), self.slots)
@@ -227,14 +230,18 @@ class Observed:
         for part in parts:
             names.add(self._name[id(life := part.life)])
             scrapes = self._numbers_of((id(life), 0, part.skipped), life.times - part.skipped)
-            samples = [
-                self._numbers_of((id(life), id(item), None), life.times & self._times(item)) for item in part.series
-            ]
+            samples = [self._samples_of(life, item) for item in part.series]
             for slot, (some, more) in found.items():
                 found[slot] = some + scrapes[slot], more + sum(one[slot] for one in samples)
         # Which of several views of a replica counts may change with another sample; how much was read in all only grows.
         ignored = [self._numbers_of(name, self._ignored[name]) for name in names & self._ignored.keys()]
         return {slot: (some + sum(one[slot] for one in ignored), more) for slot, (some, more) in found.items()}
+
+    def _samples_of(self, life: Life, item: Series) -> dict[int, int]:
+        times = self._times(item)
+        shared = id(item) not in self.odd  # then the set of times is one for all series that have these times
+        key = (id(life), id(times) if shared else id(item), shared)
+        return self._numbers[key] if key in self._numbers else self._numbers_of(key, life.times & times)
 
     def _numbers_of(self, key: Hashable, times: Iterable[float]) -> dict[int, int]:
         """Return per slot how many of the times bear on it: those in it, and up to MAX_GAP before and after."""
@@ -248,18 +255,21 @@ class Observed:
 
     def odd_slots(self, item: Series) -> set[int]:
         """Return the slots of a series' odd samples, and those that hold what grew since: its numbers there aren't known."""
-        odd, times = self.odd.get(id(item), frozenset()), [at for at, _ in item.samples]
+        if id(item) not in self.odd:
+            return set()
+        odd, times = self.odd[id(item)], [at for at, _ in item.samples]
         following = (next((at for at in times if at > one), one) for one in odd)
         return {slot_of(at) for at in chain(odd, following)}
 
     def grown(self, item: Series, replica: Replica) -> list[tuple[int, float]]:
-        """Return (slot, growth) of one counter series of a replica, one entry per observation that saw growth."""
+        """Return (slot, growth) of one counter series of a replica, one or more entries per slot that saw growth."""
         return [(slot, by) for slot, by, _ in self._growth(item, replica, frozenset())]
 
     def _growth(self, item: Series, replica: Replica, skipped: frozenset[float]) -> list[tuple[int, float, float]]:
         key = id(item), skipped
         if key not in self._grown:
-            grown = increments(item.samples, replica, is_derived(item))
+            steady = None if skipped else self._columns.steady_growth(item, replica)
+            grown = increments(item.samples, replica, is_derived(item)) if steady is None else steady
             self._grown[key] = [(slot_of(at), by, at) for at, by in grown]
         return self._grown[key]
 
@@ -272,18 +282,6 @@ def _unlike(buckets: Sequence[frozenset[float]] | None, counts: Sequence[frozens
     """Return the times at which a histogram has some of its series and not the others."""
     every = [*(buckets or ()), *(counts or ())]
     return frozenset.union(*every) - (frozenset.intersection(*every) if buckets and counts else frozenset())
-
-
-def _without(stretch: Interval, slots: Iterable[int]) -> Iterator[Interval]:
-    """Cut some slots out of a stretch of time."""
-    begin, end = stretch
-    for slot in sorted(slots):
-        if begin < slot < end:
-            yield begin, float(slot)
-        if begin < slot + SLOT and slot < end:
-            begin = float(slot + SLOT)
-    if begin < end:
-        yield begin, end
 
 
 def _replica_text(key: Unit) -> str:

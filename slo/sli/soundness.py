@@ -5,12 +5,15 @@ FASTEST events per second above the sample before it, or a start more than AHEAD
 """
 
 from collections.abc import Iterable
+from math import isfinite
+from operator import sub
 from typing import NamedTuple
 
 from plimsoll.slo import metrics
 from plimsoll.slo.calendar import rfc3339, slot_of
 from plimsoll.slo.sli.data_problem import DataProblem
 from plimsoll.slo.sources import Series
+from plimsoll.slo.sources.samples import Samples
 
 MOST = 2.0**53  # beyond it a float doesn't hold every whole number, so sums would not be exact
 MOST_RATIO = 1.01  # engines round
@@ -42,6 +45,8 @@ _RULES, _ANY = _rules(), _Rule(MOST, False)
 def odd_samples(item: Series) -> dict[float, float]:
     """Return the odd samples of a series: time -> value."""
     (most, whole), odd = _RULES.get(item.name, _ANY), dict[float, float]()
+    if isinstance(item.samples, Samples) and _plain(item.name, item.samples, most, whole):
+        return odd
     last_at, last = 0.0, MOST  # of the last sample that isn't odd
     for at, value in item.samples:
         ahead = item.name == metrics.REPLICA_START.name and value > at + AHEAD
@@ -50,6 +55,19 @@ def odd_samples(item: Series) -> dict[float, float]:
         else:
             last_at, last = at, value
     return odd
+
+
+def _plain(name: str, samples: Samples, most: float, whole: bool) -> bool:
+    """Whether no sample is odd, by the extremes of all of them."""
+    times, values = samples.times, samples.values
+    if not times or not isfinite(sum(values)) or min(values) < 0 or max(values) > most:
+        return False
+    if name == metrics.REPLICA_START.name:
+        return max(values) <= times[0] + AHEAD
+    if not whole:
+        return True
+    slowest = FASTEST * min(map(sub, times[1:], times), default=1.0)
+    return all(map(float.is_integer, values)) and 0 < slowest >= max(map(sub, values[1:], values), default=0.0)
 
 
 class Sound(NamedTuple):

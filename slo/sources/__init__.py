@@ -14,7 +14,7 @@ class Series(NamedTuple):
 
     name: str
     labels: dict[str, str]
-    samples: list[tuple[float, float]]
+    samples: Sequence[tuple[float, float]]
 
 
 class SourceError(Exception):

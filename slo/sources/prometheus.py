@@ -16,6 +16,7 @@ from plimsoll.slo.metrics import GATEWAY_REQUESTS, REPLICA_START
 from plimsoll.slo.sources import Series, SourceError
 from plimsoll.slo.sources.http import HttpClient, HttpError, Request, Response
 from plimsoll.slo.sources.http_config import NO_CREDENTIALS, Credentials
+from plimsoll.slo.sources.samples import Line, Samples, Times
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.units import PROMETHEUS_UNITS, compound
 
@@ -26,6 +27,9 @@ LIMIT_BYTES = 256 * 2**20  # an hour of 5,000 series, read every 5 s, has 130 Mi
 GRIDS = (3600.0, 60.0)
 # Rather an error than a part (Thanos; VictoriaMetrics), and no downsampled data (Thanos). Others ignore these.
 COMPLETE = {"partial_response": "false", "deny_partial_response": "1", "max_source_resolution": "0s"}
+
+
+Key = tuple[str, frozenset[tuple[str, str]]]  # of a series: its name and labels
 
 
 class _Matrix(msgspec.Struct):
@@ -69,21 +73,50 @@ class PrometheusSource:
 
         Raises SourceError, at the latest SERIES_SECONDS after the call.
         """
+        deadline = time.monotonic() + SERIES_SECONDS
+        shared: dict[Times, Times] = {}
+        found: dict[Key, Line] = {}
+        for selector in selectors:
+            found |= self.read(selector, start, end, deadline, shared)
+        return [item for item in (without_nan(Series(*line)) for line in found.values()) if item.samples]
+
+    def read(
+        self,
+        selector: Selector,
+        start: float,
+        end: float,
+        deadline: float,
+        shared: dict[Times, Times],
+    ) -> dict[Key, Line]:
+        """Return one selector's samples with start < time <= end, NaN included, until `deadline` (of time.monotonic).
+
+        `shared` has the times that series of the same call have in common. Raises SourceError.
+        """
         # Whole milliseconds, and one more than needed: Prometheus 2 includes a range's start, Prometheus 3 does not.
         range_ms = max(1, round((end - start) * 1000)) + 1
-        deadline = time.monotonic() + SERIES_SECONDS
-        found: dict[tuple[str, ...], Series] = {}
-        for selector in selectors:
-            for item in self._query(selector.promql(over=f"{range_ms}ms"), end, _Matrix, deadline):
-                labels = item.metric
-                name = labels.pop("__name__", selector.name)
-                samples = [(at, number(value)) for at, value in item.values if start < at <= end]
-                samples = [(at, value) for at, value in samples if not math.isnan(value)]
-                if samples:
-                    found[(name, *sorted(f"{key}={value}" for key, value in labels.items()))] = Series(
-                        name, labels, samples
-                    )
-        return list(found.values())
+        found: dict[Key, Line] = {}
+        for item in self._query(selector.promql(over=f"{range_ms}ms"), end, _Matrix, deadline):
+            labels = item.metric
+            name = labels.pop("__name__", selector.name)
+            samples = Samples.of([(at, number(value)) for at, value in item.values if start < at <= end], shared)
+            if samples:
+                found[name, frozenset(labels.items())] = Line(name, labels, samples)
+        return found
+
+    def counts(self, selectors: Sequence[Selector], start: float, end: float, deadline: float) -> list[int]:
+        """Return how many samples with start < time <= end each selector has; raises SourceError.
+
+        Prometheus 2 counts those at `start` as well, so choose one where there are none.
+        """
+        parts = []
+        for index, selector in enumerate(selectors):
+            number_of = f"sum(count_over_time({selector.promql(over=f'{round((end - start) * 1000)}ms')}))"
+            parts.append(f'label_replace({number_of}, "part", "{index}", "", "")')
+        found = {
+            item.metric["part"]: number(item.value[1])
+            for item in self._query(" or ".join(parts), end, _Vector, deadline)
+        }
+        return [round(found.get(str(index), 0)) for index in range(len(selectors))]
 
     def earliest(self, since: float, now: float) -> float:
         """Return a time before which no replica and no gateway has a sample, at most a minute early; raises SourceError.
@@ -163,6 +196,13 @@ class PrometheusSource:
             f"{self._url}: not a response of the Prometheus API (HTTP {response.status}, {_line(str(error))}): {begin}. "
             "Check the address and the credentials."
         )
+
+
+def without_nan(item: Series) -> Series:
+    """Return a series without the samples that are NaN."""
+    if not any(map(math.isnan, (value for _, value in item.samples))):
+        return item
+    return item._replace(samples=[sample for sample in item.samples if not math.isnan(sample[1])])
 
 
 def number(text: str) -> float:

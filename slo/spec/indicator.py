@@ -50,6 +50,8 @@ class Indicator(ABC):
     syntax: ClassVar[str]  # how the objectives file writes it
     per_request: ClassVar[bool] = True  # whether the vLLM plugin evaluates it, request by request
     at_gateways: ClassVar[bool] = True  # whether gateways count it, and so by tenant
+    # Whether it covers prefill and decode, so that no engine counts it where these are engines of their own.
+    spans_roles: ClassVar[bool] = False
     # How to get its evidence where an engine's metrics have none; empty where no installation helps.
     evidence_fix: ClassVar[str] = ""
     # What an export to OpenSLO loses, because the exported query doesn't state the indicator; None where the query does.

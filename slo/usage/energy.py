@@ -34,8 +34,9 @@ def energy(observed: Observed, gpus: Sequence[Series], watched: Mapping[int, set
     tenants: dict[Gpu, dict[int, set[Unit]]] = defaultdict(lambda: defaultdict(set))
     for item in gpus:
         if item.name == GPU_ASSIGNMENT.name:
-            for at, _ in item.samples:
-                tenants[_gpu(item)][slot_of(at)].add(unit(item.labels))
+            tenant, by_slot = unit(item.labels), tenants[_gpu(item)]
+            for slot in {slot_of(at) for at, _ in item.samples}:
+                by_slot[slot].add(tenant)
     found = {}
     for slot in observed.slots:
         mine = {gpu for gpu, slots in tenants.items() if slots.get(slot, set()) & watched.get(slot, set())}

@@ -4,6 +4,7 @@ Counters are recorded as plimsoll.slo.sli.increments does. A gauge's reading sta
 of the observed replicas doesn't report is unknown of the pool: None, never 0.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from operator import add
 from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import slot_of
 from plimsoll.slo.metrics.engine import SAME_START
-from plimsoll.slo.sli.increments import MAX_GAP, Replica, Unit, covered_seconds
+from plimsoll.slo.sli.increments import MAX_GAP, Unit, covered_seconds
 from plimsoll.slo.sli.observed import Observed
+from plimsoll.slo.sli.roles import PREFILL
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Pool
@@ -96,7 +98,7 @@ def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> l
     covered = covered_seconds(((one, (seen for _, seen in one.stretches())) for one in fleet), observed.slots)
     disruptions = _disruptions(observed)
     lived = gauges(observed, pool.node.replicas)
-    fields = {name: _reported(watched, _counter(observed, name)) for name in COUNTED}
+    fields = {name: _reported(_counting(observed, watched, name), _counter(observed, name)) for name in COUNTED}
     inside = _reported(watched, lambda unit: _inside(observed, unit))
     joules = energy(observed, gpus, watched)
     known, found = observed.knowledge(), []
@@ -142,9 +144,17 @@ def _observed_units(observed: Observed) -> dict[int, set[Unit]]:
     return found
 
 
+def _counting(observed: Observed, watched: dict[int, set[Unit]], name: str) -> dict[int, set[Unit]]:
+    """Return the observed replicas that count something: tokens are those of decode engines, where a request is counted."""
+    if name not in ("input_tokens", "output_tokens"):
+        return watched
+    found = {slot: {unit for unit in units if observed.fleet[unit].role != PREFILL} for slot, units in watched.items()}
+    return {slot: units for slot, units in found.items() if units}
+
+
 def _reported(watched: dict[int, set[Unit]], report: Callable[[Unit], dict[int, float]]) -> dict[int, float]:
     """Sum the values of all replicas per slot; slots that an observed replica doesn't report are left out."""
-    by_unit = {unit: report(unit) for units in watched.values() for unit in units}
+    by_unit = {unit: report(unit) for unit in set[Unit]().union(*watched.values())}
     return {
         slot: fsum(by_unit[unit][slot] for unit in units)
         for slot, units in watched.items()
@@ -162,7 +172,7 @@ def _counter(observed: Observed, name: str) -> Callable[[Unit], dict[int, float]
                 mine = all(item.labels.get(label) == value for label, value in labels)
                 # A counter that was never incremented may have no series: if its family is present, the value is 0.
                 if mine or family == "finished":
-                    found |= {slot: found.get(slot, 0.0) for slot in {slot_of(at) for at, _ in item.samples}}
+                    found |= {slot: found.get(slot, 0.0) for slot in observed.slots_read(item)}
                 for slot, by in observed.grown(item, observed.fleet[unit]) if mine else ():
                     found[slot] = found.get(slot, 0.0) + by
                 odd |= observed.odd_slots(item) if mine else set()
@@ -195,15 +205,12 @@ def _inside(observed: Observed, unit: Unit) -> dict[int, float]:
 def _disruptions(observed: Observed) -> dict[int, int]:
     """Return the disruptions per slot: restarts by the first scrape of the new process, stops by the last scrape."""
     found: dict[int, int] = defaultdict(int)
-    for unit, replica in observed.fleet.items():
+    times = sorted(at for replica in observed.fleet.values() for at, _ in replica.observed)
+    for replica in observed.fleet.values():
         for (at, start), following in zip(replica.observed, [*replica.observed[1:], None], strict=True):
             if following is not None and following[0] - at <= MAX_GAP:
-                found[slot_of(following[0])] += abs(following[1] - start) > SAME_START
-            else:
-                others = (other for key, other in observed.fleet.items() if key != unit)
-                found[slot_of(at)] += any(_read_within(other, at + MISSED, at + MAX_GAP) for other in others)
+                if abs(following[1] - start) > SAME_START:
+                    found[slot_of(following[0])] += 1
+            else:  # this one wasn't read within MAX_GAP, so the times in it are of others
+                found[slot_of(at)] += bisect_right(times, at + MAX_GAP) > bisect_right(times, at + MISSED)
     return found
-
-
-def _read_within(replica: Replica, low: float, high: float) -> bool:
-    return any(low < at <= high for at, _ in replica.observed)

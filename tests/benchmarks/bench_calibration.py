@@ -17,6 +17,7 @@ from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.slo import metrics
 from plimsoll.slo.capacity.calibration.fit import Calibration, calibrate
 from plimsoll.slo.sources import Series
+from sample_list import sample_list
 
 FITTED, UNSEEN = (1, 2, 4, 8, 12, 16), (3, 6, 10, 14)
 ROUNDS = 2  # of every size
@@ -47,7 +48,7 @@ async def scrape(collector: EngineCollector, pages: Pages) -> None:
     for point in points:
         name = point.metric.name + point.suffix
         key = (name, *point.labels.values())
-        pages.setdefault(key, Series(name, dict(point.labels), [])).samples.append((now, point.value))
+        sample_list(pages.setdefault(key, Series(name, dict(point.labels), []))).append((now, point.value))
 
 
 async def batch(engine: real_engine.Engine, collector: EngineCollector, size: int, pages: Pages) -> float:

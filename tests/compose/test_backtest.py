@@ -44,7 +44,7 @@ def said(*arguments: str) -> str:
 def test_json_is_one_object_with_the_promised_keys_and_the_numbers_of_the_plain_replay(trace: str) -> None:
     found = json.loads(said("--trace", trace, "--scale", "4", "--policy", "fixed:1", "--json"))
     plain = replay(load(Path(trace), 4), 1, MODEL, Limits())
-    assert found["requests"] == 1200
+    assert (found["requests"], found["replica"]) == (1200, "70b-fp8-h100-tp4")
     for key, values in (("ttft_ms", plain.ttft), ("tpot_ms", plain.tpot)):
         expected = {f"p{share}": (percentile(values, share / 100) or 0) * 1000 for share in (50, 95, 99)}
         assert found[key] == {name: pytest.approx(value, abs=0.001) for name, value in expected.items()}
@@ -114,7 +114,7 @@ def test_a_picture_shows_every_policy_and_says_what_it_is(trace: str, tmp_path: 
 
 
 def test_a_pool_gives_promise_nodes_price_and_a_column_for_each_of_its_objectives(trace: str) -> None:
-    pool = ("--pool", "chat-70b", "--scale", "4", "--policy", "fixed:1")
+    pool = ("--pool", "chat-70b", "--replica", "70b-fp8-h100-tp4", "--scale", "4", "--policy", "fixed:1")
     found = json.loads(said("--trace", trace, *pool, "--json"))
     objectives = found["objectives"]
     assert list(objectives) == ["chat-ttft", "chat-tpot", "chat-e2e", "chat-availability", "chat-goodput"]

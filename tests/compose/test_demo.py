@@ -13,7 +13,7 @@ from plimsoll.exporters.engines.parser import Page, parse
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import bucket_bound
 
-BURST = range(90, 130)
+BURST = range(180, 220)
 
 
 def fleet(replicas: int = 2, seed: int = 1) -> Fleet:
@@ -105,7 +105,7 @@ def test_the_traffic_is_the_same_for_a_seed_however_often_the_clock_is_read() ->
 
 def test_a_burst_queues_fills_the_cache_and_passes_while_calm_hours_meet_the_objectives() -> None:
     simulated, seen = fleet(), []
-    for second in range(1, 300):
+    for second in range(1, 400):
         simulated.advance(second)
         page = page_of(simulated.replicas[0])
         goodput = {
@@ -126,7 +126,7 @@ def test_a_burst_queues_fills_the_cache_and_passes_while_calm_hours_meet_the_obj
 
 def test_outcomes_agree_with_the_buckets_at_the_limits() -> None:
     simulated = fleet()
-    simulated.advance(200)
+    simulated.advance(290)
     page = page_of(simulated.replicas[1])
     for objective, histogram, limit in (
         ("chat-e2e", "vllm:e2e_request_latency_seconds", 4.0),
@@ -145,7 +145,7 @@ def test_outcomes_agree_with_the_buckets_at_the_limits() -> None:
 
 def test_clients_that_lose_patience_leave_nothing_but_an_http_2xx() -> None:
     simulated = fleet()
-    simulated.advance(239)  # the burst has passed, and few are under way
+    simulated.advance(329)  # the burst has passed, and few are under way
     for replica in simulated.replicas:
         page = page_of(replica)
         first_tokens = value(page, "vllm:time_to_first_token_seconds_count")

@@ -63,7 +63,7 @@ def test_the_stack_comes_up_answers_and_ends_with_ctrl_c(tmp_path: Path) -> None
             return slos if all(slo["total"] for slo in slos) else []
 
         slos = wait_for(counted, "requests in every objective", 90)
-        assert {slo["id"] for slo in slos} == DEFAULT_OBJECTIVES
+        assert {slo["id"] for slo in slos} > DEFAULT_OBJECTIVES, "the demo's other pools stand beside the bundled one"
         for slo in slos:
             assert {"good", "total", "coverage", "budget_remaining", "burn_rates", "status"} <= set(slo)
             assert slo["simulated"] is True

@@ -18,6 +18,7 @@ from plimsoll.slo.capacity.simulator.step_time import StepModel
 from plimsoll.slo.sources import Series, SourceError
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import load
+from sample_list import sample_list
 
 SPEC = load(DEFAULT_OBJECTIVES.read_text())
 POOL = SPEC.pools[0]
@@ -60,7 +61,7 @@ def watched(
             sample = point.metric.name + point.suffix
             labels = {**point.labels, "instance": f"{name}:9800"}
             key = (sample, *map(str, sorted(labels.items())))
-            found.setdefault(key, Series(sample, labels, [])).samples.append((start + at, point.value))
+            sample_list(found.setdefault(key, Series(sample, labels, []))).append((start + at, point.value))
     return list(found.values())
 
 

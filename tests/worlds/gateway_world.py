@@ -11,6 +11,7 @@ from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import slot_of
 from plimsoll.slo.sources import Series
 from recorded import Recorded
+from sample_list import sample_list
 
 T0 = 1_700_000_100  # a slot's start
 HOURS = 2
@@ -100,7 +101,9 @@ class Gateways:
                     continue
                 labels = {**sample.labels, "instance": f"{gateway}:9801"}
                 name = (gateway, sample.name, *map(str, sorted(labels.items())))
-                self.series.setdefault(name, Series(sample.name, labels, [])).samples.append((float(at), sample.value))
+                sample_list(self.series.setdefault(name, Series(sample.name, labels, []))).append(
+                    (float(at), sample.value)
+                )
 
     def source(self) -> Recorded:
         return Recorded([ENGINE, *self.series.values()])

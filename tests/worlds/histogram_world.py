@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.sources import Series
+from sample_list import sample_list
 
 
 @dataclass
@@ -51,10 +52,10 @@ def scraped(
             if life is None:
                 continue
             start = found.setdefault((replica,), Series(c.REPLICA_START.name, mine, []))
-            start.samples.append((at, life.start))
+            sample_list(start).append((at, life.start))
             for (name, label, value), count in life.page(metric, at, objective).items():
                 labels = mine | {"rank": "0"} | ({label: value} if label else {})
                 labels |= {"objective": objective} if name == c.OBJECTIVE_REQUESTS.name else {}
                 item = found.setdefault((replica, name, label, value), Series(name, labels, []))
-                item.samples.append((at, count))
+                sample_list(item).append((at, count))
     return list(found.values())

@@ -101,6 +101,12 @@ def _transfers(failed: float) -> list[Given]:
     ]
 
 
+def _of_role(role: str, samples: str) -> list[Given]:
+    """A replica of that role, named after it, that reports as long as it has samples."""
+    own = {**NODE, "replica": role, "model": MODEL, "engine": "vllm"}
+    return [given(c.REPLICA_INFO, samples, **own, role=role), given(c.REPLICA_UP, flat(1), **NODE, replica=role)]
+
+
 def _of_ranks(*usage: float) -> list[Given]:
     """KV cache usage of two replicas, by rank."""
     return [
@@ -199,6 +205,27 @@ POOLS = [
         description="1.1% of KV cache transfers of chat-70b failed or expired in 10 minutes (threshold 1%). "
         "Their prompts are computed again, or their requests fail.",
         panel=links.KV_TRANSFERS,
+    ),
+    _replica_case(
+        "LLMKVBlocksReused",
+        # 1 in ten minutes (40 samples), and none of that reason
+        over=[engine(c.KV_TRANSFER_FAILURES, ramp(0.05), reason="late")],
+        under=[engine(c.KV_TRANSFER_FAILURES, ramp(0.05), reason="expired")],
+        labels={"severity": "page"},
+        summary="Answers may be wrong: r1 reused blocks too early.",
+        description="2 KV cache transfers from r1 of chat-70b ended after their lease in 10 minutes. Their blocks may have been reused "
+        "meanwhile, so that answers rest on another request's tokens. Drain the replica.",
+        panel=links.KV_TRANSFERS,
+    ),
+    _pool_case(
+        "LLMRoleMissing",
+        over=[*_of_role("prefill", f"1x{END - 40}"), *_of_role("decode", flat(1))],
+        under=[*_of_role("prefill", flat(1)), *_of_role("decode", flat(1))],
+        labels={"severity": "page", "role": "prefill"},
+        summary="No prefill engine is up.",
+        description="No prefill engine of chat-70b has been up for 2 minutes. The pool can't serve requests that need it, however many "
+        "engines of the other role are up.",
+        panel=links.ROLES,
     ),
     _replica_case(
         "LLMPreemptionRateHigh",

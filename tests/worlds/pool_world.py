@@ -7,6 +7,7 @@ from random import Random
 from plimsoll.slo import metrics as c
 from plimsoll.slo.sources import Series
 from plimsoll.slo.spec.objectives import load
+from sample_list import sample_list
 from world import SPEC_TEXT
 
 Sample = tuple[str, tuple[tuple[str, str], ...], float]
@@ -115,7 +116,7 @@ class PoolWorld:
                     key = name, (replica, labels)
                     if key not in found:
                         found[key] = Series(name, {**dict(labels), "instance": f"node-{replica}:9800"}, [])
-                    found[key].samples.append((at, float(value)))
+                    sample_list(found[key]).append((at, float(value)))
         return list(found.values())
 
 

@@ -37,7 +37,7 @@ class Recorded:
                 if self.late:
                     samples = [s for s in samples if (index, s[0]) not in self.late or s[0] + self.delay <= self.now]
                 if samples:
-                    found.append(Series(item.name, item.labels, samples * 2 if self.twice else samples))
+                    found.append(Series(item.name, item.labels, [*samples, *samples] if self.twice else samples))
         return found
 
     def earliest(self, since: float, now: float) -> float:

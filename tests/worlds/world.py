@@ -7,6 +7,7 @@ from plimsoll.slo.metrics import OBJECTIVE_REQUESTS, REPLICA_START
 from plimsoll.slo.sources import Series, SourceError
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Spec, load
+from sample_list import sample_list
 
 MODEL = "m"
 SPEC_TEXT = """
@@ -71,10 +72,10 @@ class World:
         for at, replica, start, counts in self.pages():
             labels = {"replica": replica, "model": MODEL, "engine": "vllm", "instance": "node:9800"}
             item = found.setdefault((replica,), Series(REPLICA_START.name, labels, []))
-            item.samples.append((at, start))
+            sample_list(item).append((at, start))
             for outcome, count in counts.items():
                 mine = {**labels, "rank": "0", "objective": "fast", "outcome": outcome}
-                found.setdefault((replica, outcome), Series(OBJECTIVE_REQUESTS.name, mine, [])).samples.append(
+                sample_list(found.setdefault((replica, outcome), Series(OBJECTIVE_REQUESTS.name, mine, []))).append(
                     (at, float(count))
                 )
         return list(found.values())

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from plimsoll.compose.inputs import UserError, needed, pool_of, read_objectives
+from plimsoll.compose.pool_replica import add_replica, replica_of
 from plimsoll.compose.traffic import add_traffic, read_traffic
 from plimsoll.slo.capacity.backtest.frontier import frontier
 from plimsoll.slo.capacity.backtest.run import HOLD, POLICIES, Backtest, check
 from plimsoll.slo.capacity.backtest.tables import frontier_table, table
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
-from plimsoll.slo.capacity.simulator import fleet, step_time
+from plimsoll.slo.capacity.simulator import fleet
 from plimsoll.slo.capacity.simulator.fleet import Outcome, Setup
 from plimsoll.slo.capacity.simulator.request import Limits
 from plimsoll.slo.spec.objectives import Pool, Spec
@@ -43,7 +44,7 @@ def _add_pool(parser: argparse.ArgumentParser) -> None:
         help="of the objectives file: its latency SLO, nodes, times and price, and goodput by each of its objectives",
     )
     parser.add_argument("--objectives", metavar="FILE", help="objectives file of the pool (default: the packaged one)")
-    parser.add_argument("--replica", default="70b-fp8-h100-tp4", metavar="NAME", help="a node (default: %(default)s)")
+    add_replica(parser)
     parser.add_argument(
         "--policy",
         action="append",
@@ -130,9 +131,11 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--chart draws single runs. Leave out --frontier.")
     draw = _drawing(args.chart)
     arrivals, source, note = read_traffic(args, pool, _progress)
+    if not args.json:  # there it is a field
+        note = f"Replica: {setup.replica}." + (f"\n{note}" if note else "")
     objectives = () if spec is None or pool is None else [one for one in spec.objectives if one.pool == pool.name]
     hold = HOLD if pool is None else pool.timing.scale_in_stabilization
-    backtest = Backtest(arrivals, setup, target, _node_usd(args, pool), hold, tuple(objectives))
+    backtest = Backtest(arrivals, setup, target, _node_usd(args, pool, setup), hold, tuple(objectives))
     if args.frontier:
         kinds = [name.partition(":")[0] for name in args.policy or ()]
         _write(frontier(backtest, kinds, lambda text: _progress(f"frontier: {text}")), args.json, note, frontier_table)
@@ -183,12 +186,10 @@ def _target(args: argparse.Namespace, spec: Spec | None, pool: Pool | None) -> L
     return found
 
 
-def _node_usd(args: argparse.Namespace, pool: Pool | None) -> float:
+def _node_usd(args: argparse.Namespace, pool: Pool | None, setup: Setup) -> float:
     if args.gpu_usd_per_hour is None and pool is not None and pool.node.hourly_usd:
         return pool.node.hourly_usd
-    return step_time.replica(args.replica).gpus * (
-        GPU_HOUR_USD if args.gpu_usd_per_hour is None else float(args.gpu_usd_per_hour)
-    )
+    return setup.gpus * (GPU_HOUR_USD if args.gpu_usd_per_hour is None else float(args.gpu_usd_per_hour))
 
 
 def _drawing(file: str | None) -> Callable[[Backtest, Mapping[str, Outcome], str], None] | None:
@@ -237,13 +238,10 @@ def _setup(args: argparse.Namespace, pool: Pool | None) -> Setup:
     for factor in slowness:
         if not (factor > 0 and isfinite(factor)):
             raise UserError(f"--slowdown {factor:g}: write a factor above 0, such as 1.5 for half as slow again")
-    try:
-        model = step_time.load(args.replica)
-    except ValueError as error:
-        raise UserError(f"--replica: {error}") from error
+    replica = replica_of(args, pool)
     return Setup(
-        model,
-        Limits(prefix_block=args.prefix_cache),
+        replica.model,
+        Limits(replica.blocks, prefix_block=args.prefix_cache),
         int(least),
         int(most),
         cold,
@@ -253,6 +251,8 @@ def _setup(args: argparse.Namespace, pool: Pool | None) -> Setup:
         admission=args.max_queue,
         slowness=slowness,
         losses=tuple(sorted(args.fail_node_after)),
+        replica=replica.name,
+        gpus=replica.gpus,
     )
 
 

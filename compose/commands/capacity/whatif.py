@@ -8,9 +8,8 @@ from pydantic import ValidationError
 
 from plimsoll.compose.commands.capacity.backtest import read_slo
 from plimsoll.compose.inputs import UserError, add_prices, pool_of, read_objectives, read_prices, read_text
+from plimsoll.compose.pool_replica import read_calibration
 from plimsoll.compose.whatif_report import print_report
-from plimsoll.slo import strict_json
-from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica
 from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.capacity.model.hardware import BITS, SIZES
 from plimsoll.slo.capacity.planner.operators import ENGINES
@@ -20,7 +19,6 @@ from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.whatif.evaluate import whatif
 from plimsoll.slo.capacity.whatif.request import DEFAULTS, WhatIfRequest, response
 from plimsoll.slo.capacity.whatif.scenario import CONCURRENCIES
-from plimsoll.slo.reports.calibration import PoolCalibration
 from plimsoll.slo.spec.objectives import Pool, Spec
 
 TARGET = "600/40/95"
@@ -150,7 +148,7 @@ def run(args: argparse.Namespace) -> int:
     request = _request(args)
     try:
         of_pool = None if pool is None else pool[1]
-        own = _own(args.calibration_file, of_pool)
+        own = read_calibration(args.calibration_file, of_pool)
         prices = read_prices(args.price_file)
         scenario = request.scenario(_target(args, pool), of_pool, {}, prices, args.gpu_usd_per_hour, own)
         result = whatif(scenario)
@@ -196,29 +194,6 @@ def _pool(args: argparse.Namespace) -> tuple[Spec, Pool] | None:
         return None
     spec = read_objectives(args.objectives)
     return spec, pool_of(spec, args.pool)
-
-
-def _own(path: str | None, pool: Pool | None) -> MeasuredReplica | None:
-    """Read the pool's own replica from the output of `plimsoll calibrate --json` or the API. Raises UserError."""
-    if path is None:
-        return None
-    if pool is None:
-        raise UserError("--calibration-file requires --pool NAME.")
-    try:
-        body = strict_json.load(read_text(Path(path), f"--calibration-file {path}"))
-        found = next((one for one in body.get("pools", [body]) if one["pool"] == pool.name), None)
-        own = None if found is None else PoolCalibration.model_validate(found).calibration
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"--calibration-file {path}: is not what `plimsoll calibrate --json` prints: {' '.join(str(error).split())}"
-        ) from error
-    if own is None:
-        raise UserError(f"--calibration-file {path}: has no step times of pool {pool.name!r}")
-    if not own.runs_as(pool):
-        raise UserError(
-            f"--calibration-file {path}: is of {own.model} on {own.gpus} x {own.gpu}; calibrate the pool again"
-        )
-    return own
 
 
 def _target(args: argparse.Namespace, pool: tuple[Spec, Pool] | None) -> LatencyTarget:

@@ -3,7 +3,7 @@
 import argparse
 
 from plimsoll.compose.demo.serve import serve
-from plimsoll.compose.inputs import UserError, read_objectives
+from plimsoll.compose.inputs import UserError, pool_of, read_objectives
 
 EXTRA = "service"
 
@@ -13,8 +13,9 @@ BASE_PORT = 8100
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "--replicas", type=int, metavar="N", help="Number of replicas (default: the minimum of the first pool)."
+        "--replicas", type=int, metavar="N", help="Number of replicas (default: the minimum of the pool)."
     )
+    parser.add_argument("--pool", metavar="NAME", help="Pool to simulate (default: the first one).")
     parser.add_argument(
         "--port",
         type=int,
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted; raises UserError."""
     spec = read_objectives(args.objectives)
-    pool = spec.pools[0]
+    pool = spec.pools[0] if args.pool is None else pool_of(spec, args.pool)
     replicas = max(1, pool.nodes.min) * pool.node.replicas if args.replicas is None else args.replicas
     if replicas < 1:
         raise UserError(f"--replicas: expected 1 or more, got {replicas}.")
@@ -37,5 +38,5 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             f"--port {args.port}: {replicas} ports from here must all be between 1 and 65535. Use a lower port."
         )
-    serve(spec, replicas, args.port, args.seed)
+    serve(spec, pool, replicas, args.port, args.seed)
     return 0

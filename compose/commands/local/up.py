@@ -3,11 +3,13 @@
 import argparse
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from plimsoll.compose import starting
 from plimsoll.compose.commands.slos.build import rendered
-from plimsoll.compose.inputs import UserError, read_objectives
+from plimsoll.compose.demo.history.measure import replicas_of
+from plimsoll.compose.inputs import DEMO_OBJECTIVES, UserError, read_objectives
 from plimsoll.compose.supervisor import (
     START_SECONDS,
     Part,
@@ -59,8 +61,13 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"port {getattr(ports, name)} is in use. Stop what listens there, or set --{name}-port.")
     if args.engine and not args.objectives:
         args.objectives = str(_starting_objectives(args.engine, data / "objectives.yaml"))
+    demo = not args.engine and not args.objectives
+    if demo:
+        args.objectives = str(DEMO_OBJECTIVES)
     spec = read_objectives(args.objectives)
-    parts = [*_engines(args, spec, ports), *_own_parts(args, ports, data), *_optional_parts(spec, ports, data)]
+    if demo:
+        _load_past(spec, f"sqlite:///{data / 'ledger.db'}")
+    parts = [*_engines(args, spec), *_own_parts(args, spec, ports, data), *_optional_parts(spec, ports, data)]
     return supervise(parts, data / "logs", _addresses(args, ports, parts))
 
 
@@ -83,28 +90,53 @@ def _starting_objectives(engines: list[str], file: Path) -> Path:
     return file
 
 
-def _engines(args: argparse.Namespace, spec: Spec, ports: Ports) -> list[Part]:
-    """Return the demo fleet where no real engine is given."""
+def _load_past(spec: Spec, database: str) -> None:
+    """Give a new ledger the demo's simulated past."""
+    from plimsoll.compose.databases import open_ledger  # noqa: PLC0415 - a second, which real engines don't need
+    from plimsoll.compose.demo.history.load import store_history  # noqa: PLC0415 - as above
+    from plimsoll.slo.ledger.slots import Ledger  # noqa: PLC0415 - as above
+
+    began = time.monotonic()
+    engine = open_ledger(database)
+    try:
+        ledger = Ledger(engine)
+        if not ledger.recorded_until():
+            store_history(spec, ledger, time.time())
+            print(f"Five weeks of a SIMULATED past loaded in {time.monotonic() - began:.0f} s", flush=True)
+    finally:
+        engine.dispose()
+
+
+def _simulated(args: argparse.Namespace, spec: Spec) -> dict[str, list[int]]:
+    """Return the pools that the demo fleet simulates, each with its ports: all of the demo's own, the first of a given file."""
     if args.engine:
-        return []
+        return {}
+    pools = spec.pools if args.objectives == str(DEMO_OBJECTIVES) else spec.pools[:1]
+    ports, following = {}, args.demo_port
+    for pool in pools:
+        count = replicas_of(pool)
+        ports[pool.name] = list(range(following, following + count))
+        following += count
+    return ports
+
+
+def _engines(args: argparse.Namespace, spec: Spec) -> list[Part]:
+    """Return the demo fleet, one part for each pool, where no real engine is given."""
     objectives = ["--objectives", args.objectives] if args.objectives else []
     return [
         Part(
-            "demo",
-            [*PLIMSOLL, "demo", "--port", str(ports.demo), "--replicas", str(_demo_replicas(spec)), *objectives],
-            f"http://127.0.0.1:{ports.demo}/health",
+            "demo" if index == 0 else f"demo-{name}",
+            [*PLIMSOLL, "demo", "--pool", name, "--port", str(ports[0]), "--replicas", str(len(ports)), *objectives],
+            f"http://127.0.0.1:{ports[0]}/health",
         )
+        for index, (name, ports) in enumerate(_simulated(args, spec).items())
     ]
 
 
-def _demo_replicas(spec: Spec) -> int:
-    return max(1, spec.pools[0].nodes.min) * spec.pools[0].node.replicas
-
-
-def _own_parts(args: argparse.Namespace, ports: Ports, data: Path) -> list[Part]:
+def _own_parts(args: argparse.Namespace, spec: Spec, ports: Ports, data: Path) -> list[Part]:
     """Return exporter and service."""
-    count = 0 if args.engine else _demo_replicas(read_objectives(args.objectives))
-    engines = args.engine or [f"demo-{index}=http://127.0.0.1:{ports.demo + index}" for index in range(count)]
+    simulated = [port for some in _simulated(args, spec).values() for port in some]
+    engines = args.engine or [f"demo-{index}=http://127.0.0.1:{port}" for index, port in enumerate(simulated)]
     objectives = ["--objectives", args.objectives] if args.objectives else []
     exporter, service = f"127.0.0.1:{ports.exporter}", f"127.0.0.1:{ports.service}"
     flags = [flag for engine in engines for flag in ("--engine", engine)]

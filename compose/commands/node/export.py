@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from plimsoll.compose.discovery import discovered_engines
 from plimsoll.compose.engine_tokens import add_tokens, engine_collectors
 from plimsoll.compose.inputs import UserError, read_address, read_objectives
 from plimsoll.compose.listen import (
@@ -19,7 +20,10 @@ from plimsoll.compose.listen import (
     read_token,
     server_token,
 )
+from plimsoll.compose.reload import ObjectivesFile
 from plimsoll.exporters.collector import Collector
+from plimsoll.exporters.discovery.watch import DiscoveredEngines
+from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
 from plimsoll.exporters.gpu_assignment import GpuAssignment
 from plimsoll.exporters.gpu_page import gpus_route
@@ -28,6 +32,7 @@ from plimsoll.exporters.nvml.state import GpuState, StateError
 from plimsoll.exporters.nvml.xids.kernel_log import KMSG, KernelLog
 from plimsoll.exporters.runner import Runner
 from plimsoll.exporters.server import Health, Tls, create_app, serve
+from plimsoll.slo import metrics
 from plimsoll.slo.units import Duration
 
 AMD_COMPUTE, NVIDIA_DRIVER = Path("/dev/kfd"), Path("/proc/driver/nvidia")
@@ -39,10 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         action="append",
         default=[],
-        metavar="[NAME=]URL",
-        help="Engine or gateway, such as http://127.0.0.1:8000. NAME becomes the label `replica`. Repeatable.",
+        metavar="[NAME=]URL[#ROLE]",
+        help="Engine or gateway, such as http://127.0.0.1:8000. NAME becomes the label `replica`; ROLE is prefill or decode, where its page and command line don't state it. Repeatable.",
     )
     add_tokens(parser)
+    parser.add_argument(
+        "--discover",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="Find engines while they come and go: `processes` of this machine (GPU processes and known server commands), `kubernetes` (pods of the node NODE_NAME), `docker` (containers), or `file:PATH`, a list in Prometheus' file_sd format. Repeatable.",
+    )
     parser.add_argument("--no-gpu", action="store_true", help="Don't read GPUs: this node has none.")
     parser.add_argument(
         "--gpu-vendor",
@@ -85,7 +97,9 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "--otlp-interval", default="15s", metavar="TIME", help="Time between two pushes (default: %(default)s)."
     )
     parser.add_argument(
-        "--objectives", metavar="FILE", help="Objectives file to validate at startup (default: bundled file)."
+        "--objectives",
+        metavar="FILE",
+        help=f"Objectives file to validate at startup, at SIGHUP, and when it changes. {metrics.RELOAD_SUCCESSFUL} has the result.",
     )
     parser.add_argument(
         "--listen",
@@ -105,15 +119,16 @@ def run(args: argparse.Namespace) -> int:
     limit_memory()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    if args.objectives:
-        read_objectives(args.objectives)
+    objectives = _objectives(args.objectives)
     interval = _seconds("--otlp-interval", args.otlp_interval)
     if args.state_dir:
         _make_folder(args.state_dir)
     gpu_state = None if args.no_gpu else _gpu_state(args.state_dir)
     vendor = VENDORS[args.gpu_vendor] if args.gpu_vendor else _vendor()
-    found = collectors(args.engine, _probes(args), gpu_state, args.state_dir, args.engine_token, vendor)
-    runner = Runner(found)
+    served = engine_collectors(args.engine, args.engine_token, args.state_dir)
+    discovered = discovered_engines(args.discover, served, args.state_dir)
+    found = [*collectors(served, _probes(args), gpu_state, discovered, vendor), *objectives]
+    runner = Runner(found, lambda: discovered.collectors if discovered else ())
     host, port = read_address(args.listen)
     token, hosts = server_token(os.environ, EXPORTER_TOKEN), read_hosts(args.allowed_host)
     tls = _tls(args.tls_cert, args.tls_key)
@@ -126,12 +141,24 @@ def run(args: argparse.Namespace) -> int:
     gpus = next((one for one in found if isinstance(one, GpuCollector)), None)
     health = Health()
     if gpus is not None and gpu_state is not None:
-        _start_gpus(gpus, gpu_state, args.kernel_log, has_engines=bool(args.engine))
+        _start_gpus(gpus, gpu_state, args.kernel_log, has_engines=bool(args.engine or args.discover))
         health = Health(lambda: gpus.trouble, [gpus_route(gpus.board, runner)])
     app = create_app(runner, token, hosts, health)
+    if discovered is not None:
+        discovered.start()
+    for one in objectives:
+        one.start()
     freeze_objects()
     serve(app, listening, tls)
     return 0
+
+
+def _objectives(path: str | None) -> list[ObjectivesFile]:
+    """Return the objectives file, validated, where one is given; raises UserError."""
+    if path is None:
+        return []
+    read_objectives(path)
+    return [ObjectivesFile(path)]
 
 
 def _vendor() -> Vendor:
@@ -209,22 +236,21 @@ def _seconds(option: str, text: str) -> float:
 
 
 def collectors(
-    engines: Sequence[str],
+    served: Sequence[EngineCollector],
     probes: Sequence[Collector],
     gpu_state: GpuState | None,
-    state: Path | None,
-    tokens: Sequence[str] = (),
+    discovered: DiscoveredEngines | None,
     vendor: Vendor = NVIDIA,
 ) -> list[Collector]:
-    """Return the collectors; GPUs are read if `gpu_state` is given. Raises UserError for a bad address, a duplicate name, or no collector."""
-    served = engine_collectors(engines, tokens, state)
+    """Return the collectors; GPUs are read if `gpu_state` is given. Raises UserError for a duplicate name, or no collector."""
     found: list[Collector] = [*served, *probes]
     for name, uses in Counter(collector.name for collector in found).items():
         if uses > 1:
             option, _, given = name.partition(":")
             raise UserError(f"--{option}: {given} is given {uses} times. Give each its own NAME=.")
     if gpu_state is not None:
-        found.append(GpuCollector(gpu_state, assignment=GpuAssignment(served), vendor=vendor))
-    if not found:
+        assignment = GpuAssignment(served, others=lambda: discovered.collectors if discovered else ())
+        found.append(GpuCollector(gpu_state, assignment=assignment, vendor=vendor))
+    if not found and discovered is None:
         raise UserError("--engine: nothing to export. Add --engine http://HOST:PORT, or remove --no-gpu.")
     return found

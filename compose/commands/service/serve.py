@@ -22,7 +22,11 @@ EXTRA = "service"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--objectives", metavar="FILE", help="objectives file (default: bundled file)")
+    parser.add_argument(
+        "--objectives",
+        metavar="FILE",
+        help="objectives file, read again at SIGHUP and when it changes (default: bundled file)",
+    )
     parser.add_argument(
         "--source",
         required=True,
@@ -68,7 +72,12 @@ def run(args: argparse.Namespace) -> int:
     access, webhook, prices = read_access(args), _webhook(args.webhook_url), read_prices(args.price_file)
     # Imported last: it takes 100 MiB, and input errors must be reported at once.
     needed("plimsoll.compose.serving", "service").serve(
-        spec, (source, args.db, address), access, webhook, prices, args.grafana_url.rstrip("/")
+        spec,
+        (source, args.db, address),
+        access,
+        webhook,
+        prices,
+        (args.objectives, args.grafana_url.rstrip("/")),
     )
     return 0
 

@@ -71,6 +71,7 @@ class Backtest:
         """Write an outcome as one object."""
         found = summary(name, len(self.arrivals), outcome, self.node_usd)
         found["seconds"] = round(self.arrivals[-1].time, 3)
+        found["replica"] = self.setup.replica
         if self.objectives:
             found["objectives"] = {
                 objective.id: {"good": round(attained(objective, outcome), 6), "target": float(objective.target)}

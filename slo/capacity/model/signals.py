@@ -96,6 +96,9 @@ def read(series: Sequence[Series], now: float) -> tuple[ReplicaSignals, ...]:
         if labels.get("simulated") == "true":
             simulated.add(key)
         moments = joined[key][name]
+        if not moments:
+            moments.update(samples)
+            continue
         for at, value in samples:
             old = moments.get(at)
             if old is None:

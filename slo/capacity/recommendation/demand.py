@@ -185,9 +185,10 @@ class _Interval:
 def _intervals(replica: ReplicaSignals, since: float) -> list[_Interval]:
     running, finished = dict(replica.running), dict(replica.finished)
     prompt, generated, held = dict(replica.prompt_tokens), dict(replica.generation_tokens), dict(replica.found_tokens)
+    complete = running.keys() & finished.keys() & prompt.keys() & generated.keys()
     found = []
     for (before, waited), (at, waiting) in pairwise(replica.waiting):
-        if before < since or not all(before in d and at in d for d in (running, finished, prompt, generated)):
+        if before < since or before not in complete or at not in complete:
             continue
         done = _growth(finished[before], finished[at])
         inside = waiting + running[at] - waited - running[before]

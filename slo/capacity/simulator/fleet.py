@@ -43,6 +43,8 @@ class Setup:
     admission: int | None = None
     slowness: tuple[float, ...] = (1.0,)
     losses: tuple[float, ...] = ()  # when a node dies; its requests die with it
+    replica: str = ""  # what a node runs, in words
+    gpus: int = 1  # of a node
 
 
 class Moment(NamedTuple):

@@ -28,6 +28,7 @@ from plimsoll.slo.spec.objectives import Pool
 DRAWS = 3
 REQUESTS = 1500  # of a draw: long enough that a replica which cannot keep up is seen to fall behind
 EVERY_AT_ONCE = 1e9  # requests per second
+APART = 1.1  # factor by which the rates of draws usually differ at most
 PRECISION = 0.02  # of the rate that is searched for
 PREFIX_BLOCKS = 64  # most blocks of a shared prefix: finer ones take longer with the same result
 MONTHS = 12  # of a year
@@ -67,7 +68,7 @@ def whatif(scenario: Scenario) -> ScenarioResult | None:
     limits = _limits(scenario, fit)
     if limits is None:
         return None
-    found = sorted(_max_rate(scenario, model, limits, seed) for model in times.models for seed in range(DRAWS))
+    found = sorted(one for model in times.models for one in _max_rates(scenario, model, limits))
     if found[0].rate == 0:
         return None
     most, fewest = (nodes_for(scenario.rate, end.rate) for end in (found[0], found[-1]))
@@ -127,7 +128,16 @@ def gpu_price(pool: Pool, gpu: str) -> tuple[float, float] | None:
     return (usd, usd) if gpu == pool.node.gpu and usd else None
 
 
-def _max_rate(scenario: Scenario, model: StepModel, limits: Limits, seed: int) -> _Found:
+def _max_rates(scenario: Scenario, model: StepModel, limits: Limits) -> Iterator[_Found]:
+    """Yield the highest rate of each draw. The next is searched for near the one before."""
+    near = None
+    for seed in range(DRAWS):
+        found = _max_rate(scenario, model, limits, seed, near)
+        near = found.rate or None
+        yield found
+
+
+def _max_rate(scenario: Scenario, model: StepModel, limits: Limits, seed: int, near: float | None) -> _Found:
     """Search for the highest rate at which one replica meets the latency target; 0 where it cannot even for lone requests."""
     best = _Found(0.0, 0.0)
 
@@ -141,6 +151,8 @@ def _max_rate(scenario: Scenario, model: StepModel, limits: Limits, seed: int) -
 
     alone = 1 / sum(kind.share * _seconds_alone(model, kind) for kind in scenario.mix)
     low, high, most = 0.0, alone, _saturated(scenario, model, limits, seed)
+    if near is not None:
+        low, high = (near / APART, near * APART) if keeps(min(near / APART, most)) else (0.0, near / APART)
     # Short requests may all be served in time at any rate, as a draw ends before it falls behind: no replica serves more than when full.
     while keeps(min(high, most)):
         if high >= most:

@@ -12,6 +12,7 @@ from plimsoll.slo.service.api.reviews import review_of
 from plimsoll.slo.service.pages import api_reference, detail, whatif
 from plimsoll.slo.service.pages.runbooks import contents, render_runbook, render_runbooks
 from plimsoll.slo.service.pages.templates import page_templates
+from plimsoll.slo.service.pages.text import shown_status
 from plimsoll.slo.service.state import Service
 
 URGENCY = ("exhausted", "burning", "unknown", "ok")
@@ -30,6 +31,7 @@ def router(service: Service, runbooks: str, grafana: str) -> APIRouter:
         context = {
             "budgets": found,
             "exhaustions": evaluated.exhaustions,
+            "pools": [pool.name for pool in service.spec.pools],
             "recommendations": recommendations,
             "simulated": any(item.counted.simulated for item in found)
             or any(item.simulated for item in recommendations),
@@ -84,6 +86,8 @@ def _review_pages(pages: APIRouter, templates: Jinja2Templates, service: Service
             "previous": week_of(start - WEEK),
             "next": week_of(start + WEEK) if start + WEEK <= service.clock() else None,
             "recompute": recompute,
+            "week_seconds": WEEK,
+            "elapsed_seconds": min(WEEK, service.clock() - start),
             "has_data": any(slo.total or slo.coverage for slo in review.slos),
         }
         return templates.TemplateResponse(request, "review.html", context)
@@ -91,4 +95,4 @@ def _review_pages(pages: APIRouter, templates: Jinja2Templates, service: Service
 
 def _urgency(budget: Budget) -> tuple[bool, int]:
     """Return a sort key: firing alerts first, then by status; otherwise the order of the objectives file."""
-    return not any(burn.firing for burn in budget.burns), URGENCY.index(budget.status)
+    return not budget.firing, URGENCY.index(shown_status(budget))

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.checks.starting_file import NEEDED_FOR, POOL_LINES
 from plimsoll.slo.error_budget.attribution import PREVENTABLE
-from plimsoll.slo.error_budget.budget import Budget
+from plimsoll.slo.error_budget.budget import Budget, too_early
 from plimsoll.slo.error_budget.exhaustion import LEAST_COVERAGE, Exhaustion
 from plimsoll.slo.service.configuration import SHOWN
 from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
@@ -49,13 +49,33 @@ LATENCIES = {
 }
 
 
+def shown_status(budget: Budget) -> str:
+    """Return the status that a page shows: in a young window only a burn-rate alert that fires."""
+    if budget.too_early and budget.budget_remaining is not None:
+        return "burning" if budget.firing else "unknown"
+    return budget.status
+
+
 def status_text(budget: Budget) -> str:
-    """Return the status of an SLO in words, and for an unknown one why."""
+    """Return the shown status of an SLO in words, and for an unknown one why."""
+    if budget.too_early and budget.budget_remaining is not None:
+        return STATUS_TEXTS["burning"] if budget.firing else "Too early to judge"
     if budget.status == "unknown" and budget.counted.indeterminate:
         return "Indeterminate"
     if budget.status == "unknown" and budget.counted.covered_seconds:
         return "No requests"
     return STATUS_TEXTS[budget.status]
+
+
+def observed_text(observed_seconds: float, window_seconds: float, over: bool = False) -> str:
+    """State that too little of a window was observed to judge it; `over`: the window has ended."""
+    word = "little" if over else "early"
+    return f"{format_duration(observed_seconds)} of {threshold(window_seconds)} observed: too {word} to judge"
+
+
+def budget_text(budget: Budget) -> str:
+    """Return in words why a young window's error budget has no number yet."""
+    return observed_text(budget.counted.covered_seconds, budget.objective.window.seconds)
 
 
 def percent(ratio: float) -> str:
@@ -155,6 +175,8 @@ FILTERS = {
     "exact_percent": percent_text,
     "span": duration_text,
     "status_text": status_text,
+    "shown_status": shown_status,
+    "budget_text": budget_text,
     "duration": format_duration,
     "exhaustion_text": exhaustion_text,
     "slo_text": slo_text,
@@ -171,6 +193,8 @@ GLOBALS = {
     "rules": RULES,
     "preventable": PREVENTABLE,
     "spans": SPANS,
+    "observed_text": observed_text,
+    "too_early": too_early,
     "configuration_codes": SHOWN,
     "pool_lines": POOL_LINES,
     "needed_for": NEEDED_FOR,

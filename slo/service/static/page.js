@@ -162,7 +162,8 @@ function localTimes() {
 const key = (box) => box.dataset.chart + " " + box.dataset.of;
 
 async function renew() {
-  if (document.visibilityState === "visible" && !document.querySelector("main").contains(document.activeElement)) {
+  const main = document.querySelector("main");
+  if (document.visibilityState === "visible" && !main.contains(document.activeElement) && !main.querySelector("details[open] form")) {
     const response = await fetch(location.href);
     if (response.status === 401) return location.reload(); // the session has ended: the login page leads back here
     if (response.ok) {
@@ -178,6 +179,7 @@ async function renew() {
       document.querySelector("main").replaceWith(fresh.querySelector("main"));
       document.querySelectorAll("details").forEach((one, index) => { one.open = open[index] ?? false; });
       localTimes();
+      document.dispatchEvent(new Event("renewed"));
     }
   }
   await drawAll();

@@ -15,6 +15,7 @@ class Goodput(Indicator):
     kind = "goodput"
     syntax = f"{{goodput: {{{', '.join(f'{name}: 600ms' for name in SHORT_NAMES)}}}}}"
     at_gateways = False
+    spans_roles = True
     evidence_fix = "Install the vLLM plugin there"
     openslo_loss = "the query reads requests that the vLLM plugin evaluated; the thresholds are in an annotation"
     bad_outcomes = ("errors",)

@@ -71,6 +71,7 @@ class TimeToFirstToken(Latency):
     """TTFT, the wait for the first output token."""
 
     kind = "time_to_first_token"
+    spans_roles = True
     histogram, gateway_histogram = metrics.TTFT, metrics.GATEWAY_TTFT
 
 
@@ -91,4 +92,5 @@ class RequestDuration(Latency):
     """E2E, the duration of the whole request."""
 
     kind = "request_duration"
+    spans_roles = True
     histogram, gateway_histogram = metrics.DURATION, metrics.GATEWAY_DURATION

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from plimsoll.slo.error_budget.budget import NOTHING, RequestCounts, budget, burn_windows
+from plimsoll.slo.error_budget.budget import NOTHING, RequestCounts, budget, burn_windows, too_early
 from plimsoll.slo.error_budget.burn_rate import MIN_BAD
 from plimsoll.slo.spec.objectives import Objective
 from world import spec
@@ -41,3 +41,20 @@ def test_a_tier_fires_only_while_both_windows_burn() -> None:
     assert not firing(bad, good)["page-fast"]
     assert not firing(good, bad)["page-fast"]
     assert not firing(bad, NOTHING)["page-fast"]
+
+
+@pytest.mark.parametrize(
+    ("window", "least"),
+    [(28 * 86400.0, 86400.0), (90 * 86400.0, 86400.0), (7 * 86400.0, 6 * 3600.0), (28 * 3600.0, 3600.0)],
+)
+def test_a_window_is_judged_from_a_day_on_or_a_28th_of_a_shorter_one(window: float, least: float) -> None:
+    assert too_early(window, 0.0) and too_early(window, least - 1)
+    assert not too_early(window, least) and not too_early(window, window)
+
+
+def test_a_young_window_keeps_its_numbers_and_its_alerts() -> None:
+    bad = RequestCounts(0, 100, 180)
+    found = budget(FAST, bad, 180, dict.fromkeys(burn_windows(FAST), bad))
+    assert found.too_early and found.firing and found.budget_remaining == pytest.approx(-19)
+    full = replace(bad, covered_seconds=86400)
+    assert not budget(FAST, full, 86400, {}).too_early and not budget(FAST, full, 86400, {}).firing

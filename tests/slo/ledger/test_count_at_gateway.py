@@ -62,7 +62,7 @@ def test_without_a_gateway_the_number_is_unknown_with_the_reason(tmp_path: Path,
     assert (slo["count_at"], slo["total"], slo["budget_remaining"], slo["status"]) == ("gateway", 0, None, "unknown")
     (problem,) = slo["data_problems"]
     assert (problem["code"], problem["message"]) == (
-        "not_counted_at_gateway",
+        "not_counted_here",
         "Unknown: No gateway reports the model m: llm_gateway_requests_total is missing.",
     )
     assert "99% of requests succeed, counted at gateways" in page

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,12 +14,15 @@ from ledger_world import END, T0, WORLD, rows
 from page import Page
 from plimsoll.compose.serving import wanted
 from plimsoll.slo.ledger.database import open_database
+from plimsoll.slo.ledger.ingest import Recorded as Progress
 from plimsoll.slo.ledger.ingest import ingest
 from plimsoll.slo.ledger.scrape_source import ScrapeSource
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.sources import Series, SourceError
-from plimsoll.slo.sources.prometheus import PrometheusSource
+from plimsoll.slo.sources.prometheus import Key, PrometheusSource
+from plimsoll.slo.sources.recent import OVERLAP, RecentSource
+from plimsoll.slo.sources.samples import Line
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import load
 from pool_slots import BUSY, SLOTS, count
@@ -155,6 +159,33 @@ def test_the_ledger_is_the_same_in_one_go_or_step_by_step(
             with closing(absent), pytest.raises(SourceError, match="no response from the Prometheus API"):
                 ingest(spec(), absent, stepwise, now + 300)
     assert rows(stepwise) == truth
+
+
+def test_the_ledger_is_the_same_where_only_what_is_new_is_read(
+    source: PrometheusSource,
+    tmp_path: Path,
+    open_ledger: Opener,
+    truth: list[tuple[object, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger, recent, progress, spans = (
+        open_ledger(f"sqlite:///{tmp_path}/ledger.db"),
+        RecentSource(source),
+        dict[str, Progress](),
+        list[float](),
+    )
+    read = source.read
+
+    def noted(selector: Selector, start: float, end: float, *more: Any) -> dict[Key, Line]:
+        spans.append(end - start)
+        return read(selector, start, end, *more)
+
+    monkeypatch.setattr(source, "read", noted)
+    for now in range(int(T0), int(END) + 1, 60):
+        ingest(spec(), recent, ledger, now, progress)
+    assert rows(ledger) == truth
+    late = spans[len(spans) // 2 :]  # after an hour no selector is read in full: the source counts what is held
+    assert late and max(late) == OVERLAP + 60
 
 
 def test_what_a_pool_did_is_the_same_whoever_kept_the_samples(

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from fastapi.testclient import TestClient
 
+from plimsoll.slo.calendar import week_of
 from plimsoll.slo.error_budget.exhaustion import Exhaustion
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.metrics import EXHAUSTION
@@ -125,9 +126,15 @@ def test_the_metrics_page_carries_what_the_ledger_says_and_leaves_out_what_is_un
 
 def test_the_page_shows_the_numbers_and_loads_nothing_from_elsewhere(client: TestClient) -> None:
     answer = client.get("/")
-    assert "20.0%" in answer.text
+    # An hour of four weeks: the API has the number, the page states why it isn't shown yet.
+    assert "of 28\u00a0d observed: too early to judge" in answer.text and "20.0%" not in answer.text
+    assert (
+        "too early to judge" in client.get("/slos/fast").text and "too early to judge" in client.get("/pools/pool").text
+    )
+    assert client.get("/api/v1/slos/fast").json()["budget_remaining"] == pytest.approx(0.2)
+    assert "of 7\u00a0d observed: too early to judge" in client.get(f"/reviews/{week_of(NOW)}").text
     assert "<dt>Good</dt><dd>960</dd>" in answer.text
-    assert "Healthy" in answer.text
+    assert "Healthy" not in answer.text and "Too early to judge" in answer.text
     assert "http://" not in answer.text.replace('make run ENGINES="http://host:8000"', "")
     assert "https://" not in answer.text
     assert "default-src 'self'" in answer.headers["content-security-policy"]

@@ -15,6 +15,7 @@ from plimsoll.slo.sources import Series
 from plimsoll.slo.usage.slots import count_pool
 from pool_slots import BUSY, SLOTS
 from pool_world import SPEC as POOL_SPEC
+from sample_list import sample_list
 from world import MODEL, Process, World, spec
 
 SPEC = spec()
@@ -111,7 +112,7 @@ def test_a_restart_is_one_replicas_also_where_another_job_read_only_the_new_proc
         for job, times in (("podmonitor", every(T0 - 315, T0 + 630)), (name, every(T0 + 125, T0 + 200)))
     }
     start = next(item for item in jobs["podmonitor"] if item.name == REPLICA_START.name)
-    start.samples[5] = (start.samples[5][0], odd)
+    sample_list(start)[5] = (start.samples[5][0], odd)
     (good, requests, seconds), _ = total(jobs["podmonitor"] + jobs[name])
     one = total(jobs["podmonitor"])[0]
     assert (good, requests) == one[:2]
@@ -138,7 +139,7 @@ def test_a_view_with_fewer_metrics_is_ignored_though_it_comes_first() -> None:
 def test_an_odd_sample_in_one_view_does_not_make_it_another_replica() -> None:
     odd = view(every(T0 - 315, T0 + 630), job="z")
     at, _ = odd[1].samples[20]
-    odd[1].samples[20] = (at, 1e300)
+    sample_list(odd[1])[20] = (at, 1e300)
     assert total(ONE + odd) == total(ONE)
 
 

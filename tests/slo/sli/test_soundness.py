@@ -16,6 +16,7 @@ from plimsoll.slo.spec.objectives import load
 from plimsoll.slo.usage.slots import count_pool
 from pool_slots import BUSY, SLOTS
 from pool_world import SPEC as POOL_SPEC
+from sample_list import sample_list
 from world import SPEC_TEXT, Process, World, spec
 
 SPEC = spec()
@@ -156,7 +157,7 @@ def test_a_count_that_is_missing_for_a_while_costs_nothing_once_it_is_back() -> 
 def test_counters_that_contradict_each_other_cost_their_replica_that_slot() -> None:
     series = histogram("a") + histogram("b")
     wrong = T0 + 105
-    series[1].samples[:] = [(at, value + (50 if at >= wrong else 0)) for at, value in series[1].samples]
+    sample_list(series[1])[:] = [(at, value + (50 if at >= wrong else 0)) for at, value in series[1].samples]
     observed = Observed(series, TWO)
     first, second = observed.count(BY_HISTOGRAM)
     assert (first.good, first.total, first.covered_seconds) == (180, 200, 150.0)

@@ -1,0 +1,45 @@
+"""The discoveries that a command line names."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from plimsoll.compose.inputs import UserError
+from plimsoll.exporters.discovery import Discovery, DiscoveryError, Target
+from plimsoll.exporters.discovery.docker import DockerDiscovery
+from plimsoll.exporters.discovery.files import FileDiscovery
+from plimsoll.exporters.discovery.kubernetes import KubernetesDiscovery
+from plimsoll.exporters.discovery.processes import ProcessDiscovery
+from plimsoll.exporters.discovery.watch import DiscoveredEngines
+from plimsoll.exporters.engines.collector import EngineCollector
+
+SIMPLE: dict[str, Callable[[], Discovery]] = {
+    "processes": ProcessDiscovery,
+    "kubernetes": KubernetesDiscovery,
+    "docker": DockerDiscovery,
+}
+
+
+def discovered_engines(
+    texts: Sequence[str], named: Sequence[EngineCollector], state: Path | None
+) -> DiscoveredEngines | None:
+    """Return the engines that the discoveries will find, without those `named`; None without a discovery. Raises UserError."""
+
+    def make(target: Target) -> EngineCollector:
+        return EngineCollector(f"{target.name}={target.url}" if target.name else target.url, state)
+
+    discoveries = [_discovery(text) for text in dict.fromkeys(texts)]
+    return DiscoveredEngines(discoveries, make, named) if discoveries else None
+
+
+def _discovery(text: str) -> Discovery:
+    kind, _, rest = text.partition(":")
+    if text in SIMPLE:
+        return SIMPLE[text]()
+    if kind != "file" or not rest:
+        raise UserError(f"--discover: expected {', '.join(SIMPLE)}, or file:PATH, got {text[:100]!r}.")
+    found = FileDiscovery(Path(rest))
+    try:
+        found.find()
+    except DiscoveryError as error:
+        raise UserError(str(error)) from error
+    return found

@@ -1,0 +1,63 @@
+"""Roles of disaggregated engines, and which of their numbers are about a user's request.
+
+A request that crosses two engines is on both pages. It is counted where its last token is made, at decode. Prefill finishes its own
+request after one token; decode's clocks start when prefill is done. So neither page has the user's time to first token or duration,
+nor what a plugin evaluated by them: only a gateway sees these. What fails or is rejected at prefill never shows at decode, so it counts.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from plimsoll.exporters.collector import Point
+from plimsoll.slo import metrics
+from plimsoll.slo.metrics import Metric
+
+ROLES = frozenset({"prefill", "decode"})
+_WHOLE = frozenset({metrics.TTFT, metrics.DURATION, metrics.OBJECTIVE_REQUESTS, metrics.ADAPTER_REQUESTS})
+# By role: metrics that aren't about users' requests there.
+_NOT_OF_USERS: dict[str, frozenset[Metric]] = {
+    "decode": _WHOLE,
+    "prefill": _WHOLE
+    | {
+        *(metrics.ITL, metrics.TPOT, metrics.DECODE, metrics.PROMPT_LENGTH, metrics.GENERATION_LENGTH),
+        *(metrics.PROMPT_TOKENS, metrics.GENERATION_TOKENS),
+    },
+}
+_SERVED = ("stop", "length")
+# vLLM's kv_role, of --kv-transfer-config; `kv_both` may be either.
+_KV_ROLES = {"kv_producer": "prefill", "kv_consumer": "decode"}
+
+
+def of_users(points: Iterable[Point], role: str) -> Iterator[Point]:
+    """Yield the points that are about users' requests or the engine itself. A prefill engine finishes none of the users': 0."""
+    dropped = _NOT_OF_USERS.get(role, frozenset())
+    for point in points:
+        if point.metric in dropped:
+            continue
+        own = role == "prefill" and point.metric is metrics.FINISHED and point.labels.get("reason") in _SERVED
+        yield point._replace(value=0.0) if own else point
+
+
+def of_command(words: Sequence[str]) -> str:
+    """Return the role that a server's command line gives it: vLLM's `kv_role`, SGLang's `--disaggregation-mode`; or an empty string."""
+    for option, value in _options(words):
+        if option == "--disaggregation-mode" and value in ROLES:
+            return value
+        if option == "--kv-transfer-config.kv_role":
+            return _KV_ROLES.get(value, "")
+        if option == "--kv-transfer-config":
+            with suppress(ValueError):
+                found: Any = json.loads(value)
+                return _KV_ROLES.get(str(found.get("kv_role")), "") if isinstance(found, dict) else ""
+    return ""
+
+
+def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield options with their values, as `--name value` or `--name=value`; names with hyphens, as both engines accept them."""
+    for place, word in enumerate(words):
+        if word.startswith("--"):
+            name, given, value = word.partition("=")
+            following = words[place + 1] if place + 1 < len(words) else ""
+            yield name.replace("_", "-").replace("kv-role", "kv_role"), value if given else following

@@ -1,0 +1,101 @@
+"""The demo's past: loaded once, labeled, with something true to show on every page."""
+
+import time
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from plimsoll.compose.demo.history import plan
+from plimsoll.compose.demo.history.load import measured, store_history
+from plimsoll.compose.demo.history.measure import INCIDENTS, LEVELS
+from plimsoll.compose.inputs import DEFAULT_OBJECTIVES, DEMO_OBJECTIVES, read_objectives
+from plimsoll.slo.calendar import DAY, WEEK, week_of
+from plimsoll.slo.ledger.database import open_database
+from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.service.app import create_app
+from plimsoll.slo.service.state import Service
+from plimsoll.slo.sources import Series
+
+NOW = time.time()
+SPEC = read_objectives(str(DEMO_OBJECTIVES))
+
+
+class Silent:
+    """A source that has nothing yet: the live part begins later."""
+
+    name = "silent"
+
+    def series(self, *_: object) -> list[Series]:
+        return []
+
+    def earliest(self, since: float, now: float) -> float:
+        return max(since, now)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Service:
+    path: Path = tmp_path_factory.mktemp("past")
+    ledger = Ledger(open_database(f"sqlite:///{path}/ledger.db"))
+    store_history(SPEC, ledger, NOW)
+    return Service(SPEC, Silent(), ledger, clock=lambda: NOW)
+
+
+@pytest.fixture(scope="module")
+def client(service: Service) -> TestClient:
+    return TestClient(create_app(service), base_url="http://127.0.0.1")
+
+
+def test_the_demo_keeps_the_bundled_pool_and_its_slos() -> None:
+    bundled = read_objectives(str(DEFAULT_OBJECTIVES))
+    assert SPEC.pools[0] == bundled.pools[0]
+    hashes = [[one.spec_hash for one in spec.objectives] for spec in (SPEC, bundled)]
+    assert hashes[0][: len(hashes[1])] == hashes[1]
+
+
+def test_the_file_has_every_level_and_incident_of_every_pool() -> None:
+    found = measured()
+    assert list(found) == [pool.name for pool in SPEC.pools]
+    for numbers in found.values():
+        assert [one["load"] for one in numbers["levels"]] == list(LEVELS)
+        assert set(numbers["incidents"]) == set(INCIDENTS)
+    assert {one.kind for one in plan.INCIDENTS} == set(INCIDENTS), "each fingerprint is somewhere in the past"
+
+
+def test_every_budget_has_a_whole_window_and_is_labeled(client: TestClient) -> None:
+    slos = client.get("/api/v1/slos").json()["slos"]
+    assert {slo["id"] for slo in slos} == {one.id for one in SPEC.objectives}
+    for slo in slos:
+        assert slo["simulated"] and slo["total"] > 1000
+        assert (
+            slo["coverage"] > 0.98 or "availability" in slo["id"]
+        )  # of a month that has just begun, little has passed
+        assert slo["budget_remaining"] > 0, f"{slo['id']}: the demo begins healthy"
+    spent = {slo["id"]: slo["budget_remaining"] for slo in slos}
+    assert spent["chat-goodput"] < 0.9, "incidents consumed budget"
+
+
+@pytest.mark.parametrize("path", ["/", "/slos/chat-goodput", "/pools/chat-70b", "/pools/embedding"])
+def test_pages_are_full_and_small(client: TestClient, path: str) -> None:
+    page = client.get(path)
+    assert page.status_code == 200 and len(page.content) < 200 * 1024
+    assert "Simulated data." in page.text and "too early" not in page.text
+
+
+def test_causes_exclusion_correction_and_reviews_are_there(client: TestClient, service: Service) -> None:
+    attribution = client.get("/api/v1/slos/chat-goodput/attribution").json()
+    assert {"replica_loss", "preemption", "kv_cache"} & {one["cause"] for one in attribution["causes"]}
+    (exclusion,) = client.get("/api/v1/exclusions").json()["exclusions"]
+    assert "SIMULATED" in exclusion["reason"]
+    assert client.get("/api/v1/pools/chat-70b/recommendation/history").json()["recommendations"]
+    saved = [week_of(NOW - back * WEEK) for back in (2, 3)]
+    reviews = [client.get(f"/api/v1/reviews/{week}").json() for week in saved]
+    assert all(review["generated_at"] and review["complete"] and review["simulated"] for review in reviews)
+    revised = [one["path"] for review in reviews for one in review["revisions"]]
+    assert any("chat-availability" in path for path in revised), "the correction came after its review"
+
+
+def test_the_past_ends_where_the_live_part_begins(service: Service) -> None:
+    last = service.ledger.last(["chat-ttft"], NOW + DAY)
+    assert last is not None and NOW - 600 <= last <= NOW
+    assert all(until > NOW - 300 for until in service.ledger.recorded_until().values())
