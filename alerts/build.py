@@ -10,8 +10,8 @@ from plimsoll.alerts.fleet import fleet_recordings, last_seen_recordings
 from plimsoll.alerts.gpus.groups import baseline_recordings
 from plimsoll.alerts.gpus.health import gpu_alerts
 from plimsoll.alerts.identity import identity_recordings
-from plimsoll.alerts.impact import impact_recordings, ranked
 from plimsoll.alerts.incident_signatures import signature_recordings
+from plimsoll.alerts.notify.impact import impact_recordings, ranked
 from plimsoll.alerts.notify.prometheus_operator import alertmanager_config, prometheus_rule
 from plimsoll.alerts.notify.receivers import Receivers
 from plimsoll.alerts.notify.routing import config, fragment

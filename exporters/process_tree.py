@@ -82,7 +82,7 @@ class ProcessTree:
             yield pid
             pid = int(fields[1])
 
-    def command(self, pid: int) -> list[str]:
+    def arguments(self, pid: int) -> list[str]:
         """Return the words of a process's command line; none where it can't be seen."""
         return self._text(str(pid), "cmdline").rstrip("\0").split("\0")
 
@@ -139,7 +139,7 @@ class ProcessTree:
 
     def command(self, pid: int) -> str:
         """Return a process's command line, its parts separated by spaces; empty where it can't be read."""
-        return self._text(str(pid), "cmdline").replace("\0", " ").strip()
+        return " ".join(self.arguments(pid)).strip()
 
     def listening(self, pid: int) -> Iterator[Address]:
         """Yield where the process itself listens, in this network namespace."""

@@ -1,6 +1,6 @@
 """Texts of notifications as Alertmanager templates: headline, details, and links of a group of alerts."""
 
-from plimsoll.alerts.impact import BY_GRAVITY
+from plimsoll.alerts.notify.impact import BY_GRAVITY
 
 # The alert that represents its group: one that still fires, the gravest first.
 FIRST = (
