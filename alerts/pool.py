@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from plimsoll.alerts.capacity import capacity_alerts
 from plimsoll.alerts.exclusions import exclusion_alerts
-from plimsoll.alerts.roles import role_alerts
 from plimsoll.alerts.rollouts import rollout_alert
 from plimsoll.alerts.rules import Alert
 from plimsoll.alerts.saturation import early_warnings, growth
@@ -30,6 +29,8 @@ from plimsoll.alerts.templates import (
     of_pool,
     serving,
 )
+from plimsoll.alerts.topology.kinds import for_kind
+from plimsoll.alerts.topology.roles import role_alerts
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import recorded
@@ -62,7 +63,7 @@ def pool_alerts(spec: Spec) -> list[Alert]:
 def _of_one_pool(spec: Spec, pool: Pool) -> list[Alert]:
     objectives = [one for one in spec.objectives if one.pool == pool.name]
     required = [_pool_down(pool), _below_minimum(pool)] if pool.nodes.min else []
-    return [
+    every = [
         *_kv_cache(pool),
         *_queue_depth(pool, objectives),
         *_stalled(pool),
@@ -74,6 +75,7 @@ def _of_one_pool(spec: Spec, pool: Pool) -> list[Alert]:
         rollout_alert(pool),
         *_down(pool.name, of_pool(pool), pool.timing.cold_start),
     ]
+    return for_kind(pool, every)
 
 
 def _down(pool: str, keep: PoolFilter, cold_start: float) -> list[Alert]:

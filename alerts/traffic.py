@@ -24,7 +24,7 @@ HOLD = 60.0
 
 def traffic_recordings(spec: Spec) -> list[Recording]:
     """Return the arrivals of each pool that never scales to zero, and what is usual."""
-    return [one for pool in spec.pools if pool.nodes.min for one in _recordings(pool)]
+    return [one for pool in _steady(spec) for one in _recordings(pool)]
 
 
 def idle_recordings(spec: Spec) -> list[Recording]:
@@ -35,14 +35,18 @@ def idle_recordings(spec: Spec) -> list[Recording]:
             f"avg_over_time(({_own(recorded.ARRIVALS, pool)} == bool 0)[1w:5m])",
             {"pool": pool.name},
         )
-        for pool in spec.pools
-        if pool.nodes.min
+        for pool in _steady(spec)
     ]
 
 
 def traffic_alerts(spec: Spec) -> list[Alert]:
     """Return the alert of each pool that never scales to zero."""
-    return [_stopped(pool) for pool in spec.pools if pool.nodes.min]
+    return [_stopped(pool) for pool in _steady(spec)]
+
+
+def _steady(spec: Spec) -> list[Pool]:
+    """Return the pools whose traffic doesn't end by itself: a batch does, and a pool that scales to zero may."""
+    return [pool for pool in spec.pools if pool.nodes.min and pool.kind != "batch"]
 
 
 def _recordings(pool: Pool) -> list[Recording]:

@@ -2,7 +2,7 @@
 
 An engine that is taken off a list, and a pod that is deleted, left on purpose: it is off the page at once. A process or container that ended may have been stopped or may have
 crashed, and /proc has no record of which. It is reported as down for LEFT_SECONDS, in which a supervisor restarts a crashed one at the same address,
-and then it is off the page: LLMReplicaDown takes longer, so there is no page for an engine that was stopped. One that crashed for good
+and then it is off the page: LLMReplicaDown takes longer, so an engine that was stopped causes no page. One that crashed for good
 is missed by LLMReplicasBelowMinimum, as a pool's other lost replicas are.
 """
 

@@ -146,7 +146,7 @@ class EngineCollector:
         if self._role:
             return self._role
         listener = self._listener(None)
-        return of_command(self._tree.command(int(listener.pid))) if listener else ""
+        return of_command(self._tree.arguments(int(listener.pid))) if listener else ""
 
     def _listener(self, last: Listener | None) -> Listener | None:
         return self._tree.listener(self.server.port, resolve(self.server.host), last)

@@ -30,6 +30,7 @@ USEFUL = {
     c.PROMPT_TOKENS: "the throughput of a replica isn't measured",
     c.GENERATION_TOKENS: "the throughput of a replica isn't measured",
 }
+OF_GENERATION = (c.KV_CACHE_USAGE, c.GENERATION_TOKENS)  # that embedding models don't have
 OF_DECODE = (c.PROMPT_TOKENS, c.GENERATION_TOKENS)  # that prefill engines don't have, as decode counts a request
 
 
@@ -171,7 +172,7 @@ def _is_prefill(series: Sequence[Series]) -> bool:
 def _missing(
     pool: Pool, path: str, objectives: Sequence[Objective], fleet: dict[Unit, list[Series]]
 ) -> Iterator[Finding]:
-    wanted = dict(USEFUL)
+    wanted = {metric: why for metric, why in USEFUL.items() if pool.kind != "embedding" or metric not in OF_GENERATION}
     for objective in objectives:
         wanted |= objective.indicator.optional_metrics
     for metric, effect in wanted.items():

@@ -105,6 +105,11 @@ class Indicator(ABC):
         """Return the outcome of one request, as the vLLM plugin counts it; None leaves the request out of the total."""
 
     @property
+    def of_tokens(self) -> bool:
+        """Whether it needs generated tokens, which embedding models don't have."""
+        return not {"time_to_first_token", "time_per_output_token"}.isdisjoint(self.thresholds)
+
+    @property
     def latency(self) -> str | None:
         """The latency whose histogram counts it; None where a histogram can't."""
         return None

@@ -30,10 +30,12 @@ Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 BucketMismatch = Literal["unknown", "lower_bound", "bounds"]
 GroupBy = Literal["tenant"]
 CountAt = Literal["engine", "gateway"]
+Kind = Literal["interactive", "batch", "embedding"]
 _CHOICES = {
     "bucket_mismatch": get_args(BucketMismatch),
     "count_at": get_args(CountAt),
     "group_by": get_args(GroupBy),
+    "kind": get_args(Kind),
     "version": ("plimsoll/v1",),
 }
 _HASHED_MISMATCH = {"unknown": "refuse", "lower_bound": "conservative", "bounds": "bracket"}
@@ -110,6 +112,8 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The interchangeable replicas that serve one model: one scaling decision.
 
     `match` narrows them to those whose target labels (such as region or namespace) have the given value, or one of several.
+    `kind` chooses its default alerts: for `batch`, whose answers no user waits for, a queue doesn't alert and only SLOs page;
+    `embedding` generates no tokens, so it has no latency of tokens.
     `node`, `nodes` and `timing` have defaults, so that SLOs work without them; costs, and the size of the pool, need them.
     `max_kv_cache_usage` (default 85%): above it, sustained, requests are about to queue or to be preempted. Source: requirement
     R10 of the source documents.
@@ -127,6 +131,7 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_usd_per_million_tokens: Usd | None = None
     owner: Name | None = None
     match: pool_match.Match = pool_match.EVERYTHING
+    kind: Kind = "interactive"
 
     @property
     def labels(self) -> pool_match.Values:
@@ -277,6 +282,11 @@ def _check_names(spec: Spec) -> None:
             raise SpecError(
                 f"{where}.group_by: gateways don't evaluate {objective.indicator.kind} per tenant. Leave it out, or set it on "
                 "a latency or availability SLO."
+            )
+        if spec.pool(objective.pool).kind == "embedding" and objective.indicator.of_tokens:
+            raise SpecError(
+                f"{where}.indicator: {objective.indicator.kind} needs generated tokens, and pool {objective.pool} is of kind embedding. "
+                "Use availability or request_duration."
             )
         if objective.count_at == "gateway" and not objective.indicator.at_gateways:
             raise SpecError(

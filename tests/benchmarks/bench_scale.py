@@ -14,7 +14,7 @@ import resource
 import statistics
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -196,7 +196,7 @@ class Jobs:
     def __init__(self, service: Service, clock: Clock) -> None:
         self.service, self.clock, self.longest, self.runs = service, clock, 0.0, 0
         self._ingest, service.ingest = service.ingest, self._timed  # type: ignore[method-assign]
-        self.seconds: Counter[str] = Counter()  # of the job's own thread
+        self.seconds: dict[str, float] = defaultdict(float)  # of the job's own thread
         self._due: list[tuple[int, int, str, Callable[[], object]]] = []
         jobs.spaced = partial(jobs.spaced, clock=clock)
         jobs.plan(cast(BackgroundScheduler, self), service)  # it only adds jobs

@@ -38,10 +38,10 @@ def row(model: str, gpu: str, gpus: int, bits: int | None) -> str:
         result, times = whatif(scenario), timing(scenario)
         loaded = in_flight(scenario)
     except ValueError as error:
-        return f"{name} refused: {str(error).partition(';')[0]} | | | |"
+        return f"{name} rejected: {str(error).partition(';')[0]} | | | |"
     source = "operators" if "measured operators of" in times.steps[0] else "roofline"
     requests = "-" if result is None else f"{result.memory.requests:,}"
-    rate = "none surely" if result is None else "{:.1f} to {:.1f}".format(*result.max_requests_per_second)
+    rate = "none at the slow end" if result is None else "{:.1f} to {:.1f}".format(*result.max_requests_per_second)
     tokens = "does not fit" if not loaded else "{:,.0f} to {:,.0f}".format(*loaded[0].output_tokens_per_second)
     return f"{name} {source}, {scenario.hardware.weight_bits if scenario.hardware else '-'} bits | {requests} | {rate} | {tokens} |"
 

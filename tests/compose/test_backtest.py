@@ -58,7 +58,9 @@ def test_json_is_one_object_with_the_promised_keys_and_the_numbers_of_the_plain_
 
 def test_every_policy_runs_and_several_make_one_table(trace: str) -> None:
     rows = [part for name in POLICIES for part in ("--policy", name)]
-    table = said("--trace", trace, "--nodes", "1:3", "--cold-start", "30", *rows).splitlines()
+    text, _, note = said("--trace", trace, "--nodes", "1:3", "--cold-start", "30", *rows).partition("\n\n")
+    table = text.splitlines()
+    assert note == "Replica: 70b-fp8-h100-tp4.\n"
     assert [line.split("|")[1].strip() for line in table[2:]] == list(POLICIES)
     assert len({line.count("|") for line in table}) == 1
 
@@ -139,7 +141,7 @@ def test_a_pool_gives_promise_nodes_price_and_a_column_for_each_of_its_objective
     [
         (["--policy", "magic"], "--policy 'magic': known are fixed:N, plimsoll, keda, hpa-queue, hpa-util, wva, apa"),
         (["--policy", "fixed:0"], "--policy 'fixed:0': known are"),
-        (["--policy", "keda:3"], "--policy 'keda:3': known are"),
+        (["--policy", "keda:0"], "--policy 'keda:0': known are"),
         (["--replica", "h900"], "--replica: no step model for replica 'h900'; known are 70b-fp8-h100-tp4"),
         (["--nodes", "3"], "--nodes '3': write MIN:MAX with 1 <= MIN <= MAX, such as 2:12"),
         (["--nodes", "3:2"], "--nodes '3:2': write MIN:MAX"),

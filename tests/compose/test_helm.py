@@ -251,7 +251,8 @@ def test_our_commands_are_spelled_as_the_command_line_reads_them(matrix: dict[st
 def test_every_mounted_volume_exists_and_only_what_must_be_is_writable(matrix: dict[str, Objects]) -> None:
     for objects in matrix.values():
         for pod in pods(objects):
-            assert pod["automountServiceAccountToken"] is False
+            discovers = "--discover=kubernetes" in pod["containers"][0]["args"]
+            assert pod["automountServiceAccountToken"] is discovers
             volumes = [one["name"] for one in pod["volumes"]]
             for one in pod["containers"]:
                 mounts = one.get("volumeMounts", [])
@@ -283,6 +284,18 @@ def test_the_exporter_has_the_rights_that_are_chosen(
     has_log = "/dev/kmsg" in [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
     assert has_log is bool(privileged)
     assert ("--kernel-log=none" in pod["containers"][0]["args"]) is not has_log
+
+
+def test_an_exporter_that_finds_engines_may_list_pods_and_nothing_else(matrix: dict[str, Objects]) -> None:
+    role, binding = only(matrix["default"], "ClusterRole"), only(matrix["default"], "ClusterRoleBinding")
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}]
+    account = only(matrix["default"], "ServiceAccount")["metadata"]["name"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert [one["name"] for one in binding["subjects"]] == [account]
+    assert only(matrix["default"], "DaemonSet")["spec"]["template"]["spec"]["serviceAccountName"] == account
+    assert "NODE_NAME" in [one["name"] for one in container(matrix["default"], "DaemonSet")["env"]]
+    for kind in ("ClusterRole", "ClusterRoleBinding", "ServiceAccount"):
+        assert of_kind(matrix["engines on host network"], kind) == []
 
 
 def test_two_services_share_postgresql_and_one_has_sqlite(matrix: dict[str, Objects]) -> None:
@@ -360,7 +373,7 @@ def test_an_autoscaler_needs_the_bounds_of_its_pool_and_no_more(tmp_path: Path) 
     [
         ({"service": {"replicas": 2}}, "service.replicas: 2 pods can't share SQLite"),
         ({"autoscaling": {"targets": [TARGET | {"pool": "none"}]}}, 'the objectives file has no pool "none"'),
-        ({"exporter": {"gpus": False}}, "exporter: nothing to export"),
+        ({"exporter": {"gpus": False, "discover": False}}, "exporter: nothing to export"),
         ({"exporter": {"engine": ["http://a"]}}, "additional properties 'engine' not allowed"),
         ({"ingress": {"enabled": True}}, "/ingress/host"),
         ({"ingress": {"enabled": True, "host": "a", "oidc": {"enabled": True}}}, "/ingress/oidc/issuerUrl"),
@@ -408,5 +421,6 @@ def test_changed_objectives_restart_the_pods(tmp_path: Path) -> None:
 
 
 def test_the_notes_state_what_is_left_to_do() -> None:
-    done = helm("install", "plimsoll", CHART, "--dry-run=client", "--namespace", "monitoring")
+    flags = ("--dry-run=client", "--namespace", "monitoring", "--set", "exporter.discover=false")
+    done = helm("install", "plimsoll", CHART, *flags)
     assert "No engine is named" in done.stdout

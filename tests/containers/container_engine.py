@@ -49,7 +49,9 @@ class Containers:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "containers.conf").write_text(SETTINGS)
-        self.storage = ("--storage-driver", "vfs", "--root", str(folder / "root"), "--runroot", str(folder / "run"))
+        # Without overlays each container is a copy of its image.
+        driver = "overlay" if "overlay" in Path("/proc/filesystems").read_text() else "vfs"
+        self.storage = ("--storage-driver", driver, "--root", str(folder / "root"), "--runroot", str(folder / "run"))
         self.environment = {
             **os.environ,
             "CONTAINERS_CONF": str(folder / "containers.conf"),

@@ -19,7 +19,11 @@ VALUES: dict[str, dict[str, Any]] = {
     "three services": {"service": {"replicas": 3, "database": {"host": "db", "sslmode": "verify-full"}}},
     "existing volume": {"service": {"sqlite": {"existingClaim": "ledger", "storageClassName": "ssd"}}},
     "engines on host network": {
-        "exporter": {"engines": ["chat=http://$(NODE_IP):8000", "http://$(NODE_IP):8001"], "gpus": False},
+        "exporter": {
+            "discover": False,
+            "engines": ["chat=http://$(NODE_IP):8000", "http://$(NODE_IP):8001"],
+            "gpus": False,
+        },
     },
     "GKE": {
         "exporter": {

@@ -85,7 +85,7 @@ def texts(transfers_failed: float = 0) -> dict[str, list[str]]:
 
 def exported(front: bool = True, transfers_failed: float = 0) -> list[Series]:
     """What a Prometheus has of an exporter that reads the pair, and the front or not. The operator names the roles."""
-    found: dict[tuple[str, frozenset[tuple[str, str]]], Series] = {}
+    found: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[float, float]]] = {}
     with ExitStack() as stack:
         collectors = []
         for name, some in texts(transfers_failed).items():
@@ -98,6 +98,6 @@ def exported(front: bool = True, transfers_failed: float = 0) -> list[Series]:
             for collector in collectors:
                 for point in collect(collector):
                     name, labels = point.metric.name + point.suffix, {**point.labels, "instance": "n:9800"}
-                    item = found.setdefault((name, frozenset(labels.items())), Series(name, labels, []))
-                    item.samples.append((float(T0 + EVERY * step), point.value))
-    return list(found.values())
+                    samples = found.setdefault((name, frozenset(labels.items())), [])
+                    samples.append((float(T0 + EVERY * step), point.value))
+    return [Series(name, dict(labels), samples) for (name, labels), samples in found.items()]

@@ -6,10 +6,10 @@ import sys
 import time
 from pathlib import Path
 
-from plimsoll.compose import starting
 from plimsoll.compose.commands.slos.build import rendered
 from plimsoll.compose.demo.history.measure import replicas_of
 from plimsoll.compose.inputs import DEMO_OBJECTIVES, UserError, read_objectives
+from plimsoll.compose.live import starting
 from plimsoll.compose.supervisor import (
     START_SECONDS,
     Part,

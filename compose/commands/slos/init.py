@@ -7,9 +7,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from plimsoll.compose import starting
 from plimsoll.compose.engine_tokens import add_tokens
 from plimsoll.compose.inputs import UserError
+from plimsoll.compose.live import starting
 from plimsoll.compose.sources import add_source_config, read_source
 
 EXTRA = "service"

@@ -26,6 +26,7 @@ class Pool(BaseModel):
 
     name: str
     model: str
+    kind: spec.Kind = Field(description="Which default alerts it has.")
     match: dict[str, str | list[str]] = Field(
         description="Labels of its replicas' scrape targets and their values, from the objectives file."
     )
@@ -106,6 +107,7 @@ def _described(pool: spec.Pool, service: Service) -> Pool:
     return Pool(
         name=pool.name,
         model=pool.model,
+        kind=pool.kind,
         match=pool.match.to_file(),
         min_nodes=pool.nodes.min,
         max_nodes=pool.nodes.max,

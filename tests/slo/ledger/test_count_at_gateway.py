@@ -103,16 +103,17 @@ llm_d_epp_request_error_total{{model_name="m",error_code="BadRequest"}} {broken 
 """
         for step in range(11)
     ]
-    samples: dict[tuple[str, frozenset[tuple[str, str]]], Series] = {}
+    samples: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[float, float]]] = {}
     with server(pages(texts)[0]) as url:
         collector = EngineCollector(f"edge={url}")
         for step in range(11):
             for point in collect(collector):
                 name, labels = point.metric.name + point.suffix, {**point.labels, "instance": "g:9800"}
-                item = samples.setdefault((name, frozenset(labels.items())), Series(name, labels, []))
-                item.samples.append((float(T0 + 30 * step), point.value))
+                mine = samples.setdefault((name, frozenset(labels.items())), [])
+                mine.append((float(T0 + 30 * step), point.value))
+    series = [Series(name, dict(labels), mine) for (name, labels), mine in samples.items()]
     ledger = open_ledger(f"sqlite:///{tmp_path}/l.db")
-    ingest(SPEC, Recorded(list(samples.values())), ledger, float(T0 + 300))
+    ingest(SPEC, Recorded(series), ledger, float(T0 + 300))
     (slot,) = [slot for slot in ledger.slots("up", T0, T0 + 300) if slot.total]
     assert (slot.good, slot.total) == (served, served + refused)
 

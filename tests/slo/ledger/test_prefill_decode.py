@@ -135,6 +135,6 @@ def test_a_command_line_gives_the_role(words: tuple[str, ...], role: str) -> Non
     assert of_command(words) == role
 
 
-def test_a_role_that_is_none_is_refused() -> None:
+def test_another_role_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"#'both' isn't a role\. Use #prefill, #decode, or none\."):
         EngineCollector("http://127.0.0.1:8000#both")

@@ -1,0 +1,1 @@
+"""Commands that read a running SLO service for people, and act on it."""
