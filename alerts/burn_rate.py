@@ -81,4 +81,5 @@ def _description(objective: Objective, tier: burn_rate.BurnRateAlert, bad: str, 
         f"({result_of(bad)}), a burn rate of {TIMES}x (threshold {tier.threshold:.3g}x). "
         f"Error budget remaining{bound}: {result_of(left, 'humanizePercentage')}; "
         f"time to exhaustion at this rate{bound}: {result_of(lasts, 'humanizeDuration')}."
+        + (f" Policy: {objective.policy}" if objective.policy else "")
     )

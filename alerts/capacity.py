@@ -14,13 +14,16 @@ from plimsoll.slo.units import percent_text
 NEAR_CAPACITY = 0.9  # ratio of saturation throughput above which queues become long
 LOAD_WINDOW = "30m"  # load is averaged over this window: these alerts ignore bursts
 COST_WINDOW = "6h"
+COST_LEAST = 12  # points of five minutes in it with more nodes than the minimum, below which the cost isn't evaluated
+PROBED = 5  # input tokens/s, above which a replica serves more than readiness probes
 
 
 def capacity_alerts(pool: Pool) -> list[Alert]:
     """Return a pool's alerts on capacity and cost; each only where its pool settings make it meaningful."""
     redundant = [_overcommitted(pool)] if pool.nodes.min > 1 else []
     spare = [_spare_missing(pool)] if pool.nodes.warm_spares else []
-    cost = [_token_cost(pool)] if pool.max_usd_per_million_tokens and pool.node.hourly_usd else []
+    scales = pool.nodes.max > pool.nodes.min
+    cost = [_token_cost(pool)] if pool.max_usd_per_million_tokens and pool.node.hourly_usd and scales else []
     return [_near_capacity(pool), *redundant, *spare, *cost]
 
 
@@ -79,8 +82,8 @@ def _overcommitted(pool: Pool) -> Alert:
 
 
 def _spare_missing(pool: Pool) -> Alert:
-    """A warm spare is a replica that is up and has processed no tokens for ten minutes."""
-    busy = f"count(sum by (instance, replica) (increase({of(c.PROMPT_TOKENS, pool)}[10m])) > 0)"
+    """A warm spare is a replica that is up and has processed hardly any tokens for ten minutes: probes may query it."""
+    busy = f"count(sum by (instance, replica) (rate({of(c.PROMPT_TOKENS, pool)}[10m])) > {PROBED})"
     spares = pool.nodes.warm_spares * pool.node.replicas
     return Alert(
         name="LLMWarmSpareMissing",
@@ -98,21 +101,24 @@ def _spare_missing(pool: Pool) -> Alert:
 
 
 def _token_cost(pool: Pool) -> Alert:
-    limit, hourly = (
-        pool.max_usd_per_million_tokens,
-        pool.node.usd_per_hour_promql(f"{_serving(pool)} / {pool.node.replicas}"),
-    )
+    """Cost while more nodes are up than the minimum: a pool at its minimum can't scale in, however little it is used at night."""
+    nodes = f"{_serving(pool)} / {pool.node.replicas}"
+    above = f"({nodes} > {pool.nodes.min})"
+    limit, hourly = pool.max_usd_per_million_tokens, pool.node.usd_per_hour_promql(nodes)
     # Averages of the samples: a rate over the whole window would be too low until the window has data throughout.
-    usd, tokens = (f"avg_over_time(({one})[{COST_WINDOW}:5m])" for one in (hourly, _tokens(pool, "10m")))
+    usd, tokens = (
+        f"avg_over_time(({one} and on () {above})[{COST_WINDOW}:5m])" for one in (hourly, _tokens(pool, "10m"))
+    )
     cost = f"{usd}\n/ (0.0036 * {tokens})"
+    long = f"count_over_time({above}[{COST_WINDOW}:5m]) >= {COST_LEAST}"
     return Alert(
         name="LLMTokenCostHigh",
         severity="ticket",
-        expr=f"{cost} > {limit:g}",
+        expr=f"{cost} > {limit:g}\nand on () {above}\nand on () {long}",
         summary="The cost per 1M tokens exceeds its limit.",
         description=(
-            f"1M tokens of {pool.name} cost {VALUE} USD over {COST_WINDOW} (limit {limit:g}). "
-            "Check for idle nodes or low throughput per node."
+            f"1M tokens of {pool.name} cost {VALUE} USD over {COST_WINDOW}, while more than {pool.nodes.min} nodes were up "
+            f"(limit {limit:g}). Scale in, or check why throughput per node is low."
         ),
         panel=links.NODES,
         pool=pool.name,

@@ -5,6 +5,7 @@ is down, nothing is muted.
 """
 
 from plimsoll.alerts.rules import Alert
+from plimsoll.alerts.templates import of
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
@@ -25,12 +26,16 @@ def excluded(objective: Objective, span: str) -> str:
 
 
 def _excluded(pool: Pool) -> Alert:
-    """A pool is excluded when all of its SLOs are: an exclusion of one SLO mutes the burn-rate alerts of that SLO alone."""
+    """A pool is excluded when all of its SLOs are: an exclusion of one SLO mutes the burn-rate alerts of that SLO alone.
+
+    It fires once for each region and cluster of the pool's replicas that are target labels, and once without: it mutes what has its labels.
+    """
     each = f'max by (objective) (max_over_time({c.EXCLUDED}{{pool="{pool.name}"}}[{AFTER}]))'
+    sites = f"group by (cluster, region) ({of(c.REPLICA_INFO, pool)})"
     return Alert(
         name=NAME,
         severity="info",
-        expr=f"min({each}) == 1",
+        expr=f"min({each}) == 1\nor {sites} and on () (min({each}) == 1)",
         summary="An exclusion is active; alerts for this pool are muted.",
         description=(
             f"An exclusion covers every SLO of {pool.name}, or did in the last {AFTER}. Its pages and tickets are muted. "

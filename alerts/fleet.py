@@ -21,7 +21,7 @@ BY_REPLICA = (c.TTFT, c.TPOT, c.DURATION)
 MODEL, REPLICA, NODE = "model, region", "instance, replica, model, region, node", "instance, region, node"
 
 
-class _By(NamedTuple):
+class By(NamedTuple):
     """The labels that remain of a model, a replica and a node: with those by which the file's pools are matched."""
 
     model: str
@@ -29,7 +29,8 @@ class _By(NamedTuple):
     node: str
 
     @classmethod
-    def of(cls, spec: Spec) -> "_By":
+    def of(cls, spec: Spec) -> "By":
+        """Return them for an objectives file."""
         extra = pool_match.match_labels(spec.pools)
         return cls(*(", ".join([some, *_further(some, extra)]) for some in (MODEL, REPLICA, NODE)))
 
@@ -40,7 +41,7 @@ def _further(some: str, extra: tuple[str, ...]) -> list[str]:
 
 def fleet_recordings(spec: Spec) -> list[Recording]:
     """Return the rates and quantiles, one rule each for all models: a pool is selected by its model and match."""
-    by, further = _By.of(spec), _further(REPLICA, pool_match.match_labels(spec.pools))
+    by, further = By.of(spec), _further(REPLICA, pool_match.match_labels(spec.pools))
     return [
         *(_rates(metric, by) for metric in RATES),
         *(_p95(metric, by) for metric in BY_REPLICA),
@@ -53,10 +54,9 @@ def fleet_recordings(spec: Spec) -> list[Recording]:
 
 
 def last_seen_recordings(spec: Spec) -> list[Recording]:
-    """Return the last labels and start time of each replica in a day: a replica that is down exports neither."""
-    by = _By.of(spec).replica
+    """Return the last start time of each replica in a day: a replica that is down doesn't export it."""
+    by = By.of(spec).replica
     return [
-        Recording(recorded.LAST_INFO, f"group by ({by}) (last_over_time({c.REPLICA_INFO}[1d]))", {}),
         Recording(recorded.LAST_START, f"max by ({by}) (last_over_time({c.REPLICA_START}[1d]))", {}),
     ]
 
@@ -65,22 +65,22 @@ def _rate(name: str, by: str) -> str:
     return f"sum by ({by}) (rate({name}[{duration_text(RATE)}]))"
 
 
-def _rates(histogram: Metric, by: _By) -> Recording:
+def _rates(histogram: Metric, by: By) -> Recording:
     return Recording(recorded.bucket_rate(histogram), _rate(histogram.bucket, f"le, {by.model}"), {})
 
 
-def _p95(histogram: Metric, by: _By) -> Recording:
+def _p95(histogram: Metric, by: By) -> Recording:
     """Return the 95th percentile of each replica, absent without requests (NaN would pass comparisons unnoticed)."""
     quantile = f"histogram_quantile(0.95, {_rate(histogram.bucket, f'le, {by.replica}')})"
     return Recording(recorded.replica_p95(histogram), f"{quantile} >= 0", {})
 
 
-def _prefix_hits(by: _By) -> Recording:
+def _prefix_hits(by: By) -> Recording:
     hit, queried = (_rate(metric.name, by.replica) for metric in (c.PREFIX_HIT, c.PREFIX_QUERIED))
     return Recording(recorded.PREFIX_HITS, f"{hit} / ({queried} > 0)", {})
 
 
-def _worst_gpus(by: _By) -> list[Recording]:
+def _worst_gpus(by: By) -> list[Recording]:
     clock, highest = (f'{metric}{{domain="sm"}}' for metric in (c.GPU_CLOCK, c.GPU_CLOCK_MAX))
     return [
         Recording(recorded.NODE_CLOCK, f"min by ({by.node}) ({clock} / {highest})", {}),
@@ -88,7 +88,7 @@ def _worst_gpus(by: _By) -> list[Recording]:
     ]
 
 
-def _energy(by: _By) -> list[Recording]:
+def _energy(by: By) -> list[Recording]:
     """Return the power of each model's GPUs. A GPU that two replicas share counts for each by its share of the work."""
     assigned, share = c.GPU_ASSIGNMENT.name, c.GPU_ASSIGNMENT_SHARE.name
     unsplit = f"count by ({by.model}) ({assigned} unless on (instance, uuid, replica, model) {share})"

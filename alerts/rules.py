@@ -14,6 +14,13 @@ ALL_SLOS = "/"  # the page that an alert of no pool links to
 Severity = Literal["page", "ticket", "info"]
 
 
+# Labels that a runbook fills in, where the alert has them.
+_LABELS = "".join(
+    f"{{{{ with $labels.{label} }}}}&{label}={{{{ . | urlquery }}}}{{{{ end }}}}"
+    for label in ("replica", "instance", "uuid", "objective")
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Sites:
     """Base URLs of an alert's links."""
@@ -40,7 +47,8 @@ class Alert:
     """One alert. `hold` is Prometheus' `for` in seconds; `pool` is empty for an alert of no pool.
 
     `summary` is one sentence of at most 80 characters, with identity labels but no values: a phone shows it. `description`
-    has the values and the next step. `variables` are the dashboard variables of the panel's link. `path` is the page of the
+    has the values and the next step. `variables` are the dashboard variables of the panel's link, `runbook` what its runbook fills in
+    beside the labels. `path` is the page of the
     SLO service that the alert links to (default: the pool's page).
     """
 
@@ -55,6 +63,7 @@ class Alert:
     hold: float = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    runbook: Mapping[str, str] = field(default_factory=dict)
 
     def as_rule(self, sites: Sites) -> dict[str, Any]:
         """Return the rule in Prometheus' format, with links to runbook, panel, and SLO service."""
@@ -68,7 +77,7 @@ class Alert:
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
-                "runbook_url": links.runbook_url(self.name, sites.service),
+                "runbook_url": links.runbook_url(self.name, sites.service, pool=self.pool, **self.runbook) + _LABELS,
                 "dashboard_url": links.panel_url(self.panel, sites.grafana, **pool, **self.variables),
                 "slo_url": f"{sites.service}{path}",
             },

@@ -4,7 +4,7 @@ Every rule evaluates a trend, a ratio, or a comparison over minutes, and require
 """
 
 from plimsoll.alerts.rules import Alert
-from plimsoll.alerts.templates import DURATION, PERCENT, REPLICA, VALUE, of, result_of
+from plimsoll.alerts.templates import DURATION, EACH, PERCENT, REPLICA, VALUE, of, result_of
 from plimsoll.slo import links
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric
@@ -25,10 +25,10 @@ MAX_PREEMPTED = 0.2  # preemptions per finished request: every fifth prompt is c
 MAX_REJECTED = 0.01  # ratio of requests
 MAX_TRANSFERS_FAILED = 0.01  # ratio of KV cache transfers
 MAX_ABANDONED = 0.02  # ratio of requests
+WARM = "30m"  # after its start, in which a replica's prefix cache fills
 COLD = 600  # seconds after its start for which a replica is cold
 # Requirement R27: capacity is added at a p95 of 500 ms for a threshold of 600 ms.
 EARLY = 5 / 6
-EACH = "instance, replica"
 
 
 def early_warnings(spec: Spec, pool: Pool) -> list[Alert]:
@@ -49,18 +49,23 @@ def early_warnings(spec: Spec, pool: Pool) -> list[Alert]:
     ]
 
 
-def _queue_growing(pool: Pool) -> Alert:
-    """A queue whose growth reaches the pool's limit within ten minutes: slope, not level.
+def growth(pool: Pool) -> str:
+    """Return a query for the requests by which a node's queue grows in ten minutes, with a result above the pool's limit only.
 
     A replica counts once it has ten minutes of data: the slope of two samples is noise.
     """
     waiting = of(c.REQUESTS_WAITING, pool)
-    growth = f"sum(deriv({waiting}[10m]) and {waiting} offset 10m >= 0)"
+    slope = f"sum(deriv({waiting}[10m]) and {waiting} offset 10m >= 0)"
     replicas = f"count(group by ({EACH}) ({waiting}))"
+    return f"600 * {pool.node.replicas} * {slope}\n/ {replicas} > {pool.max_waiting_per_node}"
+
+
+def _queue_growing(pool: Pool) -> Alert:
+    """A queue whose growth reaches the pool's limit within ten minutes: slope, not level."""
     return Alert(
         name=QUEUE_GROWING,
         severity="ticket",
-        expr=f"600 * {pool.node.replicas} * {growth}\n/ {replicas} > {pool.max_waiting_per_node}",
+        expr=growth(pool),
         summary="The request queue is growing.",
         description=(
             f"At the current rate, {VALUE} more requests per node of {pool.name} will be waiting in 10 minutes "
@@ -144,16 +149,21 @@ def _transfers_failing(pool: Pool) -> Alert:
 
 
 def _prefix_cache(pool: Pool) -> Alert:
-    def tokens(metric: Metric, span: str) -> str:
-        return f"sum(increase({of(metric, pool)}{span}))"
+    """A cache that is empty after a restart fills again by itself: replicas that started in the last half hour don't count."""
+    queried = of(c.PREFIX_QUERIED, pool)
+    warm = f" and on ({EACH}) ({queried} offset {WARM} unless resets({queried}[{WARM}]) > 0)"
+
+    def tokens(metric: Metric, span: str, only: str = "") -> str:
+        return f"sum(increase({of(metric, pool)}{span}){only})"
 
     now, before = (
-        f"{tokens(c.PREFIX_HIT, span)} / {tokens(c.PREFIX_QUERIED, span)}" for span in ("[15m]", "[6h] offset 15m")
+        f"{tokens(c.PREFIX_HIT, span, only)} / {tokens(c.PREFIX_QUERIED, span, only)}"
+        for span, only in (("[15m]", warm), ("[6h] offset 15m", ""))
     )
     return Alert(
         name="LLMPrefixCacheHitRatioDropped",
         severity="ticket",
-        expr=f"{now} < 0.5 * ({before})\nand {before} > 0.2\nand {tokens(c.PREFIX_QUERIED, '[15m]')} > 100000",
+        expr=f"{now} < 0.5 * ({before})\nand {before} > 0.2\nand {tokens(c.PREFIX_QUERIED, '[15m]', warm)} > 100000",
         summary="The prefix cache hit ratio dropped.",
         description=(
             f"The prefix cache hit ratio of {pool.name} was {PERCENT} over 15 minutes, less than half of the previous 6 hours "
@@ -197,15 +207,22 @@ def _cold(pool: Pool) -> Alert:
 
 
 def _slow(pool: Pool) -> Alert:
-    """One replica whose TPOT is more than twice that of the fastest replica of its pool (requirement R24)."""
-    evaluated = f"({_quantile(c.TPOT, pool, EACH)}\n  and {_enough(c.TPOT, pool, 2 * EVENTS, '10m')})"
+    """One replica whose TPOT is more than twice the median of its pool (requirement R24), or of two the other one's.
+
+    A replica with less than half of the usual requests doesn't count as usual: one that just joined is fast because its batch is small.
+    """
+    requests = f"sum by ({EACH}) (increase({of(c.TPOT, pool, c.TPOT.count)}[10m]))"
+    evaluated = f"({_quantile(c.TPOT, pool, EACH)}\n  and {requests} >= {2 * EVENTS})"
+    usual = f"{requests} > on () group_left () 0.5 * quantile(0.5, {requests})"
+    # The lower median: of an even number, the lower one of the two in the middle. Of a single replica it is NaN, which nothing exceeds.
+    middle = f"scalar(floor((count({usual}) - 1) / 2) / (count({usual}) - 1))"
     return Alert(
         name=REPLICA_SLOW,
         severity="ticket",
-        expr=f"{evaluated}\n> on () group_left () 2 * min({evaluated})",
+        expr=f"{evaluated}\n> on () group_left () 2 * quantile({middle}, {evaluated} and {usual})",
         summary=f"{REPLICA} is slower than the other replicas.",
         description=(
-            f"TPOT p95 of {REPLICA} was {DURATION} over 10 minutes, more than 2x that of the fastest replica. "
+            f"TPOT p95 of {REPLICA} was {DURATION} over 10 minutes, more than 2x the median of the replicas. "
             "Check its GPUs and its share of traffic."
         ),
         panel=links.TPOT_BY_REPLICA,

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from plimsoll.slo import metrics as c
-from plimsoll.slo.metrics import Metric
+from plimsoll.slo.error_budget.burn_rate import LEAST
+from plimsoll.slo.metrics import Metric, recorded
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Pool, Spec
 
@@ -14,6 +15,8 @@ REPLICA = "{{ $labels.replica }}"
 INSTANCE = "{{ $labels.instance }}"
 GPU = "{{ $labels.uuid }}"
 COLLECTOR = "{{ $labels.collector }}"
+# What identifies a replica in alerts. The target labels keep regions and clusters apart in routing; they are absent elsewhere.
+EACH = "instance, replica, cluster, region"
 # Narrows a vector to what belongs to one pool, or to none: (vector, labels to match on) -> vector.
 PoolFilter = Callable[[str, str], str]
 
@@ -54,9 +57,9 @@ def of(metric: Metric, pool: Pool, part: str = "", **labels: str) -> str:
 
 
 def served(on: str, pool: Pool | None = None) -> str:
-    """Return a query for what served the pool (default: any) in the last day: a replica that is down exports no model."""
-    info = of(c.REPLICA_INFO, pool) if pool else str(c.REPLICA_INFO)
-    return f"group by ({on}) (last_over_time({info}[1d]))"
+    """Return a query for what serves the pool (default: any), or did when it was last seen: a replica that is down exports no model."""
+    info = of(c.REPLICA_INFO, pool, recorded.LAST_INFO) if pool else recorded.LAST_INFO
+    return f"group by ({on}) ({info})"
 
 
 def of_pool(pool: Pool) -> PoolFilter:
@@ -72,6 +75,12 @@ def of_no_pool(vector: str, on: str) -> str:
 def pool_filters(spec: Spec) -> list[tuple[str, PoolFilter]]:
     """Return every pool's name and filter; the last one, without a name, keeps what belongs to no pool."""
     return [*((pool.name, of_pool(pool)) for pool in spec.pools), ("", of_no_pool)]
+
+
+def harmed(pool: Pool) -> str:
+    """Return a query with a result, without labels, only while users of the pool feel it: an SLO of it burns at a page's rate."""
+    own = Selector(recorded.USER_HARM, (("pool", (pool.name,)),))
+    return f"max({own}) > {LEAST['page']:g}"
 
 
 def result_of(query: str, how: str = "humanize") -> str:

@@ -45,11 +45,12 @@ def serve(
     access: Access,
     webhook: tuple[str, str | None] | None,
     prices: Prices,
-    objectives: str | None,
+    around: tuple[str | None, str],
 ) -> None:
-    """Serve until interrupted. `places`: source, database, and (host, port); `webhook`: URL and token; `objectives`: path of the file that
-    `spec` was read from (None: the bundled file). Raises UserError.
+    """Serve until interrupted. `places`: source, database, and (host, port); `webhook`: URL and token; `around`: path of the file that
+    `spec` was read from (None: the bundled file), and Grafana's URL. Raises UserError.
     """
+    objectives, grafana = around
     where, database, (host, port) = places
     engine = open_ledger(database)
     clock = SystemClock()
@@ -62,7 +63,7 @@ def serve(
     service.webhook = None if webhook is None else Webhook(*webhook)
     service.reloads = file = ObjectivesFile(objectives, lambda new: _reload(service, new))
     telemetry, end_telemetry = _telemetry(service)
-    app = create_app(service, access, runbooks, telemetry=telemetry)
+    app = create_app(service, access, runbooks, telemetry=telemetry, grafana=grafana)
     address = ":".join(map(str, listening.getsockname()[:2]))
     logging.getLogger("plimsoll").info("SLO service on http://%s, source %s", address, source.name)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, **server_options())

@@ -1,6 +1,7 @@
 """Addresses with which alerts, dashboards, runbooks and the service link to each other. A panel's id follows from its title."""
 
 from dataclasses import dataclass
+from json import dumps
 from urllib.parse import quote, urlencode
 from zlib import crc32
 
@@ -79,9 +80,15 @@ def panel_url(panel: Panel, base: str = GRAFANA_URL, **variables: str) -> str:
     return f"{dashboard_url(panel.dashboard, base)}?{urlencode({'viewPanel': panel.id, **values}, safe='{}$.')}"
 
 
-def runbook_url(alert: str, base: str = SERVICE_URL) -> str:
-    """Return the address of an alert's runbook on the SLO service: no other host has to be up."""
-    return f"{runbooks_url(base)}#{quote(alert.lower())}"
+def runbook_url(alert: str, base: str = SERVICE_URL, **labels: str) -> str:
+    """Return the address of an alert's runbook on the SLO service, which fills in the labels: no other host has to be up."""
+    return f"{runbooks_url(base)}/{quote(alert)}" + (f"?{urlencode(labels)}" if labels else "")
+
+
+def explore_url(query: str, base: str = GRAFANA_URL) -> str:
+    """Return the address that opens a PromQL query in Grafana Explore, with the default data source and the last hour."""
+    pane = {"queries": [{"refId": "A", "expr": query}], "range": {"from": "now-1h", "to": "now"}}
+    return f"{base}/explore?{urlencode({'schemaVersion': 1, 'panes': dumps({'a': pane}), 'orgId': 1})}"
 
 
 def runbooks_url(base: str = SERVICE_URL) -> str:

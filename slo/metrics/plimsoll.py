@@ -53,6 +53,12 @@ BUDGET_REMAINING_UPPER_BOUND = Metric(
     ("objective", "pool"),
     "Upper bound of the error budget remaining, with indeterminate requests counted as good. Only for SLOs with bucket_mismatch: bounds.",
 )
+EXHAUSTION = Metric(
+    "plimsoll_error_budget_exhaustion_seconds",
+    "gauge",
+    ("objective", "pool", "bound"),
+    "Time until the error budget is exhausted at the last day's rate: earliest, estimate, and latest (90% interval). Absent if not before the window's end.",
+)
 COVERAGE = Metric(
     "plimsoll_slo_data_coverage_ratio",
     "gauge",

@@ -12,8 +12,11 @@ GOOD_UPPER_BOUND = "objective:requests_good_upper_bound:rate5m"
 # Error budget and data coverage come from the ledger: metrics.BUDGET_REMAINING and metrics.COVERAGE.
 
 # Of the whole fleet, for dashboards and incident signatures. Each also has the target labels that Prometheus adds, if any.
-# Labels of each replica when it was last seen in a day (always 1), and when its engine started: instance, replica, model.
-LAST_INFO = "replica:info:last1d"
+# Labels of each replica when it was last seen (always 1), while its exporter lists it or is down itself: instance, replica, model.
+LAST_INFO = "replica:info:last_seen"
+# Targets that are or were an exporter (always 1), while Prometheus scrapes them: job, instance.
+LAST_EXPORTER = "instance:exporter:last_seen"
+# When each replica's engine started, in a day: instance, replica, model.
 LAST_START = "replica:start_time_seconds:last1d"
 # Fraction of prompt tokens found in the prefix cache over two minutes: instance, replica, model.
 PREFIX_HITS = "replica:prefix_cache_hits:ratio2m"
@@ -31,6 +34,15 @@ GROUP_CLOCK = "gpu:busy_clock_hertz:avg5m"
 CLOCK_RATIO = "gpu:busy_clock:ratio"
 # Mean of the ratio to the group over the day before the last half hour, with the same labels; absent before six hours of data.
 CLOCK_BASELINE = "gpu:busy_clock:ratio_avg1d"
+# 1 (or the rise of the bad ratio in a minute) while a page of a pool is active, or an outage is developing: pool, impact (outage, degraded).
+ACTIVE_IMPACT = "pool:page_impact:active"
+# Highest burn rate over five minutes of a pool's SLOs with three bad requests or more: pool. Absent while no request is bad.
+USER_HARM = "pool:burn_rate:max5m"
+# Requests per second that arrive at a pool's engines, and what was usual before traffic stopped (mean of an hour): pool.
+ARRIVALS = "pool:requests:rate5m"
+USUAL_ARRIVALS = "pool:requests_usual:rate1h"
+# Ratio of the last week's five-minute spans in which no request arrived: pool.
+IDLE_RATIO = "pool:requests_idle:ratio1w"
 # SM activity of each busy GPU, mean of five minutes; the same as a ratio to the lower quartile of its replica's GPUs; and that
 # ratio's mean over a day as above: instance, uuid, replica, model.
 GROUP_ACTIVITY = "gpu:busy_sm_active_ratio:avg5m"

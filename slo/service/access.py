@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 HEALTH = ("/-/healthy", "/-/ready")
 # Readable without a token: before a login they are needed, and in an incident. They hold no data, and nothing is computed for them.
-PUBLIC, PUBLIC_FOLDER = ("/login", "/logout", "/runbooks"), "/static/"
+PUBLIC, PUBLIC_FOLDER, RUNBOOK = ("/login", "/logout", "/runbooks"), "/static/", "/runbooks/"
 Network = IPv4Network | IPv6Network
 
 
 def is_public(path: str) -> bool:
     """Whether a path needs no authentication."""
-    return path in HEALTH or path in PUBLIC or path.startswith(PUBLIC_FOLDER)
+    return path in HEALTH or path in PUBLIC or path.startswith((PUBLIC_FOLDER, RUNBOOK))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from plimsoll.slo import links
 from plimsoll.slo.service import jobs, metrics
 from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.api.router import router
@@ -33,9 +34,11 @@ def create_app(
     runbooks: str = "",
     limits: Mapping[str, str] | None = None,
     telemetry: TelemetryConfig | None = None,
+    grafana: str = links.GRAFANA_URL,
 ) -> FastAPI:
     """Return the application. `access` states who may use it (default: everybody), `runbooks` is Markdown for /runbooks,
-    `limits` override the rates `reads`, `writes`, and `wrong` (tokens), `telemetry` is a configuration of service.telemetry.
+    `limits` override the rates `reads`, `writes`, and `wrong` (tokens), `telemetry` is a configuration of service.telemetry,
+    `grafana` the address to which runbooks link.
     """
 
     @asynccontextmanager
@@ -61,7 +64,7 @@ def create_app(
     problems.install(app)
     openapi.install(app)
     app.include_router(router(service))
-    app.include_router(pages.router(service, runbooks))
+    app.include_router(pages.router(service, runbooks, grafana))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     _operations(app, service)
     return app

@@ -29,14 +29,23 @@ class ServiceCollector:
 
     def _of_ledger(self) -> Iterator[Metric]:
         remaining, coverage = _family(metrics.BUDGET_REMAINING), _family(metrics.COVERAGE)
-        upper_bound = _family(metrics.BUDGET_REMAINING_UPPER_BOUND)
-        for budget in self._service.evaluated().budgets.values():
+        upper_bound, exhaustion = _family(metrics.BUDGET_REMAINING_UPPER_BOUND), _family(metrics.EXHAUSTION)
+        evaluation = self._service.evaluated()
+        for name, budget in evaluation.budgets.items():
             labels = [budget.objective.id, budget.objective.pool]
             coverage.add_metric(labels, budget.coverage)
             if budget.budget_remaining is not None:
                 remaining.add_metric(labels, budget.budget_remaining)
             if budget.budget_remaining_upper_bound is not None and budget.objective.has_bounds:
                 upper_bound.add_metric(labels, budget.budget_remaining_upper_bound)
+            projected = evaluation.exhaustions[name]
+            for bound, seconds in (
+                ("earliest", projected.earliest),
+                ("estimate", projected.seconds),
+                ("latest", projected.latest),
+            ):
+                if seconds is not None:
+                    exhaustion.add_metric([*labels, bound], seconds)
         nodes, lag = _family(metrics.RECOMMENDED_NODES), _family(metrics.INGEST_LAG)
         capacity = _family(metrics.REPLICA_CAPACITY)
         for pool in self._service.spec.pools:
@@ -49,7 +58,7 @@ class ServiceCollector:
                     capacity.add_metric([pool.name, replica], throughput.of(replica))
         if self._service.ingested_at is not None:
             lag.add_metric([], max(0.0, self._service.clock() - self._service.ingested_at))
-        yield from (remaining, upper_bound, coverage, nodes, capacity, self._excluded(), lag)
+        yield from (remaining, upper_bound, exhaustion, coverage, nodes, capacity, self._excluded(), lag)
 
     def _problems(self) -> Iterator[Metric]:
         problems, current = self._service.problems, _family(metrics.DATA_PROBLEMS)

@@ -80,9 +80,9 @@ class Window:
 
 
 class Nodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Minimum and maximum nodes of a pool, and its warm spares beside them."""
+    """Minimum and maximum nodes of a pool, and its warm spares beside them. A pool with a minimum of 0 scales to zero."""
 
-    min: Positive
+    min: NotNegative
     max: Positive
     warm_spares: NotNegative = 0
 
@@ -154,6 +154,7 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `count_at: gateway` counts the requests that gateways were sent, also those that no engine got; `engine` those of the engines.
     `group_by: tenant` also keeps an error budget per tenant, as gateways count them.
+    `policy` is its error budget policy: what happens once the budget is exhausted, such as "Freeze releases." Alerts and pages show it.
     """
 
     id: Name
@@ -163,6 +164,7 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window: Window
     bucket_mismatch: BucketMismatch = "unknown"
     group_by: GroupBy | None = None
+    policy: ShortText | None = None
     count_at: CountAt = "engine"
 
     @property

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from health_cases import runbook
 from paths import OBJECTIVES
 from plimsoll.alerts.build import render
 from plimsoll.alerts.rules import SOURCE
@@ -202,6 +203,7 @@ def test_a_page_has_target_bad_requests_and_remaining_error_budget(
                 "pool": "chat-70b",
                 "tier": tier.tier,
                 "severity": tier.severity,
+                **({"impact": "degraded"} if tier.severity == "page" else {}),
                 **SOURCE,
             },
             "exp_annotations": {
@@ -209,7 +211,7 @@ def test_a_page_has_target_bad_requests_and_remaining_error_budget(
                 "description": "chat-e2e (request_duration <= 4s, target 95% over 28d): "
                 f"100% of requests were bad in the last {window} ({bad}), a burn rate of 20.0x "
                 f"(threshold {threshold}x). {left}",
-                "runbook_url": links.runbook_url("SLOErrorBudgetBurn"),
+                "runbook_url": runbook("SLOErrorBudgetBurn", {"pool": "chat-70b", "objective": "chat-e2e"}),
                 "dashboard_url": links.panel_url(links.BURN, pool="chat-70b", objective="chat-e2e"),
                 "slo_url": links.slo_page("chat-e2e"),
             },

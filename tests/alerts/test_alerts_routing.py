@@ -10,13 +10,15 @@ import pytest
 import yaml
 from msgspec import structs
 
+from alertmanager_world import alert, config, to_pagerduty
 from incident_targets import serving
 from page import Page
 from pagerduty import PagerDuty
 from paths import OBJECTIVES
 from plimsoll.alerts.build import render
-from plimsoll.alerts.receivers import Receivers
+from plimsoll.alerts.notify.receivers import Receivers
 from plimsoll.slo import links
+from plimsoll.slo.metrics.recorded import USER_HARM
 from plimsoll.slo.spec.objectives import load
 from stack import Alertmanager, Prometheus, scrape, tool, versions, wait_for
 
@@ -24,21 +26,6 @@ SPEC = load(OBJECTIVES.read_text())
 MODEL = SPEC.pools[0].model
 
 pytestmark = pytest.mark.prometheus
-
-
-def config(receivers: Receivers) -> str:
-    """The generated configuration with waits of a second instead of minutes."""
-    document = yaml.safe_load(render(SPEC, receivers=receivers)["alertmanager.yml"])
-    route = document["route"]
-    for one in (route, *route["routes"]):
-        one |= {wait: "1s" for wait in ("group_wait", "group_interval") if wait in one}
-    return yaml.safe_dump(document)
-
-
-def to_pagerduty(folder: Path, url: str) -> str:
-    """The configuration for a PagerDuty at a URL, with a routing key in a file."""
-    (folder / "pagerduty-routing-key").write_text("k" * 32)
-    return config(Receivers(secrets_dir=str(folder), pagerduty_url=url))
 
 
 def waiting(*requests: int) -> str:
@@ -53,9 +40,9 @@ def waiting(*requests: int) -> str:
     "receivers",
     [
         Receivers(),
-        Receivers(tickets="http://127.0.0.1:1/t", watchdog_url="http://127.0.0.1:1/w"),
-        Receivers(pages="slack", tickets="slack"),
-        Receivers(pages="http://127.0.0.1:1/p", webhook_token=True),
+        Receivers(tickets=("http://127.0.0.1:1/t",), watchdog_url="http://127.0.0.1:1/w"),
+        Receivers(pages=("pagerduty", "slack"), tickets=("slack", "opsgenie")),
+        Receivers(pages=("http://127.0.0.1:1/p",), webhook_token=True),
     ],
     ids=["pagerduty", "webhooks for the rest", "slack", "webhook with a token"],
 )
@@ -120,7 +107,7 @@ def test_a_long_queue_pages_once_with_links_and_resolves_under_the_same_key(tmp_
         Prometheus(scrape("plimsoll", address), rules=[rules], alertmanager=alertmanager.url) as prometheus,
     ):
         wait_for(lambda: prometheus.query(f'llm_requests_waiting{{model="{MODEL}"}}'), "the first scrape")
-        page.text = waiting(60, 0)
+        page.text = waiting(60, 0) + f'{USER_HARM}{{pool="chat-70b"}} 3\n'
         wait_for(lambda: pagerduty.events, "the page")
         trigger = pagerduty.events[0]
         page.text = waiting(0, 0)
@@ -128,12 +115,12 @@ def test_a_long_queue_pages_once_with_links_and_resolves_under_the_same_key(tmp_
         assert [event["event_action"] for event in pagerduty.events] == ["trigger", "resolve"]
         assert {event["dedup_key"] for event in pagerduty.events} == {trigger["dedup_key"]}
         assert pagerduty.rejected == []
-        [rule] = [
+        rules_of_it = [
             rule for group in prometheus.rule_groups() for rule in group["rules"] if rule["name"] == "LLMQueueDepthHigh"
         ]
-        assert rule["health"] == "ok"
+        assert {rule["health"] for rule in rules_of_it} == {"ok"}
     payload = trigger["payload"]
-    assert payload["summary"] == "chat-70b: Too many requests are waiting per node."
+    assert payload["summary"] == "chat-70b: Too many requests are waiting; users get slow answers."
     assert (payload["severity"], payload["class"], payload["component"]) == (
         "critical",
         "LLMQueueDepthHigh",
@@ -141,15 +128,10 @@ def test_a_long_queue_pages_once_with_links_and_resolves_under_the_same_key(tmp_
     )
     assert "limit 20; pool size 2-8 nodes" in payload["custom_details"]["firing"]
     assert [link["href"] for link in trigger["links"]] == [
-        links.runbook_url("LLMQueueDepthHigh"),
+        links.runbook_url("LLMQueueDepthHigh", pool="chat-70b", model=MODEL),
         links.panel_url(links.QUEUE, pool="chat-70b"),
         links.pool_page("chat-70b"),
     ]
-
-
-def alert(name: str, severity: str, **labels: str) -> dict[str, Any]:
-    texts = {"summary": f"summary of {name} {labels.get('tier', severity)}", "description": "Numbers."}
-    return {"labels": {"alertname": name, "severity": severity, **labels}, "annotations": texts}
 
 
 def test_slack_gets_the_same_texts_and_links_and_a_webhook_every_label(tmp_path: Path) -> None:
@@ -161,7 +143,7 @@ def test_slack_gets_the_same_texts_and_links_and_a_webhook_every_label(tmp_path:
             (tmp_path / "slack-url").write_text(f"http://{address}/slack")
             (tmp_path / "webhook-token").write_text("t" * 32)
             pages = "slack" if way == "slack" else f"http://{address}/webhook"
-            receivers = Receivers(pages=pages, secrets_dir=str(tmp_path), webhook_token=True)
+            receivers = Receivers(pages=(pages,), secrets_dir=str(tmp_path), webhook_token=True)
             with Alertmanager(config(receivers)) as alertmanager:
                 httpx.post(f"{alertmanager.url}/api/v2/alerts", json=[fires]).raise_for_status()
                 wait_for(lambda: f"/{way}" in sent, f"the message to the {way}")  # noqa: B023 - waited for within the loop
@@ -230,3 +212,68 @@ def test_an_excluded_pool_is_muted_and_no_other(tmp_path: Path) -> None:
     ]
     assert {event["payload"]["class"] for event in pagerduty.events} == {"LLMQueueDepthHigh", "PlimsollExporterDown"}
     assert not any("chat-70b" in event["payload"]["summary"] for event in pagerduty.events)
+
+
+def test_a_severity_goes_to_all_of_its_receivers(tmp_path: Path) -> None:
+    fires = alert("LLMPoolDown", "page", impact="outage", pool="chat-70b")
+    sent: list[str] = []
+
+    def noted(path: str, _body: bytes) -> str:
+        sent.append(path)
+        return "ok"
+
+    (tmp_path / "pagerduty-routing-key").write_text("k" * 32)
+    with PagerDuty() as pagerduty, serving(noted) as address:
+        ways = ("pagerduty", f"http://{address}/one", f"http://{address}/two")
+        receivers = Receivers(pages=ways, secrets_dir=str(tmp_path), pagerduty_url=pagerduty.url)
+        with Alertmanager(config(receivers)) as alertmanager:
+            httpx.post(f"{alertmanager.url}/api/v2/alerts", json=[fires]).raise_for_status()
+            wait_for(lambda: len(pagerduty.events) == 1 and {"/one", "/two"} <= {*sent}, "three notifications")
+
+
+def test_every_service_is_accepted_by_an_alertmanager_that_has_it(tmp_path: Path) -> None:
+    """Teams and incident.io are newer than Debian's Alertmanager: the newest one at hand decides."""
+    receivers = Receivers(
+        pages=("pagerduty", "opsgenie", "slack", "email:oncall@example.org"),
+        tickets=("msteams", "incidentio"),
+        smtp_relay="mail.example.org:587",
+        email_from="plimsoll@example.org",
+    )
+    document = yaml.safe_load(render(SPEC, receivers=receivers)["alertmanager.yml"])
+    older = document | {
+        "receivers": [one for one in document["receivers"] if one["name"] != "ticket"] + [{"name": "ticket"}]
+    }
+    for amtool, accepted in zip(versions("amtool"), (older, document), strict=False):
+        (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(accepted))
+        command = [amtool, "check-config", str(tmp_path / "alertmanager.yml")]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_the_fragment_extends_an_alertmanager_with_routes_of_its_own(tmp_path: Path) -> None:
+    part = yaml.safe_load(render(SPEC)["alertmanager-fragment.yml"])
+    theirs = {"receiver": "theirs", "routes": [{"receiver": "theirs", "matchers": ['team="x"']}]}
+    whole = {
+        "route": theirs | {"routes": [*part["routes"], *theirs["routes"]]},
+        "receivers": [*part["receivers"], {"name": "theirs"}],
+        "inhibit_rules": part["inhibit_rules"],
+    }
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(yaml.safe_dump(whole))
+    for receiver, labels in (
+        ("plimsoll-page", ("source=plimsoll", "severity=page", "pool=chat-70b", "alertname=SLOOutage")),
+        ("plimsoll-ticket", ("source=plimsoll", "severity=ticket", "alertname=LLMReplicaDown")),
+        ("theirs", ("severity=page", "alertname=TheirAlert")),
+    ):
+        answer = tool(
+            "amtool", "config", "routes", "test", f"--config.file={file}", f"--verify.receivers={receiver}", *labels
+        )
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_build_names_what_has_no_receiver() -> None:
+    assert [line.split(":")[0] for line in Receivers().lost()] == [
+        "no receiver for tickets",
+        "no receiver for the watchdog",
+    ]
+    assert Receivers(tickets=("slack",), watchdog_url="http://w").lost() == []

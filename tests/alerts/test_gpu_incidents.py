@@ -24,7 +24,7 @@ from kubelet import FakeKubelet, container, pod
 from pagerduty import PagerDuty
 from paths import ROOT
 from plimsoll.alerts.build import render
-from plimsoll.alerts.receivers import Receivers
+from plimsoll.alerts.notify.receivers import Receivers
 from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.exporters.exposition import Renderer
 from plimsoll.exporters.gpu_assignment import GpuAssignment
@@ -34,6 +34,7 @@ from plimsoll.exporters.nvml.inventory import Inventory
 from plimsoll.exporters.nvml.state import GpuState
 from plimsoll.exporters.process_tree import ProcessTree
 from plimsoll.exporters.runner import Runner
+from plimsoll.slo.metrics.recorded import LAST_INFO
 from plimsoll.slo.spec.objectives import load
 from stack import Alertmanager, Prometheus, scrape, wait_for
 
@@ -93,8 +94,8 @@ def rules(folder: Path) -> Path:
     text = render(load((ROOT / "slo" / "objectives.yaml").read_text()))["health.rules.yml"]
     document = yaml.safe_load(text)
     for group in document["groups"]:
-        wanted = ("GPU", "NVSwitch", "PlimsollCollector")
-        group["rules"] = [rule for rule in group["rules"] if rule.get("alert", "").startswith(wanted)]
+        wanted = ("GPU", "NVSwitch", "PlimsollCollector", LAST_INFO)
+        group["rules"] = [rule for rule in group["rules"] if (rule.get("alert") or rule["record"]).startswith(wanted)]
     document["groups"] = [group for group in document["groups"] if group["rules"]]
     short = compression.rules(document, SPEED, 0.0)
     path = folder / "health.rules.yml"
@@ -105,7 +106,7 @@ def rules(folder: Path) -> Path:
 def routes(folder: Path, pagerduty: str, tickets: str) -> str:
     """The committed routing, in compressed time."""
     (folder / "pagerduty-routing-key").write_text("k" * 32)
-    receivers = Receivers(secrets_dir=str(folder), pagerduty_url=pagerduty, tickets=tickets)
+    receivers = Receivers(secrets_dir=str(folder), pagerduty_url=pagerduty, tickets=(tickets,))
     spec = load((ROOT / "slo" / "objectives.yaml").read_text())
     document = yaml.safe_load(render(spec, receivers=receivers)["alertmanager.yml"])
     return yaml.safe_dump(compression.routes(document, SPEED), width=10_000)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from plimsoll.alerts.build import render
 from plimsoll.slo import metrics as c
@@ -34,12 +35,12 @@ def world(up: dict[str, str]) -> list[dict[str, str]]:
     return found
 
 
-def test_a_replica_that_is_down_pages_for_its_own_pool(tmp_path: Path) -> None:
+def test_a_replica_that_is_down_alerts_for_its_own_pool(tmp_path: Path) -> None:
     names = {"LLMReplicaDown", "LLMReplicasBelowMinimum"}
     checks = [fires(40, alertname=name, pool="eu") for name in sorted(names)]
     checks += [silent(40, alertname=name, pool="us") for name in sorted(names)]
     one = case("eu is down", world({"eu": "1x10 0x50", "us": "1x60"}), *checks)
-    run_batches(tmp_path, [Batch(only(RULES["health.rules.yml"], names), [one])])
+    run_batches(tmp_path, [Batch(only(RULES["health.rules.yml"], names | {recorded.LAST_INFO}), [one])])
 
 
 def test_good_and_total_are_recorded_for_the_pool_whose_replica_served_them(tmp_path: Path) -> None:
@@ -76,4 +77,14 @@ def test_recorded_series_have_the_labels_that_distinguish_the_pools(tmp_path: Pa
         for what in (name, recorded.LAST_INFO)
     ]
     one = case("labels", [*world({"eu": "1x60", "us": "1x60"}), *buckets], *checks)
-    run_batches(tmp_path, [Batch(only(RULES["fleet.rules.yml"], {name, recorded.LAST_INFO}), [one])])
+    rules = yaml.safe_dump(
+        {
+            "groups": [
+                group
+                for file in ("fleet.rules.yml", "health.rules.yml")
+                for group in yaml.safe_load(only(RULES[file], {name, recorded.LAST_INFO}))["groups"]
+            ]
+        },
+        width=10_000,
+    )
+    run_batches(tmp_path, [Batch(rules, [one])])

@@ -19,7 +19,7 @@ def health(kind: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for group in yaml.safe_load(render(load(text))["health.rules.yml"])["groups"]:
         for rule in group["rules"]:
-            if rule["labels"].get("pool") == "pool" and group["name"] == "pools":
+            if rule["labels"].get("pool") == "pool" and group["name"] == "plimsoll-pools":
                 found[rule["alert"]].add(rule["labels"]["severity"])
     return found
 

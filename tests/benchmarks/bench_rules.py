@@ -65,7 +65,7 @@ def durations(groups: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]
     """Milliseconds of the last evaluation, by shape and by name of the rule, over all objectives."""
     found: dict[str, dict[str, float]] = {}
     for group in groups:
-        mine = found.setdefault(group["name"].split("-")[0], {})
+        mine = found.setdefault(group["name"].removeprefix("plimsoll-").split("-")[0], {})
         for rule in group["rules"]:
             mine[rule["name"]] = mine.get(rule["name"], 0.0) + 1000 * rule["evaluationTime"]
     return found

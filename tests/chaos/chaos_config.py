@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from plimsoll.alerts.build import render
-from plimsoll.alerts.receivers import Receivers
+from plimsoll.alerts.notify.receivers import Receivers
 from plimsoll.alerts.rules import Sites
 from plimsoll.slo.spec.objectives import load
 

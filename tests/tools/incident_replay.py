@@ -30,7 +30,7 @@ from incident_targets import Clock, Targets, serving
 from incidents import Incident, detection, incidents, spec
 from pagerduty import PagerDuty
 from plimsoll.alerts.build import render
-from plimsoll.alerts.receivers import Receivers
+from plimsoll.alerts.notify.receivers import Receivers
 from stack import Alertmanager, Prometheus, tool
 
 RUN_SECONDS = 225.0  # real time of a run; its speed follows from the length of its incidents
@@ -157,7 +157,7 @@ class Replay:
 
     def _routes(self, pagerduty: str, tickets: str) -> str:
         (self.folder / "pagerduty-routing-key").write_text("k" * 32)
-        receivers = Receivers(secrets_dir=str(self.folder), pagerduty_url=pagerduty, tickets=tickets)
+        receivers = Receivers(secrets_dir=str(self.folder), pagerduty_url=pagerduty, tickets=(tickets,))
         document = yaml.safe_load(render(self.spec, receivers=receivers)["alertmanager.yml"])
         return yaml.safe_dump(compression.routes(document, self.speed), width=10_000)
 

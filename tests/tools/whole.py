@@ -16,7 +16,7 @@ import real_engine
 from fakenvml import FakeNvml
 from pagerduty import PagerDuty
 from plimsoll.alerts.build import render
-from plimsoll.alerts.receivers import Receivers
+from plimsoll.alerts.notify.receivers import Receivers
 from plimsoll.alerts.rules import Sites
 from plimsoll.exporters.vllm.histogram_buckets import with_limits
 from plimsoll.slo.spec.objectives import Spec, load

@@ -13,6 +13,7 @@ INFO = given(c.REPLICA_INFO, flat(1), **NODE, replica="r1", model=MODEL, engine=
 def gpu_case(alert: str, over: list[Given], under: list[Given], **rest: Any) -> Case:
     severity = rest.pop("severity", "ticket")
     own = {**rest.pop("of", GPU), "severity": severity, **rest.pop("labels", {})}
+    own |= {"impact": "risk"} if severity == "page" else {}
     return Case(alert, severity, over, under, own, **rest)
 
 

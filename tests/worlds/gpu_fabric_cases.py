@@ -88,7 +88,7 @@ SPLIT = [
             given(c.GPU_FABRIC_INFO, flat(1), **GPU, cluster="ab", clique="1"),
             given(c.GPU_INFO, flat(1), **GPU),
         ],
-        labels={**NODE, "cluster": "ab", "clique": "7", "severity": "page", "pool": POOL},
+        labels={**NODE, "cluster": "ab", "clique": "7", "severity": "page", "impact": "risk", "pool": POOL},
         summary="node-a:9800 is outside the NVLink clique of its cluster.",
         description="The GPUs of node-a:9800 are in clique 7 of NVLink cluster ab, apart from most others. "
         "A replica of 2 GPUs that spans it can't use NVLink. Check the IMEX domain and the switch trays.",

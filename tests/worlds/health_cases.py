@@ -36,6 +36,13 @@ class Case:
     path: str = ""
 
 
+def runbook(alert: str, labels: dict[str, str]) -> str:
+    """The address of an alert's runbook with its labels, and its pool's model."""
+    pool = {"pool": labels.get("pool", "")} | ({"model": MODEL} if "pool" in labels else {})
+    own = {name: labels[name] for name in ("replica", "instance", "uuid", "objective") if name in labels}
+    return links.runbook_url(alert, **pool, **own)
+
+
 def given(metric: Metric | str, values: str, /, **labels: str) -> Given:
     """One series of a metric."""
     return {"series": series(str(metric), labels), "values": values}

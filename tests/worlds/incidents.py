@@ -88,7 +88,7 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class Incident:
-    """One file. `expected` is page, ticket, or none; `theory` is the detection time of an alert without a burn rate: minutes, reason."""
+    """One file. `expected` is page, two pages (it gets worse by a class), ticket, or none; `theory` is the detection time of an alert without a burn rate: minutes, reason."""
 
     name: str
     title: str

@@ -157,12 +157,12 @@ POOLS = [
     ),
     _pool_case(
         "LLMTokenCostHigh",
-        # 8 USD an hour for 1,600 tokens a second, and for 2,100
-        over=_load(800, capacity=5000),
-        under=_load(1050, capacity=5000),
+        # 12 USD an hour for 2,400 tokens a second, and for 3,150; at the minimum of two nodes it never fires (healthy_cases.py)
+        over=[*_load(1200, capacity=5000), *_standing("r3")],
+        under=[*_load(1575, capacity=5000), *_standing("r3")],
         summary="The cost per 1M tokens exceeds its limit.",
-        description="1M tokens of chat-70b cost 1.418 USD over 6h (limit 1.1). "
-        "Check for idle nodes or low throughput per node.",
+        description="1M tokens of chat-70b cost 1.418 USD over 6h, while more than 2 nodes were up (limit 1.1). "
+        "Scale in, or check why throughput per node is low.",
         panel=links.NODES,
     ),
     _pool_case(
@@ -184,6 +184,17 @@ POOLS = [
         description="At the current rate, 22 more requests per node of chat-70b will be waiting in 10 minutes (limit 20). "
         "Arrivals exceed throughput.",
         panel=links.QUEUE,
+    ),
+    _pool_case(
+        "LLMTrafficStopped",
+        # 60 a minute for 95 minutes, then 6, and 7
+        over=[*_standing("r1"), engine(c.FINISHED, f"0+15x380 5700+1.5x{END - 381}", reason="stop")],
+        under=[*_standing("r1"), engine(c.FINISHED, f"0+15x380 5700+1.75x{END - 381}", reason="stop")],
+        labels={"severity": "page", "impact": "outage"},
+        summary="Requests no longer arrive; users can't reach the pool.",
+        description="chat-70b gets 6 requests a minute; 60 were usual. Its replicas are up. "
+        "Send a request through the gateway; check its health, DNS, and certificates.",
+        panel=links.SERVED,
     ),
     _pool_case(
         "LLMKVTransfersFailing",
@@ -268,7 +279,7 @@ POOLS = [
         over=[*_tpot("0.1", "r1"), *_tpot("0.025", "r2")],
         under=[*_tpot("0.05", "r1"), *_tpot("0.05", "r2")],
         summary="r1 is slower than the other replicas.",
-        description="TPOT p95 of r1 was 97.5ms over 10 minutes, more than 2x that of the fastest replica. "
+        description="TPOT p95 of r1 was 97.5ms over 10 minutes, more than 2x the median of the replicas. "
         "Check its GPUs and its share of traffic.",
         panel=links.TPOT_BY_REPLICA,
     ),
@@ -303,7 +314,6 @@ POOLS = [
         "LLMReplicaCrashLooping",
         over=[engine(c.REPLICA_START, "100x300 4600x20 4900x20 5200x140")],
         under=[engine(c.REPLICA_START, "100x300 4600x20 5200x160")],
-        labels={"severity": "page"},
         summary="r1 keeps restarting.",
         description="r1 restarted 3 times in the last hour. Each restart drops in-flight requests and clears its caches.",
         panel=links.UPTIME,

@@ -15,16 +15,17 @@ def _case(alert: str, over: list[Given], under: list[Given], **rest: Any) -> Cas
         severity,
         over,
         under,
-        {"severity": severity, **rest.pop("labels")},
+        {"severity": severity, **({"impact": "risk"} if severity == "page" else {}), **rest.pop("labels")},
         panel=rest.pop("panel", links.ALERTS),
         **rest,
     )
 
 
 _PROMETHEUS, _MANAGER = {"instance": "prometheus:9090"}, {"instance": "alertmanager:9093"}
-_RULES = {**_PROMETHEUS, "rule_group": "/etc/rules/health.rules.yml;pools"}
+_RULES = {**_PROMETHEUS, "rule_group": "/etc/rules/health.rules.yml;plimsoll-pools"}
 _TARGET = {**_PROMETHEUS, "alertmanager": "http://a:9093"}
 _PAGER = {**_MANAGER, "integration": "pagerduty"}
+_CHAT = {**_MANAGER, "integration": "slack"}
 _MISSING = {**NODE, "collector": "vllm", "metric": c.KV_CACHE_USAGE.name}
 
 SELF_MONITORING = [
@@ -56,7 +57,7 @@ SELF_MONITORING = [
         under=[given(self_monitoring.RULE_FAILURES, flat(5), **_RULES)],
         labels=_RULES,
         summary="Prometheus is failing rule evaluations.",
-        description="Prometheus prometheus:9090 failed 40 evaluations of pools in 10 minutes. Alerts in it can't fire.",
+        description="Prometheus prometheus:9090 failed 20 evaluations of plimsoll-pools in 5 minutes. Alerts in it can't fire.",
     ),
     _case(
         "PrometheusMissingRuleEvaluations",
@@ -64,7 +65,7 @@ SELF_MONITORING = [
         under=[given(self_monitoring.RULES_MISSED, flat(5), **_RULES)],
         labels=_RULES,
         summary="Prometheus is missing rule evaluations.",
-        description="Prometheus prometheus:9090 missed 40 evaluations of pools in 10 minutes because it is overloaded. "
+        description="Prometheus prometheus:9090 missed 20 evaluations of plimsoll-pools in 5 minutes because it is overloaded. "
         "Alerts are delayed.",
     ),
     _case(
@@ -109,5 +110,17 @@ SELF_MONITORING = [
         labels=_PAGER,
         summary="Alertmanager is failing to send notifications.",
         description="Alertmanager alertmanager:9093 failed to send 2% of notifications to pagerduty over 10 minutes.",
+    ),
+    _case(
+        "AlertmanagerFailedToSendAlerts",
+        # of 40 in ten minutes all, and two
+        over=[given(one, ramp(1), **_CHAT) for one in (self_monitoring.NOTIFIED, self_monitoring.NOTIFY_FAILED)],
+        under=[
+            given(self_monitoring.NOTIFIED, ramp(1), **_CHAT),
+            given(self_monitoring.NOTIFY_FAILED, ramp(0.05), **_CHAT),
+        ],
+        labels=_CHAT,
+        summary="Alertmanager is failing to send notifications.",
+        description="Alertmanager alertmanager:9093 failed to send 100% of notifications to slack over 10 minutes.",
     ),
 ]

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until interrupted; raises UserError."""
     spec = read_objectives(args.objectives)
     pool = spec.pools[0] if args.pool is None else pool_of(spec, args.pool)
-    replicas = pool.nodes.min * pool.node.replicas if args.replicas is None else args.replicas
+    replicas = max(1, pool.nodes.min) * pool.node.replicas if args.replicas is None else args.replicas
     if replicas < 1:
         raise UserError(f"--replicas: expected 1 or more, got {replicas}.")
     if not 0 < args.port <= 65536 - replicas:

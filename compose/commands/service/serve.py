@@ -15,6 +15,7 @@ from plimsoll.compose.inputs import (
 )
 from plimsoll.compose.listen import SERVICE_TOKEN, WEBHOOK_TOKEN, read_token
 from plimsoll.compose.sources import add_source_config, read_source
+from plimsoll.slo import links
 
 EXTRA = "service"
 
@@ -51,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help=f"POST every new recommendation there. {WEBHOOK_TOKEN} or {WEBHOOK_TOKEN}_FILE may hold a bearer token.",
     )
+    parser.add_argument(
+        "--grafana-url",
+        metavar="URL",
+        default=links.GRAFANA_URL,
+        help="Grafana that runbooks link to (default: %(default)s)",
+    )
     add_prices(parser)
 
 
@@ -65,7 +72,12 @@ def run(args: argparse.Namespace) -> int:
     access, webhook, prices = read_access(args), _webhook(args.webhook_url), read_prices(args.price_file)
     # Imported last: it takes 100 MiB, and input errors must be reported at once.
     needed("plimsoll.compose.serving", "service").serve(
-        spec, (source, args.db, address), access, webhook, prices, args.objectives
+        spec,
+        (source, args.db, address),
+        access,
+        webhook,
+        prices,
+        (args.objectives, args.grafana_url.rstrip("/")),
     )
     return 0
 

@@ -1,12 +1,14 @@
 """Generate alert rules, Alertmanager config, and dashboards."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from plimsoll import alerts, dashboards
 from plimsoll.alerts.build import render as render_alerts
 from plimsoll.alerts.build import render_kubernetes as render_kubernetes_alerts
-from plimsoll.alerts.receivers import PAGERDUTY, SECRETS_DIR, SLACK, Receivers
+from plimsoll.alerts.notify.receivers import PAGERDUTY, SECRETS_DIR, ReceiverError, Receivers
+from plimsoll.alerts.notify.services import BY_NAME
 from plimsoll.alerts.rules import Sites
 from plimsoll.compose.inputs import UserError, read_objectives
 from plimsoll.dashboards.build import render as render_dashboards
@@ -54,17 +56,18 @@ def add_content(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_receivers(group: "argparse._ArgumentGroup") -> None:
+    known = f"{', '.join(BY_NAME)}, email:ADDRESS, or a webhook URL. Repeatable."
     group.add_argument(
         "--page-receiver",
         metavar="RECEIVER",
-        default=PAGERDUTY,
-        help="Receiver of pages: pagerduty, slack, or a webhook URL (default: %(default)s)",
+        action="append",
+        help=f"Receiver of pages: {known} (default: {PAGERDUTY})",
     )
     group.add_argument(
         "--ticket-receiver",
         metavar="RECEIVER",
-        default="",
-        help="Receiver of tickets: pagerduty, slack, or a webhook URL (default: none; shown in Alertmanager only)",
+        action="append",
+        help=f"Receiver of tickets: {known} (default: none; shown in Alertmanager only)",
     )
     group.add_argument(
         "--watchdog-url",
@@ -76,6 +79,8 @@ def _add_receivers(group: "argparse._ArgumentGroup") -> None:
         "--secrets-dir", metavar="DIR", default=SECRETS_DIR, help="Folder of the secret files (default: %(default)s)"
     )
     group.add_argument("--webhook-token", action="store_true", help="Send SECRETS_DIR/webhook-token to webhooks")
+    group.add_argument("--smtp-relay", metavar="HOST:PORT", default="", help="Mail server of email:ADDRESS")
+    group.add_argument("--email-from", metavar="ADDRESS", default="", help="Sender of email:ADDRESS")
 
 
 def rendered(
@@ -104,15 +109,18 @@ def read_sites(args: argparse.Namespace) -> Sites:
 
 def read_receivers(args: argparse.Namespace) -> Receivers:
     """Return where alerts go; raises UserError."""
-    for option, receiver, known in (
-        ("--page-receiver", args.page_receiver, (PAGERDUTY, SLACK)),
-        ("--ticket-receiver", args.ticket_receiver, (PAGERDUTY, SLACK)),
-        ("--watchdog-url", args.watchdog_url, ()),
-    ):
-        if receiver and receiver not in known and not receiver.startswith(("http://", "https://")):
-            choices = ", ".join((*known, "or a webhook URL")) if known else "a webhook URL"
-            raise UserError(f"{option}: unknown receiver {receiver!r}. Use {choices}.")
-    return Receivers(args.page_receiver, args.ticket_receiver, args.watchdog_url, args.secrets_dir, args.webhook_token)
+    try:
+        return Receivers(
+            tuple(args.page_receiver or (PAGERDUTY,)),
+            tuple(args.ticket_receiver or ()),
+            args.watchdog_url,
+            args.secrets_dir,
+            args.webhook_token,
+            smtp_relay=args.smtp_relay,
+            email_from=args.email_from,
+        )
+    except ReceiverError as error:
+        raise UserError(f"receivers: {error}.") from error
 
 
 def run(args: argparse.Namespace) -> int:
@@ -130,6 +138,8 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             raise UserError(f"{folder}: can't write: {error.strerror}. Use another folder with --out.") from error
         print(f"{folder}: {len(files)} files")
+    for loss in receivers.lost():
+        print(f"warning: {loss}", file=sys.stderr)
     return 0
 
 

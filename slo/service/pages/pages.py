@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.templating import Jinja2Templates
 
@@ -10,7 +10,7 @@ from plimsoll.slo.calendar import WEEK, start_of, week_of
 from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.service.api.reviews import review_of
 from plimsoll.slo.service.pages import api_reference, detail, whatif
-from plimsoll.slo.service.pages.runbooks import contents, render_runbooks
+from plimsoll.slo.service.pages.runbooks import contents, render_runbook, render_runbooks
 from plimsoll.slo.service.pages.templates import page_templates
 from plimsoll.slo.service.pages.text import shown_status
 from plimsoll.slo.service.state import Service
@@ -18,7 +18,7 @@ from plimsoll.slo.service.state import Service
 URGENCY = ("exhausted", "burning", "unknown", "ok")
 
 
-def router(service: Service, runbooks: str) -> APIRouter:
+def router(service: Service, runbooks: str, grafana: str) -> APIRouter:
     """Return the routes of the pages."""
     pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
     templates = page_templates()
@@ -49,13 +49,25 @@ def router(service: Service, runbooks: str) -> APIRouter:
     api_reference.add(pages, templates)
     _review_pages(pages, templates, service)
 
+    _runbook_pages(pages, templates, runbooks, grafana)
+    return pages
+
+
+def _runbook_pages(pages: APIRouter, templates: Jinja2Templates, runbooks: str, grafana: str) -> None:
     rendered = {"contents": contents(runbooks), "content": render_runbooks(runbooks)}  # once: the page needs no token
 
     @pages.get("/runbooks")
     def runbooks_page(request: Request) -> HTMLResponse:
         return templates.TemplateResponse(request, "runbooks.html", rendered)
 
-    return pages
+    @pages.get("/runbooks/{alert}")
+    def runbook_page(request: Request, alert: str) -> HTMLResponse:
+        """Fill in nothing but the address's own parameters: the page needs no token."""
+        base = str(request.base_url).rstrip("/")
+        content = render_runbook(runbooks, alert, request.query_params, base, grafana)
+        if content is None:
+            raise HTTPException(404, f"No runbook for {alert!r}. See /runbooks.")
+        return templates.TemplateResponse(request, "runbooks.html", {"content": content, "alert": alert})
 
 
 def _review_pages(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:

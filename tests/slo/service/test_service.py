@@ -1,12 +1,15 @@
 """The SLO service as its callers see it, over a world of known truth."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
 
 from plimsoll.slo.calendar import week_of
+from plimsoll.slo.error_budget.exhaustion import Exhaustion
 from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.metrics import EXHAUSTION
 from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.pages.runbooks import render_runbooks
@@ -154,3 +157,17 @@ def test_with_a_token_only_its_holder_and_the_health_checks_are_answered(service
     assert guarded.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401
     assert guarded.get("/api/v1/slos", headers={"Authorization": "Bearer s3cret"}).status_code == 200
     assert guarded.get("/-/healthy").status_code == 200
+
+
+@pytest.mark.parametrize("latest", [172800.0, None])
+def test_the_metrics_page_has_the_interval_of_exhaustion_and_no_bound_after_the_windows_end(
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch, latest: float | None
+) -> None:
+    projected = Exhaustion("will_exhaust", 1.0, 86400.0, 43200.0, latest)
+    found = replace(service.evaluated(), exhaustions={"fast": projected})
+    monkeypatch.setattr(service, "evaluated", lambda: found)
+    lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith(f"{EXHAUSTION}{{")]
+    bounds = {"earliest": 43200.0, "estimate": 86400.0} | ({"latest": latest} if latest else {})
+    assert lines == [
+        f'{EXHAUSTION}{{bound="{bound}",objective="fast",pool="pool"}} {at}' for bound, at in bounds.items()
+    ]

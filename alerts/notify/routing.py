@@ -6,17 +6,20 @@ dedup_key is a hash of the route and the group's labels, so changing routes or `
 
 from typing import Any
 
+from plimsoll.alerts import budget_states, exclusions, pool, saturation, self_monitoring
 from plimsoll.alerts import burn_rate as burn_alerts
-from plimsoll.alerts import exclusions, pool, saturation, self_monitoring
 from plimsoll.alerts.gpus import health as gpus
-from plimsoll.alerts.receivers import WATCHDOG, Receivers
+from plimsoll.alerts.notify.receivers import WATCHDOG, Receivers
 from plimsoll.alerts.rules import Sites
 from plimsoll.slo.error_budget import burn_rate
 from plimsoll.slo.spec.objectives import Spec
 
-# Alerts of a pool share one incident per severity: a saturated pool raises several at once, and one person handles all.
-BY_POOL = ["pool", "severity"]
-BY_ALERT = ["alertname", "instance", "severity"]
+# Labels of the site, external ones of Prometheus or target labels: what happens in one region never mutes another's, and pages apart.
+SITE = ["cluster", "region"]
+# Alerts of a pool share one incident per severity: a saturated pool raises several at once, and one person handles all. A graver
+# impact (`impact.py`) is an incident of its own: the on-call who acknowledged the smaller one is paged again.
+BY_POOL = ["pool", "severity", "impact", *SITE]
+BY_ALERT = ["alertname", "instance", "severity", "impact", *SITE]
 REPLICA = ["instance", "replica"]
 PAGE, TICKET, NULL = "page", "ticket", "null"
 # Everything that a node's exporter reports: unknown while the exporter is down.
@@ -52,6 +55,7 @@ def config(spec: Spec, receivers: Receivers, sites: Sites) -> dict[str, Any]:
             receivers.receiver(PAGE, receivers.pages, sites),
             *(receivers.receiver(f"{PAGE}-{owner}", receivers.pages, sites, owner) for owner in owners),
             receivers.receiver(TICKET, receivers.tickets, sites),
+            *(receivers.receiver(f"{TICKET}-{owner}", receivers.tickets, sites, owner) for owner in owners),
             receivers.watchdog(),
             {"name": NULL},
         ],
@@ -69,6 +73,10 @@ def _routes(owners: dict[str, list[str]]) -> list[dict[str, Any]]:
         _page(PAGE, [pages, 'pool!=""'], BY_POOL),
         _page(PAGE, [pages], BY_ALERT),
         _route(NULL, ['severity="info"']),
+        *(
+            _route(f"{TICKET}-{owner}", [f'pool=~"{"|".join(pools)}"'], group_by=BY_POOL)
+            for owner, pools in owners.items()
+        ),
         _route(TICKET, ['pool!=""'], group_by=BY_POOL),
     ]
 
@@ -96,6 +104,9 @@ def _inhibitions() -> list[dict[str, Any]]:
         _inhibit(_named(exclusions.NAME), ['severity=~"page|ticket"'], ["pool"]),
         *slower,
         _inhibit('severity="page"', ['severity="ticket"'], same),
+        # What is left of a budget is one ticket: the gravest state, and no forecast while it burns.
+        _inhibit(_named(budget_states.EXHAUSTED), [_named(budget_states.LOW, budget_states.FORECAST)], ["objective"]),
+        _inhibit(_named(burn_alerts.NAME), [_named(budget_states.FORECAST)], ["objective"]),
         _inhibit(_named(down), [_named(stalled, kv_cache, preemptions)], REPLICA),
         # A collector that reads an engine that is down fails too; the collector of the GPUs doesn't.
         _inhibit(_named(down), [_named(collector), 'collector!="nvml"'], ["instance"]),
@@ -122,4 +133,26 @@ def _named(*names: str) -> str:
 
 
 def _inhibit(source: str, targets: list[str], equal: list[str]) -> dict[str, Any]:
-    return {"source_matchers": [source], "target_matchers": targets} | ({"equal": equal} if equal else {})
+    """Return a rule that holds within one site only. A label that both alerts lack counts as equal."""
+    return {"source_matchers": [source], "target_matchers": targets, "equal": [*equal, *SITE]}
+
+
+def fragment(whole: dict[str, Any]) -> dict[str, Any]:
+    """Return the same for an Alertmanager with routes of its own: one route for our alerts, our receivers, and our inhibitions.
+
+    `routes` goes first into the list of the existing route, `receivers` and `inhibit_rules` into theirs.
+    """
+    ours = 'source="plimsoll"'
+    route = {key: value for key, value in whole["route"].items() if key != "routes"}
+    routes = [one | {"receiver": _prefixed(one["receiver"])} for one in whole["route"]["routes"]]
+    route |= {"matchers": [ours], "receiver": _prefixed(route["receiver"]), "routes": routes}
+    inhibitions = [
+        one | {side: [*one[side], ours] for side in ("source_matchers", "target_matchers")}
+        for one in whole["inhibit_rules"]
+    ]
+    receivers = [one | {"name": _prefixed(one["name"])} for one in whole["receivers"]]
+    return {"routes": [route], "inhibit_rules": inhibitions, "receivers": receivers}
+
+
+def _prefixed(receiver: str) -> str:
+    return f"plimsoll-{receiver}"

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from plimsoll.alerts.receivers import Receivers
-from plimsoll.alerts.routing import config
+from plimsoll.alerts.notify.receivers import Receivers
+from plimsoll.alerts.notify.routing import config
 from plimsoll.alerts.rules import Sites
 from plimsoll.slo.spec.objectives import Spec
 
@@ -17,6 +17,7 @@ SECRET = "plimsoll-receivers"  # noqa: S105 - the name of the secret that has th
 _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"(.*)"')
 # Names that camel case alone doesn't give.
 _NAMES = {
+    "api_key_file": "apiKey",
     "api_url_file": "apiURL",
     "client_url": "clientURL",
     "credentials_file": "credentials",
@@ -25,6 +26,7 @@ _NAMES = {
     "routing_key_file": "routingKey",
     "source_matchers": "sourceMatch",
     "target_matchers": "targetMatch",
+    "webhook_url_file": "webhookURL",
 }
 
 
@@ -86,12 +88,15 @@ def _links(links: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 _SPECIAL: dict[str, Callable[[Any], Any]] = {
+    "api_key_file": _secret,
     "api_url_file": _secret,
     "credentials_file": _secret,
     "details": _details,
+    "headers": _details,
     "links": _links,
     "matchers": _matchers,
     "routing_key_file": _secret,
     "source_matchers": _matchers,
     "target_matchers": _matchers,
+    "webhook_url_file": _secret,
 }

@@ -1,0 +1,1 @@
+"""Alertmanager: routing, receivers, and the texts that people read."""
