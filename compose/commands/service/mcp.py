@@ -10,20 +10,15 @@ from mcp.server.stdio import stdio_server
 
 from plimsoll.compose.inputs import UserError
 from plimsoll.compose.listen import SERVICE_TOKEN, read_token
+from plimsoll.compose.live.service_client import TIMEOUT_SECONDS, add_service
 from plimsoll.compose.mcp_tools import operations, parse, server
 
 EXTRA = "mcp"
-TIMEOUT_SECONDS = 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument(
-        "--service-url",
-        default="http://127.0.0.1:8080",
-        metavar="URL",
-        help="URL of the SLO service (default: %(default)s). Its token comes from PLIMSOLL_TOKEN.",
-    )
+    add_service(parser)
     parser.add_argument(
         "--write", action="store_true", help="also offer what changes something: exclusions and corrections"
     )

@@ -10,11 +10,11 @@ from statistics import median, median_low
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from plimsoll.slo import metrics
 from plimsoll.slo.capacity.calibration.intervals import Interval, Rank, ranks
+from plimsoll.slo.capacity.model.least_squares import Floats, non_negative
 from plimsoll.slo.capacity.model.replica_throughput import ALIKE
 from plimsoll.slo.capacity.model.timestamp import Timestamp
 from plimsoll.slo.capacity.simulator.step_time import StepModel
@@ -99,7 +99,6 @@ class Calibration:
         return median(abs(self.step(one) / one.step - 1) for one in seen) if len(seen) >= ENOUGH else None
 
 
-Floats = NDArray[np.float64]
 SPREAD = 2.0  # times that the largest batches must be larger than the smallest: below, nothing is known of others
 EDGE = 5.0  # percent of the intervals beyond either end of the range that counts as seen
 
@@ -210,11 +209,4 @@ def _fit(terms: Floats, steps: Floats) -> Floats:
     lengths = tokens[counts > 0] / counts[counts > 0]
     if not lengths.size or np.percentile(lengths, 100 - EDGE) < ALIKE * np.percentile(lengths, EDGE):
         used.remove(TERMS.index("seconds_per_prompt"))
-    while True:
-        found, *_ = np.linalg.lstsq(terms[:, used] / steps[:, None], np.ones_like(steps), rcond=None)
-        if found.min() >= 0 or len(used) == 1:
-            break
-        del used[int((found * terms[:, used].mean(axis=0)).argmin())]
-    whole = np.zeros(terms.shape[1])
-    whole[used] = np.maximum(found, 0.0)
-    return whole
+    return non_negative(terms, steps, used)

@@ -5,18 +5,15 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-from numpy.typing import NDArray
 
+from plimsoll.slo.capacity.model.least_squares import non_negative
 from plimsoll.slo.capacity.simulator.step_time import MILLISECOND, StepModel
 
 Step = Callable[[int, int, int], float]  # prompt tokens, decoding sequences, and their mean length: milliseconds
-Floats = NDArray[np.float64]
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 CHUNKS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
-SHARED_BATCHES = (
-    1,
-    16,
-)  # beside prompts; together they fill a chunk, as kernels are slower for sizes between powers of two
+# Beside prompts; together they fill a chunk, as kernels are slower for sizes between powers of two.
+SHARED_BATCHES = (1, 16)
 SHARED_CHUNKS = (512, 1024, 2048, 4096)
 
 
@@ -35,10 +32,10 @@ def fitted(step: Step, contexts: Sequence[int], largest_batch: int) -> Fitted:
     decodes = [(batch, context) for batch in batches for context in contexts]
     terms = np.array([[1.0, batch, batch * context] for batch, context in decodes])
     times = np.array([step(0, batch, context) for batch, context in decodes])
-    decode = _least_squares(terms, times)
+    decode = non_negative(terms, times, range(3))
     alone = {tokens: step(tokens, 0, middle) for tokens in CHUNKS}
-    prefill = _least_squares(
-        np.array([[1.0, tokens, tokens * tokens] for tokens in alone]), np.array(list(alone.values()))
+    prefill = non_negative(
+        np.array([[1.0, tokens, tokens * tokens] for tokens in alone]), np.array(list(alone.values())), range(3)
     )
     both = [
         alone[tokens] + step(0, batch, middle) - step(tokens - batch, batch, middle)
@@ -49,16 +46,3 @@ def fitted(step: Step, contexts: Sequence[int], largest_batch: int) -> Fitted:
     found = (*prefill, *decode, max(0.0, median(both)))
     error = float(np.mean(np.abs(terms @ decode - times) / times))
     return Fitted(StepModel(*(float(value) * MILLISECOND for value in found)), error)
-
-
-def _least_squares(terms: Floats, times: Floats) -> Floats:
-    """Fit with no term below 0: the one that would take most away is left out, and the rest fitted again."""
-    used = list(range(terms.shape[1]))
-    while True:
-        found, *_ = np.linalg.lstsq(terms[:, used] / times[:, None], np.ones_like(times), rcond=None)
-        if found.min() >= 0 or len(used) == 1:
-            break
-        del used[int((found * terms[:, used].mean(axis=0)).argmin())]
-    whole = np.zeros(terms.shape[1])
-    whole[used] = np.maximum(found, 0.0)
-    return whole
