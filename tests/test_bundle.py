@@ -74,7 +74,7 @@ def test_it_installs_and_runs_without_a_network(version: str, unpacked: Path, tm
     run(*CUT, plimsoll, "build", "--out", tmp_path / "out")
     written = (tmp_path / "out" / "alerts" / "objectives.rules.yml").read_bytes()
     assert written == (unpacked / "config" / "alerts" / "objectives.rules.yml").read_bytes()
-    assert "pool" in run(*CUT, plimsoll, "whatif", "--pool", "chat-70b", "--request-rate", "4", "--json")
+    assert "nodes" in run(*CUT, plimsoll, "whatif", "--replica", "70b-fp8-h100-tp4", "--request-rate", "4", "--json")
 
 
 @pytest.mark.parametrize("version", HERE[:1])

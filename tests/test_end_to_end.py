@@ -10,6 +10,8 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -144,29 +146,27 @@ def test_an_overload_pages_once_with_links_and_a_stable_key_and_resolves(whole: 
             await asyncio.gather(*stay, *leave)
 
     asyncio.run(burst())
-    queue = wait_for(
-        lambda: [e for e in whole.pagerduty.events if "LLMQueueDepthHigh: " in json.dumps(e)], "a page", 120
-    )
-    trigger = queue[0]
-    assert trigger["event_action"] == "trigger"
-    assert trigger["payload"]["severity"] == "critical"
+    waiting = 'count_over_time(ALERTS{alertname="LLMQueueDepthHigh",alertstate="firing"}[15m])'
+    wait_for(lambda: whole.prometheus.query(waiting), "the queue's alert", 120)
+
+    def events(action: str) -> list[dict[str, Any]]:
+        of_pages = [e for e in whole.pagerduty.events if e["payload"]["severity"] == "critical"]
+        return [e for e in of_pages if e["event_action"] == action]
+
+    def keys(action: str) -> set[str]:
+        return {e["dedup_key"] for e in events(action)}
+
+    trigger = wait_for(lambda: events("trigger"), "a page", 120)[0]
     assert trigger["payload"]["summary"].startswith("chat: ")
     hrefs = {link["text"]: link["href"] for link in trigger["links"]}
     runbook = next(href for text, href in hrefs.items() if text.startswith("Runbook"))
-    address, _, anchor = runbook.partition("#")
-    assert f'id="{anchor}"' in httpx.get(address, timeout=10, trust_env=False).raise_for_status().text
+    shown = httpx.get(runbook, timeout=10, trust_env=False).raise_for_status().text
+    assert f'id="{urlsplit(runbook).path.rpartition("/")[2].lower()}"' in shown
     assert any(f"/d/{links.ONCALL}?viewPanel=" in href for href in hrefs.values())
-    resolved = wait_for(
-        lambda: [
-            e
-            for e in whole.pagerduty.events
-            if (e["event_action"], e["dedup_key"]) == ("resolve", trigger["dedup_key"])
-        ],
-        "the page to resolve",
-        600,  # SLOOutage ends when its five minutes have no request, and the group waits a minute
-    )
-    assert len(resolved) == 1
-    assert {event["dedup_key"] for event in queue} == {trigger["dedup_key"]}
+    # SLOOutage ends when its five minutes have no request, and the group waits a minute.
+    wait_for(lambda: keys("trigger") <= keys("resolve"), "the page to resolve", 600)
+    assert len(keys("trigger")) <= 2, "one, and one more if it becomes an outage after a smaller page"
+    assert len(events("resolve")) == len(keys("resolve"))
     assert whole.pagerduty.rejected == []
 
 

@@ -44,7 +44,7 @@ OBJECTIVES += "objectives:\n" + "".join(
 def write_rules(folder: Path, service: str, pagerduty: str) -> tuple[list[Path], Path]:
     """Write rules and routes; returns the rule files and Alertmanager's configuration."""
     (folder / "pagerduty-routing-key").write_text("0123456789abcdef0123456789abcdef")
-    receivers = Receivers(secrets_dir=str(folder), pagerduty_url=pagerduty)
+    receivers = Receivers(tickets=("pagerduty",), secrets_dir=str(folder), pagerduty_url=pagerduty)
     for name, text in render(load(OBJECTIVES), Sites(service=service), receivers).items():
         (folder / name).write_text(text)
     return sorted(folder.glob("*.rules.yml")), folder / "alertmanager.yml"

@@ -1,4 +1,4 @@
-"""Which pages the truth deserves, by the tiers of the SRE workbook and the state of the engines; and which arrived."""
+"""Which pages the truth deserves, and which ticket, by the tiers of the SRE workbook and the state of the engines; and which arrived."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -12,7 +12,7 @@ from truth_fleet import KINDS, Fleet
 TIERS = ((0.02 * 28 * 24 / 1, 300.0), (0.05 * 28 * 24 / 6, 1800.0))
 MARGIN = 1.3  # a burn within 30 % of a threshold may page or may not: rates are estimates
 MIN_BAD = 10
-DOWN = COLD_START + 120  # seconds after which a replica that is down is a page
+DOWN = COLD_START + 120  # seconds after which a replica that is down is a ticket: the other one can carry the load
 
 # An outage: so many of the requests of five minutes are bad, whatever is left of the budget.
 OUTAGE_RATIO, OUTAGE_SECONDS = 0.4, 300.0
@@ -21,7 +21,7 @@ BURN, OUTAGE, REPLICA_DOWN = "SLOErrorBudgetBurn", "SLOOutage", "LLMReplicaDown"
 
 
 class Page(NamedTuple):
-    """A cause in a page."""
+    """A cause in a page, or in a lost replica's ticket."""
 
     pool: str
     alert: str
@@ -88,11 +88,13 @@ def missing(must: Iterable[Page], seen: Collection[Page]) -> set[Page]:
 
 
 def arrived(events: Iterable[Mapping[str, Any]]) -> set[Page]:
-    """Return the causes named in the triggers that PagerDuty got, by pool."""
+    """Return the causes named in the triggers that PagerDuty got, by pool: of all pages, and of the tickets the lost replica's."""
     found = set()
     for event in events:
         if event["event_action"] == "trigger":
-            firing = event["payload"]["custom_details"]["firing"]
+            firing, page = event["payload"]["custom_details"]["firing"], event["payload"]["severity"] == "critical"
             names = re.findall(r"^([A-Z]\w+): ", firing, re.MULTILINE)
-            found |= {Page(event["payload"].get("component", ""), name) for name in names}
+            found |= {
+                Page(event["payload"].get("component", ""), name) for name in names if page or name == REPLICA_DOWN
+            }
     return found
