@@ -97,7 +97,8 @@ def levels(spec: Spec) -> Sequence[Sequence[dict[str, Any]]]:
     found: list[list[dict[str, Any]]] = []
     while waiting:
         names = {rule["record"] for rule in waiting}
-        ready = [rule for rule in waiting if not any(name in rule["expr"] for name in names)]
+        # A rule that continues its own past has none here: it records what is new to it.
+        ready = [rule for rule in waiting if not any(name in rule["expr"] for name in names - {rule["record"]})]
         if not ready:
             raise RuntimeError(f"recording rules read each other: {sorted(names)}")
         found.append(ready)
