@@ -155,6 +155,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             Prometheus(scrape("plimsoll", exporter), rules=[rules(tmp_path)], alertmanager=alertmanager.url)
         )
         wait_for(lambda: made.prometheus and len(made.prometheus.query("gpu_assignment_info")) == 2, "the join")
+        wait_for(
+            lambda: made.prometheus and made.prometheus.query(LAST_INFO), "the identity of the replica to be recorded"
+        )
         yield made
         for index in range(8):
             fake.restore(index)
