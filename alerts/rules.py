@@ -14,11 +14,7 @@ ALL_SLOS = "/"  # the page that an alert of no pool links to
 Severity = Literal["page", "ticket", "info"]
 
 
-# Labels that a runbook fills in, where the alert has them.
-_LABELS = "".join(
-    f"{{{{ with $labels.{label} }}}}&{label}={{{{ . | urlquery }}}}{{{{ end }}}}"
-    for label in ("replica", "instance", "uuid", "objective")
-)
+FILLED = ("replica", "instance", "uuid", "objective")  # labels that a runbook fills in, where the alert has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +73,22 @@ class Alert:
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
-                "runbook_url": links.runbook_url(self.name, sites.service, pool=self.pool, **self.runbook) + _LABELS,
+                "runbook_url": self._runbook_url(sites),
                 "dashboard_url": links.panel_url(self.panel, sites.grafana, **pool, **self.variables),
                 "slo_url": f"{sites.service}{path}",
             },
         }
+
+    def _runbook_url(self, sites: Sites) -> str:
+        """Return the address of the runbook: a template knows the labels of the series, and none of the rule's own."""
+        own = {label: self.labels[label] for label in FILLED if label in self.labels}
+        url = links.runbook_url(self.name, sites.service, pool=self.pool, **self.runbook, **own)
+        if not self.pool:
+            url = url.replace("?pool=", "?pool={{ $labels.pool | urlquery }}")
+        of_series = (label for label in FILLED if label not in own)
+        return url + "".join(
+            f"{{{{ with $labels.{label} }}}}&{label}={{{{ . | urlquery }}}}{{{{ end }}}}" for label in of_series
+        )
 
 
 def ticket(name: str, expr: str, summary: str, description: str, panel: links.Panel, hold: float = 0) -> Alert:

@@ -7,6 +7,7 @@ those of `under` it doesn't. Series have a sample every 15 seconds for two hours
 
 from dataclasses import dataclass, field
 
+from plimsoll.alerts.budget_states import EXHAUSTED, FORECAST, LOW
 from plimsoll.slo import links
 from plimsoll.slo.metrics import Metric
 from promtool import series
@@ -38,7 +39,9 @@ class Case:
 
 def runbook(alert: str, labels: dict[str, str]) -> str:
     """The address of an alert's runbook with its labels, and its pool's model."""
-    pool = {"pool": labels.get("pool", "")} | ({"model": MODEL} if "pool" in labels else {})
+    # One rule for the budgets of all pools: it has the pool from its series, and no model.
+    known = "pool" in labels and alert not in (LOW, EXHAUSTED, FORECAST)
+    pool = {"pool": labels.get("pool", "")} | ({"model": MODEL} if known else {})
     own = {name: labels[name] for name in ("replica", "instance", "uuid", "objective") if name in labels}
     return links.runbook_url(alert, **pool, **own)
 

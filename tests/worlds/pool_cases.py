@@ -211,7 +211,7 @@ POOLS = [
         # 1 in ten minutes (40 samples), and none of that reason
         over=[engine(c.KV_TRANSFER_FAILURES, ramp(0.05), reason="late")],
         under=[engine(c.KV_TRANSFER_FAILURES, ramp(0.05), reason="expired")],
-        labels={"severity": "page"},
+        labels={"severity": "page", "impact": "risk"},
         summary="Answers may be wrong: r1 reused blocks too early.",
         description="2 KV cache transfers from r1 of chat-70b ended after their lease in 10 minutes. Their blocks may have been reused "
         "meanwhile, so that answers rest on another request's tokens. Drain the replica.",
@@ -221,7 +221,7 @@ POOLS = [
         "LLMRoleMissing",
         over=[*_of_role("prefill", f"1x{END - 40}"), *_of_role("decode", flat(1))],
         under=[*_of_role("prefill", flat(1)), *_of_role("decode", flat(1))],
-        labels={"severity": "page", "role": "prefill"},
+        labels={"severity": "page", "impact": "risk", "role": "prefill"},
         summary="No prefill engine is up.",
         description="No prefill engine of chat-70b has been up for 2 minutes. The pool can't serve requests that need it, however many "
         "engines of the other role are up.",
