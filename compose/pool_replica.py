@@ -54,7 +54,7 @@ def replica_of(args: argparse.Namespace, pool: Pool | None) -> Simulated:
             step_time.load(name)
         return _simulated(baseline(WhatIfRequest(replica=name), pool, own))
     except ValueError as error:
-        hint = "" if args.replica else "; or name a node on record: --replica NAME"
+        hint = "" if args.replica else "; or give what was measured on the pool: --calibration-file FILE"
         raise UserError(f"--{'replica' if args.replica else 'pool'}: {error}{hint}") from error
 
 

@@ -34,7 +34,7 @@ def test_an_engine_that_has_everything_is_complete(capsys: pytest.CaptureFixture
 def test_a_missing_name_costs_the_alerts_and_panels_that_use_it(capsys: pytest.CaptureFixture[str]) -> None:
     status, report = asked(pages([SGLANG.replace('"qwen"', f'"{MODEL}"')])[0], capsys)
     missing = {one["metric"]: one for one in report["missing"]}  # type: ignore[attr-defined]
-    assert missing["llm_progress_tokens_total"]["alerts"] == ["LLMReplicaStalled"]
+    assert missing["llm_progress_tokens_total"]["alerts"] == ["LLMReplicaStalled", "LLMTrafficStopped"]
     assert any("Prefill time" in panel for panel in missing["llm_request_prefill_seconds"]["panels"])
     # No round limit is a bound of this page's histograms.
     assert status == 1 and dict(report["objectives"])["chat-availability"] == "counter"  # type: ignore[call-overload]

@@ -93,9 +93,9 @@ def test_a_required_part_that_ends_by_itself_ends_everything_and_says_where_to_l
     data.mkdir()
     (data / "ledger.db").write_text("this is no database, but it is not small either" * 100)
     _, flags = some_ports()
-    done = subprocess.run(
-        [*PLIMSOLL, "up", "--data-dir", str(data), *flags], capture_output=True, text=True, timeout=120, check=False
-    )
+    own = ("--engine", "http://127.0.0.1:9", "--objectives", str(DEFAULT_OBJECTIVES_FILE))
+    command = [*PLIMSOLL, "up", "--data-dir", str(data), *flags, *own]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert "service exited with status 2. See" in done.stdout
     assert "can't be opened: file is not a database" in (data / "logs" / "service.log").read_text()

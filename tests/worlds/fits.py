@@ -1,6 +1,11 @@
 """A calibration result (`Calibration`) as a fit of one hour of two replicas gives it."""
 
+import json
+from pathlib import Path
+
 from plimsoll.slo.capacity.calibration.fit import Calibration
+from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, to_json
+from plimsoll.slo.spec.objectives import load
 
 FIT = Calibration(
     base_seconds=0.01,
@@ -22,3 +27,11 @@ FIT = Calibration(
     max_observed_batch=52,
     data_parallel_size=1,
 )
+
+
+def measured(objectives: str, file: Path) -> tuple[str, str]:
+    """Write the fit as that of the first pool of an objectives file's text, and return the options that name it."""
+    pool = load(objectives).pools[0]
+    fit = json.loads(to_json(MeasuredReplica(pool.name, pool.model, pool.node.gpu, pool.node.gpus, FIT)))
+    file.write_text(json.dumps({"pools": [{"pool": pool.name, "calibration": fit, "reason": None}]}))
+    return "--calibration-file", str(file)

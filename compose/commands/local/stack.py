@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Check and write; raises UserError."""
     check_secrets(Path(args.secrets_dir), SECRETS)
     receivers, sites = read_receivers(args), read_sites(args)
-    if "pagerduty" in (receivers.pages, receivers.tickets):
+    if "pagerduty" in (*receivers.pages, *receivers.tickets):
         check_secrets(Path(args.secrets_dir), ["pagerduty-routing-key"])
     demo = DEMO in args.profiles.split(",")
     engines = read_engines(args.config / "engines", demo=demo)

@@ -11,6 +11,7 @@ from statistics import fmean
 import pytest
 
 from backfill import Backfill, PastPrometheus
+from fits import measured
 from plimsoll.slo import metrics as c
 from plimsoll.slo.capacity.backtest.traffic_history import READ, History, HistoryError, Part, parts, rebuilt, selectors
 from plimsoll.slo.sli.increments import MAX_GAP
@@ -174,7 +175,8 @@ def _labels(item: Series) -> str:
 
 def asked(prometheus: PastPrometheus, file: Path, *more: str) -> list[str]:
     file.write_text(TEXT)
-    return ["backtest", "--prometheus", prometheus.url, "--objectives", str(file), "--pool", "pool", *more]
+    own = measured(TEXT, file.with_suffix(".json"))
+    return ["backtest", "--prometheus", prometheus.url, "--objectives", str(file), "--pool", "pool", *own, *more]
 
 
 SPAN = ("--from", "2025-11-20T01:00:00Z", "--to", "2025-11-20T03:15:00+01:00")

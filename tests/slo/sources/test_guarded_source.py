@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from faulty_api import FaultyApi
+from fits import measured
 from ledger_world import END, T0, WORLD
 from plimsoll.compose.cli import main
 from plimsoll.slo.ledger.database import open_database
@@ -132,7 +133,7 @@ def test_a_secret_in_an_address_is_refused_and_not_repeated(command: str, url: s
     file = tmp_path / "objectives.yaml"
     file.write_text(SPEC_TEXT)
     option = "--prometheus" if command in ("calibrate", "backtest") else "--source"
-    more = ["--pool", "pool"] if command == "backtest" else []
+    more = ["--pool", "pool", *measured(SPEC_TEXT, tmp_path / "own.json")] if command == "backtest" else []
     for given in [url] if option == "--prometheus" else [f"prometheus:{url}", f"scrape:http://127.0.0.1:1,{url}", url]:
         line = rejected([command, option, given, "--objectives", str(file), *more])
         assert option in line and "hunter2" not in line
