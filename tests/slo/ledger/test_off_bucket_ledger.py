@@ -50,7 +50,7 @@ def test_exact_slots_add_the_same_to_both_ends(database: str, open_ledger: Opene
     history = client.get("/api/v1/slos/fast/budget").json()
     assert (history["bad"], history["indeterminate"], history["budget_remaining_upper_bound"]) == (
         180,
-        90,
+        4500,
         slo["budget_remaining_upper_bound"],
     )
     last, second = history["points"][-1], history["points"][1]
@@ -185,18 +185,18 @@ def test_the_pages_show_both_ends_and_say_why_and_how_to_close_them(database: st
         assert "<code>plimsoll vllm-args</code>" in page
         assert "Exhausted" in page  # just exhausted at the upper bound
         assert "1.00–4.00 / No data" in page
-    assert "30–120 / 600" in page
+    assert "1,500–6,000 / 30,000" in page
     assert "? Unknown" in page
     assert "−300.0%–0.0%" in client.get("/pools/pool").text
     review = " ".join(client.get("/reviews/2023-W46").text.split())
     assert "80.000%–95.000%" in review
     assert "100.0%–400.0%" in review
-    assert "30–120 / 600" in review
+    assert "1,500–6,000 / 30,000" in review
     assert "? Unknown" in review
     (kept,) = client.get("/api/v1/reviews/2023-W46").json()["slos"]
     assert (kept["met"], kept["indeterminate"], kept["good_ratio"], kept["good_ratio_upper_bound"]) == (
         None,
-        90,
+        4500,
         0.8,
         0.95,
     )
