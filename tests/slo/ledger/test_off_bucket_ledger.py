@@ -50,7 +50,7 @@ def test_exact_slots_add_the_same_to_both_ends(database: str, open_ledger: Opene
     history = client.get("/api/v1/slos/fast/budget").json()
     assert (history["bad"], history["indeterminate"], history["budget_remaining_upper_bound"]) == (
         180,
-        4500,
+        90,
         slo["budget_remaining_upper_bound"],
     )
     last, second = history["points"][-1], history["points"][1]
