@@ -31,7 +31,19 @@ LAYERS = (
     *("exchange", "error_budget", "ledger", "capacity", "checks", "reports", "service"),
 )
 # What the other packages may import of slo/; compose may import everything, and nothing imports compose.
-LIGHT = {"units", "calendar", "links", "hosts", "strict_json", "metrics", "spec", "sources", "sli", "error_budget"}
+LIGHT = {
+    "units",
+    "calendar",
+    "links",
+    "hosts",
+    "strict_yaml",
+    "strict_json",
+    "metrics",
+    "spec",
+    "sources",
+    "sli",
+    "error_budget",
+}
 MOST_MODULES = 17
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 300, 40
 MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]

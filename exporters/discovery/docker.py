@@ -10,7 +10,7 @@ from typing import Any
 
 from plimsoll.exporters.discovery import DiscoveryError, Target
 from plimsoll.exporters.discovery.api import get_json
-from plimsoll.exporters.discovery.processes import COMMANDS
+from plimsoll.exporters.discovery.processes import COMMANDS, named_ports
 
 SOCKET = "unix:///var/run/docker.sock"
 # Images of the projects, whose entry point is the server, and its usual port.
@@ -24,7 +24,6 @@ IMAGES = (
     (re.compile(r"\btensorrt-llm\b"), 8000),
     (re.compile(r"\btritonserver\b"), 8002),
 )
-_PORT = re.compile(r"\s--?(?:port|metrics-port)[ =](\d{1,5})\b")
 
 
 class DockerDiscovery:
@@ -51,8 +50,7 @@ def _targets(container: Mapping[str, Any]) -> Iterator[Target]:
     usual = next((port for known, port in (*COMMANDS, *IMAGES) if known.search(command)), None)
     if usual is None:
         return
-    given = _PORT.search(command)
-    port = int(given[1]) if given else usual
+    port = next(iter(named_ports(command)), usual)
     name = container["Names"][0].lstrip("/")
     published = [
         one["PublicPort"] for one in container.get("Ports") or () if one["PrivatePort"] == port and "PublicPort" in one

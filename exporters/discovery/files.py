@@ -7,10 +7,9 @@ Format: https://prometheus.io/docs/prometheus/latest/configuration/configuration
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from plimsoll.exporters.discovery import DiscoveryError, Target
 from plimsoll.exporters.engines.fetch import address_of
+from plimsoll.slo import strict_yaml
 
 LIMIT_BYTES = 2**20
 
@@ -29,10 +28,10 @@ class FileDiscovery:
                 text = file.read(LIMIT_BYTES + 1)
             if len(text) > LIMIT_BYTES:
                 raise ValueError(f"it is larger than {LIMIT_BYTES >> 20} MiB")
-            return [target for group in _groups(yaml.safe_load(text)) for target in _targets(group)]
+            return [target for group in _groups(strict_yaml.load(text.decode())) for target in _targets(group)]
         except OSError as error:
             raise DiscoveryError(f"{self._path}: {error.strerror}. Check --discover.") from error
-        except (ValueError, yaml.YAMLError, RecursionError) as error:
+        except ValueError as error:
             why = " ".join(str(error).split())[:200].rstrip(".")
             raise DiscoveryError(
                 f"{self._path}: {why}. Write a list of {{targets: [HOST:PORT], labels: {{replica: NAME}}}}."

@@ -27,6 +27,11 @@ _PORT = re.compile(r"\s--?(?:port|metrics-port)[ =](\d{1,5})\b")
 OUTGOING = 32_768  # net.ipv4.ip_local_port_range begins here by default
 
 
+def named_ports(command: str) -> list[int]:
+    """Return the ports that a server's command line names."""
+    return [int(port) for port in _PORT.findall(command)]
+
+
 class ProcessDiscovery:
     """Looks through the processes of this machine."""
 
@@ -50,7 +55,7 @@ class ProcessDiscovery:
 
     def _addresses(self, pid: int, command: str) -> Iterator[str]:
         listening = {address.port: address for address in self._tree.listening(pid)}
-        named = {int(port) for port in _PORT.findall(command)} & listening.keys()
+        named = set(named_ports(command)) & listening.keys()
         usual = {port for known, port in COMMANDS if known.search(command)} & listening.keys()
         for port in named or usual or {port for port in listening if port < OUTGOING}:
             yield _text(listening[port])

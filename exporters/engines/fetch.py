@@ -7,6 +7,8 @@ import socket
 import ssl
 import time
 import zlib
+from collections.abc import Callable
+from functools import partial
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import cast
@@ -56,49 +58,23 @@ class HttpReader:
         """Return the body. `deadline` is a time.monotonic() value; raises CollectorError."""
         headers = f"Host: {self._authority}\r\n{_HEADERS}{self._authorization()}\r\n"
         try:
-            with self._connect(deadline) as connection:
-                return self._get(url, headers, connection, deadline)
+            return self._get(url, headers, deadline)
         except TimeoutError:
             problem, reason = (
                 "no complete response in time. The engine may be overloaded, or the address wrong.",
                 "timeout",
             )
-        except _TooLarge:
+        except TooLargeError:
             problem, reason = f"the response is larger than {LIMIT_BYTES >> 20} MiB.", "page"
         except (HTTPException, OSError, ValueError, zlib.error) as error:
             problem, reason = f"{str(error) or type(error).__name__}. Is the engine running there?", "unreachable"
         raise FetchError(f"{url}: {problem} Check --engine.", reason)
 
-    def _connect(self, deadline: float) -> socket.socket:
-        connection = socket.create_connection((self._host, self._port), _seconds_left(deadline))
-        try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.settimeout(_seconds_left(deadline))
-            if self._tls is None:
-                return connection
-            # A TLS connection that ends without saying so may have been cut: an error, where the response has no length.
-            return self._tls.wrap_socket(connection, server_hostname=self._host, suppress_ragged_eofs=False)
-        except BaseException:
-            connection.close()
-            raise
-
-    def _get(self, url: str, headers: str, connection: socket.socket, deadline: float) -> bytes:
-        connection.settimeout(_seconds_left(deadline))
+    def _get(self, url: str, headers: str, deadline: float) -> bytes:
         path = url.partition(self._authority)[2] or "/"
-        connection.sendall(f"GET {path} HTTP/1.1\r\n{headers}".encode())
-        with HTTPResponse(cast(socket.socket, _Incoming(connection, deadline)), method="GET") as response:
-            response.begin()
-            _check(url, response)
-            body = bytearray()
-            while part := response.read(2**16):
-                body += part
-                if len(body) > LIMIT_BYTES:
-                    raise _TooLarge
-            # http.client doesn't report a truncated body. One without a length (HTTP/1.0) ends as the connection does:
-            # that it ends with a whole line is all that can be known of it, and the parser looks for that.
-            if response.length:
-                raise HTTPException(f"the response ends {response.length} bytes too early")
-            return _unpacked(bytes(body)) if response.headers.get("content-encoding") == "gzip" else bytes(body)
+        with connect(self._host, self._port, self._tls, deadline) as connection:
+            request = f"GET {path} HTTP/1.1\r\n{headers}".encode()
+            return exchange(connection, request, deadline, LIMIT_BYTES, partial(_check, url))
 
     def _authorization(self) -> str:
         if self._token is None:
@@ -116,19 +92,62 @@ class HttpReader:
         return f"Authorization: Bearer {token}\r\n"
 
 
-def _unpacked(body: bytes) -> bytes:
+def connect(host: str, port: int, tls: ssl.SSLContext | None, deadline: float) -> socket.socket:
+    """Return an open connection; raises TimeoutError and OSError."""
+    connection = socket.create_connection((host, port), _seconds_left(deadline))
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.settimeout(_seconds_left(deadline))
+        if tls is None:
+            return connection
+        # A TLS connection that ends without saying so may have been cut: an error, where the response has no length.
+        return tls.wrap_socket(connection, server_hostname=host, suppress_ragged_eofs=False)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def exchange(
+    connection: socket.socket, request: bytes, deadline: float, limit: int, check: Callable[[HTTPResponse], None]
+) -> bytes:
+    """Send a request and return the body of at most `limit` bytes, by the deadline even if the server drips.
+
+    `check` rejects a response by its status and headers. Raises TooLargeError, TimeoutError, OSError, HTTPException and zlib.error.
+    """
+    connection.settimeout(_seconds_left(deadline))
+    connection.sendall(request)
+    incoming = cast(socket.socket, _Incoming(connection, deadline, limit))
+    with HTTPResponse(incoming, method="GET") as response:
+        response.begin()
+        check(response)
+        if response.length is not None and response.length > limit:
+            raise TooLargeError
+        body = bytearray()
+        while part := response.read(2**16):
+            body += part
+            if len(body) > limit:
+                raise TooLargeError
+        # http.client doesn't report a truncated body. One without a length (HTTP/1.0) ends as the connection does:
+        # that it ends with a whole line is all that can be known of it, and the parser looks for that.
+        if response.length:
+            raise HTTPException(f"the response ends {response.length} bytes too early")
+        zipped = response.headers.get("content-encoding") == "gzip"
+        return _unpacked(bytes(body), limit) if zipped else bytes(body)
+
+
+def _unpacked(body: bytes, limit: int) -> bytes:
     """Decompress a response of a server that compresses against the request, within the limit of size."""
     unpacker = zlib.decompressobj(wbits=31)
-    text = unpacker.decompress(body, LIMIT_BYTES + 1)
-    if len(text) > LIMIT_BYTES:
-        raise _TooLarge
+    text = unpacker.decompress(body, limit + 1)
+    if len(text) > limit:
+        raise TooLargeError
     if not unpacker.eof:
         raise HTTPException("the compressed response is incomplete")
     return text
 
 
 def _check(url: str, response: HTTPResponse) -> None:
-    """Reject a response that isn't from a metrics endpoint, or is too large."""
+    """Reject a response that isn't from a metrics endpoint."""
     if response.status != 200:
         hint = " Redirects aren't followed." if 300 <= response.status < 400 else ""
         if response.status in (401, 403):
@@ -139,8 +158,6 @@ def _check(url: str, response: HTTPResponse) -> None:
         raise FetchError(f"{url}: the response is compressed, against the request. Check --engine.", "page")
     if len(set(response.headers.get_all("content-length", []))) > 1:
         raise HTTPException("the response has two lengths")
-    if response.length is not None and response.length > LIMIT_BYTES:
-        raise _TooLarge
 
 
 def _seconds_left(deadline: float) -> float:
@@ -151,17 +168,17 @@ def _seconds_left(deadline: float) -> float:
     return seconds
 
 
-class _TooLarge(Exception):
+class TooLargeError(Exception):
     """More bytes than allowed."""
 
 
 class _Incoming(io.RawIOBase):
     """A connection's bytes, read within the deadline and the size limit, whatever the chunk sizes claim."""
 
-    def __init__(self, connection: socket.socket, deadline: float) -> None:
+    def __init__(self, connection: socket.socket, deadline: float, limit: int) -> None:
         self._connection = connection
         self._deadline = deadline
-        self._remaining = LIMIT_BYTES + LIMIT_FRAMING
+        self._remaining = limit + LIMIT_FRAMING
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Stand in for the socket: the client library calls nothing else."""
@@ -175,7 +192,7 @@ class _Incoming(io.RawIOBase):
         count = self._connection.recv_into(buffer)
         self._remaining -= count
         if self._remaining < 0:
-            raise _TooLarge
+            raise TooLargeError
         return count
 
 

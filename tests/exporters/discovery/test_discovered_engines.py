@@ -180,6 +180,7 @@ def test_an_address_that_is_no_engines_is_left_alone_for_longer_and_longer(tmp_p
         ("[{targets: ['a:1', 'b:2'], labels: {replica: x}}]", "Give each a group"),
         ("[{targets: ['a:x']}]", "not a server address"),
         ("[{", "Write a list of"),
+        ("[{targets: ['a:1'], targets: ['b:1']}]", "targets"),
     ],
 )
 def test_a_bad_list_is_refused_in_one_line(text: str, why: str, tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Pods and containers that serve, by recorded answers of the Kubernetes and Docker APIs over HTTP."""
 
+import contextlib
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from plimsoll.exporters.discovery import DiscoveryError, Target
+from plimsoll.exporters.discovery import api as json_api
 from plimsoll.exporters.discovery.docker import DockerDiscovery
 from plimsoll.exporters.discovery.kubernetes import KubernetesDiscovery
 
@@ -142,3 +146,26 @@ def test_containers_are_found_by_image_or_command_at_their_published_port_or_the
 def test_a_missing_socket_is_an_error_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(DiscoveryError, match="No such file"):
         DockerDiscovery(f"unix://{tmp_path}/docker.sock").find()
+
+
+def test_an_api_that_drips_or_sends_too_much_is_an_error_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_api, "SECONDS", 0.3)
+    monkeypatch.setattr(json_api, "LIMIT_BYTES", 1000)
+    over = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n")
+            while not over.wait(0.05):
+                connection.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        accepting = Thread(target=lambda: drip(listening.accept()[0]))
+        accepting.start()
+        root = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(DiscoveryError, match="no whole answer"):
+            DockerDiscovery(root).find()
+        over.set()
+        accepting.join()
+    with api(b" " * 1001) as (root, _), pytest.raises(DiscoveryError, match="larger than"):
+        DockerDiscovery(root).find()
