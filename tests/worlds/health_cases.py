@@ -1,6 +1,6 @@
 """Cases of alerts as data: series that make an alert fire, and series just below its threshold.
 
-The cases are in `pool_cases`, `gpu_cases`, and `self_monitoring_cases`; `tests/fixtures/rules/health.yml` has further ones as
+The cases are in `pool_cases`, `replica_cases`, `gpu_cases`, and `self_monitoring_cases`; `tests/fixtures/rules/health.yml` has further ones as
 promtool YAML. The real promtool runs a case: with the series of `over` the alert fires at `at` with exactly these texts, with
 those of `under` it doesn't. Series have a sample every 15 seconds for two hours unless a span states otherwise.
 """

@@ -22,7 +22,7 @@ from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric
 
 
-def _pool_case(alert: str, over: list[Given], under: list[Given], **rest: Any) -> Case:
+def pool_case(alert: str, over: list[Given], under: list[Given], **rest: Any) -> Case:
     own = {"severity": "ticket", "pool": POOL, **rest.pop("labels", {})}
     return Case(alert, own["severity"], over, under, own, url={"pool": POOL, **rest.pop("url", {})}, **rest)
 
@@ -36,35 +36,11 @@ def _rollout(worse: int) -> list[Given]:
     ]
 
 
-def _replica_case(alert: str, over: list[Given], under: list[Given], **rest: Any) -> Case:
-    own = {**NODE, "replica": "r1", **rest.pop("labels", {})}
-    return _pool_case(alert, over, under, labels=own, url={"replica": "r1"}, **rest)
-
-
 def _latencies(quick: float, slow: float) -> list[Given]:
     """First tokens per sample: `quick` within 250 ms, `slow` between 500 and 600 ms."""
     return histogram(
         c.TTFT, {"0.25": quick, "0.5": quick, "0.6": quick + slow, "1.0": quick + slow, "+Inf": quick + slow}
     )
-
-
-def _cold(p95: str, since: int) -> list[Given]:
-    """A replica that started at sample `since`, whose first tokens all fall into one bucket, and an older one that is fast."""
-    started = engine(c.REPLICA_START, f"_x{since} {since * 15}x{END}", "r1")
-    rates = {"0.1": 0.0, "0.25": 0.0, "1.0": 0.0, "2.5": 0.0, "+Inf": 10.0}
-    mine = {le: 10.0 if float(le) >= float(p95) else 0.0 for le in rates}
-    old = {"0.1": 0.0, "0.25": 10.0, "1.0": 10.0, "2.5": 10.0, "+Inf": 10.0}
-    return [
-        started,
-        engine(c.REPLICA_START, f"0x{END}", "r2"),
-        *histogram(c.TTFT, mine, "r1", since),
-        *histogram(c.TTFT, old, "r2"),
-    ]
-
-
-def _tpot(bound: str, replica: str) -> list[Given]:
-    bounds = ("0.01", "0.025", "0.05", "0.1", "+Inf")
-    return histogram(c.TPOT, {le: 10.0 if float(le) >= float(bound) else 0.0 for le in bounds}, replica)
 
 
 def _lost(metric: Metric, per_sample: float, **labels: str) -> list[Given]:
@@ -117,7 +93,7 @@ def _of_ranks(*usage: float) -> list[Given]:
 
 
 POOLS = [
-    _pool_case(
+    pool_case(
         "LLMPoolNearCapacity",
         over=_load(910, capacity=1000),
         under=_load(890, capacity=1000),
@@ -125,7 +101,7 @@ POOLS = [
         description="chat-70b ran at 91% of its saturation throughput over 30m (threshold 90%). See the recommendation.",
         panel=links.TOKENS,
     ),
-    _pool_case(
+    pool_case(
         "LLMPoolOvercommitted",
         # two replicas: the remaining one would need 1.1 times its KV cache limit
         over=[*_load(100, capacity=1000), *(engine(c.KV_CACHE_USAGE, flat(0.4675), name) for name in ("r1", "r2"))],
@@ -135,7 +111,7 @@ POOLS = [
         "(KV cache usage up to 85%, or their saturation throughput).",
         panel=links.NODES,
     ),
-    _pool_case(
+    pool_case(
         "LLMPoolOvercommitted",
         # two ranks each, one of them fuller: a replica's usage is their mean
         over=[*_load(100, capacity=1000), *_of_ranks(0.435, 0.5)],
@@ -145,7 +121,7 @@ POOLS = [
         "(KV cache usage up to 85%, or their saturation throughput).",
         panel=links.NODES,
     ),
-    _pool_case(
+    pool_case(
         "LLMPoolOvercommitted",
         # replicas differ: without the faster one, 500 of 2,000 tokens/s remain
         over=_load(265, capacity=1500, other=500),
@@ -155,7 +131,7 @@ POOLS = [
         "(KV cache usage up to 85%, or their saturation throughput).",
         panel=links.NODES,
     ),
-    _pool_case(
+    pool_case(
         "LLMTokenCostHigh",
         # 12 USD an hour for 2,400 tokens a second, and for 3,150; at the minimum of two nodes it never fires (healthy_cases.py)
         over=[*_load(1200, capacity=5000), *_standing("r3")],
@@ -165,7 +141,7 @@ POOLS = [
         "Scale in, or check why throughput per node is low.",
         panel=links.NODES,
     ),
-    _pool_case(
+    pool_case(
         "LLMWarmSpareMissing",
         over=[*_standing("r1"), *_standing("r2"), *_prompts("r1"), *_prompts("r2")],
         under=[*_standing("r1"), *_standing("r2"), *_prompts("r1")],
@@ -174,7 +150,7 @@ POOLS = [
         "Scaling out takes 150s instead of 5s.",
         panel=links.NODES,
     ),
-    _pool_case(
+    pool_case(
         "LLMQueueGrowing",
         # 0.55 a sample is 22 in ten minutes
         over=[engine(c.REQUESTS_WAITING, ramp(0.55))],
@@ -185,7 +161,7 @@ POOLS = [
         "Arrivals exceed throughput.",
         panel=links.QUEUE,
     ),
-    _pool_case(
+    pool_case(
         "LLMTrafficStopped",
         # 60 a minute for 95 minutes, then 6, and 7
         over=[*_standing("r1"), engine(c.FINISHED, f"0+15x380 5700+1.5x{END - 381}", reason="stop")],
@@ -196,7 +172,7 @@ POOLS = [
         "Send a request through the gateway; check its health, DNS, and certificates.",
         panel=links.SERVED,
     ),
-    _pool_case(
+    pool_case(
         "LLMKVTransfersFailing",
         # of 1,000 transfers in ten minutes 11, and 9
         over=_transfers(11),
@@ -206,18 +182,7 @@ POOLS = [
         "Their prompts are computed again, or their requests fail.",
         panel=links.KV_TRANSFERS,
     ),
-    _replica_case(
-        "LLMKVBlocksReused",
-        # 1 in ten minutes (40 samples), and none of that reason
-        over=[engine(c.KV_TRANSFER_FAILURES, ramp(0.05), reason="late")],
-        under=[engine(c.KV_TRANSFER_FAILURES, ramp(0.05), reason="expired")],
-        labels={"severity": "page", "impact": "risk"},
-        summary="Answers may be wrong: r1 reused blocks too early.",
-        description="2 KV cache transfers from r1 of chat-70b ended after their lease in 10 minutes. Their blocks may have been reused "
-        "meanwhile, so that answers rest on another request's tokens. Drain the replica.",
-        panel=links.KV_TRANSFERS,
-    ),
-    _pool_case(
+    pool_case(
         "LLMRoleMissing",
         over=[*_of_role("prefill", f"1x{END - 40}"), *_of_role("decode", flat(1))],
         under=[*_of_role("prefill", flat(1)), *_of_role("decode", flat(1))],
@@ -227,16 +192,7 @@ POOLS = [
         "engines of the other role are up.",
         panel=links.ROLES,
     ),
-    _replica_case(
-        "LLMPreemptionRateHigh",
-        over=[engine(c.PREEMPTIONS, ramp(1)), engine(c.FINISHED, ramp(4), reason="stop")],
-        under=[engine(c.PREEMPTIONS, ramp(1)), engine(c.FINISHED, ramp(5.1), reason="stop")],
-        summary="r1 preempts too many requests.",
-        description="r1 preempted 25% as many requests as it finished in 10 minutes (threshold 20%). "
-        "Each is recomputed from the start.",
-        panel=links.PREEMPTIONS,
-    ),
-    _pool_case(
+    pool_case(
         "LLMRequestsRejected",
         over=_lost(c.REJECTED, 2, reason="5xx"),
         under=_lost(c.REJECTED, 0.9, reason="5xx"),
@@ -244,7 +200,7 @@ POOLS = [
         description="2% of requests to chat-70b were rejected in the last 10 minutes (threshold 1%).",
         panel=links.LOST,
     ),
-    _pool_case(
+    pool_case(
         "LLMRequestsAbandoned",
         over=[engine(c.ABANDONED, ramp(4), stage="queued"), engine(c.FINISHED, ramp(96), reason="stop")],
         under=[
@@ -257,7 +213,7 @@ POOLS = [
         "Latency histograms don't include them.",
         panel=links.LOST,
     ),
-    _pool_case(
+    pool_case(
         "LLMPrefixCacheHitRatioDropped",
         over=[engine(c.PREFIX_QUERIED, ramp(10_000)), engine(c.PREFIX_HIT, "0+5000x420 2102000+2000x59")],
         under=[engine(c.PREFIX_QUERIED, ramp(10_000)), engine(c.PREFIX_HIT, "0+5000x420 2103000+3000x59")],
@@ -266,24 +222,7 @@ POOLS = [
         "Prefill takes longer.",
         panel=links.PREFIX_CACHE,
     ),
-    _replica_case(
-        "LLMReplicaServingWhileCold",
-        over=_cold("1.0", 460),
-        under=_cold("0.25", 460),
-        summary="r1 receives traffic before it is warm.",
-        description="r1 started less than 10 minutes ago. Its TTFT p95 is 962.5ms, more than 3x that of older replicas.",
-        panel=links.TTFT_BY_REPLICA,
-    ),
-    _replica_case(
-        "LLMReplicaSlow",
-        over=[*_tpot("0.1", "r1"), *_tpot("0.025", "r2")],
-        under=[*_tpot("0.05", "r1"), *_tpot("0.05", "r2")],
-        summary="r1 is slower than the other replicas.",
-        description="TPOT p95 of r1 was 97.5ms over 10 minutes, more than 2x the median of the replicas. "
-        "Check its GPUs and its share of traffic.",
-        panel=links.TPOT_BY_REPLICA,
-    ),
-    _pool_case(
+    pool_case(
         "SLOLatencyNearThreshold",
         over=_latencies(9, 1),
         under=_latencies(99, 1),
@@ -293,7 +232,7 @@ POOLS = [
         "See the recommendation for chat-70b.",
         panel=links.TTFT,
     ),
-    _pool_case(
+    pool_case(
         "LLMPoolMaxedOut",
         over=[given(c.RECOMMENDED_NODES, flat(8), pool=POOL, instance="slo:8080")],
         under=[given(c.RECOMMENDED_NODES, flat(7), pool=POOL, instance="slo:8080")],
@@ -301,7 +240,7 @@ POOLS = [
         description="8 nodes have been recommended for chat-70b for 10 minutes; the maximum is 8. Additional demand will queue.",
         panel=links.NODES,
     ),
-    _pool_case(
+    pool_case(
         "LLMRolloutWorse",
         over=_rollout(1),
         under=_rollout(0),
@@ -309,14 +248,6 @@ POOLS = [
         summary="0.32.0 is worse than 0.31.0 for chat-ttft.",
         description="0.9% to 3.1% more of the requests of 0.32.0 are bad than of 0.31.0, which serves chat-70b beside it. Roll back.",
         panel=links.BUDGET,
-    ),
-    _replica_case(
-        "LLMReplicaCrashLooping",
-        over=[engine(c.REPLICA_START, "100x300 4600x20 4900x20 5200x140")],
-        under=[engine(c.REPLICA_START, "100x300 4600x20 5200x160")],
-        summary="r1 keeps restarting.",
-        description="r1 restarted 3 times in the last hour. Each restart drops in-flight requests and clears its caches.",
-        panel=links.UPTIME,
     ),
 ]
 
