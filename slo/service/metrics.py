@@ -72,10 +72,9 @@ class ServiceCollector:
 
     def _rollouts(self) -> Iterator[Metric]:
         difference, verdict = _family(metrics.ROLLOUT_DIFFERENCE), _family(metrics.ROLLOUT_VERDICT)
-        for watch in self._service.rollouts.values():
-            rollout, judged = watch.current
-            for one in judged if rollout else ():
-                assert rollout is not None  # noqa: S101 - for the type checker
+        for standing in filter(None, (watch.current for watch in self._service.rollouts.values())):
+            rollout = standing.rollout
+            for one in standing.judged:
                 labels = [one.objective, rollout.pool, rollout.baseline, rollout.candidate]
                 found = one.found.verdict if one.found else "undecided"
                 for name in VERDICTS:

@@ -40,27 +40,35 @@ class Judged:
     candidate: tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A rollout, and its SLOs as they were last judged."""
+
+    rollout: Rollout
+    judged: Sequence[Judged]
+
+
 @dataclass
 class RolloutWatch:
     """Follows one pool's rollouts. Complete slots are remembered, so that each reading of the source is short."""
 
     pool: Pool
-    current: tuple[Rollout | None, list[Judged]] = (None, [])  # replaced as a whole, as other threads read it
+    current: Standing | None = None  # replaced as a whole, as other threads read it
     _slots: dict[str, dict[int, Stratum]] = field(default_factory=lambda: defaultdict(dict))
     _read_until: float = 0.0
 
     def look(self, source: Source, objectives: Sequence[Objective], now: float) -> None:
         """Find the pool's rollout and judge its SLOs, up to the last complete slot. Raises SourceError."""
-        known = self.current[0]
+        known = self.current.rollout if self.current else None
         found = running(source, self.pool, now, known)
         if found != known:
             self._slots, self._read_until = defaultdict(dict), 0.0
         if found is None:
-            self.current = None, []
+            self.current = None
             return
         end = now // SLOT * SLOT
         start = max(found.since, self._read_until - LATE)
-        self.current = found, [self._judge(source, one, found, (start, end)) for one in objectives]
+        self.current = Standing(found, [self._judge(source, one, found, (start, end)) for one in objectives])
         self._read_until = end
 
     def _judge(self, source: Source, objective: Objective, rollout: Rollout, span: tuple[float, float]) -> Judged:

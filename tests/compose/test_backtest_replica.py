@@ -5,37 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from fits import FIT, measured
 from plimsoll.compose.cli import main
 from plimsoll.compose.inputs import DEFAULT_OBJECTIVES
-from plimsoll.slo.capacity.calibration.fit import Calibration
-from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica, to_json
 from plimsoll.slo.capacity.simulator.replay import percentile, replay
 from plimsoll.slo.capacity.simulator.request import Limits
 from plimsoll.slo.capacity.simulator.traces import load
 from plimsoll.slo.spec.objectives import load as read_spec
 
 POOL = read_spec(DEFAULT_OBJECTIVES.read_text()).pools[0]
-FIT = Calibration(
-    base_seconds=0.02,
-    seconds_per_sequence=0.0001,
-    seconds_per_kv_token=5e-8,
-    seconds_per_prompt=0.0,
-    seconds_per_prompt_token=0.0001,
-    r_squared=0.99,
-    median_relative_error=0.02,
-    intervals=500,
-    since=1_700_000_000.0,
-    until=1_700_020_000.0,
-    batch_size_range=(1.0, 60.0),
-    context_tokens_range=(300.0, 1500.0),
-    input_tokens_range=(200.0, 1500.0),
-    replicas=("a:8000",),
-    excluded_replicas={},
-    kv_cache_capacity_tokens=100_000,
-    max_observed_batch=60,
-    data_parallel_size=1,
-    simulated=False,
-)
 
 
 @pytest.fixture
@@ -62,15 +40,11 @@ def asked(trace: str, *more: str) -> list[str]:
 def test_a_calibration_is_what_is_simulated_and_named(
     trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "calibration.json"
-    own = MeasuredReplica(POOL.name, POOL.model, POOL.node.gpu, POOL.node.gpus, FIT)
-    file.write_text(
-        json.dumps({"pools": [{"pool": POOL.name, "calibration": json.loads(to_json(own)), "reason": None}]})
-    )
-    arguments = asked(trace, "--pool", POOL.name, "--calibration-file", str(file))
+    own = measured(DEFAULT_OBJECTIVES.read_text(), tmp_path / "calibration.json")
+    arguments = asked(trace, "--pool", POOL.name, *own)
     assert main([*arguments, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    plain = replay(load(Path(trace)), 1, FIT.model, Limits(100_000 // 16))
+    plain = replay(load(Path(trace)), 1, FIT.model, Limits(FIT.kv_cache_capacity_tokens // 16))
     assert found["tpot_ms"]["p95"] == pytest.approx(1000 * (percentile(plain.tpot, 0.95) or 0), abs=0.001)
     name = "chat-70b's own replica, as measured: meta-llama/Llama-3.3-70B-Instruct on 2 x H100-80GB"
     assert found["replica"] == name

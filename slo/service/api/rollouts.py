@@ -61,10 +61,11 @@ class RolloutStatus(BaseModel):
 
 def status(service: Service, pool: str) -> RolloutStatus:
     """Return a pool's rollout as it was last read, at most a minute ago."""
-    rollout, judged = service.rollouts[pool].current
-    if rollout is None:
+    standing = service.rollouts[pool].current
+    if standing is None:
         return RolloutStatus(pool=pool, rollout=None)
-    found = [_slo(rollout, one) for one in judged]
+    rollout = standing.rollout
+    found = [_slo(rollout, one) for one in standing.judged]
     return RolloutStatus(
         pool=pool,
         rollout=PoolRollout(

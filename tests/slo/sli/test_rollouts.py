@@ -44,8 +44,9 @@ def every(minutes: int, since: float = UPGRADE, until: float = END) -> list[floa
 
 def test_a_worse_version_is_told_and_reading_it_each_minute_counts_as_reading_it_once() -> None:
     often, once = looked(world(WORSE), every(1)), looked(world(WORSE), [every(1)[-1]])
-    rollout, judged = often.current
-    assert rollout is not None and (rollout.baseline, rollout.candidate, rollout.since) == ("1", "2", UPGRADE)
+    assert often.current is not None
+    rollout, judged = often.current.rollout, often.current.judged
+    assert (rollout.baseline, rollout.candidate, rollout.since) == ("1", "2", UPGRADE)
     assert once.current == often.current
     (one,) = judged
     assert one.found is not None and one.found.verdict == "worse" and one.found.low > 0
@@ -53,16 +54,18 @@ def test_a_worse_version_is_told_and_reading_it_each_minute_counts_as_reading_it
 
 
 def test_a_version_that_is_as_good_is_not_told_to_be_worse() -> None:
-    _, (one,) = looked(world(SAME), every(5)).current
+    found = looked(world(SAME), every(5)).current
+    assert found is not None
+    (one,) = found.judged
     assert one.found is not None and one.found.verdict != "worse"
 
 
 def test_one_version_is_no_rollout_nor_one_whose_replicas_have_left() -> None:
     alone = [item for item in world(WORSE) if item.labels["replica"] == "a"]
-    assert looked(alone, every(10)).current == (None, [])
+    assert looked(alone, every(10)).current is None
     left = UPGRADE + 1800
-    assert looked(world(WORSE, end=left), every(5, until=left)).current[0] is not None
-    assert looked(world(WORSE, end=left), every(5)).current == (None, [])
+    assert looked(world(WORSE, end=left), every(5, until=left)).current is not None
+    assert looked(world(WORSE, end=left), every(5)).current is None
 
 
 def test_two_versions_that_have_served_together_for_a_day_are_no_rollout() -> None:
@@ -75,9 +78,9 @@ def test_two_versions_that_have_served_together_for_a_day_are_no_rollout() -> No
             Series(c.REPLICA_INFO.name, old, [(float(at), 1.0) for at in range(int(END - 2 * DAY), int(END), 60)]),
         ]
 
-    assert looked(series(END - DAY - 3600), [END]).current == (None, [])
-    rollout = looked(series(END - DAY + 3600), [END]).current[0]
-    assert rollout is not None and rollout.candidate == "2"
+    assert looked(series(END - DAY - 3600), [END]).current is None
+    found = looked(series(END - DAY + 3600), [END]).current
+    assert found is not None and found.rollout.candidate == "2"
 
 
 @pytest.mark.parametrize(("served", "verdict"), [(WORSE, "worse"), (SAME, "undecided")], ids=["worse", "same"])
