@@ -17,7 +17,6 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from browser import chromium
 from plimsoll.compose.listen import SERVICE_TOKEN, open_socket
 from plimsoll.exporters.connections import server_options
 from plimsoll.slo.hosts import Hosts
@@ -43,12 +42,6 @@ class Site:
 
     def __init__(self, url: str) -> None:
         self.url, self.now = url, NOW
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from bounds_world import spec
-from browser import Watched, chromium, served
+from browser import Watched, served
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.slots import Ledger
@@ -17,12 +17,6 @@ from recorded import Recorded
 
 pytestmark = pytest.mark.browser
 NOW = 1_700_000_400.0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from browser import Watched, chromium, served
+from browser import Watched, served
 from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.state import Service
@@ -35,12 +35,6 @@ def service(tmp_path: Path) -> Service:
 def url(service: Service) -> Iterator[str]:
     with served(service) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 def test_the_table_is_searched_filtered_and_sorted_and_the_url_keeps_it(browser: Browser, url: str) -> None:
