@@ -16,6 +16,8 @@ from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.increments import SlotCount
 
 Count = Annotated[int, Field(ge=0, le=MOST)]
+# The column of IDs has 32 bits, signed: PostgreSQL refuses a larger number where SQLite takes it.
+HIGHEST_ID = 2**31 - 1
 
 
 class CorrectionRequest(ManualChange):
@@ -73,7 +75,7 @@ def add(api: APIRouter, service: Service) -> None:
 
     @api.get("/audit", responses=READING, tags=["Audit"], summary="List manual changes")
     def list_audit_events(
-        before: Annotated[int | None, Query(ge=1, le=2**31, description=BEFORE)] = None,
+        before: Annotated[int | None, Query(ge=1, le=HIGHEST_ID, description=BEFORE)] = None,
         limit: Annotated[int, Query(ge=1, le=1000, description=LIMIT)] = 100,
     ) -> AuditEvents:
         """Exclusions and corrections, newest first."""

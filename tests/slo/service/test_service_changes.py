@@ -76,6 +76,9 @@ def test_an_excluded_slot_burns_nothing_and_is_shown_until_it_is_withdrawn(clien
         ("ann", "load test", "exclusion added", exclusion["id"]),
     ]
     assert client.get("/api/v1/audit", params={"before": trail[0]["id"], "limit": 1}).json()["events"] == trail[1:]
+    # The highest ID that every database takes, and one more.
+    assert client.get("/api/v1/audit", params={"before": 2**31 - 1}).json()["events"] == trail
+    assert client.get("/api/v1/audit", params={"before": 2**31}).status_code == 422
 
 
 def test_an_exclusion_in_the_objectives_file_does_the_same(database: str, open_ledger: Callable[[str], Ledger]) -> None:
