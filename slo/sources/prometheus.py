@@ -14,6 +14,7 @@ import msgspec
 
 from plimsoll.slo.metrics import GATEWAY_REQUESTS, REPLICA_START
 from plimsoll.slo.sources import Series, SourceError
+from plimsoll.slo.sources.batches import Batch, alone
 from plimsoll.slo.sources.http import HttpClient, HttpError, Request, Response
 from plimsoll.slo.sources.http_config import NO_CREDENTIALS, Credentials
 from plimsoll.slo.sources.samples import Line, Samples, Times
@@ -76,31 +77,34 @@ class PrometheusSource:
         deadline = time.monotonic() + SERIES_SECONDS
         shared: dict[Times, Times] = {}
         found: dict[Key, Line] = {}
-        for selector in selectors:
-            found |= self.read(selector, start, end, deadline, shared)
+        for batch in alone(selectors):
+            for lines in self.read(batch, start, end, deadline, shared).values():
+                found |= lines
         return [item for item in (without_nan(Series(*line)) for line in found.values()) if item.samples]
 
     def read(
         self,
-        selector: Selector,
+        batch: Batch,
         start: float,
         end: float,
         deadline: float,
         shared: dict[Times, Times],
-    ) -> dict[Key, Line]:
-        """Return one selector's samples with start < time <= end, NaN included, until `deadline` (of time.monotonic).
+    ) -> dict[Selector, dict[Key, Line]]:
+        """Return the samples with start < time <= end of each selector, NaN included, until `deadline` (of time.monotonic).
 
         `shared` has the times that series of the same call have in common. Raises SourceError.
         """
         # Whole milliseconds, and one more than needed: Prometheus 2 includes a range's start, Prometheus 3 does not.
         range_ms = max(1, round((end - start) * 1000)) + 1
-        found: dict[Key, Line] = {}
-        for item in self._query(selector.promql(over=f"{range_ms}ms"), end, _Matrix, deadline):
+        found: dict[Selector, dict[Key, Line]] = {selector: {} for selector in batch.selectors}
+        for item in self._query(batch.promql(f"{range_ms}ms"), end, _Matrix, deadline):
             labels = item.metric
-            name = labels.pop("__name__", selector.name)
+            name = labels.pop("__name__", batch.names[0])
             samples = Samples.of([(at, number(value)) for at, value in item.values if start < at <= end], shared)
             if samples:
-                found[name, frozenset(labels.items())] = Line(name, labels, samples)
+                key, line = (name, frozenset(labels.items())), Line(name, labels, samples)
+                for selector in batch.selecting(name, labels):
+                    found[selector][key] = line
         return found
 
     def counts(self, selectors: Sequence[Selector], start: float, end: float, deadline: float) -> list[int]:

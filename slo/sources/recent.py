@@ -13,12 +13,16 @@ from collections.abc import Iterable, Sequence
 from threading import Lock
 
 from plimsoll.slo.sources import Series
+from plimsoll.slo.sources.batches import alone, batches
 from plimsoll.slo.sources.prometheus import SERIES_SECONDS, Key, PrometheusSource, without_nan
 from plimsoll.slo.sources.samples import Line, Merge, Samples, Times, Window
 from plimsoll.slo.sources.selector import Selector
 
 RECENT = (
     2700.0  # seconds that are held at most: the usual look back of the ledger is 35 minutes, that of recommendations 31
+)
+TOGETHER = (
+    300.0  # seconds that are read in a few large queries; of more, each response holds one selector, for its size
 )
 OVERLAP = 60.0  # seconds: longer than a scrape takes until it is stored (its timeout is at most its interval)
 
@@ -158,12 +162,11 @@ class RecentSource:
         usable = self._as_counted(usable, start, after, deadline) if start < after else []
         for selector in selectors:
             self._held[selector].span = max(self._held[selector].span, end - start)
-        for selector in behind:
-            if selector in usable:
-                new = self._source.read(selector, after, end, deadline, shared)
+        for batch in batches(usable) if end - after <= TOGETHER else alone(usable):
+            for selector, new in self._source.read(batch, after, end, deadline, shared).items():
                 self._held[selector].renew(new, after, end, self._readings)
-            else:
-                new = self._source.read(selector, start, end, deadline, shared)
+        for batch in alone(one for one in behind if one not in usable):
+            for selector, new in self._source.read(batch, start, end, deadline, shared).items():
                 self._held[selector].replace(new, start, end, self._readings)
         for selector in [one for one, held in self._held.items() if held.until < end - RECENT]:
             del self._held[selector]  # of what is not asked for any more, such as GPUs that were taken out

@@ -21,6 +21,7 @@ from plimsoll.slo.metrics import (
     REQUESTS_RUNNING,
 )
 from plimsoll.slo.sources import SourceError
+from plimsoll.slo.sources.batches import Batch
 from plimsoll.slo.sources.prometheus import Key, PrometheusSource
 from plimsoll.slo.sources.recent import RecentSource
 from plimsoll.slo.sources.samples import Line, Samples, Times
@@ -52,10 +53,12 @@ class Api(PrometheusSource):
     read_samples: int = 0
     name: str = field(default="api", init=False)
 
-    def _visible(self, selector: Selector, start: float, end: float) -> dict[Key, list[Stored]]:
+    def _fail(self) -> None:
         if self.fails:
             self.fails -= 1
             raise SourceError("api: down")
+
+    def _visible(self, selector: Selector, start: float, end: float) -> dict[Key, list[Stored]]:
         before, since, until = self.lost
         hidden = before if since <= self.now < until else 0.0
         return {
@@ -65,19 +68,22 @@ class Api(PrometheusSource):
         }
 
     def read(
-        self, selector: Selector, start: float, end: float, deadline: float, shared: dict[Times, Times]
-    ) -> dict[Key, Line]:
+        self, batch: Batch, start: float, end: float, deadline: float, shared: dict[Times, Times]
+    ) -> dict[Selector, dict[Key, Line]]:
         """Answer as the API does."""
-        found = {}
-        for key, samples in self._visible(selector, start, end).items():
-            if samples:
-                self.read_samples += len(samples)
-                columns = Samples.of([(one.at, one.value) for one in samples], shared)
-                found[key] = Line(key[0], dict(self.series_stored[key][0]), columns)
+        self._fail()
+        found: dict[Selector, dict[Key, Line]] = {selector: {} for selector in batch.selectors}
+        for selector, lines in found.items():
+            for key, samples in self._visible(selector, start, end).items():
+                if samples:
+                    self.read_samples += len(samples)
+                    columns = Samples.of([(one.at, one.value) for one in samples], shared)
+                    lines[key] = Line(key[0], dict(self.series_stored[key][0]), columns)
         return found
 
     def counts(self, selectors: list[Selector], start: float, end: float, deadline: float) -> list[int]:  # type: ignore[override]
         """Answer as the API does."""
+        self._fail()
         return [sum(map(len, self._visible(one, start, end).values())) for one in selectors]
 
     def earliest(self, since: float, now: float) -> float:

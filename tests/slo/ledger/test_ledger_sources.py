@@ -20,6 +20,7 @@ from plimsoll.slo.ledger.scrape_source import ScrapeSource
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.sources import Series, SourceError
+from plimsoll.slo.sources.batches import Batch
 from plimsoll.slo.sources.prometheus import Key, PrometheusSource
 from plimsoll.slo.sources.recent import OVERLAP, RecentSource
 from plimsoll.slo.sources.samples import Line
@@ -176,9 +177,9 @@ def test_the_ledger_is_the_same_where_only_what_is_new_is_read(
     )
     read = source.read
 
-    def noted(selector: Selector, start: float, end: float, *more: Any) -> dict[Key, Line]:
+    def noted(batch: Batch, start: float, end: float, *more: Any) -> dict[Selector, dict[Key, Line]]:
         spans.append(end - start)
-        return read(selector, start, end, *more)
+        return read(batch, start, end, *more)
 
     monkeypatch.setattr(source, "read", noted)
     for now in range(int(T0), int(END) + 1, 60):
