@@ -69,6 +69,13 @@ class Containers:
         """Output of podman."""
         return self.run(self.folder / "podman", *arguments, check=check)
 
+    def logs(self, container: str) -> str:
+        """Return what a container wrote, on standard output and standard error."""
+        command = (self.folder / "podman", "logs", container)
+        return subprocess.run(
+            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        ).stdout.strip()
+
     def run(self, *command: str | Path, cwd: Path | None = None, check: bool = True, **variables: str) -> str:
         """Output of a command; ends the program with it where it fails."""
         done = subprocess.run(

@@ -151,12 +151,15 @@ def refusals(stack: Stack) -> None:
     key = stack.config / "secrets" / "pagerduty-routing-key"
     os.chown(key, 0, 0)
     stack.compose("up", "-d", *SERVICES, check=False, PLIMSOLL_RECEIVERS="")
-    said = stack.containers.podman("logs", stack.container("prepare"), check=False).strip()
+    said = stack.containers.logs(stack.container("prepare"))
     running = stack.containers.podman("ps", "--format", "{{.Names}}").split()
     os.chown(key, 65534, 65534)
     stack.compose("down", "--volumes", check=False)
     require(stack.container("alertmanager") not in running, "a secret of another user: Alertmanager doesn't start")
-    require("secret pagerduty-routing-key: user 65534 can't read it" in said, "the reason is in the log of `prepare`")
+    require(
+        "secret pagerduty-routing-key: user 65534 can't read it" in said,
+        f"the reason is in the log of `prepare`: {said}",
+    )
 
 
 def drive(stack: Stack) -> None:
@@ -201,7 +204,7 @@ def page(stack: Stack) -> None:
     url = f"http://127.0.0.1:{stack.ports['alertmanager']}/api/v2/alerts"
     request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
     urllib.request.urlopen(request, timeout=10).close()
-    wait_for(lambda: "sent by make containers" in stack.containers.podman("logs", "pager"), "page", 60)
+    wait_for(lambda: "sent by make containers" in stack.containers.logs("pager"), "page", 60)
     step("a page arrived at its receiver")
 
 
