@@ -176,9 +176,12 @@ def drive(stack: Stack) -> None:
     replicas = sorted(one["metric"]["replica"] for one in found)
     require(replicas == ["a", "b"], f"Prometheus has the two engines and no other: {replicas}")
     rules = stack.get("prometheus", "/api/v1/rules")["data"]["groups"]
-    bad = [rule["name"] for group in rules for rule in group["rules"] if rule["health"] == "err"]
-    own = [group["name"] for group in rules if group["name"].startswith("objective-")]
-    require((bad, own) == ([], ["objective-own-ttft"]), "the rules are those of the own objectives, and none fails")
+    bad = [(rule["name"], rule["lastError"]) for group in rules for rule in group["rules"] if rule["health"] == "err"]
+    own = [group["name"] for group in rules if group["name"].startswith("plimsoll-objective-")]
+    require(
+        (bad, own) == ([], ["plimsoll-objective-own-ttft"]),
+        f"the rules are those of the own objectives, and none fails: {own} {bad}",
+    )
     token = stack.values["prometheus-token"]
 
     def booked() -> list[dict[str, Any]]:
