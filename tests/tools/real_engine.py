@@ -42,11 +42,20 @@ class Installation:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A running server: its root URL, the model's served name and the log."""
+    """A running server: its root URL, the model's served name, the log, and the process that began the others."""
 
     url: str
     model: str
     log: Path
+    pid: int
+
+    def kill(self, title: str) -> None:
+        """Kill the one of its processes that has this title."""
+        listed = subprocess.run(
+            ["ps", "-s", str(self.pid), "-o", "pid=,args="], capture_output=True, text=True, check=True
+        )
+        (found,) = [line.split()[0] for line in listed.stdout.splitlines() if line.endswith(title)]
+        os.kill(int(found), signal.SIGKILL)
 
     def metrics(self) -> str:
         """The server's own metrics page."""
@@ -102,25 +111,24 @@ def start(
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     objectives: Path | None = None,
+    *,
     sequences: int = 16,
     servers: int = 1,
+    ranks: int = 1,
 ) -> Iterator[Engine]:
     """Start a server on a free port of loopback, wait until it is healthy, and end it with all its children.
 
-    `objectives` is the file that our plugin reads (default: the packaged one). With several `servers` each is a process of its own,
-    which only vLLM's command starts. Raises Unavailable where it cannot be installed.
+    `objectives` is the file that our plugin reads (default: the packaged one). Several `servers` are processes of their own, as are
+    the engines of several data-parallel `ranks`; only vLLM's command starts them. Raises Unavailable where it cannot be installed.
     """
-    installation, port = prepare(version), free_port()
+    installation, port, several = prepare(version), free_port(), servers > 1 or ranks > 1
     with tempfile.TemporaryDirectory(prefix="plimsoll-engine-") as folder:
-        engine = Engine(f"http://127.0.0.1:{port}", MODEL, Path(folder) / "log")
+        log = Path(folder) / "log"
         command: list[str | Path] = [
             *(installation.python, "-m"),
-            *(
-                ("vllm.entrypoints.cli.main", "serve")
-                if servers > 1
-                else ("vllm.entrypoints.openai.api_server", "--model")
-            ),
-            *(installation.model, *(("--api-server-count", str(servers)) if servers > 1 else ())),
+            *(("vllm.entrypoints.cli.main", "serve") if several else ("vllm.entrypoints.openai.api_server", "--model")),
+            installation.model,
+            *(("--api-server-count", str(servers), "--data-parallel-size", str(ranks)) if several else ()),
             *("--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port), "--load-format", "dummy"),
             *("--max-model-len", "2048", "--max-num-seqs", str(sequences), "--enforce-eager"),
             # A chunk for every 20 tokens: thousands a second keep server and client, both Python, busier than the engine.
@@ -133,21 +141,22 @@ def start(
             "OMP_NUM_THREADS": "1",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             # The worker within the engine's process: apart, both spin on what they share, and nothing is left for the server.
-            "VLLM_ENABLE_V1_MULTIPROCESSING": str(int(servers > 1)),
+            "VLLM_ENABLE_V1_MULTIPROCESSING": str(int(several)),
             "HF_HUB_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             **({"PLIMSOLL_OBJECTIVES": str(objectives)} if objectives else {}),
             **(environment or {}),
         }
-        with engine.log.open("wb") as log:
+        with log.open("wb") as written:
             process = subprocess.Popen(
                 command,
-                stdout=log,
+                stdout=written,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **settings},
                 cwd=folder,
                 start_new_session=True,
             )
+        engine = Engine(f"http://127.0.0.1:{port}", MODEL, log, process.pid)
         try:
             _wait(engine, process)
             yield engine
@@ -173,7 +182,7 @@ def _plugin(folder: Path, version: str) -> Path:
     return info.parent
 
 
-def _wait(engine: Engine, process: subprocess.Popen[bytes], seconds: float = 300) -> None:
+def _wait(engine: Engine, process: subprocess.Popen[bytes], seconds: float = 500) -> None:
     end = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < end:
         with contextlib.suppress(httpx.TransportError):
