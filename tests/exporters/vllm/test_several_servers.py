@@ -14,7 +14,8 @@ from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import Metric
 from plimsoll.slo.sli.increments import increments, replicas
 from plimsoll.slo.sources import Series
-from real_engine import Engine, Unavailable, start
+from real_engine import Engine, start
+from real_server import Unavailable
 from stack import wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
