@@ -22,6 +22,7 @@ from plimsoll.slo import metrics as catalogue
 from plimsoll.slo.metrics import bucket_bound, recorded
 from process import PLIMSOLL, environment
 from promql import complaints, panel_queries, variable_queries
+from real_server import Unavailable
 from stack import require, tool, wait_for
 from whole import LIMIT, Whole, ask, new_client, page, start, total
 
@@ -39,7 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     try:
         with start(tmp_path_factory.mktemp("whole")) as running:
             yield running
-    except real_engine.Unavailable as why:
+    except Unavailable as why:
         pytest.skip(f"no real engine: {why}")
 
 

@@ -157,7 +157,7 @@ VLLM = register(
         role=("dynamo_component",),
         version=Lookup("/version", ("version",)),
         checked=Checked(
-            "0.8.5, 0.10.2, 0.11.0, 0.27.1 (real), 0.32.0 (real, also with two API servers), 0.33 (names)",
+            "0.8.5, 0.10.2, 0.11.0, 0.27.1 (real), 0.32.0 (real, also with two API servers and with two data-parallel ranks), 0.33 (names)",
             True,
             "Clients that left are lower bounds while requests run. A prefill engine counts a first token and a finished request of its own.",
         ),

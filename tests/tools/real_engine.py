@@ -4,16 +4,12 @@ Run as a script it prepares the environment (`make test` does); the fixture `eng
 """
 
 import contextlib
-import fcntl
 import functools
-import hashlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,14 +18,11 @@ from pathlib import Path
 import httpx
 
 from paths import PACKAGES, ROOT, TESTS
+from real_server import Unavailable, installed, pip, run, serving
 from stack import free_port
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct"
 VERSION = "0.32.0"
-
-
-class Unavailable(Exception):
-    """The engine is not available; the message states why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +35,20 @@ class Installation:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A running server: its root URL, the model's served name and the log."""
+    """A running server: its root URL, the model's served name, the log, and the process that began the others."""
 
     url: str
     model: str
     log: Path
+    pid: int
+
+    def kill(self, title: str) -> None:
+        """Kill the one of its processes that has this title."""
+        listed = subprocess.run(
+            ["ps", "-s", str(self.pid), "-o", "pid=,args="], capture_output=True, text=True, check=True
+        )
+        (found,) = [line.split()[0] for line in listed.stdout.splitlines() if line.endswith(title)]
+        os.kill(int(found), signal.SIGKILL)
 
     def metrics(self) -> str:
         """The server's own metrics page."""
@@ -63,37 +65,16 @@ def versions() -> list[str]:
 @functools.cache
 def prepare(version: str = VERSION) -> Installation:
     """Install vLLM for CPU once per machine, version and lock file (minutes; later at once); raises Unavailable."""
-    lock = TESTS / "tools" / f"engine-{version}.lock"
-    recipe = lock.read_bytes() + (TESTS / "tools" / "tiny_model.py").read_bytes() + sys.version.encode()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plimsoll"
-    root = cache / f"engine-{version}-{hashlib.sha256(recipe).hexdigest()[:12]}"
-    installation = Installation(root / "bin/python", root / "model")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with (root.parent / f"{root.name}.lock").open("w") as busy:
-        fcntl.flock(busy, fcntl.LOCK_EX)
-        if not (root / "complete").exists():
-            shutil.rmtree(root, ignore_errors=True)
-            _install(installation, root, lock)
-            (root / "complete").touch()
-    return installation
+    lock, model = TESTS / "tools" / f"engine-{version}.lock", TESTS / "tools" / "tiny_model.py"
 
+    def install(root: Path) -> None:
+        """Torch first, with what it asks for on this platform; the rest is pinned whole, without vLLM's audio and image parts."""
+        pip(root, "-c", lock, next(line for line in lock.read_text().splitlines() if line.startswith("torch==")))
+        pip(root, "--no-deps", "-r", lock)
+        run([root / "bin/python", model, root / "model"])
 
-def _install(installation: Installation, root: Path, lock: Path) -> None:
-    """Torch first, with what it asks for on this platform; the rest is pinned whole, without vLLM's audio and image parts."""
-    print(f"Preparing the test engine in {root} (once; some minutes)", flush=True)
-    torch = next(line for line in lock.read_text().splitlines() if line.startswith("torch=="))
-    pip: list[str | Path] = [installation.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([sys.executable, "-m", "venv", root])
-    _run([*pip, "-c", lock, torch])
-    _run([*pip, "--no-deps", "-r", lock])
-    _run([installation.python, TESTS / "tools" / "tiny_model.py", installation.model])
-
-
-def _run(command: Sequence[str | Path]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if not line.startswith("WARNING")]
-        raise Unavailable(f"`{' '.join(map(str, command[:6]))} …` failed: {' '.join(errors[-2:])}")
+    root = installed(f"engine-{version}", lock.read_bytes() + model.read_bytes(), install)
+    return Installation(root / "bin/python", root / "model")
 
 
 @contextlib.contextmanager
@@ -102,25 +83,24 @@ def start(
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     objectives: Path | None = None,
+    *,
     sequences: int = 16,
     servers: int = 1,
+    ranks: int = 1,
 ) -> Iterator[Engine]:
     """Start a server on a free port of loopback, wait until it is healthy, and end it with all its children.
 
-    `objectives` is the file that our plugin reads (default: the packaged one). With several `servers` each is a process of its own,
-    which only vLLM's command starts. Raises Unavailable where it cannot be installed.
+    `objectives` is the file that our plugin reads (default: the packaged one). Several `servers` are processes of their own, as are
+    the engines of several data-parallel `ranks`; only vLLM's command starts them. Raises Unavailable where it cannot be installed.
     """
-    installation, port = prepare(version), free_port()
+    installation, port, several = prepare(version), free_port(), servers > 1 or ranks > 1
     with tempfile.TemporaryDirectory(prefix="plimsoll-engine-") as folder:
-        engine = Engine(f"http://127.0.0.1:{port}", MODEL, Path(folder) / "log")
+        log = Path(folder) / "log"
         command: list[str | Path] = [
             *(installation.python, "-m"),
-            *(
-                ("vllm.entrypoints.cli.main", "serve")
-                if servers > 1
-                else ("vllm.entrypoints.openai.api_server", "--model")
-            ),
-            *(installation.model, *(("--api-server-count", str(servers)) if servers > 1 else ())),
+            *(("vllm.entrypoints.cli.main", "serve") if several else ("vllm.entrypoints.openai.api_server", "--model")),
+            installation.model,
+            *(("--api-server-count", str(servers), "--data-parallel-size", str(ranks)) if several else ()),
             *("--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port), "--load-format", "dummy"),
             *("--max-model-len", "2048", "--max-num-seqs", str(sequences), "--enforce-eager"),
             # A chunk for every 20 tokens: thousands a second keep server and client, both Python, busier than the engine.
@@ -133,26 +113,15 @@ def start(
             "OMP_NUM_THREADS": "1",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             # The worker within the engine's process: apart, both spin on what they share, and nothing is left for the server.
-            "VLLM_ENABLE_V1_MULTIPROCESSING": str(int(servers > 1)),
+            "VLLM_ENABLE_V1_MULTIPROCESSING": str(int(several)),
             "HF_HUB_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             **({"PLIMSOLL_OBJECTIVES": str(objectives)} if objectives else {}),
             **(environment or {}),
         }
-        with engine.log.open("wb") as log:
-            process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **settings},
-                cwd=folder,
-                start_new_session=True,
-            )
-        try:
-            _wait(engine, process)
-            yield engine
-        finally:
-            _end(process)
+        url = f"http://127.0.0.1:{port}"
+        with serving(command, f"{url}/health", log, settings) as pid:
+            yield Engine(url, MODEL, log, pid)
 
 
 def _plugin(folder: Path, version: str) -> Path:
@@ -171,26 +140,6 @@ def _plugin(folder: Path, version: str) -> Path:
     lines = [line for group, points in groups for line in (f"[{group}]", *(f"{k} = {v}" for k, v in points.items()))]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     return info.parent
-
-
-def _wait(engine: Engine, process: subprocess.Popen[bytes], seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
-    while process.poll() is None and time.monotonic() < end:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{engine.url}/health", trust_env=False).status_code == 200:
-                return
-        time.sleep(0.2)
-    tail = "\n".join(engine.log.read_text(errors="replace").splitlines()[-30:])
-    raise RuntimeError(f"vLLM did not become healthy (exit code {process.poll()}):\n{tail}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(30)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class Whole:
 
 @contextmanager
 def start(folder: Path) -> Iterator[Whole]:
-    """Start every part, each after what it reads from; raises real_engine.Unavailable."""
+    """Start every part, each after what it reads from; raises real_server.Unavailable."""
     file, key = folder / "objectives.yaml", folder / "pagerduty-routing-key"
     file.write_text(OBJECTIVES)
     key.write_text("0123456789abcdef0123456789abcdef")

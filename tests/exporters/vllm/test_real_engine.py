@@ -16,7 +16,8 @@ from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.exporters.engines.vllm import VLLM
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric, bucket_bound
-from real_engine import Engine, Unavailable, start
+from real_engine import Engine, start
+from real_server import Unavailable
 from stack import wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from paths import PACKAGES, ROOT
-from real_engine import MODEL, Installation, Unavailable, prepare, versions
+from real_engine import MODEL, Installation, prepare, versions
+from real_server import Unavailable
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
