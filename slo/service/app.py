@@ -21,7 +21,7 @@ from plimsoll.slo.service.http import openapi, problems
 from plimsoll.slo.service.http.body import RequestLimit
 from plimsoll.slo.service.http.etag import Etag
 from plimsoll.slo.service.http.forwarded import ForwardedHeaders
-from plimsoll.slo.service.pages import login, pages
+from plimsoll.slo.service.pages import error, login, pages
 from plimsoll.slo.service.state import Service
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
@@ -61,7 +61,7 @@ def create_app(
         telemetry=telemetry or NO_TELEMETRY,
     )
     _guard(app, service, access or Access(), dict(limits or {}))
-    problems.install(app)
+    problems.install(app, error.as_page)
     openapi.install(app)
     app.include_router(router(service))
     app.include_router(pages.router(service, runbooks, grafana))

@@ -8,6 +8,7 @@ import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from plimsoll.compose.listen import open_socket
+from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from stack import require, wait_for
@@ -24,11 +25,10 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def served(service: Service) -> Iterator[str]:
-    """Serve pages and API without the jobs; gives the URL."""
-    app = create_app(
-        service, runbooks="# Runbooks\n\n## LLMKVCacheUsageHigh\n\nLook at the queue.", limits={"reads": "10000/second"}
-    )
+def served(service: Service, access: Access | None = None) -> Iterator[str]:
+    """Serve pages and API without the jobs, by default to everybody; gives the URL."""
+    runbooks = "# Runbooks\n\n## LLMKVCacheUsageHigh\n\nLook at the queue."
+    app = create_app(service, access, runbooks, limits={"reads": "10000/second"})
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
     with open_socket("127.0.0.1", 0, None, "") as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

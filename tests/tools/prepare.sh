@@ -18,7 +18,7 @@ ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="${missing}postgr
 need victoria-metrics victoria-metrics "the tests that read a VictoriaMetrics"
 need faketime faketime "the tests that change the system clock"
 need chromium chromium "the tests marked browser"
-need npm npm "the tests that render the Helm chart"
+need npm npm "the tests that render the Helm chart or check the pages for accessibility"
 need gcc gcc "the NVML tests (their library is compiled)"
 echo '#include <stdio.h>' | gcc -E - >/dev/null 2>&1 || missing="${missing}libc6-dev|the NVML tests (their library is compiled)
 "
@@ -44,5 +44,6 @@ fi
 .venv/bin/python tests/tools/newer.py || true
 .venv/bin/python tests/tools/interpreters.py || true
 .venv/bin/python tests/tools/helm.py || true
+.venv/bin/python tests/tools/axe.py || true
 .venv/bin/python tests/tools/real_engine.py || true
 .venv/bin/python tests/tools/real_llama.py || true

@@ -1,9 +1,10 @@
 """Errors as RFC 9457 problems: a stable code, and a sentence with the fix."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -93,24 +94,26 @@ def problem(path: str, status: int, detail: str, code: str = "", headers: dict[s
     return JSONResponse(body.model_dump(), status, headers, media_type=PROBLEM_JSON)
 
 
-def install(app: FastAPI) -> None:
-    """Turn every error of the application into a problem document."""
+def install(app: FastAPI, show: Callable[[Request, JSONResponse], Response]) -> None:
+    """Turn every error of the application into a problem document, which `show` may turn into a page."""
 
     @app.exception_handler(HTTPException)
-    def rejected(request: Request, error: HTTPException) -> JSONResponse:
-        code = error.code if isinstance(error, ApiError) else ""
-        return problem(request.url.path, error.status_code, str(error.detail), code, dict(error.headers or {}))
+    def rejected(request: Request, error: HTTPException) -> Response:
+        code, headers = error.code if isinstance(error, ApiError) else "", dict(error.headers or {})
+        return show(request, problem(request.url.path, error.status_code, str(error.detail), code, headers))
 
     @app.exception_handler(RequestValidationError)
-    def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+    def malformed(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        return problem(request.url.path, 422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        return show(request, problem(request.url.path, 422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"))
 
     @app.exception_handler(SQLAlchemyError)
-    def database(request: Request, error: SQLAlchemyError) -> JSONResponse:
+    def database(request: Request, error: SQLAlchemyError) -> Response:
         detail = f"Ledger database unavailable: {reason(error)}."
-        return problem(request.url.path, 503, detail, "ledger_unavailable", {"Retry-After": "10"})
+        found = problem(request.url.path, 503, detail, "ledger_unavailable", {"Retry-After": "10"})
+        return show(request, found)
 
     @app.exception_handler(Exception)
-    def internal(request: Request, error: Exception) -> JSONResponse:
-        return problem(request.url.path, 500, f"Internal error ({type(error).__name__}). See the service log.")
+    def internal(request: Request, error: Exception) -> Response:
+        detail = f"Internal error ({type(error).__name__}). See the service log."
+        return show(request, problem(request.url.path, 500, detail))

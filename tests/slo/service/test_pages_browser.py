@@ -9,75 +9,26 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from browser import Watched, served
+from pages_world import HOUR, NOW, two_days
 from plimsoll.slo.calendar import SLOT
-from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
-from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState
-from plimsoll.slo.capacity.recommendation.models import Alternative, Cost, ExpectedAttainment, Recommendation
-from plimsoll.slo.capacity.recommendation.recommend import Decision
 from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.increments import SlotCount
 from plimsoll.slo.spec.objectives import load
-from recorded import Recorded, pool_slot
+from recorded import Recorded
 from world import SPEC_TEXT
 
 pytestmark = pytest.mark.browser
-NOW = 1_700_000_400.0
 WHATIF = "/pools/pool/whatif?request_rate=5&input_tokens=300&output_tokens=20"
 PAGES = ("/", "/slos/fast", "/pools/pool", "/reviews/2023-W46", WHATIF, "/runbooks", "/docs")
-HOUR = 3600
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Two days of a pool, of which three hours were not observed."""
-    ledger = Ledger(open_database(f"sqlite:///{tmp_path_factory.mktemp('pages')}/ledger.db"))
-    counts, rows = [], []
-    for at in range(int(NOW) - 48 * HOUR, int(NOW), SLOT):
-        back = (NOW - at) / HOUR
-        if 10 < back <= 13:
-            continue
-        row = pool_slot(at, back)
-        bad = 40 if row.waiting_max == 80 else 12 if row.replica_disruptions else 1
-        counts.append(SlotCount(at, 200 - bad, 200, 300.0, "request"))
-        rows.append(row)
-    ledger.record({("fast", "hash"): counts}, int(NOW) - 1200, {"pool": rows})
-    known = SPEC_TEXT.replace("model: m", "model: meta-llama/Llama-3.3-70B-Instruct").replace("gpus: 1", "gpus: 4")
-    service = Service(load(known), Recorded([]), ledger, clock=lambda: NOW)
-    late = "of requests are expected to miss the target (allowed 5%), by queue replay of the last 15 min."
-    advice = Recommendation(
-        pool="pool",
-        action="scale_out",
-        nodes=2,
-        current_nodes=2,
-        recommended_nodes=4,
-        reasons=["84 requests are waiting", "<b>bold</b>"],
-        reason_codes=["queue_depth", "demand_and_backlog"],
-        evidence={"waiting_requests": {"a:8000": 84}, "saturation_tokens_per_second_new_replica": 520.0},
-        confidence=0.9,
-        at=NOW,
-        rule="demand",
-        expected_attainment=ExpectedAttainment(
-            target=0.95, current_nodes=0.7, recommended_nodes=0.991, method="queue_replay", lookback_seconds=900.0
-        ),
-        alternatives=[
-            Alternative(
-                nodes=3, required_by=["slo"], attainment=0.94, usd_per_hour=12.0, reason=f"With 3 nodes, 6.0% {late}"
-            ),
-            Alternative(
-                nodes=2, required_by=[], attainment=0.7, usd_per_hour=None, reason=f"With 2 nodes, 30.0% {late}"
-            ),
-        ],
-        cost=Cost(usd_per_hour_recommended=16.0),
-    )
-    state = MeasuredState(NOW, 4, ReplicaThroughput(520.0))
-    ledger.save_recommendation("pool", NOW - 60, advice.model_dump(), state.to_json())
-    service._decisions["pool"] = Decision(advice, state)
-    service.ingested_at = NOW
-    service.evaluate()
+    service = two_days(tmp_path_factory.mktemp("pages"))
     yield service
-    ledger.engine.dispose()
+    service.ledger.engine.dispose()
 
 
 @pytest.fixture(scope="module")
