@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from sqlalchemy.exc import SQLAlchemyError
 
 from plimsoll.slo import metrics
+from plimsoll.slo.ledger.manual_changes import announced_rollouts
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.sequential import VERDICTS
 
@@ -23,7 +24,7 @@ class ServiceCollector:
         """Yield one family per metric. What needs the ledger is absent without it; the jobs' failures show why."""
         yield from (*self._jobs(), *self._problems(), *self._rollouts(), *self._reloads())
         try:
-            yield from self._of_ledger()
+            yield from (*self._of_ledger(), *self._announced())
         except SQLAlchemyError:
             return
 
@@ -111,6 +112,16 @@ class ServiceCollector:
             covered = any(one.covers(objective) for one in running)
             family.add_metric([objective.id, objective.pool], float(covered))
         return family
+
+    def _announced(self) -> Iterator[GaugeMetricFamily]:
+        """Which pools an announced rollout is in; alert rules are lowered by it."""
+        announced, unavailable = _family(metrics.ROLLOUT_ANNOUNCED), _family(metrics.ROLLOUT_UNAVAILABLE)
+        found = announced_rollouts(self._service.ledger.engine, self._service.clock())
+        for pool in self._service.spec.pools:
+            one = found.get(pool.name)
+            announced.add_metric([pool.name], float(one is not None))
+            unavailable.add_metric([pool.name], one.max_unavailable if one else 0)
+        yield from (announced, unavailable)
 
 
 def registry(service: Service) -> CollectorRegistry:
