@@ -123,6 +123,12 @@ JOB_FAILURES = Metric(
 JOB_LAST_SUCCESS = Metric(
     "plimsoll_job_last_success_timestamp_seconds", "gauge", ("task",), "Unix time of the job's last successful run."
 )
+CHANGE_EVENTS = Metric(
+    "plimsoll_change_events_total",
+    "counter",
+    ("outcome",),
+    "Change events to PagerDuty since the start: sent, failed (attempts; up to five of an event), dropped. Absent without a PagerDuty key.",
+)
 # Named as Prometheus names its own (prometheus_config_last_reload_successful).
 RELOAD_SUCCESSFUL = Metric(
     "plimsoll_config_last_reload_successful",

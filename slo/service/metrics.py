@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from plimsoll.slo import metrics
 from plimsoll.slo.ledger.manual_changes import announced_rollouts
+from plimsoll.slo.service.change_events import OUTCOMES
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.sequential import VERDICTS
 
@@ -22,7 +23,7 @@ class ServiceCollector:
 
     def collect(self) -> Iterator[Metric]:
         """Yield one family per metric. What needs the ledger is absent without it; the jobs' failures show why."""
-        yield from (*self._jobs(), *self._problems(), *self._rollouts(), *self._reloads())
+        yield from (*self._jobs(), *self._problems(), *self._rollouts(), *self._reloads(), *self._changes())
         try:
             yield from (*self._of_ledger(), *self._announced())
         except SQLAlchemyError:
@@ -92,6 +93,14 @@ class ServiceCollector:
             successful.add_metric([], float(found.successful))
             at.add_metric([], found.succeeded_at)
             yield from (successful, at)
+
+    def _changes(self) -> Iterator[Metric]:
+        if (events := self._service.change_events) is not None:
+            metric = metrics.CHANGE_EVENTS
+            family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+            for outcome in OUTCOMES:
+                family.add_metric([outcome], events.outcomes[outcome])
+            yield family
 
     def _jobs(self) -> Iterator[Metric]:
         runs, leader = self._service.runs, _family(metrics.LEADER)
