@@ -25,17 +25,22 @@ def excluded(objective: Objective, span: str) -> str:
     return f'max(max_over_time({c.EXCLUDED}{{objective="{objective.id}"}}[{span}])) == 1'
 
 
+def at_each_site(query: str, pool: Pool) -> str:
+    """Return a query's result, without labels, once as it is and once for each region and cluster that the pool's replicas have."""
+    sites = f"group by (cluster, region) ({of(c.REPLICA_INFO, pool)})"
+    return f"{query}\nor {sites} and on () ({query})"
+
+
 def _excluded(pool: Pool) -> Alert:
     """A pool is excluded when all of its SLOs are: an exclusion of one SLO mutes the burn-rate alerts of that SLO alone.
 
     It fires once for each region and cluster of the pool's replicas that are target labels, and once without: it mutes what has its labels.
     """
     each = f'max by (objective) (max_over_time({c.EXCLUDED}{{pool="{pool.name}"}}[{AFTER}]))'
-    sites = f"group by (cluster, region) ({of(c.REPLICA_INFO, pool)})"
     return Alert(
         name=NAME,
         severity="info",
-        expr=f"min({each}) == 1\nor {sites} and on () (min({each}) == 1)",
+        expr=at_each_site(f"min({each}) == 1", pool),
         summary="An exclusion is active; alerts for this pool are muted.",
         description=(
             f"An exclusion covers every SLO of {pool.name}, or did in the last {AFTER}. Its pages and tickets are muted. "

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from plimsoll.alerts.capacity import capacity_alerts
 from plimsoll.alerts.exclusions import exclusion_alerts
-from plimsoll.alerts.rollouts import rollout_alert
+from plimsoll.alerts.rollouts import rollout_alerts, unavailable
 from plimsoll.alerts.rules import Alert
 from plimsoll.alerts.saturation import early_warnings, growth
 from plimsoll.alerts.templates import (
@@ -72,7 +72,7 @@ def _of_one_pool(spec: Spec, pool: Pool) -> list[Alert]:
         *early_warnings(spec, pool),
         *capacity_alerts(pool),
         *role_alerts(pool),
-        rollout_alert(pool),
+        *rollout_alerts(pool),
         *_down(pool.name, of_pool(pool), pool.timing.cold_start),
     ]
     return for_kind(pool, every)
@@ -212,12 +212,15 @@ def _pool_down(pool: Pool) -> Alert:
 
 
 def _below_minimum(pool: Pool) -> Alert:
-    """Fewer replicas up than the pool's minimum. This also covers replicas that no exporter reports any longer."""
+    """Fewer replicas up than the pool's minimum, without those that an announced rollout takes down.
+
+    This also covers replicas that no exporter reports any longer.
+    """
     least = pool.nodes.min * pool.node.replicas
     return Alert(
         name=REPLICAS_BELOW_MINIMUM,
         severity="page",
-        expr=f"{_up(pool)} < {least}",
+        expr=f"{_up(pool)} < {least} - {unavailable(pool)}",
         hold=300,
         summary="Fewer replicas are up than the pool requires.",
         description=f"{VALUE} replicas of {pool.name} are up; its minimum of {pool.nodes.min} nodes runs {least}.",

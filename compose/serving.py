@@ -24,6 +24,7 @@ from plimsoll.slo.ledger.scrape_source import ScrapeSource
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.access import Access
 from plimsoll.slo.service.app import create_app
+from plimsoll.slo.service.change_events import ChangeEvents
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.system_clock import SystemClock
 from plimsoll.slo.service.webhook import Webhook
@@ -43,11 +44,12 @@ def serve(
     spec: Spec,
     places: tuple[SourceInput, str, tuple[str, int]],
     access: Access,
-    webhook: tuple[str, str | None] | None,
+    receivers: tuple[tuple[str, str | None] | None, tuple[str, str] | None],
     prices: Prices,
     around: tuple[str | None, str],
 ) -> None:
-    """Serve until interrupted. `places`: source, database, and (host, port); `webhook`: URL and token; `around`: path of the file that
+    """Serve until interrupted. `places`: source, database, and (host, port); `receivers`: URL and token of a webhook, key and URL of
+    PagerDuty (None: without); `around`: path of the file that
     `spec` was read from (None: the bundled file), and Grafana's URL. Raises UserError.
     """
     objectives, grafana = around
@@ -60,7 +62,9 @@ def serve(
     runbooks = (Path(alerts.__file__).parent / "runbooks.md").read_text(encoding="utf-8")
     service = Service(spec, source, Ledger(engine), clock)
     service.records.prices = prices
+    webhook, pagerduty = receivers
     service.webhook = None if webhook is None else Webhook(*webhook)
+    service.change_events = None if pagerduty is None else ChangeEvents(*pagerduty)
     service.reloads = file = ObjectivesFile(objectives, lambda new: _reload(service, new))
     telemetry, end_telemetry = _telemetry(service)
     app = create_app(service, access, runbooks, telemetry=telemetry, grafana=grafana)

@@ -6,7 +6,7 @@ dedup_key is a hash of the route and the group's labels, so changing routes or `
 
 from typing import Any
 
-from plimsoll.alerts import budget_states, exclusions, pool, saturation, self_monitoring
+from plimsoll.alerts import budget_states, exclusions, pool, rollouts, saturation, self_monitoring
 from plimsoll.alerts import burn_rate as burn_alerts
 from plimsoll.alerts.gpus import health as gpus
 from plimsoll.alerts.notify.receivers import WATCHDOG, Receivers
@@ -102,6 +102,7 @@ def _inhibitions() -> list[dict[str, Any]]:
     same = ["alertname", "pool", "objective", "instance", "replica"]
     return [
         _inhibit(_named(exclusions.NAME), ['severity=~"page|ticket"'], ["pool"]),
+        _inhibit(_named(rollouts.ANNOUNCED), [_named(*rollouts.LOWERED), 'severity="ticket"'], ["pool"]),
         *slower,
         _inhibit('severity="page"', ['severity="ticket"'], same),
         # What is left of a budget is one ticket: the gravest state, and no forecast while it burns.

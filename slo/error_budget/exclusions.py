@@ -6,12 +6,13 @@ budget and counts neither as observed nor as unknown; it is shown beside what is
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
-from plimsoll.slo.calendar import SLOT, first_slot, slot_of
+from plimsoll.slo.calendar import DAY, SLOT, first_slot, slot_of
 from plimsoll.slo.spec.objectives import Objective, Spec
 
+AHEAD = 8  # days for which the occurrences of a recurrence rule are listed before they begin
 Stretch = tuple[int, int]  # slots from the first (included) to the second (not included)
 
 
@@ -43,16 +44,15 @@ class Exclusion:
         return mine and self.canceled_at is None
 
 
-def of_file(spec: Spec) -> list[Exclusion]:
-    """Return the exclusions of an objectives file."""
+def of_file(spec: Spec, now: float) -> list[Exclusion]:
+    """Return the exclusions of an objectives file; of one that recurs, each occurrence up to a week or so from now."""
+    # To a whole day: the same occurrences until then, which are found once.
+    until = datetime.fromtimestamp((now // DAY + AHEAD) * DAY, UTC)
     return [
-        Exclusion(_unix(item.start), _unix(item.end), item.created_by, item.reason, item.objective, item.pool)
+        Exclusion(start, end, item.created_by, item.reason, item.objective, item.pool)
         for item in spec.exclusions
+        for start, end in item.occurrences(until)
     ]
-
-
-def _unix(moment: datetime) -> float:
-    return moment.timestamp()
 
 
 def stretches(exclusions: Iterable[Exclusion], objective: Objective) -> tuple[Stretch, ...]:

@@ -1,6 +1,7 @@
-"""Manual changes: exclusions, each with an audit event that states actor, time and reason."""
+"""Manual changes: exclusions and announced rollouts, each with an audit event that states actor, time and reason."""
 
-from dataclasses import asdict, replace
+import json
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -11,9 +12,24 @@ from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.schema import audit, exclusions, slots
 from plimsoll.slo.ledger.slots import write_audit_event
 
+ANNOUNCED = "rollout announced"  # action of the audit
+
 
 class AlreadyCanceledError(Exception):
     """The exclusion is already canceled."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedRollout:
+    """A rollout of a pool's replicas to another version from `start` to `end` (Unix seconds), of at most `max_unavailable` at once."""
+
+    pool: str
+    version: str
+    start: float
+    end: float
+    max_unavailable: int
+    created_by: str
+    reason: str
 
 
 def exclude(engine: Engine, exclusion: Exclusion, at: float) -> Exclusion:
@@ -52,6 +68,24 @@ def stored_exclusions(engine: Engine) -> list[Exclusion]:
     with engine.connect() as connection:
         rows = connection.execute(select(exclusions).order_by(exclusions.c.created_at.desc(), exclusions.c.id))
         return [Exclusion(**row) for row in rows.mappings()]
+
+
+def announce(engine: Engine, rollout: AnnouncedRollout) -> None:
+    """Record a rollout, in place of the one that its pool has; the audit is its only record."""
+    author, change = (rollout.created_by, rollout.reason), (ANNOUNCED, rollout.pool)
+    with writing(engine) as connection:
+        write_audit_event(connection, rollout.start, author, change, None, asdict(rollout))
+
+
+def announced_rollouts(engine: Engine, now: float) -> dict[str, AnnouncedRollout]:
+    """Return the announced rollout of each pool that is in one: the newest announcement, until its end."""
+    newest = select(func.max(audit.c.id)).where(audit.c.action == ANNOUNCED).group_by(audit.c.subject)
+    with engine.connect() as connection:
+        found = [
+            AnnouncedRollout(**json.loads(row))
+            for row in connection.scalars(select(audit.c.after).where(audit.c.id.in_(newest)))
+        ]
+    return {one.pool: one for one in found if one.start <= now < one.end}
 
 
 def audit_events(engine: Engine, before: int | None, limit: int) -> list[dict[str, Any]]:

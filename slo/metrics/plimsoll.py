@@ -77,6 +77,18 @@ ROLLOUT_VERDICT = Metric(
     ("objective", "pool", "baseline", "candidate", "verdict"),
     "1 for the verdict on the rollout's new version: worse, not_worse, undecided; 0 for the others. Absent without a rollout.",
 )
+ROLLOUT_ANNOUNCED = Metric(
+    "plimsoll_rollout_announced",
+    "gauge",
+    ("pool",),
+    "1 while an announced rollout of the pool is in progress, otherwise 0.",
+)
+ROLLOUT_UNAVAILABLE = Metric(
+    "plimsoll_rollout_max_unavailable_replicas",
+    "gauge",
+    ("pool",),
+    "Replicas of the pool that an announced rollout may take down at once; 0 without one.",
+)
 REPLICA_CAPACITY = Metric(
     "plimsoll_replica_saturation_tokens_per_second",
     "gauge",
@@ -110,6 +122,12 @@ JOB_FAILURES = Metric(
 )
 JOB_LAST_SUCCESS = Metric(
     "plimsoll_job_last_success_timestamp_seconds", "gauge", ("task",), "Unix time of the job's last successful run."
+)
+CHANGE_EVENTS = Metric(
+    "plimsoll_change_events_total",
+    "counter",
+    ("outcome",),
+    "Change events to PagerDuty since the start: sent, failed (attempts; up to five of an event), dropped. Absent without a PagerDuty key.",
 )
 # Named as Prometheus names its own (prometheus_config_last_reload_successful).
 RELOAD_SUCCESSFUL = Metric(

@@ -33,7 +33,7 @@ class Records:
 
     def exclusions(self) -> list[Exclusion]:
         """Return every exclusion: of the objectives file, then those made through the API, newest first."""
-        return [*of_file(self.spec), *stored_exclusions(self.ledger.engine)]
+        return [*of_file(self.spec, self.clock()), *stored_exclusions(self.ledger.engine)]
 
     @property
     def pruned_until(self) -> float:

@@ -12,6 +12,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from plimsoll.slo.reports.calibration import calibrate_pool
 from plimsoll.slo.reports.review_archive import save_due_reviews
+from plimsoll.slo.service.change_events import ChangeEvents
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.service.system_clock import elapsed
 
@@ -20,12 +21,13 @@ INGEST_SECONDS = 10
 RECOMMEND_SECONDS = 10
 ROLLOUT_SECONDS = 60
 CHECK_SECONDS = 60
+CHANGE_SECONDS = 30
 LEAD_SECONDS = 5
 # A job that takes a second of processor time runs every 80 s, so that it takes an eightieth of a core; at the latest after MOST_SECONDS.
 SPACING, MOST_SECONDS = 80.0, 60.0
 MOST_CHECK_SECONDS = 600.0  # of jobs whose results change with deployments, not with traffic
 REPLAN_SECONDS = 2.0  # a jump of the system clock from which on jobs are planned again
-THREADS = 10  # more than there are jobs
+THREADS = 12  # more than there are jobs
 
 
 def save_reviews(service: Service) -> None:
@@ -37,6 +39,11 @@ def calibrate_pools(service: Service) -> None:
     """Job of the leader: fit each pool's step-time model."""
     for pool in service.spec.pools:
         service.lead(f"calibrate {pool.name}", partial(calibrate_pool, service.records, service.source, pool))
+
+
+def send_changes(service: Service, events: ChangeEvents) -> None:
+    """Job: find what changed; the leader sends it to PagerDuty."""
+    service.runs.run("change events", partial(events.look, service))
 
 
 def spaced(
@@ -89,6 +96,8 @@ def plan(jobs: BackgroundScheduler, service: Service) -> None:
     every(RECOMMEND_SECONDS, "recommend", spaced(service.recommend), 2)
     every(ROLLOUT_SECONDS, "watch rollouts", spaced(service.watch_rollouts, MOST_CHECK_SECONDS), 5)
     every(CHECK_SECONDS, "check", spaced(service.check, MOST_CHECK_SECONDS), 3)
+    if service.change_events is not None:
+        every(CHANGE_SECONDS, "change events", partial(send_changes, service, service.change_events), 7)
 
 
 async def follow_clock(jobs: BackgroundScheduler, service: Service) -> None:

@@ -8,6 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from sqlalchemy.exc import SQLAlchemyError
 
 from plimsoll.slo import metrics
+from plimsoll.slo.ledger.manual_changes import announced_rollouts
+from plimsoll.slo.service.change_events import OUTCOMES
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.sequential import VERDICTS
 
@@ -21,9 +23,9 @@ class ServiceCollector:
 
     def collect(self) -> Iterator[Metric]:
         """Yield one family per metric. What needs the ledger is absent without it; the jobs' failures show why."""
-        yield from (*self._jobs(), *self._problems(), *self._rollouts(), *self._reloads())
+        yield from (*self._jobs(), *self._problems(), *self._rollouts(), *self._reloads(), *self._changes())
         try:
-            yield from self._of_ledger()
+            yield from (*self._of_ledger(), *self._announced())
         except SQLAlchemyError:
             return
 
@@ -92,6 +94,14 @@ class ServiceCollector:
             at.add_metric([], found.succeeded_at)
             yield from (successful, at)
 
+    def _changes(self) -> Iterator[Metric]:
+        if (events := self._service.change_events) is not None:
+            metric = metrics.CHANGE_EVENTS
+            family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+            for outcome in OUTCOMES:
+                family.add_metric([outcome], events.outcomes[outcome])
+            yield family
+
     def _jobs(self) -> Iterator[Metric]:
         runs, leader = self._service.runs, _family(metrics.LEADER)
         leader.add_metric([], float(self._service.leading))
@@ -111,6 +121,16 @@ class ServiceCollector:
             covered = any(one.covers(objective) for one in running)
             family.add_metric([objective.id, objective.pool], float(covered))
         return family
+
+    def _announced(self) -> Iterator[GaugeMetricFamily]:
+        """Which pools an announced rollout is in; alert rules are lowered by it."""
+        announced, unavailable = _family(metrics.ROLLOUT_ANNOUNCED), _family(metrics.ROLLOUT_UNAVAILABLE)
+        found = announced_rollouts(self._service.ledger.engine, self._service.clock())
+        for pool in self._service.spec.pools:
+            one = found.get(pool.name)
+            announced.add_metric([pool.name], float(one is not None))
+            unavailable.add_metric([pool.name], one.max_unavailable if one else 0)
+        yield from (announced, unavailable)
 
 
 def registry(service: Service) -> CollectorRegistry:

@@ -28,6 +28,7 @@ from plimsoll.slo.reports.calibration import stored_fit
 from plimsoll.slo.reports.measured_states import newest_state, save_state
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.slo_status import Slo
+from plimsoll.slo.service.change_events import ChangeEvents
 from plimsoll.slo.service.configuration import Reloads, configuration_problems
 from plimsoll.slo.service.data_problems import DataProblems
 from plimsoll.slo.service.job_runs import JobRuns
@@ -40,7 +41,7 @@ from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 EXHAUSTION_SECONDS = 60.0  # after which exhaustion is projected again
 EVALUATION_SECONDS = 10.0  # after which budgets are evaluated again
 READY_LAG = 120.0  # seconds without a successful ingest after which the service is not ready
-LEADER_JOBS = ("scrape", "ingest", "review", "calibrate", "prune", "webhook")
+LEADER_JOBS = ("scrape", "ingest", "review", "calibrate", "prune", "webhook", "change events")
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Service:
         self.ingested_at: float | None = None
         self.problems = DataProblems()
         self.webhook: Webhook | None = None
+        self.change_events: ChangeEvents | None = None
         self.reloads: Reloads | None = None
         self.rollouts = {pool.name: RolloutWatch(pool) for pool in spec.pools}
         self._decisions: dict[str, Decision] = {}
@@ -291,9 +293,8 @@ class Service:
 
     def _clock_reasons(self) -> list[str]:
         jump = self.clock.jump if isinstance(self.clock, SystemClock) else 0.0
-        if not jump:
-            return []
-        return [
+        text = (
             f"The system clock jumped by {jump:+.0f} s. The service follows once that has held for {HOLD_SECONDS:.0f} s. "
             "Check the time synchronization; restart the service to follow at once."
-        ]
+        )
+        return [text] if jump else []

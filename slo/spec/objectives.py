@@ -5,28 +5,20 @@ Every error states the path of the bad field and what to write instead. The mode
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, Literal, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from plimsoll.slo import strict_yaml
 from plimsoll.slo.spec import pool_match
+from plimsoll.slo.spec.exclusion import Exclusion
 from plimsoll.slo.spec.indicator import Indicator
+from plimsoll.slo.spec.names import ModelName, Name, ShortText, time_zone
 from plimsoll.slo.spec.node_pricing import Node, Positive, Usd
 from plimsoll.slo.units import Duration, Target, printable, shown
 
-# A DNS label: it becomes a label value, a part of a URL and of a rule's name.
-Name = Annotated[
-    str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
-]  # $ would also match before a last line break
-# As engines report it. Without control characters, which no log, terminal or table shows as they are.
-ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z")]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
-ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 BucketMismatch = Literal["unknown", "lower_bound", "bounds"]
 GroupBy = Literal["tenant"]
 CountAt = Literal["engine", "gateway"]
@@ -66,12 +58,7 @@ class Window:
             raise ValueError(
                 f"{shown(value)} isn't a window. Write 28d or {{calendar: {'|'.join(CALENDARS)}, timezone: UTC}}."
             )
-        try:
-            ZoneInfo(timezone)
-        except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:
-            raise ValueError(
-                f"{shown(timezone)} isn't an IANA time zone. Write UTC or a name such as Europe/Berlin."
-            ) from error
+        time_zone(timezone)
         nominal = {"week": "7d", "month": "30d", "quarter": "90d"}[calendar]
         return cls(Duration.parse(nominal), calendar, timezone)
 
@@ -201,25 +188,6 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.count_at != "engine":  # which 0.1 didn't have
             fields["count_at"] = self.count_at
         return sha256(msgspec.json.encode(fields, enc_hook=str)).hexdigest()[:12]
-
-
-class Exclusion(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}, kw_only=True
-):
-    """Time that isn't counted, with its creator and reason: of one objective, of one pool, or (neither given) of all."""
-
-    start: Timestamp
-    end: Timestamp
-    created_by: ShortText
-    reason: ShortText
-    objective: Name | None = None
-    pool: Name | None = None
-
-    def __post_init__(self) -> None:
-        if self.end <= self.start:
-            raise ValueError(f"to {self.end.isoformat()} isn't after from {self.start.isoformat()}. Swap them.")
-        if self.objective and self.pool:
-            raise ValueError("names an objective and a pool. Name one of them, or neither to exclude everything.")
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

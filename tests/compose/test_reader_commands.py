@@ -8,7 +8,9 @@ import pytest
 
 from browser import served
 from plimsoll.compose.cli import main
+from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.ledger.database import open_database
+from plimsoll.slo.ledger.manual_changes import announced_rollouts
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.state import Service
 from process import rejected
@@ -58,6 +60,19 @@ def test_an_exclusion_is_made_and_the_budget_is_whole_again(
     assert made.id is not None and made.id in capsys.readouterr().out
     assert (made.objective, made.created_by) == ("fast", "ann")
     assert service.evaluated().budgets["fast"].budget_remaining == 1.0
+
+
+def test_a_rollout_is_announced_until_its_end(
+    at: list[str], capsys: pytest.CaptureFixture[str], service: Service
+) -> None:
+    options = ["--version", "0.32.0", "--reason", "fixes", "--actor", "ann", "--max-unavailable", "2"]
+    assert main(["rollout", "pool", *options, "--to", rfc3339(service.clock() + 3600), *at]) == 0
+    assert "announced pool 0.32.0 until " in capsys.readouterr().out
+    (found,) = announced_rollouts(service.ledger.engine, service.clock()).values()
+    assert (found.version, found.created_by, found.max_unavailable) == ("0.32.0", "ann", 2)
+    assert "at most 12 h ahead" in rejected(
+        ["rollout", "pool", *options, "--to", rfc3339(service.clock() + 13 * 3600), *at]
+    )
 
 
 def test_what_the_service_rejects_is_one_line(at: list[str]) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import threading
 import time
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -34,11 +35,40 @@ def _event_errors(event: Any) -> list[str]:
     return [text for text, good in checks.items() if not good]
 
 
+def _change_errors(event: Any) -> list[str]:
+    """Return the problems of a change event by PagerDuty's Events API v2 (limits from its reference page)."""
+    if not isinstance(event, dict):
+        return ["event is not an object"]
+    payload = event.get("payload") or {}
+    summary, timestamp = str(payload.get("summary") or ""), payload.get("timestamp")
+    checks = {
+        "'routing_key' must be 32 characters": len(str(event.get("routing_key") or "")) == 32,
+        "unknown keys": set(event) <= {"routing_key", "payload", "links", "images"},
+        "unknown keys of 'payload'": set(payload) <= {"summary", "source", "timestamp", "custom_details"},
+        "'payload.summary' is missing, blank or longer than 1024 characters": summary.strip() != ""
+        and len(summary) <= 1024,
+        "'payload.timestamp' is not ISO 8601": timestamp is None or _is_time(timestamp),
+        "'payload.custom_details' is not an object": isinstance(payload.get("custom_details", {}), dict),
+        "'links' must each have an href": all(link.get("href") for link in event.get("links") or []),
+    }
+    return [text for text, good in checks.items() if not good]
+
+
+def _is_time(text: Any) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except (TypeError, ValueError):
+        return False
+
+
 class PagerDuty:
-    """A local server that plays PagerDuty's Events API v2 and keeps `events` (accepted, `arrivals` in Unix seconds) and `rejected` (event, errors)."""
+    """A local server that plays PagerDuty's Events API v2 and keeps `events` (accepted, `arrivals` in Unix seconds), `changes` (change
+    events, accepted) and `rejected` (event, errors). With `status` it answers that to every change event."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
+        self.changes: list[dict[str, Any]] = []
+        self.status: int | None = None
         self.arrivals: list[float] = []
         self.rejected: list[tuple[Any, list[str]]] = []
         pagerduty = self
@@ -46,7 +76,10 @@ class PagerDuty:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                status, answer = pagerduty._accept(body) if self.path == "/v2/enqueue" else (404, {})
+                status, answer = {
+                    "/v2/enqueue": pagerduty._accept,
+                    "/v2/change/enqueue": pagerduty._accept_change,
+                }.get(self.path, lambda _: (404, {}))(body)
                 content = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -59,6 +92,7 @@ class PagerDuty:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v2/enqueue"
+        self.change_url = self.url.replace("/v2/enqueue", "/v2/change/enqueue")
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     def _accept(self, body: bytes) -> tuple[int, dict[str, Any]]:
@@ -72,6 +106,18 @@ class PagerDuty:
         self.arrivals.append(time.time())
         self.events.append(event)
         return 202, {"status": "success", "message": "Event processed", "dedup_key": event.get("dedup_key")}
+
+    def _accept_change(self, body: bytes) -> tuple[int, dict[str, Any]]:
+        if self.status is not None:
+            return self.status, {}
+        event: Any = None
+        with contextlib.suppress(ValueError):
+            event = json.loads(body)
+        if errors := _change_errors(event):
+            self.rejected.append((event, errors))
+            return 400, {"status": "invalid event", "message": "Event object is invalid", "errors": errors}
+        self.changes.append(event)
+        return 202, {"status": "success", "message": "Change event processed"}
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -251,7 +251,7 @@ POOLS = [
     ),
 ]
 
-EXCLUSIONS = [
+MUTING = [
     Case(
         "SLOExclusionActive",
         "info",
@@ -268,6 +268,24 @@ EXCLUSIONS = [
         panel=links.BUDGET,
         url={"pool": POOL},
         path="/api/v1/exclusions",
+        at="1h59m",
+    ),
+    Case(
+        "LLMRolloutAnnounced",
+        "info",
+        over=[given(c.ROLLOUT_ANNOUNCED, f"0x400 1x60 0x{END - 461}", **SERVICE, pool=POOL)],
+        # ended ten minutes ago, and one of another pool
+        under=[
+            given(c.ROLLOUT_ANNOUNCED, f"1x{END - 45} 0x45", **SERVICE, pool=POOL),
+            given(c.ROLLOUT_ANNOUNCED, flat(1), **SERVICE, pool="another"),
+        ],
+        labels={"severity": "info", "pool": POOL},
+        summary="A rollout is announced; its usual tickets are muted.",
+        description="A rollout of chat-70b is announced, or was in the last 10m. Tickets on restarts, cold caches, and spare capacity "
+        "are muted; user harm pages. See /api/v1/pools/chat-70b/rollout.",
+        panel=links.REPLICAS,
+        url={"pool": POOL},
+        path="/api/v1/pools/chat-70b/rollout",
         at="1h59m",
     ),
 ]

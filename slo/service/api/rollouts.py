@@ -1,16 +1,21 @@
-"""Route of a pool's rollout: its new engine version beside the old one, SLO by SLO."""
+"""Routes of a pool's rollout: announce it, and its new engine version beside the old one, SLO by SLO."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from plimsoll.slo.calendar import rfc3339
-from plimsoll.slo.service.api.models import Timestamp
+from plimsoll.slo.calendar import HOUR, rfc3339
+from plimsoll.slo.ledger.manual_changes import AnnouncedRollout, announce, announced_rollouts
+from plimsoll.slo.service.api.manual import PRINTABLE, ManualChange, Moment, author
+from plimsoll.slo.service.api.models import Row, Timestamp
 from plimsoll.slo.service.http.parameters import PoolName, require_pool
-from plimsoll.slo.service.http.problems import READING
+from plimsoll.slo.service.http.problems import READING, WRITING, ApiError
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.rollouts import Judged, Rollout
 from plimsoll.slo.sli.sequential import LEVEL, Verdict
 
+LONGEST_HOURS = 12  # of an announced rollout: alerts must not stay lowered because an end was mistyped
 TEXTS = {
     "worse": "worse than {baseline}. Roll back.",
     "not_worse": "not worse than {baseline}. Promote it.",
@@ -50,10 +55,30 @@ class PoolRollout(BaseModel):
     slos: list[RolloutSlo]
 
 
+class RolloutRequest(ManualChange):
+    """A rollout that begins now: who, why, to which version, and until when."""
+
+    version: Annotated[str, Field(min_length=1, max_length=100, pattern=PRINTABLE, examples=["0.32.0"])]
+    until: Moment = Field(alias="to", description=f"End, at most {LONGEST_HOURS} h ahead.")
+    max_unavailable: int = Field(1, ge=0, le=10_000, description="Replicas that it takes down at once.")
+
+
+class Announced(Row):
+    """An announced rollout. Until its end, alerts on what a rollout breaks for a while are lowered; user harm pages all the same."""
+
+    version: str
+    since: Timestamp = Field(validation_alias="start", serialization_alias="from")
+    until: Timestamp = Field(validation_alias="end", serialization_alias="to")
+    max_unavailable: int
+    created_by: str
+    reason: str
+
+
 class RolloutStatus(BaseModel):
-    """A pool's rollout."""
+    """A pool's rollout: as announced, and as seen."""
 
     pool: str
+    announced: Announced | None = Field(description="`null`: none is announced, or it has ended.")
     rollout: PoolRollout | None = Field(
         description="`null`: the pool serves with one version, or with two for a day or longer."
     )
@@ -62,12 +87,15 @@ class RolloutStatus(BaseModel):
 def status(service: Service, pool: str) -> RolloutStatus:
     """Return a pool's rollout as it was last read, at most a minute ago."""
     standing = service.rollouts[pool].current
+    known = announced_rollouts(service.ledger.engine, service.clock()).get(pool)
+    announced = Announced.model_validate(known) if known else None
     if standing is None:
-        return RolloutStatus(pool=pool, rollout=None)
+        return RolloutStatus(pool=pool, announced=announced, rollout=None)
     rollout = standing.rollout
     found = [_slo(rollout, one) for one in standing.judged]
     return RolloutStatus(
         pool=pool,
+        announced=announced,
         rollout=PoolRollout(
             baseline=rollout.baseline, candidate=rollout.candidate, since=rfc3339(rollout.since), slos=found
         ),
@@ -75,12 +103,25 @@ def status(service: Service, pool: str) -> RolloutStatus:
 
 
 def add(api: APIRouter, service: Service) -> None:
-    """Add the route."""
+    """Add the routes."""
 
     @api.get("/pools/{pool}/rollout", responses=READING, tags=["SLOs"], summary="Get a pool's rollout and its verdicts")
     def get_rollout(pool: PoolName) -> RolloutStatus:
         """Renewed each minute. The verdict of each SLO may be read at any time: its level holds for all readings together."""
         return status(service, require_pool(service, pool).name)
+
+    @api.post(
+        "/pools/{pool}/rollout", status_code=201, responses=WRITING, tags=["SLOs"], summary="Announce a pool's rollout"
+    )
+    def announce_rollout(pool: PoolName, body: RolloutRequest, request: Request) -> Announced:
+        """It begins now and ends by itself. Another announcement takes its place: to end it early, announce it again with an earlier `to`."""
+        name, now, end = require_pool(service, pool).name, service.clock(), body.until.timestamp()
+        if not now < end <= now + LONGEST_HOURS * HOUR:
+            raise ApiError(422, "invalid_time_range", f"to: must be after now and at most {LONGEST_HOURS} h ahead.")
+        actor = author(request, body.actor, "actor")
+        rollout = AnnouncedRollout(name, body.version, now, end, body.max_unavailable, actor, body.reason)
+        announce(service.ledger.engine, rollout)
+        return Announced.model_validate(rollout)
 
 
 def _slo(rollout: Rollout, one: Judged) -> RolloutSlo:

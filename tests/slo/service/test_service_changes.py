@@ -34,13 +34,13 @@ def client(service: Service) -> Iterator[TestClient]:
     yield TestClient(create_app(service))
 
 
-def assert_excluded(slo: dict[str, object]) -> None:
+def assert_excluded(slo: dict[str, object], seconds: int = 300) -> None:
     assert (slo["good"], slo["total"]) == (960 - sum(TAKEN), 1000 - len(TAKEN))
-    assert (slo["excluded_good"], slo["excluded_total"], slo["excluded_seconds"]) == (sum(TAKEN), len(TAKEN), 300)
+    assert (slo["excluded_good"], slo["excluded_total"], slo["excluded_seconds"]) == (sum(TAKEN), len(TAKEN), seconds)
     assert slo["budget_remaining"] == 1.0
     assert slo["budget_remaining_without_exclusions"] == pytest.approx(1 - 40 / (0.05 * 1000))
     # The world was watched for 3,660 s: coverage is of the time that is left.
-    assert slo["coverage"] == pytest.approx((3660 - 300) / (28 * 86400 - 300), rel=1e-9)
+    assert slo["coverage"] == pytest.approx((3660 - 300) / (28 * 86400 - seconds), rel=1e-9)
 
 
 def test_an_excluded_slot_burns_nothing_and_is_shown_until_it_is_withdrawn(client: TestClient) -> None:
@@ -94,6 +94,26 @@ def test_an_exclusion_in_the_objectives_file_does_the_same(database: str, open_l
     # The same time excluded once more, from elsewhere, is excluded once.
     assert client.post("/api/v1/exclusions", json=INCIDENT | {"slo_id": "fast"}).status_code == 201
     assert_excluded(client.get("/api/v1/slos/fast").json())
+
+
+def test_an_occurrence_of_a_recurring_exclusion_does_the_same(
+    database: str, open_ledger: Callable[[str], Ledger]
+) -> None:
+    line = (
+        "  - {from: 2023-10-31T23:55:00+01:00, to: 2023-10-31T23:57:24+01:00, created_by: ann, reason: load test,\n"
+        "     recurrence: {rule: FREQ=WEEKLY;BYDAY=TU, timezone: Europe/Berlin}}\n"
+    )
+    clock = [NOW]
+    service = Service(load(f"{SPEC_TEXT}exclusions:\n{line}"), world(), open_ledger(database), clock=lambda: clock[0])
+    service.ingest()
+    client = TestClient(create_app(service))
+    assert_excluded(client.get("/api/v1/slos/fast").json(), seconds=3 * 300)
+    shown = [one["from"] for one in client.get("/api/v1/exclusions").json()["exclusions"]]
+    assert shown == [f"2023-{day}T22:55:00Z" for day in ("10-31", "11-07", "11-14", "11-21")]
+    now_excluded = f'{EXCLUDED}{{objective="fast",pool="pool"}} '
+    assert f"{now_excluded}0.0" in client.get("/metrics").text
+    clock[0] = NOW - 1200 + 7 * 86400  # within next week's occurrence, from 22:55:00 to 22:57:24
+    assert f"{now_excluded}1.0" in client.get("/metrics").text
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_two_versions_that_have_served_together_for_a_day_are_no_rollout() -> No
 def test_api_metrics_and_page_show_the_verdict(served: list[tuple[float, float]], verdict: str, tmp_path: Path) -> None:
     service = Service(SPEC, Recorded(world(served)), Ledger(open_database(f"sqlite:///{tmp_path}/l.db")), lambda: END)
     client = TestClient(create_app(service))
-    assert client.get("/api/v1/pools/pool/rollout").json() == {"pool": "pool", "rollout": None}
+    assert client.get("/api/v1/pools/pool/rollout").json() == {"pool": "pool", "announced": None, "rollout": None}
     service.watch_rollouts()
     found = client.get("/api/v1/pools/pool/rollout").json()["rollout"]
     assert (found["baseline"], found["candidate"]) == ("1", "2")

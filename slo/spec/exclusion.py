@@ -1,0 +1,105 @@
+"""The objectives file's exclusions: one time range, or one that recurs by a rule of RFC 5545, such as weekly maintenance."""
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
+
+import msgspec
+from dateutil.rrule import rrule, rrulestr
+
+from plimsoll.slo.spec.names import Name, ShortText, Timestamp, time_zone
+from plimsoll.slo.units import shown
+
+# At most one occurrence a day: parts that choose several times of a day are left out, and the time of day is that of `from`.
+_PARTS = {
+    "FREQ": "DAILY|WEEKLY|MONTHLY|YEARLY",
+    "INTERVAL": r"[1-9]\d{0,2}",
+    "UNTIL": r"\d{8}T\d{6}Z",
+    "BYDAY": r"[A-Z0-9,+-]+",
+    "BYMONTHDAY": r"[0-9,-]+",
+    "BYMONTH": r"[0-9,]+",
+    "BYSETPOS": r"[0-9,-]+",
+    "WKST": "[A-Z]{2}",
+}
+_CHECKED = timedelta(days=5 * 366)  # from the first occurrence, in which occurrences must not overlap
+
+
+class Recurrence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Repeats an exclusion by a recurrence rule of RFC 5545 (RRULE), at the local time of `timezone`.
+
+    The rule's parts are FREQ (DAILY, WEEKLY, MONTHLY or YEARLY), INTERVAL, BYDAY, BYMONTHDAY, BYMONTH, BYSETPOS, WKST and UNTIL: the
+    last start, in UTC. Without UNTIL it has no end. A local time that the clock skips is taken as if it had not yet been put forward, one
+    that comes twice is the first.
+    """
+
+    rule: ShortText
+    timezone: ShortText = "UTC"
+
+    def __post_init__(self) -> None:
+        time_zone(self.timezone)
+        parts = [part.partition("=")[::2] for part in self.rule.split(";")]
+        named = dict(parts)
+        valid = all(key in _PARTS and re.fullmatch(_PARTS[key], value) for key, value in parts)
+        if not valid or len(named) < len(parts) or "FREQ" not in named:
+            raise ValueError(
+                f"{shown(self.rule)} isn't a recurrence rule. Write FREQ=WEEKLY;BYDAY=SU, with parts of {', '.join(_PARTS)}."
+            )
+        try:
+            self._rule(datetime(2024, 1, 1, tzinfo=UTC))
+        except ValueError as error:
+            raise ValueError(f"{shown(self.rule)} isn't a recurrence rule: {error}. See RFC 5545, RRULE.") from error
+
+    def _rule(self, first: datetime) -> rrule:
+        return rrulestr(self.rule, dtstart=first.astimezone(time_zone(self.timezone)))
+
+    def starts(self, first: datetime, last: datetime) -> Iterator[datetime]:
+        """Yield when each occurrence from `first` to `last` begins."""
+        rule = self._rule(first)
+        # With an end: a rule that never occurs, such as a February 30, would be searched until the year 9999.
+        yield from rule.replace(until=min(last.astimezone(UTC), rule._until or last))
+
+
+class Exclusion(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}, kw_only=True
+):
+    """Time that isn't counted, with its creator and reason: of one objective, of one pool, or (neither given) of all.
+
+    With `recurrence`, `from` and `to` are the first occurrence; every other one lasts as long.
+    """
+
+    start: Timestamp
+    end: Timestamp
+    created_by: ShortText
+    reason: ShortText
+    objective: Name | None = None
+    pool: Name | None = None
+    recurrence: Recurrence | None = None
+
+    def __post_init__(self) -> None:
+        if self.end <= self.start:
+            raise ValueError(f"to {self.end.isoformat()} isn't after from {self.start.isoformat()}. Swap them.")
+        if self.objective and self.pool:
+            raise ValueError("names an objective and a pool. Name one of them, or neither to exclude everything.")
+        found = self.occurrences(self.start + _CHECKED)
+        if not found or found[0][0] != self.start.timestamp():
+            raise ValueError(
+                f"from {self.start.isoformat()} isn't an occurrence of the recurrence rule. Set it to the first one."
+            )
+        if any(start < end for (_, end), (start, _) in pairwise(found)):
+            raise ValueError("occurrences overlap: nothing would be counted. Shorten the exclusion or change the rule.")
+
+    def occurrences(self, until: datetime) -> Sequence[tuple[float, float]]:
+        """Return start and end of each occurrence that begins by a moment, in Unix seconds; without a rule, the only one."""
+        return _occurrences(self.start, self.end, self.recurrence, until)
+
+
+@lru_cache(maxsize=1024)
+def _occurrences(
+    start: datetime, end: datetime, recurrence: Recurrence | None, until: datetime
+) -> Sequence[tuple[float, float]]:
+    if recurrence is None:
+        return ((start.timestamp(), end.timestamp()),)
+    seconds = (end - start).total_seconds()
+    return tuple((at, at + seconds) for at in (one.timestamp() for one in recurrence.starts(start, until)))
