@@ -111,6 +111,18 @@ JOB_FAILURES = Metric(
 JOB_LAST_SUCCESS = Metric(
     "plimsoll_job_last_success_timestamp_seconds", "gauge", ("task",), "Unix time of the job's last successful run."
 )
+REVIEW_DELIVERED = Metric(
+    "plimsoll_review_delivered",
+    "gauge",
+    ("receiver",),
+    "Whether the receiver has the last saved weekly review (1) or not (0). Absent before the first one is saved.",
+)
+REVIEW_DELIVERY_FAILURES = Metric(
+    "plimsoll_review_delivery_failures_total",
+    "counter",
+    ("receiver",),
+    "Attempts to send a weekly review to the receiver that failed since the start.",
+)
 # Named as Prometheus names its own (prometheus_config_last_reload_successful).
 RELOAD_SUCCESSFUL = Metric(
     "plimsoll_config_last_reload_successful",

@@ -30,6 +30,7 @@ from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.slo_status import Slo
 from plimsoll.slo.service.configuration import Reloads, configuration_problems
 from plimsoll.slo.service.data_problems import DataProblems
+from plimsoll.slo.service.delivery.reviews import ReviewDeliveries
 from plimsoll.slo.service.job_runs import JobRuns
 from plimsoll.slo.service.system_clock import HOLD_SECONDS, SystemClock
 from plimsoll.slo.service.webhook import Webhook
@@ -40,7 +41,7 @@ from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 EXHAUSTION_SECONDS = 60.0  # after which exhaustion is projected again
 EVALUATION_SECONDS = 10.0  # after which budgets are evaluated again
 READY_LAG = 120.0  # seconds without a successful ingest after which the service is not ready
-LEADER_JOBS = ("scrape", "ingest", "review", "calibrate", "prune", "webhook")
+LEADER_JOBS = ("scrape", "ingest", "review", "deliver", "calibrate", "prune", "webhook")
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,13 @@ class Service:
         """`clock` gives Unix seconds; tests pass their own."""
         self.clock = clock or SystemClock()
         self.spec, self.source, self.ledger = spec, source, ledger
-        self.leader = Leader(ledger.engine)
-        self.leading = False  # whether it led when it last asked
+        self.leader, self.leading = Leader(ledger.engine), False  # whether it led when it last asked
         self.runs = JobRuns(self.clock)
         self.records = Records(spec, ledger, self.clock)
         self.ingested_at: float | None = None
         self.problems = DataProblems()
         self.webhook: Webhook | None = None
+        self.deliveries: ReviewDeliveries | None = None
         self.reloads: Reloads | None = None
         self.rollouts = {pool.name: RolloutWatch(pool) for pool in spec.pools}
         self._decisions: dict[str, Decision] = {}

@@ -2,18 +2,17 @@
 
 import argparse
 import logging
-import os
 
 from plimsoll.compose.access import add_access, read_access
 from plimsoll.compose.inputs import (
-    UserError,
     add_prices,
     needed,
     read_address,
     read_objectives,
     read_prices,
 )
-from plimsoll.compose.listen import SERVICE_TOKEN, WEBHOOK_TOKEN, read_token
+from plimsoll.compose.listen import SERVICE_TOKEN
+from plimsoll.compose.outgoing.receivers import add_receivers, read_outgoing
 from plimsoll.compose.sources import add_source_config, read_source
 from plimsoll.slo import links
 
@@ -48,17 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_access(parser)
     parser.add_argument(
-        "--webhook-url",
-        metavar="URL",
-        help=f"POST every new recommendation there. {WEBHOOK_TOKEN} or {WEBHOOK_TOKEN}_FILE may hold a bearer token.",
-    )
-    parser.add_argument(
         "--grafana-url",
         metavar="URL",
         default=links.GRAFANA_URL,
         help="Grafana that runbooks link to (default: %(default)s)",
     )
     add_prices(parser)
+    add_receivers(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,30 +64,14 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     spec, address = read_objectives(args.objectives), read_address(args.listen)
     source = read_source(args.source, args.source_config)
-    access, webhook, prices = read_access(args), _webhook(args.webhook_url), read_prices(args.price_file)
+    access, outgoing, prices = read_access(args), read_outgoing(args), read_prices(args.price_file)
     # Imported last: it takes 100 MiB, and input errors must be reported at once.
     needed("plimsoll.compose.serving", "service").serve(
         spec,
         (source, args.db, address),
         access,
-        webhook,
+        outgoing,
         prices,
         (args.objectives, args.grafana_url.rstrip("/")),
     )
     return 0
-
-
-def _webhook(url: str | None) -> tuple[str, str | None] | None:
-    if url is None:
-        return None
-    import httpx  # noqa: PLC0415 - a fifth of a second that only this option needs
-
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        parsed = httpx.URL()
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise UserError(f"--webhook-url: expected an address such as https://ops.example/plimsoll, got {url!r}.")
-    if parsed.userinfo:
-        raise UserError(f"--webhook-url: contains a password. Put it into {WEBHOOK_TOKEN} instead.")
-    return url, read_token(os.environ, WEBHOOK_TOKEN)
