@@ -12,6 +12,7 @@ from plimsoll import alerts
 from plimsoll.compose.databases import open_ledger
 from plimsoll.compose.inputs import UserError
 from plimsoll.compose.listen import SERVICE_TOKEN, open_socket
+from plimsoll.compose.outgoing.receivers import Outgoing
 from plimsoll.compose.reload import ObjectivesFile
 from plimsoll.compose.sources import SourceInput, open_source
 from plimsoll.exporters.connections import server_options
@@ -44,12 +45,11 @@ def serve(
     spec: Spec,
     places: tuple[SourceInput, str, tuple[str, int]],
     access: Access,
-    receivers: tuple[tuple[str, str | None] | None, tuple[str, str] | None],
+    outgoing: Outgoing,
     prices: Prices,
     around: tuple[str | None, str],
 ) -> None:
-    """Serve until interrupted. `places`: source, database, and (host, port); `receivers`: URL and token of a webhook, key and URL of
-    PagerDuty (None: without); `around`: path of the file that
+    """Serve until interrupted. `places`: source, database, and (host, port); `around`: path of the file that
     `spec` was read from (None: the bundled file), and Grafana's URL. Raises UserError.
     """
     objectives, grafana = around
@@ -62,9 +62,9 @@ def serve(
     runbooks = (Path(alerts.__file__).parent / "runbooks.md").read_text(encoding="utf-8")
     service = Service(spec, source, Ledger(engine), clock)
     service.records.prices = prices
-    webhook, pagerduty = receivers
-    service.webhook = None if webhook is None else Webhook(*webhook)
-    service.change_events = None if pagerduty is None else ChangeEvents(*pagerduty)
+    service.webhook = None if outgoing.webhook is None else Webhook(*outgoing.webhook)
+    service.change_events = None if outgoing.pagerduty is None else ChangeEvents(*outgoing.pagerduty)
+    service.deliveries = outgoing.review_deliveries()
     service.reloads = file = ObjectivesFile(objectives, lambda new: _reload(service, new))
     telemetry, end_telemetry = _telemetry(service)
     app = create_app(service, access, runbooks, telemetry=telemetry, grafana=grafana)

@@ -23,6 +23,16 @@ from plimsoll.slo.usage.slots import PoolSlot
 
 Cause = Literal["errors", "replica_loss", "preemption", "kv_cache", "queueing", "other", "no_data", "indeterminate"]
 CAUSES: tuple[Cause, ...] = get_args(Cause)
+CAUSE_TEXTS: dict[Cause, str] = {
+    "errors": "Errors or rejections",
+    "replica_loss": "Replica lost",
+    "preemption": "Preemption (KV cache full)",
+    "kv_cache": "KV cache nearly full",
+    "queueing": "Queueing",
+    "other": "Normal load",
+    "no_data": "No pool data",
+    "indeterminate": "Indeterminate",
+}
 # More nodes take load off the others or replace a lost one. They do not fix errors.
 PREVENTABLE: frozenset[Cause] = frozenset({"replica_loss", "preemption", "kv_cache", "queueing"})
 UNKNOWN: frozenset[Cause] = frozenset({"no_data", "indeterminate"})

@@ -1,4 +1,4 @@
-"""Saved documents: weekly reviews (one row per ISO week, never changed) and each pool's last calibration attempt."""
+"""Saved documents: weekly reviews (one row per ISO week, never changed), their deliveries, and each pool's last calibration attempt."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from sqlalchemy import Engine, func, select
 
 from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.rollup import insert
-from plimsoll.slo.ledger.schema import calibrations, measured_states, recommendations, reviews
+from plimsoll.slo.ledger.schema import calibrations, measured_states, recommendations, review_deliveries, reviews
 
 
 class SavedReview(NamedTuple):
@@ -43,6 +43,31 @@ def last_saved_week(engine: Engine) -> str | None:
     """Return the newest week that has a saved review."""
     with engine.connect() as connection:
         return connection.execute(select(func.max(reviews.c.week))).scalar()
+
+
+class Delivery(NamedTuple):
+    """Attempts to send a week's saved review to a receiver: how many, the last one and the one that succeeded (Unix seconds)."""
+
+    week: str
+    receiver: str
+    attempts: int
+    last_attempt_at: float
+    delivered_at: float | None
+
+
+def save_delivery(engine: Engine, delivery: Delivery) -> None:
+    """Save how far a delivery is."""
+    new = insert(engine.dialect.name, review_deliveries).values(delivery._asdict())
+    values = {name: new.excluded[name] for name in ("attempts", "last_attempt_at", "delivered_at")}
+    with writing(engine) as connection:
+        connection.execute(new.on_conflict_do_update(index_elements=["week", "receiver"], set_=values))
+
+
+def deliveries(engine: Engine, week: str) -> dict[str, Delivery]:
+    """Return what was attempted for a week's review, by receiver."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(review_deliveries).where(review_deliveries.c.week == week))
+        return {row.receiver: Delivery(*row) for row in rows}
 
 
 class CalibrationAttempt(NamedTuple):

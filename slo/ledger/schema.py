@@ -168,6 +168,17 @@ reviews = Table(
     Column("body", Text, nullable=False),
 )
 
+# Attempts to send a saved review to a receiver (slo.service.delivery); `delivered_at` is NULL until one succeeded.
+review_deliveries = Table(
+    "review_deliveries",
+    metadata,
+    Column("week", String(8), primary_key=True),
+    Column("receiver", String(200), primary_key=True),
+    Column("attempts", Integer, nullable=False),
+    Column("last_attempt_at", Float, nullable=False),
+    Column("delivered_at", Float),
+)
+
 # The last calibration attempt of each pool: why it gave no new fit (null: it did), and the last good fit (plimsoll.slo.capacity.calibration.measured_replica).
 calibrations = Table(
     "calibrations",

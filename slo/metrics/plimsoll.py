@@ -129,6 +129,18 @@ CHANGE_EVENTS = Metric(
     ("outcome",),
     "Change events to PagerDuty since the start: sent, failed (attempts; up to five of an event), dropped. Absent without a PagerDuty key.",
 )
+REVIEW_DELIVERED = Metric(
+    "plimsoll_review_delivered",
+    "gauge",
+    ("receiver",),
+    "Whether the receiver has the last saved weekly review (1) or not (0). Absent before the first one is saved.",
+)
+REVIEW_DELIVERY_FAILURES = Metric(
+    "plimsoll_review_delivery_failures_total",
+    "counter",
+    ("receiver",),
+    "Attempts to send a weekly review to the receiver that failed since the start.",
+)
 # Named as Prometheus names its own (prometheus_config_last_reload_successful).
 RELOAD_SUCCESSFUL = Metric(
     "plimsoll_config_last_reload_successful",

@@ -22,6 +22,7 @@ RECOMMEND_SECONDS = 10
 ROLLOUT_SECONDS = 60
 CHECK_SECONDS = 60
 CHANGE_SECONDS = 30
+DELIVER_SECONDS = 60
 LEAD_SECONDS = 5
 # A job that takes a second of processor time runs every 80 s, so that it takes an eightieth of a core; at the latest after MOST_SECONDS.
 SPACING, MOST_SECONDS = 80.0, 60.0
@@ -33,6 +34,12 @@ THREADS = 12  # more than there are jobs
 def save_reviews(service: Service) -> None:
     """Job of the leader: generate and save the weekly reviews that are due."""
     service.lead("review", lambda: save_due_reviews(service.records))
+
+
+def deliver_reviews(service: Service) -> None:
+    """Job of the leader: send the newest saved review to its receivers."""
+    if (reviews := service.deliveries) is not None:
+        service.lead("deliver", lambda: reviews.deliver(service.ledger.engine, service.clock()))
 
 
 def calibrate_pools(service: Service) -> None:
@@ -91,6 +98,8 @@ def plan(jobs: BackgroundScheduler, service: Service) -> None:
     every(86400, "prune", service.prune, 600)
     # Soon after the start: a week's review is saved once the week is recorded, early on Monday (UTC), or once a service runs again.
     every(600, "review", partial(save_reviews, service), 10)
+    if service.deliveries is not None:
+        every(DELIVER_SECONDS, "deliver", partial(deliver_reviews, service), 15)
     every(600, "calibrate", partial(calibrate_pools, service), 60)
     every(INGEST_SECONDS, "evaluate", service.renew, 0)
     every(RECOMMEND_SECONDS, "recommend", spaced(service.recommend), 2)

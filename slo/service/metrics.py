@@ -61,6 +61,7 @@ class ServiceCollector:
         if self._service.ingested_at is not None:
             lag.add_metric([], max(0.0, self._service.clock() - self._service.ingested_at))
         yield from (remaining, upper_bound, exhaustion, coverage, nodes, capacity, self._excluded(), lag)
+        yield from self._deliveries()
 
     def _problems(self) -> Iterator[Metric]:
         problems, current = self._service.problems, _family(metrics.DATA_PROBLEMS)
@@ -112,6 +113,16 @@ class ServiceCollector:
         for job in sorted({*runs.last_success, *runs.failures}):
             failures.add_metric([job], runs.failures[job])
         yield from (leader, failures, success)
+
+    def _deliveries(self) -> Iterator[Metric]:
+        if (reviews := self._service.deliveries) is not None:
+            delivered, metric = _family(metrics.REVIEW_DELIVERED), metrics.REVIEW_DELIVERY_FAILURES
+            failures = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+            for name, has_it in reviews.delivered(self._service.ledger.engine):
+                delivered.add_metric([name], float(has_it))
+            for receiver in reviews.receivers:
+                failures.add_metric([receiver.name], reviews.failures[receiver.name])
+            yield from (delivered, failures)
 
     def _excluded(self) -> GaugeMetricFamily:
         """Whether an exclusion covers each SLO now; alert rules are muted by it."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from threading import Lock
 
 from plimsoll.slo.calendar import WEEK
@@ -13,9 +13,6 @@ from plimsoll.slo.capacity.recommendation.attainment_simulation import calibrate
 from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.recommendation.models import Reason, Recommendation, no_data
 from plimsoll.slo.capacity.recommendation.recommend import Decision, recommend
-from plimsoll.slo.error_budget.budget import Budget
-from plimsoll.slo.error_budget.exclusions import Exclusion
-from plimsoll.slo.error_budget.exhaustion import Exhaustion
 from plimsoll.slo.ledger.evaluation import evaluate
 from plimsoll.slo.ledger.exhaustion_inputs import exhaustions
 from plimsoll.slo.ledger.ingest import FINAL_AFTER, Recorded, ingest
@@ -27,10 +24,11 @@ from plimsoll.slo.reports.attained import attained
 from plimsoll.slo.reports.calibration import stored_fit
 from plimsoll.slo.reports.measured_states import newest_state, save_state
 from plimsoll.slo.reports.records import Records
-from plimsoll.slo.reports.slo_status import Slo
 from plimsoll.slo.service.change_events import ChangeEvents
 from plimsoll.slo.service.configuration import Reloads, configuration_problems
 from plimsoll.slo.service.data_problems import DataProblems
+from plimsoll.slo.service.delivery.reviews import ReviewDeliveries
+from plimsoll.slo.service.evaluation import Evaluation
 from plimsoll.slo.service.job_runs import JobRuns
 from plimsoll.slo.service.system_clock import HOLD_SECONDS, SystemClock
 from plimsoll.slo.service.webhook import Webhook
@@ -38,40 +36,9 @@ from plimsoll.slo.sli.rollouts import RolloutWatch
 from plimsoll.slo.sources import Source, SourceError
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 
-EXHAUSTION_SECONDS = 60.0  # after which exhaustion is projected again
 EVALUATION_SECONDS = 10.0  # after which budgets are evaluated again
 READY_LAG = 120.0  # seconds without a successful ingest after which the service is not ready
-LEADER_JOBS = ("scrape", "ingest", "review", "calibrate", "prune", "webhook", "change events")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """All budgets by SLO ID at a moment (Unix seconds), in the order of the objectives file, without excluded time.
-
-    `exhaustions` were projected at `projected_at`. `pages` caches serialized responses of the API.
-    """
-
-    at: float
-    budgets: dict[str, Budget]
-    exhaustions: dict[str, Exhaustion]
-    projected_at: float
-    exclusions: Sequence[Exclusion] = ()
-    pages: dict[tuple[str, int], str] = field(default_factory=dict)
-
-    @cached_property
-    def slos(self) -> dict[str, Slo]:
-        """The API's objects, built once: a thousand take longer than a response should."""
-        return {name: Slo.of(budget, self.exhaustions[name]) for name, budget in self.budgets.items()}
-
-    def projects(self, at: float, budgets: dict[str, Budget], exclusions: Sequence[Exclusion]) -> bool:
-        """Whether its projections still hold a little later: the same budgets are exhausted."""
-        exhausted = (self.exhaustions[name].state == "exhausted" for name in budgets)
-        same = all(
-            one == (budget.status == "exhausted") for one, budget in zip(exhausted, budgets.values(), strict=True)
-        )
-        return (
-            self.projected_at < at < self.projected_at + EXHAUSTION_SECONDS and same and self.exclusions == exclusions
-        )
+LEADER_JOBS = ("scrape", "ingest", "review", "deliver", "calibrate", "prune", "webhook", "change events")
 
 
 class Service:
@@ -83,14 +50,14 @@ class Service:
         """`clock` gives Unix seconds; tests pass their own."""
         self.clock = clock or SystemClock()
         self.spec, self.source, self.ledger = spec, source, ledger
-        self.leader = Leader(ledger.engine)
-        self.leading = False  # whether it led when it last asked
+        self.leader, self.leading = Leader(ledger.engine), False  # whether it led when it last asked
         self.runs = JobRuns(self.clock)
         self.records = Records(spec, ledger, self.clock)
         self.ingested_at: float | None = None
         self.problems = DataProblems()
         self.webhook: Webhook | None = None
         self.change_events: ChangeEvents | None = None
+        self.deliveries: ReviewDeliveries | None = None
         self.reloads: Reloads | None = None
         self.rollouts = {pool.name: RolloutWatch(pool) for pool in spec.pools}
         self._decisions: dict[str, Decision] = {}

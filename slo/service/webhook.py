@@ -11,6 +11,11 @@ log = logging.getLogger("plimsoll.service")
 TIMEOUT_SECONDS = 5.0
 
 
+def why_failed(error: Exception) -> str:
+    """Return why a POST failed, without its URL, which may contain a secret."""
+    return f"it returned {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else str(error)
+
+
 class Webhook:
     """A receiver of the response of `pools/{pool}/recommendation`. Any 2xx accepts it; after a restart the last one is sent again."""
 
@@ -31,9 +36,7 @@ class Webhook:
         try:
             self._post(changed)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            why = (
-                f"it returned {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else str(error)
-            )
+            why = why_failed(error)
             if why != self._last_error:
                 # The host only: the URL may contain a secret.
                 log.error("webhook to %s failed: %s", httpx.URL(self.url).host, why)

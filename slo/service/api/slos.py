@@ -12,6 +12,7 @@ from plimsoll.slo.error_budget.exclusions import stretches
 from plimsoll.slo.reports.budget_history import budget_history
 from plimsoll.slo.reports.definitions import Definitions, definitions_of, known_definitions
 from plimsoll.slo.service.api import models
+from plimsoll.slo.service.evaluation import Evaluation
 from plimsoll.slo.service.http.parameters import (
     AFTER,
     LIMIT,
@@ -26,7 +27,7 @@ from plimsoll.slo.service.http.parameters import (
     span,
 )
 from plimsoll.slo.service.http.problems import READING, ApiError
-from plimsoll.slo.service.state import Evaluation, Service
+from plimsoll.slo.service.state import Service
 from plimsoll.slo.spec.window_bounds import bounds
 
 MAX_CACHED_PAGES = 16  # of one evaluation

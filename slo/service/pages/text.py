@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.checks.starting_file import NEEDED_FOR, POOL_LINES
-from plimsoll.slo.error_budget.attribution import PREVENTABLE
+from plimsoll.slo.error_budget.attribution import CAUSE_TEXTS, PREVENTABLE
 from plimsoll.slo.error_budget.budget import Budget, too_early
 from plimsoll.slo.error_budget.exhaustion import LEAST_COVERAGE, Exhaustion
 from plimsoll.slo.service.configuration import SHOWN
@@ -19,16 +19,6 @@ from plimsoll.slo.units import duration_text, percent_text
 
 STATUS_SIGNS = {"ok": "✓", "burning": "▲", "exhausted": "✕", "unknown": "?"}
 STATUS_TEXTS = {"ok": "Healthy", "burning": "Burning", "exhausted": "Exhausted", "unknown": "No data"}
-CAUSES = {
-    "errors": "Errors or rejections",
-    "replica_loss": "Replica lost",
-    "preemption": "Preemption (KV cache full)",
-    "kv_cache": "KV cache nearly full",
-    "queueing": "Queueing",
-    "other": "Normal load",
-    "no_data": "No pool data",
-    "indeterminate": "Indeterminate",
-}
 RULES = {
     "demand": "Demand and backlog",
     "slo": "Latency SLO",
@@ -189,7 +179,7 @@ FILTERS = {
 }
 GLOBALS = {
     "signs": STATUS_SIGNS,
-    "causes": CAUSES,
+    "causes": CAUSE_TEXTS,
     "rules": RULES,
     "preventable": PREVENTABLE,
     "spans": SPANS,

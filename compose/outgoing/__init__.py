@@ -1,0 +1,1 @@
+"""What `plimsoll serve` sends, and where to."""

@@ -1,0 +1,1 @@
+"""Saved weekly reviews, sent to mail and webhooks."""
