@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from budget_cases import BUDGETS
-from gpu_cases import GPUS
-from gpu_fabric_cases import FABRIC, SPLIT
+from alert_cases import CASES, WRITTEN
 from health_cases import Case, runbook
 from paths import ROOT
 from plimsoll.alerts.build import render
@@ -18,14 +16,9 @@ from plimsoll.slo import links
 from plimsoll.slo.metrics import REQUESTS_WAITING
 from plimsoll.slo.metrics.recorded import ARRIVALS, LAST_EXPORTER, LAST_INFO, USUAL_ARRIVALS
 from plimsoll.slo.spec.objectives import load
-from pool_cases import MUTING, POOLS
 from promtool import Batch, case, counter, fires, only, run_batches, run_cases, series, silent
-from replica_cases import REPLICAS
-from self_monitoring_cases import SELF_MONITORING
 
-WRITTEN = ROOT / "tests" / "fixtures" / "rules" / "health.yml"
 READ = {LAST_INFO, LAST_EXPORTER, ARRIVALS, USUAL_ARRIVALS}  # recorded series that alerts read
-CASES = [*BUDGETS, *POOLS, *REPLICAS, *MUTING, *GPUS, *FABRIC, *SPLIT, *SELF_MONITORING]
 RULES = render(load((ROOT / "slo" / "objectives.yaml").read_text()))["health.rules.yml"]
 TWO_REPLICAS_A_NODE = load("""
 version: plimsoll/v1

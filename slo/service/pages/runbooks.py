@@ -15,6 +15,7 @@ Section = tuple[str, list[tuple[str, str]]]
 SAFE = re.compile(r"[\w.:/@+-]{1,200}", re.ASCII)
 NAMES = ("pool", "model", "owner", "replica", "instance", "uuid", "objective")
 COMMANDS = (
+    "amtool",
     "curl",
     "dmesg",
     "docker",
