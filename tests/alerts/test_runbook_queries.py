@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from html import unescape
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
 
-from alert_cases import CASES, WRITTEN
-from health_cases import MODEL, OBJECTIVES, POOL, Given, given, runbook
+from alert_cases import Incident, incidents
+from health_cases import MODEL, OBJECTIVES, POOL, Given, given
 from paths import ROOT
 from plimsoll.alerts.build import render
 from plimsoll.slo import metrics
@@ -46,40 +46,6 @@ VALUES = {
     "error": ("uncorrected",),
     "le": ("0.04", "0.25", "0.5", "0.6", "1.0", "4.0", "+Inf"),
 }
-
-
-class Incident(NamedTuple):
-    """An alert's case: its series, their interval, when it fires, and the labels that its runbook is opened with."""
-
-    alert: str
-    series: list[Given]
-    interval: str
-    at: str
-    labels: dict[str, str]
-
-
-def incidents() -> list[Incident]:
-    """Every case in which an alert fires, with the labels of its runbook's address."""
-    found = [
-        Incident(
-            check["alertname"],
-            test["input_series"],
-            test["interval"],
-            check["eval_time"],
-            _labels(fired["exp_annotations"]["runbook_url"]),
-        )
-        for test in yaml.safe_load(WRITTEN.read_text())["tests"]
-        for check in test.get("alert_rule_test", ())
-        for fired in check["exp_alerts"]
-    ]
-    found += [Incident(one.alert, one.over, "15s", one.at, _labels(runbook(one.alert, one.labels))) for one in CASES]
-    # Their cases are in other tests, over days. Of the requests at rest, one in seven is slower than any threshold.
-    labels = {"pool": POOL, "model": MODEL, "objective": OBJECTIVES[0]}
-    return [*found, *(Incident(name, [], "15s", "2h", labels) for name in ("SLOErrorBudgetBurn", "SLOOutage"))]
-
-
-def _labels(url: str) -> dict[str, str]:
-    return dict(parse_qsl(urlsplit(url).query))
 
 
 def queries(one: Incident) -> list[str]:

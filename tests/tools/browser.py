@@ -13,6 +13,8 @@ from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from stack import require, wait_for
 
+RUNBOOKS = "# Runbooks\n\n## LLMKVCacheUsageHigh\n\nLook at the queue."
+
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
@@ -25,9 +27,8 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def served(service: Service, access: Access | None = None) -> Iterator[str]:
+def served(service: Service, access: Access | None = None, runbooks: str = RUNBOOKS) -> Iterator[str]:
     """Serve pages and API without the jobs, by default to everybody; gives the URL."""
-    runbooks = "# Runbooks\n\n## LLMKVCacheUsageHigh\n\nLook at the queue."
     app = create_app(service, access, runbooks, limits={"reads": "10000/second"})
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
     with open_socket("127.0.0.1", 0, None, "") as listening:
