@@ -16,7 +16,7 @@ from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.increments import SlotCount
 
 Count = Annotated[int, Field(ge=0, le=MOST)]
-# The column of IDs has 32 bits, signed: PostgreSQL refuses a larger number where SQLite takes it.
+# The column of IDs has 32 bits, signed: PostgreSQL rejects a larger number where SQLite takes it.
 HIGHEST_ID = 2**31 - 1
 
 
