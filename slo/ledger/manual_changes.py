@@ -1,18 +1,31 @@
-"""Manual changes: exclusions and announced rollouts, each with an audit event that states actor, time and reason."""
+"""Manual changes: exclusions, announced rollouts, and answers to recommendations; each has an audit event that states actor, time and reason."""
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import Engine, func, select
 
 from plimsoll.slo.error_budget.exclusions import Exclusion
 from plimsoll.slo.ledger.database import writing
-from plimsoll.slo.ledger.schema import audit, exclusions, slots
+from plimsoll.slo.ledger.schema import audit, exclusions, recommendations, slots
 from plimsoll.slo.ledger.slots import write_audit_event
 
 ANNOUNCED = "rollout announced"  # action of the audit
+Answer = Literal["done", "later", "no"]
+ACKNOWLEDGED = "recommendation acknowledged"
+
+
+class Acknowledgement(NamedTuple):
+    """The answer to the recommendation that a pool was given at a moment (the ledger's, in whole Unix seconds): by whose decision, why, and when."""
+
+    pool: str
+    recommended_at: int
+    answer: Answer
+    actor: str
+    reason: str
+    at: float
 
 
 class AlreadyCanceledError(Exception):
@@ -86,6 +99,28 @@ def announced_rollouts(engine: Engine, now: float) -> dict[str, AnnouncedRollout
             for row in connection.scalars(select(audit.c.after).where(audit.c.id.in_(newest)))
         ]
     return {one.pool: one for one in found if one.start <= now < one.end}
+
+
+def acknowledge(engine: Engine, given: Acknowledgement) -> None:
+    """Record an answer as an audit event; the newest one of a recommendation holds. Raises KeyError where it was never made."""
+    key = (given.pool, given.recommended_at)
+    made = select(recommendations.c.at).where(recommendations.c.pool == key[0], recommendations.c.at == key[1])
+    before = acknowledgements(engine, given.pool).get(given.recommended_at)
+    with writing(engine) as connection:
+        if connection.execute(made).first() is None:
+            raise KeyError(key)
+        change = (ACKNOWLEDGED, f"{given.pool} {given.recommended_at}")
+        was = before._asdict() if before else None
+        write_audit_event(connection, given.at, (given.actor, given.reason), change, was, given._asdict())
+
+
+def acknowledgements(engine: Engine, pool: str) -> dict[int, Acknowledgement]:
+    """Return the newest answer to each recommendation of a pool that has one, by the recommendation's time."""
+    mine = (audit.c.action == ACKNOWLEDGED, audit.c.subject.startswith(f"{pool} ", autoescape=True))
+    with engine.connect() as connection:
+        rows = connection.execute(select(audit.c.after).where(*mine).order_by(audit.c.id))
+        found = [Acknowledgement(**json.loads(row.after)) for row in rows]
+    return {one.recommended_at: one for one in found}
 
 
 def audit_events(engine: Engine, before: int | None, limit: int) -> list[dict[str, Any]]:

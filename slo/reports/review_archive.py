@@ -43,30 +43,34 @@ def saved_or_current(records: Records, week: str, recompute: bool = False) -> Re
     saved = None if recompute else saved_review(records.ledger.engine, week)
     if saved is None:
         return review(records, week)
-    found = Review.model_validate_json(saved.body)
-    return found.model_copy(
-        update={"generated_at": rfc3339(saved.generated_at), "revisions": _revisions(records, found)}
-    )
+    found = Review.model_validate_json(saved.body).model_copy(update={"generated_at": rfc3339(saved.generated_at)})
+    return found if start_of(week) - WEEK < records.pruned_until else _compared(records, found)
 
 
-def _revisions(records: Records, saved: Review) -> list[Revision] | None:
-    """Compare a saved review with current data: all but the forecast and API prices, which are estimates of their day, and
-    causes, which take too long for a page."""
-    if start_of(saved.week) - WEEK < records.pruned_until:
-        return None
+def _compared(records: Records, saved: Review) -> Review:
+    """Add to a saved review its revisions, and of now whether recommendations were followed and answered.
+
+    Compared is all but the forecast and API prices, which are estimates of their day, and causes, which take too long for a page.
+    """
     nothing = PoolForecast(pool="", data_through_week=saved.week, unavailable_reason="not compared")
-    then, now = _facts(saved), _facts(review(records, saved.week, lambda *_: nothing, brief=True))
-    return [
+    current = review(records, saved.week, lambda *_: nothing, brief=True)
+    then, now = _facts(saved), _facts(current)
+    revisions = [
         Revision(path=path, saved=then.get(path), current=now.get(path))
         for path in dict.fromkeys((*then, *now))
         if then.get(path) != now.get(path)
     ]
+    answered = {pool.name: {"recommendations": pool.recommendations} for pool in current.pools}
+    pools = [pool.model_copy(update=answered.get(pool.name, {})) for pool in saved.pools]
+    return saved.model_copy(update={"revisions": revisions, "pools": pools})
 
 
 def _facts(found: Review) -> dict[str, Any]:
     """Return a review's figures as path -> value."""
     slos = {item.id: item.model_dump(exclude={"bad_by_cause"}) for item in found.slos}
-    pools = {item.name: item.model_dump(exclude={"forecast", "api_comparison"}) for item in found.pools}
+    pools = {
+        item.name: item.model_dump(exclude={"forecast", "api_comparison", "recommendations"}) for item in found.pools
+    }
     return dict(_flat("", {"complete": found.complete, "slos": slos, "pools": pools}))
 
 

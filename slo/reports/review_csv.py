@@ -74,6 +74,11 @@ def _rows(review: Review) -> Iterator[Row]:
             for name, api in pool.api_comparison.items()
         )
         yield from _one(common, FORECAST, pool.forecast)
+        made = pool.recommendations
+        for measure in ("made", "followed", "unknown"):
+            yield Row(*common, f"recommendations/{measure}", getattr(made, measure), None, "recommendations")
+        for answer, number in made.answers.items():
+            yield Row(*common, f"recommendations/answered/{answer}", number, None, "recommendations")
 
 
 def _both(

@@ -17,6 +17,7 @@ from plimsoll.slo.capacity.forecast_models import PoolForecast
 from plimsoll.slo.capacity.model.prices import SECONDS_PER_HOUR, Prices
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.recommendation.demand import PLANNING_UTILIZATION
+from plimsoll.slo.ledger.manual_changes import acknowledgements
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.measured_states import throughput_before
@@ -29,6 +30,7 @@ from plimsoll.slo.reports.pool_cost import (
     node_rate,
     usd_when_full,
 )
+from plimsoll.slo.reports.recommendations.followed import Followed, followed
 from plimsoll.slo.spec.objectives import Pool
 from plimsoll.slo.usage import demand
 from plimsoll.slo.usage.slots import PoolSlot
@@ -113,6 +115,7 @@ class PoolReview(BaseModel):
     recommended_nodes: int | None
     recommended_nodes_previous: int | None = Field(None, description="Last recommendation before the week.")
     reasons: list[str]
+    recommendations: Followed = Field(Followed(), description="Recommendations made against followed and answered.")
 
 
 def review_pool(
@@ -129,6 +132,7 @@ def review_pool(
     full = usd_when_full(pool, used, throughput)
     previous = _week(pool, pool_rows(ledger.engine, pool.name, start - WEEK, start), WEEK)
     whole = _capacity(pool, week, throughput)
+    answers = acknowledgements(ledger.engine, pool.name)
     found = PoolReview(
         name=pool.name,
         week=week,
@@ -149,6 +153,7 @@ def review_pool(
         recommended_nodes=last["recommended_nodes"] if last else None,
         recommended_nodes_previous=earlier[0]["recommended_nodes"] if earlier else None,
         reasons=last["reasons"] if last else [],
+        recommendations=followed(answers, this_week, rows, end),
     )
     return found, any(row.simulated for row in rows)
 

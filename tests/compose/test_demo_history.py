@@ -87,7 +87,13 @@ def test_causes_exclusion_correction_and_reviews_are_there(client: TestClient, s
     assert {"replica_loss", "preemption", "kv_cache"} & {one["cause"] for one in attribution["causes"]}
     (exclusion,) = client.get("/api/v1/exclusions").json()["exclusions"]
     assert "SIMULATED" in exclusion["reason"]
-    assert client.get("/api/v1/pools/chat-70b/recommendation/history").json()["recommendations"]
+    made = [
+        one
+        for pool in SPEC.pools
+        for one in client.get(f"/api/v1/pools/{pool.name}/recommendation/history").json()["recommendations"]
+    ]
+    assert len(made) > 1
+    assert [one["acknowledgement"]["answer"] for one in made if one["acknowledgement"]] == ["no"]
     saved = [week_of(NOW - back * WEEK) for back in (2, 3)]
     reviews = [client.get(f"/api/v1/reviews/{week}").json() for week in saved]
     assert all(review["generated_at"] and review["complete"] and review["simulated"] for review in reviews)

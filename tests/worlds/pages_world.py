@@ -36,7 +36,8 @@ def two_days(folder: Path) -> Service:
     known = SPEC_TEXT.replace("model: m", "model: meta-llama/Llama-3.3-70B-Instruct").replace("gpus: 1", "gpus: 4")
     service = Service(load(known), Recorded([]), ledger, clock=lambda: NOW)
     advice, state = _advice(), MeasuredState(NOW, 4, ReplicaThroughput(520.0))
-    ledger.save_recommendation("pool", NOW, advice.model_dump(), state.to_json())
+    stored = advice.model_copy(update={"at": NOW - 60}).model_dump()
+    ledger.save_recommendation("pool", NOW - 60, stored, state.to_json())
     service._decisions["pool"] = Decision(advice, state)
     service.ingested_at = NOW
     service.evaluate()

@@ -1,4 +1,4 @@
-"""What was done in the demo's past: recommendations, an exclusion, saved reviews, and a correction after its review."""
+"""What was done in the demo's past: recommendations, an answer to one, an exclusion, saved reviews, and a correction after its review."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -10,7 +10,7 @@ from plimsoll.slo.capacity.forecast_models import PoolForecast
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.error_budget.exclusions import Exclusion
 from plimsoll.slo.ledger.documents import SavedReview, save_review
-from plimsoll.slo.ledger.manual_changes import exclude
+from plimsoll.slo.ledger.manual_changes import Acknowledgement, acknowledge, exclude
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.reports.review import review
@@ -24,8 +24,12 @@ REVIEWED_AFTER = 1200.0  # seconds after a week's end
 
 def store_events(spec: Spec, ledger: Ledger, now: float) -> None:
     """Store everything; `now` is in Unix seconds. The slots must be stored before."""
-    for found in _recommendations(spec, now):
+    made = list(_recommendations(spec, now))
+    for found in made:
         ledger.save_recommendation(found.pool, found.at, found.model_dump(), None)
+    last = max((one for one in made if one.action == "scale_out"), key=lambda one: one.at)
+    reason = "SIMULATED: the peak was over before a node had started"
+    acknowledge(ledger.engine, Acknowledgement(last.pool, round(last.at), "no", ACTOR, reason, last.at + HOUR))
     test = next(one for one in plan.INCIDENTS if one.kind == "overload" and not one.nodes)
     begin = plan.begins(now, test.days_ago, test.hour)
     reason = "SIMULATED load test"

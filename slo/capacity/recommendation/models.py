@@ -151,12 +151,6 @@ class Recommendation(_Frozen):
     cost: Cost = Cost()
 
 
-class RecommendationHistory(BaseModel):
-    """Recommendations that changed the action or the number of nodes, newest first."""
-
-    recommendations: list[Recommendation]
-
-
 def no_data(
     pool: str, at: float, reason: Reason, target: LatencyTarget | None, evidence: dict[str, Any] | None = None
 ) -> Recommendation:

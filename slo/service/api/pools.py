@@ -7,7 +7,6 @@ from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import DAY, rfc3339
 from plimsoll.slo.capacity.forecast_models import PoolForecast
-from plimsoll.slo.capacity.recommendation.models import Recommendation, RecommendationHistory
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.pool_cost import PoolCost, cost_of
 from plimsoll.slo.service.api.models import DataProblem, Row, Timestamp
@@ -78,7 +77,6 @@ class PoolSlots(BaseModel):
 def add(api: APIRouter, service: Service) -> None:
     """Add the routes."""
     _pool_routes(api, service)
-    _recommendation_routes(api, service)
 
     @api.get(
         "/pools/{pool}/forecast",
@@ -144,30 +142,3 @@ def _pool_routes(api: APIRouter, service: Service) -> None:
             slots=[PoolSlot.model_validate(row) for row in rows[:limit]],
             next=link(f"/api/v1/pools/{pool}/slots", **more) if more else None,
         )
-
-
-def _recommendation_routes(api: APIRouter, service: Service) -> None:
-    @api.get(
-        "/pools/{pool}/recommendation",
-        responses=READING,
-        tags=["Capacity"],
-        summary="Get the current node recommendation",
-    )
-    def get_recommendation(pool: PoolName) -> Recommendation:
-        """Evaluated every 10 seconds."""
-        require_pool(service, pool)
-        return service.recommendation(pool)
-
-    @api.get(
-        "/pools/{pool}/recommendation/history",
-        responses=READING,
-        tags=["Capacity"],
-        summary="List past recommendations",
-    )
-    def list_recommendations(
-        pool: PoolName, limit: Annotated[int, Query(description=LIMIT, ge=1, le=1000)] = 100
-    ) -> RecommendationHistory:
-        """Those that changed the action or the number of nodes, newest first."""
-        require_pool(service, pool)
-        found = service.ledger.recommendations(pool, limit)
-        return RecommendationHistory(recommendations=[Recommendation.model_validate(item) for item in found])

@@ -9,6 +9,7 @@ from fastapi.templating import Jinja2Templates
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.reports.attribution import attributed_with_worst
 from plimsoll.slo.reports.pool_cost import cost_of
+from plimsoll.slo.service.api.recommendations import answered
 from plimsoll.slo.service.api.rollouts import status as rollout_status
 from plimsoll.slo.service.api.slos import window_definitions
 from plimsoll.slo.service.api.tenants import budgets_of_tenants
@@ -76,7 +77,7 @@ def _pool(service: Service, name: str, hours: int) -> dict[str, Any]:
         "evidence": {name.replace("_", " "): _text(value) for name, value in found.evidence.items()},
         "capacity": throughput.mean if throughput else None,
         "cost": cost_of(service.records, pool, throughput, 1),
-        "recent_recommendations": service.ledger.recommendations(name, RECENT),
+        "recent_recommendations": answered(service, name, RECENT),
         "budgets": [budget for budget in evaluated.budgets.values() if budget.objective.pool == name],
         **_range(evaluated.at, hours),
     }

@@ -26,6 +26,7 @@ from world import World, spec
 # Fields of a pool that are no figures of the CSV, or under another measure.
 POOL_OTHER = {
     "name",
+    "recommendations",
     "week",
     "previous",
     "forecast",
