@@ -46,3 +46,4 @@ fi
 .venv/bin/python tests/tools/helm.py || true
 .venv/bin/python tests/tools/real_engine.py || true
 .venv/bin/python tests/tools/real_llama.py || true
+.venv/bin/python tests/tools/real_litellm.py || true
