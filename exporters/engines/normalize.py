@@ -15,8 +15,8 @@ from plimsoll.slo.metrics import Metric, bucket_bound
 # Enough for 64 ranks of vLLM 0.33; bounds the cost of an unexpected page.
 LIMIT_PLANNED = 20_000
 SUFFIXES = {"gauge": ("",), "counter": ("",), "histogram": ("_bucket", "_sum", "_count")}
-# What engines write where they don't know the model's name.
-NO_MODEL = frozenset({"", "undefined", "unknown", "None"})
+# What engines and gateways write where they don't know the model's name, or the tenant's.
+NO_NAME = frozenset({"", "undefined", "unknown", "None"})
 
 
 class Planned(NamedTuple):
@@ -51,7 +51,7 @@ def model_of(shape: Shape, mapping: EngineMapping) -> str:
     """Return the page's model, empty if it names none; raises ValueError for several, as a router's page has."""
     theirs = {label for label, ours in mapping.labels.items() if ours == "model"}
     found = {label for name, _ in _families(mapping) for labels in shape.places.get(name, {}) for label in labels}
-    models = {value for key, value in found if key in theirs and value not in NO_MODEL}
+    models = {value for key, value in found if key in theirs and value not in NO_NAME}
     if any(key == "server" and "://" in value for key, value in found):
         raise ValueError("its series name servers. Is it a router?")
     if len(models) > 1:
@@ -225,8 +225,8 @@ def _labels(
     renamed: dict[str, str] = {}
     for key, ours in mapping.labels.items():
         value = row.get(key)
-        # LiteLLM writes `None` for a team without an alias, which must not replace the team's id.
-        if value is not None and not (value in NO_MODEL and (ours == "model" or ours in renamed)):
+        # LiteLLM writes `None` for a request without a team, and for a team without an alias.
+        if value is not None and not (value in NO_NAME and ours in ("model", "tenant")):
             renamed[ours] = value
     # vLLM's label `engine` is a rank: renamed above, and never used as our `engine`.
     merged = {**row, **identity, **renamed, **source.adds}

@@ -3,7 +3,7 @@ types/integrations/prometheus.py). A gateway: one page is about many models; its
 
 Its latencies are in seconds; the one of the whole request includes the gateway's own work, the one to the first token counts
 from the call to the engine and exists for streams only. Users, keys and engines are added up. A team without an alias is
-named by its id.
+named by its id; a request without a team has no tenant.
 """
 
 from plimsoll.exporters.engines.mapping import Checked, EngineMapping, Source, register
@@ -30,9 +30,9 @@ LITELLM = register(
         served="litellm_proxy_total_requests_metric_total",
         gateway=True,
         checked=Checked(
-            "1.80, 1.110 (from its source)",
-            False,
-            "Several workers need PROMETHEUS_MULTIPROC_DIR; without it nothing is counted. The time to first token begins at the call to the engine.",
+            "1.80, 1.110 (from its source), 1.108.7 (real, with two workers)",
+            True,
+            "Several workers need PROMETHEUS_MULTIPROC_DIR, which newer versions set themselves; without it nothing is counted. The time to first token begins at the call to the engine.",
         ),
     )
 )

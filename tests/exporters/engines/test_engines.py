@@ -105,7 +105,7 @@ PAGES: dict[str, tuple[str, str, list[tuple[Metric, str, dict[str, str], list[fl
             (c.GATEWAY_REQUESTS, "", {"tenant": "blue", "model": "chat"}, [30]),
             (c.GATEWAY_FAILURES, "", {"tenant": "red", "reason": "429"}, [3]),
             (c.GATEWAY_PROMPT_TOKENS, "", {"tenant": "red"}, [2000]),
-            (c.GATEWAY_GENERATION_TOKENS, "", {"tenant": "None"}, [200]),
+            (c.GATEWAY_GENERATION_TOKENS, "", {"tenant": "none"}, [200]),
             (c.GATEWAY_DURATION, "_bucket", {"tenant": "red", "le": "1.0"}, [12]),
             (c.GATEWAY_TTFT, "_count", {"tenant": "red"}, [30]),
         ],
@@ -206,7 +206,7 @@ def test_a_gateway_is_up_and_is_no_replica_of_a_model() -> None:
         points = collect(EngineCollector(f"edge={url}"))
     assert values(points, c.REPLICA_UP, replica="edge") == [1]
     assert values(points, c.REPLICA_INFO) == []
-    assert values(points, c.GATEWAY_REQUESTS, gateway="edge", tenant="None", model="small") == [40]
+    assert values(points, c.GATEWAY_REQUESTS, gateway="edge", tenant="none", model="small") == [40]
 
 
 # Traps of engines' pages: old and new names, a router's page and NaN are in test_engines_vllm.py too; clients that no
