@@ -5,6 +5,7 @@ declares its arguments and `run` does it.
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Collection
@@ -12,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from plimsoll.compose.inputs import UserError, needed
+from plimsoll.compose.settings.options import with_settings
 
 FOLDER = Path(__file__).parent / "commands"
 SUMMARY = re.compile(r'\A"""(.+?)(?:"""|\n)')
@@ -21,14 +23,31 @@ EXTRA = re.compile(r'^EXTRA = "([a-z]+)"$', re.MULTILINE)
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns its exit status. Bad input is one line on stderr and status 2."""
     arguments = sys.argv[1:] if argv is None else argv
+    if "_ARGCOMPLETE" in os.environ:
+        _complete(os.environ.get("COMP_LINE", "").split())
     try:
         chosen = [word for word in arguments if word in commands()][:1]
-        options = build_parser(chosen).parse_args(arguments)
+        parser = build_parser(chosen)
+        if chosen:
+            arguments = with_settings(_command(parser, chosen[0]), chosen[0], arguments)
+        options = parser.parse_args(arguments)
         status: int = options.run(options)
         return status
     except UserError as error:
         print(f"plimsoll: {error}", file=sys.stderr)
         return 2
+
+
+def _complete(words: Collection[str]) -> None:
+    """Print what completes a line and end: the shell asks for it (extra `completion`)."""
+    chosen = [word for word in words if word in commands()][:1]
+    needed("plimsoll.compose.settings.completion", "completion").complete(build_parser(chosen))
+
+
+def _command(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
+    (found,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    command: argparse.ArgumentParser = found.choices[name]
+    return command
 
 
 def commands() -> dict[str, Path]:

@@ -37,6 +37,7 @@ def at(service: Service) -> Iterator[list[str]]:
     [
         (["slos"], ["fast", "20.0%", "960 / 1,000"]),
         (["budget", "fast"], ["20.0% of the error budget remains", "good 960 of 1,000", "page-fast"]),
+        (["causes", "fast"], ["40 bad requests", "CAUSE"]),
         (["pools"], ["pool", "insufficient_data"]),
         (["recommend", "pool"], ["insufficient_data", "- No data"]),
     ],

@@ -86,6 +86,14 @@ def test_a_review_is_written_as_csv(service: str, tmp_path: Path) -> None:
     assert arrivals["value"] == "300"
 
 
+def test_a_review_is_printed_as_text_for_people_and_as_json_for_scripts(service: str) -> None:
+    text = review("--week", "2023-W46", "--service-url", service)
+    assert text.startswith("Weekly review 2023-W46\n") and f"{service}/reviews/2023-W46" in text
+    assert "fast (pool): can't be judged" in text and "900" not in text.split("fast (pool)")[0]
+    found = json.loads(review("--week", "2023-W46", "--service-url", service, "--json"))
+    assert (found["week"], found["slos"][0]["good"]) == ("2023-W46", 900)
+
+
 def test_bad_input_is_one_line(service: str, tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "x.json")]
 
@@ -93,7 +101,7 @@ def test_bad_input_is_one_line(service: str, tmp_path: Path) -> None:
         return rejected(["review", *arguments], ENVIRONMENT)
 
     assert "Use a file name that ends with .json or .csv" in line("--week", "2023-W46", "--out", "x.pdf")
-    assert "--out is missing" in line("--week", "2023-W46")
+    assert "no review is saved yet" in line("--service-url", service)
     assert "returned 422: week: Invalid week: 99" in line("--week", "2023-W99", "--service-url", service, *out)
     assert "isn't reachable" in line("--week", "2023-W46", "--service-url", f"http://127.0.0.1:{free_port()}", *out)
     assert "isn't reachable" in line("--week", "2023-W46", "--service-url", "here", *out)

@@ -1,12 +1,13 @@
-"""Download a weekly review."""
+"""Show or download a weekly review."""
 
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 
 from plimsoll.compose.inputs import UserError
-from plimsoll.compose.live.service_client import add_service, fetch
+from plimsoll.compose.live.service_client import add_service, fetch, read
 
 EXTRA = "service"
 
@@ -15,27 +16,58 @@ KINDS: dict[str, tuple[str, ...]] = {".json": (), ".csv": ("csv",)}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--week", metavar="WEEK", help="ISO week in UTC, such as 2026-W47")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--week", metavar="WEEK", help="ISO week in UTC, such as 2026-W47 (default: the last one with a saved review)"
+    )
     what.add_argument("--schema", action="store_true", help="print the JSON Schema of a review")
-    parser.add_argument("--out", metavar="FILE", help="output file; the extension sets the format: .json or .csv")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--out",
+        metavar="FILE",
+        help="output file; the extension sets the format: .json or .csv (default: text on stdout)",
+    )
+    how.add_argument("--json", action="store_true", help="print the API's JSON")
     add_service(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fetch and write, or print the schema; raises UserError."""
+    """Fetch and print or write, or print the schema; raises UserError."""
     if args.schema:
         from plimsoll.slo.reports.review_models import Review  # noqa: PLC0415 - half a second that fetching does without
 
         json.dump(Review.model_json_schema(mode="serialization"), sys.stdout, indent=2)
         print()
         return 0
-    file = Path(args.out or "")
-    if file.suffix not in KINDS:
-        raise UserError(f"--out {args.out or 'is missing'}. Use a file name that ends with {' or '.join(KINDS)}.")
-    body = fetch(args, "reviews", args.week, *KINDS[file.suffix])
+    file = Path(args.out) if args.out is not None else None
+    if file is not None and file.suffix not in KINDS:
+        raise UserError(f"--out {args.out}: unknown format. Use a file name that ends with {' or '.join(KINDS)}.")
+    body = fetch(args, "reviews", args.week or _last(args), *(KINDS[file.suffix] if file else ()))
+    if file is None:
+        print(json.dumps(json.loads(body), indent=2) if args.json else _text(args, body))
+        return 0
     try:
         file.write_bytes(body)
     except OSError as error:
         raise UserError(f"--out {file}: can't write: {error.strerror}.") from error
     return 0
+
+
+def _last(args: argparse.Namespace) -> str:
+    """Return the last week with a saved review."""
+    found = read(args, "reviews")["reviews"]
+    if not found:
+        raise UserError("--week is missing, and no review is saved yet. Name a week, such as 2026-W47.")
+    return str(found[0]["week"])
+
+
+def _text(args: argparse.Namespace, body: bytes) -> str:
+    """Return a review as the text of its mail."""
+    from plimsoll.slo.calendar import WEEK, start_of  # noqa: PLC0415 - a second that a download does without
+    from plimsoll.slo.reports.review_models import Review  # noqa: PLC0415
+    from plimsoll.slo.reports.summary.digest import Digest  # noqa: PLC0415
+    from plimsoll.slo.service.delivery.message import text  # noqa: PLC0415
+
+    review = Review.model_validate_json(body)
+    elapsed = WEEK if review.complete else min(WEEK, time.time() - start_of(review.week))
+    return text(Digest.of(review, args.service_url, elapsed)).rstrip()

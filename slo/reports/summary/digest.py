@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
+from plimsoll.slo.calendar import WEEK
 from plimsoll.slo.capacity.forecast_models import PoolForecast
 from plimsoll.slo.reports.review_models import Review, SloReview
 from plimsoll.slo.reports.review_pool import PoolReview
@@ -28,9 +29,9 @@ class SloDigest(BaseModel):
     coverage: float
 
     @classmethod
-    def of(cls, one: SloReview) -> Self:
+    def of(cls, one: SloReview, elapsed_seconds: float) -> Self:
         """Return the digest of an SLO's review."""
-        met = judged(one)
+        met = judged(one, elapsed_seconds)
         known: dict[str, Any] = {"met": met, "causes": causes_text(one)} | (
             {"budget_consumed": None} if met is None else {}
         )
@@ -82,9 +83,9 @@ class Digest(BaseModel):
     pools: list[PoolDigest]
 
     @classmethod
-    def of(cls, review: Review, service_url: str) -> Self:
-        """Return the digest of a complete review, whose page is on the service at `service_url`."""
-        begin = opening(review)
+    def of(cls, review: Review, service_url: str, elapsed_seconds: float = WEEK) -> Self:
+        """Return the digest of a review, of whose week `elapsed_seconds` are over; its page is on the service at `service_url`."""
+        begin = opening(review, elapsed_seconds)
         return cls(
             week=review.week,
             since=review.since,
@@ -94,7 +95,7 @@ class Digest(BaseModel):
             headline=begin.headline,
             paragraph=begin.paragraph,
             opening=begin,
-            slos=sorted(map(SloDigest.of, review.slos), key=_urgency),
+            slos=sorted((SloDigest.of(one, elapsed_seconds) for one in review.slos), key=_urgency),
             pools=[PoolDigest.of(one) for one in review.pools],
         )
 
