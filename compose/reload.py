@@ -29,6 +29,7 @@ class ObjectivesFile:
         """`path` is of a file that was just read without an error (None: the bundled file); `apply` puts new objectives into use."""
         self._path, self._apply = path, apply
         self._file = DEFAULT_OBJECTIVES if path is None else Path(path)
+        self.path = None if path is None else str(self._file.resolve())  # the bundled file isn't to be written
         self._seen = self._signature()
         self._asked = threading.Event()
         self.successful, self.succeeded_at = True, time.time()

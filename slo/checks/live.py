@@ -34,13 +34,19 @@ OF_GENERATION = (c.KV_CACHE_USAGE, c.GENERATION_TOKENS)  # that embedding models
 OF_DECODE = (c.PROMPT_TOKENS, c.GENERATION_TOKENS)  # that prefill engines don't have, as decode counts a request
 
 
+FILE = "FILE"  # an objectives file without a name
+
+
 @dataclass(frozen=True)
 class Live:
-    """Series of `selectors` up to `now` (Unix seconds), and the retention of their source in seconds (None: unknown)."""
+    """Series of `selectors` up to `now` (Unix seconds), the retention of their source in seconds (None: unknown), and what a command calls
+    that source and the objectives file."""
 
     series: Sequence[Series]
     now: float
     retention: float | None = None
+    source: str = "SOURCE"
+    file: str = FILE
 
 
 def selectors(spec: Spec) -> list[Selector]:
@@ -76,7 +82,7 @@ def live_findings(spec: Spec, live: Live) -> list[Finding]:
         found += retention_findings(objective, path, live.retention)
         found += gateway_findings(spec, objective, live.series, live.now)
     models = {key: mine["model"] for key, mine in labels.items() if "model" in mine}
-    found += [*_without_pool(spec, live.series, models), *_unmatched(spec, labels)]
+    found += [*_without_pool(spec, live, models), *_unmatched(spec, labels)]
     found += [Finding("warning", "duplicate-target", "source", *one.problem()[2:4]) for one in once.duplicates]
     return [*found, *_missing_at_exporters(live.series)]
 
@@ -115,11 +121,11 @@ def _shown(labels: Mapping[str, str], pool: Pool) -> Iterator[str]:
         yield f"{label}={labels[label]}" if label in labels else f"(no {label})"
 
 
-def _without_pool(spec: Spec, series: Sequence[Series], models: dict[Unit, str]) -> Iterator[Finding]:
+def _without_pool(spec: Spec, live: Live, models: dict[Unit, str]) -> Iterator[Finding]:
     """Yield the live models that no pool names, each with the lines that add one."""
     named = {pool.model for pool in spec.pools}
     for one in proposals(
-        [item for item in series if unit(item.labels) in models], named, {pool.name for pool in spec.pools}
+        [item for item in live.series if unit(item.labels) in models], named, {pool.name for pool in spec.pools}
     ):
         replicas = names([key for key, model in models.items() if model == one.model])
         message = f"Model {one.model} ({replicas}) belongs to no pool: nothing counts its requests."
@@ -127,7 +133,7 @@ def _without_pool(spec: Spec, series: Sequence[Series], models: dict[Unit, str])
         lines = f"Add to `pools`: `- {{name: {one.pool}, model: {json.dumps(one.model)}}}`"
         if slo is not None:
             lines += f", and to `objectives`: `- {{id: {slo.id}, pool: {one.pool}, {slo.line}}}`"
-        fix = f"{lines}. `plimsoll init --out FILE` adds them all; then restart the service."
+        fix = f"{lines}. Or add every such model: `plimsoll init --source {live.source} --out {live.file}`. The service then reads the file again."
         yield Finding("warning", "model-without-pool", "pools", message, fix)
 
 

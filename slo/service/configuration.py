@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from shlex import quote
 from typing import Protocol
 
 from plimsoll.slo.checks.finding import Finding
-from plimsoll.slo.checks.live import Live, live_findings, selectors
+from plimsoll.slo.checks.live import FILE, Live, live_findings, selectors
 from plimsoll.slo.ledger.scrape_source import ScrapeSource
 from plimsoll.slo.sli.data_problem import DataProblem
 from plimsoll.slo.sli.increments import MAX_GAP
@@ -18,18 +19,19 @@ _PLACE = re.compile(r"(pools|objectives)\[(\d+)\]")
 
 
 class Reloads(Protocol):
-    """How reading the objectives file again went: at the last attempt, and when it last succeeded (Unix seconds)."""
+    """The objectives file (its path; None: the bundled one), and how reading it again went: at the last attempt, and when it last succeeded (Unix seconds)."""
 
+    path: str | None
     successful: bool
     succeeded_at: float
 
 
-def configuration_problems(spec: Spec, source: Source, now: float) -> list[DataProblem]:
-    """Compare the objectives file with what is live at `now` (Unix seconds); raises SourceError."""
-    wanted = selectors(spec)
+def configuration_problems(spec: Spec, source: Source, now: float, reloads: Reloads | None = None) -> list[DataProblem]:
+    """Compare the objectives, which `reloads` reads again, with what is live at `now` (Unix seconds); raises SourceError."""
+    wanted, file = selectors(spec), (reloads and reloads.path) or FILE
     # The embedded source stores only what is counted, and not the bounds beside a threshold.
     series = source.now(wanted) if isinstance(source, ScrapeSource) else source.series(wanted, now - MAX_GAP, now)
-    return list(_problems(spec, live_findings(spec, Live(series, now))))
+    return list(_problems(spec, live_findings(spec, Live(series, now, source=quote(source.name), file=quote(file)))))
 
 
 def _problems(spec: Spec, found: Sequence[Finding]) -> Iterator[DataProblem]:

@@ -135,10 +135,10 @@ class Service:
         self.runs.run("check", self._check)
 
     def _check(self) -> None:
-        with suppress(
-            SourceError
-        ):  # the other jobs report it, more often than this one runs; what was found still holds
-            self.problems.configuration = configuration_problems(self.spec, self.source, self.clock())
+        # The other jobs report a SourceError, more often than this one runs; what was found still holds.
+        with suppress(SourceError):
+            found = configuration_problems(self.spec, self.source, self.clock(), self.reloads)
+            self.problems.configuration = found
 
     def recommend(self) -> None:
         """Job: decide for every pool, and store what changed."""

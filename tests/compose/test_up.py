@@ -1,6 +1,9 @@
 """`plimsoll up` as a person runs it: everything starts, answers, and ends with Ctrl-C."""
 
+import html
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -120,7 +123,7 @@ def test_no_part_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_own_engines_get_objectives_and_are_counted_without_a_file(tmp_path: Path) -> None:
-    """A model that no bundled file knows; and a second one, which comes later, is on the page with the lines that add it."""
+    """A model that no bundled file knows; and a second one, which comes later: the page has the command that adds it."""
     data, log = tmp_path / "data", tmp_path / "up.log"
     ports, flags = some_ports()
     own = tmp_path / "own.yaml"
@@ -152,11 +155,18 @@ def test_own_engines_get_objectives_and_are_counted_without_a_file(tmp_path: Pat
             }
             assert 'id="proposed"' in httpx.get(service, trust_env=False).text
             served[0] = LOAD.replace(MODEL, "acme/second")
-            wait_for(
-                lambda: "acme/second" in httpx.get(service, trust_env=False).text, "the second model on the page", 120
+            page = wait_for(
+                lambda: "acme/second" in (text := httpx.get(service, trust_env=False).text) and text,
+                "it on the page",
+                120,
             )
-        assert main(["init", "--engine", second, "--out", str(data / "objectives.yaml")]) == 0
-    assert [pool.model for pool in load((data / "objectives.yaml").read_text()).pools] == [
-        "acme/own-model",
-        "acme/second",
-    ]
+            (command,) = set(re.findall(r"plimsoll (init [^<`]+--out [^<`]+)", html.unescape(str(page))))
+            assert main(shlex.split(command)) == 0
+
+            def second_slos() -> bool:
+                slos = httpx.get(f"{service}/api/v1/slos", trust_env=False).json()["slos"]
+                return any(slo["id"].startswith("second-") for slo in slos)
+
+            wait_for(second_slos, "SLOs of the second model, without a restart", 60)
+    models = [pool.model for pool in load((data / "objectives.yaml").read_text()).pools]
+    assert models == ["acme/own-model", "acme/second"]

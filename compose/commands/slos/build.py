@@ -13,6 +13,7 @@ from plimsoll.alerts.rules import Sites
 from plimsoll.compose.inputs import UserError, read_objectives
 from plimsoll.dashboards.build import render as render_dashboards
 from plimsoll.dashboards.build import render_kubernetes as render_kubernetes_dashboards
+from plimsoll.dashboards.infinity.example import files as infinity_files
 from plimsoll.slo import links
 from plimsoll.slo.spec.objectives import Spec
 
@@ -32,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kubernetes",
         action="store_true",
         help="Also write DIR/alerts/kubernetes (PrometheusRule) and DIR/dashboards/kubernetes (ConfigMap). Requires --out.",
+    )
+    parser.add_argument(
+        "--infinity",
+        action="store_true",
+        help="Also write DIR/dashboards/infinity: budgets and reviews through Grafana's Infinity data source. Requires --out.",
     )
 
 
@@ -125,11 +131,14 @@ def read_receivers(args: argparse.Namespace) -> Receivers:
 
 def run(args: argparse.Namespace) -> int:
     """Write every file, and remove generated files that are no longer rendered."""
-    if args.kubernetes and args.out is None:
-        raise UserError("--kubernetes: no folder to write to. Set --out DIR.")
+    for name in ("kubernetes", "infinity"):
+        if getattr(args, name) and args.out is None:
+            raise UserError(f"--{name}: no folder to write to. Set --out DIR.")
     spec, receivers, meta = read_objectives(args.objectives), read_receivers(args), not args.no_meta_alerts
     sites = read_sites(args)
     twins = rendered_kubernetes(spec, sites, meta_alerts=meta) if args.kubernetes else {}
+    if args.infinity:
+        twins["dashboards"] = twins.get("dashboards", {}) | infinity_files()
     for part, files in rendered(spec, sites, receivers, meta_alerts=meta).items():
         files.update(twins.get(part, {}))
         folder = FOLDERS[part] if args.out is None else Path(args.out) / part

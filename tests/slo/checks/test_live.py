@@ -160,6 +160,7 @@ def test_a_live_model_that_no_pool_names_is_reported_with_lines_that_load() -> N
     (finding,) = found(chosen, replica(), replica("r2", model="acme/new"), retention=28 * DAY)
     assert (finding.level, finding.code) == ("warning", "model-without-pool")
     assert "Model acme/new (r2) belongs to no pool" in finding.message
+    assert "`plimsoll init --source SOURCE --out FILE`" in finding.fix
     pool, slo = re.findall(r"`- (\{.*?\})`", finding.fix)
     pasted = load(f"version: plimsoll/v1\npools:\n- {pool}\nobjectives:\n- {slo}\n")
     assert (pasted.pools[0].model, str(pasted.objectives[0].indicator)) == ("acme/new", "time_to_first_token <= 500ms")
