@@ -32,7 +32,7 @@ def prepare() -> Path:
 
 @contextlib.contextmanager
 def start(slots: int) -> Iterator[str]:
-    """Start a server for so many requests at once; gives its root URL. Raises Unavailable."""
+    """Start a server with this many places for requests; gives its root URL. Raises Unavailable."""
     root = prepare()
     (libraries,) = root.glob("usr/lib/*-linux-gnu")
     (loader,) = libraries.glob("ld-linux*.so.*")
