@@ -101,9 +101,9 @@ def _spare_missing(pool: Pool) -> Alert:
 
 
 def _token_cost(pool: Pool) -> Alert:
-    """Cost while more nodes are up than the minimum: a pool at its minimum can't scale in, however little it is used at night."""
-    nodes = f"{_serving(pool)} / {pool.node.replicas}"
-    above = f"({nodes} > {pool.nodes.min})"
+    """Cost while more nodes are up than the minimum and the spares: a pool can't scale in further, however little it is used at night."""
+    nodes, least = f"{_serving(pool)} / {pool.node.replicas}", pool.nodes.min + pool.nodes.warm_spares
+    above = f"({nodes} > {least})"
     limit, hourly = pool.max_usd_per_million_tokens, pool.node.usd_per_hour_promql(nodes)
     # Averages of the samples: a rate over the whole window would be too low until the window has data throughout.
     usd, tokens = (
@@ -117,7 +117,7 @@ def _token_cost(pool: Pool) -> Alert:
         expr=f"{cost} > {limit:g}\nand on () {above}\nand on () {long}",
         summary="The cost per 1M tokens exceeds its limit.",
         description=(
-            f"1M tokens of {pool.name} cost {VALUE} USD over {COST_WINDOW}, while more than {pool.nodes.min} nodes were up "
+            f"1M tokens of {pool.name} cost {VALUE} USD over {COST_WINDOW}, while more than {least} nodes were up "
             f"(limit {limit:g}). Scale in, or check why throughput per node is low."
         ),
         panel=links.NODES,

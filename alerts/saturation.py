@@ -1,6 +1,7 @@
 """Early warnings of a saturated pool: tickets that name a cause, while the burn-rate alerts show the user impact.
 
-Every rule evaluates a trend, a ratio, or a comparison over minutes, and requires a minimum number of events; none has a `for`.
+Every rule evaluates a trend, a ratio, or a comparison over minutes, and requires a minimum number of events. One has a `for`: latency near
+its threshold, which a burst of some minutes reaches on an ordinary day.
 """
 
 from plimsoll.alerts.rules import Alert
@@ -29,6 +30,7 @@ WARM = "30m"  # after its start, in which a replica's prefix cache fills
 COLD = 600  # seconds after its start for which a replica is cold
 # Requirement R27: capacity is added at a p95 of 500 ms for a threshold of 600 ms.
 EARLY = 5 / 6
+NEAR_FOR = 900.0  # seconds: longer than a burst of five minutes shows in a window of ten
 
 
 def early_warnings(spec: Spec, pool: Pool) -> list[Alert]:
@@ -232,16 +234,21 @@ def _slow(pool: Pool) -> Alert:
 
 
 def _near_threshold(objective: Objective, pool: Pool) -> Alert:
-    """The quantile of the SLO target comes close to the latency threshold; the error budget doesn't burn yet."""
+    """The quantile of the SLO target comes close to the latency threshold, and stays there; the error budget doesn't burn yet.
+
+    A quantile is noise unless enough requests exceed it: at 99% one in a hundred does.
+    """
     kind, share = objective.indicator.kind, percent_text(objective.target)
     histograms = GATEWAY_HISTOGRAMS if objective.count_at == "gateway" else HISTOGRAMS
     metric, threshold = histograms[kind], objective.indicator.thresholds[kind]
     panel = {"time_to_first_token": links.TTFT, "time_per_output_token": links.TPOT}.get(kind, links.E2E)
-    enough = f"sum(increase({of(metric, pool, metric.count)}[10m])) >= {10 * EVENTS}"
+    least = max(10 * EVENTS, EVENTS / objective.budget_ratio)
+    enough = f"sum(increase({of(metric, pool, metric.count)}[10m])) >= {least:.0f}"
     return Alert(
         name=LATENCY_NEAR_THRESHOLD,
         severity="ticket",
         expr=f"{_quantile(metric, pool, '', objective.target)} > {EARLY * threshold:.6g}\nand {enough}",
+        hold=NEAR_FOR,
         summary=f"{objective.id} latency is close to its threshold.",
         description=(
             f"p{share.removesuffix('%')} latency for {objective.id} was {DURATION} over 10 minutes (threshold {threshold}, "

@@ -134,9 +134,18 @@ def one_of_two_is_light() -> Fleet:
 
 
 def night_at_minimum_size() -> Fleet:
-    fleet = Fleet(2, 1080, per_minute=600)
+    """Two nodes, and the spare."""
+    fleet = Fleet(3, 1080, per_minute=400)
     for metric in (c.PROMPT_TOKENS, c.GENERATION_TOKENS):
-        fleet.set("0+120000x360 43200000+12000x720", metric)
+        fleet.set("0+80000x360 28800000+8000x720", metric)
+    return fleet
+
+
+def burst_of_late_first_tokens() -> Fleet:
+    """Five minutes in which a fifth of the first tokens are late."""
+    fleet = Fleet(2, 90)
+    for le in ("0.25", "0.5", "0.6"):
+        fleet.set("0+60x40 2448+48x4 2700+60x43", c.TTFT.bucket, le=le)
     return fleet
 
 
@@ -169,6 +178,7 @@ QUIET: dict[str, tuple[Situation, tuple[str, ...], tuple[str, ...]]] = {
     "a light replica joins three": (light_replica_joins, ("LLMReplicaSlow",), ()),
     "one replica of two is light": (one_of_two_is_light, ("LLMReplicaSlow",), ()),
     "a night at the pool's minimum": (night_at_minimum_size, ("LLMTokenCostHigh",), ()),
+    "a burst of late first tokens": (burst_of_late_first_tokens, ("SLOLatencyNearThreshold",), ()),
     "a rolling restart": (rolling_restart, ("LLMPrefixCacheHitRatioDropped",), ()),
     "a spare that probes query": (spare_that_is_probed, ("LLMWarmSpareMissing",), ()),
 }

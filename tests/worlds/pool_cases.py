@@ -133,11 +133,12 @@ POOLS = [
     ),
     pool_case(
         "LLMTokenCostHigh",
-        # 12 USD an hour for 2,400 tokens a second, and for 3,150; at the minimum of two nodes it never fires (healthy_cases.py)
-        over=[*_load(1200, capacity=5000), *_standing("r3")],
-        under=[*_load(1575, capacity=5000), *_standing("r3")],
+        # 16 USD an hour for 3,200 tokens a second, and for 4,200; at the minimum and its spare, three nodes, it never fires
+        # (test_alerts_healthy.py)
+        over=[*_load(1600, capacity=5000), *_standing("r3"), *_standing("r4")],
+        under=[*_load(2100, capacity=5000), *_standing("r3"), *_standing("r4")],
         summary="The cost per 1M tokens exceeds its limit.",
-        description="1M tokens of chat-70b cost 1.418 USD over 6h, while more than 2 nodes were up (limit 1.1). "
+        description="1M tokens of chat-70b cost 1.418 USD over 6h, while more than 3 nodes were up (limit 1.1). "
         "Scale in, or check why throughput per node is low.",
         panel=links.NODES,
     ),
