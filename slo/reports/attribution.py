@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from heapq import nsmallest
+from math import ceil
 
+from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.error_budget.attribution import LOSS_WINDOW_SECONDS, Attribution, BadRequests, Cause, attribute, split
-from plimsoll.slo.error_budget.exclusions import stretches
+from plimsoll.slo.error_budget.exclusions import clipped, stretches
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.spec.objectives import Objective
@@ -56,12 +58,14 @@ def attributed_with_worst(
 
 def _counts(records: Records, objective: Objective, start: float, end: float) -> dict[int, tuple[BadRequests, int]]:
     """Return (bad, total) of the slots that have bad requests."""
-    excluded = [one for one in stretches(records.exclusions(), objective) if one[0] < end and one[1] > start]
-    return {
-        row.slot: (BadRequests(row.total - row.good, row.indeterminate), row.total)
-        for row in records.ledger.slots(objective.id, start, end)
-        if row.total > row.good and not (excluded and any(low <= row.slot < high for low, high in excluded))
+    found = {
+        slot: (BadRequests(bad, indeterminate), total)
+        for slot, bad, indeterminate, total in records.ledger.bad_slots(objective.id, start, end)
     }
+    for low, high in clipped(stretches(records.exclusions(), objective), start, end):
+        for slot in range(-(-int(low) // SLOT) * SLOT, ceil(high), SLOT):
+            found.pop(slot, None)
+    return found
 
 
 def _rows(records: Records, objective: Objective, slots: Collection[int]) -> list[PoolSlot]:
