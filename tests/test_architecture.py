@@ -22,6 +22,7 @@ LAYERS = (
         "private_file",
         "strict_yaml",
         "strict_json",
+        "csv_table",
         "metrics",
         "spec",
         "sources",

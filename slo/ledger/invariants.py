@@ -22,7 +22,6 @@ is replaced by none. A pool's row: scrapes, samples, the number of known fields,
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, case, func, literal, or_, tuple_
@@ -43,7 +42,7 @@ ROLLUP_CHECK = (
     "AND covered_ms >= 0 AND covered_ms <= size * 1000"
 )
 _OTHERS = ("slot", "covered_seconds", "simulated", "scrapes", "samples")
-MEASURED = tuple(one.name for one in fields(PoolSlot) if one.name not in _OTHERS)
+MEASURED = tuple(name for name in PoolSlot.__struct_fields__ if name not in _OTHERS)
 _RATIOS = ("kv_cache_usage_max", "kv_cache_usage_mean")
 
 

@@ -92,6 +92,14 @@ class Ledger:
             rows = connection.execute(query.order_by(slots.c.slot).limit(limit)).all()
         return [Slot(at, good, total, covered / 1000, *rest) for at, good, total, covered, *rest in rows]
 
+    def bad_slots(self, objective: str, start: float, end: float) -> list[tuple[int, int, int, int]]:
+        """Return (start, bad requests, indeterminate among them, total) of the slots with bad requests in [start, end), in order."""
+        c = slots.c
+        query = select(c.slot, c.total - c.good, c.indeterminate, c.total).where(c.total > c.good)
+        query = query.where(c.objective == objective, c.slot >= start, c.slot < end).order_by(c.slot)
+        with self.engine.connect() as connection:
+            return list(map(tuple, connection.execute(query).all()))
+
     def rows(self, objective: str, size: int, start: int, end: int, stride: int | None = None) -> list[tuple[int, ...]]:
         """Return (start, good, total, milliseconds observed, indeterminate) of slots, hours or days (`size` in seconds) in [start, end), or the
         sums of those within each `stride` seconds from `start` on.

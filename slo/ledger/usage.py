@@ -1,7 +1,6 @@
 """Reading and writing pool usage: one row per pool and slot. A slot that is recorded twice counts once."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import cache
 
 from sqlalchemy import Connection, Engine, Executable, select
@@ -13,7 +12,7 @@ from plimsoll.slo.sli.data_problem import DataProblem
 from plimsoll.slo.usage.slots import PoolSlot
 
 # The columns before and after `simulated`, in the order of PoolSlot's fields.
-_FIELDS = [field.name for field in fields(PoolSlot)]
+_FIELDS = list(PoolSlot.__struct_fields__)
 _MEASURED_FIRST = [name for name in _FIELDS[: _FIELDS.index("simulated")] if name in POOL_MEASURED]
 _MEASURED_LAST = [name for name in _FIELDS[_FIELDS.index("simulated") :] if name in POOL_MEASURED]
 

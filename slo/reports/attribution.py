@@ -3,9 +3,12 @@
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
+from heapq import nsmallest
+from math import ceil
 
+from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.error_budget.attribution import LOSS_WINDOW_SECONDS, Attribution, BadRequests, Cause, attribute, split
-from plimsoll.slo.error_budget.exclusions import stretches
+from plimsoll.slo.error_budget.exclusions import clipped, stretches
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.spec.objectives import Objective
@@ -36,29 +39,33 @@ def attributed(
 
 
 def attributed_with_worst(
-    records: Records, objective: Objective, start: float, end: float, number: int
+    records: Records, objective: Objective, window: tuple[float, float], shown: tuple[float, float], number: int
 ) -> tuple[Attribution, list[Worst]]:
-    """Return the same, and the slots with the most bad requests, worst first."""
-    counts = _counts(records, objective, start, end)
+    """Return the same for a window, and of the slots that begin within `shown` those with the most bad requests, worst first."""
+    counts = _counts(records, objective, min(window[0], shown[0]), max(window[1], shown[1]))
     rows = _rows(records, objective, counts)
     bad, pool = {slot: bad for slot, (bad, _) in counts.items()}, records.spec.pool(objective.pool)
-    chosen = sorted(bad, key=lambda slot: (bad[slot].indeterminate - bad[slot].bad, -bad[slot].bad, -slot))[:number]
+    within = [slot for slot in bad if shown[0] <= slot < shown[1]]
+    chosen = nsmallest(number, within, lambda slot: (bad[slot].indeterminate - bad[slot].bad, -bad[slot].bad, -slot))
     causes: dict[int, list[Cause]] = defaultdict(list)
     for slot, cause, _ in split(objective, pool, {slot: bad[slot] for slot in chosen}, rows):
         causes[slot].append(cause)
     by_slot = {row.slot: row for row in rows} if chosen else {}
     worst = [Worst(slot, bad[slot], counts[slot][1], by_slot.get(slot), tuple(causes[slot])) for slot in chosen]
-    return attribute(objective, pool, bad, rows), worst
+    counted = {slot: one for slot, one in bad.items() if window[0] <= slot < window[1]}
+    return attribute(objective, pool, counted, rows), worst
 
 
 def _counts(records: Records, objective: Objective, start: float, end: float) -> dict[int, tuple[BadRequests, int]]:
     """Return (bad, total) of the slots that have bad requests."""
-    excluded = [one for one in stretches(records.exclusions(), objective) if one[0] < end and one[1] > start]
-    return {
-        row.slot: (BadRequests(row.total - row.good, row.indeterminate), row.total)
-        for row in records.ledger.slots(objective.id, start, end)
-        if row.total > row.good and not (excluded and any(low <= row.slot < high for low, high in excluded))
+    found = {
+        slot: (BadRequests(bad, indeterminate), total)
+        for slot, bad, indeterminate, total in records.ledger.bad_slots(objective.id, start, end)
     }
+    for low, high in clipped(stretches(records.exclusions(), objective), start, end):
+        for slot in range(-(-int(low) // SLOT) * SLOT, ceil(high), SLOT):
+            found.pop(slot, None)
+    return found
 
 
 def _rows(records: Records, objective: Objective, slots: Collection[int]) -> list[PoolSlot]:

@@ -40,7 +40,9 @@ def definitions_of(engine: Engine, objective: Objective, start: int, end: int) -
     with engine.connect() as connection:
         numbers = connection.execute(select(slots.c.spec_hash, func.count()).where(*mine).group_by(slots.c.spec_hash))
         counted = {name: int(number) for name, number in numbers}
-        found = [DefinitionChange(at, texts.get(old), texts.get(new)) for at, old, new in connection.execute(steps)]
+        # Mostly there is one definition, and then no step to look for.
+        changed = connection.execute(steps) if len(counted) > 1 else ()
+        found = [DefinitionChange(at, texts.get(old), texts.get(new)) for at, old, new in changed]
     # Two definitions that were not recorded may differ in what they count.
     changes = [one for one in found if one.before is None or one.before != one.after]
     earlier = sum(number for name, number in counted.items() if texts.get(name) != objective.counts)

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import pandas as pd
-
+from plimsoll.slo import csv_table
 from plimsoll.slo.reports.review_models import Review, Week
 from plimsoll.slo.reports.review_pool import PoolWeek
 
@@ -50,8 +49,7 @@ class Row(NamedTuple):
 
 def to_csv(review: Review) -> str:
     """Write the review as CSV (RFC 4180) with a header."""
-    # As objects: pandas would turn a whole number beside an unknown one into a fraction.
-    return pd.DataFrame(_rows(review), columns=list(Row._fields), dtype=object).to_csv(index=False)
+    return csv_table.to_csv(Row._fields, _rows(review))
 
 
 def _rows(review: Review) -> Iterator[Row]:

@@ -7,9 +7,10 @@ of the observed replicas doesn't report is unknown of the pool: None, never 0.
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import fsum
 from operator import add
+
+import msgspec
 
 from plimsoll.slo import metrics as c
 from plimsoll.slo.calendar import slot_of
@@ -26,8 +27,7 @@ from plimsoll.slo.usage.gauges import gauges, readings
 MISSED = 60.0  # seconds, the longest common scrape interval: a replica is lost when another was scraped this much later
 
 
-@dataclass(frozen=True, slots=True)
-class PoolSlot:
+class PoolSlot(msgspec.Struct, frozen=True, gc=False):
     """Five minutes of a pool; None is unknown. Requests and tokens are whole numbers, as they were counted.
 
     `arrivals` = `finished` + `rejected` + both `abandoned` (as far as these are reported) + growth of the requests in flight. Exact

@@ -1,5 +1,6 @@
 """Routes of SLOs: budgets, burn rates, history, and counted requests."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Query, Response
 from plimsoll.slo.calendar import SLOT, first_slot, rfc3339, slot_of
 from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.error_budget.exclusions import stretches
+from plimsoll.slo.ledger.slots import Slot
 from plimsoll.slo.reports.budget_history import budget_history
 from plimsoll.slo.reports.definitions import Definitions, definitions_of, known_definitions
 from plimsoll.slo.service.api import models
@@ -28,6 +30,7 @@ from plimsoll.slo.service.http.parameters import (
 )
 from plimsoll.slo.service.http.problems import READING, ApiError
 from plimsoll.slo.service.state import Service
+from plimsoll.slo.spec.objectives import Objective
 from plimsoll.slo.spec.window_bounds import bounds
 
 MAX_CACHED_PAGES = 16  # of one evaluation
@@ -157,13 +160,17 @@ def _slot_routes(api: APIRouter, service: Service) -> None:
         chosen = require_slo(service, slo_id)
         start, end = span(service, since, until)
         rows = service.ledger.slots(slo_id, start, end, limit + 1)
-        excluded = stretches(service.records.exclusions(), chosen)
         more = {"from": rfc3339(rows[-1].slot), "to": rfc3339(end), "limit": limit} if len(rows) > limit else None
-        found, texts = (
-            [models.Slot.model_validate(row) for row in rows[:limit]],
-            known_definitions(service.ledger.engine),
-        )
-        for slot, row in zip(found, rows, strict=False):
-            slot.counts = texts.get(row.spec_hash)
-            slot.excluded = any(low <= row.slot < high for low, high in excluded)
+        found = described(service, chosen, rows[:limit])
         return models.Slots(slots=found, next=link(f"/api/v1/slos/{slo_id}/slots", **more) if more else None)
+
+
+def described(service: Service, objective: Objective, rows: Sequence[Slot]) -> list[models.Slot]:
+    """Return stored slots of an SLO as the API shows them: with what it counted then, and whether they are excluded."""
+    excluded = stretches(service.records.exclusions(), objective)
+    texts = known_definitions(service.ledger.engine)
+    found = [models.Slot.model_validate(row) for row in rows]
+    for slot, row in zip(found, rows, strict=True):
+        slot.counts = texts.get(row.spec_hash)
+        slot.excluded = any(low <= row.slot < high for low, high in excluded)
+    return found

@@ -1,12 +1,11 @@
 """The pages of one SLO and of one pool."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
-from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.reports.attribution import attributed_with_worst
 from plimsoll.slo.reports.pool_cost import cost_of
 from plimsoll.slo.service.api.recommendations import answered
@@ -14,30 +13,32 @@ from plimsoll.slo.service.api.rollouts import status as rollout_status
 from plimsoll.slo.service.api.slos import window_definitions
 from plimsoll.slo.service.api.tenants import budgets_of_tenants
 from plimsoll.slo.service.http.parameters import require_pool, require_slo, window_or
+from plimsoll.slo.service.pages.time_range import Asked, AskedRange
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.spec.objectives import Objective
 
 WORST_SLOTS, TENANTS, RECENT = 8, 20, 12  # rows of the pages' tables
 NEXT_STEPS = ("activate_warm_spares", "start_nodes", "restore_warm_spares", "weakest_replicas")
-Hours = Annotated[int, Query(ge=1, le=24 * 28)]
 
 
 def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
     """Add both pages."""
 
     @pages.get("/slos/{slo_id}")
-    def slo_page(request: Request, slo_id: str, hours: Hours = 24) -> HTMLResponse:
-        return templates.TemplateResponse(request, "slo.html", _slo(service, slo_id, hours))
+    def slo_page(request: Request, slo_id: str, asked: AskedRange) -> HTMLResponse:
+        return templates.TemplateResponse(request, "slo.html", _slo(service, slo_id, asked))
 
     @pages.get("/pools/{pool}")
-    def pool_page(request: Request, pool: str, hours: Hours = 24) -> HTMLResponse:
-        return templates.TemplateResponse(request, "pool.html", _pool(service, pool, hours))
+    def pool_page(request: Request, pool: str, asked: AskedRange) -> HTMLResponse:
+        return templates.TemplateResponse(request, "pool.html", _pool(service, pool, asked))
 
 
-def _slo(service: Service, slo_id: str, hours: int) -> dict[str, Any]:
+def _slo(service: Service, slo_id: str, asked: Asked) -> dict[str, Any]:
     objective, evaluated = require_slo(service, slo_id), service.evaluated()
     start, end = window_or(service, objective, None, None)
-    attribution, worst = attributed_with_worst(service.records, objective, start, end, WORST_SLOTS)
+    shown = asked.shown(evaluated.at, start)
+    span = (shown.start, shown.end)
+    attribution, worst = attributed_with_worst(service.records, objective, (start, end), span, WORST_SLOTS)
     return {
         "budget": evaluated.budgets[slo_id],
         "exhaustion": evaluated.exhaustions[slo_id],
@@ -48,12 +49,9 @@ def _slo(service: Service, slo_id: str, hours: int) -> dict[str, Any]:
         "recommendation": service.recommendation(objective.pool),
         "definitions": window_definitions(service, evaluated.budgets[slo_id], evaluated.at),
         "problems": service.problems.of(objective.pool, slo_id),
-        **_range(evaluated.at, hours),
+        "shown": shown,
+        "at": evaluated.at,
     }
-
-
-def _range(at: float, hours: int) -> dict[str, Any]:
-    return {"at": at, "hours": hours, "since": rfc3339(at - hours * 3600)}
 
 
 def _tenants(service: Service, objective: Objective, now: float) -> dict[str, Any] | None:
@@ -64,7 +62,7 @@ def _tenants(service: Service, objective: Objective, now: float) -> dict[str, An
     return {"total": total, "worst": found[:TENANTS], "number": len(found)}
 
 
-def _pool(service: Service, name: str, hours: int) -> dict[str, Any]:
+def _pool(service: Service, name: str, asked: Asked) -> dict[str, Any]:
     pool, evaluated, found = require_pool(service, name), service.evaluated(), service.recommendation(name)
     throughput, reasons = service.throughput(name), list(zip(found.reason_codes, found.reasons, strict=False))
     return {
@@ -79,7 +77,8 @@ def _pool(service: Service, name: str, hours: int) -> dict[str, Any]:
         "cost": cost_of(service.records, pool, throughput, 1),
         "recent_recommendations": answered(service, name, RECENT),
         "budgets": [budget for budget in evaluated.budgets.values() if budget.objective.pool == name],
-        **_range(evaluated.at, hours),
+        "shown": asked.shown(evaluated.at),
+        "at": evaluated.at,
     }
 
 

@@ -9,7 +9,7 @@ from fastapi.templating import Jinja2Templates
 from plimsoll.slo.calendar import WEEK, start_of, week_of
 from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.service.api.reviews import review_of
-from plimsoll.slo.service.pages import api_reference, detail, whatif
+from plimsoll.slo.service.pages import api_reference, detail, downloads, whatif
 from plimsoll.slo.service.pages.runbooks import contents, render_runbook, render_runbooks
 from plimsoll.slo.service.pages.templates import page_templates
 from plimsoll.slo.service.pages.text import shown_status
@@ -44,6 +44,7 @@ def router(service: Service, runbooks: str, grafana: str) -> APIRouter:
         }
         return templates.TemplateResponse(request, "slos.html", context)
 
+    downloads.add(pages, service)
     detail.add(pages, templates, service)
     whatif.add(pages, templates, service)
     api_reference.add(pages, templates)

@@ -13,6 +13,7 @@ from plimsoll.slo.error_budget.attribution import CAUSE_TEXTS, PREVENTABLE
 from plimsoll.slo.error_budget.budget import Budget, too_early
 from plimsoll.slo.error_budget.exhaustion import LEAST_COVERAGE, Exhaustion
 from plimsoll.slo.service.configuration import SHOWN
+from plimsoll.slo.service.pages.time_range import TEXTS
 from plimsoll.slo.sli.indicators.latency import HISTOGRAMS
 from plimsoll.slo.spec.objectives import Objective
 from plimsoll.slo.units import duration_text, percent_text
@@ -30,7 +31,6 @@ RULES = {
     "hold": "No change",
     "no_data": "No data",
 }
-SPANS = {6: "6 hours", 24: "1 day", 168: "1 week"}
 # Names of latencies in an indicator's text: alone, and among several.
 LATENCIES = {
     "time_to_first_token": ("time to first token", "TTFT"),
@@ -106,6 +106,11 @@ def slo_text(objective: Objective) -> str:
     return _requirement(objective) + (", counted at gateways" if objective.count_at == "gateway" else "")
 
 
+def search_text(objective: Objective) -> str:
+    """Return the text in which a search for SLOs looks for each of its words, in lowercase."""
+    return f"{objective.id} {objective.pool} {slo_text(objective)}".lower()
+
+
 def _requirement(objective: Objective) -> str:
     target, text = percent_text(objective.target), str(objective.indicator)
     if text == "availability":
@@ -170,6 +175,7 @@ FILTERS = {
     "duration": format_duration,
     "exhaustion_text": exhaustion_text,
     "slo_text": slo_text,
+    "search_text": search_text,
     "window_text": window_text,
     "action_text": action_text,
     "rfc3339": rfc3339,
@@ -182,7 +188,7 @@ GLOBALS = {
     "causes": CAUSE_TEXTS,
     "rules": RULES,
     "preventable": PREVENTABLE,
-    "spans": SPANS,
+    "range_texts": TEXTS,
     "observed_text": observed_text,
     "too_early": too_early,
     "configuration_codes": SHOWN,

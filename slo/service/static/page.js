@@ -46,7 +46,7 @@ function columns(slots, pick) {
 }
 
 const bars = ({ slots }, ...picks) => [slots.map((slot) => Date.parse(slot.start) / 1000), ...picks.map((pick) => slots.map(pick))];
-const slotsOf = (kind) => (box) => `/api/v1/${kind}/${encodeURIComponent(box.dataset.of)}/slots?from=${encodeURIComponent(box.dataset.since)}`;
+const slotsOf = (kind) => (box) => `/api/v1/${kind}/${encodeURIComponent(box.dataset.of)}/slots?from=${encodeURIComponent(box.dataset.since)}&to=${encodeURIComponent(box.dataset.until)}`;
 
 // Of each kind of chart: where its numbers are, its columns, and its series (label, color, filled or bars).
 const KINDS = {
@@ -137,10 +137,20 @@ function showText(box, text) {
   charts.delete(box);
 }
 
+// A long range has several pages.
+async function read(url) {
+  const response = await fetch(url);
+  if (!response.ok) return null;
+  const body = await response.json();
+  if (!body.next) return body;
+  const rest = await read(body.next);
+  return rest && { ...body, slots: [...body.slots, ...rest.slots] };
+}
+
 async function draw(box, responses) {
   const kind = KINDS[box.dataset.chart];
   const url = kind.url(box);
-  if (!responses.has(url)) responses.set(url, fetch(url).then((response) => (response.ok ? response.json() : null)));
+  if (!responses.has(url)) responses.set(url, read(url));
   const body = await responses.get(url);
   if (!body) return;
   const data = kind.data(body, box);

@@ -24,6 +24,7 @@ function filter() {
     const card = document.getElementById(row.dataset.slo);
     if (card) card.hidden = !matches;
   }
+  document.getElementById("download").href = `/slos.csv${location.search}`;
   document.getElementById("matches").textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length}`;
 }
 

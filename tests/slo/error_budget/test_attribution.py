@@ -1,13 +1,13 @@
 """BadRequests requests by what their pool looked like: each once, by the stated order, on both sides of every bound."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.error_budget.attribution import LOSS_WINDOW_SECONDS, Attribution, BadRequests, Cause, attribute

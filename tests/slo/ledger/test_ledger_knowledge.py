@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from ledger_world import END, T0, busy_world, rows
 from plimsoll.slo.calendar import SLOT, slot_of
@@ -131,10 +132,10 @@ def test_a_pools_row_is_replaced_by_one_that_knows_more(database: str, open_ledg
     ledger = open_ledger(database)
     whole = PoolSlot(600, 300.0, finished=400, waiting_max=3.0, replicas=2.0, scrapes=40, samples=200)
     worse = [
-        replace(whole, scrapes=20, finished=200, replicas=1.0),
-        replace(whole, samples=180, waiting_max=None),
-        replace(whole, finished=399),
-        replace(whole, covered_seconds=299.0),
+        structs.replace(whole, scrapes=20, finished=200, replicas=1.0),
+        structs.replace(whole, samples=180, waiting_max=None),
+        structs.replace(whole, finished=399),
+        structs.replace(whole, covered_seconds=299.0),
     ]
     for row in [*worse, whole, *worse]:
         ledger.record({}, 0, {"pool": [row]})

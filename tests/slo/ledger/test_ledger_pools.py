@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from msgspec.structs import astuple
 from msgspec.structs import replace as altered
 
 from page import Page
@@ -136,8 +137,8 @@ def test_energy_is_that_of_the_pools_own_gpus() -> None:
 def test_what_one_replica_does_not_tell_is_unknown_of_the_pool_and_never_zero(metric: c.Metric, unknown: str) -> None:
     silent = [s for s in BUSY.series() if not (s.name == metric.name and s.labels["replica"] == "b")]
     full, row = count(BUSY)[0], count(silent)[0]
-    told = {name for name in PoolSlot.__dataclass_fields__ if getattr(row, name) is not None}
-    assert PoolSlot.__dataclass_fields__.keys() - told == {*unknown.split()}
+    told = {name for name in PoolSlot.__struct_fields__ if getattr(row, name) is not None}
+    assert set(PoolSlot.__struct_fields__) - told == {*unknown.split()}
     assert all(getattr(row, name) == getattr(full, name) for name in told - {"arrivals", "samples"})
 
 

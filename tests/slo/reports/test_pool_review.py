@@ -1,11 +1,11 @@
 """A pool's week in the review and its forecast, from slots whose sums are known: demand, headroom, N-1, cost, holes, weeks to come."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from math import sin, tau
 
 import pytest
 from fastapi.testclient import TestClient
+from msgspec.structs import replace
 
 from plimsoll.slo.calendar import WEEK
 from plimsoll.slo.ledger.slots import Ledger

@@ -3,11 +3,11 @@
 import csv
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from msgspec.structs import replace
 
 from plimsoll.slo.calendar import WEEK, start_of, week_of
 from plimsoll.slo.ledger.slots import Ledger

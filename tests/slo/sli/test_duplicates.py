@@ -1,8 +1,7 @@
 """One replica that is read more than once counts once; replicas that merely share a name count each."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.capacity.model import signals
