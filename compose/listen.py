@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from plimsoll.compose.inputs import UserError
-from plimsoll.slo.hosts import Hosts
+from plimsoll.slo.hosts import Hosts, encoded
 from plimsoll.slo.private_file import exposed
 from plimsoll.slo.service.tokens import is_strong
 
@@ -66,7 +66,7 @@ def open_socket(host: str, port: int, token: str | None, variable: str) -> socke
             f"Set {variable} or {variable}_FILE, or listen on 127.0.0.1."
         )
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        family = socket.getaddrinfo(encoded(host), port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.create_server((host, port), family=family)
     except OSError as error:
         raise ListenError(f"--listen {host}:{port}: {error.strerror}. Use another address or port.") from error

@@ -18,6 +18,7 @@ from plimsoll.exporters.collector import Point
 from plimsoll.exporters.kubernetes.pods import Pods
 from plimsoll.exporters.process_tree import Process, ProcessTree
 from plimsoll.slo import metrics as c
+from plimsoll.slo.hosts import encoded
 
 # Seconds until an unassigned process is checked again: an engine may load its weights before it listens.
 RECHECK_SECONDS = 15.0
@@ -211,5 +212,5 @@ def _memory_usage(
 def resolve(host: str) -> frozenset[str]:
     """Return a host's addresses; none where its name isn't known."""
     with suppress(OSError):
-        return frozenset(str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+        return frozenset(str(info[4][0]) for info in socket.getaddrinfo(encoded(host), None, type=socket.SOCK_STREAM))
     return frozenset()

@@ -20,6 +20,11 @@ def split_host(header: str) -> tuple[str, str] | None:
     return match[1].strip("[]").removesuffix("."), "" if (match[2] or "") in DEFAULT_PORTS else match[2]
 
 
+def encoded(host: str) -> str | bytes:
+    """Return a host for socket.getaddrinfo, which loads the tables of international names, 1 MiB, for any text."""
+    return host.encode() if host.isascii() else host
+
+
 class Hosts:
     """The names of a server: IP addresses and localhost always, other names where they are given."""
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from plimsoll.exporters.collector import CollectorError
+from plimsoll.slo.hosts import encoded
 
 # Enough for 64 ranks of vLLM 0.32, which writes 50 kB per rank.
 LIMIT_BYTES = 4 * 2**20
@@ -94,7 +95,8 @@ class HttpReader:
 
 def connect(host: str, port: int, tls: ssl.SSLContext | None, deadline: float) -> socket.socket:
     """Return an open connection; raises TimeoutError and OSError."""
-    connection = socket.create_connection((host, port), _seconds_left(deadline))
+    address: Any = (encoded(host), port)  # typed as text, and passed on to getaddrinfo
+    connection = socket.create_connection(address, _seconds_left(deadline))
     try:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(_seconds_left(deadline))

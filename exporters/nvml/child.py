@@ -11,7 +11,6 @@ import queue
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
@@ -65,8 +64,8 @@ def main(start: Start) -> None:
     def run() -> None:
         try:
             work(start, deadlines, channel)
-        except BaseException:
-            traceback.print_exc()
+        except BaseException as error:
+            sys.excepthook(type(error), error, error.__traceback__)  # the module `traceback` would need memory, always
         os._exit(1)  # don't wait for threads stuck in the driver
 
     threading.Thread(target=run, name="NVML", daemon=True).start()

@@ -3,7 +3,7 @@
 Never format an NVMLError with `str`: for codes unknown to the binding that calls the driver, which may hang. Use its `value`.
 """
 
-import pynvml
+from functools import cache
 
 # A field unavailable for this GPU, driver or user: NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND, NO_DATA,
 # ARGUMENT_VERSION_MISMATCH, DEPRECATED. Not a failure; the sample is absent.
@@ -29,15 +29,20 @@ REASONS = {
 }
 DEVICES_LOST, OTHER_REASON = "devices_lost", "library_failed"
 
-_NAMES: dict[int, str] = {
-    value: name.removeprefix("NVML_ERROR_") for name, value in vars(pynvml).items() if name.startswith("NVML_ERROR_")
-}
 _INIT_ADVICE = {
     9: "the NVIDIA driver isn't loaded. Load it (`nvidia-smi` shows the reason), or start with --no-gpu.",
     12: "NVML library libnvidia-ml.so.1 not found. Install the NVIDIA driver, or start with --no-gpu.",
     18: "library and kernel module have different driver versions. Finish the driver upgrade, or restart this container.",
     999: "NVML doesn't start (UNKNOWN, 999). This container may have lost its GPUs; restart it.",
 }
+
+
+@cache
+def _names() -> dict[int, str]:
+    import pynvml  # noqa: PLC0415 - 1.3 MiB that the exporter's own process does not need
+
+    prefix = "NVML_ERROR_"
+    return {value: name.removeprefix(prefix) for name, value in vars(pynvml).items() if name.startswith(prefix)}
 
 
 def init_reason(code: int) -> str:
@@ -47,12 +52,12 @@ def init_reason(code: int) -> str:
 
 def name(code: int) -> str:
     """Return a code's name, or its number where the binding has no name."""
-    return _NAMES.get(code, str(code))
+    return _names().get(code, str(code))
 
 
 def describe(code: int) -> str:
     """Return a code's name and number, from the binding's constants."""
-    return f"{_NAMES.get(code, 'unknown code')} ({code})"
+    return f"{_names().get(code, 'unknown code')} ({code})"
 
 
 def describe_init(code: int) -> str:

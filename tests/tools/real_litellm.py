@@ -56,7 +56,7 @@ def start(models: Mapping[str, tuple[str, str]]) -> Iterator[Proxy]:
             "router_settings": {"num_retries": 0, "disable_cooldowns": True},
         }
         (folder / "config.yaml").write_text(json.dumps(settings))
-        command = [
+        command: list[str | Path] = [
             *(root / "bin/litellm", "--config", folder / "config.yaml", "--host", "127.0.0.1", "--port", str(port)),
             # A worker that imports for more than 5 s would be killed, again and again.
             *("--num_workers", str(WORKERS), "--timeout_worker_healthcheck", "300"),

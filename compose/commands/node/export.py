@@ -7,8 +7,8 @@ import ssl
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from plimsoll.compose.discovery import discovered_engines
 from plimsoll.compose.engine_tokens import add_tokens, engine_collectors
 from plimsoll.compose.inputs import UserError, read_address, read_objectives
 from plimsoll.compose.listen import (
@@ -22,7 +22,6 @@ from plimsoll.compose.listen import (
 )
 from plimsoll.compose.reload import ObjectivesFile
 from plimsoll.exporters.collector import Collector
-from plimsoll.exporters.discovery.watch import DiscoveredEngines
 from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
 from plimsoll.exporters.gpu_assignment import GpuAssignment
@@ -33,8 +32,11 @@ from plimsoll.exporters.nvml.xids.kernel_log import KMSG, KernelLog
 from plimsoll.exporters.runner import Runner
 from plimsoll.exporters.server import Health, Tls, create_app, serve
 from plimsoll.slo import metrics
-from plimsoll.slo.units import Duration
 
+if TYPE_CHECKING:
+    from plimsoll.exporters.discovery.watch import DiscoveredEngines
+
+OTLP_SECONDS = 15.0
 AMD_COMPUTE, NVIDIA_DRIVER = Path("/dev/kfd"), Path("/proc/driver/nvidia")
 
 
@@ -93,9 +95,7 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--otlp-endpoint", metavar="URL", help="Also push the metrics to this OTLP receiver (HTTP).")
-    parser.add_argument(
-        "--otlp-interval", default="15s", metavar="TIME", help="Time between two pushes (default: %(default)s)."
-    )
+    parser.add_argument("--otlp-interval", metavar="TIME", help="Time between two pushes (default: 15s).")
     parser.add_argument(
         "--objectives",
         metavar="FILE",
@@ -120,13 +120,13 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     objectives = _objectives(args.objectives)
-    interval = _seconds("--otlp-interval", args.otlp_interval)
+    interval = _seconds("--otlp-interval", args.otlp_interval) if args.otlp_interval is not None else OTLP_SECONDS
     if args.state_dir:
         _make_folder(args.state_dir)
     gpu_state = None if args.no_gpu else _gpu_state(args.state_dir)
     vendor = VENDORS[args.gpu_vendor] if args.gpu_vendor else _vendor()
     served = engine_collectors(args.engine, args.engine_token, args.state_dir)
-    discovered = discovered_engines(args.discover, served, args.state_dir)
+    discovered = _discovered(args, served)
     found = [*collectors(served, _probes(args), gpu_state, discovered, vendor), *objectives]
     runner = Runner(found, lambda: discovered.collectors if discovered else ())
     host, port = read_address(args.listen)
@@ -228,7 +228,17 @@ def _gpu_state(folder: Path | None) -> GpuState:
         raise UserError(str(error)) from error
 
 
+def _discovered(args: argparse.Namespace, served: Sequence[EngineCollector]) -> "DiscoveredEngines | None":
+    if not args.discover:
+        return None
+    from plimsoll.compose.discovery import discovered_engines  # noqa: PLC0415 - 2 MiB that most nodes do not need
+
+    return discovered_engines(args.discover, served, args.state_dir)
+
+
 def _seconds(option: str, text: str) -> float:
+    from plimsoll.slo.units import Duration  # noqa: PLC0415 - 1 MiB of decimal arithmetic that most nodes do not need
+
     try:
         return Duration.parse(text)
     except ValueError as error:
@@ -239,7 +249,7 @@ def collectors(
     served: Sequence[EngineCollector],
     probes: Sequence[Collector],
     gpu_state: GpuState | None,
-    discovered: DiscoveredEngines | None,
+    discovered: "DiscoveredEngines | None",
     vendor: Vendor = NVIDIA,
 ) -> list[Collector]:
     """Return the collectors; GPUs are read if `gpu_state` is given. Raises UserError for a duplicate name, or no collector."""

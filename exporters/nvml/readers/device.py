@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import pynvml
 
@@ -19,7 +18,7 @@ _CLOCKS = {
     "memory": pynvml.NVML_CLOCK_MEM,
     "video": pynvml.NVML_CLOCK_VIDEO,
 }
-MEMINFO = Path("/proc/meminfo")
+MEMINFO = "/proc/meminfo"
 _MEMINFO = re.compile(r"^(MemTotal|MemAvailable):\s+(\d+) kB$", re.MULTILINE)
 
 
@@ -55,7 +54,8 @@ def memory(handle: Handle) -> Values:
 
 def _system_memory() -> Values:
     with suppress(OSError):
-        found = dict(_MEMINFO.findall(MEMINFO.read_text()))
+        with open(MEMINFO, encoding="ascii") as file:  # noqa: PTH123 - nothing else here needs pathlib
+            found = dict(_MEMINFO.findall(file.read()))
         total, free = (int(found[name]) * 1024 for name in ("MemTotal", "MemAvailable"))
         yield metrics.GPU_MEMORY_UNIFIED, {}, 1
         yield metrics.GPU_MEMORY_TOTAL, {}, total

@@ -122,7 +122,7 @@ def test_a_gpu_without_memory_of_its_own_has_the_systems(fake: FakeNvml, answer:
         fake.fail(0, "memory_v2")
     with closing(Node()) as node:
         node.scrape(60)
-        total = int(dict(device._MEMINFO.findall(device.MEMINFO.read_text()))["MemTotal"]) * 1024
+        total = int(dict(device._MEMINFO.findall(Path(device.MEMINFO).read_text()))["MemTotal"]) * 1024
         assert node.family(c.GPU_MEMORY_TOTAL, fake.uuid(0)) == {"": total}
         used, free = (node.family(metric, fake.uuid(0))[""] for metric in (c.GPU_MEMORY_USED, c.GPU_MEMORY_FREE))
         assert used + free == total
