@@ -1,7 +1,9 @@
 """vLLM's names on real pages: captured from vLLM 0.32.0 (tests/fixtures), and others where PLIMSOLL_DATA is set."""
 
+import gc
 import os
 import re
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from plimsoll.exporters.collector import Point
 from plimsoll.exporters.engines import recognize
 from plimsoll.exporters.engines.mapping import Source
 from plimsoll.exporters.engines.normalize import model_of, normalize
-from plimsoll.exporters.engines.parser import parse
+from plimsoll.exporters.engines.parser import Parser, parse
 from plimsoll.exporters.engines.vllm import VLLM
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
@@ -143,3 +145,19 @@ def test_two_ranks_stay_apart() -> None:
     assert values(points, metrics.KV_CACHE_CAPACITY) == [1048576, 1048576]
     older = text.replace('kv_cache_size_tokens="1048576"', 'kv_cache_size_tokens="None"')
     assert values(points_of(older), metrics.KV_CACHE_CAPACITY) == [1048576, 1048576]
+
+
+def test_servers_with_the_same_lines_share_what_these_mean_and_nothing_else() -> None:
+    busy = re.sub(r"^([^#].*) \S+$", r"\1 7", LOAD, flags=re.MULTILINE)
+    first, second, third = Parser(), Parser(), Parser()
+    one, two = first.parse(LOAD.encode()), second.parse(busy.encode())
+    assert one.shape is two.shape
+    running = "vllm:num_requests_running"
+    assert set(two.series[running].values()) == {7.0} != set(one.series[running].values())
+    other = third.parse(LOAD.replace('engine="0"', 'engine="1"').encode())
+    assert other.shape is not one.shape
+    assert {dict(labels)["engine"] for labels in other.series[running]} == {"1"}
+    held = weakref.ref(first._last)
+    del first, second
+    gc.collect()
+    assert held() is None
