@@ -34,7 +34,7 @@ RAY = register(
             "ray_serve_replica_processing_queries",
         ),
         checked=Checked(
-            "2.46, 2.52, 2.60 (real agents, through vLLM's wrappers)",
+            "2.46, 2.52 (real agents, through vLLM's wrappers), 2.60 (real Ray Serve with two replicas of vLLM 0.32)",
             True,
             "No HTTP errors and no clients that left: count these at Ray Serve's front. No KV cache capacity. A replica's first requests before the exporter first saw it.",
         ),

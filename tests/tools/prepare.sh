@@ -48,3 +48,4 @@ fi
 .venv/bin/python tests/tools/real_engine.py || true
 .venv/bin/python tests/tools/real_llama.py || true
 .venv/bin/python tests/tools/real_litellm.py || true
+.venv/bin/python tests/tools/real_ray.py || true
