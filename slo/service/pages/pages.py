@@ -8,6 +8,7 @@ from fastapi.templating import Jinja2Templates
 
 from plimsoll.slo.calendar import WEEK, start_of, week_of
 from plimsoll.slo.error_budget.budget import Budget
+from plimsoll.slo.reports.summary.opening import opening
 from plimsoll.slo.service.api.reviews import review_of
 from plimsoll.slo.service.pages import api_reference, detail, downloads, whatif
 from plimsoll.slo.service.pages.runbooks import contents, render_runbook, render_runbooks
@@ -80,15 +81,17 @@ def _review_pages(pages: APIRouter, templates: Jinja2Templates, service: Service
     def review_page(request: Request, week: str, recompute: bool = False) -> HTMLResponse:
         review = review_of(service, week, recompute)
         start = start_of(week)
+        elapsed = min(WEEK, service.clock() - start)
         first, last = (datetime.fromtimestamp(at, UTC) for at in (start, start + WEEK - 1))
         context = {
             "review": review,
+            "opening": opening(review, elapsed).paragraph,
             "days": f"{first:%a, %b} {first.day} – {last:%a, %b} {last.day}, {last:%Y} (UTC)",
             "previous": week_of(start - WEEK),
             "next": week_of(start + WEEK) if start + WEEK <= service.clock() else None,
             "recompute": recompute,
             "week_seconds": WEEK,
-            "elapsed_seconds": min(WEEK, service.clock() - start),
+            "elapsed_seconds": elapsed,
             "has_data": any(slo.total or slo.coverage for slo in review.slos),
         }
         return templates.TemplateResponse(request, "review.html", context)

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Iterator
+from html import unescape
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from msgspec.structs import replace
 
 from plimsoll.slo.calendar import WEEK, start_of, week_of
 from plimsoll.slo.ledger.slots import Ledger
+from plimsoll.slo.reports.review_models import Review
+from plimsoll.slo.reports.summary.opening import opening
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.increments import SlotCount
@@ -107,6 +110,16 @@ def test_what_the_budget_was_spent_on_adds_up_to_the_bad_requests(client: TestCl
     rows = {row["measure"]: row for row in csv.DictReader(io.StringIO(client.get("/api/v1/reviews/2023-W47/csv").text))}
     assert (rows["bad_by_cause/queueing"]["value"], rows["bad_by_cause/queueing"]["unit"]) == ("50", "requests")
     assert client.get("/api/v1/reviews/2023-W46").json()["slos"][0]["bad_by_cause"] == {}
+
+
+def test_the_page_opens_with_the_paragraph_that_is_mailed(client: TestClient) -> None:
+    review = Review.model_validate(client.get("/api/v1/reviews/2023-W47").json())
+    page = unescape(" ".join(client.get("/reviews/2023-W47").text.split()))
+    assert f"<p>{opening(review).paragraph}</p>" in page
+    # A week without data has no opening.
+    assert opening(Review.model_validate(client.get("/api/v1/reviews/2023-W44").json())).paragraph not in unescape(
+        client.get("/reviews/2023-W44").text
+    )
 
 
 def test_the_week_under_way_is_not_complete(client: TestClient) -> None:
