@@ -141,7 +141,7 @@ def night_at_minimum_size() -> Fleet:
     return fleet
 
 
-def burst_of_slow_first_tokens() -> Fleet:
+def burst_with_slow_first_tokens() -> Fleet:
     """Five minutes in which a fifth of the first tokens are late."""
     fleet = Fleet(2, 90)
     for le in ("0.25", "0.5", "0.6"):
@@ -178,7 +178,7 @@ QUIET: dict[str, tuple[Situation, tuple[str, ...], tuple[str, ...]]] = {
     "a light replica joins three": (light_replica_joins, ("LLMReplicaSlow",), ()),
     "one replica of two is light": (one_of_two_is_light, ("LLMReplicaSlow",), ()),
     "a night at the pool's minimum": (night_at_minimum_size, ("LLMTokenCostHigh",), ()),
-    "a burst of slow first tokens": (burst_of_slow_first_tokens, ("SLOLatencyNearThreshold",), ()),
+    "a burst with slow first tokens": (burst_with_slow_first_tokens, ("SLOLatencyNearThreshold",), ()),
     "a rolling restart": (rolling_restart, ("LLMPrefixCacheHitRatioDropped",), ()),
     "a spare that probes query": (spare_that_is_probed, ("LLMWarmSpareMissing",), ()),
 }

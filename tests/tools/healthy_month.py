@@ -175,7 +175,7 @@ def around(lines: Sequence[Line], incidents: Sequence[Incident]) -> list[Chunk]:
 
 
 def evaluated(parts: Sequence[Chunk], jobs: int) -> Iterator[list[Firing]]:
-    """Yield the alerts of each chunk; `jobs` promtools run at once."""
+    """Yield the alerts of each chunk; up to `jobs` promtools run at once."""
     with tempfile.TemporaryDirectory(prefix="healthy-month-") as name, ThreadPoolExecutor(jobs) as pool:
         yield from pool.map(lambda part: part.firings(Path(name)), parts)
 
