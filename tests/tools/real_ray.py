@@ -51,7 +51,7 @@ def start() -> Iterator[Node]:
     with tempfile.TemporaryDirectory(prefix="plimsoll-ray-") as folder:
         command: list[str | Path] = [root / "bin/python", TESTS / "tools" / "ray_app.py"]
         command += [*ports, engine.model, real_engine.MODEL]
-        with serving(command, node.url, Path(folder) / "log", environment):
+        with serving(command, node.url, Path(folder) / "log", {**environment, "RAY_TMPDIR": folder}):
             yield node
 
 
