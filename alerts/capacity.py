@@ -13,6 +13,7 @@ from plimsoll.slo.units import percent_text
 
 NEAR_CAPACITY = 0.9  # ratio of saturation throughput above which queues become long
 LOAD_WINDOW = "30m"  # load is averaged over this window: these alerts ignore bursts
+RESTARTED = 120  # seconds beyond a cold start, after which a replica isn't restarting
 COST_WINDOW = "6h"
 COST_LEAST = 12  # points of five minutes in it with more nodes than the minimum, below which the cost isn't evaluated
 PROBED = 5  # input tokens/s, above which a replica serves more than readiness probes
@@ -60,7 +61,8 @@ def _near_capacity(pool: Pool) -> Alert:
 def _overcommitted(pool: Pool) -> Alert:
     """Load after the loss of one node as a ratio of what the remaining nodes can serve: by KV cache and by throughput.
 
-    A replica's KV cache usage is the mean of its ranks, each of which has a cache of its own.
+    A replica's KV cache usage is the mean of its ranks, each of which has a cache of its own. A replica that restarts, as all do in a
+    rollout, is back before the ticket opens.
     """
     serving, lost = _serving(pool), pool.node.replicas
     usage = f"avg by (instance, replica) (avg_over_time({of(c.KV_CACHE_USAGE, pool)}[{LOAD_WINDOW}]))"
@@ -71,6 +73,7 @@ def _overcommitted(pool: Pool) -> Alert:
         name="LLMPoolOvercommitted",
         severity="ticket",
         expr=f"({cache} > 1\nor {tokens} > 1) < +Inf",
+        hold=pool.timing.cold_start + RESTARTED,
         summary="The pool can't tolerate the loss of a node.",
         description=(
             f"Without one node, the load of the last {LOAD_WINDOW} would be {PERCENT} of what the remaining nodes of {pool.name} "
