@@ -5,12 +5,15 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import msgspec
-from dateutil.rrule import rrule, rrulestr
 
 from plimsoll.slo.spec.names import Name, ShortText, Timestamp, time_zone
 from plimsoll.slo.units import shown
+
+if TYPE_CHECKING:
+    from dateutil.rrule import rrule
 
 # At most one occurrence a day: parts that choose several times of a day are left out, and the time of day is that of `from`.
 _PARTS = {
@@ -51,7 +54,10 @@ class Recurrence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         except ValueError as error:
             raise ValueError(f"{shown(self.rule)} isn't a recurrence rule: {error}. See RFC 5545, RRULE.") from error
 
-    def _rule(self, first: datetime) -> rrule:
+    def _rule(self, first: datetime) -> "rrule":
+        # Imported here: a plugin reads the file in vLLM's own environment, which need not have it.
+        from dateutil.rrule import rrulestr  # noqa: PLC0415
+
         return rrulestr(self.rule, dtstart=first.astimezone(time_zone(self.timezone)))
 
     def starts(self, first: datetime, last: datetime) -> Iterator[datetime]:

@@ -1,11 +1,11 @@
 """What a pool's tokens cost, live: against sums done by hand, prompt and generated apart, and unknown where it is."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from msgspec.structs import replace
 
 from plimsoll.slo.capacity.recommendation.models import Reason, no_data
 from plimsoll.slo.capacity.recommendation.recommend import Decision
