@@ -23,7 +23,7 @@ from service_world import NOW, world
 from world import spec
 
 pytestmark = pytest.mark.slow
-OPERATIONS = 26
+OPERATIONS = 27
 
 
 @pytest.fixture(scope="module")
