@@ -33,7 +33,7 @@ from world import spec
 
 pytestmark = pytest.mark.browser
 NOW = 1_700_000_400.0
-LINK = "/pools/pool?hours=6&from=alert%2F1"
+LINK = "/pools/pool?hours=6&ref=alert%2F1"
 TEXT, READER = new_token("oncall", "read")
 
 
