@@ -45,9 +45,9 @@ class Terminal:
     def __init__(self, *arguments: str, columns: int = 110, **variables: str) -> None:
         self._own, other = pty.openpty()
         fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        self.process = subprocess.Popen(
-            [*PLIMSOLL, *arguments], stdin=other, stdout=other, stderr=other, env=environment(**variables)
-        )
+        # Its own size counts, not one that the tests' environment states.
+        own = environment(**{"COLUMNS": "", "LINES": "", **variables})
+        self.process = subprocess.Popen([*PLIMSOLL, *arguments], stdin=other, stdout=other, stderr=other, env=own)
         os.close(other)
         self.output = ""
 
