@@ -30,17 +30,22 @@ def read_token(environ: Mapping[str, str], variable: str) -> str | None:
     path = environ.get(f"{variable}_FILE")
     if environ.get(variable) or not path:
         return environ.get(variable) or None
+    return read_secret(f"{variable}_FILE", path, "token")
+
+
+def read_secret(where: str, path: str, what: str) -> str:
+    """Return the secret in a file that an option or a variable names. Raises ListenError if it has none, or if other users can read it."""
     try:
-        token = read_private(Path(path)).strip()
+        found = read_private(Path(path)).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ListenError(
-            f"{variable}_FILE: {path} is not readable: {error}. Use a file with the token in its first line."
+            f"{where}: {path} is not readable: {error}. Use a file with the {what} in its first line."
         ) from error
     except ValueError as error:
-        raise ListenError(f"{variable}_FILE: {error}") from error
-    if not token:
-        raise ListenError(f"{variable}_FILE: {path} is empty. Put the token in its first line.")
-    return token
+        raise ListenError(f"{where}: {error}") from error
+    if not found:
+        raise ListenError(f"{where}: {path} is empty. Put the {what} in its first line.")
+    return found
 
 
 def read_private(path: Path) -> str:

@@ -2,10 +2,9 @@
 
 import argparse
 import re
-from pathlib import Path
 
 from plimsoll.compose.inputs import UserError
-from plimsoll.compose.listen import read_private
+from plimsoll.compose.listen import read_secret
 from plimsoll.compose.outgoing.urls import checked
 
 KEY, URL = "--pagerduty-key-file", "--pagerduty-change-url"
@@ -31,14 +30,7 @@ def read(args: argparse.Namespace) -> tuple[str, str] | None:
     path = args.pagerduty_key_file
     if path is None:
         return None
-    try:
-        key = read_private(Path(path)).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{KEY}: {path} is not readable: {error}. Use a file with the key in its first line."
-        ) from error
-    except ValueError as error:
-        raise UserError(f"{KEY}: {error}") from error
+    key = read_secret(KEY, path, "key")
     if not re.fullmatch("[A-Za-z0-9]{32}", key):
         raise UserError(f"{KEY}: {path} has no integration key of 32 characters. Copy it from PagerDuty's integration.")
     example = "an address such as https://events.eu.pagerduty.com/v2/change/enqueue"

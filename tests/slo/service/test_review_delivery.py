@@ -27,7 +27,6 @@ from plimsoll.slo.service.jobs import deliver_reviews, save_reviews, scheduler
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.increments import SlotCount
 from private_ca import PrivateCa
-from process import environment, rejected
 from review_world import slot
 from stack import free_port
 from world import World, spec
@@ -292,35 +291,8 @@ def test_an_old_review_is_no_news_and_a_service_that_follows_sends_nothing(ledge
 
 
 def test_the_scheduler_delivers_every_minute_where_there_is_a_receiver(ledger: Ledger, hook: Hook) -> None:
-    for receivers, seconds in (((), None), ((Post("webhook", hook.url),), 60)):
-        jobs = scheduler(service_at(ledger, MONDAY + HOUR, *receivers))
-        jobs.start(paused=True)
-        job = jobs.get_job("deliver")
-        assert (job and job.trigger.interval.total_seconds()) == seconds
-        if job:
-            job.func(*job.args)
-        jobs.shutdown(wait=False)
+    assert scheduler(service_at(ledger, MONDAY + HOUR)).get_job("deliver") is None
+    job = scheduler(service_at(ledger, MONDAY + HOUR, Post("webhook", hook.url))).get_job("deliver")
+    assert job.trigger.interval.total_seconds() == 60
+    job.func(*job.args)
     assert len(hook.posts) == 1
-
-
-@pytest.mark.parametrize(
-    ("options", "variables", "line"),
-    [
-        (["--review-receiver", "pager"], {}, "--review-receiver: expected an address"),
-        (["--review-receiver", "email:ann"], {}, "--review-receiver: expected a mail address"),
-        (["--review-receiver", "email:a@b.example"], {}, "--email-from: expected a mail address"),
-        (
-            ["--review-receiver", "email:a@b.example", "--email-from", "c@d.example"],
-            {},
-            "--smtp-relay: expected HOST:PORT",
-        ),
-        (["--smtp-user", "me"], {}, "--smtp-user: no password"),
-        (["--smtp-user", "me", "--smtp-encryption", "none"], {"PLIMSOLL_SMTP_PASSWORD": "word"}, "without encryption"),
-        (["--review-receiver", "slack"], {}, "PLIMSOLL_SLACK_URL_FILE"),
-        (["--review-receiver", "https://me:word@ops.example/x"], {}, "--review-receiver: contains a password"),
-        (["--review-receiver", "https://a.example/x", "--review-receiver", "https://a.example/y"], {}, "same host"),
-    ],
-)
-def test_a_wrong_receiver_is_one_line(options: list[str], variables: dict[str, str], line: str) -> None:
-    said = rejected(["serve", "--source", "scrape:http://127.0.0.1:9", *options], environment(**variables))
-    assert line in said and "word@" not in said
