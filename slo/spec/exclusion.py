@@ -107,5 +107,6 @@ def _occurrences(
 ) -> Sequence[tuple[float, float]]:
     if recurrence is None:
         return ((start.timestamp(), end.timestamp()),)
-    seconds = (end - start).total_seconds()
+    # By their moments: two datetimes of one time zone subtract by the clock on the wall, also over a change of clocks.
+    seconds = end.timestamp() - start.timestamp()
     return tuple((at, at + seconds) for at in (one.timestamp() for one in recurrence.starts(start, until)))

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plimsoll.slo.calendar import SLOT
@@ -57,6 +57,7 @@ def test_a_weekly_exclusion_keeps_its_local_time_where_clocks_change(first: str,
     st.integers(1, 4),
     st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "UTC"]),
 )
+@example(date(2024, 3, 30), 36, 288, 1, "Europe/Berlin")  # ends after the clocks change: 23 h
 @settings(max_examples=60)
 def test_occurrences_are_the_same_weekday_and_local_time_for_as_long(
     day: date, slot: int, slots: int, weeks: int, zone: str
