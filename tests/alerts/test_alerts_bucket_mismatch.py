@@ -12,21 +12,16 @@ from plimsoll.slo.metrics.recorded import GOOD_RATE, GOOD_UPPER_BOUND, TOTAL_RAT
 from plimsoll.slo.spec.objectives import load
 from promtool import Batch, case, counter, fires, is_absent, is_value, only, run_batches, run_cases, series, silent
 from recording_cases import END, R1, R2, count, evaluated, ttft
+from spec_texts import one_pool
 
-SPEC = load("""
-version: plimsoll/v1
-pools:
-  - name: chat
-    model: m
-    node: {gpu: H100-80GB, gpus: 2}
-    nodes: {min: 1, max: 2}
-    timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}
-objectives:
-  - {id: rejected, pool: chat, indicator: {time_to_first_token: 600ms}, target: 95%, window: 28d}
-  - {id: lower, pool: chat, indicator: {time_to_first_token: 600ms}, target: 95%, window: 28d, bucket_mismatch: lower_bound}
-  - {id: both, pool: chat, indicator: {time_to_first_token: 600ms}, target: 95%, window: 28d, bucket_mismatch: bounds}
-  - {id: tpot, pool: chat, indicator: {time_per_output_token: 40ms}, target: 95%, window: 28d, bucket_mismatch: bounds}
-""")
+SPEC = load(
+    one_pool(
+        "id: rejected, indicator: {time_to_first_token: 600ms}, target: 95%, window: 28d",
+        "id: lower, indicator: {time_to_first_token: 600ms}, target: 95%, window: 28d, bucket_mismatch: lower_bound",
+        "id: both, indicator: {time_to_first_token: 600ms}, target: 95%, window: 28d, bucket_mismatch: bounds",
+        "id: tpot, indicator: {time_per_output_token: 40ms}, target: 95%, window: 28d, bucket_mismatch: bounds",
+    )
+)
 R3 = R1 | {"replica": "r3"}
 
 pytestmark = pytest.mark.prometheus

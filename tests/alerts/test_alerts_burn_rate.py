@@ -16,21 +16,16 @@ from plimsoll.slo.metrics import BUDGET_REMAINING, recorded
 from plimsoll.slo.sli.evidence import Way, countings
 from plimsoll.slo.spec.objectives import Objective, load
 from promtool import Batch, case, fires, is_absent, is_value, only, requests, run_batches, run_cases, silent
+from spec_texts import one_pool
 from stack import require
 
 SPEC = load(OBJECTIVES.read_text())
-OTHERS = load("""
-version: plimsoll/v1
-pools:
-  - name: chat
-    model: m
-    node: {gpu: H100-80GB, gpus: 2}
-    nodes: {min: 1, max: 2}
-    timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}
-objectives:
-  - {id: low, pool: chat, indicator: availability, target: 90%, window: 28d}
-  - {id: week, pool: chat, indicator: availability, target: 99%, window: 7d}
-""")
+OTHERS = load(
+    one_pool(
+        "id: low, indicator: availability, target: 90%, window: 28d",
+        "id: week, indicator: availability, target: 99%, window: 7d",
+    )
+)
 ALL = [*SPEC.objectives, *OTHERS.objectives]
 TRAFFIC = 600.0  # requests/min: enough to open the low-traffic gate
 # How often rules run in a test, by tier: promtool cannot hold more than 10,000 samples of one query.

@@ -11,21 +11,16 @@ from plimsoll.slo.metrics.recorded import GOOD_RATE, TOTAL_RATE, bad_requests, b
 from plimsoll.slo.spec.objectives import load
 from promtool import case, counter, is_absent, is_value, run_cases, series
 from recording_cases import END, R1, R2, count, evaluated, ttft
+from spec_texts import one_pool
 
-SPEC = load("""
-version: plimsoll/v1
-pools:
-  - name: chat
-    model: m
-    node: {gpu: H100-80GB, gpus: 2}
-    nodes: {min: 1, max: 2}
-    timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}
-objectives:
-  - {id: quick, pool: chat, indicator: {time_to_first_token: 500ms}, target: 95%, window: 28d}
-  - {id: slower, pool: chat, indicator: {time_to_first_token: 1s}, target: 99%, window: 28d}
-  - {id: tpot, pool: chat, indicator: {time_per_output_token: 40ms}, target: 95%, window: 28d}
-  - {id: up, pool: chat, indicator: availability, target: 99%, window: 28d}
-""")
+SPEC = load(
+    one_pool(
+        "id: quick, indicator: {time_to_first_token: 500ms}, target: 95%, window: 28d",
+        "id: slower, indicator: {time_to_first_token: 1s}, target: 99%, window: 28d",
+        "id: tpot, indicator: {time_per_output_token: 40ms}, target: 95%, window: 28d",
+        "id: up, indicator: availability, target: 99%, window: 28d",
+    )
+)
 UNRANKED = {name: value for name, value in R1.items() if name != "rank"}
 
 pytestmark = pytest.mark.prometheus

@@ -11,7 +11,7 @@ import yaml
 from msgspec import structs
 
 from alertmanager_world import alert, config, to_pagerduty
-from incident_targets import serving
+from http_server import serving_text
 from page import Page
 from pagerduty import PagerDuty
 from paths import OBJECTIVES
@@ -139,7 +139,7 @@ def test_slack_gets_the_same_texts_and_links_and_a_webhook_every_label(tmp_path:
     fires = alert("LLMQueueDepthHigh", "page", pool="chat-70b")
     fires["annotations"]["runbook_url"] = links.runbook_url("LLMQueueDepthHigh")
     for way in ("slack", "webhook"):
-        with serving(lambda path, body: sent.update({path: json.loads(body)}) or "ok") as address:
+        with serving_text(lambda path, body: sent.update({path: json.loads(body)}) or "ok") as address:
             (tmp_path / "slack-url").write_text(f"http://{address}/slack")
             (tmp_path / "webhook-token").write_text("t" * 32)
             pages = "slack" if way == "slack" else f"http://{address}/webhook"
@@ -203,7 +203,7 @@ def test_a_severity_goes_to_all_of_its_receivers(tmp_path: Path) -> None:
         return "ok"
 
     (tmp_path / "pagerduty-routing-key").write_text("k" * 32)
-    with PagerDuty() as pagerduty, serving(noted) as address:
+    with PagerDuty() as pagerduty, serving_text(noted) as address:
         ways = ("pagerduty", f"http://{address}/one", f"http://{address}/two")
         receivers = Receivers(pages=ways, secrets_dir=str(tmp_path), pagerduty_url=pagerduty.url)
         with Alertmanager(config(receivers)) as alertmanager:

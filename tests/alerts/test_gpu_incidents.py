@@ -18,7 +18,7 @@ import yaml
 import time_compression as compression
 from fakenvml import FakeNvml
 from gpu_engine import engine
-from incident_targets import serving
+from http_server import serving_text
 from kernel_log import FakeKernelLog
 from kubelet import FakeKubelet, container, pod
 from pagerduty import PagerDuty
@@ -141,14 +141,14 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         def page(_path: str, _body: bytes) -> str:
             return renderer.render(runner.collect(time.monotonic() + 8), "").body.decode()
 
-        exporter = stack.enter_context(serving(page))
+        exporter = stack.enter_context(serving_text(page))
         stack.enter_context(made.pagerduty)
 
         def ticket(_path: str, body: bytes) -> str:
             made.messages.append(json.loads(body))
             return ""
 
-        tickets = stack.enter_context(serving(ticket))
+        tickets = stack.enter_context(serving_text(ticket))
         routing = routes(tmp_path, made.pagerduty.url, f"http://{tickets}/")
         alertmanager = stack.enter_context(Alertmanager(routing))
         made.prometheus = stack.enter_context(

@@ -12,19 +12,14 @@ from plimsoll.slo.sli.evidence import countings
 from plimsoll.slo.spec.objectives import load
 from promtool import case, fires, is_value, requests, run_cases, series, silent
 from slo_shapes import pyrra, sloth
+from spec_texts import one_pool
 
-SPEC = load("""
-version: plimsoll/v1
-pools:
-  - name: chat
-    model: m
-    node: {gpu: H100-80GB, gpus: 2}
-    nodes: {min: 1, max: 2}
-    timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}
-objectives:
-  - {id: low, pool: chat, indicator: availability, target: 90%, window: 28d}
-  - {id: high, pool: chat, indicator: availability, target: 99.9%, window: 28d}
-""")
+SPEC = load(
+    one_pool(
+        "id: low, indicator: availability, target: 90%, window: 28d",
+        "id: high, indicator: availability, target: 99.9%, window: 28d",
+    )
+)
 OURS = render(SPEC)
 COUNTING = countings(SPEC.objective("high"), SPEC.pool("chat"))[0]
 THEIR_28_DAYS = 'slo:sli_error:ratio_rate28d{sloth_id="high"}'

@@ -2,11 +2,9 @@
 
 import gzip
 import logging
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric as Sent
 
 from export_process import exporting
+from http_server import Quiet, listening
 from paths import FIXTURES
 from plimsoll.exporters.collector import Point
 from plimsoll.exporters.engines.normalize import normalize
@@ -50,7 +49,7 @@ def receiver(status: int = 200) -> Iterator[tuple[str, list[ExportMetricsService
     """An OTLP/HTTP receiver on loopback; what it has taken is decoded by OpenTelemetry's own protobuf types."""
     taken: list[ExportMetricsServiceRequest] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
@@ -61,18 +60,8 @@ def receiver(status: int = 200) -> Iterator[tuple[str, list[ExportMetricsService
             self.send_response(status)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=listening.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.server_port}", taken
-    finally:
-        listening.shutdown()
-        thread.join()
-        listening.server_close()
+    with listening(Handler) as address:
+        yield f"http://{address}", taken
 
 
 def pushed(points: Sequence[Point]) -> dict[str, Sent]:

@@ -5,8 +5,9 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from http_server import Quiet, listening
 
 Step = str | bytes | float
 
@@ -33,7 +34,7 @@ def chat_server(steps: Sequence[Step], status: int = 200) -> Iterator[tuple[str,
     """Serve on loopback: text is sent at once, a number is a pause in seconds."""
     asked, stop = Asked(), threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_POST(self) -> None:
             asked.paths.append(self.path)
             asked.headers.append(dict(self.headers.items()))
@@ -51,16 +52,8 @@ def chat_server(steps: Sequence[Step], status: int = 200) -> Iterator[tuple[str,
                         self.wfile.write(step.encode() if isinstance(step, str) else step)
                         self.wfile.flush()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=listening.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.server_port}", asked
-    finally:
-        stop.set()
-        listening.shutdown()
-        thread.join()
-        listening.server_close()
+    with listening(Handler) as address:
+        try:
+            yield f"http://{address}", asked
+        finally:
+            stop.set()

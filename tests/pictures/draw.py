@@ -4,21 +4,19 @@ No Grafana server takes part: captions say "drawn by Grafana's component librari
 draws state timelines and tables itself. The data is simulated (`past_fleet`), over a real Prometheus.
 """
 
-import http.server
 import json
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 
+from http_server import Quiet, listening
 from past_fleet import EPOCH, INCIDENTS, MINUTE, SPEC, past
 from plimsoll.dashboards.build import boards
 from stack import require
@@ -57,7 +55,7 @@ def served(pages: dict[str, str], prometheus: str) -> Iterator[str]:
     """Serve the pages and the bundle, and forward /prometheus, so that the browser needs one origin."""
     bundled = {"bundle.js": "text/javascript; charset=utf-8", "bundle.css": "text/css; charset=utf-8"}
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             if self.path.startswith("/prometheus/"):
                 response = httpx.get(prometheus + self.path.removeprefix("/prometheus"), timeout=60)
@@ -76,16 +74,8 @@ def served(pages: dict[str, str], prometheus: str) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Stay silent."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Handler) as address:
+        yield f"http://{address}"
 
 
 def page(name: str, board: str, start: float, end: float) -> str:

@@ -26,7 +26,8 @@ import yaml
 import incident_report
 import slo_shapes
 import time_compression as compression
-from incident_targets import Clock, Targets, serving
+from http_server import serving_text
+from incident_targets import Clock, Targets
 from incidents import Incident, detection, incidents, spec
 from pagerduty import PagerDuty
 from plimsoll.alerts.build import render
@@ -122,7 +123,7 @@ class Replay:
         """Run to the end and return one outcome per incident; raises TooSlowError."""
         with ExitStack() as stack:
             pagerduty = stack.enter_context(PagerDuty())
-            tickets = stack.enter_context(serving(self._ticket))
+            tickets = stack.enter_context(serving_text(self._ticket))
             address = stack.enter_context(self.targets.served())
             alertmanager = stack.enter_context(Alertmanager(self._routes(pagerduty.url, f"http://{tickets}/")))
             prometheus = FastPrometheus(self.speed, address, self.targets.instances, self._rules(), alertmanager.url)

@@ -3,14 +3,12 @@
 Everything is a function of the simulated second: a scrape gets the metrics of its time.
 """
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
+from http_server import serving_text
 from incidents import HISTORY, Incident, State
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import recorded
@@ -134,48 +132,9 @@ class Targets:
     @contextmanager
     def served(self) -> Iterator[str]:
         """Serve every instance's metrics at /INSTANCE of one loopback port; yields its address."""
-        with serving(lambda path, body: self.metrics(path.strip("/"), self.clock.simulated())) as address:
+        with serving_text(lambda path, body: self.metrics(path.strip("/"), self.clock.simulated())) as address:
             yield address
 
 
 def _moments(every: float) -> list[float]:
     return [-HISTORY + every * step for step in range(int(HISTORY / every))]
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore a scraper that disconnects: Prometheus counts it as a failed scrape."""
-
-
-@contextmanager
-def serving(respond: Callable[[str, bytes], str | None]) -> Iterator[str]:
-    """Serve the result of `respond` for path and body on a free loopback port (None: 503); yields its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            text = respond(self.path, self.rfile.read(int(self.headers.get("Content-Length", 0))))
-            body = (text or "").encode()
-            self.send_response(503 if text is None else 200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_POST = do_GET
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Stay silent."""
-
-    server = _Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

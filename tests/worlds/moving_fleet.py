@@ -3,15 +3,13 @@
 Values are simple: counters rise, ratios are constant. Tests need every series to exist.
 """
 
-import contextlib
 import itertools
-import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
+from http_server import serving_text
 from paths import OBJECTIVES
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
@@ -94,24 +92,6 @@ def _line(name: str, labels: Mapping[str, str], value: float) -> str:
     return f"{name}{{{written}}} {value!r}"
 
 
-@contextlib.contextmanager
-def serve(fleet: Fleet) -> Iterator[str]:
-    """Serve the metrics on a free loopback port and yield the address."""
-
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.end_headers()
-            self.wfile.write(fleet.page().encode())
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Stay quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+def serve(fleet: Fleet) -> AbstractContextManager[str]:
+    """Serve the metrics on a free loopback port and give the address."""
+    return serving_text(lambda _path, _body: fleet.page())

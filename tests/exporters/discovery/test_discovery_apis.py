@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -14,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from http_server import Quiet, listening
 from plimsoll.exporters.discovery import DiscoveryError, Target
 from plimsoll.exporters.discovery import api as json_api
 from plimsoll.exporters.discovery.docker import DockerDiscovery
@@ -27,7 +27,7 @@ def api(body: bytes, status: int = 200) -> Iterator[tuple[str, list[tuple[str, s
     """An API that gives one answer; yields its address, and the (path, authorization) of each request."""
     asked: list[tuple[str, str | None]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             asked.append((self.path, self.headers["Authorization"]))
             self.send_response(status)
@@ -35,18 +35,8 @@ def api(body: bytes, status: int = 200) -> Iterator[tuple[str, list[tuple[str, s
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            """Stay silent."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(Handler) as address:
+        yield f"http://{address}", asked
 
 
 def pod(name: str, labels: dict[str, str], ports: list[int], gpu: bool = True, **more: Any) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """`plimsoll check --source`: the same findings by a direct scrape and from a real Prometheus, whose retention is compared too."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from http_server import Quiet, listening
 from live_world import HOUR, POOL, replica
 from plimsoll.compose.cli import main
 from plimsoll.slo import metrics as c
@@ -25,25 +24,15 @@ def exporter(series: Sequence[Series]) -> Iterator[str]:
         labels = ",".join(f'{name}="{value}"' for name, value in item.labels.items())
         text += f"{item.name}{{{labels}}} {item.samples[-1][1]!r}\n"
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.end_headers()
             self.wfile.write(text.encode())
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=listening.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"127.0.0.1:{listening.server_port}"
-    finally:
-        listening.shutdown()
-        thread.join()
-        listening.server_close()
+    with listening(Handler) as address:
+        yield address
 
 
 OFF = (

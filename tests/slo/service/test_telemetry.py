@@ -3,11 +3,9 @@
 import gzip
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy.exc import IntegrityError
 
+from http_server import Quiet, listening
 from plimsoll.slo.ledger.schema import slots
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.telemetry import trace_statements
@@ -63,7 +62,7 @@ class Received:
 def receiver() -> Iterator[Received]:
     received = Received()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
@@ -75,19 +74,9 @@ def receiver() -> Iterator[Received]:
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    received.url = f"http://127.0.0.1:{listening.server_port}"
-    thread = threading.Thread(target=listening.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with listening(Handler) as address:
+        received.url = f"http://{address}"
         yield received
-    finally:
-        listening.shutdown()
-        thread.join()
-        listening.server_close()
 
 
 @contextmanager
