@@ -16,12 +16,10 @@ from typing import NamedTuple
 
 from plimsoll.slo import metrics
 from plimsoll.slo.sli.data_problem import DataProblem
-from plimsoll.slo.sli.increments import OWN_LABELS, Unit, is_derived, unit
+from plimsoll.slo.sli.increments import OWN_LABELS, SKEW, UNKNOWN_START, Unit, is_derived, unit
 from plimsoll.slo.sli.soundness import odd_samples
 from plimsoll.slo.sources import Series
 
-UNKNOWN_START = 0.0  # which many replicas have, so that it identifies none
-SKEW = 60.0  # seconds: clocks of two servers, and the time that an exporter's page may take to be stored
 _COUNTERS = {
     name
     for metric in metrics.ALL

@@ -10,7 +10,7 @@ neither good nor bad nor zero.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from plimsoll.slo import metrics
 from plimsoll.slo.calendar import SLOT
@@ -20,6 +20,8 @@ from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 
 MAX_GAP = 300.0  # seconds; Prometheus' own look-back for a missed scrape (--query.lookback-delta)
+SKEW = 60.0  # seconds: clocks of two servers, and the time that an exporter's page may take to be stored
+UNKNOWN_START = 0.0  # of a process, which many replicas have
 SIMULATED = "simulated"
 
 # Labels that an exporter gives to the metrics of replicas and gateways, beside `replica`; other labels (instance, job, cluster, ...) identify
@@ -176,11 +178,13 @@ def increments(
     grown = []
     previous: tuple[float, float] | None = None
     known: tuple[float, float, float] | None = None  # time, start and value of the series' own sample before
-    for at, start in replica.observed:
+    for index, (at, start) in enumerate(replica.observed):
         value = values.get(at)
         if value is not None:
             if known is None or at - known[0] > MAX_GAP or abs(start - known[1]) > SAME_START:
                 base = baseline(value, at, start, previous, derived)
+            elif value < known[2] and not derived and _out_of_order(known[2], index, values, replica.observed):
+                base = value = known[2]
             else:
                 base = known[2] if value >= known[2] else 0.0  # it fell without a new start: all of it is new
             if value > base:
@@ -188,6 +192,25 @@ def increments(
             known = (at, start, value)
         previous = (at, start)
     return grown
+
+
+def _out_of_order(
+    level: float, index: int, values: Mapping[float, float], observed: Sequence[tuple[float, float]]
+) -> bool:
+    """Whether a counter that is below its `level` at an observation was only read out of order, and not reset.
+
+    Counters of one process never fall, but pages that two scrapers store in one series may come later than they are stamped. A reset
+    stays below its level for longer than SKEW; until that is known, what it grew by isn't, either.
+    """
+    at, start = observed[index]
+    if start <= UNKNOWN_START:
+        return False  # the fall is all that shows a restart
+    for later, began in islice(observed, index + 1, None):
+        if abs(began - start) > SAME_START or (later <= at + SKEW and values.get(later, 0) >= level):
+            return True
+        if later > at + SKEW:
+            return False
+    return True
 
 
 def baseline(value: float, at: float, start: float, previous: tuple[float, float] | None, derived: bool) -> float:

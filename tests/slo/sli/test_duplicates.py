@@ -6,9 +6,9 @@ from msgspec.structs import replace
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.capacity.model import signals
 from plimsoll.slo.metrics import REPLICA_START, REQUESTS_WAITING
-from plimsoll.slo.sli.duplicates import SKEW, counted_once
+from plimsoll.slo.sli.duplicates import counted_once
 from plimsoll.slo.sli.evidence import countings
-from plimsoll.slo.sli.increments import OWN_LABELS
+from plimsoll.slo.sli.increments import OWN_LABELS, SKEW
 from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sources import Series
 from plimsoll.slo.usage.slots import count_pool

@@ -28,6 +28,13 @@ def counted(starts: list[float], values: list[float]) -> float:
         # An exporter that lost its memory, and one that learns of the process: no restart.
         ([10_000 - 900, 10_000 - 900, 0, 0], [1000, 1010, 1020, 1030], 30),
         ([0, 0, 7_000, 7_000], [1000, 1010, 1020, 1030], 30),
+        # Out of order: a counter of one process that reaches its old value again within a minute wasn't reset.
+        ([5_000] * 6, [1000, 1010, 1008, 1010, 1020, 1030], 30),
+        ([5_000] * 6, [1000, 1010, 1008, 1009, 1009, 1010], 10),
+        ([5_000] * 8, [1000, 1010, 1008, 1009, 1009, 1009, 1009, 1010], 10 + 1008 + 2),  # not within a minute
+        ([5_000] * 3, [1000, 1010, 1008], 10),  # not known yet
+        ([5_000] * 8, [1000, 1010, 4, 5, 6, 7, 8, 9], 10 + 9),
+        ([5_000, 5_000, 5_000, 10_040, 10_040], [1000, 1010, 1008, 3, 4], 10 + 4),  # the last page before a restart
         # A restart, by a clock that is late.
         ([5_000, 10_015 - CLOCK_SKEW + 1, 10_015 - CLOCK_SKEW + 1], [1000, 3, 5], 3 + 2),
         ([5_000, 5_000, 10_016], [1000, 1010, 2000], 10 + 2000),
