@@ -26,16 +26,21 @@ def main(argv: list[str] | None = None) -> int:
     if "_ARGCOMPLETE" in os.environ:
         _complete(os.environ.get("COMP_LINE", "").split())
     try:
-        chosen = [word for word in arguments if word in commands()][:1]
-        parser = build_parser(chosen)
-        if chosen:
-            arguments = with_settings(_command(parser, chosen[0]), chosen[0], arguments)
-        options = parser.parse_args(arguments)
+        options = _parse(arguments)
         status: int = options.run(options)
         return status
     except UserError as error:
         print(f"plimsoll: {error}", file=sys.stderr)
         return 2
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """Return the options; the parser's memory is free again when the command starts. Raises UserError."""
+    chosen = [word for word in arguments if word in commands()][:1]
+    parser = build_parser(chosen)
+    if chosen:
+        arguments = with_settings(_command(parser, chosen[0]), chosen[0], arguments)
+    return parser.parse_args(arguments)
 
 
 def _complete(words: Collection[str]) -> None:

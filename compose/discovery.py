@@ -25,7 +25,9 @@ def discovered_engines(
     """Return the engines that the discoveries will find, without those `named`; None without a discovery. Raises UserError."""
 
     def make(target: Target) -> EngineCollector:
-        return EngineCollector(f"{target.name}={target.url}" if target.name else target.url, state)
+        role = f"#{target.role}" if target.role else ""
+        named = f"{target.name}=" if target.name else ""
+        return EngineCollector(f"{named}{target.url}{role}", state, pod=target.pod)
 
     discoveries = [_discovery(text) for text in dict.fromkeys(texts)]
     return DiscoveredEngines(discoveries, make, named) if discoveries else None

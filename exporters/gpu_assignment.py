@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from plimsoll.exporters.collector import Point
+from plimsoll.exporters.kubernetes.identity import PodIdentity
 from plimsoll.exporters.kubernetes.pods import Pods
 from plimsoll.exporters.process_tree import Process, ProcessTree
 from plimsoll.slo import metrics as c
@@ -22,6 +24,7 @@ from plimsoll.slo.hosts import encoded
 
 # Seconds until an unassigned process is checked again: an engine may load its weights before it listens.
 RECHECK_SECONDS = 15.0
+_POD = ("namespace", "pod", "container")
 _MEMORY = (c.GPU_MEMORY_USED, c.GPU_MEMORY_RESERVED)
 # Slices of a MIG instance in its name, as in `MIG 3g.40gb` or `MIG 1c.3g.40gb` (one of its three compute slices). A GPU has 7
 # compute slices, an A30 4.
@@ -29,13 +32,16 @@ _SLICES = re.compile(r"MIG (?:(\d+)c\.)?(\d+)g\.")
 
 
 class Server(NamedTuple):
-    """An engine's server. `kv_bytes` is the KV cache reservation of each worker, None where the engine doesn't report it."""
+    """An engine's server. `kv_bytes` is the KV cache reservation of each worker, None where the engine doesn't report it; `labels` are
+    those of its pod.
+    """
 
     replica: str
     model: str
     host: str
     port: int
     kv_bytes: float | None
+    labels: Mapping[str, str] = MappingProxyType({})
 
 
 class GpuProcess(NamedTuple):
@@ -84,7 +90,7 @@ class GpuAssignment:
         owned = [(self._owner(process.pid, servers), process) for process in processes]
         instances = _mig_instances(points)
         replicas = {
-            owner: {"uuid": uuid, "replica": owner, "model": known[owner].model}
+            owner: {"uuid": uuid, "replica": owner, "model": known[owner].model, **known[owner].labels}
             for owner in sorted({owner for owner, _ in owned if owner is not None})
         }
         on_instance = sorted(
@@ -111,6 +117,16 @@ class GpuAssignment:
     def lost(self, info: Mapping[str, str]) -> list[Point]:
         """Return the last known engines and pods of a GPU that doesn't respond: they are affected."""
         return self._last.get(info["uuid"]) or self.pods.points(info, [], [], {})
+
+    def replica_pods(self) -> Iterator[Point]:
+        """Yield the pod of each replica whose GPUs are one container's, where no discovery found the replica in a pod."""
+        found: dict[str, set[PodIdentity]] = {}
+        for points in self._last.values():
+            pods = {PodIdentity(*(one.labels[name] for name in _POD)) for one in points if one.metric is c.GPU_POD}
+            for one in points:
+                if one.metric is c.GPU_ASSIGNMENT and c.POD_LABELS[0] not in one.labels:
+                    found.setdefault(one.labels["replica"], set()).update(pods)
+        yield from (pods.pop().info(replica) for replica, pods in sorted(found.items()) if len(pods) == 1)
 
     def forget(self, uuids: Iterable[str]) -> None:
         """Drop the state of other GPUs than these, and of ended processes."""

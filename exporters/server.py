@@ -22,8 +22,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plimsoll.exporters.connections import server_options
-from plimsoll.exporters.exposition import Renderer
+from plimsoll.exporters.exposition import Exposition, Renderer
 from plimsoll.exporters.log_once import OnceLogger
+from plimsoll.exporters.request_threads import in_thread
 from plimsoll.exporters.runner import Runner
 from plimsoll.slo.hosts import Hosts
 
@@ -81,10 +82,12 @@ def _metrics_route(runner: Runner) -> Route:
     once = OnceLogger(logging.getLogger(__name__))
     renderer = Renderer()
 
-    # Not async: Starlette runs it in its thread pool, off the event loop.
-    def metrics(request: Request) -> Response:
-        points = runner.collect(time.monotonic() + time_limit(request.headers.get(TIMEOUT_HEADER)))
-        page = renderer.render(points, request.headers.get("accept", ""))
+    def collect(accept: str, deadline: float) -> Exposition:
+        return renderer.render(runner.collect(deadline), accept)
+
+    async def metrics(request: Request) -> Response:
+        deadline = time.monotonic() + time_limit(request.headers.get(TIMEOUT_HEADER))
+        page = await in_thread(collect, request.headers.get("accept", ""), deadline)
         for problem in page.problems:
             once.failed("metrics endpoint", problem)
         if not page.problems:

@@ -2,9 +2,12 @@
 
 from typing import NamedTuple, Protocol
 
+from plimsoll.exporters.kubernetes.identity import PodIdentity
+
 
 class Target(NamedTuple):
-    """An address where an engine is or may be: its root URL (and path), and a name for the replica (empty: host and port).
+    """An address where an engine is or may be: its root URL (and path), a name for the replica (empty: host and port), its pod and
+    the role that this gives it.
 
     What is `certain` was listed as an engine, and is down when it doesn't answer. Anything else counts as one once it was recognized.
     One that `lingers` may have crashed when it isn't found any more; any other left on purpose.
@@ -14,6 +17,8 @@ class Target(NamedTuple):
     name: str = ""
     certain: bool = True
     lingers: bool = False
+    pod: PodIdentity | None = None
+    role: str = ""
 
 
 class DiscoveryError(Exception):

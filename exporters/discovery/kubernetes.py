@@ -13,9 +13,10 @@ from urllib.parse import urlencode
 from plimsoll.exporters.discovery import DiscoveryError, Target
 from plimsoll.exporters.discovery.api import get_json
 from plimsoll.exporters.discovery.processes import USUAL_PORTS
+from plimsoll.exporters.engines.roles import of_labels
+from plimsoll.exporters.kubernetes.identity import has_gpu, identity_of
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-GPUS = ("nvidia.com/gpu", "amd.com/gpu", "nvidia.com/mig-")
 
 
 class Stack(NamedTuple):
@@ -80,10 +81,11 @@ def _targets(pod: Mapping[str, Any]) -> Iterator[Target]:
         return
     containers = pod["spec"]["containers"]
     declared = [one["containerPort"] for container in containers for one in container.get("ports") or ()]
-    port = _port(labels, about.get("annotations") or {}, declared, any(map(_has_gpu, containers)))
+    port = _port(labels, about.get("annotations") or {}, declared, any(map(has_gpu, containers)))
     if port:
         host = f"[{address}]" if ":" in address else address
-        yield Target(f"http://{host}:{port}", f"{about['name']}.{about['namespace']}", certain=False)
+        name = f"{about['name']}.{about['namespace']}"
+        yield Target(f"http://{host}:{port}", name, certain=False, pod=identity_of(pod, port), role=of_labels(labels))
 
 
 def _port(labels: Mapping[str, str], annotations: Mapping[str, str], declared: list[int], gpu: bool) -> int | None:
@@ -93,8 +95,3 @@ def _port(labels: Mapping[str, str], annotations: Mapping[str, str], declared: l
         given = int(annotated) if annotated.isdecimal() else None
         return given or next((port for port in stack.ports if port in declared), stack.ports[0])
     return next((port for port in declared if port in USUAL_PORTS), None) if gpu else None
-
-
-def _has_gpu(container: Mapping[str, Any]) -> bool:
-    wanted = (container.get("resources") or {}).get("limits") or {}
-    return any(name.startswith(GPUS) for name in wanted)

@@ -16,6 +16,7 @@ from plimsoll.exporters.engines.parser import Page, Parser, Shape
 from plimsoll.exporters.engines.replica import Replica, info_points, split
 from plimsoll.exporters.engines.roles import ROLES, of_command
 from plimsoll.exporters.gpu_assignment import Server, resolve
+from plimsoll.exporters.kubernetes.identity import Identified, PodIdentity
 from plimsoll.exporters.process_tree import Listener, ProcessTree
 from plimsoll.exporters.state_file import StateFile
 from plimsoll.slo import metrics, strict_json
@@ -47,8 +48,9 @@ class EngineCollector:
         token: Path | None = None,
         tree: ProcessTree | None = None,
         clock: Callable[[], float] = time.time,
+        pod: PodIdentity | None = None,
     ) -> None:
-        """`clock` gives Unix seconds. Raises ValueError if `engine` isn't a server address."""
+        """`clock` gives Unix seconds; `pod` is where the engine runs. Raises ValueError if `engine` isn't a server address."""
         named = _NAMED.fullmatch(engine)
         whole, _, role = (named[2] if named else engine).partition("#")
         if role not in ROLES | {""}:
@@ -73,7 +75,9 @@ class EngineCollector:
         self._started = 0.0
         self._tree, self._clock = tree or ProcessTree(), clock
         host, _, port = address.rpartition(":")
-        self.server = Server(self.replica, UNKNOWN, host.strip("[]"), int(port), None)
+        self._identified = Identified(pod) if pod else None
+        labels = self._identified.labels if self._identified else {}
+        self.server = Server(self.replica, UNKNOWN, host.strip("[]"), int(port), None, labels)
         self._facts: dict[Lookup, str] = {}
         self._missing: set[tuple[str, str]] = set()
         self._down = "unreachable"
@@ -81,9 +85,10 @@ class EngineCollector:
     @property
     def fallback(self) -> Iterable[Point]:
         """Report the replicas that were last seen as down, and why."""
+        points: list[Point] = []
         for name in [one.name for one in self._replicas.values()] or [self.replica]:
-            yield _up(name, 0.0)
-            yield Point(metrics.REPLICA_DOWN_REASON, {"replica": name, "reason": self._down}, 1.0)
+            points += [_up(name, 0.0), Point(metrics.REPLICA_DOWN_REASON, {"replica": name, "reason": self._down}, 1.0)]
+        return self._identified(points) if self._identified else points
 
     @property
     def found(self) -> tuple[EngineMapping, dict[Metric, list[str]]]:
@@ -106,7 +111,7 @@ class EngineCollector:
             self._down = reason_of(error)
             raise
         self._state_file.write({name: one.state for name, one in self._replicas.items()})
-        return points
+        return self._identified(points) if self._identified else points
 
     def _points(self, page: Page, mapping: EngineMapping, deadline: float) -> list[Point]:
         """Return every point; raises ValueError for a page that isn't a replica's."""

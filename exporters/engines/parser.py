@@ -24,7 +24,7 @@ LIMIT_ALL_LABELS = 120_000
 # Bytes of a line: enough for the names of thousands of adapters.
 LIMIT_LINE = 2**16
 # Lines per call of the client library, which uses about 2 kB for each.
-BATCH = 500
+BATCH = 100
 
 # A series with an exemplar (OpenMetrics): `name{labels} value [timestamp] # {labels} value [timestamp]`. Label values are quoted.
 _EXEMPLAR = re.compile(

@@ -6,7 +6,7 @@ nor what a plugin evaluated by them: only a gateway sees these. What fails or is
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -28,6 +28,21 @@ _NOT_OF_USERS: dict[str, frozenset[Metric]] = {
 _SERVED = ("stop", "length")
 # vLLM's kv_role, of --kv-transfer-config; `kv_both` may be either.
 _KV_ROLES = {"kv_producer": "prefill", "kv_consumer": "decode"}
+# Labels whose value is the role, of llm-d (KServe sets it, too), Dynamo, lws' DisaggregatedSet, SGLang's RoleBasedGroup (now and
+# before), and AIBrix. Other values than `prefill` and `decode` are no role of ours.
+_ROLE_LABELS = (
+    "llm-d.ai/role",
+    "nvidia.com/dynamo-component-type",
+    "nvidia.com/dynamo-sub-component-type",
+    "disaggregatedset.x-k8s.io/role",
+    "rbg.workloads.x-k8s.io/role-name",
+    "rolebasedgroup.workloads.x-k8s.io/role",
+    "role-name",
+)
+# KServe's, of llminferenceservice-workload-prefill, -leader-prefill and -worker-prefill. The others decode, or do both: unknown.
+_COMPONENT, _KSERVE = "app.kubernetes.io/component", "llminferenceservice-"
+# production-stack has no role, but its router selects by the label `model`, which its guides set to the role.
+_STACK, _STACK_ROLE = "serving-engine", "model"
 
 
 def of_users(points: Iterable[Point], role: str) -> Iterator[Point]:
@@ -52,6 +67,17 @@ def of_command(words: Sequence[str]) -> str:
                 found: Any = json.loads(value)
                 return _KV_ROLES.get(str(found.get("kv_role")), "") if isinstance(found, dict) else ""
     return ""
+
+
+def of_labels(labels: Mapping[str, str]) -> str:
+    """Return the role that a pod's labels give it; empty where they name none."""
+    found = [labels[name] for name in _ROLE_LABELS if name in labels]
+    component = labels.get(_COMPONENT, "")
+    if component.startswith(_KSERVE) and component.endswith("-prefill"):
+        found.append("prefill")
+    if component == _STACK:
+        found.append(labels.get(_STACK_ROLE, ""))
+    return next((one for one in found if one in ROLES), "")
 
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
+import plimsoll.exporters.nvml.binding  # noqa: F401 - before pynvml
 from plimsoll.exporters.gc_tuning import freeze_objects, limit_memory
 from plimsoll.exporters.nvml.node import LibraryUnusableError, Node, ReadableGpu, nvidia_gpus
 from plimsoll.exporters.nvml.xids.events import OnXid

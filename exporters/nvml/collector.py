@@ -147,6 +147,7 @@ class GpuCollector:
             "" if all(unasked) else NOT_RESPONDING
         )  # one that was never asked may be any of those without a report
         points = [*self._presence(states, unknown), *(point for report in up for point in self._read(report))]
+        points += self.assignment.replica_pods()
         return self._with_verdicts(points)
 
     def _read(self, report: Report) -> Iterator[Point]:

@@ -10,6 +10,7 @@ from plimsoll.slo.metrics.gpu import *  # noqa: F403
 from plimsoll.slo.metrics.gpu_board import *  # noqa: F403
 from plimsoll.slo.metrics.gpu_presence import *  # noqa: F403
 from plimsoll.slo.metrics.gpu_processes import *  # noqa: F403
+from plimsoll.slo.metrics.kubernetes import *  # noqa: F403
 from plimsoll.slo.metrics.metric import *  # noqa: F403
 from plimsoll.slo.metrics.metric import Metric
 from plimsoll.slo.metrics.plimsoll import *  # noqa: F403

@@ -30,6 +30,7 @@ OWN_LABELS = {
     label
     for metric in metrics.ALL
     if not metric.name.startswith("plimsoll_") and not {"replica", "gateway"}.isdisjoint(metric.labels)
+    if metric is not metrics.REPLICA_POD  # its labels identify the replica
     for label in metric.labels
 } - {"replica"} | {"le"}
 

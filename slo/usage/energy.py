@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import fsum
 
 from plimsoll.slo.calendar import slot_of
-from plimsoll.slo.metrics import GPU_ASSIGNMENT, GPU_ENERGY
+from plimsoll.slo.metrics import GPU_ASSIGNMENT, GPU_ENERGY, POD_LABELS
 from plimsoll.slo.sli.increments import MAX_GAP, Unit, unit
 from plimsoll.slo.sli.observed import Observed
 from plimsoll.slo.sli.soundness import sound
@@ -47,7 +47,8 @@ def energy(observed: Observed, gpus: Sequence[Series], watched: Mapping[int, set
 
 
 def _gpu(item: Series) -> Gpu:
-    return frozenset(pair for pair in unit(item.labels) if pair[0] != "replica"), item.labels["uuid"]
+    of_replica = ("replica", *POD_LABELS)  # on the assignment alone, or another's there
+    return frozenset(pair for pair in unit(item.labels) if pair[0] not in of_replica), item.labels["uuid"]
 
 
 def _grown(samples: Sequence[tuple[float, float]]) -> dict[int, float]:

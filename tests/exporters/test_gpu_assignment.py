@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,6 +18,7 @@ from paths import ROOT
 from plimsoll.alerts.build import render
 from plimsoll.exporters.collector import Point
 from plimsoll.exporters.gpu_assignment import GpuAssignment, GpuProcess, MigInstance, Server, shares_of
+from plimsoll.exporters.kubernetes.pods import Pods
 from plimsoll.exporters.process_tree import ProcessTree
 from plimsoll.slo import metrics as c
 from plimsoll.slo.metrics import recorded
@@ -102,6 +104,13 @@ class Fixed:
         self.server = Server(replica, "m", host, port, kv)
 
 
+class OnePod(Pods):
+    """Has every GPU."""
+
+    def points(self, info: Any, *_: Any) -> list[Point]:
+        return [Point(c.GPU_POD, {"uuid": info["uuid"], "namespace": "llm", "pod": "chat-0", "container": "vllm"}, 1)]
+
+
 INFO = {"uuid": "GPU-1", "pci_bus_id": "00000000:01:00.0"}
 HOST, CONTAINER = "pid:[4026531836]", "pid:[4026532999]"
 
@@ -128,6 +137,20 @@ def test_a_number_of_the_host_means_nothing_in_a_container_unless_that_process_u
     node.process(22, 20, "net:[1]", "127.0.0.1", "/dev/null", "/dev/nvidia3")
     engine = Fixed("a", "127.0.0.1", 8000)
     assert (replicas(node, 21, engine), replicas(node, 22, engine)) == ([], ["a"])
+
+
+def test_a_replica_has_the_pod_of_its_gpus_unless_a_discovery_found_it_in_one(tmp_path: Path) -> None:
+    node = Node(tmp_path, HOST)
+    node.process(20, 1, "net:[1]", port=8000)
+    for labels, pods in (({}, [("llm", "chat-0")]), ({"namespace": "llm", "workload": "chat"}, [])):
+        engine = Fixed("a", "127.0.0.1", 8000)
+        engine.server = engine.server._replace(labels=labels)
+        assignment = GpuAssignment([engine], ProcessTree(node.folder), OnePod())
+        points = assignment.gpu(INFO, [GpuProcess(20, None)], [])
+        assert [dict(one.labels) for one in points if one.metric is c.GPU_ASSIGNMENT] == [
+            {"uuid": "GPU-1", "replica": "a", "model": "m", **labels}
+        ]
+        assert [(one.labels["namespace"], one.labels["pod"]) for one in assignment.replica_pods()] == pods
 
 
 def test_one_server_under_two_names_belongs_to_neither(tmp_path: Path) -> None:

@@ -109,6 +109,11 @@ def test_a_node_holds_as_many_replicas_as_the_pool_says() -> None:
 def test_energy_is_that_of_the_pools_own_gpus() -> None:
     (row, *_) = count(BUSY)
     assert row.energy_joules == pytest.approx(300 * (400 + 350), abs=0.01)
+    in_pods = [  # a replica's series have its pod's namespace, and a GPU's that of its exporter
+        Series(n, {**labels, "namespace": "llm" if "replica" in labels else "monitoring"}, s)
+        for n, labels, s in BUSY.series()
+    ]
+    assert count(in_pods)[0].energy_joules == row.energy_joules
     half = replace(BUSY, watts={"a": 400.0})
     assert {row.energy_joules for row in count(half)} == {
         None
