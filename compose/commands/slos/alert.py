@@ -1,4 +1,4 @@
-"""Send one test page through Alertmanager, and show what came back."""
+"""Test the alerting chain: send one page through Alertmanager, and show what came back."""
 
 import argparse
 import re
@@ -22,6 +22,7 @@ Counts = tuple[Counter[str], Counter[str]]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    parser.add_argument("action", choices=("test",), help="`test`: send one page and show what came back")
     parser.add_argument(
         "--alertmanager", required=True, metavar="URL", help="Alertmanager, such as http://127.0.0.1:9093."
     )
@@ -75,7 +76,7 @@ def _alert(labels: dict[str, str]) -> dict[str, Any]:
         "labels": labels,
         "annotations": {
             "summary": "Test: the alerting chain works.",
-            "description": f"Sent by `plimsoll alert-test` at {now:%Y-%m-%d %H:%M} UTC. It ends after a minute. No action is needed.",
+            "description": f"Sent by `plimsoll alert test` at {now:%Y-%m-%d %H:%M} UTC. It ends after a minute. No action is needed.",
         },
         "startsAt": now.isoformat(),
         "endsAt": (now + timedelta(seconds=ENDS_AFTER)).isoformat(),
