@@ -17,6 +17,7 @@ from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.scrape_source import ScrapeSource
 from plimsoll.slo.sli.increments import MAX_GAP
 from plimsoll.slo.sources import Series, SourceError
+from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import SpecError
 
 SECONDS = 10.0  # for one engine's page
@@ -54,9 +55,9 @@ def _series(collector: EngineCollector) -> Iterator[Series]:
         yield Series(point.metric.name + point.suffix, dict(point.labels), [(now, point.value)])
 
 
-def from_source(entered: SourceInput) -> list[Series]:
-    """Read a source once; raises UserError where it doesn't respond."""
-    engine, wanted = open_database("sqlite://"), selectors()  # in memory: one scrape needs no more
+def from_source(entered: SourceInput, wanted: Sequence[Selector] | None = None) -> list[Series]:
+    """Read the `wanted` series (default: what proposals need) of a source once; raises UserError where it doesn't respond."""
+    engine, wanted = open_database("sqlite://"), wanted or selectors()  # in memory: one scrape needs no more
     try:
         with closing(open_source(entered, engine, wanted)) as source:
             if isinstance(source, ScrapeSource):

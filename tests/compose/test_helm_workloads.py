@@ -141,7 +141,7 @@ def test_an_autoscaler_has_the_bounds_of_its_pool(matrix: dict[str, Objects], tm
     scaled = only(matrix["KEDA"], "ScaledObject")
     assert scaled["metadata"]["namespace"] == "serving"
     assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (2, 8)
-    assert scaled["spec"]["fallback"]["behavior"] == "currentReplicas"
+    assert "fallback" not in scaled["spec"]
     assert scaled["spec"]["triggers"][0]["metadata"]["ignoreNullValues"] == "false"
     hpa = only(matrix["HPA"], "HorizontalPodAutoscaler")
     assert (hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"]) == (2, 8)
@@ -151,6 +151,39 @@ def test_an_autoscaler_has_the_bounds_of_its_pool(matrix: dict[str, Objects], tm
     four = only(rendered(tmp_path / "chart", VALUES["KEDA"]), "ScaledObject")["spec"]
     assert (four["minReplicaCount"], four["maxReplicaCount"]) == (8, 32)
     assert four["triggers"][0]["metadata"]["query"] == 'max(plimsoll_recommended_nodes{pool="chat-70b"}) * 4'
+    down = four["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
+    assert down["policies"] == [{"type": "Pods", "value": 4, "periodSeconds": 300}]
+
+
+def test_a_scale_in_waits_as_long_as_the_pool_and_takes_one_node(matrix: dict[str, Objects]) -> None:
+    keda = only(matrix["KEDA"], "ScaledObject")["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert keda == only(matrix["HPA"], "HorizontalPodAutoscaler")["spec"]["behavior"]
+    assert keda["scaleDown"] == {
+        "stabilizationWindowSeconds": 300,
+        "policies": [{"type": "Pods", "value": 1, "periodSeconds": 300}],
+    }
+
+
+def test_any_target_with_a_scale_subresource_can_be_scaled(matrix: dict[str, Objects]) -> None:
+    targets = {
+        name: only(matrix[name], "ScaledObject")["spec"]["scaleTargetRef"] for name in ("LeaderWorkerSet", "Dynamo")
+    }
+    assert targets["LeaderWorkerSet"]["apiVersion"] == "leaderworkerset.x-k8s.io/v1"
+    assert targets["Dynamo"]["kind"] == "DynamoGraphDeploymentScalingAdapter"
+    budget = only(matrix["LeaderWorkerSet"], "PodDisruptionBudget")
+    assert (budget["metadata"]["namespace"], budget["spec"]["maxUnavailable"]) == ("serving", 1)
+    assert budget["spec"]["selector"]["matchLabels"] == {"leaderworkerset.sigs.k8s.io/name": "chat-70b"}
+    assert of_kind(matrix["Dynamo"], "PodDisruptionBudget") == []
+
+
+def test_a_pool_that_scales_to_zero_needs_keda_and_survives_a_short_outage(tmp_path: Path) -> None:
+    objectives = tmp_path / "objectives.yaml"
+    objectives.write_text((ROOT / "slo" / "objectives.yaml").read_text().replace("min: 2", "min: 0"))
+    assert main(["chart", "--objectives", str(objectives), "--out", str(tmp_path / "chart")]) == 0
+    scaled = only(rendered(tmp_path / "chart", VALUES["KEDA"]), "ScaledObject")["spec"]
+    assert (scaled["minReplicaCount"], scaled["cooldownPeriod"]) == (0, 3600)
+    done = helm("template", "a", tmp_path / "chart", "--values", "-", stdin=json.dumps(VALUES["HPA"]))
+    assert "can't scale pool" in done.stderr
 
 
 def test_an_autoscaler_needs_the_bounds_of_its_pool_and_no_more(tmp_path: Path) -> None:

@@ -5,6 +5,16 @@ from typing import Any
 OFF = {"enabled": False}
 POSTGRESQL = {"service": {"database": {"host": "db.example"}}}
 TARGET = {"pool": "chat-70b", "apiVersion": "apps/v1", "kind": "Deployment", "name": "chat-70b", "namespace": "serving"}
+LEADER_WORKER_SET = {
+    "apiVersion": "leaderworkerset.x-k8s.io/v1",
+    "kind": "LeaderWorkerSet",
+    "podLabels": {"leaderworkerset.sigs.k8s.io/name": "chat-70b"},
+}
+DYNAMO = {
+    "apiVersion": "nvidia.com/v1alpha1",
+    "kind": "DynamoGraphDeploymentScalingAdapter",
+    "name": "chat-70b-decode",
+}
 OIDC = {
     "enabled": True,
     "issuerUrl": "https://id.example/realms/sre",
@@ -43,6 +53,8 @@ VALUES: dict[str, dict[str, Any]] = {
     "login by OIDC": {"ingress": {**INGRESS, "oidc": OIDC}, "networkPolicy": {"enabled": True}, **POSTGRESQL},
     "KEDA": {"autoscaling": {"targets": [TARGET]}},
     "HPA": {"autoscaling": {"with": "hpa", "targets": [TARGET]}},
+    "LeaderWorkerSet": {"autoscaling": {"targets": [TARGET | LEADER_WORKER_SET]}},
+    "Dynamo": {"autoscaling": {"targets": [TARGET | DYNAMO]}},
     "routing": {
         "monitoring": {"alertmanagerConfig": {"enabled": True, "secretName": "paging", "labels": {"team": "sre"}}}
     },
