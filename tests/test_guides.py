@@ -74,6 +74,39 @@ def test_the_commands_for_kubernetes_work(tmp_path: Path) -> None:
     assert yaml.safe_load(outputs[3])["metadata"]["name"] == "plimsoll-receivers"
 
 
+@pytest.mark.parametrize(("page", "unit"), [("install-exporter.md", "exporter"), ("deploy-service.md", "service")])
+def test_the_commands_for_systemd_work(page: str, unit: str, tmp_path: Path) -> None:
+    """In a root of its own, with Plimsoll as it is installed here in place of a new environment."""
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    venv = 'mkdir -p "$3/bin"; ln -s /bin/true "$3/bin/pip"; ln -s "$PLIMSOLL" "$3/bin/plimsoll"'
+    shim(bin_, "python3", Path("/bin/true"), f'test "$1 $2" = "-m venv"; {venv}')
+    shim(bin_, "systemctl", Path("/bin/echo"), ":")
+    (tmp_path / "etc" / "systemd" / "system").mkdir(parents=True)
+    (block,) = (one for one in blocks(page, "sh") if "systemctl" in one)
+    block = re.sub(
+        r"(?<=[ >])/(etc|opt)/", rf"{tmp_path}/\1/", re.sub(r"^/opt/", f"{tmp_path}/opt/", block, flags=re.M)
+    )
+    path = f"{bin_}{os.pathsep}{os.environ['PATH']}"
+    variables = {"PATH": path, "PLIMSOLL": str(Path(sys.executable).with_name("plimsoll"))}
+    command = ("sh", "-euc", block)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **variables}, check=True, capture_output=True, timeout=100
+    )
+    assert done.stdout.decode().splitlines()[-1] == f"enable --now plimsoll-{unit}"
+    etc = tmp_path / "etc"
+    assert (etc / "systemd" / "system" / f"plimsoll-{unit}.service").stat().st_mode & 0o777 == 0o644
+    # All that the unit names is there, and the secrets are root's alone.
+    named = re.findall(
+        r"^(?:LoadCredential=[\w-]+:|EnvironmentFile=-?)/(.*)",
+        (ROOT / "compose" / "systemd" / f"plimsoll-{unit}.service").read_text(),
+        re.M,
+    )
+    assert len(named) == 2
+    assert [(tmp_path / one).is_file() for one in named] == [True, True]
+    assert not any(one.stat().st_mode & 0o077 for one in (etc / "plimsoll" / "secrets").iterdir())
+
+
 def test_the_commands_for_the_secrets_of_compose_work(tmp_path: Path) -> None:
     """As root in a container's image they end with the owner; here the rest is checked, and `plimsoll stack` accepts what they wrote."""
     block = blocks("deploy-compose.md", "sh")[0].replace("chown 65534:65534", "chown $(id -u):$(id -g)")

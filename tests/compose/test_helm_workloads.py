@@ -12,6 +12,7 @@ from helm_values import POSTGRESQL, TARGET, VALUES
 from paths import ROOT
 from plimsoll.compose.cli import build_parser, main
 from plimsoll.compose.inputs import read_objectives
+from plimsoll.compose.outgoing.receivers import Outgoing, read_outgoing
 
 SPEC = read_objectives(None)
 pytestmark = needs_helm
@@ -109,6 +110,54 @@ def test_two_services_share_postgresql_and_one_has_sqlite(matrix: dict[str, Obje
         "key": "database-password",
     }
     assert of_kind(matrix["existing volume"], "PersistentVolumeClaim") == []
+
+
+def test_the_service_sends_to_the_receivers_of_the_values(
+    matrix: dict[str, Objects], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As the command reads them, with the files of the secret in a folder of the test."""
+    service = container(matrix["receivers"], "Deployment")
+    secrets = "/run/secrets/plimsoll"
+    arguments = [one.replace(secrets, str(tmp_path)) for one in service["args"]]
+    for name in ("slack-url", "pagerduty-key", "webhook-token", "review-token", "smtp-password"):
+        (tmp_path / name).write_text(
+            {"slack-url": "https://hooks.example/x", "pagerduty-key": "k" * 32}.get(name, name)
+        )
+        (tmp_path / name).chmod(0o400)
+    for one in service["env"]:
+        if one["name"].startswith("PLIMSOLL_"):
+            monkeypatch.setenv(one["name"], one["value"].replace(secrets, str(tmp_path)))
+    found = read_outgoing(build_parser(["serve"]).parse_args(arguments))
+    assert found == Outgoing(
+        ("https://ops.example/plimsoll", "webhook-token"),
+        ("k" * 32, "https://events.eu.pagerduty.com/v2/change/enqueue"),
+        "https://slo.example.com",
+        ["capacity@ops.example"],
+        "slo@ops.example",
+        ("mail.example", 587),
+        "starttls",
+        ("plimsoll", "smtp-password"),
+        "https://hooks.example/x",
+        [("https://ops.example/reviews", "review-token")],
+    )
+    for one in ("default", "login by token"):
+        assert [name for name in container(matrix[one], "Deployment")["env"] if name["name"] != "HOME"] == []
+    assert "--service-url=https://slo.example.com" in container(matrix["login by token"], "Deployment")["args"]
+
+
+@pytest.mark.parametrize(
+    "review",
+    [
+        {"receivers": ["email:a@b.example"], "emailFrom": "c@b.example"},
+        {"receivers": ["email:a@b.example"], "smtp": {"relay": "mail:25"}},
+        {"receivers": ["teams"]},
+    ],
+)
+def test_a_receiver_that_the_service_would_reject_is_rejected_before(review: dict[str, Any]) -> None:
+    values = json.dumps({"service": {"review": review}})
+    done = helm("template", "plimsoll", CHART, "--values", "-", stdin=values)
+    assert done.returncode != 0
+    assert "review" in done.stderr
 
 
 def test_people_reach_the_service_through_the_login_that_is_chosen(matrix: dict[str, Objects]) -> None:

@@ -91,6 +91,7 @@ def _files(folder: Path) -> None:
         "compose/gpu.yaml",
         "compose/prometheus.yml",
         "compose/Dockerfile",
+        *(f"compose/systemd/{unit}" for unit in ("plimsoll-exporter.service", "plimsoll-service.service")),
     ):
         shutil.copy(ROOT / name, config)
     (folder / "licenses").mkdir()

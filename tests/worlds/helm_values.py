@@ -58,6 +58,24 @@ VALUES: dict[str, dict[str, Any]] = {
     "routing": {
         "monitoring": {"alertmanagerConfig": {"enabled": True, "secretName": "paging", "labels": {"team": "sre"}}}
     },
+    "receivers": {
+        "service": {
+            "url": "https://slo.example.com",
+            "grafanaUrl": "https://grafana.example.com",
+            "webhookUrl": "https://ops.example/plimsoll",
+            "webhookTokenKey": "webhook-token",
+            "review": {
+                "receivers": ["email:capacity@ops.example", "slack", "https://ops.example/reviews"],
+                "emailFrom": "slo@ops.example",
+                "smtp": {"relay": "mail.example:587", "user": "plimsoll"},
+                "tokenKey": "review-token",
+            },
+            "changeEvents": {
+                "pagerdutyKey": "pagerduty-key",
+                "url": "https://events.eu.pagerduty.com/v2/change/enqueue",
+            },
+        }
+    },
     "own Grafana": {
         "grafana": {
             "namespace": "grafana",
