@@ -1,4 +1,4 @@
-"""HTML pages: SLOs, one SLO, one pool, what-if analysis, weekly review, runbooks, API. They load nothing from other hosts."""
+"""HTML pages: SLOs, one SLO and how it was counted, one pool, what-if analysis, weekly review, runbooks, API. They load nothing from other hosts."""
 
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ from plimsoll.slo.calendar import WEEK, start_of, week_of
 from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.reports.summary.opening import opening
 from plimsoll.slo.service.api.reviews import review_of
-from plimsoll.slo.service.pages import api_reference, detail, downloads, whatif
+from plimsoll.slo.service.pages import api_reference, counted, detail, downloads, whatif
 from plimsoll.slo.service.pages.runbooks import contents, render_runbook, render_runbooks
 from plimsoll.slo.service.pages.templates import page_templates
 from plimsoll.slo.service.pages.text import shown_status
@@ -47,6 +47,7 @@ def router(service: Service, runbooks: str, grafana: str) -> APIRouter:
 
     downloads.add(pages, service)
     detail.add(pages, templates, service)
+    counted.add(pages, templates, service, grafana)
     whatif.add(pages, templates, service)
     api_reference.add(pages, templates)
     _review_pages(pages, templates, service)
