@@ -25,6 +25,7 @@ PAGES = {
     "what-if rejected": "/pools/pool/whatif?workload_mix=5",
     "review": "/reviews/2023-W46",
     "latest review": "/reviews",
+    "month": "/reviews/2023-11",
     "runbooks": "/runbooks",
     "runbook": "/runbooks/LLMKVCacheUsageHigh",
     "API": "/docs",
