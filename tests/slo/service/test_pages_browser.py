@@ -20,7 +20,17 @@ from world import SPEC_TEXT
 
 pytestmark = pytest.mark.browser
 WHATIF = "/pools/pool/whatif?request_rate=5&input_tokens=300&output_tokens=20"
-PAGES = ("/", "/slos/fast", "/pools/pool", "/reviews/2023-W46", WHATIF, "/slos/fast/counted", "/reviews/2023-11", "/runbooks", "/docs")
+PAGES = (
+    "/",
+    "/slos/fast",
+    "/pools/pool",
+    "/reviews/2023-W46",
+    WHATIF,
+    "/slos/fast/counted",
+    "/reviews/2023-11",
+    "/runbooks",
+    "/docs",
+)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
