@@ -85,9 +85,11 @@ def runbook_url(alert: str, base: str = SERVICE_URL, **labels: str) -> str:
     return f"{runbooks_url(base)}/{quote(alert)}" + (f"?{urlencode(labels)}" if labels else "")
 
 
-def explore_url(query: str, base: str = GRAFANA_URL) -> str:
-    """Return the address that opens a PromQL query in Grafana Explore, with the default data source and the last hour."""
-    pane = {"queries": [{"refId": "A", "expr": query}], "range": {"from": "now-1h", "to": "now"}}
+def explore_url(query: str, base: str = GRAFANA_URL, span: tuple[float, float] | None = None) -> str:
+    """Return the address that opens a PromQL query in Grafana Explore, with the default data source and a span in Unix seconds (default: the
+    last hour)."""
+    start, end = (str(round(1000 * at)) for at in span) if span else ("now-1h", "now")
+    pane = {"queries": [{"refId": "A", "expr": query}], "range": {"from": start, "to": end}}
     return f"{base}/explore?{urlencode({'schemaVersion': 1, 'panes': dumps({'a': pane}), 'orgId': 1})}"
 
 

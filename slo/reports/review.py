@@ -37,7 +37,8 @@ def review(records: Records, week: str, forecast: Forecaster | None = None, brie
     exclusions = records.exclusions()
     rows = {} if brief else _rows(records, start, end)
     found = [
-        _objective(records, item, exclusions, (start, end), rows.get(item.pool)) for item in records.spec.objectives
+        slo_review(records, item, exclusions, (start - int(WEEK), start, end), rows.get(item.pool))
+        for item in records.spec.objectives
     ]
     pools = [
         review_pool(records.ledger, forecast or records.forecasts.of, records.prices, pool, start, end)
@@ -78,16 +79,20 @@ def _rows(records: Records, start: int, end: int) -> dict[str, list[PoolSlot]]:
     }
 
 
-def _objective(
+def slo_review(
     records: Records,
     objective: Objective,
     exclusions: Sequence[Exclusion],
-    span: tuple[int, int],
+    edges: tuple[int, int, int],
     rows: list[PoolSlot] | None,
 ) -> tuple[SloReview, bool]:
-    start, end = span
+    """Review an SLO in a period, and whether any of its data is simulated.
+
+    `edges` are the starts of the previous period and of the period, and its end. Without `rows` causes aren't known.
+    """
+    before, start, end = edges
     counted, week = _week(records.ledger, objective, exclusions, start, end)
-    _, previous = _week(records.ledger, objective, exclusions, start - int(WEEK), start)
+    _, previous = _week(records.ledger, objective, exclusions, before, start)
     ratio = week.good_ratio
     out = SloReview(
         **week.model_dump(),
@@ -96,7 +101,7 @@ def _objective(
         target=objective.target,
         met=met(week, objective.target),
         budget_consumed=None if ratio is None else week.bad / (objective.budget_ratio * week.total),
-        bad_by_cause=None if rows is None else _bad_by_cause(records, objective, span, rows),
+        bad_by_cause=None if rows is None else _bad_by_cause(records, objective, (start, end), rows),
         previous=previous,
     )
     return out, counted.simulated

@@ -22,6 +22,7 @@ NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 BucketMismatch = Literal["unknown", "lower_bound", "bounds"]
 GroupBy = Literal["tenant"]
 CountAt = Literal["engine", "gateway"]
+Weight = Annotated[float, msgspec.Meta(gt=0, le=1000)]
 Kind = Literal["interactive", "batch", "embedding"]
 _CHOICES = {
     "bucket_mismatch": get_args(BucketMismatch),
@@ -142,6 +143,8 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `count_at: gateway` counts the requests that gateways were sent, also those that no engine got; `engine` those of the engines.
     `group_by: tenant` also keeps an error budget per tenant, as gateways count them.
     `policy` is its error budget policy: what happens once the budget is exhausted, such as "Freeze releases." Alerts and pages show it.
+    `weight` is its share in the combined figures of a pool, a team, and all SLOs, in reviews of periods; default: its number of requests, or 1 where
+    another SLO that it is combined with has a weight.
     """
 
     id: Name
@@ -153,6 +156,7 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group_by: GroupBy | None = None
     policy: ShortText | None = None
     count_at: CountAt = "engine"
+    weight: Weight | None = None
 
     @property
     def budget_ratio(self) -> float:

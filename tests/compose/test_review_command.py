@@ -94,6 +94,17 @@ def test_a_review_is_printed_as_text_for_people_and_as_json_for_scripts(service:
     assert (found["week"], found["slos"][0]["good"]) == ("2023-W46", 900)
 
 
+def test_a_month_is_printed_with_slos_combined(service: str, tmp_path: Path) -> None:
+    head, columns, *rows = review("--period", "2023-11", "--service-url", service).splitlines()
+    assert head.startswith("2023-11, ") and head.endswith("in progress: " + f"{service}/reviews/2023-11")
+    assert columns.split()[:2] == ["KIND", "NAME"]
+    assert [row.split()[0] for row in rows] == ["all", "pool", "slo"]
+    assert all("90.0%" in row and "200.0%" in row and row.endswith("1,000") for row in rows)
+    file = tmp_path / "month.csv"
+    review("--period", "2023-11", "--service-url", service, "--out", str(file))
+    assert "2023-11,combined,,total,1000," in file.read_text()
+
+
 def test_bad_input_is_one_line(service: str, tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "x.json")]
 
@@ -103,6 +114,7 @@ def test_bad_input_is_one_line(service: str, tmp_path: Path) -> None:
     assert "Use a file name that ends with .json or .csv" in line("--week", "2023-W46", "--out", "x.pdf")
     assert "no review is saved yet" in line("--service-url", service)
     assert "returned 422: week: Invalid week: 99" in line("--week", "2023-W99", "--service-url", service, *out)
+    assert "returned 422: period: '2023-13' isn't" in line("--period", "2023-13", "--service-url", service)
     assert "isn't reachable" in line("--week", "2023-W46", "--service-url", f"http://127.0.0.1:{free_port()}", *out)
     assert "isn't reachable" in line("--week", "2023-W46", "--service-url", "here", *out)
     nowhere = ["--out", str(tmp_path / "none" / "x.json")]

@@ -8,6 +8,7 @@ from plimsoll.slo.service.api import (
     compare,
     corrections,
     exclusions,
+    period_reviews,
     pools,
     recommendations,
     reviews,
@@ -32,6 +33,7 @@ RESOURCES = (
     calibration,
     exclusions,
     reviews,
+    period_reviews,
 )
 
 

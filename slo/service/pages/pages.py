@@ -1,16 +1,11 @@
-"""HTML pages: SLOs, one SLO, one pool, what-if analysis, weekly review, runbooks, API. They load nothing from other hosts."""
-
-from datetime import UTC, datetime
+"""HTML pages: SLOs, one SLO and how it was counted, one pool, what-if analysis, reviews, runbooks, API. They load nothing from other hosts."""
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
-from plimsoll.slo.calendar import WEEK, start_of, week_of
 from plimsoll.slo.error_budget.budget import Budget
-from plimsoll.slo.reports.summary.opening import opening
-from plimsoll.slo.service.api.reviews import review_of
-from plimsoll.slo.service.pages import api_reference, detail, downloads, whatif
+from plimsoll.slo.service.pages import api_reference, counted, detail, downloads, reviews, whatif
 from plimsoll.slo.service.pages.runbooks import contents, render_runbook, render_runbooks
 from plimsoll.slo.service.pages.templates import page_templates
 from plimsoll.slo.service.pages.text import shown_status
@@ -47,10 +42,10 @@ def router(service: Service, runbooks: str, grafana: str) -> APIRouter:
 
     downloads.add(pages, service)
     detail.add(pages, templates, service)
+    counted.add(pages, templates, service, grafana)
     whatif.add(pages, templates, service)
     api_reference.add(pages, templates)
-    _review_pages(pages, templates, service)
-
+    reviews.add(pages, templates, service)
     _runbook_pages(pages, templates, runbooks, grafana)
     return pages
 
@@ -70,31 +65,6 @@ def _runbook_pages(pages: APIRouter, templates: Jinja2Templates, runbooks: str, 
         if content is None:
             raise HTTPException(404, f"No runbook for {alert!r}. See /runbooks.")
         return templates.TemplateResponse(request, "runbooks.html", {"content": content, "alert": alert})
-
-
-def _review_pages(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
-    @pages.get("/reviews")
-    def latest_review() -> RedirectResponse:
-        return RedirectResponse(f"/reviews/{week_of(service.clock() - WEEK)}")
-
-    @pages.get("/reviews/{week}")
-    def review_page(request: Request, week: str, recompute: bool = False) -> HTMLResponse:
-        review = review_of(service, week, recompute)
-        start = start_of(week)
-        elapsed = min(WEEK, service.clock() - start)
-        first, last = (datetime.fromtimestamp(at, UTC) for at in (start, start + WEEK - 1))
-        context = {
-            "review": review,
-            "opening": opening(review, elapsed).paragraph,
-            "days": f"{first:%a, %b} {first.day} – {last:%a, %b} {last.day}, {last:%Y} (UTC)",
-            "previous": week_of(start - WEEK),
-            "next": week_of(start + WEEK) if start + WEEK <= service.clock() else None,
-            "recompute": recompute,
-            "week_seconds": WEEK,
-            "elapsed_seconds": elapsed,
-            "has_data": any(slo.total or slo.coverage for slo in review.slos),
-        }
-        return templates.TemplateResponse(request, "review.html", context)
 
 
 def _urgency(budget: Budget) -> tuple[bool, int]:

@@ -39,8 +39,11 @@ class Asked:
     since: float | None
     until: float | None
 
-    def shown(self, now: float, window_start: float | None = None) -> Shown:
-        """Return the range at a moment; `window` needs the start of the SLO's window. 422 for a range that there isn't."""
+    def shown(self, now: float, window_start: float | None = None, usual: Range = "24h") -> Shown:
+        """Return the range at a moment, `usual` where none is asked for; `window` needs the start of the SLO's window.
+
+        422 for a range that there isn't.
+        """
         names: tuple[Range, ...] = (*SECONDS,) if window_start is None else (*SECONDS, "window")
         if self.since is not None or self.until is not None:
             end = now if self.until is None else self.until
@@ -50,9 +53,10 @@ class Asked:
                     422, "invalid_time_range", f"from, to: at most {MOST_DAYS} days, with `to` after `from`."
                 )
             return Shown(start, end, "", names)
-        if self.name == "window" and window_start is not None:
+        name = self.name or usual
+        if name == "window" and window_start is not None and self.hours is None:
             return Shown(max(window_start, now - MOST_DAYS * DAY), now, "window", names)
-        seconds = SECONDS.get(self.name or "24h", DAY) if self.hours is None else self.hours * HOUR
+        seconds = SECONDS.get(name, DAY) if self.hours is None else self.hours * HOUR
         return Shown(now - seconds, now, next((name for name, one in SECONDS.items() if one == seconds), ""), names)
 
 

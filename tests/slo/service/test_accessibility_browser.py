@@ -1,14 +1,12 @@
 """Every page against axe-core's rules for WCAG 2.2 A and AA: light and dark, on a desk and on a phone, with all that can be opened open."""
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
 from axe import violations
 from browser import Watched, served
-from pages_world import HOUR, NOW, two_days
+from pages_world import HOUR, NOW
 from plimsoll.slo.error_budget.exclusions import Exclusion
 from plimsoll.slo.ledger.manual_changes import exclude
 from plimsoll.slo.service.access import Access
@@ -20,11 +18,14 @@ WHATIF = "/pools/pool/whatif?request_rate=5&input_tokens=300&output_tokens=20&co
 PAGES = {
     "SLOs": "/",
     "SLO": "/slos/fast",
+    "counted by day": "/slos/fast/counted",
+    "counted by slot": "/slos/fast/counted?range=6h",
     "pool": "/pools/pool",
     "what-if": WHATIF,
     "what-if rejected": "/pools/pool/whatif?workload_mix=5",
     "review": "/reviews/2023-W46",
     "latest review": "/reviews",
+    "month": "/reviews/2023-11",
     "runbooks": "/runbooks",
     "runbook": "/runbooks/LLMKVCacheUsageHigh",
     "API": "/docs",
@@ -34,18 +35,10 @@ SCREENS = [(width, theme) for width in (1280, 375) for theme in ("light", "dark"
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = two_days(tmp_path_factory.mktemp("pages"))
+def service(service: Service) -> Service:
     exclude(service.ledger.engine, Exclusion(NOW - HOUR, NOW, "ann", "load test", None, "pool"), NOW)
     service.evaluate()
-    yield service
-    service.ledger.engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def url(service: Service) -> Iterator[str]:
-    with served(service) as found:
-        yield found
+    return service
 
 
 @pytest.mark.parametrize(("width", "theme"), SCREENS)

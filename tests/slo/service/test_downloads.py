@@ -2,13 +2,12 @@
 
 import csv
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from pages_world import HOUR, NOW, two_days
+from pages_world import HOUR, NOW
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.csv_table import to_csv
 from plimsoll.slo.ledger.manual_changes import Acknowledgement, acknowledge
@@ -19,12 +18,10 @@ RANGE = {"from": rfc3339(NOW - 6 * HOUR), "to": rfc3339(NOW - 5 * HOUR)}
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = two_days(tmp_path_factory.mktemp("downloads"))
+def service(service: Service) -> Service:
     given = Acknowledgement("pool", int(NOW) - 60, "no", "ann", "=HYPERLINK(1)", NOW)
     acknowledge(service.ledger.engine, given)
-    yield service
-    service.ledger.engine.dispose()
+    return service
 
 
 @pytest.fixture(scope="module")

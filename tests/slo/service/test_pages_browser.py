@@ -1,7 +1,6 @@
 """The service's pages as people meet them, in a real browser: on a desk, on a phone, by keyboard, on paper, without scripts."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -9,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from browser import Watched, served
-from pages_world import HOUR, NOW, two_days
+from pages_world import HOUR, NOW
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.slots import Ledger
@@ -21,20 +20,17 @@ from world import SPEC_TEXT
 
 pytestmark = pytest.mark.browser
 WHATIF = "/pools/pool/whatif?request_rate=5&input_tokens=300&output_tokens=20"
-PAGES = ("/", "/slos/fast", "/pools/pool", "/reviews/2023-W46", WHATIF, "/runbooks", "/docs")
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = two_days(tmp_path_factory.mktemp("pages"))
-    yield service
-    service.ledger.engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def url(service: Service) -> Iterator[str]:
-    with served(service) as found:
-        yield found
+PAGES = (
+    "/",
+    "/slos/fast",
+    "/pools/pool",
+    "/reviews/2023-W46",
+    WHATIF,
+    "/slos/fast/counted",
+    "/reviews/2023-11",
+    "/runbooks",
+    "/docs",
+)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -2,32 +2,17 @@
 
 import csv
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
-from browser import Watched, served
-from pages_world import HOUR, NOW, two_days
+from browser import Watched
+from pages_world import HOUR, NOW
 from plimsoll.slo.calendar import rfc3339
-from plimsoll.slo.service.state import Service
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = two_days(tmp_path_factory.mktemp("ranges"))
-    yield service
-    service.ledger.engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def url(service: Service) -> Iterator[str]:
-    with served(service) as found:
-        yield found
 
 
 @pytest.mark.parametrize("name", ["1h", "6h", "24h", "7d", "window"])
