@@ -10,7 +10,7 @@ neither good nor bad nor zero.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import islice, pairwise, takewhile
 
 from plimsoll.slo import metrics
 from plimsoll.slo.calendar import SLOT
@@ -200,17 +200,28 @@ def _out_of_order(
 ) -> bool:
     """Whether a counter that is below its `level` at an observation was only read out of order, and not reset.
 
-    Counters of one process never fall, but pages that two scrapers store in one series may come later than they are stamped. A reset
-    stays below its level for longer than SKEW; until that is known, what it grew by isn't, either.
+    Counters of one process never fall, but pages that two scrapers store in one series may be stamped up to SKEW off. Such a page isn't
+    below what the counter was SKEW before, and the level is reached again SKEW after it; until that is known, the growth isn't, either.
     """
     at, start = observed[index]
     if start <= UNKNOWN_START:
         return False  # the fall is all that shows a restart
-    for later, began in islice(observed, index + 1, None):
-        if abs(began - start) > SAME_START or (later <= at + SKEW and values.get(later, 0) >= level):
-            return True
+
+    def same(one: tuple[float, float]) -> bool:
+        return abs(one[1] - start) <= SAME_START
+
+    lowest = 0.0
+    for before, _ in takewhile(same, reversed(observed[:index])):
+        lowest = values.get(before, 0)
+        if before <= at - SKEW and before in values:
+            break
+    if values[at] < lowest:
+        return False
+    for later, _ in takewhile(same, islice(observed, index + 1, None)):
         if later > at + SKEW:
             return False
+        if values.get(later, 0) >= level:
+            return True
     return True
 
 
