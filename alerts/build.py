@@ -19,6 +19,7 @@ from plimsoll.alerts.pool import pool_alerts
 from plimsoll.alerts.recording import recordings
 from plimsoll.alerts.rules import Alert, Group, Recording, Sites, to_yaml
 from plimsoll.alerts.self_monitoring import GROUP, meta_alerts, self_monitoring_alerts
+from plimsoll.alerts.topology.groups import group_recordings
 from plimsoll.alerts.traffic import idle_recordings, traffic_alerts, traffic_recordings
 from plimsoll.slo.spec.objectives import Objective, Spec
 
@@ -73,6 +74,7 @@ def _rules(spec: Spec, sites: Sites, meta: bool) -> dict[str, dict[str, Any]]:
     parts |= {"plimsoll": self_monitoring_alerts()} | ({"meta": meta_alerts()} if meta else {})
     health = [
         _group(spec, "identity", LAST_SEEN_EVERY, identity_recordings(spec)),
+        _group(spec, "groups", HEALTH_EVERY, group_recordings()),
         _group(spec, "impact", HEALTH_EVERY, impact_recordings(spec)),
         _group(spec, "traffic", FLEET_EVERY, traffic_recordings(spec)),
         _group(spec, "traffic-history", HISTORY_EVERY, idle_recordings(spec)),

@@ -29,6 +29,7 @@ from plimsoll.alerts.templates import (
     of_pool,
     serving,
 )
+from plimsoll.alerts.topology.groups import member_lost
 from plimsoll.alerts.topology.kinds import for_kind
 from plimsoll.alerts.topology.roles import role_alerts
 from plimsoll.slo import links
@@ -79,7 +80,8 @@ def _of_one_pool(spec: Spec, pool: Pool) -> list[Alert]:
 
 
 def _down(pool: str, keep: PoolFilter, cold_start: float) -> list[Alert]:
-    return [_replica_down(pool, keep, cold_start), _exporter_down(pool, keep)]
+    members = member_lost(REPLICA_DOWN, pool, keep, cold_start + LOADED)
+    return [_replica_down(pool, keep, cold_start), members, _exporter_down(pool, keep)]
 
 
 def _kv_cache(pool: Pool) -> list[Alert]:

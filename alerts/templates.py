@@ -21,7 +21,7 @@ EACH = "instance, replica, cluster, region"
 PoolFilter = Callable[[str, str], str]
 
 
-def _each(query: str, arguments: str, text: str, before: str = "", after: str = "") -> str:
+def each_of(query: str, arguments: str, text: str, before: str = "", after: str = "") -> str:
     """Return a template that shows a text for each series of a query, and nothing without one."""
     inner = query.replace('"', '\\"')
     found = f'query (printf "{inner}" {arguments})'
@@ -32,15 +32,15 @@ _MINE = '{instance="%s",uuid="%s"}'
 _LABELS = "$labels.instance $labels.uuid"
 # Who is affected by a GPU: its replica, its pods, and the other GPUs of the replica's group, where these are known.
 GROUP = (
-    _each(f"{c.GPU_ASSIGNMENT}{_MINE}", _LABELS, " {{ .Labels.replica }}", " Replica:", ".")
-    + _each(
+    each_of(f"{c.GPU_ASSIGNMENT}{_MINE}", _LABELS, " {{ .Labels.replica }}", " Replica:", ".")
+    + each_of(
         f"{c.GPU_POD}{_MINE}",
         _LABELS,
         " {{ .Labels.namespace }}/{{ .Labels.pod }}/{{ .Labels.container }}",
         " Pod:",
         ".",
     )
-    + _each(
+    + each_of(
         f'group by (uuid) ({c.GPU_ASSIGNMENT}{{instance="%s",uuid!="%s"}} and on (instance, replica) {c.GPU_ASSIGNMENT}{_MINE})',
         f"{_LABELS} {_LABELS}",
         " {{ .Labels.uuid }}",
@@ -99,6 +99,7 @@ def text_for(label: str, texts: dict[str, str], other: str) -> str:
 
 
 def serving(pool: Pool) -> str:
-    """Return the replicas of a pool that are up. One that sleeps answers its metrics, and serves nothing."""
+    """Return the replicas of a pool that are up. One that sleeps, or lacks a member of its group, answers its metrics and serves nothing."""
     up = f"{of(c.REPLICA_INFO, pool)} and on (instance, replica) {c.REPLICA_UP} == 1"
-    return f"{up} unless on (instance, replica) {c.REPLICA_AWAKE} == 0"
+    awake = f"{up} unless on (instance, replica) {c.REPLICA_AWAKE} == 0"
+    return f"{awake} unless on (instance, replica) {recorded.MEMBERS_MISSING} > 0"

@@ -30,7 +30,8 @@ def discovered_engines(
         return EngineCollector(f"{named}{target.url}{role}", state, pod=target.pod)
 
     discoveries = [_discovery(text) for text in dict.fromkeys(texts)]
-    return DiscoveredEngines(discoveries, make, named) if discoveries else None
+    groups = [one.groups for one in discoveries if isinstance(one, KubernetesDiscovery)]
+    return DiscoveredEngines(discoveries, make, named, groups=groups) if discoveries else None
 
 
 def _discovery(text: str) -> Discovery:

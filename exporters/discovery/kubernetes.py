@@ -14,6 +14,7 @@ from plimsoll.exporters.discovery import DiscoveryError, Target
 from plimsoll.exporters.discovery.api import get_json
 from plimsoll.exporters.discovery.processes import USUAL_PORTS
 from plimsoll.exporters.engines.roles import of_labels
+from plimsoll.exporters.kubernetes.groups import GroupMembers
 from plimsoll.exporters.kubernetes.identity import has_gpu, identity_of
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -51,9 +52,24 @@ class KubernetesDiscovery:
         shown = f"[{host}]" if ":" in host else host
         self._root = root or (f"https://{shown}:{port}" if host else "")
         self._node, self._account = environ.get("NODE_NAME", ""), account
+        self.groups = GroupMembers()
 
     def find(self) -> list[Target]:
         """Return the pods that serve, or may serve; raises DiscoveryError."""
+        try:
+            pods = self._pods()
+            self.groups.see(pods)
+            return [target for pod in pods for target in _targets(pod)]
+        except DiscoveryError as error:
+            self.groups.failed(str(error))
+            raise
+        except (KeyError, TypeError, AttributeError) as error:
+            why = f"{self._root}: not a list of pods ({type(error).__name__}: {error})."
+            self.groups.failed(why)
+            raise DiscoveryError(why) from error
+
+    def _pods(self) -> list[Mapping[str, Any]]:
+        """Return the running pods of this node."""
         if not self._root or not self._node:
             raise DiscoveryError(
                 "--discover kubernetes: KUBERNETES_SERVICE_HOST or NODE_NAME isn't set. Run it in a pod, with spec.nodeName as NODE_NAME."
@@ -68,10 +84,8 @@ class KubernetesDiscovery:
         answer = get_json(
             self._root, f"/api/v1/pods?{query}", {"Authorization": f"Bearer {token}"}, self._account / "ca.crt"
         )
-        try:
-            return [target for pod in answer["items"] for target in _targets(pod)]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DiscoveryError(f"{self._root}: not a list of pods ({type(error).__name__}: {error}).") from error
+        pods: list[Mapping[str, Any]] = answer["items"]
+        return pods
 
 
 def _targets(pod: Mapping[str, Any]) -> Iterator[Target]:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from plimsoll.exporters.collector import CollectorError
+from plimsoll.exporters.collector import Collector, CollectorError
 from plimsoll.exporters.discovery import Discovery, DiscoveryError, Target
 from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.exporters.engines.fetch import reason_of
@@ -36,8 +36,12 @@ class DiscoveredEngines:
         make: Make,
         named: Collection[EngineCollector] = (),
         clock: Callable[[], float] = time.monotonic,
+        groups: Sequence[Collector] = (),
     ) -> None:
-        """`make` returns a target's collector or raises ValueError; `named` are those that exist without discovery."""
+        """`make` returns a target's collector or raises ValueError; `named` are those that exist without discovery, `groups` what
+        the discoveries found beside engines.
+        """
+        self.groups = groups
         self.collectors: tuple[EngineCollector, ...] = ()
         self._discoveries, self._make, self._clock = discoveries, make, clock
         self._taken = {one.replica for one in named} | {_place(one) for one in named}

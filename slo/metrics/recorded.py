@@ -16,6 +16,10 @@ GOOD_UPPER_BOUND = "objective:requests_good_upper_bound:rate5m"
 LAST_INFO = "replica:info:last_seen"
 # Targets that are or were an exporter (always 1), while Prometheus scrapes them: job, instance.
 LAST_EXPORTER = "instance:exporter:last_seen"
+# Members that a replica lacks of the pods over several nodes that serve as it (0: complete): instance, replica, namespace, group. And
+# the members that are lost (always 1), with the reason (not_ready, gpu, not_reported): namespace, group, member, pod, node.
+MEMBERS_MISSING = "replica:group_members_missing:count"
+MEMBER_LOST = "group:member_lost:reason"
 # When each replica's engine started, in a day: instance, replica, model.
 LAST_START = "replica:start_time_seconds:last1d"
 # Fraction of prompt tokens found in the prefix cache over two minutes: instance, replica, model.

@@ -128,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
     served = engine_collectors(args.engine, args.engine_token, args.state_dir)
     discovered = _discovered(args, served)
     found = [*collectors(served, _probes(args), gpu_state, discovered, vendor), *objectives]
-    runner = Runner(found, lambda: discovered.collectors if discovered else ())
+    runner = Runner(found, lambda: (*discovered.collectors, *discovered.groups) if discovered else ())
     host, port = read_address(args.listen)
     token, hosts = server_token(os.environ, EXPORTER_TOKEN), read_hosts(args.allowed_host)
     tls = _tls(args.tls_cert, args.tls_key)

@@ -14,10 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from http_server import Quiet, listening
+from plimsoll.exporters.collector import CollectorError
 from plimsoll.exporters.discovery import DiscoveryError, Target
 from plimsoll.exporters.discovery import api as json_api
 from plimsoll.exporters.discovery.docker import DockerDiscovery
 from plimsoll.exporters.discovery.kubernetes import KubernetesDiscovery
+from plimsoll.slo import metrics
 
 NODE = {"NODE_NAME": "gpu-1"}
 
@@ -103,6 +105,35 @@ def test_outside_a_pod_it_states_what_is_missing(tmp_path: Path) -> None:
         KubernetesDiscovery({}, tmp_path).find()
     with pytest.raises(DiscoveryError, match="automountServiceAccountToken"):
         KubernetesDiscovery(NODE | {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, tmp_path).find()
+
+
+def member(number: str, ready: str, **more: Any) -> dict[str, Any]:
+    """A pod of a group of two."""
+    labels = {
+        f"leaderworkerset.sigs.k8s.io/{part}": one for part, one in (("group-index", "3"), ("worker-index", number))
+    }
+    found = pod(f"big-3-{number}", LWS | labels, [8000], annotations={"leaderworkerset.sigs.k8s.io/size": "2"}, **more)
+    found["status"]["conditions"] = [{"type": "Ready", "status": ready}]
+    return found
+
+
+def test_members_of_a_group_are_reported_and_hold_while_the_list_cannot_be_read(tmp_path: Path) -> None:
+    pods = [member("0", "True"), member("1", "False"), pod("alone", LWS, [8000])]
+    with api(json.dumps({"items": pods}).encode()) as (root, _):
+        discovery = KubernetesDiscovery(NODE, account(tmp_path), root)
+        (leader, _alone) = discovery.find()
+        points = list(discovery.groups.collect(0.0))
+    assert leader.pod is not None and leader.pod.group == "big-3"
+    up = {one.labels["member"]: one.value for one in points if one.metric is metrics.MEMBER_UP}
+    assert up == {"0": 1, "1": 0}
+    assert [(dict(one.labels), one.value) for one in points if one.metric is metrics.GROUP_SIZE] == [
+        ({"namespace": "llm", "group": "big-3"}, 2)
+    ]
+    with pytest.raises(DiscoveryError):  # the API is gone
+        discovery.find()
+    with pytest.raises(CollectorError, match="Check that it is reachable"):
+        discovery.groups.collect(0.0)
+    assert list(discovery.groups.fallback) == points
 
 
 def container(name: str, image: str, command: str, ports: list[dict[str, Any]], address: str) -> dict[str, Any]:
