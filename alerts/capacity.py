@@ -62,7 +62,7 @@ def _overcommitted(pool: Pool) -> Alert:
     """Load after the loss of one node as a ratio of what the remaining nodes can serve: by KV cache and by throughput.
 
     A replica's KV cache usage is the mean of its ranks, each of which has a cache of its own. A replica that restarts, as all do in a
-    rollout, is back before the ticket opens.
+    rollout, is back before the ticket opens. Prefill can't take over from decode: with roles no sum applies.
     """
     serving, lost = _serving(pool), pool.node.replicas
     usage = f"avg by (instance, replica) (avg_over_time({of(c.KV_CACHE_USAGE, pool)}[{LOAD_WINDOW}]))"
@@ -72,7 +72,7 @@ def _overcommitted(pool: Pool) -> Alert:
     return Alert(
         name="LLMPoolOvercommitted",
         severity="ticket",
-        expr=f"({cache} > 1\nor {tokens} > 1) < +Inf",
+        expr=f"({cache} > 1\nor {tokens} > 1) < +Inf\nunless on () {of(c.REPLICA_INFO, pool, role='prefill|decode')}",
         hold=pool.timing.cold_start + RESTARTED,
         summary="The pool can't tolerate the loss of a node.",
         description=(

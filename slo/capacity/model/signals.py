@@ -25,7 +25,8 @@ class ReplicaSignals:
     """One replica: its name, whether it was seen within STALE, and its samples [(time, value)] of the last minutes.
 
     Ranks of one replica are joined at each moment: cache use by maximum (ratio 0 to 1), everything else by sum. The last
-    four are counters; they are empty where the engine does not publish them. `found_tokens` are those of prompts that its prefix cache held.
+    five lists are counters; they are empty where the engine does not publish them. `found_tokens` are those of prompts that its prefix cache
+    held, `progress_tokens` what a prefill engine has alone. `role` is prefill, decode, or empty for both.
     """
 
     replica: str
@@ -38,6 +39,8 @@ class ReplicaSignals:
     generation_tokens: list[tuple[float, float]] = field(default_factory=list)
     finished: list[tuple[float, float]] = field(default_factory=list)
     found_tokens: list[tuple[float, float]] = field(default_factory=list)
+    progress_tokens: list[tuple[float, float]] = field(default_factory=list)
+    role: str = ""
 
     @property
     def newest(self) -> float | None:
@@ -71,6 +74,7 @@ SIGNALS = {
     "generation_tokens": catalogue.GENERATION_TOKENS,
     "finished": catalogue.FINISHED,
     "found_tokens": catalogue.PREFIX_HIT,
+    "progress_tokens": catalogue.PROGRESS_TOKENS,
 }
 
 
@@ -88,6 +92,7 @@ def read(series: Sequence[Series], now: float) -> tuple[ReplicaSignals, ...]:
     joined: dict[Unit, dict[str, dict[float, float]]] = defaultdict(lambda: defaultdict(dict))
     names: dict[Unit, str] = {}
     simulated: set[Unit] = set()
+    roles: dict[Unit, str] = {}
     for name, labels, samples in sound(counted_once(series).series).series:
         if "replica" not in labels:
             continue
@@ -95,6 +100,7 @@ def read(series: Sequence[Series], now: float) -> tuple[ReplicaSignals, ...]:
         names[key] = labels["replica"]
         if labels.get("simulated") == "true":
             simulated.add(key)
+        roles[key] = labels.get("role") or roles.get(key, "")
         moments = joined[key][name]
         if not moments:
             moments.update(samples)
@@ -109,5 +115,5 @@ def read(series: Sequence[Series], now: float) -> tuple[ReplicaSignals, ...]:
     for key, by_name in joined.items():
         ordered = {signal: sorted(by_name[metric.name].items()) for signal, metric in SIGNALS.items()}
         seen = bool(ordered["waiting"]) and now - ordered["waiting"][-1][0] <= STALE
-        found.append(ReplicaSignals(names[key], seen, key in simulated, **ordered))
+        found.append(ReplicaSignals(names[key], seen, key in simulated, **ordered, role=roles[key]))
     return tuple(sorted(found, key=lambda item: item.replica))

@@ -23,6 +23,7 @@ Rule = Literal[
     "min_nodes",
     "scale_in",
     "hold",
+    "roles",
     "no_data",
 ]
 Method = Literal["simulation", "queue_replay"]
@@ -33,6 +34,9 @@ ReasonCode = Literal[
     "not_evaluated",
     "no_replica_reporting",
     "nodes_pending",
+    "roles_not_sized",
+    "role_above_limit",
+    "role_within_limit",
     "demand_and_backlog",
     "queue_replay",
     "budget_exhausted",
@@ -134,6 +138,7 @@ class Recommendation(_Frozen):
         "`saturation_tokens_per_second_by_replica`, `saturation_source_by_replica` (measured, measured_earlier, pool_median, "
         "pool_common) and `saturation_tokens_per_second_total` of the replicas that report. `spot_mix` (pools with spot nodes): spot "
         "and on-demand nodes, those to add, `min_on_demand_nodes` (null: not known, so no spot nodes), and the price of both. "
+        "`by_role` (pools with prefill and decode engines): replicas, waiting requests, KV cache usage and tokens/s of each role. "
         "`exhausted_slos`: SLOs for which more headroom is planned, as `planning_utilization` shows."
     )
     confidence: float = Field(description="0 to 1: data coverage of the replicas and of the last five minutes.")
@@ -144,7 +149,7 @@ class Recommendation(_Frozen):
         description="The rule that decided. error_budget: the last week's requests, within the error budget; "
         "attainment: counted attainment below the target; demand: arrivals and backlog; slo: latency SLO on the recent traffic; queue: waiting requests "
         "per node; kv_cache: KV cache usage; max_nodes, min_nodes: limits of the pool; scale_in: fewer nodes suffice; hold: no rule "
-        "requires more and scale-in is blocked; no_data: no data.",
+        "requires more and scale-in is blocked; roles: prefill and decode engines, which one number of nodes can't size; no_data: no data.",
     )
     expected_attainment: ExpectedAttainment = ExpectedAttainment()
     alternatives: list[Alternative] = Field(default=[], description="Other numbers of nodes, nearest first.")

@@ -29,6 +29,7 @@ RULES = {
     "min_nodes": "Pool minimum",
     "scale_in": "Scale-in",
     "hold": "No change",
+    "roles": "Prefill and decode",
     "no_data": "No data",
 }
 # Names of latencies in an indicator's text: alone, and among several.

@@ -1,0 +1,1 @@
+"""Recommendations that depend on how a pool is laid out: the roles of its engines."""
