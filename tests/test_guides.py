@@ -12,9 +12,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from engine_pages import LOAD, MODEL, fixed, server
 from helm import HELM, KUBECTL
 from paths import OBJECTIVES, ROOT
 from plimsoll.compose.cli import build_parser, main
+from process import Command
+from stack import free_port
 
 GUIDES = ROOT / "docs" / "how-to"
 
@@ -72,6 +75,40 @@ def test_the_commands_for_kubernetes_work(tmp_path: Path) -> None:
     assert {"kind: PrometheusRule", "kind: AlertmanagerConfig", "kind: DaemonSet"} <= set(outputs[2].splitlines())
     assert "https://slo.example.com/" in outputs[2]
     assert yaml.safe_load(outputs[3])["metadata"]["name"] == "plimsoll-receivers"
+
+
+@pytest.mark.slow
+def test_the_commands_for_a_first_engine_work(tmp_path: Path) -> None:
+    """Beside an exporter and an engine that answers with a recorded page. The stack itself is started by tests/compose/test_up.py."""
+    text = (ROOT / "docs" / "tutorial" / "first-real-engine.md").read_text(encoding="utf-8")
+    commands = [line.strip() for line in re.findall(r"^    (?:curl|eval|\.venv/bin/plimsoll (?!up)).*", text, re.M)]
+    bin_, port = tmp_path / "bin", free_port()
+    bin_.mkdir()
+    shim(bin_, "vllm", Path("/bin/echo"), ":")
+    (bin_ / "plimsoll").symlink_to(Path(sys.executable).with_name("plimsoll"))
+    path = f"{bin_}{os.pathsep}{os.environ['PATH']}"
+    outputs = []
+    with server(fixed(LOAD)) as engine:
+        arguments = ("export", "--no-gpu", "--engine", engine, "--listen", f"127.0.0.1:{port}")
+        with Command(tmp_path / "exporter.log", *arguments, ready=f"http://127.0.0.1:{port}/-/healthy"):
+            for written in commands:
+                command = written.replace(".venv/bin/", "").replace("http://127.0.0.1:8000", engine)
+                done = subprocess.run(
+                    ("sh", "-euc", command.replace(":9800", f":{port}")),
+                    cwd=tmp_path,
+                    env={**os.environ, "PATH": path},
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=100,
+                )
+                assert done.returncode == 0, f"{written}\n{done.stdout}\n{done.stderr}"
+                outputs.append(done.stdout)
+    assert len(commands) == 5
+    assert re.search(r"^llm_replica_up\{.*\} 1", outputs[0], re.M)
+    assert MODEL in (tmp_path / "objectives.yaml").read_text()
+    assert outputs[3].startswith("serve MODEL ")
+    assert {one.name for one in (tmp_path / "generated").iterdir()} >= {"alerts", "dashboards"}
 
 
 @pytest.mark.parametrize(("page", "unit"), [("install-exporter.md", "exporter"), ("deploy-service.md", "service")])

@@ -68,6 +68,9 @@ def ingest(
     done, pools_done = ledger.recorded_until(), pools_recorded_until(ledger.engine)
     remember_definitions(ledger.engine, spec.objectives)
     problems: list[DataProblem] = []
+    if last and isinstance(source, RecentSource):  # of all pools together; each pool's own reading then finds it there
+        for begin in {one.since for one in last.values() if _is_recent(one.since, now)}:
+            source.renew([one.selectors for one in last.values() if one.since == begin], slot_of(begin) - MAX_GAP, now)
     for pool in spec.pools:
         objectives = [objective for objective in spec.objectives if objective.pool == pool.name]
         names = [objective.id for objective in objectives]
@@ -85,6 +88,11 @@ def ingest(
     return distinct(problems)
 
 
+def _is_recent(since: float, now: float) -> bool:
+    """Return whether a RecentSource holds all samples that the slots since a moment need."""
+    return now - since < RECENT - MAX_GAP
+
+
 class _PoolIngest:
     """One pool's slots, from a source into the ledger; `problems` is what was wrong."""
 
@@ -99,7 +107,7 @@ class _PoolIngest:
     def run(self, since: float, now: float, last: Recorded) -> Recorded:
         """Record the slots from `since` to `now`, but for those that nothing bears on that the last ingest didn't know."""
         reading, changed = -1, -inf
-        if isinstance(self._source, RecentSource) and now - since < RECENT - MAX_GAP:
+        if isinstance(self._source, RecentSource) and _is_recent(since, now):
             known = last.reading if since >= last.since else -1  # it goes back where the ledger's progress was set back
             wanted = last.selectors or tuple(self._selectors())
             changed, reading = self._source.changed_since(known, wanted, slot_of(since) - MAX_GAP, now)

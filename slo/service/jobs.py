@@ -24,9 +24,9 @@ CHECK_SECONDS = 60
 CHANGE_SECONDS = 30
 DELIVER_SECONDS = 60
 LEAD_SECONDS = 5
-# A job that takes a second of processor time runs every 80 s, so that it takes an eightieth of a core; at the latest after MOST_SECONDS.
-SPACING, MOST_SECONDS = 80.0, 60.0
-MOST_CHECK_SECONDS = 600.0  # of jobs whose results change with deployments, not with traffic
+# A job that takes a second of processor time runs every 150 s, so that it takes a 150th of a core; at the latest after MOST_SECONDS.
+SPACING, MOST_SECONDS = 150.0, 60.0
+CHECK_SPACING, MOST_CHECK_SECONDS = 600.0, 600.0  # of jobs whose results change with deployments, not with traffic
 REPLAN_SECONDS = 2.0  # a jump of the system clock from which on jobs are planned again
 THREADS = 12  # more than there are jobs
 
@@ -54,9 +54,12 @@ def send_changes(service: Service, events: ChangeEvents) -> None:
 
 
 def spaced(
-    work: Callable[[], object], most: float = MOST_SECONDS, clock: Callable[[], float] = time.monotonic
+    work: Callable[[], object],
+    spacing: float = SPACING,
+    most: float = MOST_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Callable[[], None]:
-    """Return a job that leaves out runs until SPACING times the processor time of its last one have passed by `clock` (seconds), but at
+    """Return a job that leaves out runs until `spacing` times the processor time of its last one have passed by `clock` (seconds), but at
     most `most` seconds. Waiting for a slow source doesn't make it rarer.
     """
     due = -inf
@@ -67,7 +70,7 @@ def spaced(
             return
         started = time.thread_time()
         work()
-        due = begun + min(most, SPACING * (time.thread_time() - started))
+        due = begun + min(most, spacing * (time.thread_time() - started))
 
     return run
 
@@ -103,8 +106,8 @@ def plan(jobs: BackgroundScheduler, service: Service) -> None:
     every(600, "calibrate", partial(calibrate_pools, service), 60)
     every(INGEST_SECONDS, "evaluate", service.renew, 0)
     every(RECOMMEND_SECONDS, "recommend", spaced(service.recommend), 2)
-    every(ROLLOUT_SECONDS, "watch rollouts", spaced(service.watch_rollouts, MOST_CHECK_SECONDS), 5)
-    every(CHECK_SECONDS, "check", spaced(service.check, MOST_CHECK_SECONDS), 3)
+    every(ROLLOUT_SECONDS, "watch rollouts", spaced(service.watch_rollouts, CHECK_SPACING, MOST_CHECK_SECONDS), 5)
+    every(CHECK_SECONDS, "check", spaced(service.check, CHECK_SPACING, MOST_CHECK_SECONDS), 3)
     if service.change_events is not None:
         every(CHANGE_SECONDS, "change events", partial(send_changes, service, service.change_events), 7)
 

@@ -1,5 +1,6 @@
 """State of the service: the ledger, the last evaluation and recommendations, and the health of its jobs."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -34,6 +35,7 @@ from plimsoll.slo.service.system_clock import HOLD_SECONDS, SystemClock
 from plimsoll.slo.service.webhook import Webhook
 from plimsoll.slo.sli.rollouts import RolloutWatch
 from plimsoll.slo.sources import Source, SourceError
+from plimsoll.slo.sources.recent import RecentSource
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 
 EVALUATION_SECONDS = 10.0  # after which budgets are evaluated again
@@ -142,21 +144,31 @@ class Service:
 
     def recommend(self) -> None:
         """Job: decide for every pool, and store what changed."""
+        now = self.clock()
+        self._read_signals(now)
         for pool in self.spec.pools:
-            self.runs.run(f"recommend {pool.name}", lambda pool=pool: self._recommend(pool))  # type: ignore[misc]
+            self.runs.run(f"recommend {pool.name}", partial(self._recommend, pool, now))
         webhook = self.webhook
         if webhook is not None:
             self.lead("webhook", lambda: webhook.deliver([self.recommendation(one.name) for one in self.spec.pools]))
 
-    def _recommend(self, pool: Pool) -> None:
-        now = self.clock()
-        span = max(signals.MEMORY, pool.timing.scale_in_stabilization) + signals.STALE
+    def _read_signals(self, now: float) -> None:
+        """Read what is new of all pools together, where the source holds the rest."""
+        if isinstance(self.source, RecentSource):
+            spans: dict[float, list[Pool]] = defaultdict(list)
+            for pool in self.spec.pools:
+                spans[signals.span(pool)].append(pool)
+            with suppress(SourceError):  # then each pool's own reading reports it
+                for span, pools in spans.items():
+                    self.source.renew(map(signals.selectors, pools), now - span, now)
+
+    def _recommend(self, pool: Pool, now: float) -> None:
         budgets = self._evaluation.budgets if self._evaluation else {}
         target = latency_target(self.spec, pool, budgets)
         if target is not None:
             target = replace(target, attained=attained(self.ledger, self.spec, pool, budgets, now))
         try:
-            series = self.source.series(signals.selectors(pool), now - span, now)
+            series = self.source.series(signals.selectors(pool), now - signals.span(pool), now)
         except SourceError as error:
             reason = Reason("source_unavailable", f"No data: source unavailable: {error}. No change recommended.")
             self._decisions[pool.name] = Decision(no_data(pool.name, now, reason, target), None)

@@ -10,6 +10,7 @@ neither good nor bad nor zero.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice, pairwise, takewhile
 
 from plimsoll.slo import metrics
@@ -62,7 +63,7 @@ class SlotCount:
     samples: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Replica:
     """One replica's observations: [(time, start of its process)], in order of time; whether its numbers are a model's; and its role."""
 
@@ -81,20 +82,23 @@ class Replica:
             previous = start
         return [frozenset(times) for times in found]
 
-    def stretches(self) -> Iterator[tuple[Interval, Interval]]:
-        """Yield, per observation, the time it makes known and the part of that in which the counters were observed.
+    @cached_property
+    def stretches(self) -> list[tuple[Interval, Interval]]:
+        """Per observation, the time it makes known and the part of that in which the counters were observed.
 
         A replica is known between two observations no more than MAX_GAP apart, and a young one since its process began.
         After a restart only the new process was observed: the old one's last counts are lost.
         """
+        found: list[tuple[Interval, Interval]] = []
         previous: tuple[float, float] | None = None
         for at, start in self.observed:
             if previous is not None and at - previous[0] <= MAX_GAP:
                 before, same = previous[0], abs(start - previous[1]) <= SAME_START
-                yield (before, at), (before if same else min(max(start, before), at), at)
+                found.append(((before, at), (before if same else min(max(start, before), at), at)))
             elif at - start <= MAX_GAP:
-                yield (start, at), (start, at)
+                found.append(((start, at), (start, at)))
             previous = (at, start)
+        return found
 
 
 def unit(labels: Mapping[str, str]) -> Unit:
@@ -102,7 +106,7 @@ def unit(labels: Mapping[str, str]) -> Unit:
 
     The name alone would not do: every node may call its engine 127.0.0.1:8000.
     """
-    return frozenset((label, value) for label, value in labels.items() if label not in OWN_LABELS)
+    return frozenset([pair for pair in labels.items() if pair[0] not in OWN_LABELS])
 
 
 def replicas(series: Iterable[Series]) -> dict[Unit, Replica]:
@@ -149,9 +153,9 @@ def covered_seconds(fleet: Iterable[tuple[Replica, Iterable[Interval]]], slots: 
     low, high = float(slots[0]), float(slots[-1] + SLOT)
     changes = [(float(edge), 0, 0) for edge in range(slots[0], slots[-1] + SLOT + 1, SLOT)]
     for replica, stretches in fleet:
-        for known, _ in replica.stretches():
+        for known in _joined(known for known, _ in replica.stretches):
             changes += _steps(known, low, high, 0, 1)
-        for watched in stretches:
+        for watched in _joined(stretches):
             changes += _steps(watched, low, high, 1, 0)
     changes.sort()
     found: dict[int, float] = defaultdict(float)
@@ -161,6 +165,19 @@ def covered_seconds(fleet: Iterable[tuple[Replica, Iterable[Interval]]], slots: 
         if knowing and until > at:
             found[int(at // SLOT) * SLOT] += (until - at) * watching / knowing
     return {slot: round(found[slot], 3) for slot in slots}
+
+
+def _joined(stretches: Iterable[Interval]) -> Iterator[Interval]:
+    """Join the stretches that begin where the one before them ends: as most do."""
+    begin = end = None
+    for stretch in stretches:
+        if stretch[0] != end:
+            if begin is not None and end is not None:
+                yield begin, end
+            begin = stretch[0]
+        end = stretch[1]
+    if begin is not None and end is not None:
+        yield begin, end
 
 
 def _steps(stretch: Interval, low: float, high: float, watched: int, known: int) -> list[tuple[float, int, int]]:

@@ -7,7 +7,7 @@ Each replica is counted once, whatever reads it (plimsoll.slo.sli.duplicates). W
 """
 
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence, Set
 from itertools import chain
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from plimsoll.slo.calendar import SLOT, slot_of
 from plimsoll.slo.sli.columns import Columns
 from plimsoll.slo.sli.data_problem import DataProblem
 from plimsoll.slo.sli.duplicates import counted_once, target_text
-from plimsoll.slo.sli.evidence import Counting, Sample, Way, best
+from plimsoll.slo.sli.evidence import Counting, Way, best
 from plimsoll.slo.sli.increments import (
     MAX_GAP,
     SIMULATED,
@@ -31,20 +31,13 @@ from plimsoll.slo.sli.increments import (
     unit,
     without,
 )
+from plimsoll.slo.sli.lives import Life
 from plimsoll.slo.sli.roles import PREFILL
 from plimsoll.slo.sli.soundness import sound
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.selector import Selector
 
 Sums = dict[int, list[float]]  # slot -> good, total, indeterminate
-
-
-class Life(NamedTuple):
-    """One process of a replica: the times at which it was read, the series that its pages had, and their names and labels."""
-
-    times: frozenset[float]
-    series: list[Series]
-    offers: list[Sample]
 
 
 class _Part(NamedTuple):
@@ -94,7 +87,7 @@ class Observed:
         for times in lives:
             alone = len(lives) == 1
             mine = [item for item in self.series[key] if alone or not times.isdisjoint(self._times(item))]
-            found.append(Life(times, mine, [(item.name, item.labels) for item in mine]))
+            found.append(Life.of(times, mine))
         return found
 
     def _times(self, item: Series) -> frozenset[float]:
@@ -156,14 +149,16 @@ class Observed:
         key = id(part.life), part.skipped, part.impossible
         if key not in self._watched:
             seen = _except(replica, part.skipped)
-            mine = (stretch for _, stretch in seen.stretches() if stretch[1] in part.life.times)
-            self._watched[key] = tuple(piece for one in mine for piece in without(one, part.impossible))
+            mine = (stretch for _, stretch in seen.stretches if stretch[1] in part.life.times)
+            cut = (piece for one in mine for piece in without(one, part.impossible)) if part.impossible else mine
+            self._watched[key] = tuple(cut)
         return self._watched[key]
 
     def _match(self, life: Life, selector: Selector) -> list[Series]:
         key = id(life), selector
         if key not in self._matching:
-            self._matching[key] = [item for item in life.series if selector.matches(item.name, item.labels)]
+            named = life.named.get(selector.name, ())
+            self._matching[key] = [item for item in named if selector.matches(item.name, item.labels)]
         return self._matching[key]
 
     def _skipped(self, key: Unit, life: Life, counting: Counting, series: Sequence[Series]) -> frozenset[float]:
@@ -231,8 +226,10 @@ class Observed:
             names.add(self._name[id(life := part.life)])
             scrapes = self._numbers_of((id(life), 0, part.skipped), life.times - part.skipped)
             samples = [self._samples_of(life, item) for item in part.series]
+            each, alike = {id(one): one for one in samples}, Counter(map(id, samples))
             for slot, (some, more) in found.items():
-                found[slot] = some + scrapes[slot], more + sum(one[slot] for one in samples)
+                read = sum(each[key][slot] * number for key, number in alike.items())
+                found[slot] = some + scrapes[slot], more + read
         # Which of several views of a replica counts may change with another sample; how much was read in all only grows.
         ignored = [self._numbers_of(name, self._ignored[name]) for name in names & self._ignored.keys()]
         return {slot: (some + sum(one[slot] for one in ignored), more) for slot, (some, more) in found.items()}

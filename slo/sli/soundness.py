@@ -5,6 +5,7 @@ FASTEST events per second above the sample before it, or a start more than AHEAD
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from math import isfinite
 from operator import sub
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from plimsoll.slo import metrics
 from plimsoll.slo.calendar import rfc3339, slot_of
 from plimsoll.slo.sli.data_problem import DataProblem
 from plimsoll.slo.sources import Series
-from plimsoll.slo.sources.samples import Samples
+from plimsoll.slo.sources.samples import Samples, Times
 
 MOST = 2.0**53  # beyond it a float doesn't hold every whole number, so sums would not be exact
 MOST_RATIO = 1.01  # engines round
@@ -66,8 +67,14 @@ def _plain(name: str, samples: Samples, most: float, whole: bool) -> bool:
         return max(values) <= times[0] + AHEAD
     if not whole:
         return True
-    slowest = FASTEST * min(map(sub, times[1:], times), default=1.0)
+    slowest = FASTEST * _shortest(times)
     return all(map(float.is_integer, values)) and 0 < slowest >= max(map(sub, values[1:], values), default=0.0)
+
+
+@lru_cache(1024)  # most of a fleet's series share the times of their replica's page
+def _shortest(times: Times) -> float:
+    """Return the seconds between the two times that are the closest to each other."""
+    return min(map(sub, times[1:], times), default=1.0)
 
 
 class Sound(NamedTuple):

@@ -1,13 +1,17 @@
 """Selectors that one query reads together: most of the cost of a small response is the request."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 
 from plimsoll.slo.sources.selector import Labels, Matcher, Selector, promql
 
+LIMIT_VALUES = 8_000  # characters of label values in one query: VictoriaMetrics takes no query above 16 KiB
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Batch:
     """The series of some names with the same matchers. It has all series of its selectors, and may have others."""
 
@@ -24,10 +28,33 @@ class Batch:
         return promql("", (name, *(Matcher.one_of(*one) for one in self.labels), *self.further), over)
 
     def selecting(self, name: str, labels: Mapping[str, str]) -> Sequence[Selector]:
-        """Return the selectors of one of its series."""
+        """Return the selectors of one of its series, which satisfies `further`."""
         if len(self.selectors) == 1:
             return self.selectors
-        return [one for one in self.selectors if one.name == name and one.matches(name, labels)]
+        own, by_values = self._by_values.get(name, ((), {}))
+        return by_values.get(tuple([labels.get(label) for label in own]), ())
+
+    @cached_property
+    def _by_values(self) -> dict[str, tuple[tuple[str, ...], dict[tuple[str | None, ...], list[Selector]]]]:
+        """By name, which labels its selectors have, and the selectors by the values of these labels."""
+        found: dict[str, tuple[tuple[str, ...], dict[tuple[str | None, ...], list[Selector]]]] = {}
+        for one in self.selectors:
+            _, by_values = found.setdefault(one.name, (tuple(label for label, _ in one.labels), {}))
+            for values in product(*(values for _, values in one.labels)):
+                by_values.setdefault(values, []).append(one)
+        return found
+
+
+def _in_one_query(selectors: Sequence[Selector]) -> Iterator[list[Selector]]:
+    """Part selectors so that the values of each part fit into one query."""
+    part, size = list[Selector](), 0
+    for one in selectors:
+        more = sum(len(value) + 1 for _, values in one.labels for value in values)
+        if part and size + more > LIMIT_VALUES:
+            yield part
+            part, size = [], 0
+        part, size = [*part, one], size + more
+    yield part
 
 
 def alone(selectors: Iterable[Selector]) -> list[Batch]:
@@ -44,9 +71,10 @@ def batches(selectors: Sequence[Selector]) -> list[Batch]:
     for one in selectors:
         by_name[one.name, tuple(label for label, _ in one.labels), one.further].append(one)
     by_matchers: dict[tuple[Labels, tuple[Matcher, ...]], list[Selector]] = defaultdict(list)
-    for (_, labels, further), some in by_name.items():
-        values = (tuple(dict.fromkeys(v for one in some for v in one.labels[i][1])) for i in range(len(labels)))
-        by_matchers[tuple(zip(labels, values, strict=True)), further] += some
+    for (_, labels, further), alike in by_name.items():
+        for some in _in_one_query(alike):
+            values = (tuple(dict.fromkeys(v for one in some for v in one.labels[i][1])) for i in range(len(labels)))
+            by_matchers[tuple(zip(labels, values, strict=True)), further] += some
     return [
         Batch(tuple(dict.fromkeys(one.name for one in some)), labels, further, tuple(some))
         for (labels, further), some in by_matchers.items()

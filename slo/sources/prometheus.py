@@ -6,8 +6,10 @@ Thanos, Cortex) or `isPartial` (the VictoriaMetrics cluster), and counts from it
 
 import math
 import time
+from array import array
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import accumulate
 from typing import TypeVar
 
 import msgspec
@@ -23,6 +25,7 @@ from plimsoll.slo.units import PROMETHEUS_UNITS, compound
 
 QUERY_SECONDS = 30.0  # for one response
 SERIES_SECONDS = 90.0  # for all responses of one call of `series`
+LIMIT_QUERY = 12_000  # characters: VictoriaMetrics takes no query above 16 KiB
 LIMIT_BYTES = 256 * 2**20  # an hour of 5,000 series, read every 5 s, has 130 MiB
 # Grids of `earliest`, coarse to fine (seconds).
 GRIDS = (3600.0, 60.0)
@@ -100,8 +103,8 @@ class PrometheusSource:
         for item in self._query(batch.promql(f"{range_ms}ms"), end, _Matrix, deadline):
             labels = item.metric
             name = labels.pop("__name__", batch.names[0])
-            samples = Samples.of([(at, number(value)) for at, value in item.values if start < at <= end], shared)
-            if samples:
+            samples = _samples(item.values, start, end, shared)
+            if samples.times:
                 key, line = (name, frozenset(labels.items())), Line(name, labels, samples)
                 for selector in batch.selecting(name, labels):
                     found[selector][key] = line
@@ -116,10 +119,13 @@ class PrometheusSource:
         for index, selector in enumerate(selectors):
             number_of = f"sum(count_over_time({selector.promql(over=f'{round((end - start) * 1000)}ms')}))"
             parts.append(f'label_replace({number_of}, "part", "{index}", "", "")')
-        found = {
-            item.metric["part"]: number(item.value[1])
-            for item in self._query(" or ".join(parts), end, _Vector, deadline)
-        }
+        found: dict[str, float] = {}
+        while parts:
+            lengths = accumulate(len(part) + 4 for part in parts)
+            few = max(1, sum(length <= LIMIT_QUERY for length in lengths))
+            for item in self._query(" or ".join(parts[:few]), end, _Vector, deadline):
+                found[item.metric["part"]] = number(item.value[1])
+            parts = parts[few:]
         return [round(found.get(str(index), 0)) for index in range(len(selectors))]
 
     def earliest(self, since: float, now: float) -> float:
@@ -207,6 +213,18 @@ def without_nan(item: Series) -> Series:
     if not any(map(math.isnan, (value for _, value in item.samples))):
         return item
     return item._replace(samples=[sample for sample in item.samples if not math.isnan(sample[1])])
+
+
+def _samples(values: list[tuple[float, str]], start: float, end: float, shared: dict[Times, Times]) -> Samples:
+    """Return those with start < time <= end, which are nearly always all."""
+    if not values or values[0][0] <= start or values[-1][0] > end:
+        values = [one for one in values if start < one[0] <= end]
+    times = tuple([at for at, _ in values])
+    try:
+        numbers = array("d", [float(text) for _, text in values])
+    except ValueError:
+        numbers = array("d", [number(text) for _, text in values])
+    return Samples(shared.setdefault(times, times), numbers)
 
 
 def number(text: str) -> float:

@@ -9,7 +9,7 @@ import math
 import time
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
 
 from plimsoll.slo.sources import Series
@@ -24,6 +24,7 @@ RECENT = (
 TOGETHER = (
     300.0  # seconds that are read in a few large queries; of more, each response holds one selector, for its size
 )
+TOGETHER_SERIES = 10_000  # of several pools that are read in one response: each takes 2 KiB until it is stored
 OVERLAP = 60.0  # seconds: longer than a scrape takes until it is stored (its timeout is at most its interval)
 
 
@@ -53,26 +54,28 @@ class _Held:
         """Hold what was read with start < time <= end, and nothing else."""
         earliest = start
         if self.holds(start, self.until) and start < self.until <= end:  # then it is known what is different
-            earliest = self._merge(dict(new), start, start)
+            earliest = self._merge(dict(new), Merge(start, start))
         else:
             self.series, self.nan = new, {key for key, line in new.items() if line.has_nan}
         self.since, self.until = start, end
         self._changed(number, earliest)
 
-    def renew(self, new: dict[Key, Line], after: float, end: float, number: int) -> None:
-        """Put what was read with after < time <= end in place of what is held of it."""
+    def renew(self, new: dict[Key, Line], after: float, end: float, number: int, merges: dict[float, Merge]) -> None:
+        """Put what was read with after < time <= end in place of what is held of it. `merges` are those of the same reading, by the time
+        from which on they hold samples."""
         self.since = max(self.since, end - self.span)
         self.until = end
-        self._changed(number, self._merge(new, self.since, after))
+        merge = merges.setdefault(self.since, Merge(self.since, after))
+        self._changed(number, self._merge(new, merge))
 
-    def _merge(self, new: dict[Key, Line], oldest: float, after: float) -> float:
-        merge, earliest, nothing = Merge(oldest, after), math.inf, Samples()
+    def _merge(self, new: dict[Key, Line], merge: Merge) -> float:
+        earliest, nothing = math.inf, Samples()
         for key in [*self.series, *(key for key in new if key not in self.series)]:
             before, line = self.series.get(key), new.get(key)
             samples, changed = merge.join(before.samples if before else nothing, line.samples if line else nothing)
             earliest = min(earliest, changed)
             named = before or line
-            if samples and named:
+            if samples.times and named:
                 self.series[key] = named._replace(samples=samples)
             elif before:
                 del self.series[key]
@@ -94,16 +97,15 @@ class _Held:
             return self.since
         return next((earliest for one, earliest in self.changes if one > number), math.inf)
 
-    def count(self, start: float, end: float, with_nan: bool) -> int:
-        """Return the number of samples with start < time <= end."""
+    def count(self, start: float, end: float) -> tuple[int, int]:
+        """Return the number of samples with start < time <= end, and how many of them are NaN."""
         sharing = Counter(id(line.samples.times) for line in self.series.values())
         each = {id(line.samples.times): line.samples.times for line in self.series.values()}
         found = sum(
             (bisect_right(times, end) - bisect_right(times, start)) * sharing[key] for key, times in each.items()
         )
-        for line in (self.series[key] for key in self.nan if not with_nan):
-            found -= sum(math.isnan(value) for at, value in line.samples if start < at <= end)
-        return found
+        lines = (self.series[key] for key in self.nan)
+        return found, sum(math.isnan(value) for line in lines for at, value in line.samples if start < at <= end)
 
 
 class RecentSource:
@@ -144,6 +146,25 @@ class RecentSource:
             changed = min(self._held[selector].changed_since(reading) for selector in selectors)
             return max(start, changed), self._readings
 
+    def renew(self, groups: Iterable[Sequence[Selector]], start: float, end: float) -> None:
+        """Let groups of selectors hold what the source has with start < time <= end, several groups by one request. Selectors that held
+        nothing before are left for `series`. Raises SourceError."""
+        with self._lock:
+            for some in self._together(groups):
+                self._renew(some, start, end)
+
+    def _together(self, groups: Iterable[Sequence[Selector]]) -> Iterator[list[Selector]]:
+        """Join groups as far as one response holds their series."""
+        joined, series = dict[Selector, None](), 0
+        for group in groups:
+            held = [one for one in group if one in self._held]
+            more = sum(len(self._held[one].series) for one in held)
+            if joined and series + more > TOGETHER_SERIES:
+                yield list(joined)
+                joined, series = {}, 0
+            joined, series = joined | dict.fromkeys(held), series + more
+        yield list(joined)
+
     def earliest(self, since: float, now: float) -> float:
         """Return a time before which no replica has a sample, at most a minute early; raises SourceError."""
         return self._source.earliest(since, now)
@@ -162,9 +183,10 @@ class RecentSource:
         usable = self._as_counted(usable, start, after, deadline) if start < after else []
         for selector in selectors:
             self._held[selector].span = max(self._held[selector].span, end - start)
+        merges: dict[float, Merge] = {}
         for batch in batches(usable) if end - after <= TOGETHER else alone(usable):
             for selector, new in self._source.read(batch, after, end, deadline, shared).items():
-                self._held[selector].renew(new, after, end, self._readings)
+                self._held[selector].renew(new, after, end, self._readings, merges)
         for batch in alone(one for one in behind if one not in usable):
             for selector, new in self._source.read(batch, start, end, deadline, shared).items():
                 self._held[selector].replace(new, start, end, self._readings)
@@ -174,13 +196,12 @@ class RecentSource:
     def _as_counted(self, selectors: Sequence[Selector], start: float, end: float, deadline: float) -> list[Selector]:
         """Return the selectors of which exactly as many samples are held as the source has."""
         start, end = self._between(selectors, start), round(end, 3)
-        counted = (
-            dict(zip(selectors, self._source.counts(selectors, start, end, deadline), strict=True)) if selectors else {}
-        )
-        with_nan, without = (
-            [one for one, number in counted.items() if self._held[one].count(start, end, nan) == number]
-            for nan in (True, False)
-        )
+        numbers = self._source.counts(selectors, start, end, deadline) if selectors else []
+        counted = [
+            (one, number, *self._held[one].count(start, end)) for one, number in zip(selectors, numbers, strict=True)
+        ]
+        with_nan = [one for one, number, found, _ in counted if number == found]
+        without = [one for one, number, found, nan in counted if number == found - nan]
         if len(with_nan) != len(without):
             self._counts_nan = len(with_nan) > len(without)
         return with_nan if self._counts_nan else without

@@ -85,24 +85,41 @@ class Window:
         return samples if len(times) == len(samples) else Samples(times, samples.values[low:high])
 
 
+class _Made(NamedTuple):
+    """What two tuples of times come to: how much of the old ones stays, from where on they are replaced, whether the new ones begin with
+    what they replace, and the joined times. The old and new ones live as long as this, for their `id`."""
+
+    old: Times
+    new: Times
+    low: int
+    high: int
+    same: bool
+    times: Times
+
+
 class Merge:
     """Puts new samples in place of the old ones after a moment. What shared its times still does."""
 
     def __init__(self, oldest: float, after: float) -> None:
         """Old samples up to `oldest` are left out; those after `after` are replaced (Unix seconds)."""
         self._edges = oldest, after
-        self._made: dict[tuple[int, int], tuple[Times, Times, int, int, Times]] = {}
+        self._made: dict[tuple[int, int], _Made] = {}
 
     def join(self, old: Samples, new: Samples) -> tuple[Samples, float]:
         """Return the joined samples, and the time of the earliest that is new, different or missing (infinite: none)."""
-        made = self._made.get((id(old.times), id(new.times)))
-        if made is None:
-            low, high = (bisect_right(old.times, edge) for edge in self._edges)
-            made = (old.times, new.times, low, max(low, high), old.times[low : max(low, high)] + new.times)
-            self._made[id(old.times), id(new.times)] = made
-        _, _, low, high, times = made
-        replaced = Samples(old.times[high:], old.values[high:])
-        return Samples(times, old.values[low:high] + new.values), _difference(replaced, new)
+        made = self._made.get((id(old.times), id(new.times))) or self._make(old.times, new.times)
+        joined = Samples(made.times, old.values[made.low : made.high] + new.values)
+        replaced = old.values[made.high :]
+        if made.same and new.values[: len(replaced)] == replaced:
+            return joined, new.times[len(replaced)] if len(replaced) < len(new.times) else math.inf
+        return joined, _difference(Samples(old.times[made.high :], replaced), new)
+
+    def _make(self, old: Times, new: Times) -> _Made:
+        low, high = (bisect_right(old, edge) for edge in self._edges)
+        high = max(low, high)
+        same = new[: len(old) - high] == old[high:]
+        made = self._made[id(old), id(new)] = _Made(old, new, low, high, same, old[low:high] + new)
+        return made
 
 
 def _difference(old: Samples, new: Samples) -> float:

@@ -42,11 +42,15 @@ class Selector:
 
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
         """Return whether a series is selected."""
-        return (
-            name == self.name
-            and all(labels.get(label) in values for label, values in self.labels)
-            and all(matcher.holds(labels) for matcher in self.further)
-        )
+        if name != self.name:
+            return False
+        for (
+            label,
+            values,
+        ) in self.labels:  # a loop: it is called for most series of a fleet, and all() takes twice as long
+            if labels.get(label) not in values:
+                return False
+        return not self.further or all(matcher.holds(labels) for matcher in self.further)
 
     def promql(self, *more: Matcher, over: str = "") -> str:
         """Write the selector as PromQL, with more matchers, and as a range vector where `over` (such as `5m`) is given."""

@@ -15,6 +15,7 @@ from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Pool
 
 Gpu = tuple[Unit, str]  # where it was read, and its uuid
+TOGETHER = 150  # GPUs in one query, of 41 characters each: VictoriaMetrics takes no query above 16 KiB
 
 
 def assignments(pool: Pool) -> Selector:
@@ -24,8 +25,9 @@ def assignments(pool: Pool) -> Selector:
 
 def selectors(series: Sequence[Series]) -> list[Selector]:
     """Select energy and tenants of the GPUs that the assignments among `series` name; none where they name none."""
-    uuids = tuple(sorted({item.labels["uuid"] for item in series if item.name == GPU_ASSIGNMENT.name}))
-    return [Selector(metric.name, (("uuid", uuids),)) for metric in (GPU_ENERGY, GPU_ASSIGNMENT)] if uuids else []
+    uuids = sorted({item.labels["uuid"] for item in series if item.name == GPU_ASSIGNMENT.name})
+    parts = [tuple(uuids[begin : begin + TOGETHER]) for begin in range(0, len(uuids), TOGETHER)]
+    return [Selector(metric.name, (("uuid", part),)) for part in parts for metric in (GPU_ENERGY, GPU_ASSIGNMENT)]
 
 
 def energy(observed: Observed, gpus: Sequence[Series], watched: Mapping[int, set[Unit]]) -> dict[int, float]:

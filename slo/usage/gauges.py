@@ -42,15 +42,19 @@ def gauges(observed: Observed, replicas_per_node: int) -> dict[int, dict[str, An
     for unit, replica in observed.fleet.items():
         waiting = readings(observed.series[unit], REQUESTS_WAITING, add)
         kv = readings(observed.series[unit], KV_CACHE_USAGE, max)
-        for _, (since, at) in replica.stretches():
+        for _, (since, at) in replica.stretches:
+            if at <= low or since >= high:
+                continue
             begin, end = max(since, low), min(at, high)
             if begin >= end:
                 continue
             value, reports = waiting.get(at, 0.0), int(at in waiting)
             steps += [Step(begin, value, reports, 1), Step(end, -value, -reports, -1)]
+            used = kv.get(at)
             for slot, seconds in _slices(begin, end):
                 mine = usage[slot].setdefault(unit, [])
-                mine += [(kv[at], seconds)] if at in kv else []
+                if used is not None:
+                    mine.append((used, seconds))
     found: dict[int, dict[str, Any]] = {
         slot: _of_usage(list(by_replica.values())) for slot, by_replica in usage.items()
     }

@@ -95,7 +95,7 @@ def count_pool(observed: Observed, pool: Pool, gpus: Sequence[Series] = ()) -> l
     """Return the slots in which any replica was observed; `gpus` is what plimsoll.slo.usage.energy selected."""
     watched = _observed_units(observed)
     fleet = observed.fleet.values()
-    covered = covered_seconds(((one, (seen for _, seen in one.stretches())) for one in fleet), observed.slots)
+    covered = covered_seconds(((one, (seen for _, seen in one.stretches)) for one in fleet), observed.slots)
     disruptions = _disruptions(observed)
     lived = gauges(observed, pool.node.replicas)
     fields = {name: _reported(_counting(observed, watched, name), _counter(observed, name)) for name in COUNTED}

@@ -4,11 +4,12 @@
 
 Backfills a VictoriaMetrics with the exporter's pages of a fleet, as scraped every 15 s, and lets the service record its first hour and then
 minute after minute of it. Prints, per minute, the processor time of the jobs that run in it, the longest ingest, and how far the ledger
-is behind; then the peak of the service's memory and the API's 99th percentile.
+is behind at most; then the lag at the begin and at the end, the peak of the service's memory and the API's 99th percentile.
 """
 
 import argparse
 import json
+import math
 import multiprocessing
 import resource
 import statistics
@@ -34,7 +35,7 @@ from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sources.prometheus import PrometheusSource
 from plimsoll.slo.sources.recent import RecentSource
-from plimsoll.slo.spec.objectives import Spec, load
+from plimsoll.slo.spec.objectives import load
 from stack import Server
 
 SCRAPE = 15  # seconds
@@ -69,8 +70,8 @@ class VictoriaMetrics(Server):
             return False
 
 
-def spec_of(pools: int) -> Spec:
-    """Return pools with the five SLOs of the bundled objectives file."""
+def objectives(pools: int) -> str:
+    """Return a file of pools with the five SLOs of the bundled objectives file."""
     lines = ["version: plimsoll/v1", "pools:"]
     lines += [
         f"  - {{name: p{n}, model: m{n}, node: {{gpu: H100-80GB, gpus: 1}}, nodes: {{min: 1, max: 2000}}, "
@@ -87,7 +88,7 @@ def spec_of(pools: int) -> Spec:
             ("goodput", "{goodput: {ttft: 600ms, tpot: 40ms, e2e: 4s}}"),
         ):
             lines.append(f"  - {{id: {name}-{n}, pool: p{n}, indicator: {indicator}, target: 95%, window: 28d}}")
-    return load("\n".join(lines))
+    return "\n".join(lines)
 
 
 def _histogram(metric: Metric, bounds: Sequence[str]) -> Iterator[tuple[str, dict[str, str], float]]:
@@ -195,6 +196,7 @@ class Jobs:
 
     def __init__(self, service: Service, clock: Clock) -> None:
         self.service, self.clock, self.longest, self.runs = service, clock, 0.0, 0
+        self.lags: list[float] = []  # plimsoll_ingest_lag_seconds at the end of each ingest, where it is highest
         self._ingest, service.ingest = service.ingest, self._timed  # type: ignore[method-assign]
         self.seconds: dict[str, float] = defaultdict(float)  # of the job's own thread
         self._due: list[tuple[int, int, str, Callable[[], object]]] = []
@@ -207,9 +209,11 @@ class Jobs:
             self._due.append((seconds, len(self._due) % seconds, id, work))
 
     def _timed(self) -> None:
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), self.service.ingested_at or 0.0
         self._ingest()
-        self.longest, self.runs = max(self.longest, time.perf_counter() - begun), self.runs + 1
+        took = time.perf_counter() - begun
+        self.longest, self.runs = max(self.longest, took), self.runs + 1
+        self.lags.append(self.clock.now - before + took)
 
     def minute(self) -> float:
         """Run the jobs of a minute; return their processor time in seconds."""
@@ -249,7 +253,9 @@ def main() -> None:
         )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         ledger = Ledger(open_database(f"sqlite:///{folder}/ledger.db"))
-        service = Service(spec_of(options.pools), RecentSource(PrometheusSource(server.url)), ledger, clock=clock)
+        service = Service(
+            load(objectives(options.pools)), RecentSource(PrometheusSource(server.url)), ledger, clock=clock
+        )
         service.leads()
         base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         begun, cpu = time.perf_counter(), time.process_time()
@@ -259,12 +265,21 @@ def main() -> None:
             f"first catch-up of {HISTORY / 3600:.1f} h: {time.perf_counter() - begun:.1f} s, {time.process_time() - cpu:.1f} s of CPU"
         )
         found, planned = [], Jobs(service, clock)
+        lags: list[list[float]] = []
         for number in range(options.minutes):
             found.append(planned.minute())
-            lag = clock.now - (service.ingested_at or 0)
+            lags.append(planned.lags)
+            planned.lags = []
             print(
-                f"minute {number + 1}: {found[-1]:6.2f} s of CPU, {planned.runs} ingests of at most {planned.longest:.2f} s, {lag:.0f} s behind",
+                f"minute {number + 1}: {found[-1]:6.2f} s of CPU, {planned.runs} ingests of at most {planned.longest:.2f} s, "
+                f"at most {max(lags[-1], default=math.nan):.0f} s behind",
                 flush=True,
+            )
+        for name, some in (("first", lags[: len(lags) // 6 or 1]), ("last", lags[-(len(lags) // 6 or 1) :])):
+            ends = [lag for minute in some for lag in minute]
+            print(
+                f"highest lag of each ingest, {name} {len(some)} min: {min(ends):.1f}, {statistics.median(ends):.1f}, {max(ends):.1f} s "
+                "(least, median, most)"
             )
         print({name: round(seconds / options.minutes, 2) for name, seconds in planned.seconds.items()})
         print(f"median of a minute: {statistics.median(found):.2f} s of CPU")

@@ -84,6 +84,11 @@ def selectors(pool: Pool) -> list[Selector]:
     return [Selector(metric.name, pool.labels) for metric in metrics]
 
 
+def span(pool: Pool) -> float:
+    """Return how many seconds of a pool's signals a decision needs."""
+    return max(MEMORY, pool.timing.scale_in_stabilization) + STALE
+
+
 def read(series: Sequence[Series], now: float) -> tuple[ReplicaSignals, ...]:
     """Order raw series by replica, each counted once. A replica without a sample in the last STALE seconds isn't reporting, not idle.
 

@@ -177,8 +177,7 @@ def _measured(
     return common, fresh, sum(seconds.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Interval:
+class _Interval(NamedTuple):
     """What a replica did between two scrapes."""
 
     end: float
@@ -207,7 +206,8 @@ def _intervals(replica: ReplicaSignals, since: float) -> list[_Interval]:
         inside = waiting + running[at] - waited - running[before]
         tokens = _growth(prompt[before], prompt[at]), _growth(generated[before], generated[at])
         cached = _growth(held[before], held[at]) if before in held and at in held else 0.0
-        found.append(_Interval(at, at - before, max(0.0, done + inside), done, tokens, cached, (waited, waiting)))
+        arrived = max(0.0, done + inside)
+        found.append(_Interval(at, at - before, arrived, done, tokens, cached, (waited, waiting)))
     return found
 
 

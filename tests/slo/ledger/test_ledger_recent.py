@@ -51,9 +51,11 @@ class Api(PrometheusSource):
     now: float = 0.0
     fails: int = 0
     read_samples: int = 0
+    requests: int = 0
     name: str = field(default="api", init=False)
 
     def _fail(self) -> None:
+        self.requests += 1
         if self.fails:
             self.fails -= 1
             raise SourceError("api: down")
@@ -160,3 +162,22 @@ def test_reading_only_what_is_new_gives_the_same_ledger(seed: int, open_ledger: 
         assert everything(recent) == everything(full), api.now - T0
     assert len(everything(full)[0]) > LENGTH // 300 * 0.7
     assert read["recent"] < read["full"] / 3, read
+
+
+def test_what_is_new_of_many_pools_is_read_by_one_request() -> None:
+    pools = [Selector(REPLICA_START.name, (("model", (model,)),)) for model in ("a", "b", "c")]
+    stored = {}
+    for model in ("a", "b", "c"):
+        labels = {"model": model, "replica": model}
+        samples = [Stored(T0 + 15 * i, 1.0, T0 + 15 * i) for i in range(200)]
+        stored[REPLICA_START.name, frozenset(labels.items())] = labels, samples
+    api = Api(stored, (0.0, 0.0, 0.0), now=T0 + 1800)
+    held = RecentSource(api)
+    for pool in pools:
+        held.series([pool], T0, T0 + 1800)
+    api.now, before = T0 + 1830, api.requests
+    held.renew([[pool] for pool in pools], T0 + 30, T0 + 1830)
+    assert api.requests - before == 2, "the new samples, and the numbers of the others"
+    found = [held.series([pool], T0 + 30, T0 + 1830) for pool in pools]
+    assert api.requests - before == 2
+    assert [[len(item.samples) for item in one] for one in found] == [[120], [120], [120]]
