@@ -21,7 +21,8 @@ def engines_page() -> str:
     intro = (
         "What the exporter recognizes at `--engine`, by the names on the page. `plimsoll engines URL` lists for one server the names "
         "it found and what a missing one costs. *Real*: the page was captured from a running server; otherwise it was written "
-        "after the source or the documentation that is named."
+        "after the source or the documentation that is named. Prefill and decode engines: [roles](../how-to/install-exporter.md#roles). In "
+        "Kubernetes: [engines in pods](../how-to/deploy-kubernetes.md#engines-in-pods)."
     )
     kinds = (("Engines", False), ("Gateways and routers", True))
     sections = [

@@ -99,7 +99,8 @@ USUAL_TIMING = Timing(Duration(150.0), Duration(5.0), Duration(300.0))
 class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The interchangeable replicas that serve one model: one scaling decision.
 
-    `match` narrows them to those whose target labels (such as region or namespace) have the given value, or one of several.
+    `match` narrows them to those whose target labels (such as region), or pods' labels (namespace, workload), have the given
+    value, or one of several.
     `kind` chooses its default alerts: for `batch`, whose answers no user waits for, a queue doesn't alert and only SLOs page;
     `embedding` generates no tokens, so it has no latency of tokens.
     `node`, `nodes` and `timing` have defaults, so that SLOs work without them; costs, and the size of the pool, need them.
