@@ -25,8 +25,8 @@ def add_traffic(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--trace",
         metavar="FILE",
-        help="plain or gz: Azure's CSV; JSON lines of Mooncake, of Bailian, or of another trace for `vllm bench serve --dataset-name timed_trace`; "
-        "a result of `vllm bench serve --save-result --save-detailed`",
+        help="plain or gz: Azure's or BurstGPT's CSV; JSON lines of Mooncake (also sessions), of Bailian, or of another trace for `vllm bench serve "
+        "--dataset-name timed_trace`; a result of `vllm bench serve --save-result --save-detailed`, AIPerf (profile_export.jsonl), or GuideLLM",
     )
     source.add_argument(
         "--prometheus",
@@ -37,7 +37,7 @@ def add_traffic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timestamp-unit",
         choices=UNITS,
-        help="unit of the timestamps of JSON lines (default: s where one has a fraction, else ms as Mooncake's)",
+        help="unit of the timestamps of JSON lines (default: s where one has a decimal point, else ms as Mooncake's)",
     )
     parser.add_argument(
         "--from", dest="since", metavar="TIME", help="start, with --prometheus (default: 24 hours before --to)"
@@ -68,7 +68,10 @@ def _recorded(args: argparse.Namespace, pool: Pool | None, progress: Progress) -
         for option, given in (("--from", args.since), ("--to", args.until)):
             if given is not None:
                 raise UserError(f"{option} requires --prometheus. A trace is replayed as a whole.")
-        return _trace(args), Path(args.trace).name, ""
+        arrivals = _trace(args)
+        turns = sum(row.delay is not None for row in arrivals)
+        note = f"{turns} turns of sessions are sent after the response to the turn before." if turns else ""
+        return arrivals, Path(args.trace).name, note
     if pool is None:
         raise UserError("--prometheus requires --pool NAME.")
     if args.timestamp_unit is not None:

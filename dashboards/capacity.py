@@ -155,6 +155,10 @@ def _per_million(pool: Pool, *kinds: Metric) -> str:
 
 
 def _cost(pools: list[Pool]) -> list[Any]:
+    return [*_per_token(pools), *_per_hour(pools)]
+
+
+def _per_token(pools: list[Pool]) -> list[Any]:
     return [
         panels.graph(
             "Cost per 1M tokens",
@@ -181,6 +185,11 @@ def _cost(pools: list[Pool]) -> list[Any]:
             no_data=no_data.TOKENS,
             many=True,
         ),
+    ]
+
+
+def _per_hour(pools: list[Pool]) -> list[Any]:
+    return [
         panels.graph(
             "Cost per hour",
             "Cost of the nodes up, including reserved nodes that are down, without warm spares. "
@@ -191,4 +200,24 @@ def _cost(pools: list[Pool]) -> list[Any]:
             no_data=no_data.REPLICA,
             many=True,
         ),
+        panels.graph(
+            "Cost per hour by tenant",
+            "Cost of the nodes up, shared by input and output tokens. Rest: tokens that no gateway counted. Source: prices in the objectives "
+            f"file, {metrics.GATEWAY_PROMPT_TOKENS}, {metrics.GATEWAY_GENERATION_TOKENS}.",
+            [query for pool in pools for query in _of_tenants(pool)],
+            unit="currencyUSD",
+            decimals=2,
+            no_data=no_data.GATEWAY,
+            many=True,
+        ),
     ]
+
+
+def _of_tenants(pool: Pool) -> list[Query]:
+    """Return the cost of each tenant of a pool, idle capacity included, and what is left of the whole."""
+    labels = {**dict(pool.labels), "model": (pool.model, *pool.adapters)}
+    kinds = (metrics.GATEWAY_PROMPT_TOKENS, metrics.GATEWAY_GENERATION_TOKENS)
+    tokens = " + ".join(queries.rate(kind, "tenant", **labels) for kind in kinds)
+    cost = f"({tokens}) * on () group_left () ({queries.ratio(_hourly(pool), f'({_tokens(pool)})')})"
+    rest = f"clamp_min({_hourly(pool)} - sum({cost}), 0)"
+    return [Query(cost, f"{{{{tenant}}}} {pool.name}"), Query(rest, f"rest of {pool.name}")]

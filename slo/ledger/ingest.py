@@ -34,6 +34,7 @@ from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 from plimsoll.slo.usage import energy
 from plimsoll.slo.usage import slots as pool_usage
+from plimsoll.slo.usage import tokens as token_usage
 
 CHUNK_SLOTS = 12  # an hour at a time, so that a long backfill holds little memory and each step of it is stored
 LATE = 900  # seconds: slots this young are recorded again each time, for samples that arrive late
@@ -138,7 +139,7 @@ class _PoolIngest:
     def _selectors(self) -> list[Selector]:
         model = self._pool.labels
         found = [Selector(metric.name, model) for metric in (REPLICA_START, REPLICA_INFO)]
-        found += [*pool_usage.selectors(self._pool), energy.assignments(self._pool)]
+        found += [*pool_usage.selectors(self._pool), energy.assignments(self._pool), *token_usage.selectors(self._pool)]
         for objective in self._objectives:
             found += gateway_counts.selectors(objective, self._pool) if gateway_counts.are_read(objective) else []
             found += [selector for way in self._ways[objective.id] for selector in way.selectors]
@@ -161,9 +162,16 @@ class _PoolIngest:
             f"usage of pool {self._pool.name}",
             partial(pool_usage.count_pool, observed, self._pool, joules),
         )
+        tokens = self.attempt(
+            "pool_not_counted",
+            f"tokens by tenant of pool {self._pool.name}",
+            partial(token_usage.count_tokens, self._pool, series, chunk),
+        )
         final = min(chunk[-1] + SLOT, slot_of(now - LATE - MAX_GAP))
         self.problems += observed.problems
-        self.problems += self._ledger.record(counts, final, {self._pool.name: usage or []})
+        self.problems += self._ledger.record(
+            counts, final, {self._pool.name: usage or []}, {self._pool.name: tokens or []}
+        )
 
     def _count(self, objective: Objective, observed: Observed, series: Sequence[Series]) -> Counts:
         ways = self._ways[objective.id]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, case, delete, func, select
 
 from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.rollup import DAY
-from plimsoll.slo.ledger.schema import audit, pool_progress, pool_slots, progress, slots
+from plimsoll.slo.ledger.schema import audit, pool_progress, pool_slots, progress, slots, token_slots
 from plimsoll.slo.ledger.slots import write_audit_event
 
 ACTION, ACTION_0_1 = "slots pruned", "slots thinned"  # audit rows of 0.1 keep their own word
@@ -31,6 +31,7 @@ def prune(engine: Engine, before: float, now: float) -> None:
     for name in pools:
         with writing(engine) as connection:
             connection.execute(delete(pool_slots).where(pool_slots.c.pool == name, pool_slots.c.slot < limit))
+            connection.execute(delete(token_slots).where(token_slots.c.pool == name, token_slots.c.slot < limit))
 
 
 def pruned_until(engine: Engine) -> float:

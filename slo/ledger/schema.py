@@ -83,6 +83,19 @@ pool_progress = Table(
     Column("recorded_until", BigInteger, nullable=False),
 )
 
+# Tokens by tenant and LoRA adapter, as gateways count them (plimsoll.slo.usage.tokens); a slot's rows are replaced together.
+token_slots = Table(
+    "token_slots",
+    metadata,
+    Column("pool", String(63), primary_key=True),
+    Column("slot", BigInteger, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("adapter", Text, primary_key=True),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("scrapes", BigInteger, nullable=False),
+)
+
 # How far each SLO has been recorded: every slot before this time is final.
 progress = Table(
     "progress",

@@ -13,10 +13,11 @@ from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.invariants import knows_more, slot_problem
 from plimsoll.slo.ledger.rollup import Sums, add_up, insert, renew
 from plimsoll.slo.ledger.schema import audit, progress, recommendations, rollups, slots
-from plimsoll.slo.ledger.usage import record_pool
+from plimsoll.slo.ledger.usage import record_pool, record_tokens
 from plimsoll.slo.sli.data_problem import DataProblem
 from plimsoll.slo.sli.increments import SIMULATED, SlotCount
 from plimsoll.slo.usage.slots import PoolSlot
+from plimsoll.slo.usage.tokens import TokenSlot
 
 MANUAL = "manual"  # source of a slot that a person set: no other source overwrites it
 
@@ -46,8 +47,9 @@ class Ledger:
         counts: Mapping[tuple[str, str], Sequence[SlotCount]],
         recorded_until: int,
         pools: Mapping[str, Sequence[PoolSlot]] | None = None,
+        tokens: Mapping[str, Sequence[TokenSlot]] | None = None,
     ) -> list[DataProblem]:
-        """Store the slots of (objective, spec hash) and of pools, and how far they are final, in one transaction.
+        """Store the slots of (objective, spec hash), of pools, and of their tokens by tenant, and how far they are final, in one transaction.
 
         Returns the rows that can't be: they aren't stored. A stored slot is replaced only by one that knows more, and a manual one
         by none (plimsoll.slo.ledger.invariants).
@@ -67,6 +69,8 @@ class Ledger:
                 self._mark(connection, objectives, recorded_until)
             for pool, usage in (pools or {}).items():
                 problems += record_pool(connection, pool, usage, recorded_until)
+            for pool, parts in (tokens or {}).items():
+                record_tokens(connection, pool, parts)
         return problems
 
     def _upsert(self, connection: Connection, rows: list[dict[str, Any]], only_if_better: bool) -> None:

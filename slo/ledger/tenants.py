@@ -19,10 +19,9 @@ from plimsoll.slo.sli.gateway_counts import count_tenants
 from plimsoll.slo.sli.increments import SlotCount
 from plimsoll.slo.sources import Series
 from plimsoll.slo.spec.objectives import Objective, Pool
+from plimsoll.slo.usage.tokens import OTHER, is_name
 
 MAX_TENANTS = 100
-OTHER = "other"
-MAX_NAME_LENGTH = 200  # characters of a name; plimsoll.exporters.gateway.metrics keeps to the same
 
 
 def key(objective: str, tenant: str | None) -> str:
@@ -72,17 +71,10 @@ def _placed(engine: Engine, objective: str, found: Mapping[str, Sequence[SlotCou
 
 def _next(placed: Set[str], found: Mapping[str, Sequence[SlotCount]]) -> list[str]:
     """Who gets a place: as long as there are some in the order of their first requests, and OTHER where anybody is left over."""
-    named = [
-        (counts[0].slot, name) for name, counts in found.items() if _is_name(name) and name not in placed | {OTHER}
-    ]
+    named = [(counts[0].slot, name) for name, counts in found.items() if is_name(name) and name not in placed | {OTHER}]
     chosen = [name for _, name in sorted(named)][: max(0, MAX_TENANTS - len(placed - {OTHER}))]
     rest = found.keys() - placed - set(chosen)
     return [*chosen, OTHER] if rest and OTHER not in placed else chosen
-
-
-def _is_name(text: str) -> bool:
-    """Return whether every database can store a name: no control characters, no unpaired surrogates."""
-    return len(text) <= MAX_NAME_LENGTH and text.isprintable() and bool(text.strip())
 
 
 def _plus(one: SlotCount, other: SlotCount) -> SlotCount:

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from functools import cache
 
-from sqlalchemy import Connection, Engine, Executable, select
+from sqlalchemy import Connection, Engine, Executable, and_, delete, func, select
 
 from plimsoll.slo.ledger.invariants import pool_knows_more, pool_problem
 from plimsoll.slo.ledger.rollup import insert
-from plimsoll.slo.ledger.schema import POOL_MEASURED, pool_progress, pool_slots
+from plimsoll.slo.ledger.schema import POOL_MEASURED, pool_progress, pool_slots, token_slots
 from plimsoll.slo.sli.data_problem import DataProblem
 from plimsoll.slo.usage.slots import PoolSlot
+from plimsoll.slo.usage.tokens import Part, TokenSlot
 
 # The columns before and after `simulated`, in the order of PoolSlot's fields.
 _FIELDS = list(PoolSlot.__struct_fields__)
@@ -54,6 +55,33 @@ def pool_rows(engine: Engine, pool: str, start: float, end: float, limit: int | 
     until = 3 + len(_MEASURED_FIRST)
     ordered = ((row[0], row[1] / 1000, *row[3:until], bool(row[2]), *row[until:]) for row in map(tuple, rows))
     return [PoolSlot(*values) for values in ordered]
+
+
+def record_tokens(connection: Connection, pool: str, rows: Sequence[TokenSlot]) -> None:
+    """Replace a pool's tokens in the slots of `rows`, except in slots that were read more often before."""
+    new = {row.slot: row.scrapes for row in rows}
+    mine = and_(token_slots.c.pool == pool, token_slots.c.slot.in_(new))
+    stored = select(token_slots.c.slot, func.max(token_slots.c.scrapes)).where(mine).group_by(token_slots.c.slot)
+    known = {slot: scrapes for slot, scrapes in connection.execute(stored).all()}
+    better = [slot for slot, scrapes in new.items() if scrapes >= known.get(slot, 0)]
+    connection.execute(delete(token_slots).where(mine, token_slots.c.slot.in_(better)))
+    values = [{"pool": pool, **row._asdict()} for row in rows if row.slot in better]
+    if values:
+        connection.execute(token_slots.insert(), values)
+
+
+def token_sums(engine: Engine, pool: str, start: float, end: float) -> dict[Part, tuple[int, int]]:
+    """Return the input and output tokens of each tenant and adapter over the slots within [start, end) whose nodes and tokens are known of
+    the pool: those that its cost is made from."""
+    tokens, usage = token_slots.c, pool_slots.c
+    same = and_(tokens.pool == usage.pool, tokens.slot == usage.slot)
+    sums = [func.sum(column) for column in (tokens.input_tokens, tokens.output_tokens)]
+    known = [column.is_not(None) for column in (usage.nodes, usage.input_tokens, usage.output_tokens)]
+    query = select(tokens.tenant, tokens.adapter, *sums).join_from(token_slots, pool_slots, same)
+    query = query.where(tokens.pool == pool, tokens.slot >= start, tokens.slot < end, *known)
+    with engine.connect() as connection:
+        rows = connection.execute(query.group_by(tokens.tenant, tokens.adapter)).all()
+    return {(tenant, adapter): (int(given), int(made)) for tenant, adapter, given, made in rows}
 
 
 @cache

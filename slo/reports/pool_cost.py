@@ -27,6 +27,8 @@ from plimsoll.slo.spec.node_pricing import Node
 from plimsoll.slo.spec.objectives import Pool
 from plimsoll.slo.usage.slots import PoolSlot
 
+JOULES_PER_KWH = 3.6e6
+
 
 class ApiCost(BaseModel):
     """Cost of the tokens at an API with a known price, over slots with complete data; null: no such slots."""
@@ -122,6 +124,14 @@ def joules_per_token(rows: Sequence[PoolSlot]) -> float | None:
     return fsum(joules for joules, _ in pairs) / total if total else None
 
 
+def carbon_kg(pool: Pool, rows: Sequence[PoolSlot]) -> float | None:
+    """Return the CO2 equivalent of the GPUs' energy in kg, of the slots with known energy; None without any, or without a carbon intensity."""
+    known = [row.energy_joules for row in rows if row.energy_joules is not None]
+    if not known or pool.carbon_grams_per_kwh is None:
+        return None
+    return fsum(known) / JOULES_PER_KWH * pool.carbon_grams_per_kwh / 1000
+
+
 def _price(text: str) -> Any:
     return Field(description=f"{text} null: the pool has no price, or what it takes is not known.")
 
@@ -148,6 +158,9 @@ class PoolCost(BaseModel):
     )
     api_comparison: dict[str, ApiCost] = Field(description="By name of each API whose price is on record.")
     joules_per_token: float | None = Field(description="GPU energy over tokens in and out, where both are known.")
+    carbon_kg: float | None = Field(
+        description="CO2 equivalent of the GPUs' energy in kg; null: the energy or `carbon_grams_per_kwh` is not known."
+    )
     simulated: bool
 
 
@@ -174,5 +187,6 @@ def cost_of(records: Records, pool: Pool, throughput: ReplicaThroughput | None, 
         usd_per_million_tokens_at_full_utilization=full,
         api_comparison=used.at(records.prices, full),
         joules_per_token=joules_per_token(rows),
+        carbon_kg=carbon_kg(pool, rows),
         simulated=any(row.simulated for row in rows),
     )

@@ -40,10 +40,7 @@ def review(records: Records, week: str, forecast: Forecaster | None = None, brie
         slo_review(records, item, exclusions, (start - int(WEEK), start, end), rows.get(item.pool))
         for item in records.spec.objectives
     ]
-    pools = [
-        review_pool(records.ledger, forecast or records.forecasts.of, records.prices, pool, start, end)
-        for pool in records.spec.pools
-    ]
+    pools = [review_pool(records, forecast or records.forecasts.of, pool, start, end) for pool in records.spec.pools]
     reviews, of_pools = [item for item, _ in found], [item for item, _ in pools]
     booked = records.ledger.recorded_until()
     span: dict[str, Any] = {"from": rfc3339(start), "to": rfc3339(start + WEEK)}

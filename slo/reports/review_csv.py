@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from plimsoll.slo import csv_table
+from plimsoll.slo.reports.costs.showback import Showback
 from plimsoll.slo.reports.review_models import Review, Week
 from plimsoll.slo.reports.review_pool import PoolWeek
 
@@ -21,7 +22,7 @@ POOL_WEEK = {
     **{"waiting_max": REQUESTS, "kv_cache_usage_max": RATIO, "nodes": "nodes", "node_hours": "node-hours"},
     **{"cost_usd": "USD", "usd_per_million_tokens": "USD"},
     **{"usd_per_million_input_tokens": "USD", "usd_per_million_output_tokens": "USD"},
-    **{"joules_per_token": "joules"},
+    **{"joules_per_token": "joules", "carbon_kg": "kg"},
 }
 POOL = {
     **{"capacity_tokens_per_second": RATE, "headroom": RATIO, "peak_headroom": RATIO},
@@ -32,6 +33,10 @@ SINCE = {
     "recommended_nodes": "nodes",
     "saturation_tokens_per_second_per_replica": RATE,
 }  # fields that have one `_previous`
+BUYING = {
+    **{"break_even_utilization": RATIO, "nodes": "nodes", "payback_years": "years"},
+    **{"rented_usd_per_week": "USD", "mixed_usd_per_week": "USD"},
+}
 FORECAST = {"likely_breach_week": "ISO week", "possible_breach_week": "ISO week"}
 
 
@@ -72,11 +77,26 @@ def _rows(review: Review) -> Iterator[Row]:
             for name, api in pool.api_comparison.items()
         )
         yield from _one(common, FORECAST, pool.forecast)
+        for measure, unit in BUYING.items() if pool.buying else ():
+            yield Row(*common, f"buying/{measure}", getattr(pool.buying, measure), None, unit)
+        yield from _showback(common, pool.showback)
         made = pool.recommendations
         for measure in ("made", "followed", "unknown"):
             yield Row(*common, f"recommendations/{measure}", getattr(made, measure), None, "recommendations")
         for answer, number in made.answers.items():
             yield Row(*common, f"recommendations/answered/{answer}", number, None, "recommendations")
+
+
+def _showback(common: tuple[str, str, str], found: Showback | None) -> Iterator[Row]:
+    if found is None:
+        return
+    yield Row(*common, "showback/idle_usd", found.idle_usd, None, "USD")
+    for kind in ("tenants", "adapters", "teams"):
+        split = getattr(found, kind)
+        rows = [("shares/" + name, share) for name, share in split.shares.items()] if split else []
+        for name, share in [*rows, ("unattributed", split.unattributed)] if split else []:
+            for measure, unit in (("input_tokens", TOKENS), ("output_tokens", TOKENS), ("cost_usd", "USD")):
+                yield Row(*common, f"showback/{kind}/{name}/{measure}", getattr(share, measure), None, unit)
 
 
 def _both(

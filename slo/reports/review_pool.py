@@ -14,16 +14,18 @@ from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import DAY, SLOT, WEEK, rfc3339
 from plimsoll.slo.capacity.forecast_models import PoolForecast
-from plimsoll.slo.capacity.model.prices import SECONDS_PER_HOUR, Prices
+from plimsoll.slo.capacity.model.prices import SECONDS_PER_HOUR
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.recommendation.demand import PLANNING_UTILIZATION
 from plimsoll.slo.ledger.manual_changes import acknowledgements
-from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
+from plimsoll.slo.reports.costs.buying import Buying, buying
+from plimsoll.slo.reports.costs.showback import Showback, showback
 from plimsoll.slo.reports.measured_states import throughput_before
 from plimsoll.slo.reports.pool_cost import (
     ApiCost,
     Used,
+    carbon_kg,
     cost_usd,
     joules_per_token,
     node_hours,
@@ -31,6 +33,7 @@ from plimsoll.slo.reports.pool_cost import (
     usd_when_full,
 )
 from plimsoll.slo.reports.recommendations.followed import Followed, followed
+from plimsoll.slo.reports.records import Records
 from plimsoll.slo.spec.objectives import Pool
 from plimsoll.slo.usage import demand
 from plimsoll.slo.usage.slots import PoolSlot
@@ -72,6 +75,10 @@ class PoolWeek(BaseModel):
     )
     usd_per_million_output_tokens: float | None = Field(None, description="The whole cost per 1M output tokens.")
     joules_per_token: float | None = Field(description="GPU energy per input and output token, in joules.")
+    carbon_kg: float | None = Field(
+        None,
+        description="CO2 equivalent of the GPUs' energy, in kg. `null`: the energy or the carbon intensity isn't known.",
+    )
 
 
 class PoolReview(BaseModel):
@@ -116,12 +123,17 @@ class PoolReview(BaseModel):
     recommended_nodes_previous: int | None = Field(None, description="Last recommendation before the week.")
     reasons: list[str]
     recommendations: Followed = Field(Followed(), description="Recommendations made against followed and answered.")
+    buying: Buying | None = Field(
+        None, description="Buying nodes against renting them. `null`: no `node.purchase`, or no node was observed."
+    )
+    showback: Showback | None = Field(
+        None, description="Cost and tokens by tenant, LoRA adapter, and team. `null`: gateways counted no tokens."
+    )
 
 
-def review_pool(
-    ledger: Ledger, forecast: Forecaster, prices: Prices, pool: Pool, start: int, end: int
-) -> tuple[PoolReview, bool]:
+def review_pool(records: Records, forecast: Forecaster, pool: Pool, start: int, end: int) -> tuple[PoolReview, bool]:
     """Return the review of a pool from `start` to `end` (Unix seconds), and whether any of its data is simulated."""
+    ledger, prices = records.ledger, records.prices
     recent = ledger.recommendations(pool.name, HISTORY, before=end)  # newest first
     this_week = [item for item in recent if item["at"] >= start]
     earlier = recent[len(this_week) :]
@@ -154,6 +166,8 @@ def review_pool(
         recommended_nodes_previous=earlier[0]["recommended_nodes"] if earlier else None,
         reasons=last["reasons"] if last else [],
         recommendations=followed(answers, this_week, rows, end),
+        buying=buying(pool.node, rows),
+        showback=showback(records, pool, rows, (start, end)),
     )
     return found, any(row.simulated for row in rows)
 
@@ -194,6 +208,7 @@ def _week(pool: Pool, rows: Sequence[PoolSlot], seconds: float) -> PoolWeek:
         usd_per_million_input_tokens=used.usd_per_million(used.prompt),
         usd_per_million_output_tokens=used.usd_per_million(used.generated),
         joules_per_token=joules_per_token(rows),
+        carbon_kg=carbon_kg(pool, rows),
         **{name: _sum(rows, name) for name in SUMS},
     )
 

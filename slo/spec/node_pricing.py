@@ -66,7 +66,8 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One node of a pool: GPU type, number of GPUs, engine replicas per node, and price in USD per hour on demand and on spot.
 
     `owned` is the cost of a bought node by component; `hourly_usd` is then computed from it. `reserved` are the first nodes
-    of the pool; only nodes beyond them are on demand or on spot.
+    of the pool; only nodes beyond them are on demand or on spot. `purchase` is an offer to buy a node, which the weekly review compares
+    with renting.
     """
 
     gpu: str
@@ -76,6 +77,7 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spot: Spot | None = None
     owned: OwnedHardware | None = None
     reserved: Reserved | None = None
+    purchase: OwnedHardware | None = None
 
     def __post_init__(self) -> None:
         if self.owned is not None:
@@ -85,6 +87,8 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     f"hourly_usd {self.hourly_usd:g} is not the {own:g} that owned comes to; leave one of them out"
                 )
             msgspec.structs.force_setattr(self, "hourly_usd", own)
+        if self.purchase is not None and (self.owned is not None or not self.hourly_usd):
+            raise ValueError("purchase is compared with renting. Write hourly_usd, and leave owned out")
         if self.spot is not None and self.spot.hourly_usd >= self.hourly_usd:
             raise ValueError(
                 f"spot: hourly_usd {self.spot.hourly_usd:g} is not below {self.hourly_usd:g} on demand; "

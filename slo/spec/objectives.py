@@ -108,6 +108,8 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     R10 of the source documents.
     `owner` is the team whose on-call is paged (default: the common one).
     `max_usd_per_million_tokens` (input and output together): a higher cost of nodes raises a ticket.
+    `adapters` are the names by which requests ask for its LoRA adapters: their tokens at gateways are the pool's.
+    `carbon_grams_per_kwh` is the carbon intensity of its electricity (CO2 equivalent), without which emissions are unknown.
     """
 
     name: Name
@@ -121,6 +123,8 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     owner: Name | None = None
     match: pool_match.Match = pool_match.EVERYTHING
     kind: Kind = "interactive"
+    adapters: tuple[ModelName, ...] = ()
+    carbon_grams_per_kwh: Annotated[float, msgspec.Meta(ge=0, le=1e5)] | None = None
 
     @property
     def labels(self) -> pool_match.Values:
@@ -195,6 +199,13 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return sha256(msgspec.json.encode(fields, enc_hook=str)).hexdigest()[:12]
 
 
+class Team(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A team that is shown its cost: the sum of its tenants, as gateways name them."""
+
+    name: Name
+    tenants: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=200)], ...]
+
+
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole objectives file. `proposed`: `plimsoll init` wrote it, and its thresholds are not checked yet. Pages show this."""
 
@@ -203,6 +214,7 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     objectives: tuple[Objective, ...]
     exclusions: tuple[Exclusion, ...] = ()
     proposed: bool = False
+    teams: tuple[Team, ...] = ()
 
     def pool(self, name: str) -> Pool:
         """Return the pool of that name; raises KeyError."""
@@ -237,12 +249,14 @@ def _check_names(spec: Spec) -> None:
     groups = {
         "pools: name": [pool.name for pool in spec.pools],
         "objectives: id": [objective.id for objective in spec.objectives],
+        "teams: name": [team.name for team in spec.teams],
+        "teams: tenant": [tenant for team in spec.teams for tenant in team.tenants],
     }
     for path, names in groups.items():
         for name, uses in Counter(names).items():
             if uses > 1:
                 raise SpecError(f"{path} {name!r} is used {uses} times. Make each unique.")
-    if shared := pool_match.overlap(spec.pools):
+    if shared := pool_match.overlap(spec.pools) or pool_match.adapter_overlap(spec.pools):
         raise SpecError(printable(shared))
     pools, objectives = {pool.name for pool in spec.pools}, {objective.id for objective in spec.objectives}
     for index, item in enumerate(spec.exclusions):

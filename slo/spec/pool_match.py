@@ -84,6 +84,17 @@ def overlap(pools: Sequence["Pool"]) -> str:
     return ""
 
 
+def adapter_overlap(pools: Sequence["Pool"]) -> str:
+    """Return which adapter two pools may have in common, or a pool has for a model, and the fix; empty where there is none."""
+    for (first, one), (second, other) in combinations(enumerate(pools), 2):
+        mine = {label: set(some) for label, some in one.match.labels}
+        apart = any(not mine[label] & set(some) for label, some in other.match.labels if label in mine)
+        shared = {one.model, *one.adapters} & {other.model, *other.adapters}
+        if shared and not apart:
+            return f"pools[{first}] and pools[{second}]: both have the model or adapter {min(shared)!r}. Name it in one pool."
+    return ""
+
+
 def match_labels(pools: Sequence["Pool"]) -> tuple[str, ...]:
     """Return the labels by which any pool is matched beside its model, each once, in order."""
     return tuple(sorted({label for pool in pools for label, _ in pool.match.labels}))

@@ -57,7 +57,7 @@ class Fleet:
             yield from _samples(metric, labels, 0 if down else age)
 
     def _label_sets(self, metric: Metric) -> Iterator[dict[str, str]]:
-        replicas = [(STEADY, MODEL), (LOST, MODEL), (FOREIGN, OTHER)] if "replica" in metric.labels else [("", "")]
+        replicas = [(STEADY, MODEL), (LOST, MODEL), (FOREIGN, OTHER)] if "replica" in metric.labels else [("", MODEL)]
         if metric is metrics.GPU_ASSIGNMENT:
             replicas = replicas[:1]  # GPUs of several replicas belong to no group
         if metric is metrics.REPLICA_UP:

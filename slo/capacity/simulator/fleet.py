@@ -1,6 +1,7 @@
 """A fleet in which nodes start, drain, stop and are lost while traffic is dealt to it and a policy decides how many there are.
 
-A discrete-event simulation over `plimsoll.slo.capacity.simulator.engine`; open loop, deterministic. Every 15 s each serving node is scraped;
+A discrete-event simulation over `plimsoll.slo.capacity.simulator.engine`; open loop but for turns of sessions
+(plimsoll.slo.capacity.simulator.sessions), deterministic. Every 15 s each serving node is scraped;
 the policy sees the samples that a live service would hold, and nothing else. A node costs from the order to start it
 until it stopped; a node that is asked to go takes no new request and stops when its last one is done.
 """
@@ -18,6 +19,7 @@ from plimsoll.slo.capacity.simulator.policy import Policy, View
 from plimsoll.slo.capacity.simulator.replay import Result
 from plimsoll.slo.capacity.simulator.replica import Node
 from plimsoll.slo.capacity.simulator.request import Limits, Request
+from plimsoll.slo.capacity.simulator.sessions import in_order
 from plimsoll.slo.capacity.simulator.step_time import StepModel
 from plimsoll.slo.capacity.simulator.traces import Arrival
 
@@ -90,7 +92,7 @@ class _Fleet:
         if setup.routing not in ROUTINGS:
             raise ValueError(f"routing {setup.routing!r}: known are {', '.join(ROUTINGS)}")
         self.policy, self.setup, self.progress = policy, setup, progress
-        self.requests = [Request(*arrival) for arrival in arrivals]
+        self.arrivals, self.requests = arrivals, [Request(*arrival[:4]) for arrival in arrivals]
         self.serving: list[Node] = []
         self.draining: list[Node] = []
         self.starting: list[Node] = []  # ordered, or activated, and not serving yet
@@ -114,7 +116,7 @@ class _Fleet:
         for time in self.setup.losses:
             self._at(time, self._lose)
         self._at(0.0, self._tick)
-        for request in self.requests:
+        for request in in_order(self.arrivals, self.requests, self._look):
             self._events_until(request.arrival)
             self._deal(request)
         while self._unfinished():
@@ -128,6 +130,12 @@ class _Fleet:
         while self.events and self.events[0][0] <= time:
             at, _, what = heappop(self.events)
             what(at)
+
+    def _look(self, until: float) -> bool:
+        self._events_until(until)
+        for node in (*self.serving, *self.draining):
+            node.advance(until)
+        return self._unfinished()
 
     def _unfinished(self) -> bool:
         return any(node.engine.busy for node in (*self.serving, *self.draining))

@@ -52,11 +52,11 @@ def percentile(values: Iterable[float], share: float) -> float | None:
 def replay(arrivals: Sequence[Arrival], replicas: int, model: StepModel, limits: Limits) -> Result:
     """Deal arrivals (in order of time) round robin to replicas, and run until all are served.
 
-    Open loop: arrivals do not wait for responses. Raises ValueError below one replica.
+    Open loop: arrivals do not wait for responses, nor do turns of sessions. Raises ValueError below one replica.
     """
     if replicas < 1:
         raise ValueError(f"{replicas} replicas cannot serve; at least 1")
-    requests = [Request(*arrival) for arrival in arrivals]
+    requests = [Request(*arrival[:4]) for arrival in arrivals]
     engines = [Engine(model, limits) for _ in range(replicas)]
     # Round robin does not look at the replicas, so each runs on its own.
     queues = [_run(engine, requests[index::replicas]) for index, engine in enumerate(engines)]

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from plimsoll.slo.calendar import DAY, rfc3339
 from plimsoll.slo.capacity.forecast_models import PoolForecast
 from plimsoll.slo.ledger.usage import pool_rows
+from plimsoll.slo.reports.costs.showback import Showback, showback
 from plimsoll.slo.reports.pool_cost import PoolCost, cost_of
 from plimsoll.slo.service.api.models import DataProblem, Row, Timestamp
 from plimsoll.slo.service.http.parameters import LIMIT, NEXT, PoolName, Since, Until, link, require_pool, span
@@ -74,6 +75,15 @@ class PoolSlots(BaseModel):
     next: str | None = NEXT
 
 
+class PoolShowback(BaseModel):
+    """What tenants, adapters, and teams used of a pool in a time range."""
+
+    pool: str
+    since: str = Field(serialization_alias="from")
+    until: str = Field(serialization_alias="to")
+    showback: Showback | None = Field(description="`null`: gateways counted no tokens.")
+
+
 def add(api: APIRouter, service: Service) -> None:
     """Add the routes."""
     _pool_routes(api, service)
@@ -99,6 +109,20 @@ def add(api: APIRouter, service: Service) -> None:
         """Of the nodes that were up. Needs `node.hourly_usd` in the objectives file."""
         chosen = require_pool(service, pool)
         return cost_of(service.records, chosen, service.throughput(pool), hours)
+
+    @api.get(
+        "/pools/{pool}/showback",
+        responses=READING,
+        tags=["Capacity"],
+        summary="Split cost and tokens by tenant, LoRA adapter, and team",
+    )
+    def get_showback(pool: PoolName, since: Since = None, until: Until = None) -> PoolShowback:
+        """From what gateways count. Shares, `unattributed`, and `idle_usd` add up to the pool's cost."""
+        chosen = require_pool(service, pool)
+        start, end = span(service, since, until)
+        rows = pool_rows(service.ledger.engine, pool, start, end)
+        found = showback(service.records, chosen, rows, (start, end))
+        return PoolShowback(pool=pool, since=rfc3339(start), until=rfc3339(end), showback=found)
 
 
 def _described(pool: spec.Pool, service: Service) -> Pool:

@@ -8,11 +8,12 @@ from pydantic import BaseModel, Field
 from plimsoll.slo.calendar import rfc3339
 from plimsoll.slo.error_budget.budget import Budget
 from plimsoll.slo.ledger.evaluation import evaluate_tenants
-from plimsoll.slo.ledger.tenants import MAX_TENANTS, OTHER
+from plimsoll.slo.ledger.tenants import MAX_TENANTS
 from plimsoll.slo.service.http.parameters import AFTER, LIMIT, NEXT, At, SloId, link, moment, require_slo, require_slots
 from plimsoll.slo.service.http.problems import READING, ApiError
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.spec.objectives import Objective
+from plimsoll.slo.usage.tokens import OTHER
 
 
 class GatewayBudget(BaseModel):

@@ -17,11 +17,12 @@ from plimsoll.slo.ledger.ingest import ingest
 from plimsoll.slo.ledger.parquet import export_ledger, import_ledger
 from plimsoll.slo.ledger.retention import prune
 from plimsoll.slo.ledger.slots import Ledger
-from plimsoll.slo.ledger.tenants import MAX_TENANTS, OTHER, key, known_tenants
+from plimsoll.slo.ledger.tenants import MAX_TENANTS, key, known_tenants
 from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sources import Series, SourceError
 from plimsoll.slo.spec.objectives import Spec, SpecError, load
+from plimsoll.slo.usage.tokens import OTHER
 from recorded import Recorded
 from world import SPEC_TEXT
 

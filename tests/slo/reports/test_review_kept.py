@@ -34,6 +34,8 @@ POOL_OTHER = {
     "last_recommended_at",
     "reasons",
     "api_comparison",
+    "buying",
+    "showback",
 }
 MONDAY = start_of("2023-W47")  # the week before it, 2023-W46, is over
 HOUR = 3600.0
