@@ -26,6 +26,7 @@ import httpx
 from apscheduler.schedulers.background import BackgroundScheduler
 from starlette.testclient import TestClient
 
+from plimsoll.exporters.gc_tuning import freeze_objects
 from plimsoll.slo import metrics as c
 from plimsoll.slo.ledger.database import open_database
 from plimsoll.slo.ledger.slots import Ledger
@@ -257,6 +258,7 @@ def main() -> None:
             load(objectives(options.pools)), RecentSource(PrometheusSource(server.url)), ledger, clock=clock
         )
         service.leads()
+        freeze_objects()  # as `plimsoll serve` does
         base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         begun, cpu = time.perf_counter(), time.process_time()
         service.ingest()

@@ -38,6 +38,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "GKE": {
         "exporter": {
             "runtimeClassName": "",
+            "privileged": True,
             "nodeSelector": {"cloud.google.com/gke-accelerator": "nvidia-h100-80gb"},
             "extraEnv": [{"name": "LD_LIBRARY_PATH", "value": "/usr/local/nvidia/lib64"}],
             "extraVolumes": [{"name": "nvidia", "hostPath": {"path": "/home/kubernetes/bin/nvidia"}}],
