@@ -1,6 +1,7 @@
 """Manual changes: exclusions, announced rollouts, and answers to recommendations; each has an audit event that states actor, time and reason."""
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
 from uuid import uuid4
@@ -147,12 +148,16 @@ class Redefined(NamedTuple):
     after: str
 
 
-def redefined(engine: Engine, since: int, start: int, end: int) -> list[Redefined]:
-    """Return the SLOs redefined in [start, end), in order of time. Slots from `since` on show the definition before."""
-    before = func.lag(slots.c.spec_hash).over(partition_by=slots.c.objective, order_by=slots.c.slot)
+def redefined(engine: Engine, objectives: Collection[str], since: int, start: int, end: int) -> list[Redefined]:
+    """Return which of some SLOs were redefined in [start, end), in order of time. Slots from `since` on show the definition before."""
     # A slot that a person set where none was has no definition of its own.
+    mine = slots.c.objective.in_(objectives), slots.c.slot >= since, slots.c.slot < end, slots.c.spec_hash != ""
+    # Nearly always none: sorting every slot to compare neighbors takes ten times as long as this.
+    several = select(slots.c.objective).where(*mine).group_by(slots.c.objective)
+    several = several.having(func.min(slots.c.spec_hash) != func.max(slots.c.spec_hash))
+    before = func.lag(slots.c.spec_hash).over(partition_by=slots.c.objective, order_by=slots.c.slot)
     each = select(slots.c.objective, slots.c.slot, before.label("before"), slots.c.spec_hash.label("after"))
-    steps = each.where(slots.c.slot >= since, slots.c.slot < end, slots.c.spec_hash != "").subquery()
+    steps = each.where(*mine, slots.c.objective.in_(several)).subquery()
     query = select(steps).where(steps.c.before != steps.c.after, steps.c.slot >= start)
     with engine.connect() as connection:
         return [Redefined(*row) for row in connection.execute(query.order_by(steps.c.slot, steps.c.objective))]

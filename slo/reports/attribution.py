@@ -1,14 +1,14 @@
 """The burn of an objective, attributed: read from the ledger what plimsoll.slo.error_budget.attribution needs."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from math import ceil
 
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.error_budget.attribution import LOSS_WINDOW_SECONDS, Attribution, BadRequests, Cause, attribute, split
-from plimsoll.slo.error_budget.exclusions import clipped, stretches
+from plimsoll.slo.error_budget.exclusions import Exclusion, clipped, stretches
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.spec.objectives import Objective
@@ -27,13 +27,18 @@ class Worst:
 
 
 def attributed(
-    records: Records, objective: Objective, start: float, end: float, rows: list[PoolSlot] | None = None
+    records: Records,
+    objective: Objective,
+    start: float,
+    end: float,
+    rows: list[PoolSlot] | None = None,
+    exclusions: Sequence[Exclusion] | None = None,
 ) -> Attribution:
     """Attribute the bad requests of the slots that begin within [start, end), without excluded time.
 
-    `rows` are the pool's slots from LOSS_WINDOW_SECONDS before `start` to `end`, where they are read already.
+    `rows` are the pool's slots from at least LOSS_WINDOW_SECONDS before `start` to `end`, and `exclusions` all of them, where they are read already.
     """
-    bad = {slot: bad for slot, (bad, _) in _counts(records, objective, start, end).items()}
+    bad = {slot: bad for slot, (bad, _) in _counts(records, objective, start, end, exclusions).items()}
     known = _rows(records, objective, bad) if rows is None else rows
     return attribute(objective, records.spec.pool(objective.pool), bad, known)
 
@@ -56,13 +61,17 @@ def attributed_with_worst(
     return attribute(objective, pool, counted, rows), worst
 
 
-def _counts(records: Records, objective: Objective, start: float, end: float) -> dict[int, tuple[BadRequests, int]]:
+def _counts(
+    records: Records, objective: Objective, start: float, end: float, exclusions: Sequence[Exclusion] | None = None
+) -> dict[int, tuple[BadRequests, int]]:
     """Return (bad, total) of the slots that have bad requests."""
     found = {
         slot: (BadRequests(bad, indeterminate), total)
         for slot, bad, indeterminate, total in records.ledger.bad_slots(objective.id, start, end)
     }
-    for low, high in clipped(stretches(records.exclusions(), objective), start, end):
+    for low, high in clipped(
+        stretches(records.exclusions() if exclusions is None else exclusions, objective), start, end
+    ):
         for slot in range(-(-int(low) // SLOT) * SLOT, ceil(high), SLOT):
             found.pop(slot, None)
     return found

@@ -5,6 +5,7 @@ divide the whole cost by generated tokens): the whole cost over either count. Ho
 generation did is not known of a running pool, so it is not shared out: the two must not be added up.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
@@ -95,8 +96,11 @@ def cost_usd(node: Node, rows: Sequence[PoolSlot]) -> float | None:
     """Return the cost in USD of the slots with known nodes; None without a node price."""
     if not node.hourly_usd:
         return None
-    seconds = (node.usd_per_hour(row.nodes) * row.covered_seconds for row in rows if row.nodes is not None)
-    return fsum(seconds) / SECONDS_PER_HOUR
+    seconds: dict[float, float] = defaultdict(float)  # by number of nodes: thousands of slots have a handful
+    for row in rows:
+        if row.nodes is not None:
+            seconds[row.nodes] += row.covered_seconds
+    return fsum(node.usd_per_hour(nodes) * span for nodes, span in seconds.items()) / SECONDS_PER_HOUR
 
 
 def node_rate(pool: Pool, throughput: ReplicaThroughput | None) -> float | None:

@@ -35,12 +35,16 @@ def review(records: Records, week: str, forecast: Forecaster | None = None, brie
         raise ValueError(f"{week} hasn't begun. Use the current week or an earlier one.")
     end = min(start + int(WEEK), slot_of(now) + SLOT)
     exclusions = records.exclusions()
-    rows = {} if brief else _rows(records, start, end)
+    rows = _rows(records, start, end)
+    causes = {} if brief or start < records.pruned_until else _with_hour_before(rows, start)
     found = [
-        slo_review(records, item, exclusions, (start - int(WEEK), start, end), rows.get(item.pool))
+        slo_review(records, item, exclusions, (start - int(WEEK), start, end), causes.get(item.pool))
         for item in records.spec.objectives
     ]
-    pools = [review_pool(records, forecast or records.forecasts.of, pool, start, end) for pool in records.spec.pools]
+    pools = [
+        review_pool(records, forecast or records.forecasts.of, pool, (start, end), rows[pool.name])
+        for pool in records.spec.pools
+    ]
     reviews, of_pools = [item for item, _ in found], [item for item, _ in pools]
     booked = records.ledger.recorded_until()
     span: dict[str, Any] = {"from": rfc3339(start), "to": rfc3339(start + WEEK)}
@@ -62,18 +66,18 @@ def _changes(
     engine, before, end = records.ledger.engine, start - int(WEEK), start + int(WEEK)
     if before < records.pruned_until:
         return None
-    events = audit_events_within(engine, start, end)
-    return weekly_changes(objectives, pools, redefined(engine, before, start, end), events)
+    events, ids = audit_events_within(engine, start, end), [one.id for one in objectives]
+    return weekly_changes(objectives, pools, redefined(engine, ids, before, start, end), events)
 
 
 def _rows(records: Records, start: int, end: int) -> dict[str, list[PoolSlot]]:
-    """Return every pool's slots of a week and of the hour before; empty where they are pruned."""
-    if start < records.pruned_until:
-        return {}
-    return {
-        pool.name: pool_rows(records.ledger.engine, pool.name, start - LOSS_WINDOW_SECONDS, end)
-        for pool in records.spec.pools
-    }
+    """Return every pool's slots of a week and of the week before."""
+    return {pool.name: pool_rows(records.ledger.engine, pool.name, start - WEEK, end) for pool in records.spec.pools}
+
+
+def _with_hour_before(rows: dict[str, list[PoolSlot]], start: int) -> dict[str, list[PoolSlot]]:
+    """Return the slots by which bad requests since `start` are attributed."""
+    return {name: [row for row in found if row.slot >= start - LOSS_WINDOW_SECONDS] for name, found in rows.items()}
 
 
 def slo_review(
@@ -98,17 +102,21 @@ def slo_review(
         target=objective.target,
         met=met(week, objective.target),
         budget_consumed=None if ratio is None else week.bad / (objective.budget_ratio * week.total),
-        bad_by_cause=None if rows is None else _bad_by_cause(records, objective, (start, end), rows),
+        bad_by_cause=None if rows is None else _bad_by_cause(records, objective, (start, end), rows, exclusions),
         previous=previous,
     )
     return out, counted.simulated
 
 
 def _bad_by_cause(
-    records: Records, objective: Objective, span: tuple[int, int], rows: list[PoolSlot]
+    records: Records,
+    objective: Objective,
+    span: tuple[int, int],
+    rows: list[PoolSlot],
+    exclusions: Sequence[Exclusion],
 ) -> dict[Cause, int]:
     """Return bad requests by cause, the largest first."""
-    shares = attributed(records, objective, *span, rows).causes
+    shares = attributed(records, objective, *span, rows, exclusions).causes
     return {share.cause: share.bad for share in sorted(shares, key=lambda share: -share.bad)}
 
 

@@ -4,12 +4,14 @@ Sums are of the pool's slots in the ledger; missing data is null. Capacity is 90
 (plimsoll.slo.capacity.recommendation.demand), as known at the end of the week.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from math import fsum
 from typing import Any, Literal
 
 import pandas as pd
+from msgspec.structs import astuple
 from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import DAY, SLOT, WEEK, rfc3339
@@ -18,7 +20,6 @@ from plimsoll.slo.capacity.model.prices import SECONDS_PER_HOUR
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.recommendation.demand import PLANNING_UTILIZATION
 from plimsoll.slo.ledger.manual_changes import acknowledgements
-from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.reports.costs.buying import Buying, buying
 from plimsoll.slo.reports.costs.showback import Showback, showback
 from plimsoll.slo.reports.measured_states import throughput_before
@@ -131,18 +132,25 @@ class PoolReview(BaseModel):
     )
 
 
-def review_pool(records: Records, forecast: Forecaster, pool: Pool, start: int, end: int) -> tuple[PoolReview, bool]:
-    """Return the review of a pool from `start` to `end` (Unix seconds), and whether any of its data is simulated."""
-    ledger, prices = records.ledger, records.prices
+def review_pool(
+    records: Records, forecast: Forecaster, pool: Pool, span: tuple[int, int], recorded: Sequence[PoolSlot]
+) -> tuple[PoolReview, bool]:
+    """Return the review of a pool in a span (Unix seconds), and whether any of its data is simulated.
+
+    `recorded` are its slots from a week before the span to its end, in order of time.
+    """
+    (start, end), ledger, prices = span, records.ledger, records.prices
     recent = ledger.recommendations(pool.name, HISTORY, before=end)  # newest first
     this_week = [item for item in recent if item["at"] >= start]
     earlier = recent[len(this_week) :]
     last = this_week[0] if this_week else None
     throughput, strength_before = throughput_before(ledger, pool.name, end), throughput_before(ledger, pool.name, start)
-    rows = pool_rows(ledger.engine, pool.name, start, end)
-    week, used = _week(pool, rows, end - start), Used.of(pool.node, rows)
+    begin = bisect_left(recorded, start, key=lambda row: row.slot)
+    earlier_rows, rows = recorded[:begin], recorded[begin:]
+    used = Used.of(pool.node, rows)
+    week = _week(pool, rows, end - start, used)
     full = usd_when_full(pool, used, throughput)
-    previous = _week(pool, pool_rows(ledger.engine, pool.name, start - WEEK, start), WEEK)
+    previous = _week(pool, earlier_rows, WEEK, Used.of(pool.node, earlier_rows))
     whole = _capacity(pool, week, throughput)
     answers = acknowledgements(ledger.engine, pool.name)
     found = PoolReview(
@@ -188,19 +196,18 @@ def _headroom(used: float | None, capacity: float | None) -> float | None:
     return None if used is None or capacity is None else 1 - used / capacity
 
 
-def _week(pool: Pool, rows: Sequence[PoolSlot], seconds: float) -> PoolWeek:
+def _week(pool: Pool, rows: Sequence[PoolSlot], seconds: float, used: Used) -> PoolWeek:
     rates = (demand.tokens(rows) / SLOT).dropna()
     watched = [(row.nodes, row.covered_seconds) for row in rows if row.nodes is not None]
     hours = node_hours(rows) if watched else None
-    covered = fsum(row.covered_seconds for row in rows)
-    used = Used.of(pool.node, rows)
+    covered, known = fsum(row.covered_seconds for row in rows), _known(rows)
     return PoolWeek(
         coverage=min(1.0, covered / seconds) if seconds else 0.0,
         peak_tokens_per_second=float(rates.max()) if len(rates) else None,
         peak_at=rfc3339(pd.DatetimeIndex(rates.index)[int(rates.argmax())].timestamp()) if len(rates) else None,
         p95_tokens_per_second=float(rates.quantile(0.95)) if len(rates) else None,
-        waiting_max=_most(rows, "waiting_max"),
-        kv_cache_usage_max=_most(rows, "kv_cache_usage_max"),
+        waiting_max=max(known["waiting_max"], default=None),
+        kv_cache_usage_max=max(known["kv_cache_usage_max"], default=None),
         nodes=hours and hours * SECONDS_PER_HOUR / fsum(span for _, span in watched),
         node_hours=hours,
         cost_usd=cost_usd(pool.node, rows) if hours else None,
@@ -209,14 +216,12 @@ def _week(pool: Pool, rows: Sequence[PoolSlot], seconds: float) -> PoolWeek:
         usd_per_million_output_tokens=used.usd_per_million(used.generated),
         joules_per_token=joules_per_token(rows),
         carbon_kg=carbon_kg(pool, rows),
-        **{name: _sum(rows, name) for name in SUMS},
+        **{name: sum(known[name]) if known[name] else None for name in SUMS},
     )
 
 
-def _sum(rows: Sequence[PoolSlot], name: str) -> int | None:
-    known = [value for row in rows if (value := getattr(row, name)) is not None]
-    return sum(known) if known else None
-
-
-def _most(rows: Sequence[PoolSlot], name: str) -> float | None:
-    return max((value for row in rows if (value := getattr(row, name)) is not None), default=None)
+def _known(rows: Sequence[PoolSlot]) -> dict[str, list[Any]]:
+    """Return the known values of each field."""
+    columns = zip(*map(astuple, rows), strict=True) if rows else ([],) * len(PoolSlot.__struct_fields__)
+    names = PoolSlot.__struct_fields__
+    return {name: [value for value in column if value is not None] for name, column in zip(names, columns, strict=True)}

@@ -1,7 +1,9 @@
 """A pool's demand in tokens by slot, from the ledger. Unknown slots stay unknown."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 
+import numpy as np
 import pandas as pd
 
 from plimsoll.slo.calendar import SLOT
@@ -16,17 +18,13 @@ def tokens(rows: Sequence[PoolSlot]) -> "pd.Series[float]":
     Arrivals times what a request took, in the mean of its day (ratio of sums): tokens alone would show no more than the
     pool could serve.
     """
-    table = pd.DataFrame(
-        {
-            name: [getattr(row, name) for row in rows]
-            for name in ("arrivals", "finished", "input_tokens", "output_tokens", "covered_seconds")
-        },
-        index=pd.to_datetime([row.slot for row in rows], unit="s", utc=True),
-        dtype=float,
-    )
-    if table.empty:
-        return pd.Series(dtype=float, index=table.index)
-    table = table.asfreq(f"{SLOT}s")
+    index = pd.to_datetime(np.array([row.slot for row in rows], np.int64), unit="s", utc=True)
+    if not rows:
+        return pd.Series(dtype=float, index=index)
+    names = ("arrivals", "finished", "input_tokens", "output_tokens", "covered_seconds")
+    columns = zip(*map(attrgetter(*names), rows), strict=True)
+    values = {name: np.array(column, float) for name, column in zip(names, columns, strict=True)}
+    table = pd.DataFrame(values, index=index).asfreq(f"{SLOT}s")
     both = table["input_tokens"] + table["output_tokens"]
     known = both.notna() & table["finished"].notna()
     day = pd.DatetimeIndex(table.index).normalize()

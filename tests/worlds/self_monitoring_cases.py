@@ -51,6 +51,17 @@ SELF_MONITORING = [
         panel=links.COVERAGE,
     ),
     _case(
+        "PlimsollReviewNotDelivered",
+        over=[given(c.REVIEW_DELIVERED, f"0x{4 * END}", receiver="email", instance="slo:8080")],
+        under=[given(c.REVIEW_DELIVERED, f"0x{3 * END} 1x{END}", receiver="email", instance="slo:8080")],
+        at="8h",
+        labels={"receiver": "email"},
+        summary="email didn't get the last weekly review.",
+        description="The SLO service has stopped trying to send the last weekly review to email. The review itself is saved, and its page "
+        "shows it.",
+        path="/reviews",
+    ),
+    _case(
         "PrometheusRuleFailures",
         severity="page",
         over=[given(self_monitoring.RULE_FAILURES, ramp(1), **_RULES)],
