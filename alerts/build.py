@@ -16,7 +16,7 @@ from plimsoll.alerts.notify.prometheus_operator import alertmanager_config, prom
 from plimsoll.alerts.notify.receivers import Receivers
 from plimsoll.alerts.notify.routing import config, fragment
 from plimsoll.alerts.pool import pool_alerts
-from plimsoll.alerts.recording import recordings
+from plimsoll.alerts.recording import recordings, window_recordings
 from plimsoll.alerts.rules import Alert, Group, Recording, Sites, to_yaml
 from plimsoll.alerts.self_monitoring import GROUP, meta_alerts, self_monitoring_alerts
 from plimsoll.alerts.topology.groups import group_recordings
@@ -25,6 +25,7 @@ from plimsoll.slo.spec.objectives import Objective, Spec
 
 # Seconds between evaluations. Recorded values don't depend on them; they bound the delay of an alert.
 OBJECTIVES_EVERY = 30
+DAYS_EVERY = 120  # for tickets only
 HEALTH_EVERY = 15
 FLEET_EVERY = 30
 LAST_SEEN_EVERY = 60
@@ -69,7 +70,11 @@ def render_alertmanager_config(spec: Spec, receivers: Receivers | None = None, s
 
 def _rules(spec: Spec, sites: Sites, meta: bool) -> dict[str, dict[str, Any]]:
     """Return each rule file's content, by the name of the file without its suffix."""
-    objectives = [_objective_group(spec, objective) for objective in spec.objectives]
+    objectives = [
+        *(_objective_group(spec, objective) for objective in spec.objectives),
+        _group(spec, "burn-rates", OBJECTIVES_EVERY, window_recordings(spec.objectives, longest=False)),
+        _group(spec, "burn-rates-of-days", DAYS_EVERY, window_recordings(spec.objectives, longest=True)),
+    ]
     parts = {"pools": [*pool_alerts(spec), *traffic_alerts(spec)], "gpus": gpu_alerts(spec)}
     parts |= {"plimsoll": self_monitoring_alerts()} | ({"meta": meta_alerts()} if meta else {})
     health = [
@@ -82,7 +87,7 @@ def _rules(spec: Spec, sites: Sites, meta: bool) -> dict[str, dict[str, Any]]:
         *(_group(spec, name, HEALTH_EVERY, alerts) for name, alerts in parts.items()),
     ]
     files = {"objectives": objectives, "health": health, "fleet": _fleet_groups(spec)}
-    return {name: {"groups": [group.as_group(sites) for group in groups]} for name, groups in files.items()}
+    return {name: {"groups": [one.as_group(sites) for one in groups if one.rules]} for name, groups in files.items()}
 
 
 def _group(spec: Spec, name: str, interval: float, rules: Sequence[Recording | Alert]) -> Group:
@@ -101,7 +106,10 @@ def _with_runbook(spec: Spec, alert: Alert) -> Alert:
 
 def _objective_group(spec: Spec, objective: Objective) -> Group:
     """Return one group per SLO, so that they are evaluated in parallel and a failing one doesn't stop the others."""
-    rules: list[Recording | Alert] = [*recordings(objective, spec.pool(objective.pool)), *burn_alerts(objective)]
+    rules: list[Recording | Alert] = [
+        *recordings(objective, spec.pool(objective.pool)),
+        *burn_alerts(objective, spec.exclusions),
+    ]
     return _group(spec, f"objective-{objective.id}", OBJECTIVES_EVERY, rules)
 
 

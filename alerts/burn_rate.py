@@ -4,6 +4,8 @@ No rule has a `for`: the long window replaces it, and the short window shows tha
 has one window of some minutes and a name of its own: its text states what users feel, not what remains of a budget.
 """
 
+from collections.abc import Sequence
+
 from plimsoll.alerts.exclusions import excluded
 from plimsoll.alerts.recording import of
 from plimsoll.alerts.rules import Alert
@@ -11,17 +13,23 @@ from plimsoll.alerts.templates import result_of
 from plimsoll.slo import links, metrics
 from plimsoll.slo.error_budget import burn_rate
 from plimsoll.slo.metrics import recorded
+from plimsoll.slo.spec.exclusion import Exclusion
 from plimsoll.slo.spec.objectives import Objective
 from plimsoll.slo.units import duration_text, percent_text
 
 NAME = "SLOErrorBudgetBurn"
 OUTAGE = "SLOOutage"
+# Seconds added to the short window: after an outage's page a burn pages only if that window burns without the outage's time.
+AFTER = 120.0
 TIMES = '{{ $value | printf "%.1f" }}'
 
 
-def burn_alerts(objective: Objective) -> list[Alert]:
-    """Return an SLO's burn-rate alerts, fastest tier first."""
-    return [_alert(objective, tier) for tier in burn_rate.alerts(objective.window.seconds, objective.budget_ratio)]
+def burn_alerts(objective: Objective, exclusions: Sequence[Exclusion] = ()) -> list[Alert]:
+    """Return an SLO's burn-rate alerts, fastest tier first, muted by the file's exclusions."""
+    return [
+        _alert(objective, tier, exclusions)
+        for tier in burn_rate.alerts(objective.window.seconds, objective.budget_ratio)
+    ]
 
 
 def _uses_lower_bound(objective: Objective, tier: burn_rate.BurnRateAlert) -> bool:
@@ -29,13 +37,15 @@ def _uses_lower_bound(objective: Objective, tier: burn_rate.BurnRateAlert) -> bo
     return objective.has_bounds and burn_rate.USES_LOWER_BOUND[tier.severity]
 
 
-def _alert(objective: Objective, tier: burn_rate.BurnRateAlert) -> Alert:
+def _alert(objective: Objective, tier: burn_rate.BurnRateAlert, exclusions: Sequence[Exclusion]) -> Alert:
     lower_bound = _uses_lower_bound(objective, tier)
     long, short = (of(recorded.burn_rate(window, lower_bound), objective) for window in (tier.long, tier.short))
     bad = of(recorded.bad_requests(tier.long, lower_bound), objective)
     threshold = f"{tier.threshold:.10g}"
     enough = burn_rate.MIN_BAD[tier.severity] - 0.5  # rates extrapolate: a count of ten may come out as 9.98
-    muted = excluded(objective, duration_text(tier.short))  # excluded time doesn't show that the budget burns now
+    muted = excluded(
+        objective, duration_text(tier.short), exclusions
+    )  # excluded time doesn't show that the budget burns now
     over = dict.fromkeys(f"{window} > {threshold}" for window in (long, short))
     outage = tier.tier == burn_rate.OUTAGE
     return Alert(
@@ -49,6 +59,7 @@ def _alert(objective: Objective, tier: burn_rate.BurnRateAlert) -> Alert:
         panel=links.BURN,
         path=links.slo_page(objective.id, ""),
         pool=objective.pool,
+        looks_back=tier.short + AFTER,
         labels={"objective": objective.id, "tier": tier.tier},
         variables={"objective": objective.id},
     )

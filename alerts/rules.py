@@ -13,6 +13,7 @@ SOURCE = {"source": "plimsoll"}  # distinguishes our alerts from those of other 
 ALL_SLOS = "/"  # the page that an alert of no pool links to
 Severity = Literal["page", "ticket", "info"]
 
+LOOKS_BACK = 2100.0  # seconds; longer than any page averages over
 
 FILLED = ("replica", "instance", "uuid", "objective")  # labels that a runbook fills in, where the alert has them
 
@@ -44,8 +45,8 @@ class Alert:
 
     `summary` is one sentence of at most 80 characters, with identity labels but no values: a phone shows it. `description`
     has the values and the next step. `variables` are the dashboard variables of the panel's link, `runbook` what its runbook fills in
-    beside the labels. `path` is the page of the
-    SLO service that the alert links to (default: the pool's page).
+    beside the labels. `path` is the page of the SLO service that the alert links to (default: the pool's page). A page doesn't begin
+    within `looks_back` seconds after a graver one of its pool (`notify.impact`).
     """
 
     name: str
@@ -57,6 +58,7 @@ class Alert:
     pool: str = ""
     path: str = ""
     hold: float = 0
+    looks_back: float = LOOKS_BACK
     labels: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     runbook: Mapping[str, str] = field(default_factory=dict)

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
+from uuid import UUID
 
 from plimsoll.slo.calendar import DAY, SLOT, first_slot, slot_of
 from plimsoll.slo.spec.objectives import Objective, Spec
 
 AHEAD = 8  # days for which the occurrences of a recurrence rule are listed before they begin
+QUERIED = 5  # version of the UUID of an exclusion by query: made from the query and the slot
 Stretch = tuple[int, int]  # slots from the first (included) to the second (not included)
 
 
@@ -34,9 +36,11 @@ class Exclusion:
     canceled_at: float | None = None
 
     @property
-    def origin(self) -> Literal["file", "api"]:
-        """Where it comes from: the objectives file, or the API (stored in the ledger)."""
-        return "file" if self.id is None else "api"
+    def origin(self) -> Literal["file", "api", "query"]:
+        """Where it comes from: the objectives file, or (stored in the ledger) the API or a query of the file, whose ID is of version 5."""
+        if self.id is None:
+            return "file"
+        return "query" if UUID(self.id).version == QUERIED else "api"
 
     def covers(self, objective: Objective) -> bool:
         """Whether it takes anything out of an objective."""

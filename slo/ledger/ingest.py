@@ -14,8 +14,9 @@ from typing import TypeVar
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from plimsoll.slo.calendar import SLOT, slot_of
+from plimsoll.slo.calendar import DAY, SLOT, slot_of
 from plimsoll.slo.ledger.database import writing
+from plimsoll.slo.ledger.manual_changes import exclude_slots
 from plimsoll.slo.ledger.retention import pull_back_marks
 from plimsoll.slo.ledger.rollup import insert
 from plimsoll.slo.ledger.schema import definitions
@@ -28,9 +29,10 @@ from plimsoll.slo.sli.data_problem import DataProblem, distinct
 from plimsoll.slo.sli.evidence import countings
 from plimsoll.slo.sli.increments import MAX_GAP, SlotCount, pad
 from plimsoll.slo.sli.observed import Observed
-from plimsoll.slo.sources import Series, Source, SourceError
+from plimsoll.slo.sources import QueryableSource, Series, Source, SourceError
 from plimsoll.slo.sources.recent import RECENT, RecentSource
 from plimsoll.slo.sources.selector import Selector
+from plimsoll.slo.spec.exclusion import Exclusion
 from plimsoll.slo.spec.objectives import Objective, Pool, Spec
 from plimsoll.slo.usage import energy
 from plimsoll.slo.usage import slots as pool_usage
@@ -68,7 +70,7 @@ def ingest(
     pull_back_marks(ledger.engine, now, now - LATE - MAX_GAP)
     done, pools_done = ledger.recorded_until(), pools_recorded_until(ledger.engine)
     remember_definitions(ledger.engine, spec.objectives)
-    problems: list[DataProblem] = []
+    problems = _exclude_by_queries(spec, source, ledger, done, now)
     if last and isinstance(source, RecentSource):  # of all pools together; each pool's own reading then finds it there
         for begin in {one.since for one in last.values() if _is_recent(one.since, now)}:
             source.renew([one.selectors for one in last.values() if one.since == begin], slot_of(begin) - MAX_GAP, now)
@@ -92,6 +94,37 @@ def ingest(
 def _is_recent(since: float, now: float) -> bool:
     """Return whether a RecentSource holds all samples that the slots since a moment need."""
     return now - since < RECENT - MAX_GAP
+
+
+def _exclude_by_queries(
+    spec: Spec, source: Source, ledger: Ledger, done: Mapping[str, int], now: float
+) -> list[DataProblem]:
+    """Store the slots that the file's queries exclude, before they are final: what the source forgets later changes nothing.
+
+    A slot is asked for until it is final. What can't be asked is a problem, and isn't excluded.
+    """
+    problems = []
+    for item in (one for one in spec.exclusions if one.query is not None):
+        covered = [one for one in spec.objectives if item.covers(one.id, one.pool)]
+        first = min((max(done.get(one.id, 0), now - one.window.seconds) for one in covered), default=now)
+        try:
+            _exclude_by_query(item, source, ledger, slot_of(first), now)
+        except SourceError as error:
+            fix = (
+                "Correct the query, or the source: a Prometheus API evaluates queries, the service's own scrapes don't."
+            )
+            problem = DataProblem("exclusion_not_read", f"exclusion {item.query}", f"Not excluded: {error}", fix)
+            problems += [problem._replace(pool=name) for name in dict.fromkeys(one.pool for one in covered)]
+    return problems
+
+
+def _exclude_by_query(item: Exclusion, source: Source, ledger: Ledger, first: int, now: float) -> None:
+    if not isinstance(source, QueryableSource):
+        raise SourceError(f"{source.name}: evaluates no queries.")
+    end = slot_of(now)  # the current slot isn't over
+    for begin in range(first, end, int(DAY)):
+        slots = source.slots_with_result(item.query or "", begin, min(begin + int(DAY), end))
+        exclude_slots(ledger.engine, item, slots, now)
 
 
 class _PoolIngest:

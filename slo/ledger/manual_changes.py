@@ -1,17 +1,19 @@
 """Manual changes: exclusions, announced rollouts, and answers to recommendations; each has an audit event that states actor, time and reason."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from sqlalchemy import Engine, func, select
 
+from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.error_budget.exclusions import Exclusion
 from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.schema import audit, exclusions, recommendations, slots
 from plimsoll.slo.ledger.slots import write_audit_event
+from plimsoll.slo.spec.exclusion import Exclusion as QueriedExclusion
 
 ANNOUNCED = "rollout announced"  # action of the audit
 Answer = Literal["done", "later", "no"]
@@ -46,9 +48,21 @@ class AnnouncedRollout:
     reason: str
 
 
-def exclude(engine: Engine, exclusion: Exclusion, at: float) -> Exclusion:
-    """Store an exclusion of the past or the future, with an audit event; return it with its ID."""
-    stored = replace(exclusion, id=str(uuid4()), created_at=at)
+def exclude_slots(engine: Engine, wanted: QueriedExclusion, slots: Iterable[int], at: float) -> None:
+    """Store the slots in which an exclusion's query had a result, each once, also where it was canceled since."""
+    prefix = f"{wanted.query}|{wanted.objective or ''}|{wanted.pool or ''}|"
+    named = {str(uuid5(NAMESPACE_URL, f"{prefix}{slot}")): slot for slot in slots}
+    with engine.connect() as connection:
+        known = set(connection.scalars(select(exclusions.c.id).where(exclusions.c.id.in_(named))))
+    for name, slot in named.items():
+        if name not in known:
+            one = Exclusion(slot, slot + SLOT, wanted.created_by, wanted.reason, wanted.objective, wanted.pool)
+            exclude(engine, one, at, name)
+
+
+def exclude(engine: Engine, exclusion: Exclusion, at: float, name: str | None = None) -> Exclusion:
+    """Store an exclusion of the past or the future, with an audit event; return it with its ID, by default a new one."""
+    stored = replace(exclusion, id=name or str(uuid4()), created_at=at)
     with writing(engine) as connection:
         connection.execute(exclusions.insert().values(asdict(stored)))
         write_audit_event(

@@ -38,8 +38,8 @@ GROUP_CLOCK = "gpu:busy_clock_hertz:avg5m"
 CLOCK_RATIO = "gpu:busy_clock:ratio"
 # Mean of the ratio to the group over the day before the last half hour, with the same labels; absent before six hours of data.
 CLOCK_BASELINE = "gpu:busy_clock:ratio_avg1d"
-# 1 (or the rise of the bad ratio in a minute) while a page of a pool is active, or an outage is developing: pool, impact (outage, degraded).
-ACTIVE_IMPACT = "pool:page_impact:active"
+# Seconds since a page of a pool last fired, for 35 minutes; 0 while an outage is developing: pool, impact (outage, degraded).
+IMPACT_AGE = "pool:page_impact:age_seconds"
 # Highest burn rate over five minutes of a pool's SLOs with three bad requests or more: pool. Absent while no request is bad.
 USER_HARM = "pool:burn_rate:max5m"
 # Requests per second that arrive at a pool's engines, and what was usual before traffic stopped (mean of an hour): pool.
@@ -79,6 +79,11 @@ def burn_rate(window: float, lower_bound: bool = False) -> str:
 def bad_requests(window: float, lower_bound: bool = False) -> str:
     """Return the series with an SLO's bad requests in a window in seconds, counted as for `burn_rate`."""
     return f"objective:requests_bad{_bound(lower_bound)}:increase_{duration_text(window)}"
+
+
+def requests(window: float) -> str:
+    """Return the series with an SLO's requests in a window of a day or more, in seconds."""
+    return f"objective:requests_total:increase_{duration_text(window)}"
 
 
 def _bound(lower_bound: bool) -> str:

@@ -4,7 +4,7 @@ A source returns raw samples, never rates: the ledger counts, so it needs every 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from plimsoll.slo.sources.selector import Selector
 
@@ -31,3 +31,11 @@ class Source(Protocol):
 
     def earliest(self, since: float, now: float) -> float:
         """Return a Unix time from `since` to `now` before which the source holds nothing of use; raises SourceError."""
+
+
+@runtime_checkable
+class QueryableSource(Protocol):
+    """A source that evaluates PromQL."""
+
+    def slots_with_result(self, query: str, start: int, end: int) -> list[int]:
+        """Return the slots from `start` until before `end` in which a query had a result other than 0; raises SourceError."""

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
+from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.metrics import GATEWAY_REQUESTS, REPLICA_START
 from plimsoll.slo.sources import Series, SourceError
 from plimsoll.slo.sources.batches import Batch, alone
@@ -143,6 +144,16 @@ class PrometheusSource:
             end = min(end, number(result[0].value[1])) if result else end
             begin = max(since, end - grid)
         return begin
+
+    def slots_with_result(self, query: str, start: int, end: int) -> list[int]:
+        """Return the slots from `start` until before `end` in which a query had a result other than 0; raises SourceError.
+
+        Evaluated every 30 s, without the first moment of a slot, which belongs to the one before; Prometheus 2 would include it.
+        """
+        in_slot = f"(max(max_over_time(abs({query})[{SLOT - 1}s:30s])) > 0)"
+        deadline = time.monotonic() + QUERY_SECONDS
+        found = self._query(f"{in_slot}[{end - start}s:{SLOT}s]", end, _Matrix, deadline)
+        return [round(at) - SLOT for item in found for at, _ in item.values if at > start]
 
     def close(self) -> None:
         """Close the connections."""

@@ -169,6 +169,10 @@ class RecentSource:
         """Return a time before which no replica has a sample, at most a minute early; raises SourceError."""
         return self._source.earliest(since, now)
 
+    def slots_with_result(self, query: str, start: int, end: int) -> list[int]:
+        """Ask the API; raises SourceError."""
+        return self._source.slots_with_result(query, start, end)
+
     def close(self) -> None:
         """Close the connections."""
         self._source.close()

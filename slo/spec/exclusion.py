@@ -1,4 +1,4 @@
-"""The objectives file's exclusions: one time range, or one that recurs by a rule of RFC 5545, such as weekly maintenance."""
+"""The objectives file's exclusions: one time range, one that recurs by a rule of RFC 5545, or the time in which a query has a result."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -72,11 +72,13 @@ class Exclusion(
 ):
     """Time that isn't counted, with its creator and reason: of one objective, of one pool, or (neither given) of all.
 
-    With `recurrence`, `from` and `to` are the first occurrence; every other one lasts as long.
+    Either from `from` to `to`; with `recurrence`, they are the first occurrence, and every other one lasts as long. Or every slot in
+    which `query`, a PromQL expression, had a result other than 0, such as `kube_node_spec_unschedulable == 1`. No result, no exclusion.
     """
 
-    start: Timestamp
-    end: Timestamp
+    start: Timestamp | None = None
+    end: Timestamp | None = None
+    query: ShortText | None = None
     created_by: ShortText
     reason: ShortText
     objective: Name | None = None
@@ -84,10 +86,16 @@ class Exclusion(
     recurrence: Recurrence | None = None
 
     def __post_init__(self) -> None:
-        if self.end <= self.start:
-            raise ValueError(f"to {self.end.isoformat()} isn't after from {self.start.isoformat()}. Swap them.")
         if self.objective and self.pool:
             raise ValueError("names an objective and a pool. Name one of them, or neither to exclude everything.")
+        if self.query is not None:
+            if self.start or self.end or self.recurrence:
+                raise ValueError("has a query and a time. Name `query`, or `from` and `to`.")
+            return
+        if self.start is None or self.end is None:
+            raise ValueError("has neither a time nor a query. Name `from` and `to`, or `query`.")
+        if self.end <= self.start:
+            raise ValueError(f"to {self.end.isoformat()} isn't after from {self.start.isoformat()}. Swap them.")
         found = self.occurrences(self.start + _CHECKED)
         if not found or found[0][0] != self.start.timestamp():
             raise ValueError(
@@ -96,8 +104,14 @@ class Exclusion(
         if any(start < end for (_, end), (start, _) in pairwise(found)):
             raise ValueError("occurrences overlap: nothing would be counted. Shorten the exclusion or change the rule.")
 
+    def covers(self, objective: str, pool: str) -> bool:
+        """Whether it takes anything out of an objective of a pool."""
+        return self.objective in (None, objective) and self.pool in (None, pool)
+
     def occurrences(self, until: datetime) -> Sequence[tuple[float, float]]:
-        """Return start and end of each occurrence that begins by a moment, in Unix seconds; without a rule, the only one."""
+        """Return start and end of each occurrence that begins by a moment, in Unix seconds; without a rule, the only one. None of a query."""
+        if self.start is None or self.end is None:
+            return ()
         return _occurrences(self.start, self.end, self.recurrence, until)
 
 

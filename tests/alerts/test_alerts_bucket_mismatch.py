@@ -8,7 +8,8 @@ import pytest
 from plimsoll.alerts.build import render
 from plimsoll.slo.error_budget import burn_rate as burn
 from plimsoll.slo.metrics import GENERATION_LENGTH, TPOT, TTFT
-from plimsoll.slo.metrics.recorded import GOOD_RATE, GOOD_UPPER_BOUND, TOTAL_RATE, bad_requests, burn_rate
+from plimsoll.slo.metrics.recorded import GOOD_RATE, GOOD_UPPER_BOUND, TARGET, TOTAL_RATE, bad_requests, burn_rate
+from plimsoll.slo.metrics.recorded import requests as series_of_requests
 from plimsoll.slo.spec.objectives import load
 from promtool import Batch, case, counter, fires, is_absent, is_value, only, run_batches, run_cases, series, silent
 from recording_cases import END, R1, R2, count, evaluated, ttft
@@ -135,6 +136,8 @@ def test_a_page_counts_confirmed_bad_requests_and_a_ticket_indeterminate_ones_to
             GOOD_RATE,
             GOOD_UPPER_BOUND,
             TOTAL_RATE,
+            TARGET,
+            series_of_requests(tier.long),
         }
         batches.append(Batch(only(text, {*read, "SLOErrorBudgetBurn"}, name), cases, every))
     run_batches(tmp_path, batches)

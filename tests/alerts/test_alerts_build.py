@@ -64,10 +64,10 @@ def test_prometheus_accepts_every_rule_without_a_lint(tmp_path: Path) -> None:
 def test_a_rule_reads_only_what_the_catalogue_has_or_another_rule_records(rule: dict[str, Any]) -> None:
     recorded = {other["record"] for other in RULES if "record" in other}
     for selector in selectors(rule["expr"]):
-        assert selector.name in SAMPLES | recorded | FOREIGN | {"ALERTS"}
+        assert selector.name in SAMPLES | recorded | FOREIGN | {"ALERTS", "ALERTS_FOR_STATE"}
         if selector.name in recorded and selector.name.startswith("objective:"):
-            # by objective id alone: neither a second objective nor an edited label mixes in; a pool's series reads all of its SLOs
-            one_slo = [] if rule.get("record", "").startswith("pool:") else ["objective"]
+            # by objective id alone: neither a second objective nor an edited label mixes in; a series of all SLOs reads all
+            one_slo = ["objective"] if "objective" in rule["labels"] else []
             assert [matcher.name for matcher in selector.matchers.matchers] == one_slo
 
 

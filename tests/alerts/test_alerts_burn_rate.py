@@ -60,8 +60,10 @@ def test_a_tier_fires_when_and_only_when_both_windows_burn(index: int, tmp_path:
     for objective in ALL:
         text, counting, tiers = rules(objective)
         tier = tiers[index]
-        burns = {recorded.burn_rate(tier.long), recorded.burn_rate(tier.short), recorded.bad_requests(tier.long)}
-        mine = only(text, {recorded.GOOD_RATE, recorded.TOTAL_RATE, *burns, "SLOErrorBudgetBurn"}, tier.tier)
+        burns = {recorded.burn_rate(tier.long), recorded.burn_rate(tier.short)}
+        burns |= {recorded.bad_requests(tier.long), recorded.requests(tier.long)}
+        rates = {recorded.GOOD_RATE, recorded.TOTAL_RATE, recorded.TARGET}
+        mine = only(text, {*rates, *burns, "SLOErrorBudgetBurn"}, tier.tier)
         batches.append(Batch(mine, tier_cases(objective, counting, tier), EVERY[tier.tier]))
     run_batches(tmp_path, batches)
 
@@ -189,7 +191,7 @@ def test_a_page_has_target_bad_requests_and_remaining_error_budget(
         for minutes, share in ledger
     ]
     # 10 bad requests a minute for an hour; a rate that has just begun misses some of them, the 5-minute grid by chance none
-    seen = {"page-fast": ("1h", 580, "13.4"), "page-slow": ("6h", 580, "5.6")}
+    seen = {"page-fast": ("1h", 580, "13.4"), "page-slow": ("6h", 600, "5.6")}
     seen |= {"ticket-fast": ("1d", 600, "2.8"), "ticket-slow": ("3d", 600, "1")}
     pages = [
         {

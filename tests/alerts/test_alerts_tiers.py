@@ -66,8 +66,8 @@ def batch(spec: Spec, one: Objective, severity: str, cases: list[dict[str, Any]]
     text = render(structs.replace(spec, objectives=(one,)))["objectives.rules.yml"]
     mine = [tier for tier in alerts(one.window.seconds, one.budget_ratio) if tier.severity == severity]
     read = {recorded.burn_rate(window) for tier in mine for window in (tier.long, tier.short)}
-    read |= {recorded.bad_requests(tier.long) for tier in mine}
-    names = {recorded.GOOD_RATE, recorded.TOTAL_RATE, *read, "SLOOutage", "SLOErrorBudgetBurn"}
+    read |= {name(tier.long) for tier in mine for name in (recorded.bad_requests, recorded.requests)}
+    names = {recorded.GOOD_RATE, recorded.TOTAL_RATE, recorded.TARGET, *read, "SLOOutage", "SLOErrorBudgetBurn"}
     return Batch(only(text, names), cases)
 
 

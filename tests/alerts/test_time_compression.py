@@ -14,6 +14,8 @@ BEGUN = 1_700_000_000.0
         ("b[3d:5m] offset 10m", "b[4320000ms:5000ms] offset 10000ms"),
         ('rate(x{le="0.5"}[5m]) * 60', '(rate(x{le="0.5"}[5000ms]) / 60) * 60'),
         ("time() - s < 600", "(1700000000.000 + 60 * (time() - 1700000000.000)) - s < 600"),
+        ('timestamp(s{a="b"})', '(1700000000.000 + 60 * (timestamp(s{a="b"}) - 1700000000.000))'),
+        ('ALERTS_FOR_STATE{a="b"}', '(1700000000.000 + 60 * (ALERTS_FOR_STATE{a="b"} - 1700000000.000))'),
         ("objective:requests_good:rate5m", "objective:requests_good:rate5m"),
         ("In the last 1h: 10 bad", "In the last 1h: 10 bad"),
         ("increase(c[1h30m]) >= 10", "increase(c[90000ms]) >= 10"),

@@ -65,7 +65,7 @@ def durations(groups: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]
     """Milliseconds of the last evaluation, by shape and by name of the rule, over all objectives."""
     found: dict[str, dict[str, float]] = {}
     for group in groups:
-        mine = found.setdefault(group["name"].removeprefix("plimsoll-").split("-")[0], {})
+        mine = found.setdefault("sloth" if group["name"].startswith("sloth-") else "ours", {})
         for rule in group["rules"]:
             mine[rule["name"]] = mine.get(rule["name"], 0.0) + 1000 * rule["evaluationTime"]
     return found
@@ -76,7 +76,7 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     spec, shown, begun = objectives(count), Page(), time.time()
     ours = yaml.safe_load(render(spec)["objectives.rules.yml"])
-    documents = {"objective": ours, "sloth": sloth(spec)}
+    documents = {"ours": ours, "sloth": sloth(spec)}
     with tempfile.TemporaryDirectory() as name, shown.served() as address:
         folder, paths = Path(name), []
         for shape, document in documents.items():
@@ -111,7 +111,7 @@ def main() -> None:
         )
         dearest = sorted(((one, name) for name, one in rounds[-1][shape].items()), reverse=True)[:5]
         print("  dearest, last round:", ", ".join(f"{name} {one:.0f} ms" for one, name in dearest))
-    print(f"ratio ours / Sloth's shape: {medians['objective'] / medians['sloth']:.2f}")
+    print(f"ratio ours / Sloth's shape: {medians['ours'] / medians['sloth']:.2f}")
 
 
 if __name__ == "__main__":

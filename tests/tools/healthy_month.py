@@ -28,6 +28,7 @@ from month import DAYS, LEAD, Incident
 from month_pool import DAY, HOUR, WEEK
 from month_series import Line, notation
 from plimsoll.alerts.build import render
+from promtool import in_order
 from stack import versions
 
 STEPS = {"page": 2, "ticket": 5}  # minutes between two evaluations, by severity
@@ -116,9 +117,15 @@ class Chunk:
             "input_series": notation(self.lines, self.window),
             "promql_expr_test": checks,
         }
-        document = {"rule_files": ["rules.yml"], "evaluation_interval": f"{self.step}m", "tests": [test]}
+        groups = in_order(rules(wanted)["groups"])
+        document = {
+            "rule_files": ["rules.yml"],
+            "evaluation_interval": f"{self.step}m",
+            "group_eval_order": [group["name"] for group in groups],
+            "tests": [test],
+        }
         with tempfile.TemporaryDirectory(dir=folder) as name:
-            (Path(name) / "rules.yml").write_text(json.dumps(rules(wanted)))
+            (Path(name) / "rules.yml").write_text(json.dumps({"groups": groups}))
             (Path(name) / "test.yml").write_text(json.dumps(document))
             output = _promtool(Path(name))
         return list(_firings(output, 60.0 * self.step, 60.0 * first))

@@ -1,8 +1,8 @@
 """Rules and routes for accelerated time: durations shrink, thresholds don't change.
 
 A pure function over rendered documents. Three parts of a rule depend on time: durations (ranges, offsets, steps, `for`, intervals)
-are divided by the speed; `rate` and `deriv`, which are per second of Prometheus' clock, are divided too; `time()` becomes the
-simulated time.
+are divided by the speed; `rate` and `deriv`, which are per second of Prometheus' clock, are divided too; moments (`time()`,
+`timestamp()`, ALERTS_FOR_STATE) become those of the simulated time.
 """
 
 import re
@@ -14,6 +14,7 @@ _DURATION = r"(?:\d+(?:ms|[smhdwy]))+"
 _RANGE = re.compile(rf"\[({_DURATION})(?::({_DURATION})?)?\]")
 _OFFSET = re.compile(rf"\boffset ({_DURATION})")
 _PER_SECOND = re.compile(r"\b(rate|deriv)\(([^()]*)\)")
+_MOMENT = re.compile(r"\btime\(\)|\btimestamp\([^()]*\)|\bALERTS_FOR_STATE\{[^{}]*\}")
 WAITS = ("group_wait", "group_interval", "repeat_interval", "resolve_timeout")
 
 
@@ -40,7 +41,7 @@ def query(promql: str, speed: float, begun: float) -> str:
     text = _RANGE.sub(ranged, promql)
     text = _OFFSET.sub(lambda match: f"offset {shorter(match[1], speed)}", text)
     text = _PER_SECOND.sub(lambda match: f"({match[0]} / {speed:g})", text)
-    return text.replace("time()", f"({begun:.3f} + {speed:g} * (time() - {begun:.3f}))")
+    return _MOMENT.sub(lambda match: f"({begun:.3f} + {speed:g} * ({match[0]} - {begun:.3f}))", text)
 
 
 def rules(document: Mapping[str, Any], speed: float, begun: float) -> dict[str, Any]:

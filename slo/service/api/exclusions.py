@@ -37,10 +37,10 @@ class ExclusionRequest(BaseModel):
 
 
 class Exclusion(Row):
-    """An exclusion. One of the objectives file has no ID; cancel it there."""
+    """An exclusion. One of the objectives file has no ID; cancel it there. A slot that a query excludes has one."""
 
     id: str | None
-    origin: Literal["file", "api"]
+    origin: Literal["file", "api", "query"]
     since: Timestamp = Field(validation_alias="start", serialization_alias="from")
     until: Timestamp = Field(validation_alias="end", serialization_alias="to")
     slo_id: str | None = Field(validation_alias="objective")

@@ -246,3 +246,15 @@ def test_a_name_that_tries_promql_selects_nothing_and_breaks_nothing(source: Pro
         assert source.series([selector], T0, END) == []
         either = Selector(EVERYTHING[0].name, (("model", (attack, ".*")),))
         assert source.series([either], T0, END) == []
+
+
+def test_a_query_has_a_result_in_the_slots_that_hold_its_moments(source: PrometheusSource) -> None:
+    """A slot holds its end and not its start."""
+    begin = int(T0)
+    during = f"vector(time()) > {begin + 300} <= {begin + 630}"
+    assert source.slots_with_result(during, begin - 300, begin + 1200) == [begin + 300, begin + 600]
+    assert source.slots_with_result(during, begin + 600, begin + 900) == [begin + 600]
+    assert source.slots_with_result("vector(0)", begin, begin + 900) == []
+    assert source.slots_with_result("absent_metric == 1", begin, begin + 900) == []
+    with pytest.raises(SourceError, match="rejected"):
+        source.slots_with_result("1 +", begin, begin + 900)
