@@ -69,7 +69,8 @@ generate: $(VENV)/dev.stamp ## Write alerts/generated, dashboards/generated and 
 demo-history: $(VENV)/dev.stamp ## Measure anew the slots from which the demo's simulated past is made (seconds)
 	@$(BIN)/python -m plimsoll.compose.demo.history
 
-pictures: $(VENV)/dev.stamp ## Draw docs/img by Grafana's component libraries (needs node, chromium, prometheus; 640 MB once)
+pictures: $(VENV)/dev.stamp ## Draw docs/img: the pages, and the dashboards by Grafana's component libraries (needs node, chromium, prometheus; 640 MB once)
+	@$(BIN)/python tests/pictures/pages.py
 	@$(BIN)/python tests/pictures/draw.py
 
 lock: ## Renew requirements.lock (needs uv)

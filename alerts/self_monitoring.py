@@ -102,21 +102,25 @@ def _service() -> list[Alert]:
             panel=links.BUDGET,
             path="/-/ready",
         ),
-        Alert(
-            name="PlimsollReviewNotDelivered",
-            severity="ticket",
-            expr=f"min by (receiver) ({c.REVIEW_DELIVERED}) == 0",
-            hold=7 * 3600,  # the service makes ten attempts over six hours
-            summary="{{ $labels.receiver }} didn't get the last weekly review.",
-            description=(
-                "The SLO service has stopped trying to send the last weekly review to {{ $labels.receiver }}. "
-                "The review itself is saved, and its page shows it."
-            ),
-            panel=links.ALERTS,
-            path="/reviews",
-        ),
+        _review(),
         _coverage(),
     ]
+
+
+def _review() -> Alert:
+    return Alert(
+        name="PlimsollReviewNotDelivered",
+        severity="ticket",
+        expr=f"min by (receiver) ({c.REVIEW_DELIVERED}) == 0",
+        hold=7 * 3600,  # the service makes ten attempts over six hours
+        summary="{{ $labels.receiver }} didn't get the last weekly review.",
+        description=(
+            "The SLO service has stopped trying to send the last weekly review to {{ $labels.receiver }}. "
+            "The review itself is saved, and its page shows it."
+        ),
+        panel=links.ALERTS,
+        path="/reviews",
+    )
 
 
 def _coverage() -> Alert:

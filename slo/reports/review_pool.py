@@ -135,15 +135,10 @@ class PoolReview(BaseModel):
 def review_pool(
     records: Records, forecast: Forecaster, pool: Pool, span: tuple[int, int], recorded: Sequence[PoolSlot]
 ) -> tuple[PoolReview, bool]:
-    """Return the review of a pool in a span (Unix seconds), and whether any of its data is simulated.
-
-    `recorded` are its slots from a week before the span to its end, in order of time.
-    """
+    """Return the review of a pool in a span (Unix seconds), and whether any of its data is simulated; `recorded` are its slots from
+    a week before the span to its end, in order of time."""
     (start, end), ledger, prices = span, records.ledger, records.prices
-    recent = ledger.recommendations(pool.name, HISTORY, before=end)  # newest first
-    this_week = [item for item in recent if item["at"] >= start]
-    earlier = recent[len(this_week) :]
-    last = this_week[0] if this_week else None
+    this_week, advice = _advice(ledger.recommendations(pool.name, HISTORY, before=end), start)
     throughput, strength_before = throughput_before(ledger, pool.name, end), throughput_before(ledger, pool.name, start)
     begin = bisect_left(recorded, start, key=lambda row: row.slot)
     earlier_rows, rows = recorded[:begin], recorded[begin:]
@@ -152,7 +147,6 @@ def review_pool(
     full = usd_when_full(pool, used, throughput)
     previous = _week(pool, earlier_rows, WEEK, Used.of(pool.node, earlier_rows))
     whole = _capacity(pool, week, throughput)
-    answers = acknowledgements(ledger.engine, pool.name)
     found = PoolReview(
         name=pool.name,
         week=week,
@@ -168,16 +162,26 @@ def review_pool(
         usd_per_million_tokens_at_full_utilization=full,
         api_comparison=used.at(prices, full),
         forecast=forecast(pool, int(end // DAY * DAY), throughput),
-        action_counts=Counter(item["action"] for item in this_week),
-        last_recommended_at=rfc3339(last["at"]) if last else None,
-        recommended_nodes=last["recommended_nodes"] if last else None,
-        recommended_nodes_previous=earlier[0]["recommended_nodes"] if earlier else None,
-        reasons=last["reasons"] if last else [],
-        recommendations=followed(answers, this_week, rows, end),
+        **advice,
+        recommendations=followed(acknowledgements(ledger.engine, pool.name), this_week, rows, end),
         buying=buying(pool.node, rows),
         showback=showback(records, pool, rows, (start, end)),
     )
     return found, any(row.simulated for row in rows)
+
+
+def _advice(recent: Sequence[dict[str, Any]], start: int) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:
+    """Return the recommendations since `start`, and the review's fields about them; `recent` are newest first."""
+    this_week = [item for item in recent if item["at"] >= start]
+    earlier = recent[len(this_week) :]
+    last = this_week[0] if this_week else None
+    return this_week, {
+        "action_counts": Counter(item["action"] for item in this_week),
+        "last_recommended_at": rfc3339(last["at"]) if last else None,
+        "recommended_nodes": last["recommended_nodes"] if last else None,
+        "recommended_nodes_previous": earlier[0]["recommended_nodes"] if earlier else None,
+        "reasons": last["reasons"] if last else [],
+    }
 
 
 def _capacity(pool: Pool, week: PoolWeek, throughput: ReplicaThroughput | None) -> float | None:

@@ -20,6 +20,7 @@ from plimsoll.slo.service.http.parameters import require_slo, window_or
 from plimsoll.slo.service.pages.time_range import AskedRange, Shown
 from plimsoll.slo.service.state import Service
 from plimsoll.slo.sli.check_queries import check_queries
+from plimsoll.slo.sli.increments import SIMULATED
 
 SLOTS_SHOWN = 26 * HOUR  # seconds: a longer range has a row per day, which leads to that day's slots
 
@@ -58,6 +59,7 @@ def add(pages: APIRouter, templates: Jinja2Templates, service: Service, grafana:
             "o": objective,
             "rows": rows,
             "by_slot": by_slot,
+            "simulated": any(SIMULATED in row.evidence for row in rows),
             "total": total,
             "excluded": away,
             "burn": burn_rate(total.good, total.total, objective.budget_ratio),
