@@ -6,6 +6,7 @@ from functools import partialmethod
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
 from archives import Built, build, make_clone
@@ -15,6 +16,10 @@ from postgresql import PostgreSQL
 
 # The service answers only to names that it knows: to localhost, not to Starlette's `testserver`.
 TestClient.__init__ = partialmethod(TestClient.__init__, base_url="http://localhost")  # type: ignore[assignment]
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("plimsoll", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("plimsoll")
 
 
 @pytest.hookimpl(tryfirst=True)

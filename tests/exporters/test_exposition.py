@@ -4,7 +4,7 @@ import math
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
@@ -153,7 +153,6 @@ def pages(draw: st.DrawFn) -> list[Point]:
     return [*(Point(m, dict(zip(m.labels, two, strict=False)), v) for (m, *two), v in rows.items()), *whole]
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(
     st.lists(pages(), min_size=1, max_size=3),
     st.sampled_from([OPENMETRICS, "", f"{OPENMETRICS}; escaping=allow-utf-8"]),

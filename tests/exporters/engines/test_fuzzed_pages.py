@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -247,7 +247,6 @@ def test_no_cut_changes_a_number(end: int) -> None:
     assert told(page).items() <= told(Parser().parse(SHORT.encode())).items()
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(SHORT) - 1), st.integers(0, 9), st.text(max_size=4)), max_size=6))
 def test_a_page_that_is_read_says_what_the_client_library_reads(edits: list[tuple[int, int, str]]) -> None:
     text = SHORT
@@ -256,7 +255,6 @@ def test_a_page_that_is_read_says_what_the_client_library_reads(edits: list[tupl
     assert_read_alike(text)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 999), st.sampled_from(ODD_VALUES)), min_size=1, max_size=4))
 def test_a_page_that_differs_in_values_alone_is_read_as_if_it_were_the_first(odd: list[tuple[int, str]]) -> None:
     lines = SHORT.split("\n")

@@ -59,7 +59,7 @@ def test_the_undisturbed_ledger_holds_every_request_that_was_watched(undisturbed
     )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     events=st.lists(
         st.sampled_from(["ingest", "twice", "restart", "outage", "skip", "skip-long"]), min_size=5, max_size=40

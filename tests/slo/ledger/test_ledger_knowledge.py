@@ -30,7 +30,7 @@ WHOLE = [
     Series(name, labels, [s for s in samples if T0 - 600 < s[0] <= NOW])
     for name, labels, samples in busy_world().all_series()
 ]
-quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def booked(ledger: Ledger) -> dict[int, tuple[int, int, float]]:

@@ -43,7 +43,7 @@ def test_no_server_error_and_no_undocumented_answer(database: str, open_ledger: 
         assert isinstance(found, Ok), found
         operation = found.ok()
 
-        @settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=30, database=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy() | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
         def ask(case: schemathesis.Case[Any]) -> None:
             case.call_and_validate(checks=CHECKS)

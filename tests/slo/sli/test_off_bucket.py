@@ -1,7 +1,7 @@
 """Counting where the limit is no bucket bound: the truth lies between good and good + indeterminate, and is both where a bound holds it."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bounds_world import spec
@@ -116,7 +116,6 @@ processes = st.tuples(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abc"), st.tuples(processes, processes, moments), min_size=1))
 def test_the_truth_lies_between_good_and_good_and_unclear(fleet: dict[str, tuple]) -> None:  # type: ignore[type-arg]
     """Of any fleet: replicas with bounds of their own, each restarted once with others, some with the plugin."""

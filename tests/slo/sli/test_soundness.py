@@ -3,7 +3,7 @@
 from math import inf, nan
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plimsoll.slo import metrics
@@ -168,7 +168,6 @@ def test_counters_that_contradict_each_other_cost_their_replica_that_slot() -> N
 values = st.sampled_from([*ODD, 0.0, 3.0, 1e9])
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(TIMES), values), max_size=30))
 def test_whatever_one_replica_says_the_other_is_counted_and_no_count_is_impossible(
     lies: list[tuple[int, float, float]],

@@ -205,7 +205,7 @@ def test_without_counters_nothing_can_be_tried_and_the_rules_stand() -> None:
 loads = st.lists(st.lists(st.integers(0, 60), min_size=30, max_size=80), min_size=2, max_size=4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(loads, st.floats(0.5, 12), st.floats(0.5, 0.999))
 def test_nothing_is_released_that_fails_in_a_trial(loads: list[list[int]], slowness: float, target: float) -> None:
     promise, engine = LatencyTarget(2.0, 0.2, target), Calibrated(MODEL.times(slowness), Limits())

@@ -43,7 +43,7 @@ def test_there_are_as_many_as_were_counted_each_in_its_slot(counts: list[float],
 
 
 @given(lengths, lengths)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_every_bucket_has_its_share_and_the_mean_is_the_measured_one(prompts: list[int], outputs: list[int]) -> None:
     found = requests([3000.0], 15.0, told(prompts), told(outputs))
     for drawn, given_lengths in (([row.prompt for row in found], prompts), ([row.output for row in found], outputs)):
