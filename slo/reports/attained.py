@@ -25,6 +25,11 @@ def attained(ledger: Ledger, spec: Spec, pool: Pool, budgets: Mapping[str, Budge
         slots = ledger.slots(objective.id, end - ATTAINED_SECONDS, end)
         total, good = sum(slot.total for slot in slots), sum(slot.good for slot in slots)
         if total and objective.id in budgets:
-            counted = budgets[objective.id].counted
-            found.append(Attained(good, total, counted.good, counted.total))
+            counted, latest = budgets[objective.id].counted, slots[-1:]
+            found.append(
+                Attained(
+                    *(good, total, counted.good, counted.total),
+                    *(sum(slot.good for slot in latest), sum(slot.total for slot in latest)),
+                )
+            )
     return min(found, key=lambda one: one.good / one.total, default=None)

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import replace
 
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
-from plimsoll.slo.capacity.recommendation.demand import ATTAINED_SECONDS, Attained, LatencyTarget
+from plimsoll.slo.capacity.recommendation.demand import ATTAINED_SECONDS, LATEST_SECONDS, Attained, LatencyTarget
 from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState
 from plimsoll.slo.capacity.recommendation.pool_snapshot import look
 from plimsoll.slo.capacity.recommendation.recommend import decide
@@ -30,8 +30,12 @@ class Counted:
         while self._recent[0][0] <= view.now - ATTAINED_SECONDS:
             self._recent.popleft()
         self._good, self._total = self._good + good, self._total + len(view.finished)
+        latest = [one for one in self._recent if one[0] > view.now - LATEST_SECONDS]
         return Attained(
-            sum(one[1] for one in self._recent), sum(one[2] for one in self._recent), self._good, self._total
+            sum(one[1] for one in self._recent),
+            sum(one[2] for one in self._recent),
+            *(self._good, self._total),
+            *(sum(one[1] for one in latest), sum(one[2] for one in latest)),
         )
 
 

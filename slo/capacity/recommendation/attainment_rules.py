@@ -2,16 +2,15 @@
 
 from dataclasses import replace
 
-from plimsoll.slo.capacity.recommendation.attained_hours import HOUR
-from plimsoll.slo.capacity.recommendation.demand import ATTAINED_SECONDS
+from plimsoll.slo.capacity.recommendation.demand import ATTAINED_SECONDS, ENOUGH_COUNTED
+from plimsoll.slo.capacity.recommendation.error_budget.attained_hours import HOUR
+from plimsoll.slo.capacity.recommendation.error_budget.loop_state import BudgetLoop
 from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
-from plimsoll.slo.capacity.recommendation.loop_state import BudgetLoop
 from plimsoll.slo.capacity.recommendation.models import NodeRequirement, Reason
 from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
 from plimsoll.slo.capacity.recommendation.texts import minutes, nodes
 from plimsoll.slo.units import percent_text
 
-ENOUGH = 20  # counted requests that a recent attainment needs
 FAST_BURN = 10.0  # burn rate at which the last minutes count more than the week
 GAIN = 0.005  # attainment that a further node has to bring
 
@@ -22,7 +21,9 @@ def attainment(case: PoolSnapshot, estimate: AttainmentEstimate, burn: float = 1
     target = case.target
     least = 1 - burn * (1 - target.target) if target else 0.0
     attained = target.attained if target else None
-    if target is None or attained is None or attained.total < ENOUGH or attained.good >= least * attained.total:
+    if target is None or attained is None or attained.total < ENOUGH_COUNTED or attained.good >= least * attained.total:
+        return NodeRequirement("attainment", None, [])
+    if attained.latest_within(target.target):  # missed, and not any more
         return NodeRequirement("attainment", None, [])
     ratio = attained.good / attained.total
     text = f"Attainment of the last {minutes(ATTAINED_SECONDS)} is {ratio:.1%} (target {percent_text(target.target)})"

@@ -25,15 +25,24 @@ RECENT = 60.0  # seconds over which the current demand is averaged
 # takes 7 % more node-hours for 0.2 points of goodput, ten minutes lose 0.8 points (docs/capacity-backtests.md).
 EXPECTED_AGAIN = 900.0
 ATTAINED_SECONDS = 900.0  # over which the recent attainment is counted
+ENOUGH_COUNTED = 20  # requests that a counted attainment needs
+LATEST_SECONDS = 300.0  # over which the latest attainment is counted: a slot of the ledger
 
 
 class Attained(NamedTuple):
-    """Counted requests of the latency SLO that is furthest below its target: in the last ATTAINED_SECONDS, and in its window so far."""
+    """Counted requests of the latency SLO that is furthest below its target: in the last ATTAINED_SECONDS, in its window so far, and in
+    the last minutes (LATEST_SECONDS)."""
 
     good: float
     total: float
     window_good: float
     window_total: float
+    latest_good: float = 0.0
+    latest_total: float = 0.0
+
+    def latest_within(self, target: float) -> bool:
+        """Whether enough requests of the last minutes are known, and were within the target (ratio)."""
+        return self.latest_total >= ENOUGH_COUNTED and self.latest_good >= target * self.latest_total
 
 
 @dataclass(frozen=True, slots=True)

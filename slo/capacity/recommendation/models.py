@@ -38,6 +38,7 @@ ReasonCode = Literal[
     "role_above_limit",
     "role_within_limit",
     "demand_and_backlog",
+    "demand_rising",
     "queue_replay",
     "budget_exhausted",
     "queue_depth",

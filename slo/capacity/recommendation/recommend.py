@@ -18,13 +18,14 @@ from typing import NamedTuple
 from plimsoll.slo.capacity.model.signals import SUSTAINED, ReplicaSignals
 from plimsoll.slo.capacity.recommendation.alternatives import alternatives, cost, expected
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
-from plimsoll.slo.capacity.recommendation.budget_loop import advance
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
+from plimsoll.slo.capacity.recommendation.error_budget.budget_loop import advance
+from plimsoll.slo.capacity.recommendation.error_budget.loop_state import BudgetLoop
 from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
-from plimsoll.slo.capacity.recommendation.loop_state import BudgetLoop
 from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState, rounded
 from plimsoll.slo.capacity.recommendation.models import Action, NodeRequirement, Reason, Recommendation, no_data
 from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot, look
+from plimsoll.slo.capacity.recommendation.proven_load import proven_load
 from plimsoll.slo.capacity.recommendation.rules import evaluate_rules, limit
 from plimsoll.slo.capacity.recommendation.scale_in import on_demand_need, scale_in, weakest
 from plimsoll.slo.capacity.recommendation.spot import OnDemandNeed, mix
@@ -71,18 +72,23 @@ def decide(
     if has_roles(case):
         return Decision(by_role(case), None)
     loop, estimate = advance(state.loop if state else None, case), AttainmentEstimate(case, engine)
-    required = evaluate_rules(case, estimate, loop)
-    decided = _decide(case, required, estimate, loop)
+    proven = proven_load(case, state.proven_load if state else None)
+    required = evaluate_rules(case, estimate, loop, proven)
+    decided = _decide(case, required, estimate, loop, proven)
     need = on_demand_need(case)
     count = decided.nodes or case.held
     found = _recommendation(case, required, decided, need)
     after = loop.after(state.recommended_nodes if state else case.held, count, case.now)
-    new = MeasuredState(case.now, count, rounded(case.plan.throughput) if case.plan else None, after)
+    new = MeasuredState(case.now, count, rounded(case.plan.throughput) if case.plan else None, after, proven)
     return Decision(_explained(case, found, required, decided, need, estimate) if explain else found, new)
 
 
 def _decide(
-    case: PoolSnapshot, required: list[NodeRequirement], estimate: AttainmentEstimate, loop: BudgetLoop
+    case: PoolSnapshot,
+    required: list[NodeRequirement],
+    estimate: AttainmentEstimate,
+    loop: BudgetLoop,
+    proven: float | None,
 ) -> NodeRequirement:
     """Take the largest requirement, within the limits of the pool. If it doesn't exceed the current nodes, scale in if possible."""
     most = max(required, key=lambda one: one.nodes or 0)
@@ -91,7 +97,7 @@ def _decide(
     if most.nodes is not None and most.nodes > case.held:
         count, rule = most.nodes, most.rule
     else:
-        fewer = scale_in(case, estimate, loop)
+        fewer = scale_in(case, estimate, loop, proven)
         count, rule = fewer.nodes or case.held, fewer.rule
         reasons += fewer.reasons
     limited = _within_load(case, limit(case.pool, count, rule))

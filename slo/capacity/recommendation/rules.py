@@ -4,17 +4,20 @@ from math import ceil
 
 from plimsoll.slo.capacity.model.signals import SUSTAINED
 from plimsoll.slo.capacity.recommendation.attainment_rules import attainment, error_budget, fast_burn
+from plimsoll.slo.capacity.recommendation.error_budget.loop_state import BudgetLoop
 from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
-from plimsoll.slo.capacity.recommendation.loop_state import BudgetLoop
 from plimsoll.slo.capacity.recommendation.models import NodeRequirement, Reason, Rule
 from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
+from plimsoll.slo.capacity.recommendation.proven_load import rising
 from plimsoll.slo.capacity.recommendation.texts import nodes, span
 from plimsoll.slo.spec.objectives import Pool
 
 ENOUGH = 0.8  # ratio of a span that must have data before a value counts as sustained
 
 
-def evaluate_rules(case: PoolSnapshot, estimate: AttainmentEstimate, loop: BudgetLoop) -> list[NodeRequirement]:
+def evaluate_rules(
+    case: PoolSnapshot, estimate: AttainmentEstimate, loop: BudgetLoop, proven: float | None = None
+) -> list[NodeRequirement]:
     """Return what each rule requires.
 
     Once the saturation throughput is known, the queue rule requires warm spares only: they serve long before a cold node does. Once
@@ -31,7 +34,7 @@ def evaluate_rules(case: PoolSnapshot, estimate: AttainmentEstimate, loop: Budge
     )
     if loop.decides:
         return [error_budget(loop), warm, kv_cache, fast_burn(case, estimate)]
-    return [*_recent_rules(case, queue, warm), kv_cache, attainment(case, estimate)]
+    return [*_recent_rules(case, queue, warm), rising(case, proven), kv_cache, attainment(case, estimate)]
 
 
 def _recent_rules(case: PoolSnapshot, queue: NodeRequirement, warm: NodeRequirement) -> list[NodeRequirement]:

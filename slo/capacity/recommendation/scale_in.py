@@ -3,10 +3,11 @@
 from math import ceil
 
 from plimsoll.slo.capacity.model.signals import STALE, ReplicaSignals, watched
+from plimsoll.slo.capacity.recommendation.error_budget.loop_state import MOST_TURNS, BudgetLoop
 from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
-from plimsoll.slo.capacity.recommendation.loop_state import MOST_TURNS, BudgetLoop
 from plimsoll.slo.capacity.recommendation.models import NodeRequirement, Reason, ReasonCode
 from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
+from plimsoll.slo.capacity.recommendation.proven_load import coming_load, proven_nodes
 from plimsoll.slo.capacity.recommendation.spot import OnDemandNeed
 from plimsoll.slo.capacity.recommendation.texts import nodes, span
 
@@ -14,7 +15,9 @@ TURNS = f"the direction changed {MOST_TURNS - 1} times within a week, and adding
 STEP = 60.0  # seconds: the longest common scrape interval, by which a span of samples may fall short of the stabilization window
 
 
-def scale_in(case: PoolSnapshot, estimate: AttainmentEstimate, loop: BudgetLoop) -> NodeRequirement:
+def scale_in(
+    case: PoolSnapshot, estimate: AttainmentEstimate, loop: BudgetLoop, proven: float | None = None
+) -> NodeRequirement:
     """Return fewer nodes if the loop on the error budget requires fewer; before it has learned enough, if they could have served all of
     the stabilization window, and meet the SLO in a simulation where one is possible."""
     held, least, unknown = case.held, case.pool.nodes.min, _unknown(case)
@@ -23,10 +26,10 @@ def scale_in(case: PoolSnapshot, estimate: AttainmentEstimate, loop: BudgetLoop)
     if unknown or not loop.may_turn(case.now):
         blocked = _blocked("scale_in_blocked_data", unknown) if unknown else _blocked("scale_in_blocked_turns", TURNS)
         return NodeRequirement("hold", held, [blocked])
-    return _one_node(case, loop) if loop.decides else _several_nodes(case, estimate)
+    return _one_node(case, loop) if loop.decides else _several_nodes(case, estimate, proven)
 
 
-def _several_nodes(case: PoolSnapshot, estimate: AttainmentEstimate) -> NodeRequirement:
+def _several_nodes(case: PoolSnapshot, estimate: AttainmentEstimate, proven: float | None) -> NodeRequirement:
     """Return the nodes that the stabilization window required, if they are fewer."""
     held, least, plan = case.held, case.pool.nodes.min, case.plan
     fewer = held - 1 if plan is None else max(plan.least_nodes, least)
@@ -34,12 +37,16 @@ def _several_nodes(case: PoolSnapshot, estimate: AttainmentEstimate) -> NodeRequ
     blocked = _by_load(case, fewer) or _by_kv_cache(case, fewer, peak)
     if blocked:
         return NodeRequirement("hold", held, [blocked])
-    enough = _enough(estimate, fewer, held)
-    if enough == held:
+    simulated, shown = _enough(estimate, fewer, held), max(fewer, proven_nodes(case, proven))
+    enough = min(simulated, shown)
+    if enough >= held:
         return NodeRequirement("hold", held, [_blocked("scale_in_blocked_slo", f"{estimate.failed(held - 1)}")])
     queue = "no request was waiting" if plan is None else f"{nodes(fewer)} would have met the latency SLO"
     window = span(case.pool.timing.scale_in_stabilization)
     text = f"In the last {window}, {queue}, with at most {peak:.0%} KV cache usage on {nodes(fewer)}."
+    if shown < simulated:
+        text = f"{text} Requests met the target on as much load per node as {nodes(enough)} would have now ({proven or 0:,.0f} tokens/s)."
+        return NodeRequirement("scale_in", enough, [Reason("scale_in_possible", text)])
     return NodeRequirement(
         "scale_in", enough, [Reason("scale_in_possible", text), *_simulated(estimate, fewer, enough)]
     )
@@ -75,6 +82,8 @@ def _by_load(case: PoolSnapshot, fewer: int) -> Reason | None:
     waited = max(value for replica in case.replicas for at, value in replica.waiting if at > case.since)
     if case.plan is None and waited > 0:
         return _blocked("scale_in_blocked_queue", f"{waited:g} requests were waiting in the last {window}")
+    if coming_load(case) is not None:
+        return _blocked("scale_in_blocked_demand", "demand rises")
     if fewer >= case.held:
         text = f"the traffic of the last {window} and the latency SLO require {nodes(fewer)}"
         return _blocked("scale_in_blocked_demand", text)

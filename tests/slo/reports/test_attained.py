@@ -36,8 +36,8 @@ def test_the_latency_slo_with_the_most_misses_counts_over_the_last_quarter_of_an
         return [SlotCount(at, old if at == 28_500 else good, 100, 300.0, "request") for at in starts]
 
     ledger.record({("fast", "hash"): slots(97), ("steady", "hash"): slots(80), ("reach", "hash"): slots(0)}, 30_000)
-    assert asked(ledger) == Attained(240, 300, 990, 1000), "slots that hold 28,800 to 29,700 s"
-    assert asked(ledger, ("fast",)) == Attained(291, 300, 900, 1000)
+    assert asked(ledger) == Attained(240, 300, 990, 1000, 80, 100), "slots that hold 28,800 to 29,700 s"
+    assert asked(ledger, ("fast",)) == Attained(291, 300, 900, 1000, 97, 100)
     assert asked(ledger, ()) is None
 
 

@@ -8,11 +8,19 @@ import msgspec
 import pytest
 
 from plimsoll.slo.capacity.model.signals import read
-from plimsoll.slo.capacity.recommendation.attained_hours import DAY, HOUR, WEEK, AttainedHour, add, forecast, nodes_for
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
-from plimsoll.slo.capacity.recommendation.budget_loop import advance
 from plimsoll.slo.capacity.recommendation.demand import ATTAINED_SECONDS, Attained, LatencyTarget
-from plimsoll.slo.capacity.recommendation.loop_state import MOST_EARLY_TURNS, MOST_TURNS, BudgetLoop
+from plimsoll.slo.capacity.recommendation.error_budget.attained_hours import (
+    DAY,
+    HOUR,
+    WEEK,
+    AttainedHour,
+    add,
+    forecast,
+    nodes_for,
+)
+from plimsoll.slo.capacity.recommendation.error_budget.budget_loop import advance
+from plimsoll.slo.capacity.recommendation.error_budget.loop_state import MOST_EARLY_TURNS, MOST_TURNS, BudgetLoop
 from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState
 from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot, look
 from plimsoll.slo.capacity.recommendation.recommend import decide

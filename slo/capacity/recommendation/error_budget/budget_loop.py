@@ -11,7 +11,8 @@ from math import ceil, log
 import msgspec
 
 from plimsoll.slo.capacity.model.signals import MEMORY
-from plimsoll.slo.capacity.recommendation.attained_hours import (
+from plimsoll.slo.capacity.recommendation.demand import ATTAINED_SECONDS, Attained
+from plimsoll.slo.capacity.recommendation.error_budget.attained_hours import (
     EXPONENT,
     HOUR,
     AttainedHour,
@@ -20,8 +21,7 @@ from plimsoll.slo.capacity.recommendation.attained_hours import (
     mean_load,
     nodes_for,
 )
-from plimsoll.slo.capacity.recommendation.demand import ATTAINED_SECONDS, Attained
-from plimsoll.slo.capacity.recommendation.loop_state import BudgetLoop
+from plimsoll.slo.capacity.recommendation.error_budget.loop_state import BudgetLoop
 from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
 
 SPENT = 0.93  # of the error budget that is planned: the rest is for hours unlike all that are remembered

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from plimsoll.slo.capacity.recommendation.attained_hours import HOUR, WEEK, AttainedHour
+from plimsoll.slo.capacity.recommendation.error_budget.attained_hours import HOUR, WEEK, AttainedHour
 
 LEARNED = HOUR  # seconds that have to be counted before the loop decides
 # Changes of direction in a week: a pool with a busy and a quiet time of day needs two a day. Nodes that were added are only removed while

@@ -1,0 +1,74 @@
+"""What a node has served within the target, and the nodes for a load that rises while a further one starts.
+
+Before the loop on the error budget decides, a load that rises evenly is served too late by nodes that are added once requests are
+late: they start for minutes, and serve with cold caches. Conversations fill caches for minutes before anything waits. So nodes are
+added for the load of a cold start ahead, at the load per node at which requests were within the target.
+"""
+
+from math import ceil, inf, sqrt
+from statistics import linear_regression
+
+from plimsoll.slo.capacity.model.signals import SUSTAINED
+from plimsoll.slo.capacity.recommendation.demand import INTERVAL, PLANNING_UTILIZATION, Demand
+from plimsoll.slo.capacity.recommendation.models import NodeRequirement, Reason
+from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
+from plimsoll.slo.capacity.recommendation.texts import nodes, span
+
+TREND_SECONDS = 600.0  # of demand, at most, in which a rise is looked for; at least SUSTAINED
+SURE = 5.0  # standard errors of the slope
+RISE = 1.25  # times the recent load that is expected
+MOST_AT_ONCE = 2  # times the nodes that serve
+
+
+def proven_load(case: PoolSnapshot, before: float | None) -> float | None:
+    """Return the highest load of a node, in tokens/s, at which requests were within the target; None where none was."""
+    attained, found = case.target.attained if case.target else None, case.demand
+    if case.target is None or attained is None or found is None:
+        return before
+    each = recent_load(found) / max(1, case.current - case.pending)
+    return max(before or 0.0, each) if attained.latest_within(case.target.target) else before
+
+
+def recent_load(found: Demand) -> float:
+    """Return the tokens/s that arrived in the last minutes."""
+    arrived = found.recent(SUSTAINED).arrived
+    return sum(arrived) / (len(arrived) * INTERVAL)
+
+
+def proven_nodes(case: PoolSnapshot, proven: float | None) -> int:
+    """Return the nodes that serve the recent load as loads were served within the target; all that there are where requests are late."""
+    attained, found = case.target.attained if case.target else None, case.demand
+    if not proven or case.target is None or attained is None or found is None:
+        return case.held
+    if not attained.latest_within(case.target.target):
+        return case.held
+    return ceil(recent_load(found) / (PLANNING_UTILIZATION * proven))
+
+
+def coming_load(case: PoolSnapshot) -> float | None:
+    """Return the tokens/s that are expected once a node that is ordered now serves; None unless the load rises evenly."""
+    if case.demand is None:
+        return None
+    arrived = case.demand.recent(TREND_SECONDS).arrived
+    count = len(arrived)
+    if count * INTERVAL < SUSTAINED:
+        return None
+    slope, start = linear_regression(range(count), arrived)
+    left = sum((value - start - slope * at) ** 2 for at, value in enumerate(arrived))
+    error = sqrt(left / (count - 2) / (count * (count**2 - 1) / 12))
+    if slope <= SURE * error:
+        return None
+    return (start + slope * (count + case.pool.timing.cold_start / INTERVAL)) / INTERVAL
+
+
+def rising(case: PoolSnapshot, proven: float | None) -> NodeRequirement:
+    """Require the nodes for a load that rises; not while requests queue, as then the backlog shows how many are missing."""
+    coming, now = coming_load(case), recent_load(case.demand) if case.demand else inf
+    if coming is None or not proven or coming < RISE * now or case.saturated:
+        return NodeRequirement("demand", None, [])
+    count = min(ceil(coming / (PLANNING_UTILIZATION * proven)), MOST_AT_ONCE * max(1, case.current - case.pending))
+    text = (
+        f"Demand rises: {coming:,.0f} tokens/s are expected in {span(case.pool.timing.cold_start)}, when a node that is ordered now "
+        f"serves. A node has served {proven:,.0f} tokens/s within the target: {nodes(count)} required."
+    )
+    return NodeRequirement("demand", count, [Reason("demand_rising", text)], text)
