@@ -10,18 +10,9 @@ from plimsoll.slo.metrics import recorded
 from plimsoll.slo.sli.evidence import countings
 from plimsoll.slo.spec.objectives import load
 from promtool import case, fires, only, requests, run_cases, silent
+from spec_texts import one_pool
 
-SPEC = load("""
-version: plimsoll/v1
-pools:
-  - name: chat
-    model: m
-    node: {gpu: H100-80GB, gpus: 2}
-    nodes: {min: 1, max: 2}
-    timing: {cold_start: 150s, warm_start: 5s, scale_in_stabilization: 300s}
-objectives:
-  - {id: up, pool: chat, indicator: availability, target: 99.9%, window: 28d}
-""")
+SPEC = load(one_pool("id: up, indicator: availability, target: 99.9%, window: 28d"))
 UP = SPEC.objective("up")
 RULES = "groups:\n" + "".join(
     render(SPEC)[f"{name}.rules.yml"].partition("groups:\n")[2] for name in ("objectives", "health")

@@ -21,7 +21,7 @@ class PoolUsage(BaseModel):
     rejected: int | None = _measured("Requests rejected before scheduling.")
     preemptions: int | None = _measured("Requests preempted and recomputed.")
     replica_disruptions: int | None = _measured("Replicas that restarted, stopped, or were lost.")
-    peak_throughput_tokens_per_second: float | None = _measured("Input and output tokens in the busiest slot.")
+    peak_tokens_per_second: float | None = _measured("Demand in the busiest slot.")
     nodes: float | None = _measured("Mean number of nodes up.")
     node_hours: float | None = _measured("Node-hours.")
     cost_usd: float | None = _measured("Cost of these node-hours in USD. Also `null` without a node price.")

@@ -16,7 +16,7 @@ COMBINED = {
 USAGE = {
     **{"coverage": RATIO, "arrivals": REQUESTS, "input_tokens": TOKENS, "output_tokens": TOKENS},
     **{"rejected": REQUESTS, "preemptions": REQUESTS, "replica_disruptions": "replicas"},
-    **{"peak_throughput_tokens_per_second": "tokens/s", "nodes": "nodes", "node_hours": "node-hours"},
+    **{"peak_tokens_per_second": "tokens/s", "nodes": "nodes", "node_hours": "node-hours"},
     **{"cost_usd": "USD", "usd_per_million_tokens": "USD"},
 }
 

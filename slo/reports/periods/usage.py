@@ -37,7 +37,7 @@ def usage(engine: Engine, pool: Pool, start: int, end: int) -> tuple[PoolUsage, 
     peaks = [one["peak"] for one in found if one["peak"] is not None]
     return PoolUsage(
         coverage=min(1.0, fsum(row.covered_seconds for row in rows) / (end - start)) if end > start else 0.0,
-        peak_throughput_tokens_per_second=max(peaks) / SLOT if peaks else None,
+        peak_tokens_per_second=max(peaks) / SLOT if peaks else None,
         nodes=hours and hours * SECONDS_PER_HOUR / fsum(row.covered_seconds for row in watched),
         node_hours=hours,
         cost_usd=cost_usd(pool.node, watched) if hours else None,

@@ -127,7 +127,7 @@ def test_a_pools_cost_is_of_its_nodes_and_per_token_where_tokens_are_known(ledge
     assert chat.usage.node_hours == pytest.approx((2 + 4 + 2) / 12)
     assert chat.usage.cost_usd == pytest.approx(4.0 * 8 / 12)
     assert chat.usage.usd_per_million_tokens == pytest.approx(4.0 * 6 / 12)
-    assert chat.usage.peak_throughput_tokens_per_second == pytest.approx(500_000 / 300)
+    assert chat.usage.peak_tokens_per_second == pytest.approx(500_000 / 300)
     assert (code.usage.arrivals, code.usage.cost_usd, code.previous.arrivals) == (None, None, 10)
     assert (lab.usage.coverage, lab.usage.nodes) == (0.0, None)
 
