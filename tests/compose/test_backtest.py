@@ -167,7 +167,9 @@ def test_a_trace_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     assert "No such file" in rejected(["backtest", "--trace", str(tmp_path / "none.csv")])
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("a,b\n1,2\n")
-    assert "expected CSV with TIMESTAMP,ContextTokens,GeneratedTokens" in rejected(["backtest", "--trace", str(wrong)])
+    assert "expected CSV of Azure (TIMESTAMP,ContextTokens,GeneratedTokens)" in rejected(
+        ["backtest", "--trace", str(wrong)]
+    )
 
 
 def backtest(arrivals: list[Arrival], most: int = 12) -> dict[str, dict[str, Any]]:

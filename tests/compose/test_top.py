@@ -47,7 +47,9 @@ class Terminal:
         fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         # Its own size counts, not one that the tests' environment states.
         own = environment(**{"COLUMNS": "", "LINES": "", **variables})
-        self.process = subprocess.Popen([*PLIMSOLL, *arguments], stdin=other, stdout=other, stderr=other, env=own)
+        # Tests that run in the background of a script inherit that Ctrl-C is ignored.
+        command = ["env", "--default-signal=INT", *PLIMSOLL, *arguments]
+        self.process = subprocess.Popen(command, stdin=other, stdout=other, stderr=other, env=own)
         os.close(other)
         self.output = ""
 

@@ -5,6 +5,8 @@ late: they start for minutes, and serve with cold caches. Conversations fill cac
 added for the load of a cold start ahead, at the load per node at which requests were within the target.
 """
 
+from collections.abc import Sequence
+from itertools import accumulate
 from math import ceil, inf, sqrt
 from statistics import linear_regression
 
@@ -46,7 +48,10 @@ def proven_nodes(case: PoolSnapshot, proven: float | None) -> int:
 
 
 def coming_load(case: PoolSnapshot) -> float | None:
-    """Return the tokens/s that are expected once a node that is ordered now serves; None unless the load rises evenly."""
+    """Return the tokens/s that are expected once a node that is ordered now serves; None unless the load rises evenly.
+
+    A step isn't a rise that goes on: two levels then explain the load better than a line.
+    """
     if case.demand is None:
         return None
     arrived = case.demand.recent(TREND_SECONDS).arrived
@@ -56,9 +61,16 @@ def coming_load(case: PoolSnapshot) -> float | None:
     slope, start = linear_regression(range(count), arrived)
     left = sum((value - start - slope * at) ** 2 for at, value in enumerate(arrived))
     error = sqrt(left / (count - 2) / (count * (count**2 - 1) / 12))
-    if slope <= SURE * error:
+    if slope <= SURE * error or _step(arrived) < left:
         return None
     return (start + slope * (count + case.pool.timing.cold_start / INTERVAL)) / INTERVAL
+
+
+def _step(values: Sequence[float]) -> float:
+    """Return the sum of squared residuals of the two levels, one after the other, that explain values best."""
+    sums, squares = [0.0, *accumulate(values)], sum(value * value for value in values)
+    parts = ((sums[at] ** 2 / at, (sums[-1] - sums[at]) ** 2 / (len(values) - at)) for at in range(1, len(values)))
+    return squares - max(map(sum, parts))
 
 
 def rising(case: PoolSnapshot, proven: float | None) -> NodeRequirement:

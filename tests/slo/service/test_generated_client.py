@@ -23,7 +23,6 @@ from service_world import NOW, world
 from world import spec
 
 pytestmark = pytest.mark.slow
-OPERATIONS = 27
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +68,9 @@ def api(generated: Path, service: Service) -> Iterator[SimpleNamespace]:
 
 def test_every_operation_has_a_function_named_by_its_operation_id(service: Service, generated: Path) -> None:
     document = TestClient(create_app(service)).get("/openapi.json").json()
-    names = {one["operationId"] for methods in document["paths"].values() for one in methods.values()}
-    assert len(names) == OPERATIONS
+    ids = [one["operationId"] for methods in document["paths"].values() for one in methods.values()]
+    names = set(ids)
+    assert len(names) == len(ids) > 0
     assert {file.stem for file in (generated / "slo_api_client" / "api").glob("*/[a-z]*.py")} == names
     for methods in document["paths"].values():
         for one in methods.values():

@@ -16,6 +16,7 @@ from pool_signals import NOW, POOL, served
 
 WIDE = msgspec.structs.replace(POOL, nodes=msgspec.structs.replace(POOL.nodes, min=1, max=12, warm_spares=0))
 RISING, STEADY, FALLING = [range(2, 42), [20] * 40, range(42, 2, -1)]  # requests of 1,000 tokens in 15 s, by replica
+STEP = [5] * 20 + [27] * 20
 WITHIN, LATE = Attained(1000, 1000, 1000, 1000, 300, 300), Attained(900, 1000, 900, 1000, 250, 300)
 
 
@@ -39,7 +40,7 @@ def test_a_load_that_rises_takes_nodes_for_a_cold_start_ahead() -> None:
     assert state.proven_load == proven
 
 
-@pytest.mark.parametrize("load", [STEADY, FALLING, [Random(1).randint(5, 35) for _ in range(40)], [20, 30] * 5])  # noqa: S311
+@pytest.mark.parametrize("load", [STEADY, FALLING, STEP, [Random(1).randint(5, 35) for _ in range(40)], [20, 30] * 5])  # noqa: S311
 def test_no_other_load_does(load: list[int]) -> None:
     case = snapshot(load)
     assert coming_load(case) is None
