@@ -66,6 +66,14 @@ def test_maintenance_raises_alerts_that_its_exclusion_mutes(outcomes: dict[str, 
     assert {"LLMQueueDepthHigh", "LLMKVCacheUsageHigh"} <= raised
 
 
+def test_a_problem_that_becomes_an_outage_pages_again_under_a_key_of_its_own(outcomes: dict[str, Outcome]) -> None:
+    smaller, greater = outcomes["escalation"].pages
+    assert (smaller.alert, greater.alert) == ("SLOErrorBudgetBurn", "SLOOutage")
+    assert greater.opened - 50 * 60 == pytest.approx(2.1 * 60, abs=TOLERANCE)
+    assert smaller.resolved is not None
+    assert greater.resolved is not None
+
+
 def test_rules_of_other_generators_page_for_one_bad_request_and_late_for_an_outage(
     outcomes: dict[str, Outcome],
 ) -> None:

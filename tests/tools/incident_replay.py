@@ -10,9 +10,9 @@ evaluated by the same Prometheus over the same samples, after the run.
 
 import json
 import math
-import sys
 import tempfile
 import time
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -287,10 +287,13 @@ def show(outcome: Outcome) -> str:
 
 def main() -> None:
     """Run, print the outcomes, and write the document with --write."""
+    options = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    options.add_argument("--write", action="store_true", help="write docs/evidence/alert-validation.md")
+    write = options.parse_args().write
     with tempfile.TemporaryDirectory(prefix="incident-replay-") as folder:
         outcomes = replay(incidents(), Path(folder))
     print("\n".join(map(show, outcomes)))
-    if "--write" in sys.argv[1:]:
+    if write:
         version = tool("prometheus", "--version").stdout.split()[2]
         incident_report.write(outcomes, version, RUN_SECONDS, SCRAPE, MAX_MISSED)
         print(f"written: {incident_report.DOCUMENT}")
