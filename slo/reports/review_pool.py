@@ -47,13 +47,14 @@ SUMS = ("arrivals", "input_tokens", "output_tokens", "rejected", "preemptions", 
 
 
 def _measured(text: str) -> Any:
+    """Return a field that is unknown where no monitored replica reported it."""
     return Field(description=f"{text} `null`: no monitored replica reported it.")
 
 
-class PoolWeek(BaseModel):
-    """Traffic, load, and cost of a pool in a week. Demand is in tokens per second (input and output), per 5-minute slot."""
+class PoolUsage(BaseModel):
+    """Traffic and cost of a pool in a period."""
 
-    coverage: float = Field(description="Ratio of the week so far with data, 0 to 1. The rest is unknown, not idle.")
+    coverage: float = Field(description="Ratio of the period so far with data, 0 to 1. The rest is unknown, not idle.")
     arrivals: int | None = _measured("Requests that arrived.")
     input_tokens: int | None = _measured("Input tokens.")
     output_tokens: int | None = _measured("Output tokens.")
@@ -61,16 +62,21 @@ class PoolWeek(BaseModel):
     preemptions: int | None = _measured("Requests preempted and recomputed.")
     replica_disruptions: int | None = _measured("Replicas that restarted, stopped, or were lost.")
     peak_tokens_per_second: float | None = _measured("Demand in the busiest slot.")
-    peak_at: str | None = Field(description="Start of that slot (RFC 3339).")
-    p95_tokens_per_second: float | None = _measured("95th percentile of the demand per slot.")
-    waiting_max: float | None = _measured("Maximum number of waiting requests.")
-    kv_cache_usage_max: float | None = _measured("Maximum KV cache usage of a replica, 0 to 1.")
     nodes: float | None = _measured("Mean number of nodes up.")
     node_hours: float | None = _measured("Node-hours.")
     cost_usd: float | None = _measured("Cost of these node-hours in USD. Also `null` without a node price.")
     usd_per_million_tokens: float | None = Field(
         description="Cost per 1M input and output tokens, from slots with complete data. `null` without tokens or a price."
     )
+
+
+class PoolWeek(PoolUsage):
+    """Traffic, load, and cost of a pool in a week. Demand is in tokens per second (input and output), per 5-minute slot."""
+
+    peak_at: str | None = Field(description="Start of that slot (RFC 3339).")
+    p95_tokens_per_second: float | None = _measured("95th percentile of the demand per slot.")
+    waiting_max: float | None = _measured("Maximum number of waiting requests.")
+    kv_cache_usage_max: float | None = _measured("Maximum KV cache usage of a replica, 0 to 1.")
     usd_per_million_input_tokens: float | None = Field(
         None, description="The whole cost per 1M input tokens. Don't add it to the output figure."
     )

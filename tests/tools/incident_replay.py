@@ -289,11 +289,11 @@ def main() -> None:
     """Run, print the outcomes, and write the document with --write."""
     options = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     options.add_argument("--write", action="store_true", help="write docs/evidence/alert-validation.md")
-    write = options.parse_args().write
+    given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="incident-replay-") as folder:
         outcomes = replay(incidents(), Path(folder))
-    print("\n".join(map(show, outcomes)))
-    if write:
+    print(*map(show, outcomes), sep="\n")
+    if given.write:
         version = tool("prometheus", "--version").stdout.split()[2]
         incident_report.write(outcomes, version, RUN_SECONDS, SCRAPE, MAX_MISSED)
         print(f"written: {incident_report.DOCUMENT}")

@@ -1,33 +1,11 @@
 """The review of a period: its SLOs, its pools, and both combined."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from plimsoll.slo.reports.review_models import SloReview
-
-
-def _measured(text: str) -> Any:
-    return Field(description=f"{text} `null`: no monitored replica reported it.")
-
-
-class PoolUsage(BaseModel):
-    """Traffic and cost of a pool in a period."""
-
-    coverage: float = Field(description="Ratio of the period so far with data, 0 to 1. The rest is unknown, not idle.")
-    arrivals: int | None = _measured("Requests that arrived.")
-    input_tokens: int | None = _measured("Input tokens.")
-    output_tokens: int | None = _measured("Output tokens.")
-    rejected: int | None = _measured("Requests rejected before scheduling.")
-    preemptions: int | None = _measured("Requests preempted and recomputed.")
-    replica_disruptions: int | None = _measured("Replicas that restarted, stopped, or were lost.")
-    peak_tokens_per_second: float | None = _measured("Demand in the busiest slot.")
-    nodes: float | None = _measured("Mean number of nodes up.")
-    node_hours: float | None = _measured("Node-hours.")
-    cost_usd: float | None = _measured("Cost of these node-hours in USD. Also `null` without a node price.")
-    usd_per_million_tokens: float | None = Field(
-        description="Cost per 1M input and output tokens, from slots with complete data. `null` without tokens or a price."
-    )
+from plimsoll.slo.reports.review_pool import PoolUsage
 
 
 class PoolPeriod(BaseModel):

@@ -8,8 +8,8 @@ from sqlalchemy import Engine, Executable, bindparam, func, select
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.capacity.model.prices import SECONDS_PER_HOUR
 from plimsoll.slo.ledger.schema import pool_slots
-from plimsoll.slo.reports.periods.models import PoolUsage
 from plimsoll.slo.reports.pool_cost import Used, cost_usd, node_hours
+from plimsoll.slo.reports.review_pool import PoolUsage
 from plimsoll.slo.spec.objectives import Pool
 from plimsoll.slo.usage.slots import PoolSlot
 
