@@ -283,21 +283,17 @@ def main() -> None:
                 f"highest lag of each ingest, {name} {len(some)} min: {min(ends):.1f}, {statistics.median(ends):.1f}, {max(ends):.1f} s "
                 "(least, median, most)"
             )
-        print({name: round(seconds / options.minutes, 2) for name, seconds in planned.seconds.items()})
-        print(f"median of a minute: {statistics.median(found):.2f} s of CPU")
+        each = {name: round(seconds / options.minutes, 2) for name, seconds in planned.seconds.items()}
+        print(f"median of a minute: {statistics.median(found):.2f} s of CPU; {each}")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"peak memory {peak:.0f} MiB, of which {base:.0f} MiB before the first ingest")
-        client, times = (
-            TestClient(create_app(service, limits={"reads": "100000/second"}), base_url="http://127.0.0.1"),
-            [],
-        )
+        times: list[float] = []
+        client = TestClient(create_app(service, limits={"reads": "100000/second"}), base_url="http://127.0.0.1")
         for _ in range(200):
             begun = time.perf_counter()
             client.get("/api/v1/slos").raise_for_status()
             times.append((time.perf_counter() - begun) * 1000)
-        print(
-            f"GET /api/v1/slos: median {statistics.median(times):.1f} ms, p99 {sorted(times)[197]:.1f} ms (target 50 ms)"
-        )
+        print(f"GET /api/v1/slos: {statistics.median(times):.1f} ms, p99 {sorted(times)[197]:.1f} ms (target 50 ms)")
 
 
 if __name__ == "__main__":

@@ -192,3 +192,9 @@ def test_no_data_source_is_installed_unless_asked_for_and_none_is_the_default(ma
         for one in maps:
             (source,) = yaml.safe_load(one["data"]["plimsoll.yaml"])["datasources"]
             assert source["isDefault"] is False
+
+
+def test_the_notes_state_what_is_left_to_do() -> None:
+    flags = ("--dry-run=client", "--namespace", "monitoring", "--set", "exporter.discover=false")
+    done = helm("install", "plimsoll", CHART, *flags)
+    assert "No engine is named" in done.stdout

@@ -297,9 +297,3 @@ def test_changed_objectives_restart_the_pods(tmp_path: Path) -> None:
     objectives.write_text((ROOT / "slo" / "objectives.yaml").read_text() + "\n")
     assert main(["chart", "--objectives", str(objectives), "--out", str(tmp_path / "chart")]) == 0
     assert checksum(rendered(tmp_path / "chart", {})) != checksum(rendered(CHART, {}))
-
-
-def test_the_notes_state_what_is_left_to_do() -> None:
-    flags = ("--dry-run=client", "--namespace", "monitoring", "--set", "exporter.discover=false")
-    done = helm("install", "plimsoll", CHART, *flags)
-    assert "No engine is named" in done.stdout

@@ -1,9 +1,6 @@
 """Incident replay: every incident of tests/fixtures/incidents, at once, through a real Prometheus and a real Alertmanager.
 
-    python tests/tools/incident_replay.py            run, and print which pages were sent when
-    python tests/tools/incident_replay.py --write    also write docs/evidence/alert-validation.md
-
-Incidents of the same length share one run; runs are concurrent, each accelerated (tests/tools/time_compression.py) so that it
+Prints which pages were sent when. Incidents of the same length share one run; runs are concurrent, each accelerated (tests/tools/time_compression.py) so that it
 takes RUN_SECONDS. Three days of normal traffic before it are backfilled with promtool. Rules as Sloth and Pyrra generate them are
 evaluated by the same Prometheus over the same samples, after the run.
 """
@@ -286,7 +283,7 @@ def show(outcome: Outcome) -> str:
 
 
 def main() -> None:
-    """Run, print the outcomes, and write the document with --write."""
+    """Run, print the outcomes, and write the document if asked to."""
     options = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     options.add_argument("--write", action="store_true", help="write docs/evidence/alert-validation.md")
     given = options.parse_args()
@@ -294,9 +291,9 @@ def main() -> None:
         outcomes = replay(incidents(), Path(folder))
     print(*map(show, outcomes), sep="\n")
     if given.write:
-        version = tool("prometheus", "--version").stdout.split()[2]
-        incident_report.write(outcomes, version, RUN_SECONDS, SCRAPE, MAX_MISSED)
-        print(f"written: {incident_report.DOCUMENT}")
+        incident_report.write(
+            outcomes, tool("prometheus", "--version").stdout.split()[2], RUN_SECONDS, SCRAPE, MAX_MISSED
+        )
 
 
 if __name__ == "__main__":
