@@ -25,7 +25,6 @@ from plimsoll.slo.hosts import encoded
 # Seconds until an unassigned process is checked again: an engine may load its weights before it listens.
 RECHECK_SECONDS = 15.0
 _POD = ("namespace", "pod", "container")
-_MEMORY = (c.GPU_MEMORY_USED, c.GPU_MEMORY_RESERVED)
 # Slices of a MIG instance in its name, as in `MIG 3g.40gb` or `MIG 1c.3g.40gb` (one of its three compute slices). A GPU has 7
 # compute slices, an A30 4.
 _SLICES = re.compile(r"MIG (?:(\d+)c\.)?(\d+)g\.")
@@ -195,8 +194,12 @@ def _mig_instances(points: Iterable[Point]) -> dict[int | None, MigInstance]:
 
 
 def _memory(points: Iterable[Point]) -> tuple[float | None, float | None]:
-    values = {point.metric: point.value for point in points if point.metric in _MEMORY}
-    used, reserved = (values.get(metric) for metric in _MEMORY)
+    used = reserved = None
+    for metric, _, value, _ in points:
+        if metric is c.GPU_MEMORY_USED:
+            used = value
+        elif metric is c.GPU_MEMORY_RESERVED:
+            reserved = value
     return used, reserved
 
 

@@ -50,6 +50,12 @@ _RULES: dict[Metric, tuple[Rule, ...]] = {
 }
 
 
+# Looked up for every point of a scrape. A metric's hash takes longer than its name's, which Python keeps.
+_BY_NAME = {metric.name: rules for metric, rules in _RULES.items()}
+_OTHERS = {one.name for one in (c.GPU_XID_LAST, c.GPU_NOT_READABLE, c.GPU_PCIE_WIDTH, c.GPU_PCIE_WIDTH_MAX)}
+_READ = _BY_NAME.keys() | _OTHERS
+
+
 class Verdict(NamedTuple):
     """A GPU's verdict (None: unknown) and its reason codes, worst first."""
 
@@ -62,10 +68,10 @@ def verdicts(points: Iterable[Point], now: float) -> dict[str, Verdict]:
     found: dict[str, dict[str, int]] = {}
     unknown: dict[str, str] = {}
     lanes: dict[str, dict[Metric, float]] = {}
-    for metric, labels, value, _ in points:
-        if metric in _RULES:
+    for metric, labels, value, _ in (point for point in points if point.metric.name in _READ):
+        if rules := _BY_NAME.get(metric.name):
             own = found.setdefault(labels["uuid"], {})
-            own.update({rule.code: rule.verdict for rule in _RULES[metric] if rule.low <= value <= rule.high})
+            own.update({rule.code: rule.verdict for rule in rules if rule.low <= value <= rule.high})
         elif metric is c.GPU_XID_LAST and now - value < XID_SECONDS:
             xid = XIDS.get(int(labels["xid"]))
             if xid is not None and xid.severity != "info":

@@ -208,7 +208,7 @@ class AmdGpu:
         return [FoundProcess(one["pid"], one["memory_usage"]["vram_mem"], None, None) for one in found]
 
     def _possible(self, values: list[Value]) -> list[Value]:
-        possible = [one for one in values if bounds(one[0])[0] <= one[2] <= bounds(one[0])[1]]
+        possible = [one for one in values if bounds[one[0].name][0] <= one[2] <= bounds[one[0].name][1]]
         self._rejected.update(one[0].name for one in values if one not in possible)
         return possible
 

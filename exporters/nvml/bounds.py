@@ -1,11 +1,7 @@
 """Physically possible values by unit. Drivers return all ones, or garbage, where a sensor doesn't work."""
 
-from functools import cache
-
-from plimsoll.slo.metrics import Metric
-
 # By the end of a metric's name: lowest and highest possible value, in its unit. The first match counts.
-_BOUNDS = (
+_BY_END = (
     ("_ratio", 0, 1.05),  # a mean of two samples may exceed 1 by its rounding
     ("_margin_celsius", -150, 150),
     ("_margin_threshold_celsius", -150, 150),
@@ -26,10 +22,14 @@ _BOUNDS = (
 )
 
 
-@cache
-def bounds(metric: Metric) -> tuple[float, float]:
-    """Return the lowest and highest possible value of a metric."""
-    for end, low, high in _BOUNDS:
-        if metric.name.endswith(end):
-            return low, high
-    return -(2.0**31), 2.0**32 - 2  # a plain number that isn't all ones
+class _Bounds(dict[str, tuple[float, float]]):
+    """Keyed by name, as a name's hash is kept and a metric's isn't: every value of a scrape is looked up."""
+
+    def __missing__(self, name: str) -> tuple[float, float]:
+        found = ((low, high) for end, low, high in _BY_END if name.endswith(end))
+        self[name] = next(found, (-(2.0**31), 2.0**32 - 2))  # else a plain number that isn't all ones
+        return self[name]
+
+
+# The lowest and highest possible value of a metric, by its name.
+bounds = _Bounds()

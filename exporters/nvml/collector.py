@@ -146,13 +146,15 @@ class GpuCollector:
         unknown = (
             "" if all(unasked) else NOT_RESPONDING
         )  # one that was never asked may be any of those without a report
-        points = [*self._presence(states, unknown), *(point for report in up for point in self._read(report))]
+        points = list(self._presence(states, unknown))
+        for report in up:
+            points += self._read(report)
         points += self.assignment.replica_pods()
         return self._with_verdicts(points)
 
     def _read(self, report: Report) -> Iterator[Point]:
         uuid = report["info"]["uuid"]
-        points = [Point(*one) for one in zip(*report["series"], report["values"], strict=True)]
+        points = list(map(Point, *report["series"], report["values"]))
         yield from points
         for name in self._families.missing(report["info"], report["series"]):
             self._once.failed(f"GPU {uuid} {name}", "no longer reported by the driver (nvidia-smi: ERR!)")

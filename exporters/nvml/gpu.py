@@ -124,7 +124,7 @@ class Gpu:
         """Return the values within their bounds, and count the others: they are unknown."""
         possible = []
         for value in values:
-            low, high = bounds(value[0])
+            low, high = bounds[value[0].name]
             if low <= value[2] <= high:
                 possible.append(value)
             else:

@@ -9,6 +9,7 @@ import gzip
 import itertools
 import os
 import re
+import signal
 import socket
 import statistics
 import subprocess
@@ -31,6 +32,7 @@ FIXTURE = FIXTURES / "vllm-0.32.0-load.prom"
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"  # as Prometheus asks
 TICK = sysconf("SC_CLK_TCK")
 ENGINES, WARM_UP, PACED, DEADLINE = 4, 20, 15, 2.0
+ROUNDS = 10
 
 
 def moved(page: str, step: int) -> bytes:
@@ -89,6 +91,11 @@ class Exporter:
         )
         return [self.pid, *map(int, children.stdout.split())]
 
+    def signal(self, number: int) -> None:
+        """Send a signal to all processes."""
+        for pid in self.pids():
+            os.kill(pid, number)
+
     def cpu_ms(self) -> float:
         times = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13] for pid in self.pids()]
         return sum(int(part) for pair in times for part in pair) / TICK * 1000
@@ -128,6 +135,14 @@ def running(command: list[str], port: int, env: dict[str, str]) -> Iterator[Expo
             process.wait(30)
 
 
+def move(fake: FakeNvml, number: int, gpus: int) -> None:
+    """Change what moves on a GPU at work."""
+    for index in range(gpus):
+        fake.set(index, power_mw=600_000 + number % 977, energy_mj=10**11 + number * 9000, busy_percent=number % 100)
+        fake.field(index, 186, 600_000 + number % 983, UNSIGNED)
+        fake.field(index, 197, 10**10 + number * 10**6)
+
+
 def measure(title: str, exporter: Exporter, fake: FakeNvml, scrapes: int, gpus: int = 8) -> None:
     """Latency, CPU and memory over that many scrapes in a row."""
     for _ in range(WARM_UP):
@@ -135,12 +150,7 @@ def measure(title: str, exporter: Exporter, fake: FakeNvml, scrapes: int, gpus: 
     before, cpu = exporter.memory(), exporter.cpu_ms()
     took = []
     for number in range(scrapes):
-        for index in range(gpus):  # what moves on a GPU at work
-            fake.set(
-                index, power_mw=600_000 + number % 977, energy_mj=10**11 + number * 9000, busy_percent=number % 100
-            )
-            fake.field(index, 186, 600_000 + number % 983, UNSIGNED)
-            fake.field(index, 197, 10**10 + number * 10**6)
+        move(fake, number, gpus)
         took.append(exporter.scrape()[0])
     took.sort()
     spent, count = (exporter.cpu_ms() - cpu) / scrapes, series(page)
@@ -171,6 +181,26 @@ def wedge(exporter: Exporter, fake: FakeNvml) -> None:
     fake.restore(3)
 
 
+def side_by_side(ours: Exporter, peer: Exporter, fake: FakeNvml, scrapes: int) -> None:
+    """Both at work in turn, so that what else the machine does meets both. The one that isn't scraped is stopped."""
+    medians: dict[Exporter, list[float]] = {ours: [], peer: []}
+    for turn in range(ROUNDS):
+        for exporter, other in ((ours, peer), (peer, ours))[:: -1 if turn % 2 else 1]:
+            other.signal(signal.SIGSTOP)
+            for _ in range(5):
+                exporter.scrape()
+            took = []
+            for number in range(scrapes // 3):
+                move(fake, number, 8)
+                took.append(exporter.scrape()[0])
+            medians[exporter].append(statistics.median(took))
+            other.signal(signal.SIGCONT)
+    ratios = sorted(one / two for one, two in zip(*medians.values(), strict=True))
+    ms = [statistics.median(every) for every in medians.values()]
+    print(f"side by side, {ROUNDS} rounds: plimsoll p50 {ms[0]:.1f} ms, nvitop-exporter {ms[1]:.1f} ms")
+    print(f"  ratio of a round: median {statistics.median(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f}")
+
+
 def nvitop(folder: Path) -> str:
     """Install nvitop-exporter into a folder; returns its command."""
     venv.create(folder, with_pip=True)
@@ -199,9 +229,12 @@ def main(scrapes: int) -> None:
             other = FakeNvml(folder / str(gpus), gpus)
             with running(export, port, other.env) as exporter:
                 measure(f"plimsoll export, {gpus} GPUs", exporter, other, scrapes, gpus)
-        command = [nvitop(folder / "nvitop"), "-B", "127.0.0.1", "-p", str(port)]
-        with running(command, port, fake.env) as exporter:
-            measure("nvitop-exporter, 8 GPUs", exporter, fake, scrapes)
+        other_port = free_port()
+        command = [nvitop(folder / "nvitop"), "-B", "127.0.0.1", "-p", str(other_port)]
+        with running(command, other_port, fake.env) as peer:
+            measure("nvitop-exporter, 8 GPUs", peer, fake, scrapes)
+            with running([*export, *engines], port, fake.env) as exporter:
+                side_by_side(exporter, peer, fake, scrapes)
 
 
 if __name__ == "__main__":
