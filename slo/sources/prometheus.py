@@ -20,7 +20,7 @@ from plimsoll.slo.sources import Series, SourceError
 from plimsoll.slo.sources.batches import Batch, alone
 from plimsoll.slo.sources.http import HttpClient, HttpError, Request, Response
 from plimsoll.slo.sources.http_config import NO_CREDENTIALS, Credentials
-from plimsoll.slo.sources.samples import Line, Samples, Times
+from plimsoll.slo.sources.samples import Line, Pairs, Samples, Shared, Times
 from plimsoll.slo.sources.selector import Selector
 from plimsoll.slo.units import PROMETHEUS_UNITS, compound
 
@@ -34,7 +34,7 @@ GRIDS = (3600.0, 60.0)
 COMPLETE = {"partial_response": "false", "deny_partial_response": "1", "max_source_resolution": "0s"}
 
 
-Key = tuple[str, frozenset[tuple[str, str]]]  # of a series: its name and labels
+Key = tuple[str, Pairs]  # of a series: its name and labels
 
 
 class _Matrix(msgspec.Struct):
@@ -79,7 +79,7 @@ class PrometheusSource:
         Raises SourceError, at the latest SERIES_SECONDS after the call.
         """
         deadline = time.monotonic() + SERIES_SECONDS
-        shared: dict[Times, Times] = {}
+        shared = Shared()
         found: dict[Key, Line] = {}
         for batch in alone(selectors):
             for lines in self.read(batch, start, end, deadline, shared).values():
@@ -92,11 +92,11 @@ class PrometheusSource:
         start: float,
         end: float,
         deadline: float,
-        shared: dict[Times, Times],
+        shared: Shared,
     ) -> dict[Selector, dict[Key, Line]]:
         """Return the samples with start < time <= end of each selector, NaN included, until `deadline` (of time.monotonic).
 
-        `shared` has the times that series of the same call have in common. Raises SourceError.
+        `shared` has what series of the same call have in common. Raises SourceError.
         """
         # Whole milliseconds, and one more than needed: Prometheus 2 includes a range's start, Prometheus 3 does not.
         range_ms = max(1, round((end - start) * 1000)) + 1
@@ -104,9 +104,10 @@ class PrometheusSource:
         for item in self._query(batch.promql(f"{range_ms}ms"), end, _Matrix, deadline):
             labels = item.metric
             name = labels.pop("__name__", batch.names[0])
-            samples = _samples(item.values, start, end, shared)
+            samples = _samples(item.values, start, end, shared.times)
             if samples.times:
-                key, line = (name, frozenset(labels.items())), Line(name, labels, samples)
+                pairs = shared.pairs(labels)
+                key, line = (name, pairs), Line(name, dict(pairs), samples)
                 for selector in batch.selecting(name, labels):
                     found[selector][key] = line
         return found

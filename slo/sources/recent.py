@@ -15,7 +15,7 @@ from threading import Lock
 from plimsoll.slo.sources import Series
 from plimsoll.slo.sources.batches import alone, batches
 from plimsoll.slo.sources.prometheus import SERIES_SECONDS, Key, PrometheusSource, without_nan
-from plimsoll.slo.sources.samples import Line, Merge, Samples, Times, Window
+from plimsoll.slo.sources.samples import Line, Merge, Samples, Shared, Times, Window
 from plimsoll.slo.sources.selector import Selector
 
 RECENT = (
@@ -179,7 +179,7 @@ class RecentSource:
 
     def _renew(self, selectors: Sequence[Selector], start: float, end: float) -> None:
         """Let all selectors hold what the source has with start < time <= end."""
-        deadline, shared = time.monotonic() + SERIES_SECONDS, dict[Times, Times]()
+        deadline, shared = time.monotonic() + SERIES_SECONDS, Shared()
         self._readings += 1
         behind = [one for one in selectors if not self._held.setdefault(one, _Held()).holds(start, end)]
         usable = [one for one in behind if self._held[one].since <= start < self._held[one].until - OVERLAP <= end]
@@ -222,7 +222,7 @@ class RecentSource:
 
 
 def _key(item: Series) -> Key:
-    return item.name, frozenset(item.labels.items())
+    return item.name, tuple(sorted(item.labels.items()))
 
 
 def _has(times: Times, at: float) -> bool:

@@ -3,11 +3,12 @@
 import math
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, overload
 
 Sample = tuple[float, float]  # Unix seconds, value
 Times = tuple[float, ...]
+Pairs = tuple[tuple[str, str], ...]  # a series' labels, in order of name
 NONE: "array[float]" = array("d")
 
 
@@ -53,6 +54,20 @@ class Samples(Sequence[Sample]):
 
     def __repr__(self) -> str:
         return repr(list(self))
+
+
+class Shared:
+    """What series that are read together have in common: their times, and the pairs of their labels."""
+
+    def __init__(self) -> None:
+        self.times: dict[Times, Times] = {}
+        self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def pairs(self, labels: Mapping[str, str]) -> Pairs:
+        """Return a series' labels in order of name. A pair is one object for all series that have it: names and values of a fleet's
+        labels would take more memory than its samples."""
+        known = self._pairs
+        return tuple([known.setdefault(pair, pair) for pair in sorted(labels.items())])
 
 
 class Line(NamedTuple):

@@ -230,6 +230,11 @@ class Jobs:
         return time.process_time() - cpu
 
 
+def peak() -> float:
+    """Return the most memory that this process has had, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -259,13 +264,14 @@ def main() -> None:
         )
         service.leads()
         freeze_objects()  # as `plimsoll serve` does
-        base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        base = peak()
         begun, cpu = time.perf_counter(), time.process_time()
         service.ingest()
         assert not service.runs.errors, service.runs.errors
         print(
             f"first catch-up of {HISTORY / 3600:.1f} h: {time.perf_counter() - begun:.1f} s, {time.process_time() - cpu:.1f} s of CPU"
         )
+        print(f"peak memory {peak():.0f} MiB")
         found, planned = [], Jobs(service, clock)
         lags: list[list[float]] = []
         for number in range(options.minutes):
@@ -274,7 +280,7 @@ def main() -> None:
             planned.lags = []
             print(
                 f"minute {number + 1}: {found[-1]:6.2f} s of CPU, {planned.runs} ingests of at most {planned.longest:.2f} s, "
-                f"at most {max(lags[-1], default=math.nan):.0f} s behind",
+                f"at most {max(lags[-1], default=math.nan):.0f} s behind, peak memory {peak():.0f} MiB",
                 flush=True,
             )
         for name, some in (("first", lags[: len(lags) // 6 or 1]), ("last", lags[-(len(lags) // 6 or 1) :])):
@@ -285,8 +291,7 @@ def main() -> None:
             )
         each = {name: round(seconds / options.minutes, 2) for name, seconds in planned.seconds.items()}
         print(f"median of a minute: {statistics.median(found):.2f} s of CPU; {each}")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"peak memory {peak:.0f} MiB, of which {base:.0f} MiB before the first ingest")
+        print(f"peak memory {peak():.0f} MiB, of which {base:.0f} MiB before the first ingest")
         times: list[float] = []
         client = TestClient(create_app(service, limits={"reads": "100000/second"}), base_url="http://127.0.0.1")
         for _ in range(200):

@@ -24,7 +24,7 @@ from plimsoll.slo.sources import SourceError
 from plimsoll.slo.sources.batches import Batch
 from plimsoll.slo.sources.prometheus import Key, PrometheusSource
 from plimsoll.slo.sources.recent import RecentSource
-from plimsoll.slo.sources.samples import Line, Samples, Times
+from plimsoll.slo.sources.samples import Line, Samples, Shared
 from plimsoll.slo.sources.selector import Selector
 from world import MODEL, spec
 
@@ -70,7 +70,7 @@ class Api(PrometheusSource):
         }
 
     def read(
-        self, batch: Batch, start: float, end: float, deadline: float, shared: dict[Times, Times]
+        self, batch: Batch, start: float, end: float, deadline: float, shared: Shared
     ) -> dict[Selector, dict[Key, Line]]:
         """Answer as the API does."""
         self._fail()
@@ -79,7 +79,7 @@ class Api(PrometheusSource):
             for key, samples in self._visible(selector, start, end).items():
                 if samples:
                     self.read_samples += len(samples)
-                    columns = Samples.of([(one.at, one.value) for one in samples], shared)
+                    columns = Samples.of([(one.at, one.value) for one in samples], shared.times)
                     lines[key] = Line(key[0], dict(self.series_stored[key][0]), columns)
         return found
 
@@ -119,7 +119,7 @@ def fleet(draw: Random) -> Api:
             page += [(FINISHED.name, {**own, "reason": name}, float(counts[name])) for name in ("stop", "error")]
             for name, labels, value in page:
                 arrives = page_arrives + (draw.random() * 800 if draw.random() < 0.01 else 0.0)
-                key = name, frozenset(labels.items())
+                key = name, tuple(sorted(labels.items()))
                 found.setdefault(key, (labels, []))[1].append(Stored(round(at, 3), value, arrives))
             at += draw.choice([15.0, 15.0, 15.0, 14.9, 30.0, 75.0, 400.0] if draw.random() < 0.1 else [15.0])
     lost = T0 + draw.random() * LENGTH
@@ -170,7 +170,7 @@ def test_what_is_new_of_many_pools_is_read_by_one_request() -> None:
     for model in ("a", "b", "c"):
         labels = {"model": model, "replica": model}
         samples = [Stored(T0 + 15 * i, 1.0, T0 + 15 * i) for i in range(200)]
-        stored[REPLICA_START.name, frozenset(labels.items())] = labels, samples
+        stored[REPLICA_START.name, tuple(sorted(labels.items()))] = labels, samples
     api = Api(stored, (0.0, 0.0, 0.0), now=T0 + 1800)
     held = RecentSource(api)
     for pool in pools:
