@@ -5,6 +5,7 @@ from math import isfinite
 from plimsoll.slo.capacity.model.prices import MILLION
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.whatif.evaluate import ScenarioResult, in_flight
+from plimsoll.slo.capacity.whatif.prefill_decode import PairResult, sized_pair
 from plimsoll.slo.capacity.whatif.request import extrapolations
 from plimsoll.slo.capacity.whatif.scenario import Scenario, arithmetic, hardware_in, hardware_of, timing
 
@@ -22,6 +23,8 @@ def print_report(scenario: Scenario, result: ScenarioResult | None, api: str) ->
         print(f"\n{_replica(scenario)} can't meet {_written(scenario.target)} for these requests at any rate{sure}.")
     else:
         _print(scenario, result, api)
+    if scenario.kv_transfer_bytes_per_second is not None:
+        _print_pair(scenario, sized_pair(scenario))
     _print_in_flight(scenario)
     for line in extrapolations(scenario, result):
         print(line)
@@ -67,6 +70,22 @@ def _print(scenario: Scenario, result: ScenarioResult, api: str) -> None:
     if result.break_even_tokens_per_month:
         low, high = (f"{tokens / MILLION:,.0f}" for tokens in result.break_even_tokens_per_month)
         print(f"{api} costs more from {low if low == high else f'{low} to {high}'} million tokens per month")
+
+
+def _print_pair(scenario: Scenario, found: PairResult | None) -> None:
+    """Print prefill and decode in replicas of their own."""
+    if found is None:
+        print(f"prefill and decode    no pair of replicas meets {_written(scenario.target)} for these requests")
+        return
+    fast, slow = found.fastest, found.slowest
+    prefill = _band((fast.prefill_nodes, slow.prefill_nodes), "d")
+    decode = _band((fast.decode_nodes, slow.decode_nodes), "d")
+    low, high = sorted((fast.decode_per_prefill, slow.decode_per_prefill))
+    usd = "" if found.usd_per_hour is None else f", {_band(found.usd_per_hour, '.2f')} USD per hour"
+    why = {"ttft": "time of prompts", "tpot": "time of decode steps", "kv_cache": "room for requests that decode"}
+    print(f"prefill and decode    {prefill} + {decode} nodes, each with one role{usd}")
+    print(f"decode per prefill    {_band((low, high), '.1f')} replicas")
+    print(f"role that limits      {slow.binding_role}: {why[slow.binding_reason]}")
 
 
 def _print_in_flight(scenario: Scenario) -> None:

@@ -117,6 +117,16 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         help=f"requests in flight to state throughput and latencies for (default: {', '.join(map(str, CONCURRENCIES))})",
     )
     parser.add_argument(
+        "--disaggregated", action="store_true", help="also size prefill and decode in replicas of their own, as a pair"
+    )
+    parser.add_argument(
+        "--kv-transfer-gb-per-second",
+        type=float,
+        default=12.5,
+        metavar="GB",
+        help="what a replica's link carries from prefill to decode (default: %(default)s, 100 Gbit/s)",
+    )
+    parser.add_argument(
         "--kv-cache-bits",
         type=int,
         choices=(8, 16),
@@ -170,6 +180,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
         "concurrency",
         "request_rate",
         "traffic_multiplier",
+        "kv_transfer_gb_per_second",
         "gpu_usd_per_hour",
         "api_usd_per_million_tokens",
     ):

@@ -153,6 +153,20 @@ def room(planned: PlannedReplica, kv_bytes: int, context: int, shared: int, max_
     return Fit(left, tokens, requests, tuple(steps))
 
 
+def kv_bytes(planned: PlannedReplica, value_bytes: int, tokens: int) -> float:
+    """Return the bytes that a prompt of `tokens` tokens has in the KV cache, once. Raises ValueError where that is not known."""
+    found = None if planned.sizes is None else planned.sizes.of_request(tokens, value_bytes, 1)
+    if found is not None:
+        return found
+    try:
+        room = operators.room(planned.deployed(value_bytes), UTILIZATION, BATCHED_TOKENS, 256)
+    except NoOperators as error:
+        raise ValueError(
+            f"model {planned.model!r}: what a token takes in its KV cache is not known: {error}"
+        ) from error
+    return room.bytes_per_token * tokens * planned.hardware.gpus
+
+
 def _measured_steps(on: Hardware, found: operators.Memory) -> list[str]:
     return [
         f"memory: {on.gpus} x {_gib(found.gpu)} x {UTILIZATION:g} = {_gib(on.gpus * found.gpu * UTILIZATION)}",

@@ -83,7 +83,7 @@ class Engine:
         decodes = self._decoding + resumed
         decode = self.model.decode(decodes, context // decodes if decodes else 0)
         step.end = now + self.model.together(self.model.prefill(step.prompt_tokens), decode)
-        if self._decoding and not step.prompt_tokens and not step.preempted:
+        if self._decoding and not done and not step.prompt_tokens and not step.preempted:
             self._leap(step, decode, until)
         step.blocks = self.limits.num_blocks - self.free_blocks
         self._clock += step.count

@@ -5,10 +5,7 @@ from draw to draw; where its step times are not measured but scaled (plimsoll.sl
 are likely are simulated both. Arrivals are Poisson; real traffic is burstier, which a backtest on a recorded trace shows.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
-from math import ceil
-from random import Random
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,21 +15,18 @@ from plimsoll.slo.capacity.model.prices import break_even_tokens, nodes_for, pac
 from plimsoll.slo.capacity.simulator.replay import Result, replay
 from plimsoll.slo.capacity.simulator.request import Limits
 from plimsoll.slo.capacity.simulator.step_time import StepModel
-from plimsoll.slo.capacity.simulator.traces import Arrival
 from plimsoll.slo.capacity.whatif.concurrency import AtConcurrency, at_concurrency
-from plimsoll.slo.capacity.whatif.request_mix import Kind, drawn, mean_context
-from plimsoll.slo.capacity.whatif.scenario import BLOCK, Scenario, hardware_in, room, timing
+from plimsoll.slo.capacity.whatif.drawn_traffic import arrivals, limits_of
+from plimsoll.slo.capacity.whatif.request_mix import Kind, mean_context
+from plimsoll.slo.capacity.whatif.scenario import Scenario, hardware_in, room, timing
 from plimsoll.slo.spec.node_pricing import HOURS_PER_YEAR
 from plimsoll.slo.spec.objectives import Pool
 
 DRAWS = 3
-REQUESTS = 1500  # of a draw: long enough that a replica which cannot keep up is seen to fall behind
 EVERY_AT_ONCE = 1e9  # requests per second
 APART = 1.1  # factor by which the rates of draws usually differ at most
 PRECISION = 0.02  # of the rate that is searched for
-PREFIX_BLOCKS = 64  # most blocks of a shared prefix: finer ones take longer with the same result
 MONTHS = 12  # of a year
-BATCHED_TOKENS = 8192  # of a step, vLLM's default for servers
 
 Range = tuple[float, float]
 Nodes = tuple[int, int]
@@ -65,7 +59,7 @@ class _Found(NamedTuple):
 def whatif(scenario: Scenario) -> ScenarioResult | None:
     """ScenarioResult; None where no request at all fits the replica or meets the latency target. Raises ValueError for unknown names."""
     times, fit = timing(scenario), room(scenario)
-    limits = _limits(scenario, fit)
+    limits = limits_of(scenario, fit)
     if limits is None:
         return None
     found = sorted(one for model in times.models for one in _max_rates(scenario, model, limits))
@@ -73,7 +67,7 @@ def whatif(scenario: Scenario) -> ScenarioResult | None:
         return None
     most, fewest = (nodes_for(scenario.rate, end.rate) for end in (found[0], found[-1]))
     in_it = sorted(end.concurrency for end in found)
-    hourly, usd = _hourly(scenario, (fewest, most)), scenario.api_usd_per_million_tokens
+    hourly, usd = price_of(scenario, (fewest, most)), scenario.api_usd_per_million_tokens
     tokens = scenario.rate * mean_context(scenario.mix)
     return ScenarioResult(
         memory=fit,
@@ -93,23 +87,14 @@ def whatif(scenario: Scenario) -> ScenarioResult | None:
 def in_flight(scenario: Scenario) -> list[AtConcurrency]:
     """Return throughput and latencies of one replica at the concurrencies that are asked; none where no request fits it. Raises
     ValueError for unknown names."""
-    times, limits = timing(scenario), _limits(scenario, room(scenario))
+    times, limits = timing(scenario), limits_of(scenario, room(scenario))
     if limits is None:
         return []
     return [at_concurrency(times.models, limits, scenario.mix, count) for count in scenario.concurrencies]
 
 
-def _limits(scenario: Scenario, fit: Fit) -> Limits | None:
-    """Return the limits of the engine; None where a request of the mix does not fit it."""
-    if fit.requests < 1 or fit.tokens < max(kind.prompt + kind.output for kind in scenario.mix):
-        return None
-    common = max(_shared(kind, scenario.prefix_cache_hit_ratio) for kind in scenario.mix)
-    prefix_block = BLOCK * ceil(common / BLOCK / PREFIX_BLOCKS)
-    budget = max(BATCHED_TOKENS, scenario.max_num_seqs)
-    return Limits(fit.tokens // BLOCK, BLOCK, scenario.max_num_seqs, budget, prefix_block)
-
-
-def _hourly(scenario: Scenario, nodes: Nodes) -> Range | None:
+def price_of(scenario: Scenario, nodes: Nodes) -> Range | None:
+    """Return the USD per hour of fewest and most nodes; None: the price of the GPU is not known."""
     on = hardware_in(scenario)
     record = packaged().gpus.get(on.gpu)
     price = scenario.usd_per_gpu_hour or (None if record is None else record.usd_per_hour)
@@ -143,14 +128,14 @@ def _max_rate(scenario: Scenario, model: StepModel, limits: Limits, seed: int, n
 
     def keeps(rate: float) -> bool:
         nonlocal best
-        result = replay(list(_arrivals(scenario, limits, rate, seed)), 1, model, limits)
+        result = replay(list(arrivals(scenario, limits, rate, seed)), 1, model, limits)
         met = result.goodput(scenario.target.ttft, scenario.target.tpot) >= scenario.target.target
         if met:
             best = max(best, _Found(rate, _concurrency(result)))
         return met
 
     alone = 1 / sum(kind.share * _seconds_alone(model, kind) for kind in scenario.mix)
-    low, high, most = 0.0, alone, _saturated(scenario, model, limits, seed)
+    low, high, most = 0.0, alone, saturated(scenario, model, limits, seed)
     if near is not None:
         low, high = (near / APART, near * APART) if keeps(min(near / APART, most)) else (0.0, near / APART)
     # Short requests may all be served in time at any rate, as a draw ends before it falls behind: no replica serves more than when full.
@@ -169,9 +154,9 @@ def _max_rate(scenario: Scenario, model: StepModel, limits: Limits, seed: int, n
     return best
 
 
-def _saturated(scenario: Scenario, model: StepModel, limits: Limits, seed: int) -> float:
+def saturated(scenario: Scenario, model: StepModel, limits: Limits, seed: int) -> float:
     """Requests per second that end while all wait at once: of the middle half, as the batch fills before and empties after."""
-    served = replay(list(_arrivals(scenario, limits, EVERY_AT_ONCE, seed)), 1, model, limits).requests
+    served = replay(list(arrivals(scenario, limits, EVERY_AT_ONCE, seed)), 1, model, limits).requests
     ends = sorted(request.finished for request in served if request.finished is not None)
     first, last = ends[len(ends) // 4], ends[3 * len(ends) // 4]
     return len(ends) / 2 / (last - first) if last > first else len(ends) / ends[-1]
@@ -186,22 +171,3 @@ def _concurrency(result: Result) -> float:
     spans = [(request.arrival, request.finished) for request in result.requests if request.finished is not None]
     whole = max(end for _, end in spans) - spans[0][0]
     return sum(end - begin for begin, end in spans) / whole
-
-
-def _arrivals(scenario: Scenario, limits: Limits, rate: float, seed: int) -> Iterator[Arrival]:
-    """Draw the same exponential gaps and requests for every rate, the gaps only shorter or longer, so that more traffic is never
-    easier by chance."""
-    random = Random(seed)  # noqa: S311 - a simulation
-    gaps = (random.expovariate(1.0) / rate for _ in range(REQUESTS))
-    kinds: Sequence[int] = drawn(scenario.mix, REQUESTS, seed)
-    for at, number in zip(accumulate(gaps), kinds, strict=True):
-        kind = scenario.mix[number]
-        shared = _shared(kind, scenario.prefix_cache_hit_ratio) // limits.prefix_block if limits.prefix_block else 0
-        # Blocks are the same for all requests of a kind: numbered by it.
-        prefix = tuple(range(number * PREFIX_BLOCKS, number * PREFIX_BLOCKS + shared))
-        yield Arrival(at, kind.prompt, kind.output, prefix)
-
-
-def _shared(kind: Kind, hit: float) -> int:
-    """Tokens at a prompt's beginning that its kind has in common."""
-    return int(kind.prompt * hit)

@@ -16,6 +16,7 @@ from plimsoll.slo.capacity.whatif.baseline import Baseline, baseline
 from plimsoll.slo.capacity.whatif.concurrency import AtConcurrency
 from plimsoll.slo.capacity.whatif.evaluate import ScenarioResult, gpu_price, in_flight
 from plimsoll.slo.capacity.whatif.measured_scaling import KV_BYTES, MEASURED, beyond
+from plimsoll.slo.capacity.whatif.prefill_decode import PairResult, sized_pair
 from plimsoll.slo.capacity.whatif.request_mix import LONGEST, Kind, mean_context, mean_prompt, parse, written
 from plimsoll.slo.capacity.whatif.scenario import CONCURRENCIES, Scenario, arithmetic, hardware_in
 from plimsoll.slo.spec.objectives import Pool
@@ -69,6 +70,15 @@ class WhatIfRequest(BaseModel):
         ge=1,
         le=4096,
         description=f"Requests in flight to state throughput and latencies for. Default: {', '.join(map(str, CONCURRENCIES))}.",
+    )
+    disaggregated: bool = Field(
+        default=False, description="Also size prefill and decode in replicas of their own, as a pair."
+    )
+    kv_transfer_gb_per_second: float = Field(
+        default=12.5,
+        gt=0,
+        le=10_000,
+        description="GB per second that a replica's link carries from prefill to decode. 12.5 is 100 Gbit/s.",
     )
     kv_cache_bits: int | None = Field(
         default=None,
@@ -124,6 +134,7 @@ class WhatIfRequest(BaseModel):
             measured_replica=base.measured,
             planned=base.planned,
             concurrencies=CONCURRENCIES if self.concurrency is None else (self.concurrency,),
+            kv_transfer_bytes_per_second=memory.GB * self.kv_transfer_gb_per_second if self.disaggregated else None,
         )
 
     def _mix(self, known: Mapping[str, float]) -> tuple[Kind, ...]:
@@ -201,6 +212,9 @@ class WhatIf(BaseModel):
     at_concurrency: list[AtConcurrency] = Field(
         description="One replica with fixed numbers of requests in flight, whatever the latency target; empty: such requests do not fit."
     )
+    prefill_decode: PairResult | None = Field(
+        description="Prefill and decode in replicas of their own; null: not asked for, or no pair meets the latency target."
+    )
     simulated: Literal[True] = True
 
 
@@ -238,6 +252,7 @@ def response(
         calculation=[*arithmetic(scenario), *extrapolations(scenario, result)],
         result=result,
         at_concurrency=in_flight(scenario),
+        prefill_decode=sized_pair(scenario),
     )
 
 

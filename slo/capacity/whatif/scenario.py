@@ -30,7 +30,8 @@ class Scenario:
     is the share of each prompt that is the same for all requests of its kind, as a system prompt, and is found in the prefix
     cache; `usd_per_gpu_hour` (low, high) replaces the rental prices on record; `api_usd_per_million_tokens` is what an API asks for
     tokens like these; `owned` is what makes up that price of a node, where it was bought; `concurrencies` are numbers of requests
-    in flight whose throughput and latencies are asked.
+    in flight whose throughput and latencies are asked; `kv_transfer_bytes_per_second` is what a link between replicas carries (None: each
+    does prefill and decode).
     """
 
     replica: str
@@ -47,6 +48,7 @@ class Scenario:
     measured_replica: MeasuredReplica | None = None
     planned: PlannedReplica | None = None
     concurrencies: tuple[int, ...] = CONCURRENCIES
+    kv_transfer_bytes_per_second: float | None = None
 
     @property
     def kv_bytes(self) -> int:
@@ -105,7 +107,7 @@ def arithmetic(scenario: Scenario) -> list[str]:
     """Show step by step what fits into the replica's memory, and where its step times are from. Raises ValueError for unknown names."""
     bought = [] if scenario.owned is None else [_components(scenario.owned)]
     chosen = [] if scenario.planned is None else [scenario.planned.bits_from]
-    return [*chosen, *room(scenario).steps, *timing(scenario).steps, *_batch(scenario), *bought]
+    return [*chosen, *room(scenario).steps, *timing(scenario).steps, *_batch(scenario), *_transfer(scenario), *bought]
 
 
 def _batch(scenario: Scenario) -> list[str]:
@@ -116,8 +118,34 @@ def _batch(scenario: Scenario) -> list[str]:
     return [f"largest batch: {scenario.max_num_seqs} (assumed; engines do not report it); observed: {most}"]
 
 
+def _transfer(scenario: Scenario) -> list[str]:
+    """Return how long a prompt's KV cache takes from a prefill to a decode replica."""
+    carried = scenario.kv_transfer_bytes_per_second
+    if carried is None:
+        return []
+    prompt, each = round(mean_prompt(scenario.mix)), kv_bytes_per_token(scenario)
+    took = prompt * each / carried
+    return [
+        f"KV transfer: {prompt:,} tokens x {each:,.0f} bytes / {carried / memory.GB:g} GB/s = {1000 * took:,.1f} ms to first token"
+    ]
+
+
 def _components(owned: OwnedHardware) -> str:
     parts = owned.usd_per_year()
     total = parts.pop("total")
     parts_text = " + ".join(f"{name} {usd:,.0f}" for name, usd in parts.items())
     return f"price of a node: {parts_text} = {total:,.0f} USD/year, {owned.usd_per_hour:,.2f} USD/h"
+
+
+def kv_bytes_per_token(scenario: Scenario) -> float:
+    """Return the bytes of the KV cache that are sent with a token of a mean prompt. Raises ValueError where they are not known."""
+    own, planned = scenario.measured_replica, scenario.planned
+    if own is not None:
+        shape, stored = memory.shape_of(own.model), scenario.kv_value_bytes or measured_scaling.bits_of(own).kv_bytes
+        if shape is None:
+            raise ValueError(f"model {own.model!r}: what a token takes in its KV cache is not known")
+        return memory.load(shape).kv_bytes_per_token(stored or KV_BYTES)
+    if planned is not None:
+        prompt = max(1, round(mean_prompt(scenario.mix)))
+        return planned_replica.kv_bytes(planned.on(hardware_in(scenario)), scenario.kv_bytes, prompt) / prompt
+    return memory.load(step_time.replica(scenario.replica).shape).kv_bytes_per_token(scenario.kv_bytes)

@@ -16,7 +16,8 @@ from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.simulator.replay import replay
 from plimsoll.slo.capacity.simulator.request import Limits
-from plimsoll.slo.capacity.whatif.evaluate import DRAWS, ScenarioResult, _arrivals, whatif
+from plimsoll.slo.capacity.whatif.drawn_traffic import arrivals
+from plimsoll.slo.capacity.whatif.evaluate import DRAWS, ScenarioResult, whatif
 from plimsoll.slo.capacity.whatif.request_mix import Kind
 from plimsoll.slo.capacity.whatif.scenario import Scenario
 from plimsoll.slo.ledger.slots import Ledger
@@ -46,7 +47,7 @@ def test_what_a_replica_carries_keeps_the_promise_and_a_little_more_breaks_it() 
 
     def goods(rate: float) -> list[float]:
         model = step_time.load(QUESTION.replica)
-        runs = (replay(list(_arrivals(QUESTION, limits, rate, seed)), 1, model, limits) for seed in range(DRAWS))
+        runs = (replay(list(arrivals(QUESTION, limits, rate, seed)), 1, model, limits) for seed in range(DRAWS))
         return [run.goodput(QUESTION.target.ttft, QUESTION.target.tpot) for run in runs]
 
     assert min(goods(found.max_requests_per_second[0])) >= 0.95

@@ -15,7 +15,8 @@ from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.simulator.replay import replay
 from plimsoll.slo.capacity.simulator.request import Limits
-from plimsoll.slo.capacity.whatif.evaluate import ScenarioResult, _arrivals, whatif
+from plimsoll.slo.capacity.whatif.drawn_traffic import arrivals
+from plimsoll.slo.capacity.whatif.evaluate import ScenarioResult, whatif
 from plimsoll.slo.capacity.whatif.hardware_scaling import scaled
 from plimsoll.slo.capacity.whatif.request_mix import Kind, drawn, mean_context, parse, written
 from plimsoll.slo.capacity.whatif.scenario import Scenario, hardware_of
@@ -125,7 +126,7 @@ def test_prompts_found_in_the_prefix_cache_take_neither_steps_nor_room() -> None
     assert shared.memory.requests == (shared.memory.tokens - 1600) // 600
     limits = Limits(shared.memory.tokens // 16, prefix_block=32)
     question = replace(QUESTION, mix=mix, prefix_cache_hit_ratio=0.8)
-    first, *others = _arrivals(question, limits, 1.0, 0)
+    first, *others = arrivals(question, limits, 1.0, 0)
     assert {len(one.prefix) * 32 for one in (first, *others)} == {1600}
     alone = replay(others[:2], 1, step_time.load(QUESTION.replica), replace(limits, prefix_block=0))
     cached = replay(others[:2], 1, step_time.load(QUESTION.replica), limits)
