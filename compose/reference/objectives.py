@@ -94,6 +94,8 @@ def _type(one: types.Type) -> str:
             text = " or ".join(f"`{value}`" for value in one.values)
         case types.CustomType():
             text = WRITTEN[one.cls.__name__]
+        case types.DateType():
+            text = "date: `2026-12-24`"
         case types.DateTimeType():
             text = "time with offset: `2026-11-29T21:38:00Z`"
     return text

@@ -4,7 +4,7 @@ The busiest five minutes of each hour, in tokens per second, are regressed on a 
 terms: daily season and its weekly change), by statsmodels, on demand as it is or on its logarithm: whichever was better at
 telling weeks that it had not seen. Hours of which any part is unknown are left out, never taken for zero. Weeks to come are
 drawn many times: coefficients as uncertain as the data leave them (HAC, a day of lags) and whole days of what the model did
-not explain. Dynamic harmonic regression: Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., 10.5.
+not explain. Holidays are left out of the weekly profile and forecast from past holidays, or else from weekend days. Dynamic harmonic regression: Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., 10.5.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,8 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.tsa.deterministic import DeterministicProcess, Fourier
 
 from plimsoll.slo.calendar import SLOT, week_of
-from plimsoll.slo.capacity.forecast_models import Band, ForecastError, Transform, WeekForecast
+from plimsoll.slo.capacity.forecast_models import Band, ForecastError, ForecastHoliday, Transform, WeekForecast
+from plimsoll.slo.capacity.special_hours import SpecialHours
 
 Floats = NDArray[np.float64]
 HOUR, DAY = 3600, 24  # seconds, hours
@@ -28,6 +29,7 @@ ENOUGH = 21 * DAY  # known hours that separate season from trend
 HELD_OUT = 1 / 3  # largest share of the history that is held out to measure the error
 DRAWS, SEED = 400, 20231116
 BAND = (0.1, 0.5, 0.9)  # four weeks of five lie within the band
+USUAL = SpecialHours()
 TRANSFORMS: dict[Transform, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "linear": (lambda demand: demand, lambda value: np.maximum(value, 0.0)),
     "logarithmic": (np.log1p, lambda value: np.maximum(np.expm1(value), 0.0)),
@@ -44,6 +46,7 @@ class Forecast:
     observed_hours: int
     missing_hours: int
     backtest: ForecastError
+    holidays: tuple[ForecastHoliday, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,9 @@ def hourly(tokens: "pd.Series[float]") -> "pd.Series[float]":
     return whole.max().where(whole.count() == HOUR // SLOT) / SLOT
 
 
-def forecast(tokens: "pd.Series[float]", weeks: int, limit: MaxCapacity | None = None) -> Forecast:
+def forecast(
+    tokens: "pd.Series[float]", weeks: int, limit: MaxCapacity | None = None, special: SpecialHours = USUAL
+) -> Forecast:
     """Forecast `weeks` weeks from tokens per slot (UTC; NaN or absent: unknown). Raises InsufficientHistoryError."""
     demand = hourly(tokens)
     known = int(demand.notna().sum())
@@ -74,11 +79,11 @@ def forecast(tokens: "pd.Series[float]", weeks: int, limit: MaxCapacity | None =
     before, after = demand.iloc[:-held], demand.iloc[-held:]
     if before.notna().sum() < 2 * WEEK or after.notna().sum() < WEEK // 2:
         raise InsufficientHistoryError("too many gaps in the last weeks, or in those before, to test a forecast on")
-    tested = {name: _test(before, after, name) for name in TRANSFORMS}
+    tested = {name: _test(before, after, name, special) for name in TRANSFORMS}
     transform = min(tested, key=lambda name: tested[name].wape)
     first = demand.index[-1].normalize() + pd.Timedelta(days=7 - demand.index[-1].weekday())
     hours = pd.date_range(first, periods=weeks * WEEK, freq="h")
-    drawn = _draws(demand, hours, transform).reshape(weeks, WEEK, DRAWS)
+    drawn = draws(demand, hours, transform, special).reshape(weeks, WEEK, DRAWS)
     means = np.median(drawn.mean(axis=1), axis=1)
     return Forecast(
         tuple(_week(hours[index * WEEK], drawn[index], limit) for index in range(weeks)),
@@ -87,6 +92,16 @@ def forecast(tokens: "pd.Series[float]", weeks: int, limit: MaxCapacity | None =
         known,
         len(demand) - known,
         tested[transform],
+        _holidays(demand, hours, special),
+    )
+
+
+def _holidays(
+    demand: "pd.Series[float]", hours: pd.DatetimeIndex, special: SpecialHours
+) -> tuple[ForecastHoliday, ...]:
+    method = special.method(demand)
+    return tuple(
+        ForecastHoliday(date=day.isoformat(), name=name, method=method) for day, name in special.named(hours).items()
     )
 
 
@@ -108,28 +123,42 @@ def _band(values: Floats) -> Band:
     return Band(lower=lower, median=median, upper=upper)
 
 
-def _draws(demand: "pd.Series[float]", hours: pd.DatetimeIndex, transform: Transform) -> Floats:
+def draws(demand: "pd.Series[float]", hours: pd.DatetimeIndex, transform: Transform, special: SpecialHours) -> Floats:
     """Draw the demand of hours to come: one row each, one column per draw."""
     there, back = TRANSFORMS[transform]
-    terms = DeterministicProcess(
-        demand.index, constant=True, order=1, additional_terms=[Fourier(WEEK, ORDER)], drop=True
+    past, terms = pd.DatetimeIndex(demand.index), _terms(demand, hours, special)
+    holiday, known = special.on_holidays(past), demand.notna().to_numpy()
+    used = known & ~holiday
+    fitted = OLS(there(demand[used].to_numpy()), terms.loc[past].to_numpy()[used]).fit(
+        cov_type="HAC", cov_kwds={"maxlags": DAY}
     )
-    everything = terms.range(demand.index[0], hours[-1])
-    known = demand.notna().to_numpy()
-    inside = everything.iloc[: len(demand)][known]
-    fitted = OLS(there(demand[known].to_numpy()), inside.to_numpy()).fit(cov_type="HAC", cov_kwds={"maxlags": DAY})
     random = np.random.default_rng(SEED)
     coefficients = random.multivariate_normal(fitted.params, fitted.cov_params(), DRAWS, method="eigh")
     days = -(-len(hours) // DAY)
     starts = random.integers(0, len(fitted.resid) - DAY + 1, (DRAWS, days))
     rest = fitted.resid[starts[:, :, None] + np.arange(DAY)].reshape(DRAWS, -1)[:, : len(hours)]
-    drawn: Floats = back(everything.loc[hours].to_numpy() @ coefficients.T + rest.T)
+    off = known & holiday
+    unlike = there(demand[off].to_numpy()) - terms.loc[past].to_numpy()[off] @ fitted.params
+    effect = special.effect(past[off], unlike, hours)
+    drawn: Floats = back(terms.loc[hours].to_numpy() @ coefficients.T + rest.T + effect[:, None])
     return drawn
 
 
-def _test(before: "pd.Series[float]", after: "pd.Series[float]", transform: Transform) -> ForecastError:
+def _terms(demand: "pd.Series[float]", hours: pd.DatetimeIndex, special: SpecialHours) -> pd.DataFrame:
+    """Return constant, trend and season of all hours from the first known one to the last of `hours`."""
+    terms: pd.DataFrame = DeterministicProcess(
+        demand.index, constant=True, order=1, additional_terms=[Fourier(WEEK, ORDER)], drop=True
+    ).range(demand.index[0], hours[-1])
+    season = terms.columns[terms.columns.str.match("sin|cos")]
+    terms[season] = special.like_weekends(pd.DatetimeIndex(terms.index), terms[season].to_numpy())
+    return terms
+
+
+def _test(
+    before: "pd.Series[float]", after: "pd.Series[float]", transform: Transform, special: SpecialHours
+) -> ForecastError:
     """Forecast `after` from `before`, and compare."""
-    drawn = _draws(before, pd.DatetimeIndex(after.index), transform)
+    drawn = draws(before, pd.DatetimeIndex(after.index), transform, special)
     low, middle, high = np.quantile(drawn, BAND, axis=1)
     truth, known = after.to_numpy(), after.notna().to_numpy()
     repeated = np.resize(before.iloc[-WEEK:].to_numpy(), len(truth))

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 Transform = Literal["linear", "logarithmic"]
+HolidayMethod = Literal["past_holidays", "weekend_days"]
 
 
 class Band(BaseModel):
@@ -43,6 +44,16 @@ class ForecastError(BaseModel):
     interval_coverage: float = Field(description="Ratio of observed hours within the interval; 0.8 would be exact.")
 
 
+class ForecastHoliday(BaseModel):
+    """A holiday in the weeks to come, and what its demand is forecast from."""
+
+    date: str
+    name: str
+    method: HolidayMethod = Field(
+        description="past_holidays: their demand by hour of the day; weekend_days: the mean of Saturday and Sunday, as the history has no holiday."
+    )
+
+
 class PoolForecast(BaseModel):
     """A pool's demand as far ahead as the procurement lead time of nodes."""
 
@@ -67,4 +78,5 @@ class PoolForecast(BaseModel):
     observed_hours: int = 0
     missing_hours: int = 0
     backtest: ForecastError | None = None
+    holidays: list[ForecastHoliday] = Field(default=[], description="Holidays of these weeks, in the pool's time zone.")
     simulated: bool = False

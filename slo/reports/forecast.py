@@ -8,6 +8,7 @@ from plimsoll.slo.capacity.forecast_models import Band, PoolForecast, WeekForeca
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.recommendation.demand import PLANNING_UTILIZATION
 from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
+from plimsoll.slo.capacity.special_hours import SpecialHours
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
 from plimsoll.slo.spec.objectives import Pool, Spec
@@ -54,8 +55,9 @@ class Forecasts:
             max_capacity_tokens_per_second=most,
             simulated=any(row.simulated for row in rows),
         )
+        special = SpecialHours(self.spec.holidays_of(pool))
         try:
-            found = model.forecast(demand.tokens(rows), ceil(pool.timing.procurement_lead_time / WEEK), limit)
+            found = model.forecast(demand.tokens(rows), ceil(pool.timing.procurement_lead_time / WEEK), limit, special)
         except model.InsufficientHistoryError as error:
             return common.model_copy(update={"unavailable_reason": str(error)})
         weeks = [week.model_copy(update={"nodes": _nodes(pool, throughput, week.peak)}) for week in found.weeks]
@@ -69,6 +71,7 @@ class Forecasts:
                 "observed_hours": found.observed_hours,
                 "missing_hours": found.missing_hours,
                 "backtest": found.backtest,
+                "holidays": found.holidays,
             }
         )
 

@@ -3,7 +3,6 @@
 Every error states the path of the bad field and what to write instead. The model is immutable.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Annotated, Any, Literal, get_args
@@ -12,7 +11,9 @@ import msgspec
 
 from plimsoll.slo import strict_yaml
 from plimsoll.slo.spec import pool_match
+from plimsoll.slo.spec.cross_checks import check
 from plimsoll.slo.spec.exclusion import Exclusion
+from plimsoll.slo.spec.holidays import Holidays, Region, parsed
 from plimsoll.slo.spec.indicator import Indicator
 from plimsoll.slo.spec.names import ModelName, Name, ShortText, time_zone
 from plimsoll.slo.spec.node_pricing import Node, Positive, Usd
@@ -110,6 +111,7 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `max_usd_per_million_tokens` (input and output together): a higher cost of nodes raises a ticket.
     `adapters` are the names by which requests ask for its LoRA adapters: their tokens at gateways are the pool's.
     `carbon_grams_per_kwh` is the carbon intensity of its electricity (CO2 equivalent), without which emissions are unknown.
+    `holidays` (default: those of the file) are the days that forecasts treat like past holidays, or else like weekends.
     """
 
     name: Name
@@ -125,6 +127,7 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Kind = "interactive"
     adapters: tuple[ModelName, ...] = ()
     carbon_grams_per_kwh: Annotated[float, msgspec.Meta(ge=0, le=1e5)] | None = None
+    holidays: Region | Holidays | None = None
 
     @property
     def labels(self) -> pool_match.Values:
@@ -215,6 +218,11 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exclusions: tuple[Exclusion, ...] = ()
     proposed: bool = False
     teams: tuple[Team, ...] = ()
+    holidays: Region | Holidays | None = None
+
+    def holidays_of(self, pool: Pool) -> Holidays | None:
+        """Return a pool's holidays, by default those of the file; None where neither has any."""
+        return parsed(pool.holidays or self.holidays)
 
     def pool(self, name: str) -> Pool:
         """Return the pool of that name; raises KeyError."""
@@ -236,52 +244,12 @@ def load(text: str) -> Spec:
         choices = ", ".join(_CHOICES.get(path.rpartition(".")[2], ()))
         where = f"{path or 'top level'}: {message}{choices and f'. Use one of: {choices}.'}"
         raise SpecError(printable(where)) from error
-    _check_names(spec)
+    try:
+        check(spec)
+    except ValueError as error:
+        raise SpecError(str(error)) from error
     return spec
 
 
 def _decode(kind: Any, value: object) -> Any:
     return kind.parse(value)
-
-
-def _check_names(spec: Spec) -> None:
-    """Reject names that are used twice or that name nothing, and replicas that would be of two pools."""
-    groups = {
-        "pools: name": [pool.name for pool in spec.pools],
-        "objectives: id": [objective.id for objective in spec.objectives],
-        "teams: name": [team.name for team in spec.teams],
-        "teams: tenant": [tenant for team in spec.teams for tenant in team.tenants],
-    }
-    for path, names in groups.items():
-        for name, uses in Counter(names).items():
-            if uses > 1:
-                raise SpecError(f"{path} {name!r} is used {uses} times. Make each unique.")
-    if shared := pool_match.overlap(spec.pools) or pool_match.adapter_overlap(spec.pools):
-        raise SpecError(printable(shared))
-    pools, objectives = {pool.name for pool in spec.pools}, {objective.id for objective in spec.objectives}
-    for index, item in enumerate(spec.exclusions):
-        _require(f"exclusions[{index}].objective", "objective", item.objective, objectives)
-        _require(f"exclusions[{index}].pool", "pool", item.pool, pools)
-    for index, objective in enumerate(spec.objectives):
-        where = f"objectives[{index}]"
-        _require(f"{where}.pool", "pool", objective.pool, pools)
-        if objective.group_by and not objective.indicator.at_gateways:
-            raise SpecError(
-                f"{where}.group_by: gateways don't evaluate {objective.indicator.kind} per tenant. Leave it out, or set it on "
-                "a latency or availability SLO."
-            )
-        if spec.pool(objective.pool).kind == "embedding" and objective.indicator.of_tokens:
-            raise SpecError(
-                f"{where}.indicator: {objective.indicator.kind} needs generated tokens, and pool {objective.pool} is of kind embedding. "
-                "Use availability or request_duration."
-            )
-        if objective.count_at == "gateway" and not objective.indicator.at_gateways:
-            raise SpecError(
-                f"{where}.count_at: gateways don't evaluate {objective.indicator.kind}. Leave it out, or set it on a latency or "
-                "availability SLO."
-            )
-
-
-def _require(where: str, what: str, name: str | None, known: set[str]) -> None:
-    if name is not None and name not in known:
-        raise SpecError(f"{where}: unknown {what} {name!r}. Use one of: {', '.join(sorted(known))}.")
