@@ -50,7 +50,7 @@ _RULES: dict[Metric, tuple[Rule, ...]] = {
 }
 
 
-# Looked up for every point of a scrape. A metric's hash takes longer than its name's, which Python keeps.
+# Looked up for every point of a scrape. A metric's hash takes longer than its name's, which Python stores.
 _BY_NAME = {metric.name: rules for metric, rules in _RULES.items()}
 _OTHERS = {one.name for one in (c.GPU_XID_LAST, c.GPU_NOT_READABLE, c.GPU_PCIE_WIDTH, c.GPU_PCIE_WIDTH_MAX)}
 _READ = _BY_NAME.keys() | _OTHERS

@@ -23,7 +23,7 @@ _BY_END = (
 
 
 class _Bounds(dict[str, tuple[float, float]]):
-    """Keyed by name, as a name's hash is kept and a metric's isn't: every value of a scrape is looked up."""
+    """Keyed by name, as Python stores a name's hash, and computes a metric's: every value of a scrape is looked up."""
 
     def __missing__(self, name: str) -> tuple[float, float]:
         found = ((low, high) for end, low, high in _BY_END if name.endswith(end))
