@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from plimsoll.compose.listen import open_socket
 from plimsoll.slo.service.access import Access
@@ -38,6 +38,24 @@ def served(service: Service, access: Access | None = None, runbooks: str = RUNBO
         yield "http://{}:{}".format(*listening.getsockname()[:2])
         server.should_exit = True
         thread.join()
+
+
+# The focus, and whether a person sees where it is.
+_FOCUS_SHOWN = """() => { const one = document.activeElement; if (one === document.body) return true;
+    const style = getComputedStyle(one), box = one.getBoundingClientRect();
+    const ring = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0 || style.boxShadow !== "none";
+    return ring && box.width > 0 && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth; }"""
+
+
+def reach(wanted: Locator, key: str = "Tab") -> None:
+    """Press a key until an element has the focus; wherever the focus is on the way, it is in view and has a ring."""
+    page = wanted.page
+    for _ in range(200):
+        page.keyboard.press(key)
+        assert page.evaluate(_FOCUS_SHOWN), page.evaluate("document.activeElement.outerHTML")
+        if wanted.evaluate("(one) => one === document.activeElement"):
+            return
+    raise AssertionError(f"{wanted} isn't reached by {key}")
 
 
 class Watched:

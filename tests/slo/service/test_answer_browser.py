@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from browser import Watched, served
+from browser import Watched, reach, served
 from pages_world import two_days
 from plimsoll.slo.ledger.manual_changes import acknowledgements
 from plimsoll.slo.service.state import Service
@@ -27,30 +27,23 @@ def url(service: Service) -> Iterator[str]:
         yield found
 
 
-def press_until(page: Page, key: str, focused: str) -> None:
-    """Press a key until an element that matches has the focus."""
-    for _ in range(60):
-        if page.evaluate("(wanted) => document.activeElement.matches(wanted)", focused):
-            return
-        page.keyboard.press(key)
-    pytest.fail(f"{focused} isn't reached by {key}")
-
-
 @pytest.mark.parametrize("width", [1280, 375])
 def test_a_recommendation_is_answered_by_keyboard_and_the_review_shows_it(
     browser: Browser, url: str, service: Service, width: int
 ) -> None:
     watched = Watched(browser.new_page(viewport={"width": width, "height": 800}), url)
     page = watched.open("/pools/pool")
-    press_until(page, "Tab", "td summary")
+    reach(page.locator("td summary"))
     page.keyboard.press("Enter")
-    press_until(page, "Tab", "select[name=answer]")
+    reach(page.get_by_label("Answer"))
     page.keyboard.type("Later")
-    press_until(page, "Tab", "input[name=reason]")
+    reach(page.get_by_label("Reason"))
     page.keyboard.type("after the release")
-    press_until(page, "Tab", "input[name=actor]")
+    reach(page.get_by_label("Your name"))
     page.keyboard.type("ann")
     page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("✓ Saved.")
+    expect(page.get_by_role("heading", name="Recent recommendations")).to_be_focused()
     expect(page.get_by_text("Change answer")).to_be_visible()
     expect(page.get_by_role("cell", name="Later: after the release (ann)")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -101,25 +101,32 @@ def test_time_that_nobody_watched_is_a_gap_and_a_chart_without_numbers_says_unkn
         watched.page.close()
 
 
-@pytest.mark.parametrize("path", PAGES[:5])
-def test_everything_that_can_be_clicked_is_reached_by_keyboard_and_shows_it(
+@pytest.mark.parametrize("path", PAGES)
+def test_everything_that_can_be_clicked_is_reached_by_keyboard_in_order_and_back(
     browser: Browser, url: str, path: str
 ) -> None:
     page = Watched(browser.new_page(), url).open(path)
+    page.evaluate("document.querySelectorAll('main details').forEach((one) => { one.open = true; })")
     reached = "a[href], summary, input, select, button"
     wanted = page.locator(reached).locator("visible=true").count()
-    seen = set()
-    for _ in range(3 * wanted):
-        page.keyboard.press("Tab")
-        name, outline = page.evaluate(
-            """(reached) => { const all = [...document.querySelectorAll(reached)], one = document.activeElement;
-                              return [all.indexOf(one), getComputedStyle(one).outlineStyle]; }""",
-            reached,
-        )
-        if name >= 0:
-            seen.add(name)
-            assert outline != "none", name
-    assert len(seen) == wanted
+    for key in ("Tab", "Shift+Tab"):
+        order: list[int] = []
+        for _ in range(10 * wanted):
+            page.keyboard.press(key)
+            name, outline = page.evaluate(
+                """(reached) => { const all = [...document.querySelectorAll(reached)], one = document.activeElement;
+                                  return [all.indexOf(one), getComputedStyle(one).outlineStyle]; }""",
+                reached,
+            )
+            assert name < 0 or outline != "none", name
+            if name >= 0 and order[-1:] != [name]:  # parts of a time are one input
+                order.append(name)
+            if len(order) == wanted:
+                break
+        forward = order if key == "Tab" else order[::-1]
+        first = forward.index(min(forward))
+        assert len(order) == wanted, key
+        assert forward[first:] + forward[:first] == sorted(set(forward)), key
     page.close()
 
 

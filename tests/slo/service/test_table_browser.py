@@ -7,28 +7,15 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from browser import Watched, served
-from plimsoll.slo.ledger.database import open_database
-from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.service.state import Service
-from plimsoll.slo.spec.objectives import load
-from service_world import NOW, world
-from world import SPEC_TEXT
+from service_world import NOW, three_slos
 
 pytestmark = pytest.mark.browser
-SPEC = load(
-    SPEC_TEXT.replace("window: 28d", "window: 14h").replace(
-        "objectives:\n", "  - {name: other, model: other}\nobjectives:\n"
-    )
-    + "  - {id: slow, pool: pool, indicator: {time_to_first_token: 600ms}, target: 99%, window: 14h}\n"
-    + "  - {id: elsewhere, pool: other, indicator: availability, target: 99%, window: 28d}\n"
-)
 
 
 @pytest.fixture
 def service(tmp_path: Path) -> Service:
-    found = Service(SPEC, world(), Ledger(open_database(f"sqlite:///{tmp_path}/ledger.db")), clock=lambda: NOW)
-    found.ingest()
-    return found
+    return three_slos(tmp_path)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def test_each_range_is_a_link_that_charts_and_table_follow(browser: Browser, url
     expect(page.locator(".ranges [aria-current]")).to_have_text("1 day")
     text = {"1h": "1 hour", "6h": "6 hours", "24h": "1 day", "7d": "1 week", "window": "SLO window"}[name]
     page.get_by_role("link", name=text, exact=True).click()
-    page.wait_for_url(f"**/slos/fast?range={name}")
+    page.wait_for_url(f"**/slos/fast?range={name}#recent")
     expect(page.locator(".ranges [aria-current]")).to_have_text(text)
     hours = {"1h": 1, "6h": 6, "24h": 24, "7d": 168}.get(name, 28 * 24)
     chart = page.locator(".chart[data-chart=total]")
@@ -44,7 +44,7 @@ def test_a_range_from_a_moment_to_a_moment_is_shared_by_its_address_and_download
     form.get_by_label("From").fill("2023-11-14T11:20")  # five hours behind UTC
     form.get_by_label("To").fill("2023-11-14T12:20")
     form.get_by_role("button", name="Show").click()
-    page.wait_for_url("**/slos/fast?from=2023-11-14T16%3A20%3A00Z&to=2023-11-14T17%3A20%3A00Z")
+    page.wait_for_url("**/slos/fast?from=2023-11-14T16%3A20%3A00Z&to=2023-11-14T17%3A20%3A00Z#recent")
     expect(page.locator(".ranges [aria-current]")).to_have_count(0)
     expect(page.locator("section[aria-labelledby=worst] tbody tr")).to_have_count(8)
     shared = Watched(browser.new_context(timezone_id="UTC").new_page(), url)
