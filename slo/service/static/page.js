@@ -195,6 +195,15 @@ async function renew() {
   await drawAll();
 }
 
+// Paper is white, and narrower than a screen: charts are drawn for it, and again for the screen.
+function redraw() {
+  for (const [box, chart] of charts) {
+    chart.destroy();
+    charts.set(box, new uPlot(options(box, KINDS[box.dataset.chart]), chart.data, box));
+  }
+}
+
+for (const media of ["print", "(prefers-color-scheme: dark)"]) matchMedia(media).addEventListener("change", redraw);
 window.addEventListener("resize", () => charts.forEach((chart, box) => chart.setSize({ width: box.clientWidth, height: 150 })));
 localTimes();
 drawAll();

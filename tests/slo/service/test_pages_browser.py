@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from browser import Watched, served
 from pages_world import HOUR, NOW
@@ -20,6 +20,8 @@ from world import SPEC_TEXT
 
 pytestmark = pytest.mark.browser
 WHATIF = "/pools/pool/whatif?request_rate=5&input_tokens=300&output_tokens=20"
+# Red, green, and blue of --ok and --exhausted in page.css: every chart has a line or bars in one of them.
+LIGHT, DARK = ["0,114,178", "194,58,0"], ["86,180,233", "255,122,69"]
 PAGES = (
     "/",
     "/slos/fast",
@@ -130,16 +132,39 @@ def test_everything_that_can_be_clicked_is_reached_by_keyboard_in_order_and_back
     page.close()
 
 
-@pytest.mark.parametrize("path", PAGES[:5])
-def test_on_paper_there_is_the_content_and_no_menu(browser: Browser, url: str, path: str, tmp_path: Path) -> None:
-    page = Watched(browser.new_page(), url).open(path)
-    page.emulate_media(media="print")
-    expect(page.locator("header")).to_be_hidden()
+@pytest.mark.parametrize(("path", "most"), list(zip(PAGES, (2, 2, 3, 2, 2, 2, 2, 1, 9), strict=True)))
+def test_paper_has_the_whole_content_in_light_colors_and_nothing_to_press(
+    browser: Browser, url: str, path: str, most: int, tmp_path: Path
+) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="dark")
+    page = Watched(context.new_page(), url).open(path)
+    assert _drawn_in(page, DARK) == page.locator(".chart canvas").count()
+    page.set_viewport_size({"width": 690, "height": 1000})  # A4 at 96 dpi less the margins of page.css
+    page.emulate_media(media="print", color_scheme="dark")
+    for pressed in page.locator("header, nav, form, input, select, button:not(thead button), a[download]").all():
+        expect(pressed).to_be_hidden()
     expect(page.get_by_role("heading", level=1).first).to_be_visible()
+    assert page.locator(".chart canvas").count() == page.locator(".chart:visible canvas").count()
+    assert _drawn_in(page, LIGHT) == page.locator(".chart canvas").count()
+    cut = """() => [...document.querySelectorAll("main *")].filter((one) => one.clientWidth > 0 && !one.matches(".uplot, .uplot *")
+        && (one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== "visible"
+            || one.getBoundingClientRect().right > innerWidth + 1)).map((one) => one.outerHTML.slice(0, 80))"""
+    assert page.evaluate(cut) == []
     file = tmp_path / "page.pdf"
     page.pdf(path=file, format="A4")
-    assert file.read_bytes().count(b"/Type /Page\n") + file.read_bytes().count(b"/Type /Page ") <= 8
-    page.close()
+    assert len(re.findall(rb"/Type /Page\b(?!s)", file.read_bytes())) <= most
+    context.close()
+
+
+def _drawn_in(page: Page, colors: list[str]) -> int:
+    """How many charts have lines or bars in one of the colors."""
+    count = """(colors) => [...document.querySelectorAll(".chart canvas")].filter((one) => {
+        const pixels = one.getContext("2d").getImageData(0, 0, one.width, one.height).data;
+        for (let at = 0; at < pixels.length; at += 4)
+            if (pixels[at + 3] === 255 && colors.includes(pixels.slice(at, at + 3).join(","))) return true;
+        return false; }).length"""
+    found: int = page.evaluate(count, colors)
+    return found
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
