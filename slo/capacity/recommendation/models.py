@@ -136,6 +136,16 @@ class RoleNodes(_Frozen):
     saturation_tokens_per_second_per_replica: float | None = Field(description="null: not measured yet.")
 
 
+class PoolShare(_Frozen):
+    """Share of a model's traffic that one of its pools gets, and should get."""
+
+    pool: str
+    capacity_tokens_per_second: float | None = Field(description="Saturation throughput of the replicas that report.")
+    traffic_share: float | None = Field(description="Of the tokens that arrived in the last minute, 0 to 1.")
+    weight: float | None = Field(description="For a gateway, 0 to 1: in proportion to capacity.")
+    unavailable_reason: str | None = Field(description="Why no weight is known.")
+
+
 class Recommendation(_Frozen):
     """How many nodes a pool should have, and why."""
 
@@ -147,6 +157,10 @@ class Recommendation(_Frozen):
     roles: list[RoleNodes] = Field(
         default=[],
         description="Pools with prefill and decode engines: nodes of each role. Empty where an engine does both.",
+    )
+    model_shares: list[PoolShare] = Field(
+        default=[],
+        description="Where several pools of its kind serve its model: the traffic that each gets and should get.",
     )
     reasons: list[str] = Field(description="Sentences; the deciding one comes first.")
     reason_codes: list[ReasonCode] = Field(default=[], description="One code for each of `reasons`.")
