@@ -1,4 +1,4 @@
-"""Recent requests of a pool from the ledger: the default workload of a what-if."""
+"""Recent requests of a pool from the ledger: the default workload of a what-if, and when they came."""
 
 from plimsoll.slo.calendar import SLOT, WEEK
 from plimsoll.slo.ledger.slots import Ledger
@@ -19,3 +19,11 @@ def requests_of(ledger: Ledger, pool: str, now: float) -> dict[str, float]:
         found["output_tokens"] = sum(row.output_tokens or 0 for row in ended) / requests
     busiest = max((row.arrivals / row.covered_seconds for row in rows if row.arrivals), default=None)
     return found if busiest is None else {**found, "request_rate": busiest}
+
+
+def arrivals_of(ledger: Ledger, pool: str, now: float) -> list[tuple[int, int | None]]:
+    """Return start and arrivals of each slot of the last seven days; None where they are not known or not fully observed."""
+    return [
+        (row.slot, row.arrivals if row.covered_seconds >= WATCHED * SLOT else None)
+        for row in pool_rows(ledger.engine, pool, now - WEEK, now)
+    ]

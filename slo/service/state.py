@@ -14,6 +14,7 @@ from plimsoll.slo.capacity.recommendation.attainment_simulation import calibrate
 from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.recommendation.models import Reason, Recommendation, no_data
 from plimsoll.slo.capacity.recommendation.recommend import Decision, recommend
+from plimsoll.slo.capacity.recommendation.topology.model_shares import model_shares
 from plimsoll.slo.ledger.evaluation import evaluate
 from plimsoll.slo.ledger.exhaustion_inputs import exhaustions
 from plimsoll.slo.ledger.ingest import FINAL_AFTER, Recorded, ingest
@@ -194,11 +195,17 @@ class Service:
             self.ledger.save_recommendation(pool, found.at, found.model_dump(), body)
 
     def recommendation(self, pool: str) -> Recommendation:
-        """Return the last recommendation for a pool."""
-        if pool in self._decisions:
-            return self._decisions[pool].recommendation
+        """Return the last recommendation for a pool, beside what the pools of its model and kind carry."""
+        own = self.spec.pool(pool)
+        alike = [one for one in self.spec.pools if (one.model, one.kind) == (own.model, own.kind)]
+        found = {one.name: self._last_recommendation(one) for one in alike}
+        return found[pool].model_copy(update={"model_shares": model_shares(found)})
+
+    def _last_recommendation(self, pool: Pool) -> Recommendation:
+        if pool.name in self._decisions:
+            return self._decisions[pool.name].recommendation
         reason = Reason("not_evaluated", "No data: the service has just started. No change recommended.")
-        return no_data(pool, self.clock(), reason, latency_target(self.spec, self.spec.pool(pool)))
+        return no_data(pool.name, self.clock(), reason, latency_target(self.spec, pool))
 
     def throughput(self, pool: str) -> ReplicaThroughput | None:
         """Return the saturation throughput of a pool's replicas; None where it isn't known."""

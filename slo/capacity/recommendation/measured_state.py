@@ -12,14 +12,15 @@ TENTH = 1  # decimal places of stored tokens per second
 
 class MeasuredState(msgspec.Struct, frozen=True):
     """State after the decision at `at` (Unix seconds): the nodes that it recommended, the saturation throughput of the replicas
-    that were present then, in tokens per second (None where it isn't known), the hours and changes of the last week, and the highest
-    load of a node that was served within the target, in tokens per second."""
+    that were present then, in tokens per second (None where it isn't known), the hours and changes of the last week, the highest
+    load of a node that was served within the target, and what a replica of each role can carry, both in tokens per second."""
 
     at: float
     recommended_nodes: int
     throughput: ReplicaThroughput | None = None
     loop: BudgetLoop | None = None
     proven_load: float | None = None
+    role_throughput: Mapping[str, float] | None = None
 
     @property
     def typical(self) -> float | None:

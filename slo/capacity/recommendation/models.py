@@ -35,6 +35,9 @@ ReasonCode = Literal[
     "no_replica_reporting",
     "nodes_pending",
     "roles_not_sized",
+    "roles_within_capacity",
+    "role_nodes_add",
+    "role_nodes_remove",
     "role_above_limit",
     "role_within_limit",
     "demand_and_backlog",
@@ -124,6 +127,25 @@ class Cost(_Frozen):
     usd_per_hour_difference: float | None = None
 
 
+class RoleNodes(_Frozen):
+    """Nodes of one role of a pool whose prefill and decode run in engines of their own."""
+
+    role: str
+    current_nodes: int
+    recommended_nodes: int
+    saturation_tokens_per_second_per_replica: float | None = Field(description="null: not measured yet.")
+
+
+class PoolShare(_Frozen):
+    """Share of a model's traffic that one of its pools gets, and should get."""
+
+    pool: str
+    capacity_tokens_per_second: float | None = Field(description="Saturation throughput of the replicas that report.")
+    traffic_share: float | None = Field(description="Of the tokens that arrived in the last minute, 0 to 1.")
+    weight: float | None = Field(description="For a gateway, 0 to 1: in proportion to capacity.")
+    unavailable_reason: str | None = Field(description="Why no weight is known.")
+
+
 class Recommendation(_Frozen):
     """How many nodes a pool should have, and why."""
 
@@ -132,6 +154,14 @@ class Recommendation(_Frozen):
     nodes: int = Field(description="Nodes to add or remove; 0 for hold.")
     current_nodes: int | None
     recommended_nodes: int | None
+    roles: list[RoleNodes] = Field(
+        default=[],
+        description="Pools with prefill and decode engines: nodes of each role. Empty where an engine does both.",
+    )
+    model_shares: list[PoolShare] = Field(
+        default=[],
+        description="Where several pools of its kind serve its model: the traffic that each gets and should get.",
+    )
     reasons: list[str] = Field(description="Sentences; the deciding one comes first.")
     reason_codes: list[ReasonCode] = Field(default=[], description="One code for each of `reasons`.")
     evidence: dict[str, Any] = Field(
@@ -150,7 +180,7 @@ class Recommendation(_Frozen):
         description="The rule that decided. error_budget: the last week's requests, within the error budget; "
         "attainment: counted attainment below the target; demand: arrivals and backlog; slo: latency SLO on the recent traffic; queue: waiting requests "
         "per node; kv_cache: KV cache usage; max_nodes, min_nodes: limits of the pool; scale_in: fewer nodes suffice; hold: no rule "
-        "requires more and scale-in is blocked; roles: prefill and decode engines, which one number of nodes can't size; no_data: no data.",
+        "requires more and scale-in is blocked; roles: prefill and decode engines, each sized by itself; no_data: no data.",
     )
     expected_attainment: ExpectedAttainment = ExpectedAttainment()
     alternatives: list[Alternative] = Field(default=[], description="Other numbers of nodes, nearest first.")

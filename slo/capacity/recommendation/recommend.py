@@ -7,7 +7,7 @@ The largest number that any rule requires, never GPU utilization, which is near 
   rule: average waiting requests per node above the pool's limit. Warm spares follow that rule at any time: they serve in seconds, long
   before a cold node would.
 - KV cache usage above the pool's limit for minutes (85 %, source documents).
-- where prefill and decode run in engines of their own, no number of nodes: signals by role (`topology/roles.py`).
+- where prefill and decode run in engines of their own, each role by itself (`topology/roles.py`).
 - pending nodes count as present. Warm spares are used first and replaced behind. Scale-in needs the whole stabilization window
   observed, and one node fewer must have been enough over all of it.
 """
@@ -70,7 +70,7 @@ def decide(
         found = no_data(case.pool.name, case.now, reason, case.target, case.evidence())
         return Decision(found.model_copy(update={"simulated": case.simulated}), None)
     if has_roles(case):
-        return Decision(by_role(case), None)
+        return Decision(*by_role(case, state))
     loop, estimate = advance(state.loop if state else None, case), AttainmentEstimate(case, engine)
     proven = proven_load(case, state.proven_load if state else None)
     required = evaluate_rules(case, estimate, loop, proven)

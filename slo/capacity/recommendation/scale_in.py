@@ -146,7 +146,7 @@ def on_demand_need(case: PoolSnapshot) -> OnDemandNeed:
     if unreported:
         return OnDemandNeed(None, f"no KV cache usage from {', '.join(unreported)}")
     # A replica that has just started does not count: the others show the demand.
-    if all(_short(case, replica) for replica in case.seen):
+    if all(short(case, replica) for replica in case.seen):
         return OnDemandNeed(None, f"the pool has not been observed for {span(pool.timing.scale_in_stabilization)} yet")
     throughput = plan.throughput
     cached = throughput.count_for(_peak(case) * throughput.together(throughput.present) / pool.max_kv_cache_usage)
@@ -191,12 +191,12 @@ def _unknown(case: PoolSnapshot) -> str | None:
         # Without a plan that knows the demand of all, the load of a stopped replica has to show on the others first.
         if case.plan is None and not replica.seen and any(at > case.since for at, _ in replica.waiting[-1:]):
             return f"the remaining nodes have not been observed alone for {window} yet"
-        if replica.seen and _short(case, replica):
+        if replica.seen and short(case, replica):
             return f"{replica.replica} has not been observed for {window} yet"
     return None
 
 
-def _short(case: PoolSnapshot, replica: ReplicaSignals) -> bool:
+def short(case: PoolSnapshot, replica: ReplicaSignals) -> bool:
     """Whether a replica has not been observed for the stabilization window, or, where that is shorter than STEP, at all in it."""
     least = min(_observed(samples, case.since) for samples in (replica.waiting, replica.kv_usage))
     return least < max(case.pool.timing.scale_in_stabilization - STEP, 1)

@@ -18,6 +18,7 @@ from plimsoll.slo.capacity.whatif.evaluate import ScenarioResult, gpu_price, in_
 from plimsoll.slo.capacity.whatif.measured_scaling import KV_BYTES, MEASURED, beyond
 from plimsoll.slo.capacity.whatif.prefill_decode import PairResult, sized_pair
 from plimsoll.slo.capacity.whatif.request_mix import LONGEST, Kind, mean_context, mean_prompt, parse, written
+from plimsoll.slo.capacity.whatif.scale_to_zero import ScaleToZero
 from plimsoll.slo.capacity.whatif.scenario import CONCURRENCIES, Scenario, arithmetic, hardware_in
 from plimsoll.slo.spec.objectives import Pool
 
@@ -215,6 +216,9 @@ class WhatIf(BaseModel):
     prefill_decode: PairResult | None = Field(
         description="Prefill and decode in replicas of their own; null: not asked for, or no pair meets the latency target."
     )
+    scale_to_zero: ScaleToZero | None = Field(
+        default=None, description="On the pool's arrivals of the last week; null: less than a day of them is recorded."
+    )
     simulated: Literal[True] = True
 
 
@@ -224,6 +228,7 @@ def response(
     scenario: Scenario,
     observed: Mapping[str, float],
     result: ScenarioResult | None,
+    zero: ScaleToZero | None = None,
 ) -> WhatIf:
     """Return inputs, calculation and result as one object."""
     on, target, stored = hardware_in(scenario), scenario.target, scenario.kv_value_bytes
@@ -253,6 +258,7 @@ def response(
         result=result,
         at_concurrency=in_flight(scenario),
         prefill_decode=sized_pair(scenario),
+        scale_to_zero=zero,
     )
 
 

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query
 from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.whatif.evaluate import whatif
 from plimsoll.slo.capacity.whatif.request import WhatIf, WhatIfRequest, response
+from plimsoll.slo.capacity.whatif.scale_to_zero import scale_to_zero
 from plimsoll.slo.reports.calibration import calibrated
-from plimsoll.slo.reports.request_profile import requests_of
+from plimsoll.slo.reports.request_profile import arrivals_of, requests_of
 from plimsoll.slo.service.http.parameters import PoolName, require_pool
 from plimsoll.slo.service.http.problems import READING, ApiError
 from plimsoll.slo.service.state import Service
@@ -41,4 +42,5 @@ def simulated(service: Service, name: str, request: WhatIfRequest) -> WhatIf:
         found = whatif(scenario)
     except ValueError as error:
         raise ApiError(422, "invalid_request", str(error)) from error
-    return response(name, request, scenario, observed, found)
+    zero = scale_to_zero(pool, arrivals_of(service.ledger, name, service.clock()), target)
+    return response(name, request, scenario, observed, found, zero)

@@ -1,21 +1,26 @@
-"""Pools whose prefill and decode run in engines of their own: signals by role, and which role is above its limit.
+"""Pools whose prefill and decode run in engines of their own: the recommendation by role.
 
-No number of nodes is recommended. Nodes of one role don't serve the other's work: the queue of prefill is not that of decode, its KV
-cache holds prompts for seconds, and the counted latencies are of both. More prefill than decode can take in only lets transfers expire.
+Nodes of one role don't serve the other's work: the queue of prefill is not that of decode, its KV cache holds prompts for seconds, and
+the counted latencies are of both. So each role is sized by what its replicas were measured to carry, and left as it is until then.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from math import ceil, fsum
 from typing import Any
 
 from plimsoll.slo.capacity.model.signals import SUSTAINED, ReplicaSignals
-from plimsoll.slo.capacity.recommendation.models import ExpectedAttainment, Reason, Recommendation
+from plimsoll.slo.capacity.recommendation.alternatives import cost
+from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState
+from plimsoll.slo.capacity.recommendation.models import ExpectedAttainment, Reason, Recommendation, RoleNodes
 from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
+from plimsoll.slo.capacity.recommendation.spot import OnDemandNeed
+from plimsoll.slo.capacity.recommendation.topology.role_nodes import RoleChange, changes, full
+from plimsoll.slo.capacity.recommendation.topology.role_sizing import RoleLoad, rate_of, role_loads, saturations
 from plimsoll.slo.sli.roles import DECODE, PREFILL
 from plimsoll.slo.units import percent_text
 
 BOTH = "both"  # engines without a role of their own
+UNAVAILABLE = "Prefill and decode run in engines of their own, which are not simulated together."
 
 
 def has_roles(case: PoolSnapshot) -> bool:
@@ -23,23 +28,24 @@ def has_roles(case: PoolSnapshot) -> bool:
     return any(one.role in (PREFILL, DECODE) for one in case.seen)
 
 
-def by_role(case: PoolSnapshot) -> Recommendation:
-    """Return the recommendation to hold, with each role's signals, and the roles that need nodes named first."""
+def by_role(case: PoolSnapshot, state: MeasuredState | None) -> tuple[Recommendation, MeasuredState]:
+    """Return the recommendation, with each role's signals, and the state that the next decision needs."""
     found = {role: _signals(case, mine) for role, mine in _grouped(case.seen).items()}
-    roles = sorted(
-        (_reason(case, role, one) for role, one in found.items()), key=lambda one: one.code != "role_above_limit"
-    )
-    why = (
-        "Prefill and decode run in engines of their own, and one number of nodes can't size both: no change recommended. Scale each "
-        "role by its own signals."
-    )
-    reasons = [Reason("roles_not_sized", why), *roles]
-    return Recommendation(
+    saturation = saturations(case, state.role_throughput if state else None)
+    loads = role_loads(case, saturation)
+    # The load of an engine of both roles can't be separated.
+    changed = [] if BOTH in found else changes(case, loads)
+    roles = [_reason(case, role, one) for role, one in found.items()]
+    roles.sort(key=lambda one: one.code != "role_above_limit")
+    reasons = [*([one.reason for one in changed] or [_unchanged(case, loads, BOTH in found)]), *roles]
+    change = sum(one.nodes for one in changed)
+    recommendation = Recommendation(
         pool=case.pool.name,
-        action="hold",
-        nodes=0,
+        action="scale_out" if change > 0 else "scale_in" if change < 0 else "hold",
+        nodes=abs(change),
         current_nodes=case.current,
-        recommended_nodes=case.current,
+        recommended_nodes=case.current + change,
+        roles=[] if BOTH in found else [_role_nodes(one, changed) for one in loads],
         reasons=[one.text for one in reasons],
         reason_codes=[one.code for one in reasons],
         evidence=case.evidence() | {"by_role": found},
@@ -47,10 +53,35 @@ def by_role(case: PoolSnapshot) -> Recommendation:
         at=case.now,
         simulated=case.simulated,
         rule="roles",
+        cost=cost(case, case.current + change, OnDemandNeed(None)),
         expected_attainment=ExpectedAttainment(
-            target=None if case.target is None else case.target.target, unavailable_reason=why
+            target=None if case.target is None else case.target.target, unavailable_reason=UNAVAILABLE
         ),
     )
+    return recommendation, MeasuredState(case.now, case.current + change, role_throughput=saturation)
+
+
+def _role_nodes(one: RoleLoad, changed: Sequence[RoleChange]) -> RoleNodes:
+    return RoleNodes(
+        role=one.role,
+        current_nodes=one.nodes,
+        recommended_nodes=one.nodes + sum(change.nodes for change in changed if change.role == one.role),
+        saturation_tokens_per_second_per_replica=one.saturation,
+    )
+
+
+def _unchanged(case: PoolSnapshot, loads: Sequence[RoleLoad], mixed: bool) -> Reason:
+    """State why no role is changed: what is not known, or that both carry their load."""
+    if mixed:
+        text = "No change: engines with one role and with both serve this pool, and their loads can't be separated."
+        return Reason("roles_not_sized", text)
+    unknown = [one.role for one in loads if one.saturation is None]
+    if unknown:
+        text = f"No change: saturation throughput of {' and of '.join(unknown)} isn't known until a replica has had requests waiting for a minute."
+        above = next((one.role for one in loads if full(case, one)), None)
+        return Reason("roles_not_sized", f"{text} Add {above} nodes by hand." if above else text)
+    parts = (f"{one.role} {'not known' if (load := one.load(one.nodes)) is None else f'{load:.0%}'}" for one in loads)
+    return Reason("roles_within_capacity", f"No change. Load of what each role can carry: {', '.join(parts)}.")
 
 
 def _grouped(seen: Sequence[ReplicaSignals]) -> dict[str, list[ReplicaSignals]]:
@@ -64,24 +95,14 @@ def _signals(case: PoolSnapshot, mine: Sequence[ReplicaSignals]) -> dict[str, An
     """Return the signals of one role's replicas; None where a replica doesn't report one."""
     waiting = fsum(one.waiting[-1][1] for one in mine)
     usage = [case.kv_cache_means[one.replica] for one in mine if one.replica in case.kv_cache_means]
-    rates = [_rate(one.progress_tokens, case.now - SUSTAINED) for one in mine]
-    known = [one for one in rates if one is not None]
+    rate = rate_of(mine, case.now - SUSTAINED)
     return {
         "replicas_reporting": len(mine),
         "waiting_requests": waiting,
         "waiting_per_node": round(waiting / ceil(len(mine) / case.pool.node.replicas), 2),
         "kv_cache_usage_mean": round(fsum(usage) / len(mine), 4) if len(usage) == len(mine) else None,
-        "tokens_per_second": round(fsum(known), 1) if len(known) == len(mine) else None,
+        "tokens_per_second": None if rate is None else round(rate, 1),
     }
-
-
-def _rate(counter: Sequence[tuple[float, float]], since: float) -> float | None:
-    """Return a counter's growth per second after `since`, without what a restart lost; None without two samples."""
-    recent = [(at, value) for at, value in counter if at > since]
-    if len(recent) < 2:
-        return None
-    grown = fsum(max(0.0, after - before) for (_, before), (_, after) in pairwise(recent))
-    return grown / (recent[-1][0] - recent[0][0])
 
 
 def _reason(case: PoolSnapshot, role: str, found: dict[str, Any]) -> Reason:
@@ -93,4 +114,4 @@ def _reason(case: PoolSnapshot, role: str, found: dict[str, Any]) -> Reason:
         f"{role.capitalize()}: {queue:g} requests waiting per node (limit {pool.max_waiting_per_node}), KV cache usage {cache} "
         f"(limit {percent_text(pool.max_kv_cache_usage)})."
     )
-    return Reason("role_above_limit", f"{text} Add {role} nodes.") if above else Reason("role_within_limit", text)
+    return Reason("role_above_limit" if above else "role_within_limit", text)
