@@ -154,9 +154,9 @@ class GpuCollector:
 
     def _read(self, report: Report) -> Iterator[Point]:
         uuid = report["info"]["uuid"]
-        points = list(map(Point, *report["series"], report["values"]))
+        points = report["points"]
         yield from points
-        for name in self._families.missing(report["info"], report["series"]):
+        for name in self._families.missing(report["info"], report["names"]):
             self._once.failed(f"GPU {uuid} {name}", "no longer reported by the driver (nvidia-smi: ERR!)")
             yield Point(metrics.GPU_METRIC_MISSING, {"uuid": uuid, "metric": name}, 1)
         for name, count in report["rejected"].items():

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from plimsoll.exporters.state_file import StateFile
 from plimsoll.slo import metrics
-from plimsoll.slo.metrics import Metric
 
 # These come and go with the configuration and the load.
 _VOLATILE = frozenset(
@@ -38,13 +37,13 @@ class Families:
                 if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], list)
             }
 
-    def missing(self, info: dict[str, str], series: tuple[list[Metric], object]) -> tuple[str, ...]:
-        """Return the metrics that this GPU lacks now and had before. The same `series` object costs nothing."""
+    def missing(self, info: dict[str, str], present: frozenset[str]) -> tuple[str, ...]:
+        """Return the metrics that this GPU lacks now and had before. The same object `present` costs nothing."""
         uuid = info["uuid"]
         last = self._missing.get(uuid)
-        if last is not None and last[0] is series:
+        if last is not None and last[0] is present:
             return last[1]
-        names = frozenset(metric.name for metric in series[0]) & STEADY
+        names = present & STEADY
         version, had = self._had.get(uuid, ("", frozenset()))
         if version != info.get("driver_version", ""):
             had = frozenset()
@@ -52,7 +51,7 @@ class Families:
             self._had[uuid] = info.get("driver_version", ""), had | names
             self._store()
         found = tuple(sorted(had - names))
-        self._missing[uuid] = series, found
+        self._missing[uuid] = present, found
         return found
 
     def forget(self, uuids: Iterable[str]) -> None:

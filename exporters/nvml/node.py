@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from typing import Any, Protocol
 
 import pynvml
@@ -67,7 +68,9 @@ class Node:
     def __init__(self, gpus: Sequence[ReadableGpu]) -> None:
         self._gpus = gpus
         self._calls: dict[int, DeadlineCall[Reading]] = {}
+        # What the last report had, by index: UUID, metrics, labels; and the values.
         self._series: dict[int, tuple[str, tuple[Metric, ...], tuple[dict[str, str], ...]]] = {}
+        self._values: dict[int, tuple[float, ...]] = {}
 
     def read(self, until: float) -> list[Report]:
         """Return a report per GPU by `until` (time.monotonic() seconds); raises LibraryUnusableError. It doesn't wait again for a hung GPU."""
@@ -82,14 +85,17 @@ class Node:
         return reports
 
     def _report(self, gpu: ReadableGpu, call: DeadlineCall[Reading]) -> Report:
+        """Return a report with what changed since the last one: the series, or else the values of some, by their place."""
         report = _outcome(gpu, call)
         if "values" in report:
-            metrics, labels, report["values"] = (
-                zip(*report["values"], strict=True) if report["values"] else ((), (), ())
-            )
-            if (report["info"]["uuid"], metrics, labels) != self._series.get(gpu.index):
-                self._series[gpu.index] = report["info"]["uuid"], metrics, labels
+            metrics, labels, values = zip(*report["values"], strict=True) if report["values"] else ((), (), ())
+            last, series = self._values.get(gpu.index, ()), (report["info"]["uuid"], metrics, labels)
+            if series != self._series.get(gpu.index):
+                self._series[gpu.index], last = series, ()
                 report["series"] = [(metric.name, own) for metric, own in zip(metrics, labels, strict=True)]
+            self._values[gpu.index] = values
+            pairs = enumerate(zip_longest(values, last))
+            report["values"] = [(place, value) for place, (value, before) in pairs if value != before]
         return report
 
 

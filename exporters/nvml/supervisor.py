@@ -1,6 +1,7 @@
 """The child process that loads the driver library, as the exporter sees it: requests, deadlines and exits."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -10,8 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, Any, cast
 
+from plimsoll.exporters.collector import Point
 from plimsoll.exporters.deadline import DeadlineExceeded
-from plimsoll.slo.metrics import BY_NAME, Metric
+from plimsoll.slo.metrics import BY_NAME
 
 Report = dict[str, Any]
 NVML = "plimsoll.exporters.nvml.child"
@@ -36,9 +38,8 @@ class Child:
         self.on_xid = on_xid
         self.started = time.monotonic()
         self._changed = threading.Condition()
-        self._series: dict[
-            int, tuple[list[Metric], list[dict[str, str]]]
-        ] = {}  # metrics and labels of a GPU's values, by index
+        self._points: dict[int, list[Point]] = {}  # of each GPU's last values, by its index
+        self._names: dict[int, frozenset[str]] = {}
         self._requested: float | None = None
         self._response: list[Report] | None = None
         self._exit: ChildExited | None = None
@@ -84,14 +85,18 @@ class Child:
             self._stdin.flush()
 
     def _complete(self, reports: list[Report]) -> None:
-        """Add the series of the values, which the child sends only when they change."""
+        """Add the points of the values and the names of their metrics: the child sends only what changes."""
         for report in reports:
+            index = report["index"]
             if "series" in report:
                 uuid = {"uuid": report["info"]["uuid"]}
-                metrics = [BY_NAME[metric] for metric, _ in report["series"]]
-                self._series[report["index"]] = metrics, [uuid | labels for _, labels in report["series"]]
+                self._points[index] = [Point(BY_NAME[name], uuid | own, math.nan) for name, own in report["series"]]
+                self._names[index] = frozenset(name for name, _ in report["series"])
             if "values" in report:
-                report["series"] = self._series[report["index"]]
+                points = self._points[index] = self._points[index].copy()  # the last one's list may be in use
+                for place, value in report["values"]:
+                    points[place] = Point(points[place].metric, points[place].labels, value)
+                report["points"], report["names"] = points, self._names[index]
 
     def _receive(self) -> None:
         end: ChildExited | None = None

@@ -260,7 +260,8 @@ def collectors(
             raise UserError(f"--{option}: {given} is given {uses} times. Give each its own NAME=.")
     if gpu_state is not None:
         assignment = GpuAssignment(served, others=lambda: discovered.collectors if discovered else ())
-        found.append(GpuCollector(gpu_state, assignment=assignment, vendor=vendor))
+        # First, as it then waits for another process, which reads while this one parses the engines' pages.
+        found.insert(0, GpuCollector(gpu_state, assignment=assignment, vendor=vendor))
     if not found and discovered is None:
         raise UserError("--engine: nothing to export. Add --engine http://HOST:PORT, or remove --no-gpu.")
     return found
