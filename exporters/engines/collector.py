@@ -3,22 +3,23 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from plimsoll.exporters.collector import CollectorError, Point
-from plimsoll.exporters.engines import not_supported, paths, recognize
+from plimsoll.exporters.engines import not_supported, paths, recognize, roles
 from plimsoll.exporters.engines.fetch import _NAMED, FetchError, HttpReader, address_of, reason_of
 from plimsoll.exporters.engines.mapping import EngineMapping, Lookup
 from plimsoll.exporters.engines.normalize import found_names, kv_bytes
 from plimsoll.exporters.engines.parser import Page, Parser, Shape
 from plimsoll.exporters.engines.replica import Replica, info_points, split
-from plimsoll.exporters.engines.roles import ROLES, of_command
+from plimsoll.exporters.engines.roles import ROLES
 from plimsoll.exporters.gpu_assignment import Server, resolve
 from plimsoll.exporters.kubernetes.identity import Identified, PodIdentity
 from plimsoll.exporters.process_tree import Listener, ProcessTree
 from plimsoll.exporters.state_file import StateFile
+from plimsoll.exporters.vllm.command_line import stated_settings
 from plimsoll.slo import metrics, strict_json
 from plimsoll.slo.metrics import Metric
 
@@ -40,6 +41,8 @@ class EngineCollector:
     On a page of several replicas each is named by that, a slash, and its own name on the page. The state of starts and derived
     counters is stored in the folder `state`, so that they continue when the exporter restarts. `token` is a file.
     """
+
+    _stated: tuple[Shape, Mapping[str, int]] | None = None  # settings of the command line, as of a page's shape
 
     def __init__(
         self,
@@ -136,6 +139,8 @@ class EngineCollector:
             every += [_up(replica.name, 1.0), *(points or ())]
             if not mapping.gateway:
                 every += info_points(replica, mapping, model, version, simulated)
+            if mapping.engine == "vllm":
+                every += self._stated_settings(replica, shape, model)
             lacking |= dict.fromkeys(_lacking(replica, points, part, mapping, version))
         self._read_before = True
         known = f" {self._facts.get(mapping.version, UNKNOWN)}" if mapping.version else ""
@@ -148,10 +153,21 @@ class EngineCollector:
 
     def _role_beyond_page(self) -> str:
         """Return the role that the operator gave, or else that of the command line behind the port."""
-        if self._role:
-            return self._role
+        return self._role or roles.of_command(self._command())
+
+    def _stated_settings(self, replica: Replica, shape: Shape, model: str) -> Iterator[Point]:
+        """Yield the settings that the command line behind the port states, where the page has none."""
+        if metrics.ENGINE_SETTING.name in shape.places:
+            return
+        if self._stated is None or self._stated[0] is not shape:
+            self._stated = shape, stated_settings(self._command())
+        identity = {"replica": replica.name, "model": model, "engine": "vllm", "rank": "0"}
+        for name, value in self._stated[1].items():
+            yield Point(metrics.ENGINE_SETTING, {**identity, "setting": name}, value)
+
+    def _command(self) -> list[str]:
         listener = self._listener(None)
-        return of_command(self._tree.arguments(int(listener.pid))) if listener else ""
+        return self._tree.arguments(int(listener.pid)) if listener else []
 
     def _listener(self, last: Listener | None) -> Listener | None:
         return self._tree.listener(self.server.port, resolve(self.server.host), last)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from plimsoll.exporters.collector import Point
+from plimsoll.exporters.vllm.command_line import options
 from plimsoll.slo import metrics
 from plimsoll.slo.metrics import Metric
 
@@ -57,7 +58,7 @@ def of_users(points: Iterable[Point], role: str) -> Iterator[Point]:
 
 def of_command(words: Sequence[str]) -> str:
     """Return the role that a server's command line gives it: vLLM's `kv_role`, SGLang's `--disaggregation-mode`; or an empty string."""
-    for option, value in _options(words):
+    for option, value in options(words):
         if option == "--disaggregation-mode" and value in ROLES:
             return value
         if option == "--kv-transfer-config.kv_role":
@@ -78,12 +79,3 @@ def of_labels(labels: Mapping[str, str]) -> str:
     if component == _STACK:
         found.append(labels.get(_STACK_ROLE, ""))
     return next((one for one in found if one in ROLES), "")
-
-
-def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield options with their values, as `--name value` or `--name=value`; names with hyphens, as both engines accept them."""
-    for place, word in enumerate(words):
-        if word.startswith("--"):
-            name, given, value = word.partition("=")
-            following = words[place + 1] if place + 1 < len(words) else ""
-            yield name.replace("_", "-").replace("kv-role", "kv_role"), value if given else following

@@ -130,6 +130,7 @@ VLLM = register(
             # Written by exporters/vllm/plugin.py on the engine's own page.
             Source(metrics.OBJECTIVE_REQUESTS, (metrics.OBJECTIVE_REQUESTS.name,), optional=True),
             Source(metrics.ADAPTER_REQUESTS, (metrics.ADAPTER_REQUESTS.name,), optional=True),
+            Source(metrics.ENGINE_SETTING, (metrics.ENGINE_SETTING.name,), optional=True),
         ),
         labels={"engine": "rank", "model_name": "model", "finished_reason": "reason"},
         # kv_cache_memory_bytes is None unless --kv-cache-memory-bytes was given (vLLM 0.32's log proposes a value at its start).

@@ -5,11 +5,12 @@ objectives file named by PLIMSOLL_OBJECTIVES (default: bundled file) and evaluat
 served model name; also by adapter and deployment, if adapters are served or PLIMSOLL_DEPLOYMENT is set. A thread reloads the
 file when it changes, and keeps the previous SLOs if the new file is invalid. Several API servers of one vLLM count into
 prometheus_client's multiprocess files, as vLLM does. Nothing here may disturb serving: an error is logged once and stops the
-evaluation.
+evaluation. It also publishes the settings that vLLM runs with.
 """
 
 import os
 import threading
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +21,7 @@ from vllm.logger import init_logger
 from vllm.v1.metrics.loggers import StatLoggerBase
 
 from plimsoll.exporters.vllm.adapters import NONE, UNKNOWN, AdapterCounts, mark_adapters
+from plimsoll.exporters.vllm.settings import publish
 from plimsoll.exporters.vllm.ttft_matching import TtftMatcher
 from plimsoll.slo.metrics import OBJECTIVE_REQUESTS
 from plimsoll.slo.spec.indicator import OUTCOMES, FinishedRequest, Indicator, Outcome
@@ -49,6 +51,10 @@ class PlimsollStatLogger(StatLoggerBase):  # type: ignore[misc]  # vLLM is not i
         try:
             model, rank = vllm_config.model_config.served_model_name, str(engine_index)
             self._unmarked = _unmarked(vllm_config)
+            with suppress(
+                Exception
+            ):  # a vLLM that names its settings otherwise: absent, and everything else is evaluated
+                publish(vllm_config, model, rank)
             seen = Path(path).stat().st_mtime_ns if path else 0
             self._evaluators = _evaluators(path, model, rank, self._unmarked)
             _log_counted(self._evaluators.counted, path, model)

@@ -39,6 +39,13 @@ REPLICA_AWAKE = Metric(
     "Whether the engine is awake (1) or sleeps (0). Asleep it serves nothing.",
     "max",
 )
+ENGINE_SETTING = Metric(
+    "llm_engine_setting",
+    "gauge",
+    (*RANK, "setting"),
+    "A setting that the engine runs with, from Plimsoll's plugin or the command line: max_num_seqs (requests of a batch), max_num_batched_tokens (tokens of a step), kv_cache_bits (bits of a KV cache value). Absent where it isn't known.",
+    "max",
+)
 CORRUPTED = Metric(
     "llm_requests_corrupted_total",
     "counter",

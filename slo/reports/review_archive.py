@@ -50,7 +50,7 @@ def saved_or_current(records: Records, week: str, recompute: bool = False) -> Re
 def _compared(records: Records, saved: Review) -> Review:
     """Add to a saved review its revisions, and of now whether recommendations were followed and answered.
 
-    Compared is all but the forecast and API prices, which are estimates of their day, and causes, which take too long for a page.
+    Compared is all but the forecast, API prices and changes of settings, which are estimates of their day, and causes, which take too long for a page.
     """
     nothing = PoolForecast(pool="", data_through_week=saved.week, unavailable_reason="not compared")
     current = review(records, saved.week, lambda *_: nothing, brief=True)
@@ -69,7 +69,8 @@ def _facts(found: Review) -> dict[str, Any]:
     """Return a review's figures as path -> value."""
     slos = {item.id: item.model_dump(exclude={"bad_by_cause"}) for item in found.slos}
     pools = {
-        item.name: item.model_dump(exclude={"forecast", "api_comparison", "recommendations"}) for item in found.pools
+        item.name: item.model_dump(exclude={"forecast", "api_comparison", "recommendations", "settings"})
+        for item in found.pools
     }
     return dict(_flat("", {"complete": found.complete, "slos": slos, "pools": pools}))
 

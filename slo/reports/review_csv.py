@@ -79,6 +79,10 @@ def _rows(review: Review) -> Iterator[Row]:
         yield from _one(common, FORECAST, pool.forecast)
         for measure, unit in BUYING.items() if pool.buying else ():
             yield Row(*common, f"buying/{measure}", getattr(pool.buying, measure), None, unit)
+        yield from (
+            Row(*common, f"settings/{one.setting}/{one.proposed}/attainment", one.attainment, None, RATIO)
+            for one in (pool.settings.changes if pool.settings else ())
+        )
         yield from _showback(common, pool.showback)
         made = pool.recommendations
         for measure in ("made", "followed", "unknown"):

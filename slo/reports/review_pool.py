@@ -19,10 +19,11 @@ from plimsoll.slo.capacity.forecast_models import PoolForecast
 from plimsoll.slo.capacity.model.prices import SECONDS_PER_HOUR
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.recommendation.demand import PLANNING_UTILIZATION
+from plimsoll.slo.capacity.recommendation.settings.models import SettingsAdvice
 from plimsoll.slo.ledger.manual_changes import acknowledgements
 from plimsoll.slo.reports.costs.buying import Buying, buying
 from plimsoll.slo.reports.costs.showback import Showback, showback
-from plimsoll.slo.reports.measured_states import throughput_before
+from plimsoll.slo.reports.measured_states import settings_advice, throughput_before
 from plimsoll.slo.reports.pool_cost import (
     ApiCost,
     Used,
@@ -130,6 +131,9 @@ class PoolReview(BaseModel):
     recommended_nodes_previous: int | None = Field(None, description="Last recommendation before the week.")
     reasons: list[str]
     recommendations: Followed = Field(Followed(), description="Recommendations made against followed and answered.")
+    settings: SettingsAdvice | None = Field(
+        None, description="Changes of engine settings, as last simulated in the week. `null`: none were simulated."
+    )
     buying: Buying | None = Field(
         None, description="Buying nodes against renting them. `null`: no `node.purchase`, or no node was observed."
     )
@@ -170,6 +174,7 @@ def review_pool(
         forecast=forecast(pool, int(end // DAY * DAY), throughput),
         **advice,
         recommendations=followed(acknowledgements(ledger.engine, pool.name), this_week, rows, end),
+        settings=settings_advice(ledger, pool.name, start, end),
         buying=buying(pool.node, rows),
         showback=showback(records, pool, rows, (start, end)),
     )

@@ -14,6 +14,7 @@ from plimsoll.slo.capacity.recommendation.attainment_simulation import calibrate
 from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.recommendation.models import Reason, Recommendation, no_data
 from plimsoll.slo.capacity.recommendation.recommend import Decision, recommend
+from plimsoll.slo.capacity.recommendation.settings.observed import observed_settings
 from plimsoll.slo.capacity.recommendation.topology.model_shares import model_shares
 from plimsoll.slo.ledger.evaluation import evaluate
 from plimsoll.slo.ledger.exhaustion_inputs import exhaustions
@@ -176,7 +177,7 @@ class Service:
             raise
         # From the ledger, not from memory: a service that just started or took over decides like the one before it.
         state, fitted = newest_state(self.ledger, pool.name, now), stored_fit(self.ledger.engine, pool)
-        engine = calibrated(fitted) if fitted else None
+        engine = calibrated(fitted, observed_settings(series, now)) if fitted else None
         last = self._decisions.get(pool.name)
         new = recommend(pool, signals.read(series, now), now, target, state, engine)
         self._decisions[pool.name] = new

@@ -27,4 +27,8 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"{found['pool']}: {found['action']}{nodes}, confidence {found['confidence']:.0%}")
     print("\n".join(f"- {reason}" for reason in found["reasons"]))
+    settings = found.get("settings") or {"changes": []}
+    if settings["changes"]:
+        print(f"Settings to change before nodes (one more node: {settings['one_more_node']:.1%} attainment):")
+        print("\n".join(f"- {one['summary']} {one['risk']} ({one['certainty']})" for one in settings["changes"]))
     return 0

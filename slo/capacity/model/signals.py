@@ -80,7 +80,7 @@ SIGNALS = {
 
 def selectors(pool: Pool) -> list[Selector]:
     """Return the series to read for a pool's signals."""
-    metrics = (*SIGNALS.values(), catalogue.REPLICA_INFO, catalogue.REPLICA_START)
+    metrics = (*SIGNALS.values(), catalogue.REPLICA_INFO, catalogue.REPLICA_START, catalogue.ENGINE_SETTING)
     return [Selector(metric.name, pool.labels) for metric in metrics]
 
 

@@ -8,6 +8,7 @@ held are not computed again; the room that they take in the KV cache is not look
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from types import MappingProxyType
 
 from plimsoll.slo.capacity.calibration.measured_replica import CHANGED, MeasuredReplica, sentence
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
@@ -25,29 +26,33 @@ MOST = 6_000  # requests that are simulated: a tenth of a second, and late ones 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
     """A pool's replica as the simulator takes it: step times fitted to its metrics, and limits, both of one of its `ranks`. Steps of
-    the replicas in `slowdown` take that many times as long. `summary` states how well that is known."""
+    the replicas in `slowdown` take that many times as long. `summary` states how well that is known;
+    `settings` are those of its engines that are known."""
 
     model: StepModel
     limits: Limits
     ranks: int = 1
     slowdown: Mapping[str, float] = field(default_factory=dict)
     summary: str = ""
+    settings: Mapping[str, int] = field(default_factory=dict)
 
 
-def calibrated(replica: MeasuredReplica) -> Calibrated | None:
+def calibrated(replica: MeasuredReplica, settings: Mapping[str, int] = MappingProxyType({})) -> Calibrated | None:
     """Return a pool's own replica for the simulator; None if no prompt was observed, as its cost is then unknown.
 
-    A fit that is unsure is taken to be short by its error: nothing is to be released on a guess. No engine publishes its largest batch.
+    A fit that is unsure is taken to be short by its error: nothing is to be released on a guess. Limits of a step that `settings` don't have
+    are vLLM's defaults of old.
     """
     fit = replica.step_times
     if fit.input_tokens_range is None:
         return None
-    most = max(Limits().max_num_seqs, fit.max_observed_batch)
+    most = settings.get("max_num_seqs", max(Limits().max_num_seqs, fit.max_observed_batch))
+    tokens = max(most, settings.get("max_num_batched_tokens", Limits().max_num_batched_tokens))
     limits = Limits(
-        fit.kv_cache_capacity_tokens // Limits().block_size, max_num_seqs=most, max_num_batched_tokens=max(8192, most)
+        fit.kv_cache_capacity_tokens // Limits().block_size, max_num_seqs=most, max_num_batched_tokens=tokens
     )
     model = fit.model.times(1 + fit.median_relative_error) if fit.median_relative_error > CHANGED else fit.model
-    return Calibrated(model, limits, fit.data_parallel_size, fit.excluded_replicas, sentence(fit))
+    return Calibrated(model, limits, fit.data_parallel_size, fit.excluded_replicas, sentence(fit), settings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class AttainmentEstimate:
     @property
     def method(self) -> Method | None:
         """How it is estimated; None where it is not."""
-        if self._recent is None or not any(self._recent[0].arrived):
+        if self.recent is None or not any(self.recent[0].arrived):
             return None
         return "simulation" if self.engine else "queue_replay" if self.case.plan else None
 
@@ -34,22 +34,22 @@ class AttainmentEstimate:
             return None
         if self.case.target is None:
             return "Unavailable: no latency SLO."
-        if self._recent is None:
+        if self.recent is None:
             return "Unavailable: no request counters."
-        if not any(self._recent[0].arrived):
+        if not any(self.recent[0].arrived):
             return "Unavailable: no requests."
         return "Unavailable: no replica has been saturated yet."
 
     @property
     def lookback_seconds(self) -> float | None:
         """Seconds of traffic that are replayed."""
-        return len(self._recent[0].arrived) * INTERVAL if self._recent and self.method else None
+        return len(self.recent[0].arrived) * INTERVAL if self.recent and self.method else None
 
     def of(self, nodes: int) -> float | None:
         """Return the attainment of `nodes` nodes, 0 to 1."""
-        if self._recent is None or self.method is None:
+        if self.recent is None or self.method is None:
             return None
-        demand, target = self._recent
+        demand, target = self.recent
         replicas = nodes * self.case.pool.node.replicas
         if self.engine is None:
             return 1 - demand.miss_ratio(replicas, target.max_wait, demand.backlog)
@@ -80,11 +80,11 @@ class AttainmentEstimate:
     @cached_property
     def traffic(self) -> str:
         """Name the traffic that is replayed."""
-        intervals = len(self._recent[0].arrived) if self._recent else 0
+        intervals = len(self.recent[0].arrived) if self.recent else 0
         return f"the last {minutes(intervals * INTERVAL)}"
 
     @cached_property
-    def _recent(self) -> tuple[Demand, LatencyTarget] | None:
+    def recent(self) -> tuple[Demand, LatencyTarget] | None:
         """The demand that is expected again, and the target."""
         target, found = self.case.target, self.case.plan.recent if self.case.plan else self.case.demand
         return (found.recent(expected_again(self.case.pool, target)), target) if found and target else None

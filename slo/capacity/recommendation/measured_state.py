@@ -6,6 +6,7 @@ import msgspec
 
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.recommendation.error_budget.loop_state import BudgetLoop
+from plimsoll.slo.capacity.recommendation.settings.models import SettingsAdvice
 
 TENTH = 1  # decimal places of stored tokens per second
 
@@ -13,7 +14,8 @@ TENTH = 1  # decimal places of stored tokens per second
 class MeasuredState(msgspec.Struct, frozen=True):
     """State after the decision at `at` (Unix seconds): the nodes that it recommended, the saturation throughput of the replicas
     that were present then, in tokens per second (None where it isn't known), the hours and changes of the last week, the highest
-    load of a node that was served within the target, and what a replica of each role can carry, both in tokens per second."""
+    load of a node that was served within the target, and what a replica of each role can carry, both in tokens per second, and the
+    changes of settings that were simulated last."""
 
     at: float
     recommended_nodes: int
@@ -21,6 +23,7 @@ class MeasuredState(msgspec.Struct, frozen=True):
     loop: BudgetLoop | None = None
     proven_load: float | None = None
     role_throughput: Mapping[str, float] | None = None
+    settings: SettingsAdvice | None = None
 
     @property
     def typical(self) -> float | None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from plimsoll.slo.capacity.model.timestamp import Timestamp
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
+from plimsoll.slo.capacity.recommendation.settings.models import SettingsAdvice
 
 Action = Literal["scale_out", "scale_in", "hold", "insufficient_data"]
 Rule = Literal[
@@ -185,6 +186,9 @@ class Recommendation(_Frozen):
     expected_attainment: ExpectedAttainment = ExpectedAttainment()
     alternatives: list[Alternative] = Field(default=[], description="Other numbers of nodes, nearest first.")
     cost: Cost = Cost()
+    settings: SettingsAdvice | None = Field(
+        default=None, description="Changes of engine settings, beside one node more. null: no data."
+    )
 
 
 def no_data(

@@ -28,6 +28,7 @@ from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot, loo
 from plimsoll.slo.capacity.recommendation.proven_load import proven_load
 from plimsoll.slo.capacity.recommendation.rules import evaluate_rules, limit
 from plimsoll.slo.capacity.recommendation.scale_in import on_demand_need, scale_in, weakest
+from plimsoll.slo.capacity.recommendation.settings.advice import advise
 from plimsoll.slo.capacity.recommendation.spot import OnDemandNeed, mix
 from plimsoll.slo.capacity.recommendation.texts import nodes, span
 from plimsoll.slo.capacity.recommendation.topology.roles import by_role, has_roles
@@ -61,7 +62,7 @@ def recommend(
 def decide(
     case: PoolSnapshot, engine: Calibrated | None = None, state: MeasuredState | None = None, *, explain: bool = True
 ) -> Decision:
-    """Decide for one snapshot, after the decision that left `state`. `explain` False leaves out evidence, alternatives and expected attainment, which take longer than the
+    """Decide for one snapshot, after the decision that left `state`. `explain` False leaves out evidence, alternatives, expected attainment and changes of settings, which take longer than the
     decision: for backtests, which only follow it."""
     if not case.seen:
         reason = Reason(
@@ -79,8 +80,12 @@ def decide(
     count = decided.nodes or case.held
     found = _recommendation(case, required, decided, need)
     after = loop.after(state.recommended_nodes if state else case.held, count, case.now)
-    new = MeasuredState(case.now, count, rounded(case.plan.throughput) if case.plan else None, after, proven)
-    return Decision(_explained(case, found, required, decided, need, estimate) if explain else found, new)
+    advice = advise(estimate, state.settings if state else None) if explain else None
+    new = MeasuredState(case.now, count, rounded(case.plan.throughput) if case.plan else None, after, proven, advice)
+    if not explain:
+        return Decision(found, new)
+    explained = _explained(case, found, required, decided, need, estimate)
+    return Decision(explained.model_copy(update={"settings": advice}), new)
 
 
 def _decide(

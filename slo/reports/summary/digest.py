@@ -11,7 +11,7 @@ from plimsoll.slo.reports.review_models import Review, SloReview
 from plimsoll.slo.reports.review_pool import PoolReview
 from plimsoll.slo.reports.summary.opening import Opening, causes_text, judged, opening
 
-BREACH = "slo_breach_forecast"
+BREACH, CHANGES = "slo_breach_forecast", "setting_changes"
 
 
 class SloDigest(BaseModel):
@@ -49,13 +49,19 @@ class PoolDigest(BaseModel):
     usd_per_million_tokens: float | None
     slo_breach_forecast: str = Field(description="When demand exceeds the pool's maximum, in words.")
     coverage: float
+    setting_changes: list[str] = Field(
+        default=[], description="Changes of engine settings that would help, in sentences."
+    )
 
     @classmethod
     def of(cls, one: PoolReview) -> Self:
         """Return the digest of a pool's review."""
         homes = {"name": one, "recommended_nodes": one, "survives_node_loss": one}
-        same = {name: getattr(homes.get(name, one.week), name) for name in cls.model_fields if name != BREACH}
-        return cls(**same, slo_breach_forecast=_breach_text(one.forecast))
+        same = {
+            name: getattr(homes.get(name, one.week), name) for name in cls.model_fields if name not in (BREACH, CHANGES)
+        }
+        changes = [change.summary for change in one.settings.changes] if one.settings else []
+        return cls(**same, slo_breach_forecast=_breach_text(one.forecast), setting_changes=changes)
 
 
 def _breach_text(forecast: PoolForecast) -> str:

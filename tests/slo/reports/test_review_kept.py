@@ -35,6 +35,7 @@ POOL_OTHER = {
     "reasons",
     "api_comparison",
     "buying",
+    "settings",
     "showback",
 }
 MONDAY = start_of("2023-W47")  # the week before it, 2023-W46, is over
