@@ -33,6 +33,7 @@ from plimsoll.slo.reports.pool_cost import (
     node_rate,
     usd_when_full,
 )
+from plimsoll.slo.reports.recommendations.events import EventReview, seen_events
 from plimsoll.slo.reports.recommendations.followed import Followed, followed
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.spec.objectives import Pool
@@ -130,6 +131,7 @@ class PoolReview(BaseModel):
     recommended_nodes_previous: int | None = Field(None, description="Last recommendation before the week.")
     reasons: list[str]
     recommendations: Followed = Field(Followed(), description="Recommendations made against followed and answered.")
+    events: list[EventReview] = Field([], description="Announced events of the week: expected and seen.")
     buying: Buying | None = Field(
         None, description="Buying nodes against renting them. `null`: no `node.purchase`, or no node was observed."
     )
@@ -170,6 +172,7 @@ def review_pool(
         forecast=forecast(pool, int(end // DAY * DAY), throughput),
         **advice,
         recommendations=followed(acknowledgements(ledger.engine, pool.name), this_week, rows, end),
+        events=seen_events((one for one in records.events() if one.covers(pool.name)), recorded, span),
         buying=buying(pool.node, rows),
         showback=showback(records, pool, rows, (start, end)),
     )

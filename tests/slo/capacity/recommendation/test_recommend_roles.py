@@ -8,9 +8,8 @@ import pytest
 from plimsoll.slo import metrics
 from plimsoll.slo.capacity.model.signals import ReplicaSignals, read
 from plimsoll.slo.capacity.recommendation.models import Recommendation
-from plimsoll.slo.capacity.recommendation.recommend import recommend
 from plimsoll.slo.sources import Series
-from pool_signals import NOW, POOL, recommended, replica
+from pool_signals import NOW, POOL, recommend, recommended, replica
 
 
 def of_role(name: str, role: str, tokens: float = 0.0, **more: Any) -> ReplicaSignals:
