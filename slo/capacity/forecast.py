@@ -4,7 +4,8 @@ The busiest five minutes of each hour, in tokens per second, are regressed on a 
 terms: daily season and its weekly change), by statsmodels, on demand as it is or on its logarithm: whichever was better at
 telling weeks that it had not seen. Hours of which any part is unknown are left out, never taken for zero. Weeks to come are
 drawn many times: coefficients as uncertain as the data leave them (HAC, a day of lags) and whole days of what the model did
-not explain. Holidays are left out of the weekly profile and forecast from past holidays, or else from weekend days. Dynamic harmonic regression: Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., 10.5.
+not explain. Holidays and announced events are left out of the weekly profile: holidays are forecast from past ones, or else from
+weekend days; events as announced. Dynamic harmonic regression: Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., 10.5.
 """
 
 from collections.abc import Callable
@@ -18,8 +19,15 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.tsa.deterministic import DeterministicProcess, Fourier
 
 from plimsoll.slo.calendar import SLOT, week_of
-from plimsoll.slo.capacity.forecast_models import Band, ForecastError, ForecastHoliday, Transform, WeekForecast
-from plimsoll.slo.capacity.special_hours import SpecialHours
+from plimsoll.slo.capacity.forecast_models import (
+    Band,
+    ForecastError,
+    ForecastEvent,
+    ForecastHoliday,
+    Transform,
+    WeekForecast,
+)
+from plimsoll.slo.capacity.special_hours import USUAL, SpecialHours
 
 Floats = NDArray[np.float64]
 HOUR, DAY = 3600, 24  # seconds, hours
@@ -29,7 +37,6 @@ ENOUGH = 21 * DAY  # known hours that separate season from trend
 HELD_OUT = 1 / 3  # largest share of the history that is held out to measure the error
 DRAWS, SEED = 400, 20231116
 BAND = (0.1, 0.5, 0.9)  # four weeks of five lie within the band
-USUAL = SpecialHours()
 TRANSFORMS: dict[Transform, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "linear": (lambda demand: demand, lambda value: np.maximum(value, 0.0)),
     "logarithmic": (np.log1p, lambda value: np.maximum(np.expm1(value), 0.0)),
@@ -47,6 +54,7 @@ class Forecast:
     missing_hours: int
     backtest: ForecastError
     holidays: tuple[ForecastHoliday, ...] = ()
+    events: tuple[ForecastEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +80,12 @@ def forecast(
 ) -> Forecast:
     """Forecast `weeks` weeks from tokens per slot (UTC; NaN or absent: unknown). Raises InsufficientHistoryError."""
     demand = hourly(tokens)
-    known = int(demand.notna().sum())
-    if known < ENOUGH:
-        raise InsufficientHistoryError(f"{known // DAY} full days of data; a season and a trend need {ENOUGH // DAY}")
+    ordinary, known = demand.where(special.ordinary(pd.DatetimeIndex(demand.index))), int(demand.notna().sum())
+    if (found := int(ordinary.notna().sum())) < ENOUGH:
+        raise InsufficientHistoryError(f"{found // DAY} full days of data; a season and a trend need {ENOUGH // DAY}")
     held = min(weeks, int(len(demand) * HELD_OUT) // WEEK) * WEEK
     before, after = demand.iloc[:-held], demand.iloc[-held:]
-    if before.notna().sum() < 2 * WEEK or after.notna().sum() < WEEK // 2:
+    if ordinary.iloc[:-held].notna().sum() < 2 * WEEK or after.notna().sum() < WEEK // 2:
         raise InsufficientHistoryError("too many gaps in the last weeks, or in those before, to test a forecast on")
     tested = {name: _test(before, after, name, special) for name in TRANSFORMS}
     transform = min(tested, key=lambda name: tested[name].wape)
@@ -93,6 +101,7 @@ def forecast(
         len(demand) - known,
         tested[transform],
         _holidays(demand, hours, special),
+        _events(hours, special),
     )
 
 
@@ -103,6 +112,12 @@ def _holidays(
     return tuple(
         ForecastHoliday(date=day.isoformat(), name=name, method=method) for day, name in special.named(hours).items()
     )
+
+
+def _events(hours: pd.DatetimeIndex, special: SpecialHours) -> tuple[ForecastEvent, ...]:
+    start, end = hours[0].timestamp(), hours[-1].timestamp() + HOUR
+    coming = sorted((one for one in special.events if one.start < end and one.end > start), key=lambda one: one.start)
+    return tuple(ForecastEvent.of(one) for one in coming)
 
 
 def _week(start: pd.Timestamp, drawn: Floats, limit: MaxCapacity | None) -> WeekForecast:
@@ -127,8 +142,8 @@ def draws(demand: "pd.Series[float]", hours: pd.DatetimeIndex, transform: Transf
     """Draw the demand of hours to come: one row each, one column per draw."""
     there, back = TRANSFORMS[transform]
     past, terms = pd.DatetimeIndex(demand.index), _terms(demand, hours, special)
-    holiday, known = special.on_holidays(past), demand.notna().to_numpy()
-    used = known & ~holiday
+    known = demand.notna().to_numpy()
+    used, off = known & special.ordinary(past), known & special.on_holidays(past) & ~special.in_events(past)
     fitted = OLS(there(demand[used].to_numpy()), terms.loc[past].to_numpy()[used]).fit(
         cov_type="HAC", cov_kwds={"maxlags": DAY}
     )
@@ -137,11 +152,10 @@ def draws(demand: "pd.Series[float]", hours: pd.DatetimeIndex, transform: Transf
     days = -(-len(hours) // DAY)
     starts = random.integers(0, len(fitted.resid) - DAY + 1, (DRAWS, days))
     rest = fitted.resid[starts[:, :, None] + np.arange(DAY)].reshape(DRAWS, -1)[:, : len(hours)]
-    off = known & holiday
     unlike = there(demand[off].to_numpy()) - terms.loc[past].to_numpy()[off] @ fitted.params
     effect = special.effect(past[off], unlike, hours)
     drawn: Floats = back(terms.loc[hours].to_numpy() @ coefficients.T + rest.T + effect[:, None])
-    return drawn
+    return special.with_events(hours, drawn)
 
 
 def _terms(demand: "pd.Series[float]", hours: pd.DatetimeIndex, special: SpecialHours) -> pd.DataFrame:

@@ -2,7 +2,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from plimsoll.slo.calendar import rfc3339
+from plimsoll.slo.spec.event import AnnouncedEvent
 
 Transform = Literal["linear", "logarithmic"]
 HolidayMethod = Literal["past_holidays", "weekend_days"]
@@ -54,6 +57,24 @@ class ForecastHoliday(BaseModel):
     )
 
 
+class ForecastEvent(BaseModel):
+    """An announced event in the weeks to come: its hours are forecast as announced."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+    name: str
+    since: str = Field(alias="from")
+    until: str = Field(alias="to")
+    factor: float | None = Field(description="Multiple of the usual demand.")
+    requests_per_second: float | None = Field(description="Requests/s in the busiest 5 minutes of each hour.")
+
+    @classmethod
+    def of(cls, event: AnnouncedEvent) -> "ForecastEvent":
+        """Return an event as forecasts and reviews show it."""
+        times = {"from": rfc3339(event.start), "to": rfc3339(event.end)}
+        expected = {"factor": event.factor, "requests_per_second": event.requests_per_second}
+        return cls.model_validate({"name": event.name, **times, **expected})
+
+
 class PoolForecast(BaseModel):
     """A pool's demand as far ahead as the procurement lead time of nodes."""
 
@@ -79,4 +100,5 @@ class PoolForecast(BaseModel):
     missing_hours: int = 0
     backtest: ForecastError | None = None
     holidays: list[ForecastHoliday] = Field(default=[], description="Holidays of these weeks, in the pool's time zone.")
+    events: list[ForecastEvent] = Field(default=[], description="Announced events of these weeks.")
     simulated: bool = False

@@ -1,4 +1,4 @@
-"""Manual changes: exclusions, announced rollouts, and answers to recommendations; each has an audit event that states actor, time and reason."""
+"""Manual changes: exclusions, announced rollouts and events, and answers to recommendations; each has an audit event that states actor, time and reason."""
 
 import json
 from collections.abc import Collection, Iterable
@@ -13,9 +13,11 @@ from plimsoll.slo.error_budget.exclusions import Exclusion
 from plimsoll.slo.ledger.database import writing
 from plimsoll.slo.ledger.schema import audit, exclusions, recommendations, slots
 from plimsoll.slo.ledger.slots import write_audit_event
+from plimsoll.slo.spec.event import AnnouncedEvent
 from plimsoll.slo.spec.exclusion import Exclusion as QueriedExclusion
 
 ANNOUNCED = "rollout announced"  # action of the audit
+EVENT_ANNOUNCED, EVENT_CANCELED = "event announced", "event canceled"
 Answer = Literal["done", "later", "no"]
 ACKNOWLEDGED = "recommendation acknowledged"
 
@@ -32,7 +34,7 @@ class Acknowledgement(NamedTuple):
 
 
 class AlreadyCanceledError(Exception):
-    """The exclusion is already canceled."""
+    """The exclusion or event is already canceled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,35 @@ def announced_rollouts(engine: Engine, now: float) -> dict[str, AnnouncedRollout
             for row in connection.scalars(select(audit.c.after).where(audit.c.id.in_(newest)))
         ]
     return {one.pool: one for one in found if one.start <= now < one.end}
+
+
+def announce_event(engine: Engine, event: AnnouncedEvent, actor: str, reason: str, at: float) -> AnnouncedEvent:
+    """Record an event and return it with its ID; the audit is its only record."""
+    stored = replace(event, created_by=actor, reason=reason, id=str(uuid4()), created_at=at)
+    with writing(engine) as connection:
+        change = (EVENT_ANNOUNCED, stored.id or "")
+        write_audit_event(connection, at, (actor, reason), change, None, asdict(stored))
+    return stored
+
+
+def cancel_event(engine: Engine, name: str, actor: str, reason: str, at: float) -> AnnouncedEvent:
+    """Cancel an event; it stays on record. Raises KeyError (no such ID) or AlreadyCanceledError."""
+    with writing(engine) as connection:
+        before = {one.id: one for one in announced_events(engine)}[name]
+        if before.canceled_at is not None:
+            raise AlreadyCanceledError(name)
+        after = replace(before, canceled_at=at)
+        change = (EVENT_CANCELED, name)
+        write_audit_event(connection, at, (actor, reason), change, asdict(before), asdict(after))
+    return after
+
+
+def announced_events(engine: Engine) -> list[AnnouncedEvent]:
+    """Return every event announced through the API, canceled ones included, newest first."""
+    query = select(audit.c.after).where(audit.c.action.in_((EVENT_ANNOUNCED, EVENT_CANCELED))).order_by(audit.c.id)
+    with engine.connect() as connection:
+        found = [AnnouncedEvent(**json.loads(row)) for row in connection.scalars(query)]
+    return list(reversed({one.id: one for one in found}.values()))
 
 
 def acknowledge(engine: Engine, given: Acknowledgement) -> None:

@@ -1,5 +1,7 @@
 """Demand forecasts of pools from the ledger: weeks, nodes that serve them, and the week of a likely SLO breach."""
 
+from collections.abc import Sequence
+from functools import partial
 from math import ceil
 from threading import Lock
 
@@ -9,10 +11,13 @@ from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.recommendation.demand import PLANNING_UTILIZATION
 from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.special_hours import SpecialHours
+from plimsoll.slo.ledger.manual_changes import announced_events
 from plimsoll.slo.ledger.slots import Ledger
 from plimsoll.slo.ledger.usage import pool_rows
+from plimsoll.slo.spec.event import AnnouncedEvent, of_file
 from plimsoll.slo.spec.objectives import Pool, Spec
 from plimsoll.slo.usage import demand
+from plimsoll.slo.usage.slots import PoolSlot
 
 HISTORY = 13 * WEEK  # seconds: a quarter; older seasons and trends are not this one's
 LIKELY, POSSIBLE = 0.5, 0.1  # breach probabilities
@@ -24,20 +29,24 @@ class Forecasts:
 
     def __init__(self, spec: Spec, ledger: Ledger) -> None:
         self.spec, self.ledger = spec, ledger
+        self._events = partial(announced, spec, ledger)
         self._cached: dict[tuple[object, ...], PoolForecast] = {}
         self._working = Lock()
 
     def of(self, pool: Pool, end: int, throughput: ReplicaThroughput | None) -> PoolForecast:
         """Forecast from the slots before `end` (Unix seconds); `throughput` is the replicas' saturation throughput (None: not known)."""
-        key = (pool.name, end, throughput and (throughput.typical, *throughput.measured.items()))
+        events = tuple(one for one in self._events() if one.covers(pool.name))
+        key = (pool.name, end, events, throughput and (throughput.typical, *throughput.measured.items()))
         with self._working:
             if key not in self._cached:
                 if len(self._cached) >= CACHED:
                     self._cached.pop(next(iter(self._cached)))
-                self._cached[key] = self._make(pool, end, throughput)
+                self._cached[key] = self._make(pool, end, throughput, events)
             return self._cached[key]
 
-    def _make(self, pool: Pool, end: int, throughput: ReplicaThroughput | None) -> PoolForecast:
+    def _make(
+        self, pool: Pool, end: int, throughput: ReplicaThroughput | None, events: tuple[AnnouncedEvent, ...]
+    ) -> PoolForecast:
         try:
             from plimsoll.slo.capacity import forecast as model  # noqa: PLC0415 - 200 MiB that not every service has
         except ModuleNotFoundError as error:
@@ -55,7 +64,7 @@ class Forecasts:
             max_capacity_tokens_per_second=most,
             simulated=any(row.simulated for row in rows),
         )
-        special = SpecialHours(self.spec.holidays_of(pool))
+        special = SpecialHours(self.spec.holidays_of(pool), events, _tokens_per_request(rows))
         try:
             found = model.forecast(demand.tokens(rows), ceil(pool.timing.procurement_lead_time / WEEK), limit, special)
         except model.InsufficientHistoryError as error:
@@ -71,9 +80,26 @@ class Forecasts:
                 "observed_hours": found.observed_hours,
                 "missing_hours": found.missing_hours,
                 "backtest": found.backtest,
-                "holidays": found.holidays,
+                "holidays": list(found.holidays),
+                "events": list(found.events),
             }
         )
+
+
+def announced(spec: Spec, ledger: Ledger) -> list[AnnouncedEvent]:
+    """Return every announced event: of the objectives file, then those of the API, newest first."""
+    return [*of_file(spec.events), *announced_events(ledger.engine)]
+
+
+def _tokens_per_request(rows: Sequence[PoolSlot]) -> float | None:
+    """Return input and output tokens of a finished request; None where none is known."""
+    known = [
+        (row.finished, row.input_tokens + row.output_tokens)
+        for row in rows
+        if row.finished is not None and row.input_tokens is not None and row.output_tokens is not None
+    ]
+    finished = sum(count for count, _ in known)
+    return sum(tokens for _, tokens in known) / finished if finished else None
 
 
 def _max_capacity(pool: Pool, throughput: ReplicaThroughput) -> float:

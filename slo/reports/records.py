@@ -8,7 +8,8 @@ from plimsoll.slo.error_budget.exclusions import Exclusion, of_file
 from plimsoll.slo.ledger.manual_changes import stored_exclusions
 from plimsoll.slo.ledger.retention import pruned_until
 from plimsoll.slo.ledger.slots import Ledger
-from plimsoll.slo.reports.forecast import Forecasts
+from plimsoll.slo.reports.forecast import Forecasts, announced
+from plimsoll.slo.spec.event import AnnouncedEvent
 from plimsoll.slo.spec.objectives import Spec
 
 
@@ -34,6 +35,10 @@ class Records:
     def exclusions(self) -> list[Exclusion]:
         """Return every exclusion: of the objectives file, then those made through the API, newest first."""
         return [*of_file(self.spec, self.clock()), *stored_exclusions(self.ledger.engine)]
+
+    def events(self) -> list[AnnouncedEvent]:
+        """Return every announced event: of the objectives file, then those of the API, newest first."""
+        return announced(self.spec, self.ledger)
 
     @property
     def pruned_until(self) -> float:

@@ -37,6 +37,10 @@ BUYING = {
     **{"break_even_utilization": RATIO, "nodes": "nodes", "payback_years": "years"},
     **{"rented_usd_per_week": "USD", "mixed_usd_per_week": "USD"},
 }
+EVENT = {
+    **{"factor": RATIO, "seen_factor": RATIO, "coverage": RATIO},
+    **{"requests_per_second": "requests/s", "seen_requests_per_second": "requests/s"},
+}
 FORECAST = {"likely_breach_week": "ISO week", "possible_breach_week": "ISO week"}
 
 
@@ -84,6 +88,9 @@ def _rows(review: Review) -> Iterator[Row]:
             for one in (pool.settings.changes if pool.settings else ())
         )
         yield from _showback(common, pool.showback)
+        for one in pool.events:
+            for measure, unit in EVENT.items():
+                yield Row(*common, f"events/{one.since}/{one.name}/{measure}", getattr(one, measure), None, unit)
         made = pool.recommendations
         for measure in ("made", "followed", "unknown"):
             yield Row(*common, f"recommendations/{measure}", getattr(made, measure), None, "recommendations")

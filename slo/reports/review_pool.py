@@ -34,6 +34,7 @@ from plimsoll.slo.reports.pool_cost import (
     node_rate,
     usd_when_full,
 )
+from plimsoll.slo.reports.recommendations.events import EventReview, seen_events
 from plimsoll.slo.reports.recommendations.followed import Followed, followed
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.spec.objectives import Pool
@@ -134,6 +135,7 @@ class PoolReview(BaseModel):
     settings: SettingsAdvice | None = Field(
         None, description="Changes of engine settings, as last simulated in the week. `null`: none were simulated."
     )
+    events: list[EventReview] = Field([], description="Announced events of the week: expected and seen.")
     buying: Buying | None = Field(
         None, description="Buying nodes against renting them. `null`: no `node.purchase`, or no node was observed."
     )
@@ -175,6 +177,7 @@ def review_pool(
         **advice,
         recommendations=followed(acknowledgements(ledger.engine, pool.name), this_week, rows, end),
         settings=settings_advice(ledger, pool.name, start, end),
+        events=seen_events((one for one in records.events() if one.covers(pool.name)), recorded, span),
         buying=buying(pool.node, rows),
         showback=showback(records, pool, rows, (start, end)),
     )

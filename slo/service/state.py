@@ -13,9 +13,11 @@ from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.recommendation.attainment_simulation import calibrated
 from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.recommendation.models import Reason, Recommendation, no_data
-from plimsoll.slo.capacity.recommendation.recommend import Decision, recommend
+from plimsoll.slo.capacity.recommendation.pool_snapshot import look
+from plimsoll.slo.capacity.recommendation.recommend import Decision, decide
 from plimsoll.slo.capacity.recommendation.settings.observed import observed_settings
 from plimsoll.slo.capacity.recommendation.topology.model_shares import model_shares
+from plimsoll.slo.capacity.special_hours import SpecialHours
 from plimsoll.slo.ledger.evaluation import evaluate
 from plimsoll.slo.ledger.exhaustion_inputs import exhaustions
 from plimsoll.slo.ledger.ingest import FINAL_AFTER, Recorded, ingest
@@ -179,11 +181,17 @@ class Service:
         state, fitted = newest_state(self.ledger, pool.name, now), stored_fit(self.ledger.engine, pool)
         engine = calibrated(fitted, observed_settings(series, now)) if fitted else None
         last = self._decisions.get(pool.name)
-        new = recommend(pool, signals.read(series, now), now, target, state, engine)
+        case = look(pool, signals.read(series, now), now, target, state=state)
+        new = decide(replace(case, special=self._special(pool)), engine, state)
         self._decisions[pool.name] = new
         if self.leads():
             with self.leader.term():
                 self._store(pool.name, new, last)
+
+    def _special(self, pool: Pool) -> SpecialHours:
+        """Return a pool's holidays, and its events."""
+        events = tuple(one for one in self.records.events() if one.covers(pool.name))
+        return SpecialHours(self.spec.holidays_of(pool), events)
 
     def _store(self, pool: str, new: Decision, last: Decision | None) -> None:
         """Store the state that the next decision needs, and the recommendation where it changed."""

@@ -35,6 +35,8 @@ def _check_names(spec: "Spec") -> None:
     for index, item in enumerate(spec.exclusions):
         _require(f"exclusions[{index}].objective", "objective", item.objective, objectives)
         _require(f"exclusions[{index}].pool", "pool", item.pool, pools)
+    for index, event in enumerate(spec.events):
+        _require(f"events[{index}].pool", "pool", event.pool, pools)
     for index, objective in enumerate(spec.objectives):
         where = f"objectives[{index}]"
         _require(f"{where}.pool", "pool", objective.pool, pools)

@@ -12,6 +12,7 @@ import msgspec
 from plimsoll.slo import strict_yaml
 from plimsoll.slo.spec import pool_match
 from plimsoll.slo.spec.cross_checks import check
+from plimsoll.slo.spec.event import Event
 from plimsoll.slo.spec.exclusion import Exclusion
 from plimsoll.slo.spec.holidays import Holidays, Region, parsed
 from plimsoll.slo.spec.indicator import Indicator
@@ -219,6 +220,7 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     proposed: bool = False
     teams: tuple[Team, ...] = ()
     holidays: Region | Holidays | None = None
+    events: tuple[Event, ...] = ()
 
     def holidays_of(self, pool: Pool) -> Holidays | None:
         """Return a pool's holidays, by default those of the file; None where neither has any."""

@@ -76,6 +76,15 @@ def test_a_rollout_is_announced_until_its_end(
     )
 
 
+def test_an_event_is_announced(at: list[str], capsys: pytest.CaptureFixture[str], service: Service) -> None:
+    times = ["--from", rfc3339(NOW + 3600), "--to", rfc3339(NOW + 7200)]
+    command = ["event", "launch", *times, "--factor", "2.5", "--reason", "new model", "--actor", "ann", *at]
+    assert main(command) == 0
+    (found,) = service.records.events()
+    assert found.id is not None and found.id in capsys.readouterr().out
+    assert (found.factor, found.start, found.pool) == (2.5, NOW + 3600, None)
+
+
 def test_what_the_service_rejects_is_one_line(at: list[str]) -> None:
     assert "404" in rejected(["budget", "nothing", *at])
     assert "isn't reachable" in rejected(["slos", "--service-url", f"http://127.0.0.1:{free_port()}"])

@@ -6,12 +6,14 @@ import msgspec
 
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.model.signals import SIGNALS, ReplicaSignals, read
+from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.capacity.recommendation.pool_snapshot import look
-from plimsoll.slo.capacity.recommendation.recommend import Decision, decide, recommend
+from plimsoll.slo.capacity.recommendation.recommend import Decision, decide
 from plimsoll.slo.sources import Series
+from plimsoll.slo.spec.objectives import Pool
 from world import MODEL, spec
 
 POOL = spec().pool("pool")
@@ -57,6 +59,18 @@ def served(
         samples[signal][-8:] = [(time, value) for time, _ in samples[signal][-8:]]
     labels = {"replica": name, "model": MODEL, "engine": "vllm", "instance": "node:9800"}
     return [Series(SIGNALS[signal].name, labels, found) for signal, found in samples.items() if found]
+
+
+def recommend(
+    pool: Pool,
+    replicas: tuple[ReplicaSignals, ...],
+    now: float,
+    target: LatencyTarget | None = None,
+    state: MeasuredState | None = None,
+    engine: Calibrated | None = None,
+) -> Decision:
+    """Decide for one pool at one moment."""
+    return decide(look(pool, replicas, now, target, state=state), engine, state)
 
 
 def decided(*replicas: list[Series], pending: int = 0, target: LatencyTarget | None = TARGET) -> Decision:

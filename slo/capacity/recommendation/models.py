@@ -18,6 +18,7 @@ Rule = Literal[
     "attainment",
     "demand",
     "slo",
+    "event",
     "queue",
     "kv_cache",
     "max_nodes",
@@ -43,6 +44,9 @@ ReasonCode = Literal[
     "role_within_limit",
     "demand_and_backlog",
     "demand_rising",
+    "event_announced",
+    "event_not_sized",
+    "scale_in_blocked_event",
     "queue_replay",
     "budget_exhausted",
     "queue_depth",
@@ -179,7 +183,7 @@ class Recommendation(_Frozen):
     rule: Rule | None = Field(
         default=None,
         description="The rule that decided. error_budget: the last week's requests, within the error budget; "
-        "attainment: counted attainment below the target; demand: arrivals and backlog; slo: latency SLO on the recent traffic; queue: waiting requests "
+        "attainment: counted attainment below the target; demand: arrivals and backlog; slo: latency SLO on the recent traffic; event: an announced event; queue: waiting requests "
         "per node; kv_cache: KV cache usage; max_nodes, min_nodes: limits of the pool; scale_in: fewer nodes suffice; hold: no rule "
         "requires more and scale-in is blocked; roles: prefill and decode engines, each sized by itself; no_data: no data.",
     )

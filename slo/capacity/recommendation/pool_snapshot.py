@@ -9,14 +9,17 @@ from plimsoll.slo.capacity.model.signals import SUSTAINED, ReplicaSignals, missi
 from plimsoll.slo.capacity.recommendation.demand import Demand, LatencyTarget, demand
 from plimsoll.slo.capacity.recommendation.demand_plan import Plan, plan
 from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState
+from plimsoll.slo.capacity.special_hours import USUAL, SpecialHours
 from plimsoll.slo.spec.objectives import Pool
 
 
 @dataclass(frozen=True)
 class PoolSnapshot:
-    """`there` replicas are those that report and those that don't but count as present; `current` nodes hold them, `pending` ones
+    """A pool at `now` (Unix seconds). `target` is what capacity is planned for (None: only queue and KV cache are evaluated).
+
+    `there` replicas are those that report and those that don't but count as present; `current` nodes hold them, `pending` ones
     included; `held` nodes are what holding means. `plan` is None while the saturation throughput is unknown or the pool has no latency
-    SLO, `demand` where the counters are missing."""
+    SLO, `demand` where the counters are missing. `special` are the pool's holidays and announced events."""
 
     pool: Pool
     replicas: tuple[ReplicaSignals, ...]
@@ -30,6 +33,7 @@ class PoolSnapshot:
     held: int
     demand: Demand | None
     plan: Plan | None
+    special: SpecialHours = USUAL
 
     @property
     def simulated(self) -> bool:
@@ -105,7 +109,8 @@ def look(
     state: MeasuredState | None = None,
 ) -> PoolSnapshot:
     """Collect what is known of a pool; `pending` nodes are starting. `state` is that after the decision before: its measurements
-    stand, and replicas beyond its nodes that disappear were removed on purpose."""
+    stand, and replicas beyond its nodes that disappear were removed on purpose; any other that doesn't report counts as present, so that
+    missing data never shrinks a pool."""
     seen = [replica for replica in replicas if replica.seen]
     unseen = missing(replicas, now)
     before = None if state is None else state.recommended_nodes

@@ -15,16 +15,16 @@ The largest number that any rule requires, never GPU utilization, which is near 
 from dataclasses import replace
 from typing import NamedTuple
 
-from plimsoll.slo.capacity.model.signals import SUSTAINED, ReplicaSignals
+from plimsoll.slo.capacity.model.signals import SUSTAINED
 from plimsoll.slo.capacity.recommendation.alternatives import alternatives, cost, expected
+from plimsoll.slo.capacity.recommendation.announced import for_event
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated
-from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.error_budget.budget_loop import advance
 from plimsoll.slo.capacity.recommendation.error_budget.loop_state import BudgetLoop
 from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
 from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState, rounded
 from plimsoll.slo.capacity.recommendation.models import Action, NodeRequirement, Reason, Recommendation, no_data
-from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot, look
+from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
 from plimsoll.slo.capacity.recommendation.proven_load import proven_load
 from plimsoll.slo.capacity.recommendation.rules import evaluate_rules, limit
 from plimsoll.slo.capacity.recommendation.scale_in import on_demand_need, scale_in, weakest
@@ -42,27 +42,12 @@ class Decision(NamedTuple):
     state: MeasuredState | None
 
 
-def recommend(
-    pool: Pool,
-    replicas: tuple[ReplicaSignals, ...],
-    now: float,
-    target: LatencyTarget | None = None,
-    state: MeasuredState | None = None,
-    engine: Calibrated | None = None,
-) -> Decision:
-    """Decide for one pool at one moment (Unix seconds).
-
-    `target` is what capacity is planned for (None: only queue and KV cache are evaluated). `state` is that of the decision before:
-    replicas beyond its nodes that disappear were removed; any other that does not report counts as present, so that missing data never
-    shrinks a pool. `engine` is the simulator's model of a replica (None: not known): with it, scale-in has to pass a simulation.
-    """
-    return decide(look(pool, replicas, now, target, state=state), engine, state)
-
-
 def decide(
     case: PoolSnapshot, engine: Calibrated | None = None, state: MeasuredState | None = None, *, explain: bool = True
 ) -> Decision:
-    """Decide for one snapshot, after the decision that left `state`. `explain` False leaves out evidence, alternatives, expected attainment and changes of settings, which take longer than the
+    """Decide for one snapshot, after the decision that left `state`. `engine` is the simulator's model of a replica (None: not known): with
+    it, scale-in has to pass a simulation. `explain` False leaves out evidence, alternatives, expected attainment and changes of
+    settings, which take longer than the
     decision: for backtests, which only follow it."""
     if not case.seen:
         reason = Reason(
@@ -102,7 +87,7 @@ def _decide(
     if most.nodes is not None and most.nodes > case.held:
         count, rule = most.nodes, most.rule
     else:
-        fewer = scale_in(case, estimate, loop, proven)
+        fewer = for_event(case, required, scale_in(case, estimate, loop, proven))
         count, rule = fewer.nodes or case.held, fewer.rule
         reasons += fewer.reasons
     limited = _within_load(case, limit(case.pool, count, rule))

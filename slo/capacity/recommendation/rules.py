@@ -3,6 +3,7 @@
 from math import ceil
 
 from plimsoll.slo.capacity.model.signals import SUSTAINED
+from plimsoll.slo.capacity.recommendation.announced import announced
 from plimsoll.slo.capacity.recommendation.attainment_rules import attainment, error_budget, fast_burn
 from plimsoll.slo.capacity.recommendation.error_budget.loop_state import BudgetLoop
 from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
@@ -32,9 +33,10 @@ def evaluate_rules(
         if spares > case.held
         else NodeRequirement("queue", None, [])
     )
+    event = announced(case, loop, proven)
     if loop.decides:
-        return [error_budget(loop), warm, kv_cache, fast_burn(case, estimate)]
-    return [*_recent_rules(case, queue, warm), rising(case, proven), kv_cache, attainment(case, estimate)]
+        return [error_budget(loop), warm, kv_cache, *event, fast_burn(case, estimate)]
+    return [*_recent_rules(case, queue, warm), rising(case, proven), kv_cache, *event, attainment(case, estimate)]
 
 
 def _recent_rules(case: PoolSnapshot, queue: NodeRequirement, warm: NodeRequirement) -> list[NodeRequirement]:

@@ -15,6 +15,7 @@ from plimsoll.slo.service.api.tenants import budgets_of_tenants
 from plimsoll.slo.service.http.parameters import require_pool, require_slo, window_or
 from plimsoll.slo.service.pages.time_range import Asked, AskedRange
 from plimsoll.slo.service.state import Service
+from plimsoll.slo.spec.event import AnnouncedEvent
 from plimsoll.slo.spec.objectives import Objective
 
 WORST_SLOTS, TENANTS, RECENT = 8, 20, 12  # rows of the pages' tables
@@ -69,6 +70,7 @@ def _pool(service: Service, name: str, asked: Asked) -> dict[str, Any]:
         "pool": pool,
         "rollout": rollout_status(service, name).rollout,
         "recommendation": found,
+        "events": _coming(service, name),
         "problems": service.problems.of(name),
         "reasons": [text for code, text in reasons if code not in NEXT_STEPS],
         "next_steps": [text for code, text in reasons if code in NEXT_STEPS],
@@ -80,6 +82,12 @@ def _pool(service: Service, name: str, asked: Asked) -> dict[str, Any]:
         "shown": asked.shown(evaluated.at),
         "at": evaluated.at,
     }
+
+
+def _coming(service: Service, pool: str) -> list[AnnouncedEvent]:
+    """Return a pool's events that have not ended, the next one first."""
+    found = [one for one in service.records.events() if one.covers(pool) and one.end > service.clock()]
+    return sorted(found, key=lambda one: one.start)
 
 
 def _text(value: Any) -> str:

@@ -23,6 +23,7 @@ STATUS_TEXTS = {"ok": "Healthy", "burning": "Burning", "exhausted": "Exhausted",
 RULES = {
     "demand": "Demand and backlog",
     "slo": "Latency SLO",
+    "event": "Announced event",
     "queue": "Queue depth",
     "kv_cache": "KV cache usage",
     "max_nodes": "Pool maximum",

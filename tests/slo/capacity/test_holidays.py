@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plimsoll.slo.capacity.forecast import USUAL, draws, forecast, hourly
-from plimsoll.slo.capacity.special_hours import SpecialHours
+from plimsoll.slo.capacity.forecast import draws, forecast, hourly
+from plimsoll.slo.capacity.special_hours import USUAL, SpecialHours
 from plimsoll.slo.spec.holidays import Holidays
 from plimsoll.slo.spec.objectives import SpecError, load
 

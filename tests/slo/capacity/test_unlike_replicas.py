@@ -18,10 +18,10 @@ from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrate
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState
 from plimsoll.slo.capacity.recommendation.models import Recommendation
-from plimsoll.slo.capacity.recommendation.recommend import Decision, recommend
+from plimsoll.slo.capacity.recommendation.recommend import Decision
 from plimsoll.slo.capacity.simulator.request import Limits
 from plimsoll.slo.capacity.simulator.step_time import load
-from pool_signals import NOW, POOL, served
+from pool_signals import NOW, POOL, recommend, served
 
 EASY = LatencyTarget(2.0, 0.2, 0.9)
 MOST = {"strong": 90, "weak": 30}  # requests of 1,000 tokens in 15 s: 6,000 and 2,000 tokens/s

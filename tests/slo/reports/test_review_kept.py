@@ -27,6 +27,7 @@ from world import World, spec
 POOL_OTHER = {
     "name",
     "recommendations",
+    "events",
     "week",
     "previous",
     "forecast",

@@ -11,6 +11,8 @@ from math import log
 
 import msgspec
 
+from plimsoll.slo.capacity.usual_hours import NOTHING_UNUSUAL, UnusualHours
+
 HOUR = 3600.0  # seconds
 DAY, WEEK = 24, 168  # hours
 EXPONENT = 1.3
@@ -55,10 +57,15 @@ def mean_load(hours: Sequence[AttainedHour]) -> float:
     return sum(one.tokens for one in hours) / seconds if seconds else 0.0
 
 
-def forecast(hours: Sequence[AttainedHour], hour: int) -> float | None:
-    """Return the load of an hour to come, from the same hour of the week before or else of the day before; None where hours of the day
-    were no better forecasts of the last days than the hour before was."""
-    by_hour = {one.hour: one.load for one in hours if one.tokens > 0}
+def loads(hours: Sequence[AttainedHour]) -> dict[int, float]:
+    """Return the tokens per second of each hour that had any."""
+    return {one.hour: one.load for one in hours if one.tokens > 0}
+
+
+def forecast(hours: Sequence[AttainedHour], hour: int, unusual: UnusualHours = NOTHING_UNUSUAL) -> float | None:
+    """Return the usual load of an hour to come; None where hours of the day were no better forecasts of the last days than the hour
+    before was."""
+    by_hour = loads(hours)
     if not by_hour or max(by_hour) - min(by_hour) < KNOWN_DAYS * DAY:
         return None
     daily = hourly = 0.0
@@ -68,4 +75,4 @@ def forecast(hours: Sequence[AttainedHour], hour: int) -> float | None:
             hourly += abs(log(load / by_hour[one - 1]))
     if daily >= hourly:
         return None
-    return by_hour.get(hour - WEEK, by_hour.get(hour - DAY))
+    return unusual.usual(by_hour, hour)

@@ -15,6 +15,7 @@ from plimsoll.slo.capacity.recommendation.demand import ATTAINED_SECONDS, Attain
 from plimsoll.slo.capacity.recommendation.error_budget.attained_hours import (
     EXPONENT,
     HOUR,
+    WEEK,
     AttainedHour,
     add,
     forecast,
@@ -83,7 +84,8 @@ def _load_factor(loop: BudgetLoop, case: PoolSnapshot) -> float:
     usual, recent = mean_load(loop.hours), mean_load(loop.hours[-RECENT:])
     if not usual:
         return 1.0
-    coming = forecast(loop.hours, int((case.now + case.pool.timing.cold_start + ATTAINED_SECONDS) // HOUR))
+    hour = int((case.now + case.pool.timing.cold_start + ATTAINED_SECONDS) // HOUR)
+    coming = forecast(loop.hours, hour, case.special.unusual(hour - WEEK, hour))
     factor = max(recent, coming or 0.0) / usual
     unlike = (
         UNLIKE if loop.load_factor == 1.0 else UNLIKE / 2

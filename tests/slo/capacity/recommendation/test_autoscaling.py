@@ -10,7 +10,7 @@ from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.spec import objectives
 
 POOL = objectives.load((ROOT / "slo" / "objectives.yaml").read_text()).pools[0]
-DISRUPTION, KEDA, (BY_API,), HPA = [
+EVENTS, DISRUPTION, KEDA, (BY_API,), HPA = [
     yaml.safe_load(text)
     for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "how-to" / "autoscale.md").read_text(), re.DOTALL)
 ]
@@ -24,6 +24,11 @@ def test_the_manifests_read_what_we_publish_within_the_pools_limits() -> None:
     assert BY_API["metadata"]["url"].endswith(f"/api/v1/pools/{POOL.name}/recommendation")
     assert BY_API["metadata"]["valueLocation"] in Recommendation.model_fields
     assert (KEDA["spec"]["minReplicaCount"], KEDA["spec"]["maxReplicaCount"]) == (POOL.nodes.min, POOL.nodes.max)
+
+
+def test_the_announced_event_is_one_of_an_objectives_file() -> None:
+    spec = objectives.load((ROOT / "slo" / "objectives.yaml").read_text() + yaml.safe_dump(EVENTS))
+    assert [(one.pool, one.factor) for one in spec.events] == [(POOL.name, 2.5)]
 
 
 def test_an_outage_is_an_error_that_keeps_the_replicas() -> None:

@@ -9,7 +9,7 @@ from plimsoll.slo.capacity.model.signals import SIGNALS, STOPPED, read
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.models import Recommendation
 from plimsoll.slo.capacity.recommendation.pool_snapshot import look
-from plimsoll.slo.capacity.recommendation.recommend import decide, recommend
+from plimsoll.slo.capacity.recommendation.recommend import decide
 from plimsoll.slo.sources import Series
 from pool_signals import (
     BURST,
@@ -21,6 +21,7 @@ from pool_signals import (
     TARGET,
     decided,
     planned,
+    recommend,
     recommended,
     replace_min,
     replica,

@@ -10,9 +10,8 @@ from plimsoll.slo.capacity.model.signals import ReplicaSignals, read
 from plimsoll.slo.capacity.recommendation.demand import Attained, LatencyTarget
 from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState
 from plimsoll.slo.capacity.recommendation.models import Recommendation
-from plimsoll.slo.capacity.recommendation.recommend import recommend
 from plimsoll.slo.sources import Series
-from pool_signals import NOW, POOL, recommended, replica
+from pool_signals import NOW, POOL, recommend, recommended, replica
 
 
 def of_role(name: str, role: str, tokens: float = 0.0, **more: Any) -> ReplicaSignals:
