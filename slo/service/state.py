@@ -14,6 +14,7 @@ from plimsoll.slo.capacity.recommendation.attainment_simulation import calibrate
 from plimsoll.slo.capacity.recommendation.demand_plan import latency_target
 from plimsoll.slo.capacity.recommendation.models import Reason, Recommendation, no_data
 from plimsoll.slo.capacity.recommendation.recommend import Decision, recommend
+from plimsoll.slo.capacity.recommendation.topology.batch import batch_pools, yielding
 from plimsoll.slo.capacity.recommendation.topology.model_shares import model_shares
 from plimsoll.slo.ledger.evaluation import evaluate
 from plimsoll.slo.ledger.exhaustion_inputs import exhaustions
@@ -26,6 +27,7 @@ from plimsoll.slo.reports.attained import attained
 from plimsoll.slo.reports.calibration import stored_fit
 from plimsoll.slo.reports.measured_states import newest_state, save_state
 from plimsoll.slo.reports.records import Records
+from plimsoll.slo.reports.request_profile import batch_load
 from plimsoll.slo.service.change_events import ChangeEvents
 from plimsoll.slo.service.configuration import Reloads, configuration_problems
 from plimsoll.slo.service.data_problems import DataProblems
@@ -179,6 +181,8 @@ class Service:
         engine = calibrated(fitted) if fitted else None
         last = self._decisions.get(pool.name)
         new = recommend(pool, signals.read(series, now), now, target, state, engine)
+        load, pools = batch_load(self.ledger, pool, now), batch_pools(self.spec, pool, self._decisions)
+        new = new._replace(recommendation=yielding(new.recommendation, load, pools))
         self._decisions[pool.name] = new
         if self.leads():
             with self.leader.term():

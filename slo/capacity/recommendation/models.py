@@ -61,6 +61,8 @@ ReasonCode = Literal[
     "scale_in_blocked_kv_cache",
     "scale_in_blocked_slo",
     "scale_in_blocked_turns",
+    "pause_batch",
+    "batch_pool_yields",
     "wake_replicas",
     "activate_warm_spares",
     "start_nodes",
