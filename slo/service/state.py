@@ -16,6 +16,7 @@ from plimsoll.slo.capacity.recommendation.models import Reason, Recommendation, 
 from plimsoll.slo.capacity.recommendation.pool_snapshot import look
 from plimsoll.slo.capacity.recommendation.recommend import Decision, decide
 from plimsoll.slo.capacity.recommendation.settings.observed import observed_settings
+from plimsoll.slo.capacity.recommendation.topology.batch import batch_pools, yielding
 from plimsoll.slo.capacity.recommendation.topology.model_shares import model_shares
 from plimsoll.slo.capacity.special_hours import SpecialHours
 from plimsoll.slo.ledger.evaluation import evaluate
@@ -29,6 +30,7 @@ from plimsoll.slo.reports.attained import attained
 from plimsoll.slo.reports.calibration import stored_fit
 from plimsoll.slo.reports.measured_states import newest_state, save_state
 from plimsoll.slo.reports.records import Records
+from plimsoll.slo.reports.request_profile import batch_load
 from plimsoll.slo.service.change_events import ChangeEvents
 from plimsoll.slo.service.configuration import Reloads, configuration_problems
 from plimsoll.slo.service.data_problems import DataProblems
@@ -183,6 +185,8 @@ class Service:
         last = self._decisions.get(pool.name)
         case = look(pool, signals.read(series, now), now, target, state=state)
         new = decide(replace(case, special=self._special(pool)), engine, state)
+        load, pools = batch_load(self.ledger, pool, now), batch_pools(self.spec, pool, self._decisions)
+        new = new._replace(recommendation=yielding(new.recommendation, load, pools))
         self._decisions[pool.name] = new
         if self.leads():
             with self.leader.term():

@@ -25,6 +25,7 @@ BucketMismatch = Literal["unknown", "lower_bound", "bounds"]
 GroupBy = Literal["tenant"]
 CountAt = Literal["engine", "gateway"]
 Weight = Annotated[float, msgspec.Meta(gt=0, le=1000)]
+TenantName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Kind = Literal["interactive", "batch", "embedding"]
 _CHOICES = {
     "bucket_mismatch": get_args(BucketMismatch),
@@ -111,6 +112,7 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `owner` is the team whose on-call is paged (default: the common one).
     `max_usd_per_million_tokens` (input and output together): a higher cost of nodes raises a ticket.
     `adapters` are the names by which requests ask for its LoRA adapters: their tokens at gateways are the pool's.
+    `batch_tenants` are tenants at gateways whose requests can wait: recommendations pause them before a node is added.
     `carbon_grams_per_kwh` is the carbon intensity of its electricity (CO2 equivalent), without which emissions are unknown.
     `holidays` (default: those of the file) are the days that forecasts treat like past holidays, or else like weekends.
     """
@@ -127,6 +129,7 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     match: pool_match.Match = pool_match.EVERYTHING
     kind: Kind = "interactive"
     adapters: tuple[ModelName, ...] = ()
+    batch_tenants: tuple[TenantName, ...] = ()
     carbon_grams_per_kwh: Annotated[float, msgspec.Meta(ge=0, le=1e5)] | None = None
     holidays: Region | Holidays | None = None
 
@@ -207,7 +210,7 @@ class Team(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A team that is shown its cost: the sum of its tenants, as gateways name them."""
 
     name: Name
-    tenants: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=200)], ...]
+    tenants: tuple[TenantName, ...]
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,9 +1,10 @@
 """What a pool looks like right now: live signals of its replicas, with their ages. Unknown stays unknown."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 
 from plimsoll.slo import metrics as catalogue
 from plimsoll.slo.sli.duplicates import counted_once
@@ -26,7 +27,8 @@ class ReplicaSignals:
 
     Ranks of one replica are joined at each moment: cache use by maximum (ratio 0 to 1), everything else by sum. The last
     five lists are counters; they are empty where the engine does not publish them. `found_tokens` are those of prompts that its prefix cache
-    held, `progress_tokens` what a prefill engine has alone. `role` is prefill, decode, or empty for both.
+    held, `progress_tokens` what a prefill engine has alone. `role` is prefill, decode, or empty for both. One that is `asleep` isn't seen: it serves nothing, and has no
+    samples after it fell asleep.
     """
 
     replica: str
@@ -41,6 +43,7 @@ class ReplicaSignals:
     found_tokens: list[tuple[float, float]] = field(default_factory=list)
     progress_tokens: list[tuple[float, float]] = field(default_factory=list)
     role: str = ""
+    asleep: bool = False
 
     @property
     def newest(self) -> float | None:
@@ -50,13 +53,14 @@ class ReplicaSignals:
 
 
 def missing(replicas: Sequence[ReplicaSignals], now: float) -> list[str]:
-    """Return the names of the replicas that are expected and not reporting. A replica that is missing for STOPPED observed seconds was
+    """Return the names of the replicas that are expected and not reporting; not those asleep. A replica that is missing for STOPPED observed seconds was
     stopped. Unobserved time, as with an unavailable source, does not count."""
     times = sorted({at for replica in replicas for at, _ in replica.waiting})
     return [
         replica.replica
         for replica in replicas
         if not replica.seen
+        and not replica.asleep
         and watched([at for at in (*times, now) if at >= (now if replica.newest is None else replica.newest)]) < STOPPED
     ]
 
@@ -66,6 +70,7 @@ def watched(times: Sequence[float]) -> float:
     return sum(later - before for before, later in pairwise(times) if later - before <= GAP)
 
 
+TAKEN_ONCE = (catalogue.KV_CACHE_USAGE.name, catalogue.REPLICA_AWAKE.name)  # of ranks: the largest, not the sum
 SIGNALS = {
     "waiting": catalogue.REQUESTS_WAITING,
     "running": catalogue.REQUESTS_RUNNING,
@@ -80,7 +85,8 @@ SIGNALS = {
 
 def selectors(pool: Pool) -> list[Selector]:
     """Return the series to read for a pool's signals."""
-    metrics = (*SIGNALS.values(), catalogue.REPLICA_INFO, catalogue.REPLICA_START, catalogue.ENGINE_SETTING)
+    about = (catalogue.REPLICA_INFO, catalogue.REPLICA_START, catalogue.REPLICA_AWAKE, catalogue.ENGINE_SETTING)
+    metrics = (*SIGNALS.values(), *about)
     return [Selector(metric.name, pool.labels) for metric in metrics]
 
 
@@ -115,10 +121,19 @@ def read(series: Sequence[Series], now: float) -> tuple[ReplicaSignals, ...]:
             if old is None:
                 moments[at] = value
             else:
-                moments[at] = max(old, value) if name == catalogue.KV_CACHE_USAGE.name else old + value
+                moments[at] = max(old, value) if name in TAKEN_ONCE else old + value
     found = []
     for key, by_name in joined.items():
         ordered = {signal: sorted(by_name[metric.name].items()) for signal, metric in SIGNALS.items()}
-        seen = bool(ordered["waiting"]) and now - ordered["waiting"][-1][0] <= STALE
-        found.append(ReplicaSignals(names[key], seen, key in simulated, **ordered, role=roles[key]))
+        asleep, until = _sleep(by_name[catalogue.REPLICA_AWAKE.name], now)
+        if asleep:
+            ordered = {signal: [one for one in samples if one[0] <= until] for signal, samples in ordered.items()}
+        seen = not asleep and bool(ordered["waiting"]) and now - ordered["waiting"][-1][0] <= STALE
+        found.append(ReplicaSignals(names[key], seen, key in simulated, **ordered, role=roles[key], asleep=asleep))
     return tuple(sorted(found, key=lambda item: item.replica))
+
+
+def _sleep(awake: Mapping[float, float], now: float) -> tuple[bool, float]:
+    """Return whether a replica sleeps, and when it was last awake; it isn't asleep where that isn't reported any more."""
+    last = max(awake, default=-inf)
+    return now - last <= STALE and not awake[last], max((at for at, value in awake.items() if value), default=-inf)

@@ -23,8 +23,11 @@ def expected(case: PoolSnapshot, estimate: AttainmentEstimate, nodes: int) -> Ex
 
 
 def cost(case: PoolSnapshot, nodes: int, need: OnDemandNeed) -> Cost:
-    """Price the current nodes and the recommended `nodes`, with as many spot nodes as allowed."""
-    now, then = hourly(case.pool.node, case.current, need), hourly(case.pool.node, nodes, need)
+    """Price the current nodes and the recommended `nodes`, with as many spot nodes as allowed. Sleeping nodes are paid for, too."""
+    asleep = case.asleep_nodes
+    still = asleep - min(asleep, max(0, nodes - case.current))
+    now = hourly(case.pool.node, case.current + asleep, need)
+    then = hourly(case.pool.node, nodes + still, need)
     if now is None or then is None:
         return Cost()
     return Cost(

@@ -35,6 +35,16 @@ class PoolSnapshot:
     plan: Plan | None
     special: SpecialHours = USUAL
 
+    @cached_property
+    def asleep(self) -> list[str]:
+        """Names of the replicas that sleep: no capacity now, and the quickest to add."""
+        return [one.replica for one in self.replicas if one.asleep]
+
+    @property
+    def asleep_nodes(self) -> int:
+        """Nodes that the sleeping replicas fill."""
+        return ceil(len(self.asleep) / self.pool.node.replicas)
+
     @property
     def simulated(self) -> bool:
         """Whether any replica is simulated."""
@@ -97,6 +107,7 @@ class PoolSnapshot:
             "replicas_per_node": self.pool.node.replicas,
             "nodes_pending": self.pending,
         }
+        found |= {"replicas_asleep": self.asleep} if self.asleep else {}
         return found if self.plan is None else found | self.plan.evidence()
 
 

@@ -32,7 +32,6 @@ from plimsoll.slo.capacity.recommendation.settings.advice import advise
 from plimsoll.slo.capacity.recommendation.spot import OnDemandNeed, mix
 from plimsoll.slo.capacity.recommendation.texts import nodes, span
 from plimsoll.slo.capacity.recommendation.topology.roles import by_role, has_roles
-from plimsoll.slo.spec.objectives import Pool
 
 
 class Decision(NamedTuple):
@@ -50,9 +49,7 @@ def decide(
     settings, which take longer than the
     decision: for backtests, which only follow it."""
     if not case.seen:
-        reason = Reason(
-            "no_replica_reporting", "No data: no replica has reported in the last minute. No change recommended."
-        )
+        reason = _nothing_seen(case)
         found = no_data(case.pool.name, case.now, reason, case.target, case.evidence())
         return Decision(found.model_copy(update={"simulated": case.simulated}), None)
     if has_roles(case):
@@ -71,6 +68,14 @@ def decide(
         return Decision(found, new)
     explained = _explained(case, found, required, decided, need, estimate)
     return Decision(explained.model_copy(update={"settings": advice}), new)
+
+
+def _nothing_seen(case: PoolSnapshot) -> Reason:
+    """State why no replica shows its load."""
+    if case.asleep and not case.unseen:
+        text = f"No data: all replicas sleep ({', '.join(case.asleep)}). Wake one when requests come."
+        return Reason("replicas_asleep", text)
+    return Reason("no_replica_reporting", "No data: no replica has reported in the last minute. No change recommended.")
 
 
 def _decide(
@@ -112,8 +117,8 @@ def _recommendation(
     pool, count = case.pool, decided.nodes or case.held
     change = count - case.current
     action: Action = "scale_out" if change > 0 else "scale_in" if change < 0 else "hold"
-    mixed, spot_reasons = mix(pool.node, count, max(0, change), need)
-    steps = _steps(pool, change) if change > 0 else weakest(case, count) if change < 0 else []
+    mixed, spot_reasons = mix(pool.node, count, max(0, change - case.asleep_nodes), need)
+    steps = _steps(case, change) if change > 0 else weakest(case, count) if change < 0 else []
     # The deciding rule comes first, as phones show one line; a hold is decided by rules that require no more, so those come first.
     ordered = sorted([*required, decided], key=lambda one: one.rule != decided.rule or decided.rule == "hold")
     reasons = [*(reason for one in ordered for reason in one.reasons), *steps, *spot_reasons]
@@ -158,12 +163,17 @@ def _explained(
     return found.model_copy(update=added)
 
 
-def _steps(pool: Pool, count: int) -> list[Reason]:
-    """State in which order to add nodes: those that serve in seconds first."""
-    warm = min(count, pool.nodes.warm_spares)
-    cold, steps = count - warm, []
+def _steps(case: PoolSnapshot, count: int) -> list[Reason]:
+    """State in which order to add nodes: those that serve in seconds first, and of these the ones that are there anyway."""
+    pool, steps = case.pool, []
+    asleep = min(count, case.asleep_nodes)
+    warm = min(count - asleep, pool.nodes.warm_spares)
+    cold, ready = count - asleep - warm, span(pool.timing.warm_start)
+    if asleep:
+        names = ", ".join(case.asleep[: asleep * pool.node.replicas])
+        steps.append(Reason("wake_replicas", f"Wake {names}: ready in about {ready}, if memory of its GPUs is free."))
     if warm:
-        text = f"Activate {warm} warm spare{'s' * (warm > 1)}: ready in about {span(pool.timing.warm_start)}."
+        text = f"Activate {warm} warm spare{'s' * (warm > 1)}: ready in about {ready}."
         steps.append(Reason("activate_warm_spares", text))
     if cold:
         steps.append(Reason("start_nodes", f"Start {nodes(cold)}: ready in about {span(pool.timing.cold_start)}."))

@@ -21,15 +21,13 @@ def evaluate_rules(
 ) -> list[NodeRequirement]:
     """Return what each rule requires.
 
-    Once the saturation throughput is known, the queue rule requires warm spares only: they serve long before a cold node does. Once
+    Once the saturation throughput is known, the queue rule requires warm spares and sleeping replicas only: they serve long before a cold node does. Once
     the loop on the error budget has learned enough, it decides in place of the rules that look at the last minutes.
     """
     queue, kv_cache = _queue(case), _kv_cache(case)
-    spares = min(queue.nodes or 0, case.held + case.pool.nodes.warm_spares)
+    spares = min(queue.nodes or 0, case.held + case.pool.nodes.warm_spares + case.asleep_nodes)
     warm = (
-        NodeRequirement(
-            "queue", spares, queue.reasons, "The queue is above its limit, and a warm spare serves in seconds."
-        )
+        NodeRequirement("queue", spares, queue.reasons, "The queue is above its limit, and a spare serves in seconds.")
         if spares > case.held
         else NodeRequirement("queue", None, [])
     )

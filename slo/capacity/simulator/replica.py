@@ -92,4 +92,4 @@ class Node:
         waiting = self._samples["waiting"]
         if not waiting:
             return None
-        return ReplicaSignals(self.name, now - waiting[-1][0] <= STALE, True, **self._samples, role="")
+        return ReplicaSignals(self.name, now - waiting[-1][0] <= STALE, True, **self._samples, role="", asleep=False)

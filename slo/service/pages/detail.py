@@ -19,7 +19,10 @@ from plimsoll.slo.spec.event import AnnouncedEvent
 from plimsoll.slo.spec.objectives import Objective
 
 WORST_SLOTS, TENANTS, RECENT = 8, 20, 12  # rows of the pages' tables
-NEXT_STEPS = ("activate_warm_spares", "start_nodes", "restore_warm_spares", "weakest_replicas")
+NEXT_STEPS = (
+    *("pause_batch", "batch_pool_yields", "wake_replicas"),
+    *("activate_warm_spares", "start_nodes", "restore_warm_spares", "weakest_replicas"),
+)
 
 
 def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
