@@ -46,8 +46,7 @@ def decide(
 ) -> Decision:
     """Decide for one snapshot, after the decision that left `state`. `engine` is the simulator's model of a replica (None: not known): with
     it, scale-in has to pass a simulation. `explain` False leaves out evidence, alternatives, expected attainment and changes of
-    settings, which take longer than the
-    decision: for backtests, which only follow it."""
+    settings, which take longer than the decision: for backtests, which only follow it."""
     if not case.seen:
         reason = _nothing_seen(case)
         found = no_data(case.pool.name, case.now, reason, case.target, case.evidence())
@@ -63,7 +62,8 @@ def decide(
     found = _recommendation(case, required, decided, need)
     after = loop.after(state.recommended_nodes if state else case.held, count, case.now)
     advice = advise(estimate, state.settings if state else None) if explain else None
-    new = MeasuredState(case.now, count, rounded(case.plan.throughput) if case.plan else None, after, proven, advice)
+    throughput = rounded(case.plan.throughput) if case.plan else None
+    new = MeasuredState(case.now, count, throughput, after, proven, settings=advice)
     if not explain:
         return Decision(found, new)
     explained = _explained(case, found, required, decided, need, estimate)

@@ -12,14 +12,14 @@ from plimsoll.slo.capacity.model.signals import read
 from plimsoll.slo.capacity.recommendation.attainment_simulation import Calibrated, calibrated
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.recommendation.measured_state import MeasuredState
-from plimsoll.slo.capacity.recommendation.recommend import Decision, recommend
+from plimsoll.slo.capacity.recommendation.recommend import Decision
 from plimsoll.slo.capacity.recommendation.settings.advice import HOLDS, NOISE
 from plimsoll.slo.capacity.recommendation.settings.models import SettingsAdvice
 from plimsoll.slo.capacity.recommendation.settings.observed import observed_settings
 from plimsoll.slo.capacity.simulator import step_time
 from plimsoll.slo.capacity.simulator.request import Limits
 from plimsoll.slo.sources import Series
-from pool_signals import NOW, POOL, TARGET, served
+from pool_signals import NOW, POOL, TARGET, recommend, served
 from world import MODEL
 
 LIMITS = {"max_num_seqs": 256, "max_num_batched_tokens": 8192}
