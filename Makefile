@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
+# As `plimsoll` has it (compose/cli.py): several threads per small matrix only wait for each other.
+export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: help setup run test chaos containers check fuzz audit sbom bundle generate demo-history pictures lock
 help: ## Show this list

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, or_, select
 
 from plimsoll.slo.calendar import SLOT
 from plimsoll.slo.error_budget.exclusions import Exclusion
@@ -198,8 +198,12 @@ def redefined(engine: Engine, objectives: Collection[str], since: int, start: in
     # A slot that a person set where none was has no definition of its own.
     mine = slots.c.objective.in_(objectives), slots.c.slot >= since, slots.c.slot < end, slots.c.spec_hash != ""
     # Nearly always none: sorting every slot to compare neighbors takes ten times as long as this.
-    several = select(slots.c.objective).where(*mine).group_by(slots.c.objective)
-    several = several.having(func.min(slots.c.spec_hash) != func.max(slots.c.spec_hash))
+    last = slots.alias()
+    past = last.c.objective == slots.c.objective, last.c.slot >= since, last.c.slot < start, last.c.spec_hash != ""
+    earlier = select(last.c.spec_hash).where(*past).order_by(last.c.slot.desc()).limit(1).scalar_subquery()
+    lowest, highest = func.min(slots.c.spec_hash), func.max(slots.c.spec_hash)
+    several = select(slots.c.objective).where(*mine, slots.c.slot >= start).group_by(slots.c.objective)
+    several = several.having(or_(lowest != highest, lowest != earlier))
     before = func.lag(slots.c.spec_hash).over(partition_by=slots.c.objective, order_by=slots.c.slot)
     each = select(slots.c.objective, slots.c.slot, before.label("before"), slots.c.spec_hash.label("after"))
     steps = each.where(*mine, slots.c.objective.in_(several)).subquery()

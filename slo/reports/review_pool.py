@@ -8,10 +8,10 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from math import fsum
+from operator import attrgetter
 from typing import Any, Literal
 
-import pandas as pd
-from msgspec.structs import astuple
+import numpy as np
 from pydantic import BaseModel, Field
 
 from plimsoll.slo.calendar import DAY, SLOT, WEEK, rfc3339
@@ -215,15 +215,16 @@ def _headroom(used: float | None, capacity: float | None) -> float | None:
 
 
 def _week(pool: Pool, rows: Sequence[PoolSlot], seconds: float, used: Used) -> PoolWeek:
-    rates = (demand.tokens(rows) / SLOT).dropna()
+    rates = demand.tokens_by_slot(rows) / SLOT
+    peak = int(np.nanargmax(rates)) if not np.isnan(rates).all() else None
     watched = [(row.nodes, row.covered_seconds) for row in rows if row.nodes is not None]
     hours = node_hours(rows) if watched else None
     covered, known = fsum(row.covered_seconds for row in rows), _known(rows)
     return PoolWeek(
         coverage=min(1.0, covered / seconds) if seconds else 0.0,
-        peak_tokens_per_second=float(rates.max()) if len(rates) else None,
-        peak_at=rfc3339(pd.DatetimeIndex(rates.index)[int(rates.argmax())].timestamp()) if len(rates) else None,
-        p95_tokens_per_second=float(rates.quantile(0.95)) if len(rates) else None,
+        peak_tokens_per_second=None if peak is None else float(rates[peak]),
+        peak_at=None if peak is None else rfc3339(rows[peak].slot),
+        p95_tokens_per_second=None if peak is None else float(np.nanquantile(rates, 0.95)),
         waiting_max=max(known["waiting_max"], default=None),
         kv_cache_usage_max=max(known["kv_cache_usage_max"], default=None),
         nodes=hours and hours * SECONDS_PER_HOUR / fsum(span for _, span in watched),
@@ -239,7 +240,6 @@ def _week(pool: Pool, rows: Sequence[PoolSlot], seconds: float, used: Used) -> P
 
 
 def _known(rows: Sequence[PoolSlot]) -> dict[str, list[Any]]:
-    """Return the known values of each field."""
-    columns = zip(*map(astuple, rows), strict=True) if rows else ([],) * len(PoolSlot.__struct_fields__)
-    names = PoolSlot.__struct_fields__
-    return {name: [value for value in column if value is not None] for name, column in zip(names, columns, strict=True)}
+    """Return the known values of the fields that a week sums, or of which it has the maximum."""
+    columns = {name: map(attrgetter(name), rows) for name in (*SUMS, "waiting_max", "kv_cache_usage_max")}
+    return {name: [value for value in column if value is not None] for name, column in columns.items()}

@@ -1,6 +1,7 @@
 """The command line: bad input is one line that says what, where and the fix, with exit status 2."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from paths import OBJECTIVES
+from plimsoll.compose.cli import main
 from process import PLIMSOLL, environment, rejected
 
 GOOD = OBJECTIVES.read_text()
@@ -24,6 +26,18 @@ def test_help_names_every_command() -> None:
     assert status == 0
     for command in ("up", "export", "serve", "build", "check", "vllm-args", "review", "probe"):
         assert f"    {command}" in text
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "1"), ("4", "4")])
+def test_small_matrices_have_one_thread_unless_asked_otherwise(
+    given: str | None, found: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", given or "")
+    if given is None:
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert os.environ["OPENBLAS_NUM_THREADS"] == found
 
 
 def test_a_wrong_objectives_file_is_one_line_with_file_field_and_fix(tmp_path: Path) -> None:
