@@ -1,5 +1,6 @@
 """The API's route for what-if: another replica, workload or request rate for a pool, by the pool's own latency SLOs."""
 
+from threading import Lock
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -13,6 +14,9 @@ from plimsoll.slo.reports.request_profile import arrivals_of, requests_of
 from plimsoll.slo.service.http.parameters import PoolName, require_pool
 from plimsoll.slo.service.http.problems import READING, ApiError
 from plimsoll.slo.service.state import Service
+
+# Simulations run one after the other: several would share Python's lock, finish no sooner, and delay every other request.
+_SIMULATING = Lock()
 
 
 def add(api: APIRouter, service: Service) -> None:
@@ -39,7 +43,8 @@ def simulated(service: Service, name: str, request: WhatIfRequest) -> WhatIf:
     observed, replica = requests_of(service.ledger, name, service.clock()), calibrated(service.records, pool)
     try:
         scenario = request.scenario(target, pool, observed, service.records.prices, replica=replica)
-        found = whatif(scenario)
+        with _SIMULATING:
+            found = whatif(scenario)
     except ValueError as error:
         raise ApiError(422, "invalid_request", str(error)) from error
     zero = scale_to_zero(pool, arrivals_of(service.ledger, name, service.clock()), target)
