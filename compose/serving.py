@@ -102,7 +102,13 @@ def _telemetry(service: Service) -> tuple[TelemetryConfig | None, Callable[[], o
 
 def wanted(spec: Spec) -> list[Selector]:
     """Return every selector that ledger, recommender and calibration read. The embedded source stores only these."""
-    fleet = (metrics.REPLICA_START, metrics.REPLICA_INFO, metrics.GPU_ENERGY, metrics.GPU_ASSIGNMENT)
+    fleet = (
+        metrics.REPLICA_START,
+        metrics.REPLICA_INFO,
+        metrics.REPLICA_POD,
+        metrics.GPU_ENERGY,
+        metrics.GPU_ASSIGNMENT,
+    )
     found = [Selector(metric.name, ()) for metric in fleet]
     for pool in spec.pools:
         found += [*signals.selectors(pool), *slots.selectors(pool), *intervals.selectors(pool)]

@@ -68,7 +68,7 @@ def _recorded(args: argparse.Namespace, pool: Pool | None, progress: Progress) -
         for option, given in (("--from", args.since), ("--to", args.until)):
             if given is not None:
                 raise UserError(f"{option} requires --prometheus. A trace is replayed as a whole.")
-        arrivals = _trace(args)
+        arrivals = read_trace(args.trace, args.scale, args.timestamp_unit)
         turns = sum(row.delay is not None for row in arrivals)
         note = f"{turns} turns of sessions are sent after the response to the turn before." if turns else ""
         return arrivals, Path(args.trace).name, note
@@ -76,8 +76,8 @@ def _recorded(args: argparse.Namespace, pool: Pool | None, progress: Progress) -
         raise UserError("--prometheus requires --pool NAME.")
     if args.timestamp_unit is not None:
         raise UserError("--timestamp-unit requires --trace.")
-    end = time.time() if args.until is None else _moment("--to", args.until)
-    start = end - DAY if args.since is None else _moment("--from", args.since)
+    end = time.time() if args.until is None else moment("--to", args.until)
+    start = end - DAY if args.since is None else moment("--from", args.since)
     if not start < end:
         raise UserError(f"--from {args.since} isn't before --to. Swap them.")
     found = _history(read_prometheus(args.prometheus, args.source_config), pool, start, end, progress)
@@ -85,13 +85,14 @@ def _recorded(args: argparse.Namespace, pool: Pool | None, progress: Progress) -
     return scaled, f"{pool.name}, {_written(start)} to {_written(end)}", _summary(found)
 
 
-def _trace(args: argparse.Namespace) -> list[Arrival]:
+def read_trace(file: str, scale: float, unit: str | None) -> list[Arrival]:
+    """Return the requests of a recorded trace in time order. Raises UserError."""
     try:
-        return load(Path(args.trace), args.scale, args.timestamp_unit)
+        return load(Path(file), scale, unit)
     except (TraceError, UnicodeDecodeError) as error:
         raise UserError(f"--trace {error}") from error
     except OSError as error:
-        raise UserError(f"--trace {args.trace}: can't be read: {error.strerror or error}. Check the path.") from error
+        raise UserError(f"--trace {file}: can't be read: {error.strerror or error}. Check the path.") from error
 
 
 def _history(prometheus: SourceInput, pool: Pool, start: float, end: float, progress: Progress) -> History:
@@ -125,7 +126,8 @@ def _summary(found: History) -> str:
     return text + (". Counted from the demo fleet: SIMULATED." if found.simulated else ".")
 
 
-def _moment(option: str, text: str) -> float:
+def moment(option: str, text: str) -> float:
+    """Return a time in Unix seconds. Raises UserError."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:

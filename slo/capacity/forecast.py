@@ -10,7 +10,7 @@ weekend days; events as announced. Dynamic harmonic regression: Hyndman and Atha
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,19 @@ TRANSFORMS: dict[Transform, tuple[Callable[[Any], Any], Callable[[Any], Any]]] =
     "linear": (lambda demand: demand, lambda value: np.maximum(value, 0.0)),
     "logarithmic": (np.log1p, lambda value: np.maximum(np.expm1(value), 0.0)),
 }
+
+
+class Season(NamedTuple):
+    """What repeats: its hours, its shortest cycles as a number of Fourier terms, and whether there is a trend beside it."""
+
+    name: str
+    hours: int
+    terms: int
+    trend: bool
+
+
+WEEKLY = Season("week", WEEK, ORDER, True)
+DAILY = Season("day", DAY, 4, False)  # for backtests on traces of days: the same shortest cycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +151,16 @@ def _band(values: Floats) -> Band:
     return Band(lower=lower, median=median, upper=upper)
 
 
-def draws(demand: "pd.Series[float]", hours: pd.DatetimeIndex, transform: Transform, special: SpecialHours) -> Floats:
+def draws(
+    demand: "pd.Series[float]",
+    hours: pd.DatetimeIndex,
+    transform: Transform,
+    special: SpecialHours,
+    season: Season = WEEKLY,
+) -> Floats:
     """Draw the demand of hours to come: one row each, one column per draw."""
     there, back = TRANSFORMS[transform]
-    past, terms = pd.DatetimeIndex(demand.index), _terms(demand, hours, special)
+    past, terms = pd.DatetimeIndex(demand.index), _terms(demand, hours, special, season)
     known = demand.notna().to_numpy()
     used, off = known & special.ordinary(past), known & special.on_holidays(past) & ~special.in_events(past)
     fitted = OLS(there(demand[used].to_numpy()), terms.loc[past].to_numpy()[used]).fit(
@@ -158,13 +177,18 @@ def draws(demand: "pd.Series[float]", hours: pd.DatetimeIndex, transform: Transf
     return special.with_events(hours, drawn)
 
 
-def _terms(demand: "pd.Series[float]", hours: pd.DatetimeIndex, special: SpecialHours) -> pd.DataFrame:
+def _terms(demand: "pd.Series[float]", hours: pd.DatetimeIndex, special: SpecialHours, season: Season) -> pd.DataFrame:
     """Return constant, trend and season of all hours from the first known one to the last of `hours`."""
     terms: pd.DataFrame = DeterministicProcess(
-        demand.index, constant=True, order=1, additional_terms=[Fourier(WEEK, ORDER)], drop=True
+        demand.index,
+        constant=True,
+        order=int(season.trend),
+        additional_terms=[Fourier(season.hours, season.terms)],
+        drop=True,
     ).range(demand.index[0], hours[-1])
-    season = terms.columns[terms.columns.str.match("sin|cos")]
-    terms[season] = special.like_weekends(pd.DatetimeIndex(terms.index), terms[season].to_numpy())
+    if season is WEEKLY:  # days that are all alike have no weekend
+        seasonal = terms.columns[terms.columns.str.match("sin|cos")]
+        terms[seasonal] = special.like_weekends(pd.DatetimeIndex(terms.index), terms[seasonal].to_numpy())
     return terms
 
 

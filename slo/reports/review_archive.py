@@ -69,7 +69,7 @@ def _facts(found: Review) -> dict[str, Any]:
     """Return a review's figures as path -> value."""
     slos = {item.id: item.model_dump(exclude={"bad_by_cause"}) for item in found.slos}
     pools = {
-        item.name: item.model_dump(exclude={"forecast", "api_comparison", "recommendations", "settings"})
+        item.name: item.model_dump(exclude={"forecast", "api_comparison", "recommendations", "settings", "shadow"})
         for item in found.pools
     }
     return dict(_flat("", {"complete": found.complete, "slos": slos, "pools": pools}))

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from plimsoll.slo import csv_table
 from plimsoll.slo.reports.costs.showback import Showback
+from plimsoll.slo.reports.recommendations.shadow import Shadow
 from plimsoll.slo.reports.review_models import Review, Week
 from plimsoll.slo.reports.review_pool import PoolWeek
 
@@ -88,6 +89,7 @@ def _rows(review: Review) -> Iterator[Row]:
             for one in (pool.settings.changes if pool.settings else ())
         )
         yield from _showback(common, pool.showback)
+        yield from _shadow(common, pool.shadow)
         for one in pool.events:
             for measure, unit in EVENT.items():
                 yield Row(*common, f"events/{one.since}/{one.name}/{measure}", getattr(one, measure), None, unit)
@@ -96,6 +98,13 @@ def _rows(review: Review) -> Iterator[Row]:
             yield Row(*common, f"recommendations/{measure}", getattr(made, measure), None, "recommendations")
         for answer, number in made.answers.items():
             yield Row(*common, f"recommendations/answered/{answer}", number, None, "recommendations")
+
+
+def _shadow(common: tuple[str, str, str], found: Shadow | None) -> Iterator[Row]:
+    for measure in ("recommended_node_hours", "actual_node_hours") if found else ():
+        yield Row(*common, f"shadow/{measure}", getattr(found, measure), None, "node-hours")
+    for side in ("more", "fewer") if found else ():
+        yield Row(*common, f"shadow/{side}/hours", getattr(found, side).hours, None, "hours")
 
 
 def _showback(common: tuple[str, str, str], found: Showback | None) -> Iterator[Row]:

@@ -14,13 +14,14 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
-from plimsoll.slo.calendar import DAY, SLOT, WEEK, rfc3339
+from plimsoll.slo.calendar import DAY, HOUR, SLOT, WEEK, rfc3339
 from plimsoll.slo.capacity.forecast_models import PoolForecast
 from plimsoll.slo.capacity.model.prices import SECONDS_PER_HOUR
 from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.recommendation.demand import PLANNING_UTILIZATION
 from plimsoll.slo.capacity.recommendation.settings.models import SettingsAdvice
 from plimsoll.slo.ledger.manual_changes import acknowledgements
+from plimsoll.slo.ledger.rollup import Sums
 from plimsoll.slo.reports.costs.buying import Buying, buying
 from plimsoll.slo.reports.costs.showback import Showback, showback
 from plimsoll.slo.reports.measured_states import settings_advice, throughput_before
@@ -36,6 +37,7 @@ from plimsoll.slo.reports.pool_cost import (
 )
 from plimsoll.slo.reports.recommendations.events import EventReview, seen_events
 from plimsoll.slo.reports.recommendations.followed import Followed, followed
+from plimsoll.slo.reports.recommendations.shadow import Shadow, shadow
 from plimsoll.slo.reports.records import Records
 from plimsoll.slo.spec.objectives import Pool
 from plimsoll.slo.usage import demand
@@ -135,6 +137,9 @@ class PoolReview(BaseModel):
     settings: SettingsAdvice | None = Field(
         None, description="Changes of engine settings, as last simulated in the week. `null`: none were simulated."
     )
+    shadow: Shadow | None = Field(
+        None, description="Recommended nodes beside those that ran, by hour. `null`: nothing was recommended."
+    )
     events: list[EventReview] = Field([], description="Announced events of the week: expected and seen.")
     buying: Buying | None = Field(
         None, description="Buying nodes against renting them. `null`: no `node.purchase`, or no node was observed."
@@ -150,7 +155,8 @@ def review_pool(
     """Return the review of a pool in a span (Unix seconds), and whether any of its data is simulated; `recorded` are its slots from
     a week before the span to its end, in order of time."""
     (start, end), ledger, prices = span, records.ledger, records.prices
-    this_week, advice = _advice(ledger.recommendations(pool.name, HISTORY, before=end), start)
+    made = ledger.recommendations(pool.name, HISTORY, before=end)
+    this_week, advice = _advice(made, start)
     throughput, strength_before = throughput_before(ledger, pool.name, end), throughput_before(ledger, pool.name, start)
     begin = bisect_left(recorded, start, key=lambda row: row.slot)
     earlier_rows, rows = recorded[:begin], recorded[begin:]
@@ -177,11 +183,18 @@ def review_pool(
         **advice,
         recommendations=followed(acknowledgements(ledger.engine, pool.name), this_week, rows, end),
         settings=settings_advice(ledger, pool.name, start, end),
+        shadow=shadow(made, rows, _by_hour(records, pool, span), span),
         events=seen_events((one for one in records.events() if one.covers(pool.name)), recorded, span),
         buying=buying(pool.node, rows),
         showback=showback(records, pool, rows, (start, end)),
     )
     return found, any(row.simulated for row in rows)
+
+
+def _by_hour(records: Records, pool: Pool, span: tuple[int, int]) -> dict[str, list[Sums]]:
+    """Return the sums of each hour of a span by SLO of a pool."""
+    edges = [*range(span[0], span[1], int(HOUR)), span[1]]
+    return records.ledger.segments(edges, [one.id for one in records.spec.objectives if one.pool == pool.name])
 
 
 def _advice(recent: Sequence[dict[str, Any]], start: int) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:

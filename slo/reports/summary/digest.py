@@ -11,7 +11,7 @@ from plimsoll.slo.reports.review_models import Review, SloReview
 from plimsoll.slo.reports.review_pool import PoolReview
 from plimsoll.slo.reports.summary.opening import Opening, causes_text, judged, opening
 
-BREACH, CHANGES = "slo_breach_forecast", "setting_changes"
+TEXTS = ("shadow", "slo_breach_forecast", "setting_changes")
 
 
 class SloDigest(BaseModel):
@@ -47,6 +47,9 @@ class PoolDigest(BaseModel):
     survives_node_loss: bool | None
     cost_usd: float | None
     usd_per_million_tokens: float | None
+    shadow: str = Field(
+        "", description="Recommended node-hours beside those that ran, in words; empty where neither is known."
+    )
     slo_breach_forecast: str = Field(description="When demand exceeds the pool's maximum, in words.")
     coverage: float
     setting_changes: list[str] = Field(
@@ -57,11 +60,24 @@ class PoolDigest(BaseModel):
     def of(cls, one: PoolReview) -> Self:
         """Return the digest of a pool's review."""
         homes = {"name": one, "recommended_nodes": one, "survives_node_loss": one}
-        same = {
-            name: getattr(homes.get(name, one.week), name) for name in cls.model_fields if name not in (BREACH, CHANGES)
-        }
+        same = {name: getattr(homes.get(name, one.week), name) for name in cls.model_fields if name not in TEXTS}
         changes = [change.summary for change in one.settings.changes] if one.settings else []
-        return cls(**same, slo_breach_forecast=_breach_text(one.forecast), setting_changes=changes)
+        return cls(
+            **same,
+            shadow=_shadow_text(one),
+            slo_breach_forecast=_breach_text(one.forecast),
+            setting_changes=changes,
+        )
+
+
+def _shadow_text(one: PoolReview) -> str:
+    found = one.shadow
+    if found is None or not found.hours:
+        return ""
+    return (
+        f"{found.recommended_node_hours:,.0f} node-hours recommended, {found.actual_node_hours:,.0f} ran "
+        f"({found.more.hours} h with more recommended, {found.fewer.hours} h with fewer, {found.unknown_hours} h unknown)"
+    )
 
 
 def _breach_text(forecast: PoolForecast) -> str:

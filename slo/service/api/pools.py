@@ -12,9 +12,11 @@ from plimsoll.slo.reports.costs.showback import Showback, showback
 from plimsoll.slo.reports.pool_cost import PoolCost, cost_of
 from plimsoll.slo.service.api.models import DataProblem, Row, Timestamp
 from plimsoll.slo.service.http.parameters import LIMIT, NEXT, PoolName, Since, Until, link, require_pool, span
-from plimsoll.slo.service.http.problems import READING
+from plimsoll.slo.service.http.problems import READING, ApiError
 from plimsoll.slo.service.state import Service
+from plimsoll.slo.sources import SourceError
 from plimsoll.slo.spec import objectives as spec
+from plimsoll.slo.usage.cache_warmth import WINDOW, cache_warmth, selectors
 
 
 def _measured(text: str) -> Any:
@@ -84,9 +86,31 @@ class PoolShowback(BaseModel):
     showback: Showback | None = Field(description="`null`: gateways counted no tokens.")
 
 
+class DeletionCost(Row):
+    """A replica, the warmth of its prefix cache, and the value of its pod's annotation."""
+
+    replica: str
+    namespace: str | None
+    pod: str | None = Field(description="`null`: not in a pod that is known.")
+    cached_tokens: float | None = Field(
+        description="Prompt tokens that its prefix cache held in the last 15 minutes. `null`: not known."
+    )
+    deletion_cost: int | None = Field(
+        description="Value of `controller.kubernetes.io/pod-deletion-cost`; a pod with a lower one is removed first. `null`: set none."
+    )
+
+
+class DeletionCosts(BaseModel):
+    """A pool's replicas, the one to remove first at the top; those whose warmth isn't known come last."""
+
+    pool: str
+    replicas: list[DeletionCost]
+
+
 def add(api: APIRouter, service: Service) -> None:
     """Add the routes."""
     _pool_routes(api, service)
+    _deletion_costs_route(api, service)
 
     @api.get(
         "/pools/{pool}/forecast",
@@ -123,6 +147,24 @@ def add(api: APIRouter, service: Service) -> None:
         rows = pool_rows(service.ledger.engine, pool, start, end)
         found = showback(service.records, chosen, rows, (start, end))
         return PoolShowback(pool=pool, since=rfc3339(start), until=rfc3339(end), showback=found)
+
+
+def _deletion_costs_route(api: APIRouter, service: Service) -> None:
+    @api.get(
+        "/pools/{pool}/deletion-costs",
+        responses=READING,
+        tags=["Capacity"],
+        summary="Get pod deletion costs by prefix cache warmth",
+    )
+    def get_deletion_costs(pool: PoolName) -> DeletionCosts:
+        """For the annotation by which a ReplicaSet removes pods with cold caches first. Nothing is written to a cluster."""
+        chosen, now = require_pool(service, pool), service.clock()
+        try:
+            series = service.source.series(selectors(chosen), now - WINDOW, now)
+        except SourceError as error:
+            raise ApiError(503, "source_unavailable", f"Data source unavailable: {error}") from error
+        found = [DeletionCost.model_validate(one) for one in cache_warmth(series, now)]
+        return DeletionCosts(pool=chosen.name, replicas=found)
 
 
 def _described(pool: spec.Pool, service: Service) -> Pool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fastapi.templating import Jinja2Templates
 
+from plimsoll.slo.service.pages.step_chart import steps
 from plimsoll.slo.service.pages.text import FILTERS, GLOBALS
 
 
@@ -12,6 +13,6 @@ from plimsoll.slo.service.pages.text import FILTERS, GLOBALS
 def page_templates() -> Jinja2Templates:
     """Return the templates. A template finds the caller, where there is one, as `request.scope.plimsoll_caller`."""
     templates = Jinja2Templates(directory=Path(__file__).parents[1] / "templates")
-    templates.env.filters |= FILTERS
+    templates.env.filters |= FILTERS | {"steps": steps}
     templates.env.globals |= GLOBALS
     return templates

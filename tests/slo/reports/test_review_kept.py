@@ -28,6 +28,7 @@ POOL_OTHER = {
     "name",
     "recommendations",
     "events",
+    "shadow",
     "week",
     "previous",
     "forecast",

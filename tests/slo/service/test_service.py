@@ -91,6 +91,13 @@ def test_a_recommendation_is_given_with_reasons_and_kept_once_per_change(service
     assert [item["action"] for item in history] == ["insufficient_data"]
 
 
+def test_a_replica_whose_prefix_cache_is_not_known_has_no_deletion_cost(client: TestClient) -> None:
+    found = client.get("/api/v1/pools/pool/deletion-costs").json()
+    assert [(one["replica"], one["cached_tokens"], one["deletion_cost"]) for one in found["replicas"]] == [
+        ("a", None, None)
+    ]
+
+
 def test_a_dead_source_makes_the_service_not_ready_and_the_recommendation_blind(
     service: Service, client: TestClient
 ) -> None:
