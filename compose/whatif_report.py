@@ -7,7 +7,7 @@ from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.whatif.evaluate import ScenarioResult, in_flight
 from plimsoll.slo.capacity.whatif.prefill_decode import PairResult, sized_pair
 from plimsoll.slo.capacity.whatif.request import extrapolations
-from plimsoll.slo.capacity.whatif.scenario import Scenario, arithmetic, hardware_in, hardware_of, timing
+from plimsoll.slo.capacity.whatif.scenario import Scenario, arithmetic, hardware_in, hardware_of, ranks_in, timing
 
 MILLISECONDS = 1000
 SIMULATED = (
@@ -41,7 +41,9 @@ def _replica(scenario: Scenario) -> str:
     if own is None and scenario.planned is None and on == hardware_of(scenario.replica):
         return scenario.replica
     name = scenario.replica if own is None else f"{own.pool}'s own replica, as measured,"
-    return f"{name} on {on.gpus} x {on.gpu}" + (f" with {on.weight_bits}-bit weights" if on.weight_bits else "")
+    ranks = ranks_in(scenario)
+    of = f"{ranks} ranks of " if ranks > 1 else ""
+    return f"{name} on {of}{on.gpus} x {on.gpu}" + (f" with {on.weight_bits}-bit weights" if on.weight_bits else "")
 
 
 def _print_question(scenario: Scenario) -> None:

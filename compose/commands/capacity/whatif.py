@@ -59,6 +59,16 @@ def _add_replica(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tensor-parallel-size", type=int, choices=SIZES, help="tensor parallelism (default: same as the replica)"
     )
+    parser.add_argument(
+        "--data-parallel-size",
+        type=int,
+        default=1,
+        metavar="N",
+        help="data-parallel ranks of a planned replica, each with tensor parallelism (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--expert-parallel", action="store_true", help="whole experts on each GPU of all ranks, not slices of them"
+    )
     parser.add_argument("--weight-bits", type=int, choices=BITS, help="quantization (default: same as the replica)")
 
 

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from plimsoll.slo.capacity.model import memory
 
@@ -31,10 +31,20 @@ class NoOperators(ValueError):
     """There are no measured operators for a question; the text is the reason."""
 
 
+class Ranks(NamedTuple):
+    """Data-parallel ranks of a replica, and whether each of their GPUs has whole experts (expert parallelism), not a slice of all."""
+
+    size: int = 1
+    whole_experts: bool = False
+
+
+ONE_RANK = Ranks()
+
+
 @dataclass(frozen=True, slots=True)
 class Deployed:
     """A model as it is deployed: its configuration (a name that comes with the package, or the text of a config.json), GPU as
-    in gpus.yaml, their number, engine, and bits of weights and KV cache (None: as the checkpoint has them)."""
+    in gpus.yaml, their number in a rank, engine, bits of weights and KV cache (None: as the checkpoint has them), and its ranks."""
 
     config: str
     gpu: str
@@ -42,6 +52,7 @@ class Deployed:
     engine: str
     weight_bits: int | None
     kv_bits: int
+    ranks: Ranks = ONE_RANK
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +134,13 @@ def step(deployed: Deployed, prompt: int, output: int) -> Any:
     return took
 
 
+def has_experts(config: str) -> bool:
+    """Whether a configuration (a name that comes with the package, or the text of a config.json) has experts. Raises NoOperators."""
+    found = json.loads(config) if config.lstrip().startswith("{") else configurations()[config]
+    text = found.get("text_config") or found
+    return any(text.get(name) for name in ("n_routed_experts", "num_local_experts", "num_experts"))
+
+
 def _package() -> Any:
     try:
         # Its warnings are about tables that this question may not even use.
@@ -153,12 +171,12 @@ def _asked(deployed: Deployed, ask: Any) -> Any:
 
 def _options(deployed: Deployed, config: str) -> list[dict[str, Any]]:
     """Return the ways to ask, the most usual first: experts dealt out whole or in slices, weights computed in their precision or not."""
-    bundled = configurations().get(deployed.config) or json.loads(deployed.config)
-    text = bundled.get("text_config") or bundled
-    experts = any(text.get(name) for name in ("n_routed_experts", "num_local_experts", "num_experts"))
+    experts, ranks = has_experts(deployed.config), deployed.ranks
     dealt: list[dict[str, Any]] = [{}]
     if experts:
-        dealt = [{"moe_tp_size": deployed.gpus, "moe_ep_size": 1}, {"moe_tp_size": 1, "moe_ep_size": deployed.gpus}]
+        gpus, dp = deployed.gpus * ranks.size, {"attention_dp_size": ranks.size}
+        sliced, whole = {"moe_tp_size": gpus, "moe_ep_size": 1, **dp}, {"moe_tp_size": 1, "moe_ep_size": gpus, **dp}
+        dealt = [whole] if ranks.whole_experts else [sliced, whole] if ranks.size == 1 else [sliced]
     modes: tuple[str | None, ...] = (None,) if deployed.weight_bits is None else MODES[deployed.weight_bits]
     common = {
         "backend_version": "current",

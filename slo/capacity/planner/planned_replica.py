@@ -14,7 +14,7 @@ from plimsoll.slo.capacity.model.hardware import BITS, Hardware
 from plimsoll.slo.capacity.model.memory import BITS_PER_BYTE, Fit
 from plimsoll.slo.capacity.planner import architecture, checkpoints, operators, roofline
 from plimsoll.slo.capacity.planner.architecture import Architecture
-from plimsoll.slo.capacity.planner.operators import Deployed, NoOperators
+from plimsoll.slo.capacity.planner.operators import ONE_RANK, Deployed, NoOperators, Ranks
 from plimsoll.slo.capacity.planner.step_fit import Fitted, fitted
 from plimsoll.slo.capacity.simulator.step_time import Scaled
 
@@ -36,8 +36,8 @@ HOST_LINKED = (
 
 @dataclass(frozen=True, slots=True)
 class PlannedReplica:
-    """A model by name, its configuration (a name that comes with the operators, or the text of a config.json), where it runs, its
-    engine, and how its bits were chosen."""
+    """A model by name, its configuration (a name that comes with the operators, or the text of a config.json), where it runs (one of its
+    `ranks`), its engine, and how its bits were chosen."""
 
     model: str
     config: str
@@ -45,6 +45,7 @@ class PlannedReplica:
     engine: str
     bits_from: str
     sizes: Architecture | None
+    ranks: Ranks = ONE_RANK
 
     def on(self, hardware: Hardware) -> "PlannedReplica":
         """Return it on other hardware; without bits, its own stay."""
@@ -52,10 +53,15 @@ class PlannedReplica:
         return replace(self, hardware=replace(hardware, weight_bits=bits))
 
     def deployed(self, kv_bytes: int) -> Deployed:
-        """Return it as measured operators are asked for it."""
+        """Return it as measured operators are asked for it. Without experts, ranks share nothing."""
         on = self.hardware
         bits = None if on.weight_bits == _bits_of_config(self.config) else on.weight_bits
-        return Deployed(self.config, on.gpu, on.gpus, self.engine, bits, BITS_PER_BYTE * kv_bytes)
+        return Deployed(self.config, on.gpu, on.gpus, self.engine, bits, BITS_PER_BYTE * kv_bytes, self.together)
+
+    @property
+    def together(self) -> Ranks:
+        """Its ranks where they exchange tokens, as experts are dealt over all of them."""
+        return self.ranks if operators.has_experts(self.config) else ONE_RANK
 
 
 def plan(model: str, gpu: str, gpus: int, bits: int | None, engine: str, config: str | None = None) -> PlannedReplica:
@@ -108,6 +114,7 @@ def timing(planned: PlannedReplica, kv_bytes: int, kind: tuple[int, int], larges
     try:
         measured = fitted(operators.step(planned.deployed(kv_bytes), prompt, output), contexts, largest_batch)
     except NoOperators as error:
+        _reject_ranks(planned, error)
         if line is None:
             raise ValueError(f"model {planned.model!r}: {error}, and its sizes are not known") from error
         why = f"a roofline of {planned.model} on {on.gpus} x {on.gpu}, as there are no measured operators: {error}"
@@ -116,6 +123,10 @@ def timing(planned: PlannedReplica, kv_bytes: int, kind: tuple[int, int], larges
         )
         return _band(line, line, band, why, by)
     source = f"measured operators of {planned.model} on {on.gpus} x {on.gpu} ({operators.source()}, {planned.engine})"
+    if planned.together != ONE_RANK:
+        return _band(
+            measured, measured, ROOFLINE, source, "wide, as nothing published over data-parallel ranks was compared"
+        )
     low, high = OPERATORS[planned.engine]
     if on.gpus > 1 and gpu.link_bytes_per_second <= HOST_LINKED and line is not None:
         source += "; GPUs linked through the host: how fast they exchange differs from host to host, so the fast end is the roofline's"
@@ -132,6 +143,7 @@ def room(planned: PlannedReplica, kv_bytes: int, context: int, shared: int, max_
         left, tokens = on.gpus * found.kv_cache, found.tokens
         steps = _measured_steps(on, found)
     except NoOperators as error:
+        _reject_ranks(planned, error)
         if planned.sizes is None:
             raise ValueError(f"model {planned.model!r}: {error}") from error
         left, tokens, steps = _computed(planned, planned.sizes)
@@ -151,6 +163,14 @@ def room(planned: PlannedReplica, kv_bytes: int, context: int, shared: int, max_
         steps.append(f"shared: {shared:,} of these tokens are the same for all, and held once")
     steps.append(f"concurrent requests: {requests:,} ({tokens:,} tokens)")
     return Fit(left, tokens, requests, tuple(steps))
+
+
+def _reject_ranks(planned: PlannedReplica, error: NoOperators) -> None:
+    """Raise ValueError where ranks exchange tokens: a roofline doesn't know how long that takes."""
+    if ONE_RANK not in (planned.ranks, planned.together):
+        raise ValueError(
+            f"data_parallel_size {planned.ranks.size}: experts over several ranks need measured operators: {error}"
+        ) from error
 
 
 def kv_bytes(planned: PlannedReplica, value_bytes: int, tokens: int) -> float:

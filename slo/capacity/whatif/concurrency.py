@@ -33,6 +33,14 @@ class AtConcurrency(BaseModel):
     ttft_seconds: Range = Field(description="Queueing for a place in the batch included.")
     tpot_seconds: Range
 
+    def of(self, count: int) -> "AtConcurrency":
+        """Return it for `count` requests over ranks alike, each with as many as here."""
+        low, high = self.output_tokens_per_second
+        ranks = count / self.concurrent_requests
+        return self.model_copy(
+            update={"concurrent_requests": count, "output_tokens_per_second": (ranks * low, ranks * high)}
+        )
+
 
 class Seen(NamedTuple):
     """What one run measured: output tokens per second, mean seconds to first token and per further token."""

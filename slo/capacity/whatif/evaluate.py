@@ -6,6 +6,7 @@ are likely are simulated both. Arrivals are Poisson; real traffic is burstier, w
 """
 
 from collections.abc import Iterator
+from math import ceil
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,7 +19,7 @@ from plimsoll.slo.capacity.simulator.step_time import StepModel
 from plimsoll.slo.capacity.whatif.concurrency import AtConcurrency, at_concurrency
 from plimsoll.slo.capacity.whatif.drawn_traffic import arrivals, limits_of
 from plimsoll.slo.capacity.whatif.request_mix import Kind, mean_context
-from plimsoll.slo.capacity.whatif.scenario import Scenario, hardware_in, room, timing
+from plimsoll.slo.capacity.whatif.scenario import Scenario, gpus_in, hardware_in, nodes_each, ranks_in, room, timing
 from plimsoll.slo.spec.node_pricing import HOURS_PER_YEAR
 from plimsoll.slo.spec.objectives import Pool
 
@@ -36,14 +37,18 @@ class ScenarioResult(BaseModel):
     """Result of the simulation. Ranges are [low, high]."""
 
     model_config = ConfigDict(frozen=True)
-    memory: Fit = Field(description="KV cache of one replica: bytes, tokens, and requests that it holds.")
+    memory: Fit = Field(
+        description="KV cache of one replica, or of each of its data-parallel ranks: bytes, tokens, and requests that it holds."
+    )
     step_times_measured: bool = Field(
         description="Whether step times are measured; else they are scaled, within a range."
     )
     max_requests_per_second: Range = Field(description="Of one replica within the latency target.")
     concurrent_requests: Range = Field(description="Mean requests in the replica at that rate.")
-    nodes: Nodes = Field(description="For the request rate, of one replica each.")
-    nodes_with_redundancy: Nodes = Field(description="The same, so that one node can be lost.")
+    nodes: Nodes = Field(
+        description="For the request rate, of one replica each; or each replica on several nodes, where it is larger."
+    )
+    nodes_with_redundancy: Nodes = Field(description="The same, so that one node can be lost, with its replica.")
     usd_per_hour: Range | None = Field(description="null: the price of the GPU is not known.")
     usd_per_million_tokens: Range | None = Field(description="Input and output tokens of the request rate.")
     break_even_tokens_per_month: Range | None = Field(
@@ -65,17 +70,18 @@ def whatif(scenario: Scenario) -> ScenarioResult | None:
     found = sorted(one for model in times.models for one in _max_rates(scenario, model, limits))
     if found[0].rate == 0:
         return None
-    most, fewest = (nodes_for(scenario.rate, end.rate) for end in (found[0], found[-1]))
-    in_it = sorted(end.concurrency for end in found)
+    ranks, each = ranks_in(scenario), nodes_each(scenario)
+    most, fewest = (nodes_for(scenario.rate, ranks * end.rate) for end in (found[0], found[-1]))
+    in_it = sorted(ranks * end.concurrency for end in found)
     hourly, usd = price_of(scenario, (fewest, most)), scenario.api_usd_per_million_tokens
     tokens = scenario.rate * mean_context(scenario.mix)
     return ScenarioResult(
         memory=fit,
         step_times_measured=times.measured,
-        max_requests_per_second=(found[0].rate, found[-1].rate),
+        max_requests_per_second=(ranks * found[0].rate, ranks * found[-1].rate),
         concurrent_requests=(in_it[0], in_it[-1]),
-        nodes=(fewest, most),
-        nodes_with_redundancy=(fewest + 1, most + 1),
+        nodes=(each * fewest, each * most),
+        nodes_with_redundancy=(each * (fewest + 1), each * (most + 1)),
         usd_per_hour=hourly,
         usd_per_million_tokens=None
         if hourly is None
@@ -90,15 +96,18 @@ def in_flight(scenario: Scenario) -> list[AtConcurrency]:
     times, limits = timing(scenario), limits_of(scenario, room(scenario))
     if limits is None:
         return []
-    return [at_concurrency(times.models, limits, scenario.mix, count) for count in scenario.concurrencies]
+    ranks, mix = ranks_in(scenario), scenario.mix
+    return [
+        at_concurrency(times.models, limits, mix, ceil(count / ranks)).of(count) for count in scenario.concurrencies
+    ]
 
 
-def price_of(scenario: Scenario, nodes: Nodes) -> Range | None:
-    """Return the USD per hour of fewest and most nodes; None: the price of the GPU is not known."""
-    on = hardware_in(scenario)
-    record = packaged().gpus.get(on.gpu)
+def price_of(scenario: Scenario, replicas: Nodes) -> Range | None:
+    """Return the USD per hour of fewest and most replicas; None: the price of the GPU is not known."""
+    gpus = gpus_in(scenario)
+    record = packaged().gpus.get(hardware_in(scenario).gpu)
     price = scenario.usd_per_gpu_hour or (None if record is None else record.usd_per_hour)
-    return None if price is None else (nodes[0] * on.gpus * price[0], nodes[1] * on.gpus * price[1])
+    return None if price is None else (replicas[0] * gpus * price[0], replicas[1] * gpus * price[1])
 
 
 def _break_even(hourly: tuple[float, float], api_usd_per_million_tokens: float) -> tuple[float, float]:

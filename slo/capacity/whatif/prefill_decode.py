@@ -18,9 +18,9 @@ from plimsoll.slo.capacity.simulator.prefill_decode import decoded, prefilled
 from plimsoll.slo.capacity.simulator.request import Limits
 from plimsoll.slo.capacity.simulator.step_time import StepModel
 from plimsoll.slo.capacity.whatif.drawn_traffic import arrivals, limits_of
-from plimsoll.slo.capacity.whatif.evaluate import EVERY_AT_ONCE, Nodes, Range, price_of
+from plimsoll.slo.capacity.whatif.evaluate import EVERY_AT_ONCE, Range, price_of
 from plimsoll.slo.capacity.whatif.request_mix import Kind, mean_prompt
-from plimsoll.slo.capacity.whatif.scenario import Scenario, kv_bytes_per_token, room, timing
+from plimsoll.slo.capacity.whatif.scenario import Scenario, kv_bytes_per_token, nodes_each, ranks_in, room, timing
 
 DRAWS = 2  # whose requests count together
 PRECISION = 0.02  # of the rate that is searched for
@@ -75,12 +75,13 @@ def sized_pair(scenario: Scenario) -> PairResult | None:
     fastest, slowest = pairs[0], pairs[-1]
     if fastest is None or slowest is None:
         return None
-    nodes: Nodes = (fastest.prefill_nodes + fastest.decode_nodes, slowest.prefill_nodes + slowest.decode_nodes)
+    each = nodes_each(scenario)
+    fewest, most = ((one.prefill_nodes + one.decode_nodes) // each for one in (fastest, slowest))
     return PairResult(
         fastest=fastest,
         slowest=slowest,
         kv_transfer_seconds=link * mean_prompt(scenario.mix),
-        usd_per_hour=price_of(scenario, nodes),
+        usd_per_hour=price_of(scenario, (fewest, most)),
     )
 
 
@@ -93,6 +94,11 @@ class _Stages:
     limits: Limits
     link: float
     _runs: dict[tuple[Role, float, int], Latencies] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Requests per second over the ranks of a replica: what each rank gets of them, were there one replica."""
+        return self.scenario.rate / ranks_in(self.scenario)
 
     def ratio(self, prefill: Latencies, decode: Latencies) -> float:
         """Return the ratio of requests within the target that pass both stages."""
@@ -168,7 +174,8 @@ class _Stages:
 
 def _smallest(stages: _Stages) -> Pair | None:
     """Return the pair of fewest nodes within the target, and of such the one with the highest attainment."""
-    target, rate = stages.scenario.target.target, stages.scenario.rate
+    target, rate, ranks = stages.scenario.target.target, stages.rate, ranks_in(stages.scenario)
+    each = nodes_each(stages.scenario)
     most = {role: stages.max_rate(role) for role in ROLES}
     if not all(most.values()):
         return None
@@ -180,11 +187,11 @@ def _smallest(stages: _Stages) -> Pair | None:
             loads = {role: rate / nodes / most[role] for role, nodes in zip(ROLES, pair, strict=True)}
             binding = max(ROLES, key=lambda role: loads[role])
             return Pair(
-                prefill_nodes=pair[0],
-                decode_nodes=pair[1],
+                prefill_nodes=each * pair[0],
+                decode_nodes=each * pair[1],
                 attainment=round(attained, 4),
-                max_requests_per_second_prefill=most["prefill"],
-                max_requests_per_second_decode=most["decode"],
+                max_requests_per_second_prefill=ranks * most["prefill"],
+                max_requests_per_second_decode=ranks * most["decode"],
                 decode_per_prefill=round(most["prefill"] / most["decode"], 2),
                 binding_role=binding,
                 binding_reason="ttft" if binding == "prefill" else _decode_bound(stages, most["decode"]),
@@ -193,18 +200,18 @@ def _smallest(stages: _Stages) -> Pair | None:
 
 
 def _attained(stages: _Stages, pair: tuple[int, int]) -> float:
-    rate = stages.scenario.rate
-    both = [stages.at(role, rate / nodes, nodes) for role, nodes in zip(ROLES, pair, strict=True)]
+    ranks = ranks_in(stages.scenario)
+    both = [stages.at(role, stages.rate / nodes, nodes * ranks) for role, nodes in zip(ROLES, pair, strict=True)]
     return stages.ratio(*both)
 
 
 def _fewest(stages: _Stages, role: Role, max_rate: float) -> int:
     """Return the fewest replicas of a role with which it meets the target while the other is at rest."""
-    rate = stages.scenario.rate
+    rate, ranks = stages.rate, ranks_in(stages.scenario)
     low, high = ceil(rate / stages.full(role)), ceil(rate / max_rate)
     while low < high:
         middle = (low + high) // 2
-        met = stages.role_ratio(role, rate / middle, middle) >= stages.scenario.target.target
+        met = stages.role_ratio(role, rate / middle, middle * ranks) >= stages.scenario.target.target
         low, high = (low, middle) if met else (middle + 1, high)
     return high
 

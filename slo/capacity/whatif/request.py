@@ -19,7 +19,7 @@ from plimsoll.slo.capacity.whatif.measured_scaling import KV_BYTES, MEASURED, be
 from plimsoll.slo.capacity.whatif.prefill_decode import PairResult, sized_pair
 from plimsoll.slo.capacity.whatif.request_mix import LONGEST, Kind, mean_context, mean_prompt, parse, written
 from plimsoll.slo.capacity.whatif.scale_to_zero import ScaleToZero
-from plimsoll.slo.capacity.whatif.scenario import CONCURRENCIES, Scenario, arithmetic, hardware_in
+from plimsoll.slo.capacity.whatif.scenario import CONCURRENCIES, NODE_GPUS, Scenario, arithmetic, hardware_in, ranks_in
 from plimsoll.slo.spec.objectives import Pool
 
 Source = Literal["request", "observed", "default"]
@@ -64,6 +64,15 @@ class WhatIfRequest(BaseModel):
     )
     gpu: str | None = Field(default=None, description=f"Another GPU than the baseline's: {', '.join(memory.gpus())}.")
     tensor_parallel_size: int | None = Field(default=None, ge=1, le=8, description="GPUs per replica: 1, 2, 4 or 8.")
+    data_parallel_size: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Data-parallel ranks of a planned replica, each of tensor_parallel_size GPUs.",
+    )
+    expert_parallel: bool = Field(
+        default=False, description="Whole experts on each GPU of all ranks, in place of a slice of every expert."
+    )
     weight_bits: int | None = Field(default=None, ge=4, le=16, description="Weight precision: 4, 8 or 16 bits.")
     max_num_seqs: int = Field(default=256, ge=1, le=1024, description="Maximum batch size.")
     concurrency: int | None = Field(
@@ -112,9 +121,8 @@ class WhatIfRequest(BaseModel):
         where its step times were fitted. Raises ValueError for what does not exist.
         """
         base = baseline(self, pool, replica)
-        on = self._hardware(base.hardware)
         known = {**DEFAULTS, **observed, **self.model_dump(include=set(DEFAULTS), exclude_none=True)}
-        mix = self._mix(known)
+        on, mix = self._hardware(base.hardware), self._mix(known)
         of_pool = None if pool is None or price is not None else gpu_price(pool, on.gpu)
         on_record = prices.gpus[on.gpu].usd_per_hour if on.gpu in prices.gpus else None
         usd = (of_pool if price is None else (price, price)) or on_record
@@ -136,6 +144,7 @@ class WhatIfRequest(BaseModel):
             planned=base.planned,
             concurrencies=CONCURRENCIES if self.concurrency is None else (self.concurrency,),
             kv_transfer_bytes_per_second=memory.GB * self.kv_transfer_gb_per_second if self.disaggregated else None,
+            node_gpus=self._node_gpus(pool, on.gpu),
         )
 
     def _mix(self, known: Mapping[str, float]) -> tuple[Kind, ...]:
@@ -148,6 +157,11 @@ class WhatIfRequest(BaseModel):
             now.gpus if self.tensor_parallel_size is None else self.tensor_parallel_size,
             now.weight_bits if self.weight_bits is None else self.weight_bits,
         )
+
+    def _node_gpus(self, pool: Pool | None, gpu: str) -> int:
+        """GPUs of a node: ranks spread over the pool's nodes; one rank of another size is taken to get nodes that it fits."""
+        own = pool.node.gpus if pool is not None and pool.node.gpu == gpu else NODE_GPUS
+        return own if self.data_parallel_size > 1 else max(own, NODE_GPUS)
 
     def _kv_value_bytes(self, base: Baseline) -> int | None:
         if self.kv_cache_bits is not None:
@@ -177,6 +191,7 @@ class WhatIfInputs(BaseModel):
 
     gpu: str
     tensor_parallel_size: int
+    data_parallel_size: int
     weight_bits: int | None
     kv_cache_bits: int | None
     max_num_seqs: int
@@ -238,6 +253,7 @@ def response(
         inputs=WhatIfInputs(
             gpu=on.gpu,
             tensor_parallel_size=on.gpus,
+            data_parallel_size=ranks_in(scenario),
             weight_bits=on.weight_bits,
             kv_cache_bits=None if stored is None else BITS_PER_BYTE * stored,
             max_num_seqs=scenario.max_num_seqs,

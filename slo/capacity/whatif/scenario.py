@@ -1,12 +1,14 @@
 """What is asked: a replica, the requests that come, the latency target, and the request rate; and what follows without simulation."""
 
 from dataclasses import dataclass
+from math import ceil
 
 from plimsoll.slo.capacity.calibration.measured_replica import MeasuredReplica
 from plimsoll.slo.capacity.model import memory
 from plimsoll.slo.capacity.model.hardware import Hardware
 from plimsoll.slo.capacity.model.memory import Deployment, Fit
 from plimsoll.slo.capacity.planner import planned_replica
+from plimsoll.slo.capacity.planner.operators import ONE_RANK
 from plimsoll.slo.capacity.planner.planned_replica import PlannedReplica
 from plimsoll.slo.capacity.recommendation.demand import LatencyTarget
 from plimsoll.slo.capacity.simulator import step_time
@@ -19,6 +21,7 @@ from plimsoll.slo.spec.node_pricing import OwnedHardware
 
 BLOCK = 16  # tokens of a KV block, vLLM's default
 CONCURRENCIES = (1, 16, 64)
+NODE_GPUS = 8  # of a node, where the pool doesn't state it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Scenario:
     cache; `usd_per_gpu_hour` (low, high) replaces the rental prices on record; `api_usd_per_million_tokens` is what an API asks for
     tokens like these; `owned` is what makes up that price of a node, where it was bought; `concurrencies` are numbers of requests
     in flight whose throughput and latencies are asked; `kv_transfer_bytes_per_second` is what a link between replicas carries (None: each
-    does prefill and decode).
+    does prefill and decode); `node_gpus` are those of a node, over several of which a larger replica spreads.
     """
 
     replica: str
@@ -49,6 +52,7 @@ class Scenario:
     planned: PlannedReplica | None = None
     concurrencies: tuple[int, ...] = CONCURRENCIES
     kv_transfer_bytes_per_second: float | None = None
+    node_gpus: int = NODE_GPUS
 
     @property
     def kv_bytes(self) -> int:
@@ -65,6 +69,21 @@ def hardware_in(scenario: Scenario) -> Hardware:
     if scenario.measured_replica is not None:
         return measured_scaling.hardware_of(scenario.measured_replica)
     return hardware_of(scenario.replica)
+
+
+def ranks_in(scenario: Scenario) -> int:
+    """Return the data-parallel ranks of a replica."""
+    return 1 if scenario.planned is None else scenario.planned.ranks.size
+
+
+def gpus_in(scenario: Scenario) -> int:
+    """Return the GPUs of a replica, those of all its ranks."""
+    return hardware_in(scenario).gpus * ranks_in(scenario)
+
+
+def nodes_each(scenario: Scenario) -> int:
+    """Return the nodes of one replica: a replica that fits a node has it to itself."""
+    return ceil(gpus_in(scenario) / scenario.node_gpus)
 
 
 def hardware_of(name: str) -> Hardware:
@@ -107,7 +126,15 @@ def arithmetic(scenario: Scenario) -> list[str]:
     """Show step by step what fits into the replica's memory, and where its step times are from. Raises ValueError for unknown names."""
     bought = [] if scenario.owned is None else [_components(scenario.owned)]
     chosen = [] if scenario.planned is None else [scenario.planned.bits_from]
-    return [*chosen, *room(scenario).steps, *timing(scenario).steps, *_batch(scenario), *_transfer(scenario), *bought]
+    return [
+        *chosen,
+        *room(scenario).steps,
+        *timing(scenario).steps,
+        *_batch(scenario),
+        *_ranks(scenario),
+        *_transfer(scenario),
+        *bought,
+    ]
 
 
 def _batch(scenario: Scenario) -> list[str]:
@@ -116,6 +143,19 @@ def _batch(scenario: Scenario) -> list[str]:
         return []
     most = scenario.measured_replica.step_times.max_observed_batch
     return [f"largest batch: {scenario.max_num_seqs} (assumed; engines do not report it); observed: {most}"]
+
+
+def _ranks(scenario: Scenario) -> list[str]:
+    """Return how many GPUs and nodes a replica of several ranks has."""
+    if scenario.planned is None or scenario.planned.ranks == ONE_RANK:
+        return []
+    ranks, each = scenario.planned.ranks, hardware_in(scenario).gpus
+    experts = ", whole experts on each GPU" if ranks.whole_experts else ""
+    nodes = nodes_each(scenario)
+    return [
+        f"data parallel: {ranks.size} ranks x {each} GPU{'s' * (each > 1)} = {gpus_in(scenario)} GPUs a replica{experts}, on {nodes} node{'s' * (nodes > 1)} of "
+        f"{scenario.node_gpus} GPUs; each rank has a KV cache of its own, as above"
+    ]
 
 
 def _transfer(scenario: Scenario) -> list[str]:

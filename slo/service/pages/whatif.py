@@ -21,6 +21,7 @@ CHOICES = {
     "engine": [("", "vLLM"), ("sglang", "SGLang"), ("trtllm", "TensorRT-LLM")],
     "gpu": [("", "Same as baseline"), *((name, name) for name in memory.gpus())],
     "tensor_parallel_size": [("", "Same as baseline"), *((str(size), str(size)) for size in SIZES)],
+    "expert_parallel": [("", "Slices on all GPUs"), ("true", "Whole on each GPU (expert parallel)")],
     "weight_bits": [("", "Same as baseline"), *((str(bits), f"{bits} bits") for bits in BITS)],
     "disaggregated": [("", "In each replica"), ("true", "Also as a pair of roles")],
     "kv_cache_bits": [("", "Same as baseline"), ("16", "16 bits"), ("8", "8 bits (FP8)")],
