@@ -145,6 +145,11 @@ def test_the_forecast_says_in_which_week_the_objective_breaks_and_is_in_the_revi
     assert told["growth_per_week"] == pytest.approx(0.15, abs=0.02)
     assert told["backtest"]["wape"] < 0.1
     page = app.get("/reviews/2023-W46").text
+    shadow = pool["shadow"]
+    assert isinstance(shadow, dict)
+    assert len(shadow["points"]) == shadow["hours"] + shadow["unknown_hours"] == 168
+    assert "Nodes recommended to pool, and nodes that ran" in page
+    assert '<svg class="steps" viewBox="0 0 672 96"' in page
     assert "<dd>Likely in 2023-W50</dd>" in page
     assert "Demand forecast (tokens/s)" in page
     live = app.get("/api/v1/pools/pool/forecast").json()
