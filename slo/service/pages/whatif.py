@@ -45,6 +45,8 @@ def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
         same = [name for name in step_time.names() if step_time.replica(name).shape == memory.shape_of(chosen.model)]
         choices = {**CHOICES, "replica": [("", label), *((name, name) for name in same)], "compare_api": apis}
         context: dict[str, Any] = {"pool": chosen, "asked": asked, "choices": choices}
+        if not request.query_params:  # a simulation takes a second: the page asks for it (static/whatif.js)
+            return templates.TemplateResponse(request, "whatif.html", context | {"pending": True})
         try:
             context["found"] = simulated(service, pool, WhatIfRequest.model_validate(asked))
         except ValidationError as error:

@@ -203,7 +203,11 @@ def test_what_if_is_asked_from_the_pools_page_by_keyboard_and_answered(browser: 
     watched = Watched(browser.new_page(), url)
     page = watched.open("/pools/pool")
     page.get_by_role("link", name="What-if analysis").click()
-    expect(page.locator(".card")).to_contain_text("455 input + 202 output tokens (observed, last 7 days)")
+    expect(page.get_by_role("button", name="Run simulation")).to_be_visible()
+    assert "Calculation" not in httpx.get(f"{url}/pools/pool/whatif").text, "the form doesn't wait for a simulation"
+    expect(page.locator(".card")).to_contain_text(
+        "455 input + 202 output tokens (observed, last 7 days)", timeout=60_000
+    )
     expect(page.locator(".card")).to_contain_text("for 0.667 requests/s (observed peak, last 7 days)")
     page.get_by_label("Requests per second").fill("40")
     page.get_by_label("Tensor parallel size").select_option("8")
