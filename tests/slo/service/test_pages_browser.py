@@ -132,7 +132,7 @@ def test_everything_that_can_be_clicked_is_reached_by_keyboard_in_order_and_back
     page.close()
 
 
-@pytest.mark.parametrize(("path", "most"), list(zip(PAGES, (2, 2, 3, 2, 2, 2, 2, 1, 9), strict=True)))
+@pytest.mark.parametrize(("path", "most"), list(zip(PAGES, (2, 2, 3, 2, 2, 2, 2, 1, 10), strict=True)))
 def test_paper_has_the_whole_content_in_light_colors_and_nothing_to_press(
     browser: Browser, url: str, path: str, most: int, tmp_path: Path
 ) -> None:
