@@ -235,8 +235,10 @@ def _coverage(spec: Spec) -> Any:
 def _lag() -> Any:
     return panels.graph(
         "Ledger ingest lag",
-        f"Time since the ledger was last updated from its source. Rising: the budgets above are out of date. Source: {metrics.INGEST_LAG}.",
-        [Query(f"max by (instance) ({metrics.INGEST_LAG})", "{{instance}}")],
+        "Longest time of two minutes since the ledger was last updated from its source. Rising: the budgets above are out of date. "
+        f"Source: {metrics.INGEST_LAG}.",
+        # By itself a saw tooth: it begins again at 0 with every update.
+        [Query(f"max by (instance) (max_over_time({metrics.INGEST_LAG}[2m]))", "{{instance}}")],
         unit="s",
         no_data=no_data.SERVICE,
         many=True,
