@@ -26,7 +26,12 @@ DRAWS = 2  # whose requests count together
 PRECISION = 0.02  # of the rate that is searched for
 LEAST = 1e-3  # of the rate of a full replica: below, it can't meet the target
 BEYOND = 1.1  # times the highest rate, to see what is late first
-SEARCHED = 2  # times the engines that either role needs alone, up to which a pair is searched for
+MORE, SEARCHED = (
+    4,
+    1.5,
+)  # replicas beyond those that each role needs alone, or times as many, up to which a pair is searched for
+EVEN = 16  # replicas up to which dealing in turn is taken to make their arrivals more regular
+STEP = 0.02  # of a pair's replicas, by which large pairs are searched for
 
 Role = Literal["prefill", "decode"]
 ROLES: tuple[Role, Role] = ("prefill", "decode")
@@ -115,6 +120,7 @@ class _Stages:
 
     def at(self, role: Role, rate: float, dealt: int) -> Latencies:
         """Return what the requests take at one replica of a role, which gets `rate` of them a second as one of `dealt`."""
+        dealt = min(dealt, EVEN)
         key = (role, rate, dealt)
         if key not in self._runs:
             found: dict[tuple[int, int], list[tuple[float, float]]] = {}
@@ -173,15 +179,16 @@ class _Stages:
 
 
 def _smallest(stages: _Stages) -> Pair | None:
-    """Return the pair of fewest nodes within the target, and of such the one with the highest attainment."""
+    """Return the pair of fewest nodes within the target (to within STEP), and of such the one with the highest attainment."""
     target, rate, ranks = stages.scenario.target.target, stages.rate, ranks_in(stages.scenario)
     each = nodes_each(stages.scenario)
     most = {role: stages.max_rate(role) for role in ROLES}
     if not all(most.values()):
         return None
     least = [_fewest(stages, role, most[role]) for role in ROLES]
-    for total in range(sum(least), SEARCHED * sum(least) + 1):
-        pairs = [(prefill, total - prefill) for prefill in range(least[0], total - least[1] + 1)]
+    step, most_replicas = max(1, int(STEP * sum(least))), max(sum(least) + MORE, int(SEARCHED * sum(least)))
+    for total in range(sum(least), most_replicas + 1, step):
+        pairs = [(prefill, total - prefill) for prefill in range(least[0], total - least[1] + 1, step)]
         attained, pair = max((_attained(stages, pair), pair) for pair in pairs)
         if attained >= target:
             loads = {role: rate / nodes / most[role] for role, nodes in zip(ROLES, pair, strict=True)}

@@ -133,6 +133,17 @@ def test_a_slow_link_needs_more_prefill_and_no_pair_meets_what_the_transfer_alon
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_huge_rate_and_kinds_that_no_pair_serves_come_to_an_end() -> None:
+    pair = sized(replace(LONG, rate=100_000.0)).slowest
+    # Dealt in turn, requests come more regularly to a replica than those by which its highest rate is measured.
+    assert 75_000 <= pair.prefill_nodes * pair.max_requests_per_second_prefill <= 105_000
+    assert 75_000 <= pair.decode_nodes * pair.max_requests_per_second_decode <= 105_000
+    never = replace(LONG, rate=5_000.0, mix=(Kind(500, 200, 0.92), Kind(60_000, 200, 0.08)))
+    assert sized_pair(never) is None
+
+
+@pytest.mark.slow
 def test_the_command_prints_the_pair_and_what_limits_it(capsys: pytest.CaptureFixture[str]) -> None:
     lengths = ("--input-tokens", "4000", "--output-tokens", "20", "--concurrency", "1")
     asked = (*lengths, "--slo", "2000/200/95", "--request-rate", "10", "--disaggregated")
