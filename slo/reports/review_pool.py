@@ -21,7 +21,7 @@ from plimsoll.slo.capacity.model.replica_throughput import ReplicaThroughput
 from plimsoll.slo.capacity.recommendation.demand import PLANNING_UTILIZATION
 from plimsoll.slo.capacity.recommendation.settings.models import SettingsAdvice
 from plimsoll.slo.ledger.manual_changes import acknowledgements
-from plimsoll.slo.ledger.rollup import Sums
+from plimsoll.slo.ledger.rollup import NONE, Sums
 from plimsoll.slo.reports.costs.buying import Buying, buying
 from plimsoll.slo.reports.costs.showback import Showback, showback
 from plimsoll.slo.reports.measured_states import settings_advice, throughput_before
@@ -192,9 +192,13 @@ def review_pool(
 
 
 def _by_hour(records: Records, pool: Pool, span: tuple[int, int]) -> dict[str, list[Sums]]:
-    """Return the sums of each hour of a span by SLO of a pool."""
-    edges = [*range(span[0], span[1], int(HOUR)), span[1]]
-    return records.ledger.segments(edges, [one.id for one in records.spec.objectives if one.pool == pool.name])
+    """Return the sums of each hour of a span by SLO of a pool; whether they are simulated isn't among them."""
+    (start, end), hour = span, int(HOUR)
+    found = {one.id: [NONE] * -(-(end - start) // hour) for one in records.spec.objectives if one.pool == pool.name}
+    for name, hours in found.items():
+        for at, good, total, covered, indeterminate in records.ledger.rows(name, hour, start, end):
+            hours[(at - start) // hour] = Sums(good, total, covered, False, indeterminate)
+    return found
 
 
 def _advice(recent: Sequence[dict[str, Any]], start: int) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:
