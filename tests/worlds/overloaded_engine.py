@@ -116,20 +116,22 @@ async def overload(engines: Sequence[Engine], shape: Shape, rate: float, times: 
     return found
 
 
-async def overloaded(engine: Engine, shape: Shape, times: float) -> tuple[float, SettingsAdvice]:
+async def overloaded(watched: Watched, shape: Shape, times: float) -> tuple[float, SettingsAdvice]:
     """Watch an engine while it serves batches of several sizes and is then overloaded; returns its requests per second, and the advice."""
-    watched = Watched(engine)
     follow = asyncio.create_task(watched.follow())
     for in_flight in (1, 3, IN_FLIGHT // 2):
-        await filled(engine, CHAT, in_flight, FILLED / 2)
-    most = await filled(engine, shape, IN_FLIGHT, FILLED)
-    await asyncio.sleep(
-        -time.time() % INTERVAL
-    )  # a slot of the demand begins: within one, arrivals are taken to be spread
-    since = time.time()
-    await overload([engine], shape, most, times)
+        await filled(watched.engine, CHAT, in_flight, FILLED / 2)
+    most = await filled(watched.engine, shape, IN_FLIGHT, FILLED)
+    since = await slot()
+    await overload([watched.engine], shape, most, times)
     follow.cancel()
     return most, advised(list(watched.series.values()), since)
+
+
+async def slot() -> float:
+    """Wait until a slot of the demand begins, as arrivals are taken to be spread within one; returns the time."""
+    await asyncio.sleep(-time.time() % INTERVAL)
+    return time.time()
 
 
 def advised(series: Sequence[Series], since: float) -> SettingsAdvice:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from overloaded_engine import HURTS, overloaded, started
+from overloaded_engine import HURTS, Watched, overloaded, started
 from real_server import Unavailable
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
@@ -16,7 +16,7 @@ def test_the_setting_that_hurts_is_named(setting: str) -> None:
     limits, shape = HURTS[setting]
     try:
         with started(limits) as engine:
-            _, advice = asyncio.run(overloaded(engine, shape, OVERLOAD))
+            _, advice = asyncio.run(overloaded(Watched(engine), shape, OVERLOAD))
     except Unavailable as why:
         pytest.skip(f"no real engine: {why}")
     assert advice.observed == limits | {"kv_cache_bits": 16}
