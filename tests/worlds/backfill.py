@@ -1,7 +1,6 @@
 """Backfills a Prometheus with raw samples and with what the rules record from them, by promtool."""
 
 import subprocess
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,12 +70,15 @@ class Backfill:
 
         Alerts are recorded as ALERTS without their `for`, which promtool doesn't support.
         """
+        # One file for all levels: promtool evaluates at moments that follow from its path, and rules that read each other are of one
+        # group, so of one moment, in a real Prometheus.
+        path = self.folder / "rules.yml"
         for level in levels(spec):
-            with self.prometheus() as prometheus, tempfile.TemporaryDirectory() as scratch:
-                path = Path(scratch) / "rules.yml"
+            with self.prometheus() as prometheus:
                 path.write_text(yaml.safe_dump({"groups": [{"name": "all", "interval": f"{every}s", "rules": level}]}))
                 span = (f"--start={start}", f"--end={end}", f"--output-dir={self.data}")
                 self._promtool("rules", f"--url={prometheus.url}", *span, path)
+        path.unlink()
 
     def prometheus(self) -> PastPrometheus:
         """Return a Prometheus on this storage, for a `with` statement."""

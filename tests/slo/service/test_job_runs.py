@@ -38,7 +38,7 @@ JOBS: dict[str, Callable[[Service], object]] = {
 }
 WORK = {
     "ingest": "plimsoll.slo.service.state.ingest",
-    "recommend pool": "plimsoll.slo.service.state.recommend",
+    "recommend pool": "plimsoll.slo.service.state.decide",
     "evaluate": "plimsoll.slo.service.state.evaluate",
     "calibrate pool": "plimsoll.slo.service.jobs.calibrate_pool",
     "review": "plimsoll.slo.service.jobs.save_due_reviews",
