@@ -42,6 +42,7 @@ def test_every_license_is_known_and_allowed() -> None:
         assert allowed.simplify() == spdx.TRUE, f"{one.name}: {one.license} is not in ALLOWED"
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="the extra `planner` has no package for Python 3.14")
 def test_the_page_of_dependencies_is_current() -> None:
     assert (ROOT / "docs" / "reference" / "dependencies.md").read_text() == page(), "renew it: make generate"
 
