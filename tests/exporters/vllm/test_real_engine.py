@@ -6,11 +6,13 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
 
 from clients import ask_whole, client, come_and_go, grown, in_flight, pace, read, total
+from export_process import exporting
 from plimsoll.exporters.collector import Point
 from plimsoll.exporters.engines.collector import EngineCollector
 from plimsoll.exporters.engines.vllm import VLLM
@@ -115,6 +117,12 @@ def test_plugin_engine_and_clients_count_the_same_requests_good_and_bad(engine: 
         assert surely <= evaluated(objective, "good") <= possibly
     worst = max(evaluated(name, "bad") for name in LIMITS)
     assert worst <= evaluated("chat-goodput", "bad") <= sum(evaluated(name, "bad") for name in LIMITS)
+
+
+def test_its_process_is_found_by_an_exporter_that_was_not_given_its_address(engine: Engine, tmp_path: Path) -> None:
+    address = engine.url.removeprefix("http://")
+    with exporting(tmp_path, "--no-gpu", "--discover", "processes") as exporter:
+        wait_for(lambda: exporter.values().get(("llm_replica_up", address)) == 1, "the engine to be found", 30)
 
 
 def test_every_metric_that_vllm_has_is_on_our_page_under_its_replica_and_rank(engine: Engine) -> None:
