@@ -18,7 +18,7 @@ _LIBRARIES = (
     *("libbz2-1.0", "liblzma5", "libuuid1", "libzstd1"),
 )
 _LAUNCHER = """#!/bin/sh
-exec "{loader}" --library-path "{libraries}" --argv0 "$0" "{binary}" "$@"
+exec "{loader}" --library-path "{libraries}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}" --argv0 "$0" "{binary}" "$@"
 """
 
 
