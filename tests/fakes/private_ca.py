@@ -41,7 +41,9 @@ class PrivateCa:
         pem = Pem(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         command += ["-subj", f"/CN={name}", "-days", "2", "-out", str(pem.certificate), "-keyout", str(pem.key)]
-        if issuer is not None:
+        if issuer is None:
+            command += ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]  # Python requires it from 3.13 on
+        else:
             command += ["-CA", str(issuer.certificate), "-CAkey", str(issuer.key)]
             command += ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
         subprocess.run(command, check=True, capture_output=True)

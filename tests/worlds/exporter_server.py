@@ -15,6 +15,7 @@ def make_certificate(folder: Path) -> Tls:
     made = Tls(folder / "cert.pem", folder / "key.pem")
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
     name = ("-subj", "/CN=plimsoll test", "-addext", "subjectAltName=IP:127.0.0.1")
-    command = ["openssl", "req", "-x509", *curve, *name, "-out", str(made.certificate), "-keyout", str(made.key)]
+    use = ("-addext", "keyUsage=critical,digitalSignature,keyCertSign")  # Python requires it from 3.13 on
+    command = ["openssl", "req", "-x509", *curve, *name, *use, "-out", str(made.certificate), "-keyout", str(made.key)]
     subprocess.run(command, check=True, capture_output=True)
     return made

@@ -88,6 +88,7 @@ def test_a_file_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_a_scenario_takes_a_price_that_was_given_then_the_pools_then_the_users_then_ours() -> None:
+    pytest.importorskip("aiconfigurator_core")
     own, pool = overridden(OWN), load(DEFAULT_OBJECTIVES.read_text()).pools[0]
     assert WhatIfRequest().scenario(PROMISE, pool, {}, own, 7.0).usd_per_gpu_hour == (7.0, 7.0)
     assert WhatIfRequest().scenario(PROMISE, pool, {}, own).usd_per_gpu_hour == (2.0, 2.0)
@@ -96,6 +97,7 @@ def test_a_scenario_takes_a_price_that_was_given_then_the_pools_then_the_users_t
 
 
 def test_a_bought_nodes_price_is_the_scenarios_and_its_components_are_shown() -> None:
+    pytest.importorskip("aiconfigurator_core")
     """Document G's two H200, 114,443 USD a year: the node of the packaged pool has two GPUs."""
     pool = load(DEFAULT_OBJECTIVES.read_text().replace("hourly_usd: 4.00", OWNED)).pools[0]
     scenario = WhatIfRequest().scenario(PROMISE, pool, {}, packaged())
@@ -126,6 +128,7 @@ def test_an_apis_price_is_that_of_the_mix_of_prompt_and_output() -> None:
 
 
 def test_the_service_answers_by_the_users_prices(open_ledger: Callable[[str], Ledger], tmp_path: Path) -> None:
+    pytest.importorskip("aiconfigurator_core")
     spec, ledger = load(DEFAULT_OBJECTIVES.read_text()), open_ledger(f"sqlite:///{tmp_path}/ledger.db")
     service = Service(spec, World({}, {}), ledger, clock=lambda: 1.7e9)
     service.records.prices = overridden(OWN)

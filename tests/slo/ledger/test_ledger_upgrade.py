@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -26,15 +27,15 @@ Rows = dict[str, list[dict[str, Any]]]
 @pytest.fixture
 def written() -> Rows:
     """The tables as 0.1 wrote them (its own code made tests/fixtures/ledger-0.1.sql)."""
-    connection = sqlite3.connect(":memory:")
-    connection.row_factory = sqlite3.Row
-    connection.executescript((ROOT / "tests/fixtures/ledger-0.1.sql").read_text())
-    names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    return {
-        name: [dict(row) for row in connection.execute(f"SELECT * FROM {name}")]  # noqa: S608 - names of the fixture
-        for name in names
-        if name != "alembic_version"
-    }
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.row_factory = sqlite3.Row
+        connection.executescript((ROOT / "tests/fixtures/ledger-0.1.sql").read_text())
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {
+            name: [dict(row) for row in connection.execute(f"SELECT * FROM {name}")]  # noqa: S608 - names of the fixture
+            for name in names
+            if name != "alembic_version"
+        }
 
 
 @pytest.fixture

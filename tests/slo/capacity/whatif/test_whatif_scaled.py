@@ -147,6 +147,7 @@ def slot(back: float, arrivals: int | None, covered: float = 300.0) -> PoolSlot:
 
 @pytest.fixture
 def ledger(tmp_path: Path, open_ledger: Callable[[str], Ledger]) -> Ledger:
+    pytest.importorskip("aiconfigurator_core")
     return open_ledger(f"sqlite:///{tmp_path}/ledger.db")
 
 
