@@ -255,6 +255,8 @@ def test_what_this_machine_really_allows_agrees_with_what_is_said(take: list[str
     said = (
         "from plimsoll.exporters.process_tree import ProcessTree as T; print('SYS_PTRACE' in T().unreadable_because())"
     )
+    if subprocess.run(["setpriv", *take, sys.executable, "-c", ""], capture_output=True, check=False).returncode:
+        pytest.skip("this Python lies where other users can't run it")
     command = ["setpriv", *take, sys.executable, "-c", said]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
     assert ProcessTree().unreadable_because() == ""
