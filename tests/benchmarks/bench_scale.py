@@ -141,13 +141,8 @@ def fleet(replicas: int, pools: int, begin: int, end: int) -> Iterator[str]:
     for number in range(replicas):
         node, pool = number // NODE, number % pools
         times = json.dumps([begin * 1000 + node * 37 % (SCRAPE * 1000) + i * SCRAPE * 1000 for i in range(count)])
-        target = {
-            "job": "plimsoll",
-            "instance": f"node-{node}:9800",
-            "cluster": "c1",
-            "region": "eu",
-            "node": f"n{node}",
-        }
+        place = {"cluster": "c1", "region": "eu", "node": f"n{node}"}
+        target = {"job": "plimsoll", "instance": f"node-{node}:9800", **place}
         own = {"replica": f"node-{node}:{8000 + number % NODE}", "model": f"m{pool}", "engine": "vllm"}
 
         def line(name: str, labels: dict[str, str], text: str, when: str = times) -> str:
@@ -158,11 +153,8 @@ def fleet(replicas: int, pools: int, begin: int, end: int) -> Iterator[str]:
         for name, labels, rate in page(pool):
             yield line(name, target | own | {"rank": "0"} | labels, values(rate, number % 20))
         gpu = {"uuid": f"GPU-{number:08}"}
-        yield line(
-            c.GPU_ASSIGNMENT.name,
-            target | gpu | {name: own[name] for name in ("replica", "model")},
-            json.dumps([1] * count),
-        )
+        engine = {name: own[name] for name in ("replica", "model")}
+        yield line(c.GPU_ASSIGNMENT.name, target | gpu | engine, json.dumps([1] * count))
         yield line(c.GPU_ENERGY.name, target | gpu, values(500.0, number % 20))
 
 
@@ -235,12 +227,21 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def ends_of(lags: list[list[float]]) -> None:
+    """Print the lag in the first and in the last sixth of the minutes."""
+    for name, some in (("first", lags[: len(lags) // 6 or 1]), ("last", lags[-(len(lags) // 6 or 1) :])):
+        ends = [lag for minute in some for lag in minute]
+        print(
+            f"highest lag of each ingest, {name} {len(some)} min: {min(ends):.1f}, {statistics.median(ends):.1f}, {max(ends):.1f} s "
+            "(least, median, most)"
+        )
+
+
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--replicas", type=int, default=1600)
-    parser.add_argument("--pools", type=int, default=8)
-    parser.add_argument("--minutes", type=int, default=5)
+    for option, usual in (("--replicas", 1600), ("--pools", 8), ("--minutes", 5)):
+        parser.add_argument(option, type=int, default=usual)
     options = parser.parse_args()
     begin = int(time.time()) // 3600 * 3600 - 4 * 3600
     clock, start = Clock(), time.perf_counter()
@@ -268,12 +269,9 @@ def main() -> None:
         begun, cpu = time.perf_counter(), time.process_time()
         service.ingest()
         assert not service.runs.errors, service.runs.errors
-        print(
-            f"first catch-up of {HISTORY / 3600:.1f} h: {time.perf_counter() - begun:.1f} s, {time.process_time() - cpu:.1f} s of CPU"
-        )
-        print(f"peak memory {peak():.0f} MiB")
-        found, planned = [], Jobs(service, clock)
-        lags: list[list[float]] = []
+        spent = f"{time.perf_counter() - begun:.1f} s, {time.process_time() - cpu:.1f} s of CPU"
+        print(f"first catch-up of {HISTORY / 3600:.1f} h: {spent}, peak memory {peak():.0f} MiB")
+        found, planned, lags = [], Jobs(service, clock), list[list[float]]()
         for number in range(options.minutes):
             found.append(planned.minute())
             lags.append(planned.lags)
@@ -283,16 +281,11 @@ def main() -> None:
                 f"at most {max(lags[-1], default=math.nan):.0f} s behind, peak memory {peak():.0f} MiB",
                 flush=True,
             )
-        for name, some in (("first", lags[: len(lags) // 6 or 1]), ("last", lags[-(len(lags) // 6 or 1) :])):
-            ends = [lag for minute in some for lag in minute]
-            print(
-                f"highest lag of each ingest, {name} {len(some)} min: {min(ends):.1f}, {statistics.median(ends):.1f}, {max(ends):.1f} s "
-                "(least, median, most)"
-            )
+        ends_of(lags)
         each = {name: round(seconds / options.minutes, 2) for name, seconds in planned.seconds.items()}
         print(f"median of a minute: {statistics.median(found):.2f} s of CPU; {each}")
         print(f"peak memory {peak():.0f} MiB, of which {base:.0f} MiB before the first ingest")
-        times: list[float] = []
+        times = list[float]()
         client = TestClient(create_app(service, limits={"reads": "100000/second"}), base_url="http://127.0.0.1")
         for _ in range(200):
             begun = time.perf_counter()
