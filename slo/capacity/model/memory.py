@@ -122,7 +122,7 @@ def gpus() -> tuple[str, ...]:
 def _data(kind: str, name: str) -> dict[str, Any]:
     entries = _entries(kind)
     if name not in entries:
-        raise ValueError(f"{name!r} is not in {kind}.yaml; known are {', '.join(entries)}")
+        raise ValueError(f"{kind.removesuffix('s')} {name!r}: is not on record; known are {', '.join(entries)}")
     found: dict[str, Any] = entries[name]
     return found
 

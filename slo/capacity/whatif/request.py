@@ -243,7 +243,6 @@ def response(
     scenario: Scenario,
     observed: Mapping[str, float],
     result: ScenarioResult | None,
-    zero: ScaleToZero | None = None,
 ) -> WhatIf:
     """Return inputs, calculation and result as one object."""
     on, target, stored = hardware_in(scenario), scenario.target, scenario.kv_value_bytes
@@ -274,7 +273,6 @@ def response(
         result=result,
         at_concurrency=in_flight(scenario),
         prefill_decode=sized_pair(scenario),
-        scale_to_zero=zero,
     )
 
 

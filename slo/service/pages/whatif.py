@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
@@ -16,6 +17,7 @@ from plimsoll.slo.service.api.whatif import simulated
 from plimsoll.slo.service.http.parameters import require_pool
 from plimsoll.slo.service.http.problems import ApiError
 from plimsoll.slo.service.state import Service
+from plimsoll.slo.spec.objectives import Pool
 
 CHOICES = {
     "engine": [("", "vLLM"), ("sglang", "SGLang"), ("trtllm", "TensorRT-LLM")],
@@ -34,28 +36,39 @@ def add(pages: APIRouter, templates: Jinja2Templates, service: Service) -> None:
     templates.env.globals["calibration_of"] = lambda pool: calibration(service.records, pool)
 
     @pages.get("/pools/{pool}/whatif")
-    def whatif_page(request: Request, pool: str) -> HTMLResponse:
-        chosen = require_pool(service, pool)
-        apis = [("", "None"), *((name, name) for name in service.records.prices.apis)]
+    async def whatif_page(request: Request, pool: str) -> HTMLResponse:
         # An empty field is not an input.
         asked = {name: value for name, value in request.query_params.items() if value.strip()}
-        label = (
-            "Measured on this pool" if calibrated(service.records, chosen) else "The pool's model and GPUs, as planned"
-        )
-        same = [name for name in step_time.names() if step_time.replica(name).shape == memory.shape_of(chosen.model)]
-        choices = {**CHOICES, "replica": [("", label), *((name, name) for name in same)], "compare_api": apis}
-        context: dict[str, Any] = {"pool": chosen, "asked": asked, "choices": choices}
+        context: dict[str, Any] = {"pool": require_pool(service, pool), "asked": asked}
         if not request.query_params:  # a simulation takes a second: the page asks for it (static/whatif.js)
-            return templates.TemplateResponse(request, "whatif.html", context | {"pending": True})
-        try:
-            context["found"] = simulated(service, pool, WhatIfRequest.model_validate(asked))
-        except ValidationError as error:
-            first = error.errors()[0]
-            context["wrong"] = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        except ApiError as error:
-            context["wrong"] = error.detail
-        status = 422 if "wrong" in context else 200
-        return templates.TemplateResponse(request, "whatif.html", context, status_code=status)
+            context["pending"] = True
+        else:
+            context |= await _result(service, pool, asked)
+        return await run_sync(_page, templates, service, request, context)
+
+
+async def _result(service: Service, pool: str, asked: dict[str, str]) -> dict[str, Any]:
+    """Return the result, or what is wrong with the inputs."""
+    try:
+        return {"found": await simulated(service, pool, WhatIfRequest.model_validate(asked))}
+    except ValidationError as error:
+        first = error.errors()[0]
+        return {"wrong": f"{'.'.join(map(str, first['loc']))}: {first['msg']}"}
+    except ApiError as error:
+        return {"wrong": error.detail}
+
+
+def _page(templates: Jinja2Templates, service: Service, request: Request, context: dict[str, Any]) -> HTMLResponse:
+    pool: Pool = context["pool"]
+    label = "Measured on this pool" if calibrated(service.records, pool) else "The pool's model and GPUs, as planned"
+    same = [name for name in step_time.names() if step_time.replica(name).shape == memory.shape_of(pool.model)]
+    context["choices"] = {
+        **CHOICES,
+        "replica": [("", label), *((name, name) for name in same)],
+        "compare_api": [("", "None"), *((name, name) for name in service.records.prices.apis)],
+    }
+    status = 422 if "wrong" in context else 200
+    return templates.TemplateResponse(request, "whatif.html", context, status_code=status)
 
 
 def _band(band: tuple[float, float], form: str) -> str:

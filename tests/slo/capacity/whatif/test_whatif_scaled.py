@@ -71,7 +71,7 @@ def test_what_is_measured_is_taken_as_it_is_whatever_replica_is_named() -> None:
     [
         (("H100-80GB", 3, 8), "tensor_parallel_size 3"),
         (("H100-80GB", 4, 6), "weight_bits 6"),
-        (("A100", 4, 8), "'A100' is not in"),
+        (("A100", 4, 8), "gpu 'A100': is not on record"),
     ],
 )
 def test_hardware_that_is_none_is_named(on: tuple[str, int, int], says: str) -> None:
@@ -169,7 +169,7 @@ def test_what_is_not_asked_is_the_pools_own_of_the_last_week(ledger: Ledger) -> 
     ("path", "says"),
     [
         ("tensor_parallel_size=3", "tensor_parallel_size 3: tensor parallelism over 1, 2, 4 or 8"),
-        ("gpu=A100", "'A100' is not in gpus.yaml; known are H100-80GB"),
+        ("gpu=A100", "gpu 'A100': is not on record; known are H100-80GB"),
         ("weight_bits=5", "weights of 4, 8 or 16 bits"),
         ("workload_mix=5", "expected INPUT/OUTPUT/PERCENT"),
         ("prefix_cache_hit_ratio=1", "prefix_cache_hit_ratio"),
