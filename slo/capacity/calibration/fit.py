@@ -74,14 +74,19 @@ class Calibration:
 
     @property
     def model(self) -> StepModel:
-        """The same as the simulator takes it. What a prompt costs by the square of its length is within per_prompt_token."""
+        """The same as the simulator takes it. What a prompt costs by the square of its length is within per_prompt_token.
+
+        A step of prompts alone has the base, too: no request decodes in it, so nothing shows that, but the weights are read in every step.
+        """
+        alone = max(self.base_seconds, self.seconds_per_prompt)
         return StepModel(
-            self.seconds_per_prompt,
+            alone,
             self.seconds_per_prompt_token,
             0.0,
             self.base_seconds,
             self.seconds_per_sequence,
             self.seconds_per_kv_token,
+            alone - self.seconds_per_prompt,
         )
 
     def tpot(self, batch: float, context: float) -> float:

@@ -75,4 +75,5 @@ def _times(model: StepModel, prompts: float, weights: float, cache: float) -> St
         model.decode_base * weights,
         model.decode_per_sequence * weights,
         model.decode_per_kv_token * cache,
+        model.shared * min(prompts, weights),
     )

@@ -47,3 +47,14 @@ def test_the_summary_is_one_sentence() -> None:
         "a step takes 10.00 ms + 50 µs per sequence + 15 ns per token in the KV cache + 45 µs per prompt token; R² 0.970, "
         "median error 3.4%, from 203 intervals, batches of 2 to 40, 2023-11-14 22:13 to 2023-11-14 23:13 UTC"
     )
+
+
+def test_a_step_of_prompts_alone_has_the_base_and_one_with_both_has_it_once() -> None:
+    for prompt_seconds in (0.0, 0.004, 0.02):
+        model = replace(FIT, seconds_per_prompt=prompt_seconds).model
+        tokens, decode = 800, 0.01 + 4 * (5e-5 + 1.5e-8 * 500)
+        prefill = tokens * 4.5e-5
+        assert model.prefill(tokens) == pytest.approx(max(0.01, prompt_seconds) + prefill)
+        assert model.decode(4, 500) == pytest.approx(decode)
+        both = model.together(model.prefill(tokens), model.decode(4, 500))
+        assert both == pytest.approx(decode + prompt_seconds + prefill), "as it was fitted"

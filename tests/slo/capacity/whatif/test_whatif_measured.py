@@ -30,6 +30,8 @@ from plimsoll.slo.service.state import Service
 MODEL = load_steps("70b-fp8-h100-tp4")
 # The step times of a replica that is on record, without what a fit cannot tell, as if a pool on two H100 had been fitted to them.
 KNOWN = replace(MODEL, prefill_per_token_squared=0.0)
+ALONE = KNOWN.decode_base  # of a step of prompts alone, which nobody decodes in: as long as any other's base
+STEPS = replace(KNOWN, prefill_base=ALONE, shared=ALONE - KNOWN.prefill_base)
 MINE = measured_replica(
     POOL,
     replace(
@@ -63,7 +65,7 @@ def test_weights_and_cache_are_told_by_what_is_left_for_the_cache_or_not_at_all(
 
 def test_the_pools_own_hardware_has_its_fitted_steps_and_the_cache_that_its_engine_reports() -> None:
     found = timing(MINE, hardware_of(MINE))
-    assert (found.models, found.measured) == ((KNOWN,), True)
+    assert (found.models, found.measured) == ((STEPS,), True)
     here = room(MINE, hardware_of(MINE), None, 700, 0)
     assert (here.tokens, here.requests) == (235_200, 336)
     assert room(MINE, hardware_of(MINE), 1, 700, 0).tokens == 2 * 235_200
@@ -112,7 +114,7 @@ def test_a_fit_that_is_not_good_is_a_band(error: float, models: int) -> None:
     found = timing(fitted(median_relative_error=error), hardware_of(MINE))
     assert (len(found.models), found.measured) == (models, True)
     if models == 2:
-        assert found.models == (KNOWN.times(1 - error), KNOWN.times(1 + error))
+        assert found.models == (STEPS.times(1 - error), STEPS.times(1 + error))
 
 
 @pytest.mark.slow
