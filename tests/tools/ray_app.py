@@ -19,6 +19,7 @@ class LLM:
     def __init__(self, model: str, name: str) -> None:
         arguments = AsyncEngineArgs(
             **{"model": model, "served_model_name": [name], "load_format": "dummy", "enforce_eager": True},
+            dtype="float32",  # as in real_engine.py
             **{"max_model_len": 2048, "max_num_seqs": 16},
         )
         self.engine = AsyncLLM.from_engine_args(arguments, stat_loggers=[RayPrometheusStatLogger])

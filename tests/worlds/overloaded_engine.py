@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import randrange
+from typing import NamedTuple
 
 import httpx
 
@@ -94,38 +95,42 @@ async def filled(engine: Engine, shape: Shape, in_flight: int, seconds: float) -
     return sum(until - seconds / 2 < at <= until for at in ended) / (seconds / 2)
 
 
-async def overload(engines: Sequence[Engine], shape: Shape, rate: float, times: float) -> list[float]:
-    """Send each request to every engine at one moment, `times` as fast as the first engine answers, which is `rate` a second at first.
-
-    Returns the attainment of each, as it counted. Engines side by side have the same neighbors on their processors.
-    """
-    before, ended, due, sent, began = [read(one) for one in engines], list[float](), 0.0, 0, time.monotonic()
-    async with client() as session, asyncio.TaskGroup() as tasks:
-        while due < SENT:
-            await asyncio.sleep(max(0.0, began + due - time.monotonic()))
-            for one, moments in zip(engines, (ended, *([] for _ in engines[1:])), strict=True):
-                tasks.create_task(ask(session, one, shape, moments))
-            sent, now = sent + 1, time.monotonic()
-            recent = sum(now - at < FILLED / 2 for at in ended) / (FILLED / 2)
-            due += 1 / (times * (recent if ended and now - ended[0] > FILLED / 2 else rate))
-    found = []
-    for one, then in zip(engines, before, strict=True):
-        after = read(one)
-        assert grown(then, after, metrics.TTFT, "_count") == sent
-        found.append(grown(then, after, metrics.TTFT, "_bucket", le=str(WITHIN)) / sent)
-    return found
-
-
-async def overloaded(watched: Watched, shape: Shape, times: float) -> tuple[float, SettingsAdvice]:
-    """Watch an engine while it serves batches of several sizes and is then overloaded; returns its requests per second, and the advice."""
-    follow = asyncio.create_task(watched.follow())
+async def varied(engine: Engine, shape: Shape) -> float:
+    """Keep batches of several sizes in flight, and then as many requests as fill the engine; returns its requests per second then."""
     for in_flight in (1, 3, IN_FLIGHT // 2):
-        await filled(watched.engine, CHAT, in_flight, FILLED / 2)
-    most = await filled(watched.engine, shape, IN_FLIGHT, FILLED)
+        await filled(engine, CHAT, in_flight, FILLED / 2)
+    return await filled(engine, shape, IN_FLIGHT, FILLED)
+
+
+async def overload(engine: Engine, shape: Shape, rate: float) -> float:
+    """Send `rate` requests per second for SENT seconds, evenly; returns the attainment, as the engine counted it."""
+    before, count, began = read(engine), round(rate * SENT), time.monotonic()
+    async with client() as session, asyncio.TaskGroup() as tasks:
+        for place in range(count):
+            await asyncio.sleep(max(0.0, began + place / rate - time.monotonic()))
+            tasks.create_task(ask(session, engine, shape, []))
+    after = read(engine)
+    assert grown(before, after, metrics.TTFT, "_count") == count
+    return grown(before, after, metrics.TTFT, "_bucket", le=str(WITHIN)) / count
+
+
+class Overloaded(NamedTuple):
+    """Requests per second that were sent, the attainment, and the advice."""
+
+    rate: float
+    attained: float
+    advice: SettingsAdvice
+
+
+async def overloaded(watched: Watched, shape: Shape, times: float) -> Overloaded:
+    """Watch an engine while it serves batches of several sizes, and then gets `times` as many requests as it can answer."""
+    follow = asyncio.create_task(watched.follow())
+    # Twice, so that a machine that gets slower or faster isn't taken for a cost of one of them.
+    rate = times * [await varied(watched.engine, shape) for _ in range(2)][-1]
     since = await slot()
-    await overload([watched.engine], shape, most, times)
+    attained = await overload(watched.engine, shape, rate)
     follow.cancel()
-    return most, advised(list(watched.series.values()), since)
+    return Overloaded(rate, attained, advised(list(watched.series.values()), since))
 
 
 async def slot() -> float:
@@ -135,8 +140,12 @@ async def slot() -> float:
 
 
 def advised(series: Sequence[Series], since: float) -> SettingsAdvice:
-    """What the service would advise: step times from all samples, traffic from those `since`."""
-    recent = [one._replace(samples=[item for item in one.samples if item[0] >= since]) for one in series]
+    """What the service would advise: step times from all samples, traffic from those `since`, as long as requests came.
+
+    A slot in which they had ended would look like bursts.
+    """
+    until = since + SENT
+    recent = [one._replace(samples=[item for item in one.samples if since <= item[0] < until]) for one in series]
     recent = [one for one in recent if one.samples]
     now = max(one.samples[-1][0] for one in recent)
     fit = calibrate(series)

@@ -143,9 +143,9 @@ def test_every_metric_that_vllm_has_is_on_our_page_under_its_replica_and_rank(en
     info = next(point for point in points if point.metric == metrics.REPLICA_INFO)
     assert (info.labels["version"], info.labels["simulated"]) == ("0.32.0", "false")
     settings = {p.labels["setting"]: p.value for p in points if p.metric == metrics.ENGINE_SETTING}
-    assert settings == {"max_num_seqs": 16, "max_num_batched_tokens": 2048, "kv_cache_bits": 16}
-    bytes_a_token = 16 * 2 * 2 * 32 * 2  # layers, K and V, heads, dimension, bf16
-    assert total(points, metrics.KV_CACHE_CAPACITY) == 2**30 // bytes_a_token
+    assert settings == {"max_num_seqs": 16, "max_num_batched_tokens": 2048, "kv_cache_bits": 32}
+    bytes_a_token = 16 * 2 * 2 * 32 * 4  # layers, K and V, heads, dimension, float32
+    assert total(points, metrics.KV_CACHE_CAPACITY) == 2 * 2**30 // bytes_a_token
 
 
 async def leave_after_first_token(client: httpx.AsyncClient, engine: Engine, leave: asyncio.Event) -> None:
