@@ -101,10 +101,7 @@ def _no_forecast(week: str, reason: str, pool: Pool, *_: object) -> PoolForecast
 
 def _correct(ledger: Ledger, now: float) -> None:
     """Correct the slot whose failed requests were a test client's: its review then shows a revision."""
-    wrong = min(
-        (one for one in plan.INCIDENTS if one.kind == "errors" and one.slots == 1), key=lambda one: one.days_ago
-    )
-    begin = plan.begins(now, wrong.days_ago, wrong.hour)
+    begin = plan.begins(now, plan.CORRECTED.days_ago, plan.CORRECTED.hour)
     (slot,) = ledger.slots("chat-availability", begin, begin + 1)
     fixed = SlotCount(begin, slot.good, slot.good, slot.covered_seconds, slot.source)
     reason = "SIMULATED: the failed requests came from a test client"

@@ -36,13 +36,9 @@ def measured() -> dict[str, Any]:
 def store_history(spec: Spec, ledger: Ledger, now: float) -> int:
     """Store the past up to `now` (Unix seconds) and what was done in it; return the number of an SLO's slots."""
     end, numbers = slot_of(now), measured()
-    start = int((now // DAY - plan.DAYS) * DAY)
-    starts = range(start, end, SLOT)
     remember_definitions(ledger.engine, spec.objectives)
     for pool in spec.pools:
-        random = Random(pool.name)  # noqa: S311 - a demo, not secrets
-        made = [(slot, _stretch(numbers[pool.name], pool, slot, (start, now), random)) for slot in starts]
-        seen = [(slot, one) for slot, one in made if one]
+        seen = stretches(numbers[pool.name], pool, now)
         counts = {
             (item.id, item.spec_hash): [_count(slot, item.id, one, item.indicator.per_request) for slot, one in seen]
             for item in spec.objectives
@@ -50,7 +46,18 @@ def store_history(spec: Spec, ledger: Ledger, now: float) -> int:
         }
         ledger.record(counts, end, {pool.name: [_pool_slot(pool, slot, one, now) for slot, one in seen]})
     store_events(spec, ledger, now)
-    return len(starts)
+    return len(_slots(now))
+
+
+def stretches(numbers: Mapping[str, Any], pool: Pool, now: float) -> list[tuple[int, Stretch]]:
+    """Return a pool's observed slots up to `now` (Unix seconds), and what it did in each; `numbers` are the measured ones."""
+    starts, random = _slots(now), Random(pool.name)  # noqa: S311 - a demo, not secrets
+    made = [(slot, _stretch(numbers, pool, slot, (starts.start, now), random)) for slot in starts]
+    return [(slot, one) for slot, one in made if one]
+
+
+def _slots(now: float) -> range:
+    return range(int((now // DAY - plan.DAYS) * DAY), slot_of(now), SLOT)
 
 
 def _stretch(numbers: Mapping[str, Any], pool: Pool, slot: int, span: tuple[float, float], random: Random) -> Stretch:
