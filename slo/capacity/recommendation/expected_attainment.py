@@ -11,13 +11,19 @@ from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
 from plimsoll.slo.capacity.recommendation.texts import minutes, nodes
 from plimsoll.slo.units import percent_text
 
+# A target is out of reach where even the most nodes miss it by this many times the misses that it allows.
+OUT_OF_REACH = 3.0
+# Attainment that the most nodes need at least: a queue on fewer then shows in it.
+SHOWS = 0.1
+
 
 class AttainmentEstimate:
     """Estimates for one pool snapshot, if its traffic came again behind the current queue: by simulation where the pool's step times are
     known (`engine`), else by a queue that is served at the measured throughput."""
 
-    def __init__(self, case: PoolSnapshot, engine: Calibrated | None = None) -> None:
-        self.case, self.engine = case, engine
+    def __init__(self, case: PoolSnapshot, engine: Calibrated | None = None, seconds: float | None = None) -> None:
+        """Replay the last `seconds` of traffic; by default those that the queue replay expects again."""
+        self.case, self.engine, self.seconds = case, engine, seconds
         self._runs: dict[int, Simulated] = {}
 
     @property
@@ -78,6 +84,25 @@ class AttainmentEstimate:
         return f"with {nodes(count)}, {1 - ratio:.1%} of requests are expected to miss the target (allowed {allowed}), by {by} of {self.traffic}"
 
     @cached_property
+    def at_most(self) -> "AttainmentEstimate | None":
+        """The estimate for the stabilization window, where the target is out of reach in a simulation even with the pool's most nodes.
+
+        None elsewhere. Long prompts without a cache are late on any number of nodes. A peak that comes again is then missed with all
+        of them, so that only what they would bring now counts.
+        """
+        target, ratio = self.case.target, self.of(self.case.pool.nodes.max)
+        if self.method != "simulation" or target is None or ratio is None:
+            return None
+        if ratio < SHOWS or 1 - ratio < OUT_OF_REACH * (1 - target.target):
+            return None
+        return AttainmentEstimate(self.case, self.engine, self.case.pool.timing.scale_in_stabilization)
+
+    def short_of_most(self, count: int) -> tuple[float, float]:
+        """Return by how much `count` nodes attain less than the pool's most nodes: as a ratio, and in simulated requests."""
+        short = (self.of(self.case.pool.nodes.max) or 0.0) - (self.of(count) or 0.0)
+        return short, short * (self._runs[count].simulated if count in self._runs else 0)
+
+    @cached_property
     def traffic(self) -> str:
         """Name the traffic that is replayed."""
         intervals = len(self.recent[0].arrived) if self.recent else 0
@@ -87,4 +112,6 @@ class AttainmentEstimate:
     def recent(self) -> tuple[Demand, LatencyTarget] | None:
         """The demand that is expected again, and the target."""
         target, found = self.case.target, self.case.plan.recent if self.case.plan else self.case.demand
-        return (found.recent(expected_again(self.case.pool, target)), target) if found and target else None
+        if not found or not target:
+            return None
+        return found.recent(self.seconds or expected_again(self.case.pool, target)), target

@@ -10,30 +10,39 @@ from itertools import accumulate
 from math import ceil, inf, sqrt
 from statistics import linear_regression
 
-from plimsoll.slo.capacity.model.signals import SUSTAINED
-from plimsoll.slo.capacity.recommendation.demand import INTERVAL, PLANNING_UTILIZATION, Demand
+from plimsoll.slo.capacity.recommendation.demand import INTERVAL, LATEST_SECONDS, PLANNING_UTILIZATION, Demand
 from plimsoll.slo.capacity.recommendation.models import NodeRequirement, Reason
 from plimsoll.slo.capacity.recommendation.pool_snapshot import PoolSnapshot
 from plimsoll.slo.capacity.recommendation.texts import nodes, span
 
-TREND_SECONDS = 600.0  # of demand, at most, in which a rise is looked for; at least SUSTAINED
+RECENT_SECONDS = (
+    75.0  # of demand that are now, and in which a rise shows: five intervals. After 300 s it was seen too late
+)
+TREND_SECONDS = 600.0  # of demand, at most, in which a rise is looked for
 SURE = 5.0  # standard errors of the slope
 RISE = 1.25  # times the recent load that is expected
 MOST_AT_ONCE = 2  # times the nodes that serve
 
 
 def proven_load(case: PoolSnapshot, before: float | None) -> float | None:
-    """Return the highest load of a node, in tokens/s, at which requests were within the target; None where none was."""
+    """Return the highest load of a node, in tokens/s, at which requests were within the target; None where none was.
+
+    Both are of the last LATEST_SECONDS: while demand rises, the load of the last minute alone is more than was served within the target.
+    """
     attained, found = case.target.attained if case.target else None, case.demand
     if case.target is None or attained is None or found is None:
         return before
-    each = recent_load(found) / max(1, case.current - case.pending)
+    each = _load(found, LATEST_SECONDS) / max(1, case.current - case.pending)
     return max(before or 0.0, each) if attained.latest_within(case.target.target) else before
 
 
 def recent_load(found: Demand) -> float:
-    """Return the tokens/s that arrived in the last minutes."""
-    arrived = found.recent(SUSTAINED).arrived
+    """Return the tokens/s that arrived in the last RECENT_SECONDS."""
+    return _load(found, RECENT_SECONDS)
+
+
+def _load(found: Demand, seconds: float) -> float:
+    arrived = found.recent(seconds).arrived
     return sum(arrived) / (len(arrived) * INTERVAL)
 
 
@@ -56,7 +65,7 @@ def coming_load(case: PoolSnapshot) -> float | None:
         return None
     arrived = case.demand.recent(TREND_SECONDS).arrived
     count = len(arrived)
-    if count * INTERVAL < SUSTAINED:
+    if count * INTERVAL < RECENT_SECONDS:
         return None
     slope, start = linear_regression(range(count), arrived)
     left = sum((value - start - slope * at) ** 2 for at, value in enumerate(arrived))

@@ -12,6 +12,7 @@ from plimsoll.slo.capacity.recommendation.spot import OnDemandNeed
 from plimsoll.slo.capacity.recommendation.texts import nodes, span
 
 TURNS = f"the direction changed {MOST_TURNS - 1} times within a week, and adding nodes again would be the last of {MOST_TURNS} times"
+NOT_MISSED = 0.005  # attainment that nodes bring which aren't missed, where the target is out of reach
 STEP = 60.0  # seconds: the longest common scrape interval, by which a span of samples may fall short of the stabilization window
 
 
@@ -110,22 +111,30 @@ def _enough(estimate: AttainmentEstimate, fewer: int, held: int) -> int:
     Without a simulator `fewer` are enough. One fewer than `held` is simulated first: where that fails, as it does for minutes on end,
     it is the only run.
     """
-    if estimate.failed(held - 1):
+    if _worse(estimate, held - 1):
         return held
     low, high = fewer, held - 1
     while low < high:
         middle = (low + high) // 2 if low > fewer else low  # most often the fewest are enough
-        if estimate.failed(middle):
+        if _worse(estimate, middle):
             low = middle + 1
         else:
             high = middle
     return high
 
 
+def _worse(estimate: AttainmentEstimate, count: int) -> bool:
+    """Whether `count` nodes miss the target in a simulation; where it is out of reach, whether they miss it by more than the most nodes."""
+    if not estimate.failed(count):
+        return False
+    return estimate.at_most is None or estimate.at_most.short_of_most(count)[0] > NOT_MISSED
+
+
 def _simulated(estimate: AttainmentEstimate, fewer: int, enough: int) -> list[Reason]:
     """State the result of the simulation, or that there was none."""
     if estimate.engine is None:
         return [Reason("scale_in_not_simulated", "Not simulated: no calibration yet.")]
+    estimate = estimate.at_most or estimate
     ratio = estimate.of(enough)
     if not ratio:
         return []

@@ -20,14 +20,15 @@ KNOWN_DAYS = 2  # after which hours of the day may be compared
 
 
 class AttainedHour(msgspec.Struct, frozen=True):
-    """What was counted in one hour of the clock: its number since 1970, observed seconds, requests, tokens that arrived, and its misses
-    times the nodes (per unit of load) to the power EXPONENT."""
+    """What was counted in one hour of the clock: its number since 1970, observed seconds, requests, tokens that arrived, its misses
+    times the nodes (per unit of load) to the power EXPONENT, and its misses as they were."""
 
     hour: int
     seconds: float
     requests: float
     tokens: float
     misses: float
+    missed: float = 0.0
 
     @property
     def load(self) -> float:
@@ -40,8 +41,8 @@ def add(hours: Sequence[AttainedHour], new: AttainedHour) -> tuple[AttainedHour,
     old = [one for one in hours if new.hour - WEEK < one.hour <= new.hour]
     if old and old[-1].hour == new.hour:
         last = old.pop()
-        joined = ((getattr(last, name) + getattr(new, name)) for name in ("seconds", "requests", "tokens", "misses"))
-        new = AttainedHour(new.hour, *(round(value, 3) for value in joined))
+        names = ("seconds", "requests", "tokens", "misses", "missed")
+        new = AttainedHour(new.hour, *(round(getattr(last, name) + getattr(new, name), 3) for name in names))
     return (*old, new)
 
 
@@ -49,6 +50,16 @@ def nodes_for(hours: Sequence[AttainedHour], allowed: float) -> float:
     """Return the nodes, not rounded, on which the ratio `allowed` of the requests of these hours would have missed their target."""
     requests, misses = sum(one.requests for one in hours), sum(one.misses for one in hours)
     return float((misses / (allowed * requests)) ** (1 / EXPONENT)) if requests else 0.0
+
+
+def today(hours: Sequence[AttainedHour], now: float) -> tuple[float, float, float]:
+    """Return the requests and misses of the day (UTC) so far, and the requests that are expected in what is left of it, at the rate of
+    all hours."""
+    day = now // (DAY * HOUR)
+    counted = [one for one in hours if one.hour // DAY == day]
+    rate = sum(one.requests for one in hours) / sum(one.seconds for one in hours)
+    left = rate * ((day + 1) * DAY * HOUR - now)
+    return sum(one.requests for one in counted), sum(one.missed for one in counted), left
 
 
 def mean_load(hours: Sequence[AttainedHour]) -> float:

@@ -12,18 +12,19 @@ MOST_EARLY_TURNS = 2  # the same until the loop decides
 
 
 class BudgetLoop(msgspec.Struct, frozen=True):
-    """Hours of the last week, counted until `counted_until` (Unix seconds), and the `nodes` that they require since `changed_at`.
+    """Hours of the last week, counted until `counted_until` (Unix seconds), and the `nodes` that they require.
 
     `load_factor` is how many times the load of the week is expected now; 1 near it. `allowed` is the ratio of requests that may miss
-    the target. `direction` is that of the last change (1, -1, 0: none), and `turns` are the times at which it changed.
+    the target, and `allowed_today` that until the end of the day, where the day requires more nodes than the week (None: it doesn't).
+    `direction` is that of the last change (1, -1, 0: none), and `turns` are the times at which it changed.
     """
 
     counted_until: float
     nodes: int
     hours: tuple[AttainedHour, ...] = ()
-    changed_at: float = 0.0
     load_factor: float = 1.0
     allowed: float | None = None
+    allowed_today: float | None = None
     direction: int = 0
     turns: tuple[float, ...] = ()
 

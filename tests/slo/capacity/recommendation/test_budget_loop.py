@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from math import ceil
 from random import Random
 
 import msgspec
@@ -30,6 +31,7 @@ from pool_signals import NOW, POOL, served
 
 WIDE = msgspec.structs.replace(POOL, nodes=msgspec.structs.replace(POOL.nodes, min=1, max=12, warm_spares=0))
 STEADY = [20] * 130
+MIDNIGHT = 20_000 * DAY * HOUR
 
 
 def snapshot(attained: Attained | None, nodes: int = 2, load: int = 20) -> PoolSnapshot:
@@ -65,24 +67,39 @@ def test_nothing_is_decided_before_an_hour_was_counted_nor_without_counts() -> N
 
 
 def test_a_budget_that_was_saved_is_spent_and_one_that_was_overspent_is_made_up_for() -> None:
-    def allowed(spent: float) -> float:
-        return after(2, snapshot(Attained(960, 1000, 1e6 * (1 - spent), 1e6))).allowed or 0.0
+    def allowed(spent: float, recent: float = 0.0465, hours: int = 2 * DAY) -> float:
+        return after(hours, snapshot(Attained(1000 * (1 - recent), 1000, 1e6 * (1 - spent), 1e6))).allowed or 0.0
 
     assert allowed(0.0465) == pytest.approx(0.0465, abs=1e-4)
-    assert allowed(0.0) == pytest.approx(0.0565) == allowed(0.01), "a fifth of the budget at most"
-    assert allowed(0.08) == pytest.approx(0.0365)
+    assert allowed(0.0, 0.0165) == pytest.approx(0.0465 + 0.03, abs=1e-4), "what was saved in two days"
+    assert allowed(0.0, 0.0165, 2 * WEEK) == pytest.approx(0.0965), "all of the budget at most"
+    assert allowed(0.0) == pytest.approx(0.0465, abs=1e-4), "what was saved before the last week isn't spent"
+    assert allowed(0.08) == pytest.approx(0.0365) == allowed(0.09), "a fifth of it at most"
 
 
-def test_after_some_hours_a_change_is_one_node_and_rests_an_hour() -> None:
+def test_after_some_hours_a_change_is_one_node() -> None:
     loop = after(24, snapshot(counted(0.04)))
     assert loop.nodes == 2
     moves = [loop]
     for _ in range(12):
         moves.append(after(0.25, snapshot(counted(0.9)), moves[-1]))
-    steps = [later.nodes - before.nodes for before, later in pairwise(moves)]
-    assert set(steps) == {0, 1}
-    changed = [index for index, step in enumerate(steps) if step]
-    assert all(later - before >= 4 for before, later in pairwise(changed))
+    assert {later.nodes - before.nodes for before, later in pairwise(moves)} == {0, 1}
+
+
+@pytest.mark.parametrize(("bad", "more"), [(0.06, False), (0.12, True)])
+def test_a_day_that_is_on_its_way_to_miss_more_than_a_day_may_gets_more_nodes_until_midnight(
+    bad: float, more: bool
+) -> None:
+    week = after(5 * DAY, replace(snapshot(counted(0.04)), now=MIDNIGHT - 5 * DAY * HOUR))
+    assert (week.nodes, week.allowed_today) == (2, None)
+    noon = after(12, snapshot(counted(bad)), week)
+    assert (noon.nodes > week.nodes, noon.allowed_today is not None) == (more, more)
+    if more:
+        assert (noon.allowed_today or 1.0) < (noon.allowed or 0.0)
+        assert noon.nodes == ceil(1.5 * nodes_for(noon.hours, noon.allowed or 0.0)), "a lost day isn't bought back"
+    tomorrow = after(13, snapshot(counted(0.04)), noon)
+    assert tomorrow.allowed_today is None
+    assert tomorrow.nodes == ceil(nodes_for(tomorrow.hours, tomorrow.allowed or 0.0)) < noon.nodes + (not more)
 
 
 @pytest.mark.parametrize(("times", "factor"), [(1.7, 1.0), (3.0, None)])
@@ -101,15 +118,15 @@ def test_a_load_that_is_very_unlike_the_weeks_changes_the_nodes_at_once(times: f
 
 
 def hour(at: int, load: float = 10.0) -> AttainedHour:
-    return AttainedHour(at, HOUR, 100.0, load * HOUR, 5.0)
+    return AttainedHour(at, HOUR, 100.0, load * HOUR, 5.0, 5.0)
 
 
 def test_quarters_join_to_an_hour_and_a_week_is_remembered() -> None:
     hours: tuple[AttainedHour, ...] = ()
     for quarter in range(4 * 200):
-        hours = add(hours, AttainedHour(quarter // 4, 900.0, 10.0, 20.0, 1.0))
+        hours = add(hours, AttainedHour(quarter // 4, 900.0, 10.0, 20.0, 1.0, 0.5))
     assert len(hours) == WEEK
-    assert hours[-1] == AttainedHour(199, 3600.0, 40.0, 80.0, 4.0)
+    assert hours[-1] == AttainedHour(199, 3600.0, 40.0, 80.0, 4.0, 2.0)
     assert nodes_for(hours, 0.1) == pytest.approx(1.0)
     assert nodes_for((), 0.1) == 0.0
 

@@ -27,10 +27,10 @@ def snapshot(load: object, attained: Attained = WITHIN, nodes: int = 2) -> PoolS
 
 def test_a_load_that_rises_takes_nodes_for_a_cold_start_ahead() -> None:
     case = snapshot(RISING)
-    # A request more in each 15 s, on two replicas: 2 x 42 requests now, 2 x 52 in 150 s; on average 2 x 32 in the last 5 min.
+    # A request more in each 15 s, on two replicas: 2 x 42 requests now, 2 x 52 in 150 s; on average 2 x 31.5 in the last 5 minutes.
     assert coming_load(case) == pytest.approx(2 * 52_000 / 15, rel=0.03)
     proven = proven_load(case, None)
-    assert proven == pytest.approx(32_000 / 15, rel=0.03)
+    assert proven == pytest.approx(31_500 / 15)
     assert rising(case, proven).nodes == 4
     found, state = decide(case)
     assert (found.action, found.recommended_nodes, found.rule) == ("scale_out", 4, "demand")
@@ -38,6 +38,11 @@ def test_a_load_that_rises_takes_nodes_for_a_cold_start_ahead() -> None:
     assert state is not None
     assert MeasuredState.from_json(state.to_json()) == state
     assert state.proven_load == proven
+
+
+@pytest.mark.parametrize(("intervals", "seen"), [(4, False), (5, True)])
+def test_a_rise_shows_after_75_seconds(intervals: int, seen: bool) -> None:
+    assert (coming_load(snapshot(range(2, 2 + intervals))) is not None) == seen
 
 
 @pytest.mark.parametrize("load", [STEADY, FALLING, STEP, [Random(1).randint(5, 35) for _ in range(40)], [20, 30] * 5])  # noqa: S311
