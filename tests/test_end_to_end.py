@@ -160,7 +160,7 @@ def test_an_overload_pages_once_with_links_and_a_stable_key_and_resolves(whole: 
     assert trigger["payload"]["summary"].startswith("chat: ")
     hrefs = {link["text"]: link["href"] for link in trigger["links"]}
     runbook = next(href for text, href in hrefs.items() if text.startswith("Runbook"))
-    shown = httpx.get(runbook, timeout=10, trust_env=False).raise_for_status().text
+    shown = httpx.get(runbook, timeout=60, trust_env=False).raise_for_status().text
     assert f'id="{urlsplit(runbook).path.rpartition("/")[2].lower()}"' in shown
     # Which page comes first depends on the machine; each has the panel that shows it.
     assert any("/d/" in href and "?viewPanel=" in href for href in hrefs.values())
@@ -220,7 +220,7 @@ def test_every_query_of_every_dashboard_returns_series(whole: Whole) -> None:
 
 
 def test_promtool_and_amtool_accept_what_ran(whole: Whole, tmp_path: Path) -> None:
-    text = httpx.get(whole.exporter, timeout=10, trust_env=False).text
+    text = httpx.get(whole.exporter, timeout=60, trust_env=False).text
     metrics = subprocess.run(
         [require("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, check=False
     )

@@ -13,6 +13,9 @@ from plimsoll.slo.service.app import create_app
 from plimsoll.slo.service.state import Service
 from stack import require, wait_for
 
+# A page takes as long as the machine is busy: Playwright's own 5 s are too few beside other tests.
+expect.set_options(timeout=60_000)
+
 RUNBOOKS = "# Runbooks\n\n## LLMKVCacheUsageHigh\n\nLook at the queue."
 
 
@@ -34,7 +37,7 @@ def served(service: Service, access: Access | None = None, runbooks: str = RUNBO
     with open_socket("127.0.0.1", 0, None, "") as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
-        wait_for(lambda: server.started, "the service to listen", 10)
+        wait_for(lambda: server.started, "the service to listen", 60)
         yield "http://{}:{}".format(*listening.getsockname()[:2])
         server.should_exit = True
         thread.join()

@@ -83,7 +83,7 @@ def free_port() -> int:
     raise RuntimeError("no free port on loopback")
 
 
-def wait_for(condition: Callable[[], T], what: str, seconds: float = 30) -> T:
+def wait_for(condition: Callable[[], T], what: str, seconds: float = 60) -> T:
     """Poll until `condition` gives something true and return it; fails with `what` and the last value otherwise."""
     end = time.monotonic() + seconds
     while not (value := condition()):

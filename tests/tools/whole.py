@@ -62,7 +62,7 @@ class Whole:
 
     def api(self, service: str, path: str) -> Any:
         """One answer of a service's API."""
-        return httpx.get(f"{self.urls[service]}/api/v1/{path}", timeout=10, trust_env=False).raise_for_status().json()
+        return httpx.get(f"{self.urls[service]}/api/v1/{path}", timeout=60, trust_env=False).raise_for_status().json()
 
 
 @contextmanager
@@ -146,7 +146,7 @@ def new_client() -> httpx.AsyncClient:
 
 def page(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """A metrics page as {(sample name, labels): value}."""
-    text = httpx.get(url, timeout=10, trust_env=False).raise_for_status().text
+    text = httpx.get(url, timeout=60, trust_env=False).raise_for_status().text
     families = text_string_to_metric_families(text)
     return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
 
