@@ -13,6 +13,8 @@ from plimsoll.slo.units import percent_text
 
 # A target is out of reach where even the most nodes miss it by this many times the misses that it allows.
 OUT_OF_REACH = 3.0
+# Of the misses that the target allows, how many fewer nodes may have in a simulation: at the limit, chance would soon add the node again.
+SCALE_IN_SPENDS = 0.9
 # Attainment that the most nodes need at least: a queue on fewer then shows in it.
 SHOWS = 0.1
 
@@ -71,16 +73,18 @@ class AttainmentEstimate:
         model = {"step_time_model": self.engine.summary} if self.engine.summary else {}
         return {"simulated_requests": run.simulated, "simulated_requests_total": run.requests, **model}
 
-    def failed(self, nodes: int) -> str | None:
-        """State by how much a simulation of `nodes` nodes misses the target; None if it meets it, or without a simulation."""
-        return self.broken(nodes) if self.method == "simulation" else None
+    def too_few(self, nodes: int) -> str | None:
+        """State by how much a simulation of `nodes` nodes misses what scale-in requires; None if it doesn't, or without a simulation."""
+        return self.broken(nodes, SCALE_IN_SPENDS) if self.method == "simulation" else None
 
-    def broken(self, count: int) -> str | None:
-        """State by how much `count` nodes would miss the target; None if they would meet it, or if unknown."""
+    def broken(self, count: int, spends: float = 1.0) -> str | None:
+        """State by how much `count` nodes would miss the target, with `spends` of the misses that it allows; None if they would meet it, or
+        if unknown."""
         ratio, target = self.of(count), self.case.target
-        if ratio is None or target is None or ratio >= target.target:
+        if ratio is None or target is None or ratio >= 1 - spends * (1 - target.target):
             return None
-        allowed, by = percent_text(round(1 - target.target, 9)), "queue replay" if self.engine is None else "simulation"
+        allowed = percent_text(round(spends * (1 - target.target), 9)) + (" for scale-in" if spends < 1 else "")
+        by = "queue replay" if self.engine is None else "simulation"
         return f"with {nodes(count)}, {1 - ratio:.1%} of requests are expected to miss the target (allowed {allowed}), by {by} of {self.traffic}"
 
     @cached_property

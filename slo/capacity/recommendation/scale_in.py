@@ -41,7 +41,7 @@ def _several_nodes(case: PoolSnapshot, estimate: AttainmentEstimate, proven: flo
     simulated, shown = _enough(estimate, fewer, held), max(fewer, proven_nodes(case, proven))
     enough = min(simulated, shown)
     if enough >= held:
-        return NodeRequirement("hold", held, [_blocked("scale_in_blocked_slo", f"{estimate.failed(held - 1)}")])
+        return NodeRequirement("hold", held, [_blocked("scale_in_blocked_slo", f"{estimate.too_few(held - 1)}")])
     queue = "no request was waiting" if plan is None else f"{nodes(fewer)} would have met the latency SLO"
     window = span(case.pool.timing.scale_in_stabilization)
     text = f"In the last {window}, {queue}, with at most {peak:.0%} KV cache usage on {nodes(fewer)}."
@@ -105,8 +105,8 @@ def _blocked(code: ReasonCode, cause: str) -> Reason:
 
 
 def _enough(estimate: AttainmentEstimate, fewer: int, held: int) -> int:
-    """Return the fewest nodes, from `fewer` to `held`, that meet the SLO in a simulation, as more nodes do no worse; `held` is not
-    simulated.
+    """Return the fewest nodes, from `fewer` to `held`, that meet the SLO with a margin in a simulation, as more nodes do no worse; `held` is
+    not simulated.
 
     Without a simulator `fewer` are enough. One fewer than `held` is simulated first: where that fails, as it does for minutes on end,
     it is the only run.
@@ -124,8 +124,8 @@ def _enough(estimate: AttainmentEstimate, fewer: int, held: int) -> int:
 
 
 def _worse(estimate: AttainmentEstimate, count: int) -> bool:
-    """Whether `count` nodes miss the target in a simulation; where it is out of reach, whether they miss it by more than the most nodes."""
-    if not estimate.failed(count):
+    """Whether `count` nodes are too few in a simulation; where it is out of reach, whether they miss it by more than the most nodes."""
+    if not estimate.too_few(count):
         return False
     return estimate.at_most is None or estimate.at_most.short_of_most(count)[0] > NOT_MISSED
 
