@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pytest
 
 from browser import served
 from plimsoll.slo.service.state import Service
@@ -13,6 +14,7 @@ PATH = "/api/v1/pools/pool/whatif"
 ASKED = "request_rate=1&input_tokens=300&output_tokens=20"
 
 
+@pytest.mark.timeout(400)  # simulations give way to all else on a busy machine
 def test_many_what_ifs_at_once_leave_the_api_to_others(service: Service) -> None:
     def ask(place: int) -> httpx.Response:
         path = "/pools/pool/whatif" if place % 4 == 0 else PATH
