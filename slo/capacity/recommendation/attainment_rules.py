@@ -12,7 +12,7 @@ from plimsoll.slo.capacity.recommendation.texts import minutes, nodes
 from plimsoll.slo.units import percent_text
 
 FAST_BURN = 10.0  # burn rate at which the last minutes count more than the week
-GAIN = 0.005  # attainment that a further node has to bring
+GAIN = 0.005  # attainment that a further node has to bring, and nodes that are removed may have brought
 # Where the target is out of reach, what the pool's most nodes have to bring: less is chance, and nodes would come and go by it.
 WORTH, WORTH_REQUESTS = 0.01, 20
 
@@ -29,6 +29,7 @@ def attainment(case: PoolSnapshot, estimate: AttainmentEstimate, burn: float = 1
         return NodeRequirement("attainment", None, [])
     ratio = attained.good / attained.total
     text = f"Attainment of the last {minutes(ATTAINED_SECONDS)} is {ratio:.1%} (target {percent_text(target.target)})"
+    # Once the loop on the error budget decides, what is out of reach is its matter: `burn` is then higher.
     count, at_most = case.held, estimate.at_most if burn == 1.0 else None
     used = at_most or estimate
     while (

@@ -3,6 +3,7 @@
 from math import ceil
 
 from plimsoll.slo.capacity.model.signals import STALE, ReplicaSignals, watched
+from plimsoll.slo.capacity.recommendation.attainment_rules import GAIN
 from plimsoll.slo.capacity.recommendation.error_budget.loop_state import MOST_TURNS, BudgetLoop
 from plimsoll.slo.capacity.recommendation.expected_attainment import AttainmentEstimate
 from plimsoll.slo.capacity.recommendation.models import NodeRequirement, Reason, ReasonCode
@@ -12,7 +13,6 @@ from plimsoll.slo.capacity.recommendation.spot import OnDemandNeed
 from plimsoll.slo.capacity.recommendation.texts import nodes, span
 
 TURNS = f"the direction changed {MOST_TURNS - 1} times within a week, and adding nodes again would be the last of {MOST_TURNS} times"
-NOT_MISSED = 0.005  # attainment that nodes bring which aren't missed, where the target is out of reach
 STEP = 60.0  # seconds: the longest common scrape interval, by which a span of samples may fall short of the stabilization window
 
 
@@ -124,10 +124,10 @@ def _enough(estimate: AttainmentEstimate, fewer: int, held: int) -> int:
 
 
 def _worse(estimate: AttainmentEstimate, count: int) -> bool:
-    """Whether `count` nodes are too few in a simulation; where it is out of reach, whether they miss it by more than the most nodes."""
+    """Whether `count` nodes are too few in a simulation; where it is out of reach, whether they attain less than the most nodes."""
     if not estimate.too_few(count):
         return False
-    return estimate.at_most is None or estimate.at_most.short_of_most(count)[0] > NOT_MISSED
+    return estimate.at_most is None or estimate.at_most.short_of_most(count)[0] > GAIN
 
 
 def _simulated(estimate: AttainmentEstimate, fewer: int, enough: int) -> list[Reason]:

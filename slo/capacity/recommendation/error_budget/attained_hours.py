@@ -28,7 +28,7 @@ class AttainedHour(msgspec.Struct, frozen=True):
     requests: float
     tokens: float
     misses: float
-    missed: float = 0.0
+    missed: float
 
     @property
     def load(self) -> float:

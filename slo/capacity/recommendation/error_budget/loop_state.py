@@ -21,7 +21,8 @@ class BudgetLoop(msgspec.Struct, frozen=True):
 
     counted_until: float
     nodes: int
-    hours: tuple[AttainedHour, ...] = ()
+    # Stored as `hours` before they had their misses as they were: those aren't known, so such hours are counted anew.
+    hours: tuple[AttainedHour, ...] = msgspec.field(default=(), name="counted_hours")
     load_factor: float = 1.0
     allowed: float | None = None
     allowed_today: float | None = None

@@ -81,7 +81,7 @@ def test_an_event_in_progress_is_a_multiple_of_past_hours_not_of_itself() -> Non
     unknown = advised(running)
     assert "event_not_sized" in unknown.reason_codes, "what is usual at this time isn't known"
     assert unknown.action != "scale_out"
-    week_before = AttainedHour(hour - WEEK, HOUR, 3600.0, 3600.0 * 5000, 0.0)
+    week_before = AttainedHour(hour - WEEK, HOUR, 3600.0, 3600.0 * 5000, 0.0, 0.0)
     state = MeasuredState(NOW - 10, 2, None, BudgetLoop(NOW, 2, (week_before,)))
     assert advised(running, state=state).recommended_nodes == 6, "3 x 5,000 tokens/s at 2,700 a node"
 

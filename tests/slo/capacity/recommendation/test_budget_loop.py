@@ -131,6 +131,18 @@ def test_quarters_join_to_an_hour_and_a_week_is_remembered() -> None:
     assert nodes_for((), 0.1) == 0.0
 
 
+def test_hours_that_were_stored_without_their_misses_are_counted_anew_and_all_else_is_kept() -> None:
+    loop = BudgetLoop(NOW, 3, (hour(0),), allowed=0.05, turns=(NOW - 60,))
+    state = MeasuredState(NOW, 3, loop=loop, proven_load=7.0)
+    text = state.to_json()
+    assert MeasuredState.from_json(text) == state
+    before = text.replace('"counted_hours"', '"hours"').replace(',"missed":5.0', "")
+    assert len(before) < len(text)
+    found = MeasuredState.from_json(before)
+    assert found == msgspec.structs.replace(state, loop=msgspec.structs.replace(loop, hours=()))
+    assert found.loop is not None and not found.loop.decides
+
+
 def test_hours_of_the_day_are_forecasts_where_days_repeat_and_nowhere_else() -> None:
     daily = [hour(at, 100.0 if at % DAY in (9, 10, 11) else 10.0) for at in range(3 * DAY)]
     assert forecast(daily, 3 * DAY + 9) == 100.0
