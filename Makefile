@@ -11,9 +11,9 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/run.stamp: pyproject.toml setup.py requirements.lock
-	@echo "Setting up $(VENV): Plimsoll and the SLO service (once; about a minute)"
+	@echo "Setting up $(VENV): Plimsoll, the SLO service, and the planner (once; about a minute)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) -e '.[service,build]'
+	@$(PIP) -e '.[service,build,planner]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
