@@ -96,7 +96,9 @@ def test_every_budget_has_a_whole_window_and_is_labeled(client: TestClient, mome
     assert spent["chat-goodput"] < 0.9, "incidents consumed budget"
 
 
-@pytest.mark.parametrize("path", ["/", "/slos/chat-goodput", "/pools/chat-70b", "/pools/embedding"])
+@pytest.mark.parametrize(
+    "path", ["/", "/slos/chat-goodput", "/pools/chat-70b", "/pools/chat-70b/whatif", "/pools/embedding"]
+)
 def test_pages_are_full_and_small(client: TestClient, path: str, moment: str) -> None:
     page = client.get(path)
     assert page.status_code == 200 and len(page.content) < 200 * 1024

@@ -62,6 +62,8 @@ def _page(templates: Jinja2Templates, service: Service, request: Request, contex
     pool: Pool = context["pool"]
     label = "Measured on this pool" if calibrated(service.records, pool) else "The pool's model and GPUs, as planned"
     same = [name for name in step_time.names() if step_time.replica(name).shape == memory.shape_of(pool.model)]
+    budgets = service.evaluated().budgets.values()
+    context["simulated"] = any(one.counted.simulated for one in budgets if one.objective.pool == pool.name)
     context["choices"] = {
         **CHOICES,
         "replica": [("", label), *((name, name) for name in same)],
