@@ -21,7 +21,7 @@ class BudgetLoop(msgspec.Struct, frozen=True):
 
     counted_until: float
     nodes: int
-    # Stored as `hours` before they had their misses as they were: those aren't known, so such hours are counted anew.
+    # Stored as `hours` before they had their misses as they were: those aren't known, so such hours are left out.
     hours: tuple[AttainedHour, ...] = msgspec.field(default=(), name="counted_hours")
     load_factor: float = 1.0
     allowed: float | None = None

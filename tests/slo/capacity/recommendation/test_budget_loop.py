@@ -131,7 +131,7 @@ def test_quarters_join_to_an_hour_and_a_week_is_remembered() -> None:
     assert nodes_for((), 0.1) == 0.0
 
 
-def test_hours_that_were_stored_without_their_misses_are_counted_anew_and_all_else_is_kept() -> None:
+def test_hours_that_were_stored_without_their_misses_are_left_out_and_all_else_is_kept() -> None:
     loop = BudgetLoop(NOW, 3, (hour(0),), allowed=0.05, turns=(NOW - 60,))
     state = MeasuredState(NOW, 3, loop=loop, proven_load=7.0)
     text = state.to_json()
